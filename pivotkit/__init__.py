@@ -1,0 +1,1 @@
+"""pivotkit: semantic pivots in multilingual language models, from the model's layers to its pre-training corpus."""

@@ -1,0 +1,79 @@
+"""Files of a run: written whole or not at all, as Parquet and JSON that other tools can read."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pivotkit.errors import InputError
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` that becomes ``path`` when the block succeeds and vanishes when it fails."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_table(table: pa.Table, path: str | Path, metadata: Mapping[str, Any] | None = None) -> Path:
+    """Write ``table`` as Parquet; ``metadata`` goes as JSON under the schema key ``pivotkit``."""
+    if metadata is not None:
+        kept = dict(table.schema.metadata or {})
+        kept[b"pivotkit"] = orjson.dumps(metadata, option=orjson.OPT_SERIALIZE_NUMPY)
+        table = table.replace_schema_metadata(kept)
+    with atomic_path(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+    return Path(path)
+
+
+def read_table(path: str | Path) -> pa.Table:
+    """Read a Parquet file, or every ``*.parquet`` of a folder in the order of their names, as one table."""
+    path = Path(path)
+    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    if not files:
+        raise InputError(path, "", "must hold at least one .parquet file; found none")
+    try:
+        tables = [pq.read_table(file) for file in files]
+    except pa.ArrowInvalid as error:
+        raise InputError(path, "", f"must be a Parquet file; {error}") from None
+    return tables[0] if len(tables) == 1 else pa.concat_tables(tables)
+
+
+def table_metadata(table: pa.Table) -> dict[str, Any]:
+    """What `write_table` stored beside the columns; empty when nothing was."""
+    raw = (table.schema.metadata or {}).get(b"pivotkit")
+    return orjson.loads(raw) if raw else {}
+
+
+def write_json(value: Any, path: str | Path) -> Path:
+    """Write ``value`` as indented JSON with sorted keys."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(
+            orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY) + b"\n"
+        )
+    return Path(path)
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file; an `InputError` names the file when it is not JSON."""
+    try:
+        return orjson.loads(Path(path).read_bytes())
+    except orjson.JSONDecodeError as error:
+        raise InputError(path, f"line {error.lineno}", f"must be JSON; {error.msg}") from None

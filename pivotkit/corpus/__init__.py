@@ -1,0 +1,1 @@
+"""Documents, token stores, watch lists and counts."""

@@ -1,0 +1,1 @@
+"""Where model and corpus meet: attribution, continued pre-training, testbed."""

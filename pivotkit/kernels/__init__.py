@@ -1,0 +1,1 @@
+"""Thin Python face of the native code."""

@@ -1,0 +1,1 @@
+"""Association measures, pivots and hubs."""

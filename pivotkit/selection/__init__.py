@@ -1,0 +1,1 @@
+"""Document scores, budgeted selection and writers."""

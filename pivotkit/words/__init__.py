@@ -1,0 +1,1 @@
+"""Languages, lexicon, translation task, prompts and token sets."""
