@@ -1,0 +1,28 @@
+"""Languages by code: the names that prompts use."""
+
+from __future__ import annotations
+
+LANGUAGES = {
+    "ar": "Arabic", "bg": "Bulgarian", "bn": "Bengali", "ca": "Catalan", "cs": "Czech", "da": "Danish", "de": "German",
+    "el": "Greek", "en": "English", "es": "Spanish", "et": "Estonian", "eu": "Basque", "fa": "Persian", "fi": "Finnish",
+    "fr": "French", "he": "Hebrew", "hi": "Hindi", "hr": "Croatian", "hu": "Hungarian", "id": "Indonesian",
+    "it": "Italian", "ja": "Japanese", "ko": "Korean", "lt": "Lithuanian", "lv": "Latvian", "ms": "Malay",
+    "nl": "Dutch", "no": "Norwegian", "pl": "Polish", "pt": "Portuguese", "ro": "Romanian", "ru": "Russian",
+    "sk": "Slovak", "sl": "Slovenian", "sr": "Serbian", "sv": "Swedish", "sw": "Swahili", "ta": "Tamil", "th": "Thai",
+    "tr": "Turkish", "uk": "Ukrainian", "ur": "Urdu", "vi": "Vietnamese", "zh": "Chinese",
+}  # fmt: skip
+
+
+def parse_pair(pair: str, known: dict[str, str] | tuple[str, ...]) -> tuple[str, str]:
+    """Split ``"fr-zh"`` into source and target code, both of which must be known and differ.
+
+    >>> parse_pair("fr-zh", LANGUAGES)
+    ('fr', 'zh')
+    """
+    source, dash, target = pair.partition("-")
+    if not dash or not source or not target or source == target:
+        raise ValueError(f"parse_pair: pair must be two different language codes as 'fr-zh'; got {pair!r}")
+    for code in (source, target):
+        if code not in known:
+            raise ValueError(f"parse_pair: language must be one of {', '.join(sorted(known))}; got {code!r} in {pair!r}")
+    return source, target

@@ -1,0 +1,116 @@
+"""The lexicon: one row a concept, one column a language."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pivotkit.errors import InputError
+from pivotkit.words.languages import LANGUAGES
+
+POS = "pos"  # the one column that is not a language
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """Concepts and their words, most frequent first.
+
+    Attributes
+    ----------
+    names : dict of str to str
+        Language code to the name that prompts use, in the order of the columns; the first names the concepts.
+    rows : list of dict of str to str
+        One concept each: language code to word. A language without a word for the concept is not in its dict.
+    pos : list of str
+        Part of speech of each row; all equal when the file has no ``pos`` column.
+    """
+
+    names: dict[str, str]
+    rows: list[dict[str, str]]
+    pos: list[str]
+
+    def concept(self, row: int) -> str:
+        """The row's name: its word in the first language."""
+        return self.rows[row][next(iter(self.names))]
+
+    def having(self, *languages: str) -> list[int]:
+        """The rows that have a word in every one of ``languages``."""
+        return [number for number, row in enumerate(self.rows) if all(code in row for code in languages)]
+
+    def words(self, *languages: str) -> list[str]:
+        """Every word of ``languages`` (all when none is named), each once, in the order of the rows."""
+        chosen = languages or tuple(self.names)
+        return list(dict.fromkeys(row[code] for row in self.rows for code in chosen if code in row))
+
+
+def read_lexicon(path: str | Path) -> Lexicon:
+    """Read a tab-separated lexicon: a header of language codes, then one concept a line.
+
+    Parameters
+    ----------
+    path : str or Path
+        UTF-8 text. A header cell is a known code (``fr``), a code with a name of its own (``a=Aish``), or ``pos``.
+        A word may stand once in its language. An empty cell says that the language has no single word for the concept;
+        the first column names the concepts and may not be empty. Lines are sorted by frequency, most frequent first:
+        distractors are taken from nearby lines.
+
+    Returns
+    -------
+    Lexicon
+
+    Raises
+    ------
+    InputError
+        With file and line: not UTF-8, an unknown language, a line with a cell too few or too many, a first cell that is
+        empty, a cell of blanks or with blanks round the word, a duplicate word, fewer than two languages, no rows.
+    """
+    path = Path(path)
+    raw = path.read_bytes()
+    try:
+        lines = raw.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise InputError(path, f"line {line}", f"must be UTF-8; byte {error.start} is not") from None
+    if not lines:
+        raise InputError(path, "line 1", "must be a header of language codes; the file is empty")
+    columns, names = _header(path, lines[0])
+    rows: list[dict[str, str]] = []
+    pos: list[str] = []
+    seen: dict[tuple[str, str], int] = {}
+    for number, line in enumerate(lines[1:], start=2):
+        cells = line.split("\t")
+        if len(cells) != len(columns):
+            raise InputError(path, f"line {number}", f"must have {len(columns)} cells as the header; got {len(cells)}")
+        row = dict(zip(columns, cells, strict=True))
+        kind = row.pop(POS, "")
+        for code, word in row.items():
+            if word != word.strip():
+                raise InputError(path, f"line {number}", f"column {code} must have no blanks round the word; got {word!r}")
+            if word and seen.setdefault((code, word), number) != number:
+                first = seen[code, word]
+                raise InputError(path, f"line {number}", f"column {code} must name {word!r} once; line {first} has it too")
+        if not row[next(iter(names))]:
+            raise InputError(path, f"line {number}", f"column {next(iter(names))} names the concept and must not be empty")
+        rows.append({code: word for code, word in row.items() if word})
+        pos.append(kind)
+    if not rows:
+        raise InputError(path, "line 2", "must be a concept; the file has a header only")
+    return Lexicon(names, rows, pos)
+
+
+def _header(path: Path, line: str) -> tuple[list[str], dict[str, str]]:
+    columns: list[str] = []
+    names: dict[str, str] = {}
+    for cell in line.split("\t"):
+        code, _, name = cell.partition("=")
+        if code in columns:
+            raise InputError(path, "line 1", f"must name each column once; got {code!r} twice")
+        columns.append(code)
+        if code == POS:
+            continue
+        if not name and code not in LANGUAGES:
+            raise InputError(path, "line 1", f"must be known language codes or 'code=Name'; got {cell!r}")
+        names[code] = name or LANGUAGES[code]
+    if len(names) < 2:
+        raise InputError(path, "line 1", f"must name at least two languages; got {len(names)}")
+    return columns, names

@@ -1,0 +1,178 @@
+"""The Word-Level Cross-Lingual Translation Task: items, distractors and few-shot contexts from a lexicon."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+
+from pivotkit.artifacts import table_metadata
+from pivotkit.words.languages import parse_pair
+from pivotkit.words.lexicon import Lexicon
+from pivotkit.words.prompts import PAPER, Prompt
+
+# How many times more nearby concepts than distractors are looked at: near in frequency, yet not always the same ones.
+NEARBY = 4
+
+
+def build_task(
+    lexicon: Lexicon,
+    pairs: Sequence[str],
+    *,
+    limit: int | None = None,
+    shots: int = 5,
+    contexts: int = 5,
+    distractors: int = 9,
+    sharing: str = "item",
+    prompt: Prompt = PAPER,
+    seed: int = 0,
+) -> pa.Table:
+    """Build the items of the translation task.
+
+    Parameters
+    ----------
+    lexicon : Lexicon
+    pairs : sequence of str
+        Source and target codes, ``"fr-zh"``.
+    limit : int, optional
+        At most this many items a pair, drawn with ``seed``; all by default.
+    shots, contexts : int, default 5
+        Translation lines in a context, and contexts an item. No context of an item holds the item's own concept or one
+        of its distractors.
+    distractors : int, default 9
+        Wrong source words an item: of the same part of speech, from lines near in frequency, never a translation of the
+        source and never sharing a word with it in any language.
+    sharing : {"item", "pair"}, default "item"
+        ``"item"`` draws contexts for each item (the paper). ``"pair"`` draws them once a pair, so that a model can read
+        them once; only items whose words stand in a shot get another shot in its place.
+    prompt : Prompt, default PAPER
+    seed : int, default 0
+        The same seed gives the same items whatever other pairs are asked for.
+
+    Returns
+    -------
+    pyarrow.Table
+        Columns ``item, pair, concept, source, target, words, distractors, contexts, prompt``; ``words`` maps every
+        language to the concept's word. The prompt's format, the language names and the settings stand in the metadata.
+
+    Raises
+    ------
+    ValueError
+        An unknown language, a pair no concept has words for, or too few concepts for the distractors and shots.
+
+    Notes
+    -----
+    Source: arXiv 2505.16385, section 3; the published code draws unseeded, lets the query into its own shots and keeps
+    duplicate distractors.
+    """
+    if sharing not in ("item", "pair"):
+        raise ValueError(f"build_task: sharing must be 'item' or 'pair'; got {sharing!r}")
+    for name, value, least in (("shots", shots, 0), ("contexts", contexts, 1), ("distractors", distractors, 1)):
+        if value < least:
+            raise ValueError(f"build_task: {name} must be at least {least}; got {value}")
+    if limit is not None and limit < 1:
+        raise ValueError(f"build_task: limit must be at least 1; got {limit}")
+    if not pairs or len(set(pairs)) != len(pairs):
+        raise ValueError(f"build_task: pairs must be different pairs, at least one; got {list(pairs)}")
+    rows: list[dict[str, Any]] = []
+    for pair in pairs:
+        source, target = parse_pair(pair, lexicon.names)
+        concepts = lexicon.having(source, target)
+        need = 1 + distractors + shots
+        if len(concepts) < need:
+            raise ValueError(
+                f"build_task: lexicon must have {need} concepts with words in {pair} "
+                f"for {distractors} distractors and {shots} shots; got {len(concepts)}"
+            )
+        chosen = concepts
+        if limit is not None and limit < len(concepts):
+            draw = _generator(seed, pair, "items")
+            chosen = sorted(draw.choice(concepts, size=limit, replace=False).tolist())
+        languages = (lexicon.names[source], lexicon.names[target])
+        for row in chosen:
+            wrong = _distractors(lexicon, row, source, target, distractors, _generator(seed, pair, "distractors", row))
+            taken = {row, *wrong}
+            texts = []
+            for number in range(contexts):
+                whose = (pair, "contexts", number) if sharing == "pair" else (pair, "contexts", number, row)
+                order = _generator(seed, *whose).permutation(concepts).tolist()
+                shown = [lexicon.rows[other] for other in order if other not in taken][:shots]
+                if len(shown) < shots:
+                    raise ValueError(f"build_task: lexicon must leave {shots} concepts for shots; got {len(shown)}")
+                texts.append(prompt.context(*languages, [(words[source], words[target]) for words in shown]))
+            words = lexicon.rows[row]
+            rows.append(
+                {
+                    "item": len(rows),
+                    "pair": pair,
+                    "concept": lexicon.concept(row),
+                    "source": words[source],
+                    "target": words[target],
+                    "words": list(words.items()),
+                    "distractors": [lexicon.rows[other][source] for other in wrong],
+                    "contexts": texts,
+                    "prompt": texts[0] + prompt.ask(*languages, words[source]),
+                }
+            )
+    metadata = {
+        "prompt": prompt.as_dict(),
+        "languages": lexicon.names,
+        "settings": {"limit": limit, "shots": shots, "contexts": contexts, "distractors": distractors,
+                     "sharing": sharing, "seed": seed},
+    }  # fmt: skip
+    return items_table(rows, metadata)
+
+
+ITEMS = pa.schema(
+    [("item", pa.int32()), ("pair", pa.string()), ("concept", pa.string()), ("source", pa.string()),
+     ("target", pa.string()), ("words", pa.map_(pa.string(), pa.string())), ("distractors", pa.list_(pa.string())),
+     ("contexts", pa.list_(pa.string())), ("prompt", pa.string())]
+)  # fmt: skip
+
+
+def items_table(rows: Sequence[dict[str, Any]], metadata: dict[str, Any]) -> pa.Table:
+    """Items as a table whose metadata holds the prompt format and the language names."""
+    return pa.Table.from_pylist(list(rows), schema=ITEMS.with_metadata({b"pivotkit": orjson.dumps(metadata)}))
+
+
+def task_prompt(items: pa.Table) -> Prompt:
+    """The prompt format that ``items`` were built with."""
+    metadata = table_metadata(items)
+    if "prompt" not in metadata:
+        raise ValueError("task_prompt: items must carry their prompt format in the metadata; got a table without")
+    return Prompt(**metadata["prompt"])
+
+
+def task_languages(items: pa.Table, pair: str) -> tuple[str, str]:
+    """The names of source and target language of ``pair``, as its prompts have them."""
+    names = table_metadata(items)["languages"]
+    source, target = parse_pair(pair, names)
+    return names[source], names[target]
+
+
+def _distractors(
+    lexicon: Lexicon, row: int, source: str, target: str, count: int, draw: np.random.Generator
+) -> list[int]:
+    """``count`` concepts near ``row`` that share its part of speech and none of its words, in seeded order."""
+    own = set(lexicon.rows[row].values())
+    eligible = [
+        other
+        for other in lexicon.having(source, target)
+        if other != row and lexicon.pos[other] == lexicon.pos[row] and own.isdisjoint(lexicon.rows[other].values())
+    ]
+    if len(eligible) < count:
+        raise ValueError(
+            f"build_task: lexicon must have {count} distractors for {lexicon.concept(row)!r} in {source}-{target} "
+            f"(same part of speech, no shared word); got {len(eligible)}"
+        )
+    nearest = sorted(eligible, key=lambda other: (abs(other - row), other))[: NEARBY * count]
+    return [int(other) for other in draw.choice(nearest, size=count, replace=False)]
+
+
+def _generator(seed: int, *key: object) -> np.random.Generator:
+    """A generator of its own for every use, so that no draw depends on what else was drawn before it."""
+    return np.random.default_rng([seed, zlib.crc32("\t".join(map(str, key)).encode())])
