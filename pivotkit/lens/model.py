@@ -46,19 +46,31 @@ def load_model(model: str | Path, *, dtype: str = "float32", device: str = "cpu"
         No such model, or a model without safetensors; the message names what was looked for.
     """
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
     if dtype not in DTYPES:
         raise ValueError(f"load_model: dtype must be one of {', '.join(DTYPES)}; got {dtype!r}")
-    source = find_model(model)
+    tokenizer = load_tokenizer(model, remote_code=remote_code)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=remote_code)
         loaded = AutoModelForCausalLM.from_pretrained(
-            source, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=remote_code
+            find_model(model), dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=remote_code
         )
     except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ValueError(
-            f"load_model: model must be a folder, a name in {model_cache()} or a hub id; got {str(model)!r} ({reason})"
-        ) from error
+        raise _unloadable("load_model", model, error) from error
     return loaded.to(device).eval(), tokenizer
+
+
+def load_tokenizer(model: str | Path, *, remote_code: bool = False) -> Any:
+    """Load the tokenizer of ``model``, found as `load_model` finds it."""
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(find_model(model), trust_remote_code=remote_code)
+    except (OSError, ValueError) as error:
+        raise _unloadable("load_tokenizer", model, error) from error
+
+
+def _unloadable(function: str, model: str | Path, error: Exception) -> ValueError:
+    reason = str(error).strip().splitlines()[0]
+    places = f"a folder, a name in {model_cache()} or a hub id"
+    return ValueError(f"{function}: model must be {places}; got {str(model)!r} ({reason})")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -159,22 +159,3 @@ def _table(items: pa.Table, losses: dict[tuple[int, int], list[float]]) -> pa.Ta
         kept = {name: row[name] for name in ("item", "pair", "source", "target")}
         rows.append(kept | {"p_gold": p[0], "p_distractors": p[1:], "score": p[0] - float(np.mean(p[1:]))})
     return pa.Table.from_pylist(rows, schema=SCORES)
-
-
-def reference_score(model: Any, items: pa.Table, tokenizer: Any) -> Iterable[float]:
-    """The published way, for tests and benchmarks: every sequence whole, full logits, one at a time."""
-    prompt = task_prompt(items)
-    for row in items.to_pylist():
-        names = task_languages(items, row["pair"])
-        p = []
-        for source in [row["source"], *row["distractors"]]:
-            contextual = []
-            for context in row["contexts"]:
-                [text] = encode(tokenizer, [context + prompt.ask(*names, source)], [prompt.reply(row["target"])])
-                ids = torch.tensor([text.ids])
-                with torch.inference_mode():
-                    logprobs = model(input_ids=ids).logits[0].double().log_softmax(-1)
-                at = range(text.start, len(text.ids))
-                contextual.append(float(np.mean([-logprobs[index - 1, text.ids[index]].item() for index in at])))
-            p.append(np.exp(-np.mean(contextual)))
-        yield float(p[0] - np.mean(p[1:]))

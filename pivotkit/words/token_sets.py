@@ -25,6 +25,7 @@ class TokenSets:
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
+        self.text = functools.cache(self._text)
         self.first = functools.cache(self._first)
         self.family = functools.cache(self._family)
         self.pieces = functools.cache(self._pieces)
@@ -32,7 +33,7 @@ class TokenSets:
     def _encode(self, text: str) -> list[int]:
         return list(self._tokenizer.encode(text, add_special_tokens=False))
 
-    def text(self, token: int) -> str:
+    def _text(self, token: int) -> str:
         """The token as text; a fragment of a character shows as U+FFFD."""
         return str(self._tokenizer.decode([token]))
 

@@ -1,0 +1,48 @@
+"""Plain-PyTorch oracles of score and trace, for tests and benchmarks: slow, whole sequences, full logits, float64."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from pivotkit.lens.encoding import encode
+from pivotkit.words.task import task_languages, task_prompt
+
+
+@torch.inference_mode()
+def reference_score(model: Any, items: pa.Table, tokenizer: Any) -> Iterator[float]:
+    """Each item's score the published way: every sequence run whole, one at a time."""
+    prompt = task_prompt(items)
+    for row in items.to_pylist():
+        names = task_languages(items, row["pair"])
+        p = []
+        for source in [row["source"], *row["distractors"]]:
+            losses = []
+            for context in row["contexts"]:
+                [text] = encode(tokenizer, [context + prompt.ask(*names, source)], [prompt.reply(row["target"])])
+                logprobs = model(input_ids=torch.tensor([text.ids])).logits[0].double().log_softmax(-1)
+                at = range(text.start, len(text.ids))
+                losses.append(float(np.mean([-logprobs[index - 1, text.ids[index]].item() for index in at])))
+            p.append(np.exp(-np.mean(losses)))
+        yield float(p[0] - np.mean(p[1:]))
+
+
+@torch.inference_mode()
+def reference_lens(model: Any, ids: torch.Tensor) -> torch.Tensor:
+    """Log-probabilities (L + 1, T, V) of one sequence: the head on every hidden state, one matmul a layer.
+
+    For models whose logits are ``lm_head(norm(hidden))``, soft-capped where the configuration says so.
+    """
+    states = model(input_ids=ids[None], output_hidden_states=True).hidden_states
+    norm = model.base_model.norm
+    cap = getattr(model.config.get_text_config(), "final_logit_softcapping", None)
+    layers = []
+    for number, state in enumerate(states):
+        # transformers hands out the last state with the final norm already applied.
+        logits = model.lm_head(state if number == len(states) - 1 else norm(state))[0].double()
+        layers.append((cap * torch.tanh(logits / cap) if cap else logits).log_softmax(-1))
+    return torch.stack(layers)

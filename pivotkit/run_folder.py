@@ -1,0 +1,182 @@
+"""A run folder: its manifest, its lock, and stages that are not run again unless their inputs changed."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import platform
+import resource
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from pivotkit.artifacts import read_json, read_table, write_json, write_table
+from pivotkit.progress import console, track
+
+PACKAGES = ("pivotkit", "torch", "transformers", "tokenizers", "numpy", "pyarrow", "numba")
+
+
+class RunFolder:
+    """One folder that holds every artifact of a run, beside ``run.json`` that says how each came to be.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Made when absent.
+
+    Raises
+    ------
+    ValueError
+        Another process is at work in the folder.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = (self.folder / ".lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"RunFolder: folder must not be in use by another process; got {self.folder}") from None
+        self._manifest = self.folder / "run.json"
+        self.manifest: dict[str, Any] = read_json(self._manifest) if self._manifest.exists() else {}
+        self.manifest.setdefault("stages", {})
+        self.manifest.setdefault("config", {})
+
+    def __truediv__(self, name: str) -> Path:
+        return self.folder / name
+
+    def close(self) -> None:
+        self._lock.close()
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def need(self, name: str, stage: str) -> Path:
+        """The artifact ``name``; a ValueError names the stage that makes it when it is not there."""
+        path = self / name
+        if not path.exists():
+            raise ValueError(f"{self.folder}: must hold {name}; run `pivotkit {stage}` first")
+        return path
+
+    def configure(self, config: Mapping[str, Any]) -> None:
+        """Keep ``config`` as the run's settings, over what was kept before."""
+        self.manifest["config"] = {**self.manifest["config"], **config}
+        self._save()
+
+    def stage(
+        self, name: str, outputs: Sequence[str], make: Callable[[], None], *,
+        settings: Mapping[str, Any], inputs: Sequence[str | Path] = (),
+    ) -> bool:  # fmt: skip
+        """Run ``make`` unless its outputs lie here, made from the same inputs with the same settings.
+
+        Returns whether it ran. An interrupted or failed stage leaves no record, so it runs again.
+        """
+        key = stage_key(name, settings, [self.folder / path for path in inputs])
+        record = self.manifest["stages"].get(name)
+        if record and record["key"] == key and record["outputs"] == self._describe(outputs):
+            console.print(f"[dim]{name}: nothing to do[/dim]", highlight=False)
+            return False
+        self.manifest["stages"].pop(name, None)
+        self._save()
+        console.print(f"[bold]{name}[/bold]", highlight=False)
+        begun = time.monotonic()
+        _reset_peak_memory()
+        make()
+        self.manifest["stages"][name] = {
+            "key": key,
+            "settings": dict(settings),
+            "outputs": self._describe(outputs),
+            "seconds": round(time.monotonic() - begun, 3),
+            "peak_memory_bytes": peak_memory(),
+            "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        }
+        self._save()
+        return True
+
+    def shards(
+        self, folder: str, items: pa.Table, size: int, key: str, make: Callable[[pa.Table], pa.Table], what: str
+    ) -> None:
+        """Make a table for every ``size`` items, one Parquet file each; those that ``key`` already made are kept."""
+        target = self / folder
+        target.mkdir(exist_ok=True)
+        begins = range(0, items.num_rows, size)
+        paths = [target / f"part-{number:05d}-{key[:12]}.parquet" for number in range(len(begins))]
+        for stale in set(target.glob("*.parquet")) - set(paths):
+            stale.unlink()
+        for path, begin in track(list(zip(paths, begins, strict=True)), what):
+            if not path.exists():
+                write_table(make(items.slice(begin, size)), path)
+
+    def gather(self, folder: str) -> pa.Table:
+        """The shards of ``folder`` as one table."""
+        return read_table(self / folder)
+
+    def _describe(self, outputs: Sequence[str]) -> dict[str, Any] | None:
+        """Size and time of every output file; None when one is missing."""
+        found: dict[str, Any] = {}
+        for name in outputs:
+            path = self / name
+            if not path.exists():
+                return None
+            for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+                if file.is_file():
+                    found[str(file.relative_to(self.folder))] = [file.stat().st_size, file.stat().st_mtime_ns]
+        return found
+
+    def _save(self) -> None:
+        self.manifest["environment"] = environment()
+        write_json(self.manifest, self._manifest)
+
+
+def stage_key(name: str, settings: Mapping[str, Any], inputs: Sequence[Path]) -> str:
+    """A hash of the stage's name, its settings and its input files' names, sizes and times."""
+    files = []
+    for path in inputs:
+        if not path.exists():
+            files.append((str(path), None))
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file():
+                files.append((str(file), [file.stat().st_size, file.stat().st_mtime_ns]))
+    raw = orjson.dumps([name, dict(settings), files, _version("pivotkit")], option=orjson.OPT_SORT_KEYS)
+    return hashlib.blake2b(raw, digest_size=16).hexdigest()
+
+
+def environment() -> dict[str, Any]:
+    """Versions of what a run was made with."""
+    return {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
+
+
+def _version(package: str) -> str | None:
+    with contextlib.suppress(PackageNotFoundError):
+        return version(package)
+    return None
+
+
+def _reset_peak_memory() -> None:
+    """Let the kernel's record of peak memory begin anew, where it can."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_memory() -> int:
+    """Peak resident memory in bytes, of the stage where the kernel keeps it so, else of the process."""
+    for line in _status_lines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _status_lines() -> Iterator[str]:
+    with contextlib.suppress(OSError):
+        yield from Path("/proc/self/status").read_text().splitlines()

@@ -1,0 +1,109 @@
+"""The trace against plain PyTorch in float64."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from pivotkit.lens.encoding import encode
+from pivotkit.lens.head import LensHead
+from pivotkit.lens.model import load_model
+from pivotkit.lens.reference import reference_lens
+from pivotkit.lens.trace import trace
+from pivotkit.words.lexicon import read_lexicon
+from pivotkit.words.task import build_task, task_prompt
+from pivotkit.words.token_sets import TokenSets
+
+
+def test_every_column_equals_the_plain_lens(model, items, tokenizer):
+    pivots = {0: [11, 12], 3: [40]}
+    table = trace(model, items, tokenizer, latent=["en"], pivots=pivots, k=5).to_pylist()
+    prompt, sets = task_prompt(items), TokenSets(tokenizer)
+    assert len(table) == items.num_rows * 4
+    for row in items.to_pylist():
+        [text] = encode(tokenizer, [row["prompt"]], [prompt.reply(row["target"])])
+        truth = reference_lens(model, torch.tensor(text.ids[: text.word]))[:, -1]
+        for layer, got in enumerate(step for step in table if step["item"] == row["item"]):
+            p = truth[layer]
+            assert (got["layer"], got["position"], got["label"]) == (layer, text.word - 1, "answer")
+            assert got["top_ids"] == p.argsort(descending=True, stable=True)[:5].tolist()
+            assert got["top_tokens"] == [tokenizer.decode([token]) for token in got["top_ids"]]
+            assert got["top_logprobs"] == pytest.approx(p[got["top_ids"]].tolist(), abs=2e-5)
+            assert got["entropy"] == pytest.approx(float(-(p.exp() * p).sum()), abs=2e-5)
+            target = text.ids[text.word]
+            assert got["target_logprob"] == pytest.approx(float(p[target]), abs=2e-5)
+            assert got["target_rank"] == int((p > p[target]).sum())
+            for name, tokens in [
+                ("source", sets.first(row["source"])), ("target", sets.first(row["target"])),
+                ("en", sets.first(row["concept"])), ("pivot", pivots.get(row["item"])),
+            ]:  # fmt: skip
+                mass = got[f"{name}_logmass"]
+                if tokens is None:
+                    assert mass is None
+                else:
+                    assert mass == pytest.approx(float(p[list(tokens)].logsumexp(0)), abs=2e-5)
+
+
+def test_masses_stay_below_one_and_the_entropy_within_its_bounds(model, items, tokenizer):
+    for row in trace(model, items, tokenizer, latent=["en"]).to_pylist():
+        assert all(row[f"{name}_logmass"] <= 1e-6 for name in ("source", "target", "en"))
+        assert 0 <= row["entropy"] <= np.log(len(tokenizer)) + 1e-5
+        assert row["top_logprobs"][0] >= row["target_logprob"]
+        assert row["top_logprobs"] == sorted(row["top_logprobs"], reverse=True)
+
+
+def test_an_item_is_traced_the_same_alone_and_in_company(model, items, tokenizer):
+    together = trace(model, items, tokenizer).to_pylist()
+    alone = [row for number in range(items.num_rows) for row in trace(model, items.slice(number, 1), tokenizer).to_pylist()]
+    for one, other in zip(together, alone, strict=True):
+        assert one["top_ids"][0] == other["top_ids"][0]
+        assert one["logsumexp"] == pytest.approx(other["logsumexp"], abs=1e-5)
+
+
+def test_a_concept_without_the_latent_word_has_a_null(llama, lexicon, tokenizer):
+    rows = [{code: word for code, word in row.items() if code != "en" or word != "dog"} for row in lexicon.rows]
+    holed = type(lexicon)({"fr": "French", "zh": "Chinese", "en": "English"}, rows, lexicon.pos)
+    table = trace(llama, build_task(holed, ["fr-zh"], shots=1, contexts=1, distractors=2), tokenizer, latent=["en"])
+    nulls = {row["item"] for row in table.to_pylist() if row["en_logmass"] is None}
+    assert nulls == {0}
+
+
+def test_an_unknown_latent_language_is_refused(llama, items, tokenizer):
+    with pytest.raises(ValueError, match="trace: latent must be languages of the lexicon; got 'xx'"):
+        trace(llama, items, tokenizer, latent=["xx"])
+
+
+def test_a_prompt_beyond_the_context_is_refused(llama, items, tokenizer, monkeypatch):
+    monkeypatch.setattr(llama.config, "max_position_embeddings", 20)
+    with pytest.raises(ValueError, match="trace: prompt must fit the model's context of 20 tokens; got"):
+        trace(llama, items, tokenizer)
+
+
+@pytest.fixture(scope="session")
+def gemma_trace(models, shared):
+    """36 seeded nouns a pair on the real Gemma 3."""
+    model, tokenizer = load_model(models / "gemma3-270m")
+    lexicon = read_lexicon(shared / "data" / "lexicon" / "concrete_nouns.tsv")
+    items = build_task(lexicon, ["en-zh", "en-fr", "fr-de"], limit=36)
+    return trace(model, items, tokenizer, latent=["en"], head=LensHead.from_model(model)).to_pylist()
+
+
+def share(rows, pair, layers, words, top=1):
+    """The share of ``pair``'s prompts and ``layers`` whose first ``top`` tokens hold one of the set."""
+    chosen = [row for row in rows if row["pair"] == pair and row["layer"] in layers]
+    return float(np.mean([bool(set(row["top_ids"][:top]) & set(row[words])) for row in chosen]))
+
+
+def test_gemma_says_neither_target_nor_english_before_layer_12(gemma_trace):
+    for pair in ("en-zh", "en-fr", "fr-de"):
+        assert share(gemma_trace, pair, range(12), "target_ids") <= 0.02
+        masses = [np.exp(row["en_logmass"]) for row in gemma_trace if row["layer"] < 12 and row["en_logmass"] is not None]
+        assert np.mean(masses) < 0.01
+
+
+def test_gemma_says_english_first_and_the_target_last(gemma_trace):
+    for pair in ("en-zh", "en-fr"):
+        assert share(gemma_trace, pair, [13, 14], "source_ids") > 0.5
+        assert share(gemma_trace, pair, [18], "source_ids") < 0.4
+        assert share(gemma_trace, pair, [18], "target_ids") > share(gemma_trace, pair, [13], "target_ids") + 0.1

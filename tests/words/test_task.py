@@ -1,0 +1,115 @@
+"""The translation task: items, distractors and contexts."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pivotkit.artifacts import read_table, write_table
+from pivotkit.words.lexicon import Lexicon
+from pivotkit.words.prompts import PAPER
+from pivotkit.words.task import build_task, task_languages, task_prompt
+
+NAMES = {"en": "English", "fr": "French", "zh": "Chinese"}
+
+
+def lexicon(count: int = 40, **changes: dict[str, str]) -> Lexicon:
+    rows = [{code: f"{code}{number}" for code in NAMES} for number in range(count)]
+    for number, row in changes.items():
+        rows[int(number[1:])] |= row
+    return Lexicon(NAMES, rows, [""] * count)
+
+
+def test_an_item_holds_the_question_as_the_model_sees_it():
+    item = build_task(lexicon(), ["fr-zh"], shots=1, contexts=2, distractors=3).to_pylist()[7]
+    assert (item["concept"], item["source"], item["target"]) == ("en7", "fr7", "zh7")
+    assert dict(item["words"]) == {"en": "en7", "fr": "fr7", "zh": "zh7"}
+    assert item["prompt"] == item["contexts"][0] + "French: fr7\nChinese:"
+    assert item["contexts"][0].startswith("Please translate words from French to Chinese.\n\nFrench: fr")
+    assert len(item["contexts"]) == 2
+    assert len(item["distractors"]) == 3
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 1000), sharing=st.sampled_from(["item", "pair"]))
+def test_no_context_shows_the_query_or_a_distractor(seed, sharing):
+    for item in build_task(lexicon(), ["fr-zh"], sharing=sharing, seed=seed).to_pylist():
+        for context in item["contexts"]:
+            shown = {line.removeprefix("French: ") for line in context.splitlines() if line.startswith("French: ")}
+            assert len(shown) == 5
+            assert shown.isdisjoint({item["source"], *item["distractors"]})
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 1000))
+def test_distractors_are_different_words_of_other_meanings_near_in_frequency(seed):
+    for number, item in enumerate(build_task(lexicon(100), ["fr-zh"], distractors=9, shots=2, seed=seed).to_pylist()):
+        distances = [abs(int(word[2:]) - number) for word in item["distractors"]]
+        assert len(set(item["distractors"])) == 9
+        assert 0 not in distances
+        assert max(distances) <= 36
+
+
+def test_a_distractor_never_shares_a_word_with_the_source_in_any_language():
+    # Concepts 3 and 4 mean the same in Chinese, 3 and 5 in English: neither may stand against 3.
+    synonyms = lexicon(13, r4={"zh": "zh3"}, r5={"en": "en3"})
+    item = build_task(synonyms, ["fr-en"], distractors=9, shots=1, contexts=1).to_pylist()[3]
+    assert {"fr4", "fr5"}.isdisjoint(item["distractors"])
+
+
+def test_distractors_share_the_part_of_speech():
+    mixed = lexicon(40)
+    mixed = Lexicon(mixed.names, mixed.rows, ["noun" if number % 2 else "verb" for number in range(40)])
+    for number, item in enumerate(build_task(mixed, ["en-fr"]).to_pylist()):
+        assert {int(word[2:]) % 2 for word in item["distractors"]} == {number % 2}
+
+
+def test_shared_contexts_differ_only_where_a_shot_would_leak():
+    items = build_task(lexicon(200), ["fr-zh"], sharing="pair").to_pylist()
+    first = [item["contexts"][0] for item in items]
+    assert len(set(first)) < len(first) / 3
+
+
+def test_the_same_seed_gives_the_same_items_whatever_else_is_asked():
+    alone = build_task(lexicon(), ["fr-zh"], limit=9, seed=3).to_pylist()
+    beside = build_task(lexicon(), ["en-fr", "fr-zh"], limit=9, seed=3).to_pylist()[9:]
+    assert [item["contexts"] for item in alone] == [item["contexts"] for item in beside]
+    assert [item["distractors"] for item in alone] == [item["distractors"] for item in beside]
+    other = build_task(lexicon(), ["fr-zh"], limit=9, seed=4).to_pylist()
+    assert [item["source"] for item in alone] != [item["source"] for item in other]
+
+
+def test_a_concept_without_a_word_in_the_pair_is_no_item():
+    holed = lexicon()
+    del holed.rows[6]["zh"]
+    assert "en6" not in build_task(holed, ["fr-zh"])["concept"].to_pylist()
+    assert "en6" in build_task(holed, ["en-fr"])["concept"].to_pylist()
+
+
+def test_the_file_keeps_prompt_and_languages(tmp_path):
+    write_table(build_task(lexicon(), ["fr-zh"]), tmp_path / "items.parquet")
+    items = read_table(tmp_path / "items.parquet")
+    assert task_prompt(items) == PAPER
+    assert task_languages(items, "fr-zh") == ("French", "Chinese")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"pairs": ["fr-xx"]}, "language must be one of en, fr, zh; got 'xx' in 'fr-xx'"),
+        ({"pairs": ["frzh"]}, "two different language codes"),
+        ({"pairs": ["fr-fr"]}, "two different language codes"),
+        ({"pairs": []}, "at least one"),
+        ({"pairs": ["en-fr", "en-fr"]}, "different pairs"),
+        ({"limit": 0}, "limit must be at least 1; got 0"),
+        ({"distractors": 0}, "distractors must be at least 1; got 0"),
+        ({"contexts": 0}, "contexts must be at least 1"),
+        ({"sharing": "all"}, "sharing must be 'item' or 'pair'; got 'all'"),
+        ({"shots": 40}, "lexicon must have 50 concepts with words in fr-zh"),
+    ],
+)
+def test_a_wrong_argument_is_refused(change, message):
+    arguments = {"pairs": ["fr-zh"], **change}
+    with pytest.raises(ValueError, match=message.replace("[", r"\[")):
+        build_task(lexicon(), **arguments)
