@@ -100,13 +100,13 @@ def pivots(run: RunFolder, settings: Settings) -> None:
 
 def score(run: RunFolder, settings: Settings) -> None:
     """items, model -> scores.parquet"""
-    from pivotkit.lens.score import score as score_items
-
     items = read_table(run.need("items.parquet", "task"))
     inputs = ["items.parquet", *_model_files(settings)]
     wanted = settings.of("score")
 
     def make() -> None:
+        from pivotkit.lens.score import score as score_items
+
         model, tokenizer, head = _model(settings)
         run.shards(
             "scores", items, SHARD, _fingerprint(items, wanted),
@@ -119,14 +119,14 @@ def score(run: RunFolder, settings: Settings) -> None:
 
 def trace(run: RunFolder, settings: Settings) -> None:
     """items, model, pivots.parquet where it lies -> traces/"""
-    from pivotkit.lens.trace import trace as trace_items
-
     items = read_table(run.need("items.parquet", "task"))
     latent = _latent(settings, items)
     wanted = settings.of("trace") | {"latent": latent}
     known = [name for name in ["pivots.parquet"] if (run / name).exists()]
 
     def make() -> None:
+        from pivotkit.lens.trace import trace as trace_items
+
         model, tokenizer, head = _model(settings)
         tracked = _pivot_ids(run) if known else None
         run.shards(

@@ -89,19 +89,20 @@ class RunFolder:
             return False
         self.manifest["stages"].pop(name, None)
         self._save()
-        console.print(f"[bold]{name}[/bold]", highlight=False)
         begun = time.monotonic()
         _reset_peak_memory()
         make()
+        seconds = time.monotonic() - begun
         self.manifest["stages"][name] = {
             "key": key,
             "settings": dict(settings),
             "outputs": self._describe(outputs),
-            "seconds": round(time.monotonic() - begun, 3),
+            "seconds": round(seconds, 3),
             "peak_memory_bytes": peak_memory(),
             "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         }
         self._save()
+        console.print(f"{name}: {seconds:.1f} s", highlight=False)
         return True
 
     def shards(

@@ -1,0 +1,22 @@
+"""What this installation is and runs on."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+
+def info() -> dict[str, Any]:
+    """Version, instruction set, threads, CUDA, and the versions of what pivotkit builds on."""
+    import torch
+
+    from pivotkit.kernels import isa
+    from pivotkit.run_folder import environment
+
+    return {
+        **environment(),
+        "isa": isa(),
+        "cores": os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "cuda": torch.version.cuda if torch.cuda.is_available() else None,
+    }

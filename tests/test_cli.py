@@ -1,0 +1,131 @@
+"""The command line: what a person types and what comes back."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import orjson
+import pytest
+
+from pivotkit.cli import main
+from pivotkit.settings import Settings, options
+
+LEXICON = "en\tfr\n" + "".join(f"word{n}\tmot{n}\n" for n in range(20))
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "pivotkit.cli", *arguments], capture_output=True, text=True, check=False)
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The one line that a wrong call prints; the exit status is 2."""
+    try:
+        status = main(arguments)
+    except SystemExit as stop:
+        status = stop.code
+    captured = capsys.readouterr()
+    assert status == 2
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1, captured.err
+    return captured.err
+
+
+def test_the_help_names_every_stage(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    for name in ("demo", "run", "task", "score", "trace", "behaviors", "count", "merge", "pivots", "score-documents",
+                 "select", "pretrain", "report", "info"):  # fmt: skip
+        assert f"\n    {name} " in text
+
+
+def test_every_setting_is_an_option_of_run(capsys):
+    with pytest.raises(SystemExit):
+        main(["run", "--help"])
+    text = capsys.readouterr().out
+    for option in options():
+        assert "--" + option.name.replace("_", "-") in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["traec"], "invalid choice: 'traec'"),
+        (["run"], "--out"),
+        (["run", "--out", "x", "--limit", "many"], "--limit: invalid int value: 'many'"),
+        (["run", "--out", "x", "--quotas", "fr"], "--quotas: must be name=share,name=share; got 'fr'"),
+        (["run", "--out", "x", "--quotas", "fr=half"], "--quotas: share must be a number; got 'fr=half'"),
+        (["run", "--out", "x", "--sharing", "all"], "--sharing: invalid choice: 'all'"),
+    ],
+)
+def test_a_wrong_argument_is_refused_in_one_line(capsys, arguments, message):
+    assert message in refusal(capsys, *arguments)
+
+
+def test_an_unknown_language_is_refused_and_nothing_is_written(tmp_path, capsys):
+    (tmp_path / "words.tsv").write_text(LEXICON)
+    line = refusal(capsys, "task", str(tmp_path / "run"), "--lexicon", str(tmp_path / "words.tsv"), "--pairs", "en-xx")
+    assert "language must be one of en, fr; got 'xx'" in line
+    assert not (tmp_path / "run" / "items.parquet").exists()
+
+
+def test_a_bad_lexicon_is_refused_with_file_and_line(tmp_path, capsys):
+    (tmp_path / "words.tsv").write_text(LEXICON + "word3\tmotte\n")
+    line = refusal(capsys, "task", str(tmp_path / "run"), "--lexicon", str(tmp_path / "words.tsv"), "--pairs", "en-fr")
+    assert "words.tsv, line 22: column en must name 'word3' once; line 5 has it too" in line
+
+
+def test_a_missing_file_is_named(tmp_path, capsys):
+    line = refusal(capsys, "task", str(tmp_path / "run"), "--lexicon", str(tmp_path / "no.tsv"), "--pairs", "en-fr")
+    assert "no.tsv" in line
+
+
+def test_an_unknown_model_is_named(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    (tmp_path / "words.tsv").write_text(LEXICON)
+    folder = str(tmp_path / "run")
+    assert main(["task", folder, "--lexicon", str(tmp_path / "words.tsv"), "--pairs", "en-fr"]) == 0
+    capsys.readouterr()
+    main(["score", folder, "--model", "no/such-model"])
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith("pivotkit: load_tokenizer: model must be a folder, a name in ")
+    assert "got 'no/such-model'" in line
+    assert not (tmp_path / "run" / "scores.parquet").exists()
+
+
+def test_an_unwritable_folder_is_named(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    line = refusal(capsys, "task", str(tmp_path / "file" / "run"), "--lexicon", "x", "--pairs", "en-fr")
+    assert "file" in line
+
+
+def test_a_stage_without_its_input_says_which_to_run(tmp_path, capsys):
+    assert "must hold items.parquet; run `pivotkit task` first" in refusal(capsys, "trace", str(tmp_path), "--model", "x")
+
+
+def test_the_summary_goes_to_stdout_as_json(tmp_path):
+    (tmp_path / "words.tsv").write_text(LEXICON)
+    done = run("task", str(tmp_path / "run"), "--lexicon", str(tmp_path / "words.tsv"), "--pairs", "en-fr", "--json")
+    assert done.returncode == 0, done.stderr
+    assert orjson.loads(done.stdout)["run"] == str(tmp_path / "run")
+
+
+def test_a_run_keeps_its_settings(tmp_path):
+    (tmp_path / "words.tsv").write_text(LEXICON)
+    folder = str(tmp_path / "run")
+    assert main(["task", folder, "--lexicon", str(tmp_path / "words.tsv"), "--pairs", "en-fr", "--limit", "3"]) == 0
+    before = (tmp_path / "run" / "items.parquet").stat().st_mtime_ns
+    assert main(["task", folder]) == 0
+    assert (tmp_path / "run" / "items.parquet").stat().st_mtime_ns == before
+
+
+def test_importing_pivotkit_imports_nothing_heavy():
+    script = "import sys, pivotkit, pivotkit.cli; print([m for m in ('torch', 'numba', 'transformers') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_only_what_differs_from_the_defaults_is_kept():
+    assert Settings(limit=3, pairs=["en-fr"]).given() == {"limit": 3, "pairs": ["en-fr"]}
