@@ -1,0 +1,72 @@
+// An open-addressing map from 64-bit keys to small values: one flat array, linear probing, a power of two of slots, at
+// most three quarters full. Every 64-bit integer is a legal key: emptiness is a byte of its own, not a reserved key.
+// Keys are spread by a seeded mix, so keys that step by a constant do not pile up. There is no erase: counters only grow.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "common/hash.h"
+
+namespace pivotkit {
+
+template <class Value>
+class FlatMap {
+ public:
+  explicit FlatMap(std::uint64_t seed = 0, std::size_t expected = 0) : seed_(seed) {
+    std::size_t slots = 16;
+    while (slots / 4 * 3 < expected) slots *= 2;
+    slots_.resize(slots);
+  }
+
+  std::size_t size() const noexcept { return size_; }
+  std::size_t bytes() const noexcept { return slots_.capacity() * sizeof(Slot); }
+
+  // The value of `key`, or null.
+  const Value* find(std::uint64_t key) const noexcept {
+    const Slot& slot = slots_[place(slots_, key)];
+    return slot.used ? &slot.value : nullptr;
+  }
+
+  // The value of `key`, made as `Value()` when it was not there; `second` says whether it was made.
+  std::pair<Value*, bool> insert(std::uint64_t key) {
+    if (size_ + 1 > slots_.size() / 4 * 3) grow();
+    Slot& slot = slots_[place(slots_, key)];
+    const bool made = !slot.used;
+    if (made) {
+      slot.key = key;
+      slot.used = 1;
+      ++size_;
+    }
+    return {&slot.value, made};
+  }
+
+ private:
+  struct Slot {
+    std::uint64_t key = 0;
+    Value value = Value();
+    std::uint8_t used = 0;
+  };
+
+  std::size_t place(const std::vector<Slot>& slots, std::uint64_t key) const noexcept {
+    const std::size_t mask = slots.size() - 1;
+    std::size_t at = static_cast<std::size_t>(mix64(key ^ seed_)) & mask;
+    while (slots[at].used && slots[at].key != key) at = (at + 1) & mask;
+    return at;
+  }
+
+  void grow() {
+    std::vector<Slot> larger(slots_.size() * 2);
+    for (const Slot& slot : slots_)
+      if (slot.used) larger[place(larger, slot.key)] = slot;
+    slots_.swap(larger);
+  }
+
+  std::uint64_t seed_;
+  std::size_t size_ = 0;
+  std::vector<Slot> slots_;
+};
+
+}  // namespace pivotkit

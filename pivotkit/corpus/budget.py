@@ -1,0 +1,34 @@
+"""Memory budgets: what the user wrote, in bytes, and the refusal of what does not fit."""
+
+from __future__ import annotations
+
+import re
+
+UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+UNITS["TIB"] = 2**40
+
+
+def parse_bytes(memory: int | str, function: str = "parse_bytes") -> int:
+    """Bytes of a size: an integer, or a number with B, KB, MB, GB, TB (powers of 1000), KiB, MiB, GiB, TiB (of 1024).
+
+    >>> parse_bytes("2GB"), parse_bytes("1.5 MiB"), parse_bytes(4096)
+    (2000000000, 1572864, 4096)
+    """
+    size = 0
+    if isinstance(memory, int) and not isinstance(memory, bool):
+        size = memory
+    elif isinstance(memory, str):
+        match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]+)\s*", memory)
+        if match and match[2].upper() in UNITS:
+            size = int(float(match[1]) * UNITS[match[2].upper()])
+    else:
+        raise TypeError(f"{function}: memory must be an int or a str; got {type(memory).__name__}")
+    if size <= 0:
+        raise ValueError(f"{function}: memory must be a positive size such as '2GB'; got {memory!r}")
+    return size
+
+
+def require(function: str, what: str, needed: int, memory: int) -> None:
+    """Raise ValueError when ``needed`` bytes are more than ``memory``."""
+    if needed > memory:
+        raise ValueError(f"{function}: memory must be at least {needed} bytes for {what}; got {memory}")

@@ -1,0 +1,22 @@
+"""A generated world with a known answer, and two models of it: one planted by construction, one trained.
+
+Importing this package registers the planted model with transformers, so that ``AutoModelForCausalLM`` loads a saved one
+without remote code.
+"""
+
+from pivotkit.experiment.testbed.planted import PlantedConfig, PlantedForCausalLM, expected_trace, plant
+from pivotkit.experiment.testbed.tokenizer import build_tokenizer
+from pivotkit.experiment.testbed.world import Concept, World, WorldConfig, scarce_config, write_jsonl
+
+__all__ = [
+    "Concept",
+    "PlantedConfig",
+    "PlantedForCausalLM",
+    "World",
+    "WorldConfig",
+    "build_tokenizer",
+    "expected_trace",
+    "plant",
+    "scarce_config",
+    "write_jsonl",
+]
