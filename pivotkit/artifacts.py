@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,28 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         raise
 
 
+def with_metadata(table: pa.Table, metadata: Mapping[str, Any]) -> pa.Table:
+    """``table`` with ``metadata`` as JSON under the schema key ``pivotkit``, where `table_metadata` finds it."""
+    kept = dict(table.schema.metadata or {})
+    kept[b"pivotkit"] = orjson.dumps(metadata, option=orjson.OPT_SERIALIZE_NUMPY)
+    return table.replace_schema_metadata(kept)
+
+
+def require_columns(function: str, argument: str, table: pa.Table, columns: Sequence[str]) -> None:
+    """Refuse an argument that is no table (TypeError) or lacks a column (ValueError)."""
+    if not isinstance(table, pa.Table):
+        raise TypeError(f"{function}: {argument} must be a pyarrow.Table; got {type(table).__name__}")
+    missing = [name for name in columns if name not in table.column_names]
+    if missing:
+        raise ValueError(
+            f"{function}: {argument} must have the columns {', '.join(columns)}; got none named {', '.join(missing)}"
+        )
+
+
 def write_table(table: pa.Table, path: str | Path, metadata: Mapping[str, Any] | None = None) -> Path:
     """Write ``table`` as Parquet; ``metadata`` goes as JSON under the schema key ``pivotkit``."""
     if metadata is not None:
-        kept = dict(table.schema.metadata or {})
-        kept[b"pivotkit"] = orjson.dumps(metadata, option=orjson.OPT_SERIALIZE_NUMPY)
-        table = table.replace_schema_metadata(kept)
+        table = with_metadata(table, metadata)
     with atomic_path(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
     return Path(path)

@@ -6,6 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("pivotkit", deadline=None)  # a first call may compile
+settings.load_profile("pivotkit")
 
 ROOT = Path(__file__).resolve().parents[1]
 

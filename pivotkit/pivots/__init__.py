@@ -1,1 +1,6 @@
 """Association measures, pivots and hubs."""
+
+from pivotkit.pivots.find import find_pivots
+from pivotkit.pivots.hubs import hub_pivots
+
+__all__ = ["find_pivots", "hub_pivots"]
