@@ -31,7 +31,8 @@ def words(run: dict[str, Any]) -> dict[str, Any] | None:
     beside = _beside(run)
     tokens: dict[int, int] = {}
     texts: list[str] = []
-    pairs, entries = [], []
+    pairs: list[dict[str, Any]] = []
+    entries: list[dict[str, Any]] = []
     for pair, (table, layers, n) in grids.items():
         asked = {row["item"]: row for row in by_pair(items).get(pair, items[:0]).to_pylist()}
         source, _, target = pair.partition("-")

@@ -136,7 +136,7 @@ def _quantiles(name: str, documents: pa.Table) -> dict[str, Any]:
 
 def _pivot_share(documents: pa.Table) -> np.ndarray:
     tokens = floats(documents, "tokens")
-    return floats(documents, "pivots")[tokens > 0] / tokens[tokens > 0]
+    return np.asarray(floats(documents, "pivots")[tokens > 0] / tokens[tokens > 0])
 
 
 def _shares_of_pivots(documents: pa.Table, chosen: pa.Table) -> tuple[Any, Any]:

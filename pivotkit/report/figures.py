@@ -28,16 +28,24 @@ class Dot(NamedTuple):
     scale: float = 1.0
 
 
-def layer_curves(name: str, layers: Sequence[int], series: Sequence[Mapping[str, Any]], entropy: np.ndarray, most: float) -> Markup:
-    """Draw mean masses by layer with their bands, and mean entropy as a strip above (darkest = ``most`` nats)."""
-    plot = Plot(292, (layers[0], layers[-1]), (0, 1), top=66)
-    step = plot.sx(1) - plot.sx(0)
-    plot.text(4, 12, f"mean entropy, {entropy.min():.1f} to {entropy.max():.1f} nats (darker = more)", "label")
+def layer_curves(
+    name: str,
+    layers: Sequence[int],
+    series: Sequence[Mapping[str, Any]],
+    entropy: np.ndarray,
+    *,
+    top: float,
+    darkest: float,
+) -> Markup:
+    """Draw mean masses by layer with their bands up to ``top``, and mean entropy as a strip above them."""
+    plot = Plot(292, (layers[0], layers[-1]), (0, top), top=66)
+    wide = plot.sx(1) - plot.sx(0)
+    plot.text(4, 12, f"mean entropy, {entropy.min():.1f} to {entropy.max():.1f} nats (fuller = more)", "label")
     for layer, nats in zip(layers, entropy, strict=True):
-        x = max(plot.sx(layer) - step / 2, plot.left)
-        width = min(plot.sx(layer) + step / 2, plot.right) - x
-        plot.box(x, 19, width + 0.3, 13, "strip", f"layer {layer}: {nats:.2f} nats", nats / most if most else 0)
-    plot.y_axis((0, 0.25, 0.5, 0.75, 1), "mean probability mass", 2)
+        x = max(plot.sx(layer) - wide / 2, plot.left)
+        width = min(plot.sx(layer) + wide / 2, plot.right) - x
+        plot.box(x, 19, width + 0.3, 13, "strip", f"layer {layer}: {nats:.2f} nats", nats / darkest if darkest else 0)
+    plot.y_axis([0.25 * step for step in range(round(top * 4) + 1)], "mean probability mass", 2)
     plot.x_axis(_layer_ticks(layers), "layer (0 = embedding output)")
     for curve in series:
         plot.band(layers, curve["low"], curve["high"], f"band {curve['color']}")
@@ -128,10 +136,10 @@ def histogram(name: str, edges: np.ndarray, series: Mapping[str, tuple[str, np.n
     plot.y_axis(marks, "share of documents in the set", 2 if top < 1 else 1)
     places = ticks(float(edges[0]), float(edges[-1]))
     plot.x_axis(places, label, 2)
-    x = np.repeat(edges, 2)
+    x = np.repeat(edges, 2).tolist()
     for color, shares in series.values():
-        y = np.concatenate([[0.0], np.repeat(shares, 2), [0.0]])
-        plot.band(x, np.zeros_like(x), y, f"band {color}")
+        y = [0.0, *np.repeat(shares, 2).tolist(), 0.0]
+        plot.band(x, [0.0] * len(x), y, f"band {color}")
         plot.line(x, y, f"line {color}")
     return plot.markup(name)
 

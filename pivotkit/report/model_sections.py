@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import Any
 
@@ -23,7 +24,7 @@ def score(run: dict[str, Any]) -> dict[str, Any] | None:
     if run["scores"] is None:
         return None
     traces = by_pair(run["traces"]) if run["traces"] is not None else {}
-    rows, dots, low = [], {}, 0.0
+    rows, dots, shares, low = [], {}, {}, 0.0
     for pair, table in by_pair(run["scores"]).items():
         values = floats(table, "score")
         mean, bottom, top = (float(value) for value in bootstrap_mean(values))
@@ -46,15 +47,26 @@ def score(run: dict[str, Any]) -> dict[str, Any] | None:
         note = f"{arrow(pair)}: {number(mean)} {interval(bottom, top)}, n = {len(values)}"
         dots[arrow(pair)] = [figures.Dot("c-ink", "circle", mean, bottom, top, note)]
         low = min(low, bottom)
+        shares[arrow(pair)] = [
+            _share(f"{arrow(pair)}, score above 0", share, "c-ink", "circle"),
+            _share(f"{arrow(pair)}, accuracy", accuracy, "c-target", "square"),
+        ]
     figure = figures.dot_plot(
         "Mean contrastive score by pair", dots, (low, 1), "mean contrastive score (probability)", reference=0
     )
-    return {"rows": rows, "figure": figure, "mean": number(float(floats(run["scores"], "score").mean()))}
+    beside = figures.dot_plot("Share above 0 and accuracy by pair", shares, (0, 1), "share of items")
+    keys = [Key("c-ink", "score above 0", "circle"), Key("c-target", "accuracy at the last layer", "square")]
+    return {"rows": rows, "figure": figure, "shares": beside, "legend": legend(keys), "mean": number(float(floats(run["scores"], "score").mean()))}
+
+
+def _share(what: str, found: tuple[np.ndarray, ...], color: str, shape: str) -> figures.Dot:
+    mean, low, high = (float(value) for value in found)
+    return figures.Dot(color, shape, mean, low, high, f"{what}: {number(mean)} {interval(low, high)}")
 
 
 def _correct(traces: pa.Table) -> np.ndarray:
     layers = traces["layer"].to_numpy()
-    return floats(traces, "target_rank")[layers == layers.max()] == 0
+    return np.asarray(floats(traces, "target_rank")[layers == layers.max()] == 0)
 
 
 def latent_languages(traces: pa.Table) -> list[str]:
@@ -77,29 +89,27 @@ def curves(run: dict[str, Any]) -> dict[str, Any] | None:
     palette = colors(latent)
     top1_colors = palette | {"source and target": "c-shared", "something else": "c-other"}
     grids = {pair: grid(table, pair) for pair, table in by_pair(traces).items()}
-    most = max((float(floats(table, "entropy").max()) for table, _, _ in grids.values()), default=0.0)
-    panels, kinds = [], set()
+    drawn = {pair: _masses(pair, *found, palette) for pair, found in grids.items()}
+    highest = max((float(curve["high"].max()) for series in drawn.values() for curve in series), default=1.0)
+    top = min(1.0, math.ceil(highest * 4 + 1e-9) / 4)  # one scale for all pairs, so that they can be compared
+    entropies = {pair: floats(table, "entropy").reshape(n, -1).mean(axis=0) for pair, (table, _, n) in grids.items()}
+    darkest = max((float(entropy.max()) for entropy in entropies.values()), default=0.0)
+    panels: list[dict[str, Any]] = []
+    kinds: set[str] = set()
     for pair, (table, layers, n) in grids.items():
-        names = [name for name in ("source", *latent, "target", "pivot") if f"{name}_logmass" in traces.column_names]
-        source, _, target = pair.partition("-")
-        series = []
-        for name in names:
-            mass = np.exp(floats(table, f"{name}_logmass")).reshape(n, len(layers))
-            mass = mass[np.isfinite(mass).all(axis=1)]
-            if len(mass) and name not in (source, target):  # there it would be the source or target curve once more
-                mean, low, high = bootstrap_mean(mass)
-                series.append({"name": name, "n": len(mass), "color": palette[name], "mean": mean, "low": low, "high": high})
-        entropy = floats(table, "entropy").reshape(n, len(layers)).mean(axis=0)
+        name, series = arrow(pair), drawn[pair]
         top1 = _top1(table, n, len(layers))
         kinds |= {kind for kind, share in top1.items() if share.any()}
+        masses = figures.layer_curves(
+            f"Probability mass by layer, {name}", layers, series, entropies[pair], top=top, darkest=darkest
+        )
         panels.append(
             {
-                "pair": arrow(pair),
+                "pair": name,
                 "n": n,
-                "masses": figures.layer_curves(f"Probability mass by layer, {arrow(pair)}", layers, series, entropy, most),
-                "top1": figures.top1_shares(f"Top-1 token by layer, {arrow(pair)}", layers, top1, top1_colors),
+                "masses": masses,
+                "top1": figures.top1_shares(f"Top-1 token by layer, {name}", layers, top1, top1_colors),
                 "peaks": [_peak(curve, layers) for curve in series],
-                "without": [curve["name"] for curve in series if curve["n"] < n],
             }
         )
     keys = [Key(palette[name], _role(name), "line") for name in palette if f"{name}_logmass" in traces.column_names]
@@ -109,6 +119,22 @@ def curves(run: dict[str, Any]) -> dict[str, Any] | None:
         "top1_legend": legend([Key(color, kind, "box") for kind, color in top1_colors.items() if kind in kinds]),
         "error": table_metadata(traces).get("self_check_error"),
     }
+
+
+def _masses(pair: str, table: pa.Table, layers: list[int], n: int, palette: dict[str, str]) -> list[dict[str, Any]]:
+    """Mean mass of every set over the items that have one, with its interval."""
+    source, _, target = pair.partition("-")
+    series = []
+    for name in ("source", *latent_languages(table), "target", "pivot"):
+        # a latent language that is the pair's own source or target would draw that curve once more
+        if name in (source, target) or f"{name}_logmass" not in table.column_names:
+            continue
+        mass = np.exp(floats(table, f"{name}_logmass")).reshape(n, len(layers))
+        mass = mass[np.isfinite(mass).all(axis=1)]
+        if len(mass):
+            mean, low, high = bootstrap_mean(mass)
+            series.append({"name": name, "n": len(mass), "color": palette[name], "mean": mean, "low": low, "high": high})
+    return series
 
 
 def _role(name: str) -> str:
@@ -179,5 +205,5 @@ def behaviors(run: dict[str, Any]) -> dict[str, Any] | None:
         whole = sum(pairs.values(), Counter())
         told = whole["pivot"] + whole["co-occurrence"]
         total = number(whole["pivot"] / told if told else None)
-        panels.append({"rule": visible(rule), "rows": rows, "figure": figure, "total_share": total})
+        panels.append({"rule": visible(rule), "rows": rows, "figure": figure, "pooled": total})
     return {"panels": panels, "names": figures.BEHAVIORS, "legend": legend(figures.behavior_keys())}

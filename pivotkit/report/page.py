@@ -63,11 +63,15 @@ def _render(run: dict[str, Any]) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     browser = words(run)
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FunctionLoader(_resource),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters["percent"] = lambda part: f"{100 * part:.1f}%"
     environment.filters["count"] = lambda value: "–" if value is None else f"{value:,}"
-    return environment.from_string(_resource("template.html.j2")).render(
+    return environment.get_template("template.html.j2").render(
         head=study_sections.head(run),
         testbed=study_sections.testbed(run),
         score=model_sections.score(run),

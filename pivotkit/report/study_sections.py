@@ -23,6 +23,7 @@ def head(run: dict[str, Any]) -> dict[str, Any]:
     """Return what was run on what, and what it cost."""
     record = run["run"] or {}
     config = record.get("config") or {}
+    ran = record.get("stages") or {}
     items = run["items"]
     pairs = sorted(items["pair"].unique().to_pylist()) if items is not None else config.get("pairs") or []
     stages = [
@@ -32,9 +33,9 @@ def head(run: dict[str, Any]) -> dict[str, Any]:
             "memory": memory(stage.get("peak_memory_bytes")),
             "finished": plain(stage.get("finished") or "–"),
         }
-        for name, stage in (record.get("stages") or {}).items()
+        for name, stage in sorted(ran.items(), key=lambda named: str(named[1].get("finished")))
     ]
-    seconds = [stage.get("seconds") or 0 for stage in (record.get("stages") or {}).values()]
+    seconds = [stage.get("seconds") or 0 for stage in ran.values()]
     return {
         "there": run["run"] is not None,
         "model": plain(config.get("model") or "–"),

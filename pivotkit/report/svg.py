@@ -37,7 +37,7 @@ class Plot:
         y: tuple[float, float],
         *,
         left: float = 40,
-        right: float = 12,
+        right: float = 18,
         top: float = 26,
         bottom: float = 40,
     ) -> None:

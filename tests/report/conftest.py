@@ -41,7 +41,7 @@ def _peak(layer: int, centre: float, width: float, height: float) -> float:
 
 
 def _trace(rng: np.random.Generator, item: dict[str, Any], ids: dict[str, list[int]], kind: str) -> list[dict[str, Any]]:
-    source, _, target = item["pair"].partition("-")
+    source = item["pair"].partition("-")[0]
     through = kind == "pivot"
     rows = []
     for layer in range(LAYERS):
