@@ -1,1 +1,5 @@
-"""Figures and one self-contained page."""
+"""One self-contained HTML page of everything a run folder holds."""
+
+from pivotkit.report.page import write_report
+
+__all__ = ["write_report"]

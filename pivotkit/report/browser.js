@@ -1,0 +1,156 @@
+// The word browser. Data from the run only ever becomes text (textContent), never markup.
+"use strict";
+(() => {
+  const data = JSON.parse(document.getElementById("words-data").textContent);
+  const at = (id) => document.getElementById(id);
+  const pairs = at("browse-pair"), search = at("browse-search"), list = at("browse-list");
+  const heat = at("browse-heat"), facts = at("browse-facts"), told = at("browse-told"), legend = at("browse-legend");
+  const roles = ["target", "source", "pivot"];
+  const latent = [...new Set(data.words.flatMap((w) => [...Object.keys(w.sets), ...Object.keys(w.mass)]))]
+    .filter((name) => !roles.includes(name)).sort();
+  const color = (name) => (latent.includes(name) ? "latent" + (latent.indexOf(name) % 3) : name);
+  const named = (name) => (latent.includes(name) ? name + " (latent language)" : name);
+
+  function el(tag, kind, ...inside) {
+    const made = document.createElement(tag);
+    if (kind) made.className = kind;
+    for (const part of inside) {
+      if (part === null || part === undefined) continue;
+      made.append(part instanceof Node ? part : document.createTextNode(String(part)));
+    }
+    return made;
+  }
+  const word = (text) => el("bdi", "word", text);
+  const share = (mille) => (mille === 0 ? "< 0.1 %" : (mille / 10).toFixed(1) + " %");
+  const decimal = (value) => (value === null ? "–" : value.toFixed(3).replace("-", "−"));
+
+  function fill() {
+    const wanted = search.value.normalize("NFKC").toLowerCase().trim();
+    list.replaceChildren();
+    data.words.forEach((w, place) => {
+      if (w.pair !== Number(pairs.value)) return;
+      const text = [w.source, w.target, w.concept].join(" ").normalize("NFKC").toLowerCase();
+      if (wanted && !text.includes(wanted)) return;
+      const option = el("option", "", "\u2068" + w.source + "\u2069 → \u2068" + w.target + "\u2069"
+        + (w.behaviors.length ? " · " + w.behaviors[0][1] : "") + (w.score ? " · " + decimal(w.score[0]) : ""));
+      option.value = String(place);
+      list.append(option);
+    });
+    const pair = data.pairs[pairs.value];
+    at("browse-count").textContent = list.length + " of " + pair.shown + " words"
+      + (pair.shown < pair.of ? " (the first of " + pair.of + "; the rest is in traces/)" : "");
+  }
+
+  function show(remember = true) {
+    const w = data.words[list.value];
+    told.textContent = "Point at a cell, or tap it, to read it here.";
+    if (!w) { heat.replaceChildren(); facts.replaceChildren(el("p", "note", "No such word.")); return; }
+    drawHeat(w, data.pairs[w.pair].layers);
+    drawFacts(w);
+    if (remember)
+      history.replaceState(null, "", "#" + new URLSearchParams({ pair: data.pairs[w.pair].code, item: w.id }));
+  }
+
+  function drawHeat(w, layers) {
+    const kind = new Map();
+    for (const name of [...Object.keys(w.sets).sort((a, b) => rank(b) - rank(a))])
+      for (const token of w.sets[name]) kind.set(token, name);
+    const top = el("tr", "", el("th", "", "layer"), el("th", "", "target rank"), el("th", "masses", "masses"));
+    for (let r = 1; r <= data.k; r++) top.append(el("th", "", r));
+    const body = el("tbody", "");
+    for (let row = layers.length - 1; row >= 0; row--) {
+      const line = el("tr", "", el("th", "", layers[row]));
+      line.firstChild.title = "entropy " + w.entropy[row] + " nats";
+      line.append(el("td", "rank" + (w.rank[row] === 0 ? " first" : ""), w.rank[row] === null ? "–" : w.rank[row] + 1));
+      const stack = el("div", "stack");
+      const said = [];
+      for (const name of Object.keys(w.mass)) {
+        const part = el("span", "c-" + color(name));
+        part.style.width = w.mass[name][row] / 10 + "%";
+        stack.append(part);
+        said.push(named(name) + " " + share(w.mass[name][row]));
+      }
+      const masses = el("td", "masses", stack);
+      masses.dataset.told = "layer " + layers[row] + ", masses: " + said.join(", ");
+      line.append(masses);
+      for (let r = 0; r < data.k; r++) {
+        const token = w.top[row * data.k + r], mille = w.prob[row * data.k + r];
+        if (token < 0) { line.append(el("td", "")); continue; }
+        const cell = el("td", "cell", word(data.tokens[token]));
+        cell.style.setProperty("--p", mille / 10 + "%");
+        const set = kind.get(token);
+        if (set) cell.classList.add("m-" + color(set));
+        cell.dataset.told = "layer " + layers[row] + ", rank " + (r + 1) + ": “" + data.tokens[token] + "” "
+          + share(mille) + (set ? ", " + named(set) + " token" : "");
+        cell.title = cell.dataset.told;
+        line.append(cell);
+      }
+      body.append(line);
+    }
+    heat.replaceChildren(el("thead", "", top), body);
+    const marks = [...roles.slice(0, 2), ...latent, "pivot"].filter((name) => name in w.sets || name in w.mass);
+    legend.replaceChildren(...marks.map((name) => el("li", "", el("span", "mark m-" + color(name) + " c-" + color(name)), named(name))));
+  }
+  const rank = (name) => ["target", "source", ...latent, "pivot"].indexOf(name);
+
+  function drawFacts(w) {
+    const rows = [["Word", el("span", "", word(w.source), " → ", word(w.target))], ["Concept", word(w.concept)]];
+    if (w.score) rows.push(["Score", decimal(w.score[0]) + "  (P of the right source " + decimal(w.score[1]) + ")"]);
+    for (const [rule, behavior, peak] of w.behaviors)
+      rows.push(["Rule " + rule, el("span", "", el("strong", "", behavior),
+        peak && el("span", "muted", " peak ", word(peak[0]), " " + share(peak[2]) + ", layer " + peak[1]))]);
+    if (w.counts) rows.push(["Documents", w.counts[0] + " with the source, " + w.counts[1] + " with the target, " + w.counts[2] + " with both"]);
+    if (w.distractors.length) {
+      const others = el("span", "");
+      w.distractors.forEach((text, place) => others.append(place ? ", " : "", word(text)));
+      rows.push(["Distractors", others]);
+    }
+    const names = el("dl", "facts");
+    for (const [name, value] of rows) names.append(el("dt", "", name), el("dd", "", value));
+    facts.replaceChildren(names);
+    if (w.pivots.length) {
+      const body = el("tbody", "");
+      for (const [token, score, control] of w.pivots)
+        body.append(el("tr", "", el("td", "", word(token)), el("td", "num", decimal(score)), el("td", "muted", word(control))));
+      const head = el("tr", "", el("th", "", "pivot"), el("th", "num", "score"), el("th", "", "control"));
+      facts.append(el("table", "small", el("thead", "", head), body));
+    }
+    const prompt = el("pre", "", w.prompt);
+    prompt.dir = "auto";
+    facts.append(el("details", "", el("summary", "", "Prompt as traced"), prompt));
+  }
+
+  function fromHash() {
+    const asked = new URLSearchParams(location.hash.slice(1));
+    const place = data.pairs.findIndex((pair) => pair.code === asked.get("pair"));
+    if (place < 0) return false;
+    pairs.value = String(place);
+    search.value = "";
+    fill();
+    const found = data.words.findIndex((w) => w.pair === place
+      && (asked.has("item") ? w.id === asked.get("item") : w.source === asked.get("word")));
+    if (found >= 0) list.value = String(found); else list.selectedIndex = 0;
+    show();
+    return true;
+  }
+
+  data.pairs.forEach((pair, place) => { const o = el("option", "", pair.label); o.value = String(place); pairs.append(o); });
+  pairs.addEventListener("change", () => { fill(); list.selectedIndex = 0; show(); });
+  search.addEventListener("input", () => { fill(); list.selectedIndex = 0; show(); });
+  search.addEventListener("keydown", (event) => {
+    if (event.key === "ArrowDown" || event.key === "Enter") { event.preventDefault(); list.focus(); }
+  });
+  list.addEventListener("change", () => show());
+  for (const event of ["mouseover", "click"])
+    heat.addEventListener(event, (at) => {
+      const cell = at.target.closest("td[data-told]");
+      if (cell) told.textContent = cell.dataset.told;
+    });
+  window.addEventListener("hashchange", fromHash);
+  if (fromHash()) at("browse").scrollIntoView();
+  else {
+    fill();
+    list.selectedIndex = 0;
+    show(false);
+  }
+})();

@@ -1,0 +1,130 @@
+"""What the word browser needs, packed: tokens once each, one flat list of token places and per mille for each word."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pivotkit.report.data import by_pair, floats
+from pivotkit.report.model_sections import grid, latent_languages
+from pivotkit.report.text import arrow, visible
+
+CELLS = 200_000  # table cells inlined at most, about 2 MB of page; beyond it each pair shows its first words
+PIVOTS = 12
+
+
+def words(run: dict[str, Any]) -> dict[str, Any] | None:
+    """Return every traced word with its layers, behaviours, counts and pivots; None before tracing.
+
+    Probabilities and masses are in per mille. ``top`` holds places in ``tokens``, layer by layer from the first,
+    -1 where a layer has fewer than k tokens; ``sets`` holds the places of each set's tokens.
+    """
+    items, traces = run["items"], run["traces"]
+    if items is None or traces is None or traces.num_rows == 0:
+        return None
+    grids = {pair: grid(table, pair) for pair, table in by_pair(traces).items()}
+    k = max(len(ids) for ids in traces["top_ids"].to_pylist())
+    each = max(1, CELLS // max(1, k * sum(len(layers) for _, layers, _ in grids.values())))
+    beside = _beside(run)
+    tokens: dict[int, int] = {}
+    texts: list[str] = []
+    pairs: list[dict[str, Any]] = []
+    entries: list[dict[str, Any]] = []
+    for pair, (table, layers, n) in grids.items():
+        asked = {row["item"]: row for row in by_pair(items).get(pair, items[:0]).to_pylist()}
+        source, _, target = pair.partition("-")
+        masses = [name for name in latent_languages(traces) if name not in (source, target)]
+        masses = [name for name in ("source", *masses, "pivot", "target") if f"{name}_logmass" in traces.column_names]
+        for place in range(min(n, each)):
+            rows = table[place * len(layers) : (place + 1) * len(layers)]
+            row = asked.get(rows["item"][0].as_py())
+            if row is None:
+                continue
+            entry = _heat(rows, k, tokens, texts) | beside(row)
+            entry |= {"pair": len(pairs), "mass": {name: _per_mille(floats(rows, f"{name}_logmass")) for name in masses}}
+            entry["sets"] = _sets(rows, tokens, entry.pop("pivot_ids"))
+            entries.append(entry)
+        pairs.append({"code": pair, "label": arrow(pair), "layers": layers, "shown": min(n, each), "of": n})
+    return {"k": k, "tokens": texts, "pairs": pairs, "words": entries}
+
+
+def _per_mille(logs: np.ndarray) -> list[int]:
+    return [round(1000 * value) for value in np.nan_to_num(np.exp(logs), nan=0.0).tolist()]
+
+
+def _heat(rows: pa.Table, k: int, tokens: dict[int, int], texts: list[str]) -> dict[str, Any]:
+    top: list[int] = []
+    prob: list[int] = []
+    columns = (rows[name].to_pylist() for name in ("top_ids", "top_tokens", "top_logprobs"))
+    for ids, shown, logprobs in zip(*columns, strict=True):
+        for token, text in zip(ids, shown, strict=True):
+            if token not in tokens:
+                tokens[token] = len(texts)
+                texts.append(visible(text))
+        short = k - len(ids)
+        top += [tokens[token] for token in ids] + [-1] * short
+        prob += _per_mille(np.array(logprobs)) + [0] * short
+    entropy = [round(value, 2) for value in floats(rows, "entropy").tolist()]
+    return {"top": top, "prob": prob, "rank": rows["target_rank"].to_pylist(), "entropy": entropy}
+
+
+def _sets(rows: pa.Table, tokens: dict[int, int], pivots: list[int]) -> dict[str, list[int]]:
+    """Places of the tokens of each set that the trace shows at all."""
+    sets = {
+        name.removesuffix("_ids"): rows[name][0].as_py() or []
+        for name in rows.column_names
+        if name.endswith("_ids") and name != "top_ids"
+    }
+    sets["pivot"] = [*sets.get("pivot", []), *pivots]
+    return {name: sorted({tokens[i] for i in ids if i in tokens}) for name, ids in sets.items() if ids}
+
+
+def _beside(run: dict[str, Any]) -> Any:
+    """Return what makes the part of a word's entry that does not come from its trace."""
+    scores = {(row["pair"], row["item"]): row for row in _rows(run["scores"], "pair", "item", "score", "p_gold")}
+    counts = {
+        (row["source"], row["target"]): [row["df_source"], row["df_target"], row["df_both"]]
+        for row in _rows(run["pairs"], "source", "target", "df_source", "df_target", "df_both")
+    }
+    behaviors: dict[tuple[str, Any], list[Any]] = defaultdict(list)
+    for row in _rows(run["behaviors"], "pair", "item", "rule", "behavior", "peak_layer", "peak_token", "peak_logprob"):
+        peak = None
+        if row["peak_token"] is not None and row["peak_logprob"] is not None:
+            peak = [visible(row["peak_token"]), row["peak_layer"], *_per_mille(np.array([row["peak_logprob"]]))]
+        behaviors[row["pair"], row["item"]].append([visible(row["rule"]), row["behavior"], peak])
+    pivots: dict[tuple[str, Any], list[dict[str, Any]]] = defaultdict(list)
+    for row in _rows(run["pivots"], "pair", "item", "rank", "token_id", "token", "score", "control_token"):
+        pivots[row["pair"], row["item"]].append(row)
+
+    def entry(row: dict[str, Any]) -> dict[str, Any]:
+        key = row["pair"], row["item"]
+        scored = scores.get(key)
+        best = sorted(pivots.get(key, []), key=lambda found: found["rank"])[:PIVOTS]
+        return {
+            "id": str(row["item"]),
+            "source": visible(row["source"]),
+            "target": visible(row["target"]),
+            "concept": visible(str(row["concept"])),
+            "distractors": [visible(word) for word in row["distractors"] or []],
+            "prompt": visible(row["prompt"], lines=True),
+            "score": None if scored is None else [_short(scored["score"]), _short(scored["p_gold"])],
+            "counts": counts.get((row["source"], row["target"])),
+            "behaviors": behaviors.get(key, []),
+            "pivots": [
+                [visible(found["token"]), _short(found["score"]), visible(found["control_token"] or "")] for found in best
+            ],
+            "pivot_ids": [found["token_id"] for found in best],
+        }
+
+    return entry
+
+
+def _rows(table: pa.Table | None, *columns: str) -> list[dict[str, Any]]:
+    return [] if table is None else table.select(list(columns)).to_pylist()
+
+
+def _short(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)

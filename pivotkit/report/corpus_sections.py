@@ -1,0 +1,192 @@
+"""What the corpus held: pivots, hubs, the selection and what it taught."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pivotkit.errors import InputError
+from pivotkit.report import figures
+from pivotkit.report.data import bootstrap_mean, floats
+from pivotkit.report.svg import Key, legend
+from pivotkit.report.text import arrow, interval, number, visible
+
+SHOWN_PIVOTS = 6  # of each item in the table; the word browser shows twice as many
+PROBED = 10  # best pivots of each item that are looked for in the traces
+SHOWN_HUBS = 24
+SHOWN_DOCUMENTS = 15
+
+
+def pivots(run: dict[str, Any]) -> dict[str, Any] | None:
+    """Return each item's best pivots with their controls, the hubs, and whether the model ever ranks them."""
+    if run["pivots"] is None:
+        return None
+    words = {}
+    if run["items"] is not None:
+        for row in run["items"].select(["item", "pair", "source", "target"]).to_pylist():
+            words[row["pair"], row["item"]] = f"{visible(row['source'])} → {visible(row['target'])}"
+    lists: dict[str, dict[Any, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+    for row in run["pivots"].sort_by([("pair", "ascending"), ("item", "ascending"), ("rank", "ascending")]).to_pylist():
+        lists[row["pair"]][row["item"]].append(row)
+    tables = []
+    for pair, items in lists.items():
+        rows = []
+        for item, found in items.items():
+            best = found[:SHOWN_PIVOTS]
+            shown = [(visible(row["token"]), number(row["score"])) for row in best]
+            controls = [visible(row["control_token"]) for row in best if row["control_token"] is not None]
+            rows.append({"item": words.get((pair, item), visible(str(item))), "pivots": shown, "controls": controls})
+        tables.append({"pair": arrow(pair), "rows": rows})
+    return {"tables": tables, "hubs": _hubs(run), "seen": _seen(run["traces"], lists)}
+
+
+def _hubs(run: dict[str, Any]) -> list[dict[str, Any]] | None:
+    if run["hubs"] is None:
+        return None
+    rows = run["hubs"].sort_by([("words", "descending"), ("score", "descending")])[:SHOWN_HUBS].to_pylist()
+    most = max((row["words"] for row in rows), default=1)
+    return [
+        {"token": visible(row["token"]), "words": row["words"], "score": number(row["score"]), "part": row["words"] / most}
+        for row in rows
+    ]
+
+
+def _seen(traces: pa.Table | None, lists: dict[str, dict[Any, list[dict[str, Any]]]]) -> dict[str, Any] | None:
+    """Share of items with one of their best pivots, or of its controls, among the top-k of any layer."""
+    if traces is None:
+        return None
+    tops: dict[tuple[str, Any], set[int]] = defaultdict(set)
+    columns = (traces[name].to_pylist() for name in ("pair", "item", "top_ids"))
+    for pair, item, ids in zip(*columns, strict=True):
+        tops[pair, item].update(ids)
+    rows, dots = [], {}
+    for pair, items in lists.items():
+        traced = {item: found[:PROBED] for item, found in items.items() if (pair, item) in tops}
+        marks, cells = [], []
+        for kind, color, shape in (("pivots", "c-pivot", "circle"), ("controls", "c-other", "square")):
+            name = "token_id" if kind == "pivots" else "control_id"
+            hit = [any(row[name] in tops[pair, item] for row in found) for item, found in traced.items()]
+            mean, low, high = (float(value) for value in bootstrap_mean(np.array(hit, dtype=np.float64)))
+            note = f"{arrow(pair)}, {kind}: {number(mean)} {interval(low, high)}, n = {len(hit)}"
+            marks.append(figures.Dot(color, shape, mean, low, high, note))
+            cells += [number(mean), interval(low, high)]
+        dots[arrow(pair)] = marks
+        rows.append({"pair": arrow(pair), "n": len(traced), "cells": cells})
+    keys = [Key("c-pivot", "its best pivots", "circle"), Key("c-other", "frequency-matched controls", "square")]
+    figure = figures.dot_plot("Pivots and controls in the model's layers", dots, (0, 1), "share of items")
+    return {"rows": rows, "figure": figure, "legend": legend(keys), "probed": PROBED}
+
+
+def selection(run: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what was asked of the selection and what it holds."""
+    documents, manifest = run["documents"], run["manifest"]
+    if documents is None:
+        return None
+    best = documents.sort_by([("score", "descending"), ("id", "ascending")])[:SHOWN_DOCUMENTS].to_pylist()
+    view: dict[str, Any] = {
+        "n": documents.num_rows,
+        "tokens": int(floats(documents, "tokens").sum()),
+        "best": [
+            row | {"id": visible(row["id"]), "lang": visible(row["lang"]), "score": number(row["score"])} for row in best
+        ],
+        "made": None,
+        "figure": None,
+    }
+    if manifest is None or run["selected"] is None:
+        return view
+    chosen = documents.filter(pc.is_in(documents["id"], pa.array(sorted(run["selected"]), documents["id"].type)))
+    got = Counter[str]()
+    for lang, tokens in zip(chosen["lang"].to_pylist(), chosen["tokens"].to_pylist(), strict=True):
+        got[lang] += tokens
+    budget, quotas = manifest.get("budget_tokens"), manifest.get("language_quotas") or {}
+    asked = {lang: quota * budget if quota <= 1 else quota for lang, quota in quotas.items()}
+    most = max([*asked.values(), *got.values(), 1])
+    view["made"] = {
+        "strategy": visible(str(manifest.get("strategy", ""))),
+        "budget": budget,
+        "documents": chosen.num_rows,
+        "tokens": got.total(),
+        "languages": [
+            {
+                "lang": visible(lang),
+                "asked": round(asked[lang]) if lang in asked else None,
+                "got": got[lang],
+                "asked_part": asked.get(lang, 0) / most,
+                "got_part": got[lang] / most,
+            }
+            for lang in sorted({*asked, *got})
+        ],
+    }
+    view["quantiles"] = [_quantiles("all documents", documents), _quantiles("selected documents", chosen)]
+    view["figure"], view["legend"] = _shares_of_pivots(documents, chosen)
+    return view
+
+
+def _quantiles(name: str, documents: pa.Table) -> dict[str, Any]:
+    tokens, found = floats(documents, "tokens"), floats(documents, "pivots")
+    shares = _pivot_share(documents)
+    points = np.quantile(shares, [0.1, 0.5, 0.9]) if len(shares) else [np.nan] * 3
+    pooled = float(found.sum() / tokens.sum()) if tokens.sum() else None
+    return {"name": name, "n": documents.num_rows, "pooled": number(pooled), "points": [number(p) for p in points]}
+
+
+def _pivot_share(documents: pa.Table) -> np.ndarray:
+    tokens = floats(documents, "tokens")
+    return np.asarray(floats(documents, "pivots")[tokens > 0] / tokens[tokens > 0])
+
+
+def _shares_of_pivots(documents: pa.Table, chosen: pa.Table) -> tuple[Any, Any]:
+    whole, part = _pivot_share(documents), _pivot_share(chosen)
+    edges = np.linspace(0, max(float(whole.max(initial=0)), 1e-9), 31)
+    series = {
+        name: (color, np.histogram(shares, edges)[0] / max(len(shares), 1))
+        for name, color, shares in (("all", "c-other", whole), ("selected", "c-pivot", part))
+    }
+    keys = [Key("c-other", "all documents", "line"), Key("c-pivot", "selected documents", "line")]
+    label = "pivot tokens / tokens of a document"
+    return figures.histogram("Share of pivot tokens in documents", edges, series, label), legend(keys)
+
+
+def pretrain(run: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the accuracy of every arm and seed, concepts that need a pivot beside those that do not."""
+    table = run["pretrain"]
+    if table is None:
+        return None
+    found: dict[str, dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
+    for row in table.to_pylist():
+        seeds = found[row["concepts"]][row["arm"]]
+        if row["seed"] in seeds:
+            raise InputError("pretrain.parquet", "", f"one row for each arm, seed and kind of concepts; got two of {row}")
+        seeds[row["seed"]] = row["accuracy"]
+    kinds = sorted(found, key=lambda kind: (kind != "pivot", kind))
+    arms = list(dict.fromkeys(table["arm"].to_pylist()))
+    panels = []
+    for kind in kinds:
+        color = "c-pivot" if kind == "pivot" else "c-target"
+        dots = {}
+        for arm in arms:
+            seeds = found[kind].get(arm, {})
+            marks = [
+                figures.Dot(color, "circle", value, np.nan, np.nan, f"{arm}, seed {seed}: {number(value)}")
+                for seed, value in sorted(seeds.items())
+            ]
+            if seeds:
+                mean = float(np.mean(list(seeds.values())))
+                marks.insert(0, figures.Dot("c-mean", "diamond", mean, np.nan, np.nan, f"{arm}: mean {number(mean)}", 1.7))
+            dots[arm] = marks
+        figure = figures.dot_plot(f"Accuracy for {kind} concepts by arm", dots, (0, 1), "accuracy", together=True)
+        keys = [Key(color, "one seed", "circle"), Key("c-mean", "mean of the seeds", "diamond")]
+        panels.append({"kind": visible(kind), "figure": figure, "legend": legend(keys)})
+    rows = [{"arm": visible(arm), "cells": [_seeds(found[kind].get(arm, {})) for kind in kinds]} for arm in arms]
+    return {"panels": panels, "rows": rows, "kinds": [visible(kind) for kind in kinds]}
+
+
+def _seeds(seeds: dict[int, float]) -> str:
+    if not seeds:
+        return "–"
+    each = ", ".join(number(value, 2) for _, value in sorted(seeds.items()))
+    return f"{number(float(np.mean(list(seeds.values()))))} ({each})"

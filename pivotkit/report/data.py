@@ -1,0 +1,195 @@
+"""A run folder's artifacts, read and checked: what is absent is None, what is malformed is refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import zstandard
+from pyarrow import types
+
+from pivotkit.artifacts import read_json, read_table
+from pivotkit.errors import InputError
+
+RESAMPLES = 1000
+LABEL = "answer"  # the traced position that curves and the word browser show
+
+Kind = Callable[[pa.DataType], bool]
+
+
+def _text(kind: pa.DataType) -> bool:
+    return bool(types.is_string(kind) or types.is_large_string(kind))
+
+
+def _number(kind: pa.DataType) -> bool:
+    return bool(types.is_integer(kind) or types.is_floating(kind))
+
+
+def _list_of(inner: Kind) -> Kind:
+    return lambda kind: bool(types.is_list(kind) or types.is_large_list(kind)) and inner(kind.value_type)
+
+
+KINDS: dict[str, Kind] = {
+    "text": _text,
+    "integer": lambda kind: bool(types.is_integer(kind)),
+    "number": _number,
+    "key": lambda kind: _text(kind) or bool(types.is_integer(kind)),
+    "list of text": _list_of(_text),
+    "list of integers": _list_of(lambda kind: bool(types.is_integer(kind))),
+    "list of numbers": _list_of(_number),
+}
+
+_ITEM = {"item": "key", "pair": "text"}
+TABLES: dict[str, tuple[str, dict[str, str]]] = {
+    "items": (
+        "items.parquet",
+        {**_ITEM, "concept": "key", "source": "text", "target": "text", "distractors": "list of text", "prompt": "text"},
+    ),
+    "scores": ("scores.parquet", {**_ITEM, "p_gold": "number", "score": "number"}),
+    "traces": (
+        "traces",
+        {**_ITEM, "layer": "integer", "label": "text", "top_ids": "list of integers", "top_tokens": "list of text"}
+        | {"top_logprobs": "list of numbers", "entropy": "number", "target_rank": "integer"}
+        | {"source_logmass": "number", "target_logmass": "number"}
+        | {"source_ids": "list of integers", "target_ids": "list of integers"},
+    ),
+    "behaviors": (
+        "behaviors.parquet",
+        {**_ITEM, "rule": "text", "behavior": "text", "peak_layer": "integer", "peak_token": "text"}
+        | {"peak_logprob": "number"},
+    ),
+    "pairs": (
+        "counts/pairs.parquet",
+        {"source": "text", "target": "text", "df_source": "integer", "df_target": "integer", "df_both": "integer"},
+    ),
+    "pivots": (
+        "pivots.parquet",
+        {**_ITEM, "rank": "integer", "token_id": "integer", "token": "text", "score": "number"}
+        | {"control_id": "integer", "control_token": "text"},
+    ),
+    "hubs": ("hubs.parquet", {"token_id": "integer", "token": "text", "words": "integer", "score": "number"}),
+    "documents": (
+        "documents.parquet",
+        {"id": "text", "tokens": "integer", "pivots": "integer", "score": "number", "lang": "text"},
+    ),
+    "pretrain": ("pretrain.parquet", {"arm": "text", "seed": "integer", "concepts": "text", "accuracy": "number"}),
+}
+RECORDS = {
+    "run": "run.json",
+    "counts": "counts/counts.json",
+    "attribution": "attribution.json",
+    "manifest": "selection/manifest.json",
+    "truth": "truth.json",
+}
+
+
+def read_run(run: str | Path) -> dict[str, Any]:
+    """Read what the page needs of a run folder.
+
+    Parameters
+    ----------
+    run : str or Path
+        The folder of a run.
+
+    Returns
+    -------
+    dict
+        A checked `pyarrow.Table` for each name of ``TABLES``, a dict for each name of ``RECORDS``, and ``selected``,
+        the set of ids in ``selection/selected.jsonl.zst``; None for whatever no stage has written yet.
+
+    Raises
+    ------
+    InputError
+        The folder is absent, or an artifact lacks a column or key, holds another type, or is not what it is named.
+    """
+    folder = Path(run)
+    if not folder.is_dir():
+        raise InputError(folder, "", "must be the folder of a run; found none")
+    found: dict[str, Any] = {}
+    for name, (place, columns) in TABLES.items():
+        path = folder / place
+        absent = not path.exists() or (path.is_dir() and not any(path.glob("*.parquet")))
+        found[name] = None if absent else _checked(read_table(path), path, columns)
+    if found["traces"] is not None:
+        found["traces"] = found["traces"].filter(pc.equal(found["traces"]["label"], LABEL))
+    for name, place in RECORDS.items():
+        path = folder / place
+        found[name] = _record(path) if path.exists() else None
+    path = folder / "selection" / "selected.jsonl.zst"
+    found["selected"] = _selected_ids(path) if path.exists() else None
+    return found
+
+
+def _checked(table: pa.Table, path: Path, columns: Mapping[str, str]) -> pa.Table:
+    missing = [name for name in columns if name not in table.column_names]
+    if missing:
+        raise InputError(path, "", f"must have the columns {', '.join(missing)}; got {', '.join(table.column_names)}")
+    for name, kind in columns.items():
+        if not KINDS[kind](table.schema.field(name).type):
+            raise InputError(path, "", f"column {name} must be {kind}; got {table.schema.field(name).type}")
+    return table
+
+
+def _record(path: Path) -> dict[str, Any]:
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise InputError(path, "", f"must be a JSON object; got {type(value).__name__}")
+    return value
+
+
+def _selected_ids(path: Path) -> set[str]:
+    ids = set()
+    try:
+        with path.open("rb") as raw, zstandard.ZstdDecompressor().stream_reader(raw) as stream:
+            rest, line = b"", 0
+            while chunk := stream.read(1 << 20):
+                *whole, rest = (rest + chunk).split(b"\n")
+                for text in whole:
+                    line += 1
+                    ids.add(orjson.loads(text)["id"])
+    except zstandard.ZstdError as error:
+        raise InputError(path, "", f"must be zstandard; {error}") from None
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise InputError(path, f"line {line}", f"must be a JSON object with an id; {error}") from None
+    return ids
+
+
+def by_pair(table: pa.Table) -> dict[str, pa.Table]:
+    """Return the rows of each pair, pairs in alphabetical order."""
+    return {
+        pair: table.filter(pc.equal(table["pair"], pair)) for pair in sorted(pc.unique(table["pair"]).to_pylist())
+    }
+
+
+def floats(table: pa.Table, column: str) -> np.ndarray:
+    """Return a column as float64, NaN where it is null."""
+    return np.asarray(table[column].cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+def bootstrap_mean(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the mean over the first axis and its 95 % percentile interval from 1000 resamples of that axis.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n, ...)
+        One row for each item; the items are what is resampled.
+
+    Returns
+    -------
+    mean, low, high : ndarray of shape (...)
+        NaN when n is 0. The resamples are seeded, so the same run gives the same page.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    n = len(values)
+    if n == 0:
+        nothing = np.full(values.shape[1:], np.nan)
+        return nothing, nothing, nothing
+    drawn = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=RESAMPLES)
+    means = np.tensordot(drawn, values, axes=1) / n
+    low, high = np.percentile(means, [2.5, 97.5], axis=0)
+    return values.mean(axis=0), low, high

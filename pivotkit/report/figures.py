@@ -1,0 +1,164 @@
+"""The charts of the page, from numbers that are ready to draw."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from markupsafe import Markup
+
+from pivotkit.report.svg import WIDTH, Key, Plot, ticks
+from pivotkit.report.text import interval, number, visible
+
+BEHAVIORS = ("co-occurrence", "pivot", "copy", "other", "excluded")
+COLORS = {"co-occurrence": "c-target", "pivot": "c-pivot", "copy": "c-source", "other": "c-other", "excluded": "c-out"}
+
+
+class Dot(NamedTuple):
+    """One mark of a dot plot; ``low`` and ``high`` are its interval, NaN for none."""
+
+    color: str
+    shape: str
+    value: float
+    low: float
+    high: float
+    note: str
+    scale: float = 1.0
+
+
+def layer_curves(
+    name: str,
+    layers: Sequence[int],
+    series: Sequence[Mapping[str, Any]],
+    entropy: np.ndarray,
+    *,
+    top: float,
+    darkest: float,
+) -> Markup:
+    """Draw mean masses by layer with their bands up to ``top``, and mean entropy as a strip above them."""
+    plot = Plot(292, (layers[0], layers[-1]), (0, top), top=66)
+    wide = plot.sx(1) - plot.sx(0)
+    plot.text(4, 12, f"mean entropy, {entropy.min():.1f} to {entropy.max():.1f} nats (fuller = more)", "label")
+    for layer, nats in zip(layers, entropy, strict=True):
+        x = max(plot.sx(layer) - wide / 2, plot.left)
+        width = min(plot.sx(layer) + wide / 2, plot.right) - x
+        plot.box(x, 19, width + 0.3, 13, "strip", f"layer {layer}: {nats:.2f} nats", nats / darkest if darkest else 0)
+    plot.y_axis([0.25 * step for step in range(round(top * 4) + 1)], "mean probability mass", 2)
+    plot.x_axis(_layer_ticks(layers), "layer (0 = embedding output)")
+    for curve in series:
+        plot.band(layers, curve["low"], curve["high"], f"band {curve['color']}")
+    for curve in series:
+        plot.line(layers, curve["mean"], f"line {curve['color']}")
+        for layer, mean, low, high in zip(layers, curve["mean"], curve["low"], curve["high"], strict=True):
+            note = f"layer {layer}, {curve['name']}: {number(mean)} {interval(low, high)}"
+            plot.dot(plot.sx(layer), plot.sy(mean), f"dot {curve['color']}", note, scale=0.5)
+    return plot.markup(name)
+
+
+def top1_shares(name: str, layers: Sequence[int], shares: Mapping[str, np.ndarray], colors: Mapping[str, str]) -> Markup:
+    """Draw, layer by layer, the share of items whose most probable token is of each kind, stacked to one."""
+    plot = Plot(190, (layers[0] - 0.5, layers[-1] + 0.5), (0, 1))
+    plot.y_axis((0, 0.5, 1), "share of items by top-1 token", 1)
+    plot.x_axis(_layer_ticks(layers), "layer (0 = embedding output)")
+    width = (plot.sx(1) - plot.sx(0)) * 0.86
+    below = np.zeros(len(layers))
+    for kind, share in shares.items():
+        for place, layer in enumerate(layers):
+            if share[place] > 0:
+                top = plot.sy(below[place] + share[place])
+                height = plot.sy(below[place]) - top
+                note = f"layer {layer}, {kind}: {share[place]:.1%}"
+                plot.box(plot.sx(layer) - width / 2, top, width, height, f"bar {colors[kind]}", note)
+        below = below + share
+    return plot.markup(name)
+
+
+def behavior_bars(name: str, rows: Mapping[str, Mapping[str, int]]) -> Markup:
+    """Draw one stacked bar for each row with the counts inside it."""
+    left = _margin(rows)
+    plot = Plot(30 * len(rows) + 52, (0, 1), (0, 1), left=left, top=8)
+    for place, (label, counts) in enumerate(rows.items()):
+        y, total, x = 10 + 30 * place, sum(counts.values()), 0.0
+        plot.text(left - 8, y + 16, _short(label), "row", "end")
+        for behavior in BEHAVIORS:
+            count = counts.get(behavior, 0)
+            if not count:
+                continue
+            begin, end = plot.sx(x / total), plot.sx((x + count) / total)
+            note = f"{label}, {behavior}: {count} of {total} ({count / total:.1%})"
+            plot.box(begin + 0.5, y, end - begin - 1, 23, f"bar {COLORS[behavior]}", note)
+            if end - begin > 9 * len(str(count)) + 6:
+                kind = "inside dark" if behavior in ("other", "excluded") else "inside"
+                plot.text((begin + end) / 2, y + 16, str(count), kind, "middle")
+            x += count
+    plot.x_axis((0, 0.25, 0.5, 0.75, 1), "share of items", 2)
+    return plot.markup(name)
+
+
+def dot_plot(
+    name: str,
+    rows: Mapping[str, Sequence[Dot]],
+    x: tuple[float, float],
+    label: str,
+    *,
+    reference: float | None = None,
+    together: bool = False,
+) -> Markup:
+    """Draw rows of marks with their intervals; ``together`` puts a row's marks on one line, as for seeds."""
+    left = _margin(rows)
+    heights = [28.0 if together else max(24.0, 13.0 * len(dots) + 10) for dots in rows.values()]
+    plot = Plot(sum(heights) + 52, x, (0, 1), left=left, top=8)
+    marks = ticks(*x)
+    plot.x_axis(marks, label, max(0, -math.floor(math.log10(marks[1] - marks[0]) + 1e-9)), grid=True)
+    if reference is not None:
+        plot.rule(plot.sx(reference), plot.top, plot.sx(reference), plot.bottom, "reference")
+    y = plot.top
+    for (row, dots), height in zip(rows.items(), heights, strict=True):
+        plot.text(left - 8, y + height / 2 + 4, _short(row), "row", "end")
+        plot.rule(left, y + height, plot.right, y + height, "grid")
+        for place, dot in enumerate(dots):
+            line = y + height / 2 + (0 if together else 13 * (place - (len(dots) - 1) / 2))
+            if math.isfinite(dot.low):
+                plot.rule(plot.sx(dot.low), line, plot.sx(dot.high), line, f"whisker {dot.color}")
+            if math.isfinite(dot.value):
+                plot.dot(plot.sx(dot.value), line, f"dot {dot.color}", dot.note, dot.shape, dot.scale)
+        y += height
+    return plot.markup(name)
+
+
+def histogram(name: str, edges: np.ndarray, series: Mapping[str, tuple[str, np.ndarray]], label: str) -> Markup:
+    """Draw the share of documents in each bin, one outline a set (colour class, shares)."""
+    top = max(float(shares.max()) for _, shares in series.values()) or 1.0
+    plot = Plot(240, (edges[0], edges[-1]), (0, top))
+    marks = ticks(0, top, 5)
+    plot.y_axis(marks, "share of documents in the set", 2 if top < 1 else 1)
+    places = ticks(float(edges[0]), float(edges[-1]))
+    plot.x_axis(places, label, 2)
+    x = np.repeat(edges, 2).tolist()
+    for color, shares in series.values():
+        y = [0.0, *np.repeat(shares, 2).tolist(), 0.0]
+        plot.band(x, [0.0] * len(x), y, f"band {color}")
+        plot.line(x, y, f"line {color}")
+    return plot.markup(name)
+
+
+def behavior_keys() -> list[Key]:
+    """Return the legend of behaviours."""
+    return [Key(COLORS[behavior], behavior, "box") for behavior in BEHAVIORS]
+
+
+def _layer_ticks(layers: Sequence[int]) -> list[float]:
+    return [mark for mark in ticks(layers[0], layers[-1], 8) if mark == int(mark)]
+
+
+def _margin(rows: Mapping[str, Any]) -> float:
+    """Room for the longest label: about 7 units a letter, and no more than two fifths of the plot."""
+    return min(18 + 7 * max((len(row) for row in rows), default=0), 0.42 * WIDTH)
+
+
+def _short(label: str) -> str:
+    most = int((0.42 * WIDTH - 12) / 7)
+    shown = visible(label)
+    return shown if len(shown) <= most else shown[: most - 1] + "…"

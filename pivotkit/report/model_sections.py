@@ -1,0 +1,209 @@
+"""What the model did: score, layer curves, behaviours."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pivotkit.artifacts import table_metadata
+from pivotkit.errors import InputError
+from pivotkit.report import figures
+from pivotkit.report.data import bootstrap_mean, by_pair, floats
+from pivotkit.report.svg import Key, legend
+from pivotkit.report.text import arrow, interval, number, visible
+
+ROLES = ("source", "target", "pivot")
+
+
+def score(run: dict[str, Any]) -> dict[str, Any] | None:
+    """Return mean contrastive score, share above zero and accuracy at the last layer for each pair."""
+    if run["scores"] is None:
+        return None
+    traces = by_pair(run["traces"]) if run["traces"] is not None else {}
+    rows, dots, shares, low = [], {}, {}, 0.0
+    for pair, table in by_pair(run["scores"]).items():
+        values = floats(table, "score")
+        mean, bottom, top = (float(value) for value in bootstrap_mean(values))
+        share = bootstrap_mean(values > 0)
+        right = _correct(traces[pair]) if pair in traces else np.empty(0)
+        accuracy = bootstrap_mean(right)
+        rows.append(
+            {
+                "pair": arrow(pair),
+                "n": len(values),
+                "score": number(mean),
+                "interval": interval(bottom, top),
+                "gold": number(float(floats(table, "p_gold").mean())),
+                "positive": number(float(share[0])),
+                "positive_interval": interval(float(share[1]), float(share[2])),
+                "accuracy": number(float(accuracy[0])),
+                "accuracy_interval": interval(float(accuracy[1]), float(accuracy[2])),
+            }
+        )
+        note = f"{arrow(pair)}: {number(mean)} {interval(bottom, top)}, n = {len(values)}"
+        dots[arrow(pair)] = [figures.Dot("c-ink", "circle", mean, bottom, top, note)]
+        low = min(low, bottom)
+        shares[arrow(pair)] = [
+            _share(f"{arrow(pair)}, score above 0", share, "c-ink", "circle"),
+            _share(f"{arrow(pair)}, accuracy", accuracy, "c-target", "square"),
+        ]
+    figure = figures.dot_plot(
+        "Mean contrastive score by pair", dots, (low, 1), "mean contrastive score (probability)", reference=0
+    )
+    beside = figures.dot_plot("Share above 0 and accuracy by pair", shares, (0, 1), "share of items")
+    keys = [Key("c-ink", "score above 0", "circle"), Key("c-target", "accuracy at the last layer", "square")]
+    return {"rows": rows, "figure": figure, "shares": beside, "legend": legend(keys), "mean": number(float(floats(run["scores"], "score").mean()))}
+
+
+def _share(what: str, found: tuple[np.ndarray, ...], color: str, shape: str) -> figures.Dot:
+    mean, low, high = (float(value) for value in found)
+    return figures.Dot(color, shape, mean, low, high, f"{what}: {number(mean)} {interval(low, high)}")
+
+
+def _correct(traces: pa.Table) -> np.ndarray:
+    layers = traces["layer"].to_numpy()
+    return np.asarray(floats(traces, "target_rank")[layers == layers.max()] == 0)
+
+
+def latent_languages(traces: pa.Table) -> list[str]:
+    """Return the codes of the ``<code>_logmass`` columns that are no role of their own."""
+    names = [name.removesuffix("_logmass") for name in traces.column_names if name.endswith("_logmass")]
+    return [name for name in names if name not in ROLES]
+
+
+def colors(latent: list[str]) -> dict[str, str]:
+    """Return the colour class of every set whose mass is traced."""
+    return {role: f"c-{role}" for role in ROLES} | {code: f"c-latent{place % 3}" for place, code in enumerate(latent)}
+
+
+def curves(run: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the small multiples: masses and entropy by layer, and whose token is on top."""
+    traces = run["traces"]
+    if traces is None:
+        return None
+    latent = latent_languages(traces)
+    palette = colors(latent)
+    top1_colors = palette | {"source and target": "c-shared", "something else": "c-other"}
+    grids = {pair: grid(table, pair) for pair, table in by_pair(traces).items()}
+    drawn = {pair: _masses(pair, *found, palette) for pair, found in grids.items()}
+    highest = max((float(curve["high"].max()) for series in drawn.values() for curve in series), default=1.0)
+    top = min(1.0, math.ceil(highest * 4 + 1e-9) / 4)  # one scale for all pairs, so that they can be compared
+    entropies = {pair: floats(table, "entropy").reshape(n, -1).mean(axis=0) for pair, (table, _, n) in grids.items()}
+    darkest = max((float(entropy.max()) for entropy in entropies.values()), default=0.0)
+    panels: list[dict[str, Any]] = []
+    kinds: set[str] = set()
+    for pair, (table, layers, n) in grids.items():
+        name, series = arrow(pair), drawn[pair]
+        top1 = _top1(table, n, len(layers))
+        kinds |= {kind for kind, share in top1.items() if share.any()}
+        masses = figures.layer_curves(
+            f"Probability mass by layer, {name}", layers, series, entropies[pair], top=top, darkest=darkest
+        )
+        panels.append(
+            {
+                "pair": name,
+                "n": n,
+                "masses": masses,
+                "top1": figures.top1_shares(f"Top-1 token by layer, {name}", layers, top1, top1_colors),
+                "peaks": [_peak(curve, layers) for curve in series],
+            }
+        )
+    keys = [Key(palette[name], _role(name), "line") for name in palette if f"{name}_logmass" in traces.column_names]
+    return {
+        "panels": panels,
+        "legend": legend(keys),
+        "top1_legend": legend([Key(color, kind, "box") for kind, color in top1_colors.items() if kind in kinds]),
+        "error": table_metadata(traces).get("self_check_error"),
+    }
+
+
+def _masses(pair: str, table: pa.Table, layers: list[int], n: int, palette: dict[str, str]) -> list[dict[str, Any]]:
+    """Mean mass of every set over the items that have one, with its interval."""
+    source, _, target = pair.partition("-")
+    series = []
+    for name in ("source", *latent_languages(table), "target", "pivot"):
+        # a latent language that is the pair's own source or target would draw that curve once more
+        if name in (source, target) or f"{name}_logmass" not in table.column_names:
+            continue
+        mass = np.exp(floats(table, f"{name}_logmass")).reshape(n, len(layers))
+        mass = mass[np.isfinite(mass).all(axis=1)]
+        if len(mass):
+            mean, low, high = bootstrap_mean(mass)
+            series.append({"name": name, "n": len(mass), "color": palette[name], "mean": mean, "low": low, "high": high})
+    return series
+
+
+def _role(name: str) -> str:
+    return name if name in ROLES else f"{visible(name)} (latent language)"
+
+
+def _peak(curve: dict[str, Any], layers: list[int]) -> dict[str, str]:
+    best = int(np.argmax(curve["mean"]))
+    return {
+        "name": _role(curve["name"]),
+        "n": str(curve["n"]),
+        "layer": str(layers[best]),
+        "mass": number(float(curve["mean"][best])),
+        "interval": interval(float(curve["low"][best]), float(curve["high"][best])),
+        "last": number(float(curve["mean"][-1])),
+    }
+
+
+def grid(table: pa.Table, pair: str) -> tuple[pa.Table, list[int], int]:
+    """Sort the rows of a pair by item and layer; every item must have each layer once."""
+    table = table.sort_by([("item", "ascending"), ("layer", "ascending")])
+    layers = sorted(set(table["layer"].to_pylist()))
+    n = len(table["item"].unique())
+    if table["layer"].to_pylist() != layers * n:
+        raise InputError("traces", f"pair {pair}", f"every item must have each of the {len(layers)} layers once")
+    return table, layers, n
+
+
+def _top1(table: pa.Table, n: int, layers: int) -> dict[str, np.ndarray]:
+    """Share of items whose top-1 token belongs to each set; languages need a ``<code>_ids`` column to be told."""
+    sets = {name.removesuffix("_ids"): table[name].to_pylist() for name in table.column_names if name.endswith("_ids")}
+    tops = sets.pop("top")
+    order = [name for name in ("target", "source", "pivot", *sets) if name in sets]
+    kinds = []
+    for row, ids in enumerate(tops):
+        inside = [name for name in order if ids and ids[0] in (sets[name][row] or ())]
+        both = "source" in inside and "target" in inside
+        kinds.append("source and target" if both else inside[0] if inside else "something else")
+    named = np.array(kinds).reshape(n, layers)
+    ranked = ("target", "source and target", *(name for name in order if name != "target"), "something else")
+    return {kind: (named == kind).mean(axis=0) for kind in dict.fromkeys(ranked)}
+
+
+def behaviors(run: dict[str, Any]) -> dict[str, Any] | None:
+    """Return how many items of each pair behave how, under each rule."""
+    table = run["behaviors"]
+    if table is None:
+        return None
+    counts: dict[str, dict[str, Counter[str]]] = {}
+    columns = (table[name].to_pylist() for name in ("rule", "pair", "behavior"))
+    for rule, pair, behavior in zip(*columns, strict=True):
+        if behavior not in figures.BEHAVIORS:
+            raise InputError("behaviors.parquet", "", f"behavior must be one of {figures.BEHAVIORS}; got {behavior!r}")
+        counts.setdefault(rule, {}).setdefault(arrow(pair), Counter())[behavior] += 1
+    panels = []
+    for rule, pairs in sorted(counts.items()):
+        pairs = dict(sorted(pairs.items()))
+        rows = [
+            {
+                "pair": pair,
+                "n": found.total(),
+                "counts": [found[behavior] for behavior in figures.BEHAVIORS],
+                "share": number(found["pivot"] / told if (told := found["pivot"] + found["co-occurrence"]) else None),
+            }
+            for pair, found in pairs.items()
+        ]
+        figure = figures.behavior_bars(f"Behaviours under the rule {visible(rule)}", pairs)
+        whole = sum(pairs.values(), Counter())
+        told = whole["pivot"] + whole["co-occurrence"]
+        total = number(whole["pivot"] / told if told else None)
+        panels.append({"rule": visible(rule), "rows": rows, "figure": figure, "pooled": total})
+    return {"panels": panels, "names": figures.BEHAVIORS, "legend": legend(figures.behavior_keys())}

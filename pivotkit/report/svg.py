@@ -1,0 +1,163 @@
+"""Small SVG plots whose colours and fonts belong to the page, so they follow its light and dark scheme."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from markupsafe import Markup, escape
+
+WIDTH = 420  # units of every plot; at a phone's width the 12-unit letters are still 10 pixels high
+
+SHAPES = {
+    "circle": "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0z",
+    "square": "M-3.5-3.5h7v7h-7z",
+    "diamond": "M0-4.8l4.8 4.8l-4.8 4.8l-4.8-4.8z",
+    "triangle": "M0-4.6l4.6 8h-9.2z",
+    "cross": "M-4-1.2h2.8v-2.8h2.4v2.8h2.8v2.4h-2.8v2.8h-2.4v-2.8h-2.8z",
+}
+
+
+class Key(NamedTuple):
+    """One entry of a legend: colour class, words, and the mark it explains (``line``, ``box`` or a shape)."""
+
+    color: str
+    label: str
+    mark: str
+
+
+class Plot:
+    """An SVG with one plotting area; positions are given in the units of the data."""
+
+    def __init__(
+        self,
+        height: float,
+        x: tuple[float, float],
+        y: tuple[float, float],
+        *,
+        left: float = 40,
+        right: float = 18,
+        top: float = 26,
+        bottom: float = 40,
+    ) -> None:
+        self.height, self.x_range, self.y_range = height, x, y
+        self.left, self.right, self.top, self.bottom = left, WIDTH - right, top, height - bottom
+        self.parts: list[Markup] = []
+
+    def sx(self, value: float) -> float:
+        """Return the place of ``value`` along the x axis."""
+        low, high = self.x_range
+        return self.left + (value - low) / ((high - low) or 1) * (self.right - self.left)
+
+    def sy(self, value: float) -> float:
+        """Return the place of ``value`` along the y axis."""
+        low, high = self.y_range
+        return self.bottom - (value - low) / ((high - low) or 1) * (self.bottom - self.top)
+
+    def text(self, x: float, y: float, words: str, kind: str = "", anchor: str = "start") -> None:
+        """Write ``words`` at a place of the SVG itself."""
+        self.parts.append(
+            Markup('<text x="{}" y="{}" class="{}" text-anchor="{}">{}</text>').format(_r(x), _r(y), kind, anchor, words)
+        )
+
+    def rule(self, x1: float, y1: float, x2: float, y2: float, kind: str) -> None:
+        """Draw a straight line between two places of the SVG itself."""
+        self.parts.append(
+            Markup('<line x1="{}" y1="{}" x2="{}" y2="{}" class="{}"/>').format(_r(x1), _r(y1), _r(x2), _r(y2), kind)
+        )
+
+    def box(self, x: float, y: float, w: float, h: float, kind: str, note: str, opacity: float = 1.0) -> None:
+        """Draw a filled box of the SVG itself; ``note`` is what hovering says."""
+        self.parts.append(
+            Markup(
+                '<rect x="{}" y="{}" width="{}" height="{}" class="{}" fill-opacity="{}"><title>{}</title></rect>'
+            ).format(_r(x), _r(y), _r(max(w, 0)), _r(max(h, 0)), kind, _r(opacity, 3), note)
+        )
+
+    def line(self, x: Sequence[float], y: Sequence[float], kind: str) -> None:
+        """Draw a line through the points, broken where y is NaN."""
+        self.parts.append(Markup('<path d="{}" class="{}"/>').format(self._path(zip(x, y, strict=True)), kind))
+
+    def band(self, x: Sequence[float], low: Sequence[float], high: Sequence[float], kind: str) -> None:
+        """Fill the area between two curves."""
+        there = [(a, b, c) for a, b, c in zip(x, low, high, strict=True) if math.isfinite(b) and math.isfinite(c)]
+        if there:
+            outline = [(a, c) for a, _, c in there] + [(a, b) for a, b, _ in reversed(there)]
+            self.parts.append(Markup('<path d="{}z" class="{}"/>').format(self._path(outline), kind))
+
+    def dot(self, x: float, y: float, kind: str, note: str, shape: str = "circle", scale: float = 1.0) -> None:
+        """Draw a mark at a place of the SVG itself; ``note`` is what hovering says."""
+        self.parts.append(
+            Markup('<path d="{}" transform="translate({} {}) scale({})" class="{}"><title>{}</title></path>').format(
+                SHAPES[shape], _r(x), _r(y), _r(scale, 2), kind, note
+            )
+        )
+
+    def x_axis(self, marks: Iterable[float], label: str, digits: int = 0, grid: bool = False) -> None:
+        """Draw the x axis with its ticks and its label."""
+        self.rule(self.left, self.bottom, self.right, self.bottom, "axis")
+        for mark in marks:
+            place = self.sx(mark)
+            self.rule(place, self.top if grid else self.bottom, place, self.bottom + 4, "grid" if grid else "axis")
+            self.text(place, self.bottom + 16, f"{mark:,.{digits}f}", "tick", "middle")
+        self.text((self.left + self.right) / 2, self.bottom + 34, label, "label", "middle")
+
+    def y_axis(self, marks: Iterable[float], label: str, digits: int = 1) -> None:
+        """Draw the y axis as grid lines, its label upright above it."""
+        for mark in marks:
+            place = self.sy(mark)
+            self.rule(self.left, place, self.right, place, "grid")
+            self.text(self.left - 6, place + 4, f"{mark:,.{digits}f}", "tick", "end")
+        self.text(4, self.top - 12, label, "label")
+
+    def markup(self, name: str) -> Markup:
+        """Return the SVG; ``name`` is what a screen reader says."""
+        head = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">').format(WIDTH, _r(self.height), name)
+        return head + Markup("").join(self.parts) + Markup("</svg>")
+
+    def _path(self, points: Iterable[tuple[float, float]]) -> str:
+        words, pen = [], "M"
+        for x, y in points:
+            if math.isfinite(y):
+                words.append(f"{pen}{_r(self.sx(x))} {_r(self.sy(y))}")
+                pen = "L"
+            else:
+                pen = "M"
+        return "".join(words)
+
+
+def legend(keys: Iterable[Key]) -> Markup:
+    """Return a legend as a list; every mark has a shape or a dash of its own beside its colour."""
+    entries = []
+    for color, label, mark in keys:
+        if mark == "line":
+            drawn = Markup('<path d="M1 7h24" class="line {}"/>').format(color)
+        elif mark == "box":
+            drawn = Markup('<rect x="5" y="1" width="15" height="12" class="bar {}"/>').format(color)
+        else:
+            drawn = Markup('<path d="{}" transform="translate(13 7)" class="dot {}"/>').format(SHAPES[mark], color)
+        entries.append(
+            Markup('<li><svg viewBox="0 0 26 14" aria-hidden="true">{}</svg>{}</li>').format(drawn, escape(label))
+        )
+    return Markup('<ul class="legend">{}</ul>').format(Markup("").join(entries))
+
+
+def ticks(low: float, high: float, most: int = 6) -> list[float]:
+    """Return at most ``most`` round numbers in [low, high].
+
+    Examples
+    --------
+    >>> ticks(0, 18, 7), ticks(0, 0.9, 5)
+    ([0, 3, 6, 9, 12, 15, 18], [0.0, 0.2, 0.4, 0.6, 0.8])
+    """
+    span = (high - low) or 1
+    power = 10.0 ** math.floor(math.log10(span / most))
+    step = next(power * factor for factor in (1, 2, 3, 5, 10, 20) if span / (power * factor) <= most - 1 + 1e-9)
+    first = math.ceil(low / step - 1e-9)
+    marks = [round(step * place, 10) for place in range(first, math.floor(high / step + 1e-9) + 1)]
+    return [int(mark) for mark in marks] if step >= 1 else marks
+
+
+def _r(value: float, digits: int = 1) -> str:
+    return f"{value:.{digits}f}".rstrip("0").rstrip(".") if digits else f"{value:.0f}"
