@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "bindings/register.h"
 #include "common/byte_table.h"
 #include "cooccurrence/document_counter.h"
 #include "matcher/matcher.h"

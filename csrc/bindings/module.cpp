@@ -1,13 +1,20 @@
 // pivotkit._C: one register_* call for each kernel.
-#include <pybind11/pybind11.h>
+#include <exception>
+
+#include "bindings/register.h"
+#include "common/require.h"
 
 namespace py = pybind11;
 
-namespace pivotkit {
-void register_cooccurrence(py::module_& m);
-}
-
 PYBIND11_MODULE(_C, m, py::mod_gil_not_used()) {
   m.doc() = "Native kernels of pivotkit. Use them through pivotkit.kernels and pivotkit.corpus.";
+  py::register_exception_translator([](std::exception_ptr error) {
+    try {
+      if (error) std::rethrow_exception(error);
+    } catch (const pivotkit::BackendUnavailable& unavailable) {
+      py::set_error(py::module_::import("pivotkit.errors").attr("BackendUnavailable"), unavailable.what());
+    }
+  });
   pivotkit::register_cooccurrence(m);
+  pivotkit::register_unembed(m);
 }

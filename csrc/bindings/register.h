@@ -1,0 +1,9 @@
+// One function per room of csrc, each in its bind_<room>.cpp.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace pivotkit {
+void register_cooccurrence(pybind11::module_& m);
+void register_unembed(pybind11::module_& m);
+}  // namespace pivotkit

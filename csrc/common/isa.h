@@ -1,0 +1,21 @@
+// Instruction sets: which ones this build and this machine have, and which one runs.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace pivotkit {
+
+// Ascending: the last supported one is the default. `scalar` is the compiler's baseline for the platform.
+enum class Isa { scalar, avx2, avx512 };
+
+const char* isa_name(Isa isa);
+
+// The instruction sets that this machine can run, ascending.
+std::vector<Isa> supported_isas();
+
+// The one named, or for an empty name the one in the environment variable PIVOTKIT_ISA, or else the widest.
+// Throws std::invalid_argument for an unknown name and BackendUnavailable for one that is absent here.
+Isa select_isa(const std::string& name);
+
+}  // namespace pivotkit

@@ -1,0 +1,2 @@
+#define PIVOTKIT_KERNELS kKernelsAvx2
+#include "unembed/tile-inl.h"

@@ -1,0 +1,2 @@
+#define PIVOTKIT_KERNELS kKernelsAvx512
+#include "unembed/tile-inl.h"

@@ -1,0 +1,80 @@
+// What one instruction set brings to the fused unembedding: four functions, compiled once each from tile-inl.h.
+// They check nothing, allocate nothing and throw nothing; unembed.cpp does.
+#pragma once
+
+#include <cstdint>
+
+#include "common/dtype.h"
+
+namespace pivotkit {
+
+// Ids are reduced in blocks of kBlock, and a tile is a whole number of blocks, so the tile size cannot change a result.
+constexpr int kBlock = 64;
+// Lanes of the running reductions: the same on every instruction set, whatever its register width.
+constexpr int kLanes = 16;
+// A logit's products are summed in ascending order within runs of kDepth, and the runs in ascending order.
+constexpr int kDepth = 256;
+// Running reductions of one row: kLanes maxima, kLanes sums, kLanes weighted sums.
+constexpr int kStates = 3;
+// Value of a lane that has seen nothing, and of the padding beyond the vocabulary's end.
+constexpr float kLowest = -3.402823466e+38f;
+
+// Rows of the weight, `ids` of them from `data` on.
+struct WeightRows {
+  const void* data;
+  Dtype type;
+  std::int64_t stride;  // elements from one row to the next
+  std::int64_t dim;
+};
+
+// From h . w to the logit: z = (h . w + bias) * scale, then softcap * tanh(z / softcap) where softcap > 0.
+struct Head {
+  const float* bias;  // null, or one value per vocabulary id
+  float scale;
+  float softcap;
+  bool plain() const { return bias == nullptr && scale == 1.0f && softcap == 0.0f; }
+};
+
+// A panel of hidden rows against a tile of the vocabulary.
+struct Panel {
+  const float* hidden;  // (dim, rows): row i's value d at hidden[d * rows + i]
+  int rows;
+  std::int64_t dim;
+  const float* weight;  // as pack() laid it
+  std::int64_t first;   // id of the tile's first entry
+  int ids;              // entries of the tile
+  Head head;
+  bool entropy;
+  float* states;           // (rows, kStates, kLanes), updated
+  const float* threshold;  // (rows): only logits above it can enter the top k
+  int targets;             // per row
+  const std::int64_t* target_ids;  // (rows, targets)
+  const float* target_logits;      // (rows, targets)
+  std::int32_t* target_ranks;      // (rows, targets), updated
+  float* logits;                   // (rows, padded(ids)), out
+  std::uint16_t* hits;             // (rows, padded(ids)), out: tile positions above the threshold, ascending
+  std::int32_t* hit_counts;        // (rows), out
+};
+
+constexpr int padded(int ids) { return (ids + kBlock - 1) / kBlock * kBlock; }
+
+struct Kernels {
+  int max_rows;  // of a panel
+  // Lays `ids` rows of the weight out for panel(), widened to float32: dim * padded(ids) floats.
+  void (*pack)(const WeightRows& weight, int ids, float* packed);
+  // Returns false where a product h . w was not finite.
+  bool (*panel)(const Panel& panel);
+  // The logits of `count` (at most kLanes) ids for row `row` of a panel, in the bits that panel() gives them.
+  // `out` has room for kLanes values.
+  void (*exact)(const float* hidden, int rows, int row, const WeightRows& weight, const Head& head,
+                const std::int64_t* ids, int count, float* out);
+  // Folds one row's states into out[0] = maximum, out[1] = sum of exp(z - maximum),
+  // out[2] = sum of (z - maximum) exp(z - maximum).
+  void (*fold)(const float* states, float* out);
+};
+
+extern const Kernels kKernelsScalar;
+extern const Kernels kKernelsAvx2;
+extern const Kernels kKernelsAvx512;
+
+}  // namespace pivotkit

@@ -1,0 +1,57 @@
+#include "unembed/plan.h"
+
+#include <algorithm>
+
+#include "common/require.h"
+
+namespace pivotkit {
+
+namespace {
+
+constexpr std::int64_t kMostSpans = 128;        // work units: enough to share among cores, few enough to merge
+constexpr std::int64_t kTileBytes = 512 << 10;  // a packed tile stays in the second-level cache
+
+std::int64_t round_up(std::int64_t value, std::int64_t step) { return (value + step - 1) / step * step; }
+
+}  // namespace
+
+Plan::Plan(const UnembedRequest& request, const Kernels& kernels) {
+  const std::int64_t dim = request.weight.cols, vocabulary = request.weight.rows;
+  const std::int64_t sets = request.token_sets.sets;
+  span = round_up((vocabulary + kMostSpans - 1) / kMostSpans, 4 * kBlock);
+  spans = (vocabulary + span - 1) / span;
+  const std::int64_t fitting = kTileBytes / static_cast<std::int64_t>(sizeof(float)) / dim / kBlock * kBlock;
+  tile = request.tile != 0 ? request.tile : static_cast<int>(std::clamp<std::int64_t>(fitting, kBlock, 8 * kBlock));
+  tile = static_cast<int>(std::min<std::int64_t>(tile, span));
+
+  const std::int64_t shared_row = 4 * (dim + 3 * spans + 2 * spans * sets);
+  const std::int64_t worker_row =
+      4 * (kStates * kLanes + 2) + 8 * request.k + 4 * request.target_count + 8 * sets;
+  const std::int64_t worker_fixed = 4 * dim * tile + 6 * kernels.max_rows * tile + 8 * sets + 4096;
+  const auto rows_with = [&](std::int64_t workers) {
+    return (request.workspace - workers * worker_fixed) / (shared_row + workers * worker_row);
+  };
+  threads = static_cast<int>(std::min<std::int64_t>(request.threads, spans));
+  while (threads > 1 && rows_with(threads) < std::min<std::int64_t>(request.hidden.rows, kernels.max_rows)) --threads;
+  block = std::min(rows_with(threads), request.hidden.rows);
+  if (block < 1)
+    refuse("unembed", "workspace", text("hold one row, ", shared_row + worker_row + worker_fixed, " bytes"),
+           request.workspace);
+}
+
+Worker::Worker(const UnembedRequest& request, const Plan& plan, const Kernels& kernels) {
+  const auto size = [](std::int64_t count) { return static_cast<std::size_t>(count); };
+  const std::int64_t rows = plan.block, sets = request.token_sets.sets;
+  packed.resize(size(request.weight.cols * plan.tile));
+  logits.resize(size(std::int64_t{kernels.max_rows} * plan.tile));
+  hits.resize(logits.size());
+  hit_counts.resize(size(kernels.max_rows));
+  states.resize(size(rows * kStates * kLanes));
+  thresholds.resize(size(rows));
+  keys.resize(size(rows * request.k));
+  sizes.resize(size(rows));
+  ranks.resize(size(rows * request.target_count));
+  cursors.resize(size(request.token_sets.shared ? sets : rows * sets));
+}
+
+}  // namespace pivotkit

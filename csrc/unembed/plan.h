@@ -1,0 +1,46 @@
+// How a request is cut: rows into blocks and panels, the vocabulary into spans and tiles, and what each worker holds.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "unembed/kernels.h"
+#include "unembed/unembed.h"
+
+namespace pivotkit {
+
+// Spans depend on the vocabulary alone: their partial results merge in order, whoever computed them.
+struct Plan {
+  Plan(const UnembedRequest& request, const Kernels& kernels);
+
+  std::int64_t span;   // ids of a span, a multiple of kBlock
+  std::int64_t spans;
+  std::int64_t block;  // rows that pass the weight together
+  int tile;            // ids of a tile
+  int threads;
+};
+
+// Rows of a block dealt to panels of nearly equal size, at most max_rows each.
+struct Panels {
+  Panels(std::int64_t rows, int max_rows) : rows(rows), count((rows + max_rows - 1) / max_rows) {}
+  std::int64_t begin(std::int64_t panel) const { return panel * (rows / count) + std::min(panel, rows % count); }
+  std::int64_t rows, count;
+};
+
+// One worker's scratch for one block of rows.
+struct Worker {
+  Worker(const UnembedRequest& request, const Plan& plan, const Kernels& kernels);
+
+  std::vector<float> packed;        // one tile of the weight
+  std::vector<float> logits;        // of one panel against one tile
+  std::vector<std::uint16_t> hits;
+  std::vector<std::int32_t> hit_counts;
+  std::vector<float> states;        // (rows, kStates, kLanes) of the current span
+  std::vector<float> thresholds;    // (rows)
+  std::vector<std::uint64_t> keys;  // (rows, k)
+  std::vector<std::int32_t> sizes;  // (rows)
+  std::vector<std::int32_t> ranks;  // (rows, targets): entries seen by this worker that precede
+  std::vector<std::int64_t> cursors;  // (rows, sets), or (sets) where shared: next id of each set
+};
+
+}  // namespace pivotkit

@@ -1,0 +1,2 @@
+#define PIVOTKIT_KERNELS kKernelsScalar
+#include "unembed/tile-inl.h"

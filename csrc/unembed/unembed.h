@@ -1,0 +1,76 @@
+// Fused unembedding: hidden states against a vocabulary, reduced to what a lens needs, in one pass over the weight.
+//
+//   z[m, v] = cap((h[m] . w[v] + bias[v]) * logit_scale),   cap(z) = softcap * tanh(z / softcap), or z without it
+//
+// In PyTorch, without ever holding z:
+//   z = linear(hidden.float(), weight.float(), bias) * logit_scale;  logits, ids = z.topk(k)
+//   logsumexp = z.logsumexp(-1);  p = softmax(z, -1);  entropy = -(p * p.log()).sum(-1);  set_logprobs = p[:, set].sum(-1).log()
+//
+// Shapes and dtypes: hidden (M, D) and weight (V, D), each float32, bfloat16 or float16; weight rows contiguous;
+//   bias (V) float32; targets (M, T) and set ids int64. Outputs are contiguous, float32 and int64.
+// Accumulation: float32. A logit's products are summed in ascending order of D in runs of 256, so its bits depend on
+//   nothing but its row, its id and whether the instruction set fuses multiply and add. Sums over the vocabulary run in
+//   16 lanes per span of ids; spans merge in ascending order in double. Results are the same bits for every number of
+//   threads, tile size, workspace and M.
+// Ties: total order, logit descending, then id ascending. A rank counts the entries that precede: 0 is the top.
+// NaN rule: NaN or infinity in hidden, weight or bias is an error that names its first place; so is a product that
+//   overflows float32.
+// Cost: 2 M V D flops, one read of weight for each block of rows that fits the workspace (most calls: one block), one
+//   exponential per logit, and about k (1 + ln(V / k)) insertions per row and thread. Scratch: at most `workspace` bytes.
+#pragma once
+
+#include <cstdint>
+#include <utility>
+
+#include "common/dtype.h"
+#include "common/isa.h"
+
+namespace pivotkit {
+
+struct Matrix {
+  const void* data;
+  Dtype type;
+  std::int64_t rows, cols;
+  std::int64_t row_stride, col_stride;  // in elements
+};
+
+// CSR: set s of row m is ids[offsets[i]] .. ids[offsets[i + 1]], i = m * sets + s (i = s where shared by all rows);
+// ascending and distinct within a set.
+struct TokenSets {
+  const std::int64_t* ids;
+  const std::int64_t* offsets;
+  std::int64_t sets;
+  bool shared;
+};
+
+struct UnembedRequest {
+  Matrix hidden, weight;
+  std::int64_t k;
+  const float* bias;  // (V) or null
+  float logit_scale;
+  float softcap;                // 0 for none
+  const std::int64_t* targets;  // (M, target_count) or null
+  std::int64_t target_count;
+  TokenSets token_sets;  // sets = 0 for none
+  int threads;
+  Isa isa;
+  std::int64_t workspace;  // bytes
+  int tile;                // ids of a tile, a multiple of 64; 0 chooses
+};
+
+struct UnembedOutput {
+  std::int64_t* ids;            // (M, k)
+  float* logits;                // (M, k)
+  float* logsumexp;             // (M)
+  float* target_logits;         // (M, target_count)
+  std::int64_t* target_ranks;   // (M, target_count)
+  float* set_logprobs;          // (M, sets); minus infinity for an empty set
+  float* entropy;               // (M) in nats, or null where not wanted
+};
+
+void unembed(const UnembedRequest& request, const UnembedOutput& output);
+
+// (row, column) of the first NaN or infinity in row-major order, or (-1, -1).
+std::pair<std::int64_t, std::int64_t> first_nonfinite(const Matrix& matrix, int threads);
+
+}  // namespace pivotkit
