@@ -25,7 +25,9 @@ def task(run: RunFolder, settings: Settings) -> None:
     from pivotkit.words.task import build_task
 
     if settings.lexicon is None or not settings.pairs:
-        raise ValueError("task: lexicon and pairs must be given; got " + _missing(lexicon=settings.lexicon, pairs=settings.pairs))
+        raise ValueError(
+            "task: lexicon and pairs must be given; got " + _missing(lexicon=settings.lexicon, pairs=settings.pairs)
+        )
     lexicon = Path(settings.lexicon)
     wanted = settings.of("task")
 

@@ -17,7 +17,9 @@ class Settings:
     """What a run is told. Field by field: the help of ``pivotkit run --help``."""
 
     model: str | None = _option(None, "tokens pivots score trace", "folder, name in the model cache, or hub id")
-    dtype: str = _option("float32", "score trace", "float32, bfloat16 or float16", choices=("float32", "bfloat16", "float16"))
+    dtype: str = _option(
+        "float32", "score trace", "float32, bfloat16 or float16", choices=("float32", "bfloat16", "float16")
+    )
     lexicon: str | None = _option(None, "task", "tab-separated words: one row a concept, one column a language")
     pairs: list[str] = _option([], "task", "language pairs, source first: fr-zh,en-fr")
     limit: int | None = _option(None, "task", "at most this many items a pair")
@@ -28,10 +30,14 @@ class Settings:
     prompt: str = _option("paper", "task", "the prompt's wording", choices=("paper", "testbed"))
     seed: int = _option(0, "task pivots attribution select pretrain", "seed of every draw")
     corpus: list[str] = _option([], "tokens count select", "files or globs of JSONL documents, plain, .gz or .zst")
-    on_error: str = _option("raise", "tokens count select", "what to do at a corrupt document", choices=("raise", "skip"))
+    on_error: str = _option(
+        "raise", "tokens count select", "what to do at a corrupt document", choices=("raise", "skip")
+    )
     memory: str = _option("2GB", "count", "budget for the counting tables")
     workers: int | None = _option(None, "count", "processes that count; one a core by default")
-    latent: list[str] | None = _option(None, "trace", "languages tracked on the way; English by default where the lexicon has it")
+    latent: list[str] | None = _option(
+        None, "trace", "languages tracked on the way; English by default where the lexicon has it"
+    )
     k: int = _option(10, "trace", "tokens kept a layer")
     min_probability: float = _option(0.2, "behaviors", "least probability of a step under the strict rule")
     pivot_rule: str = _option("paper", "pivots", "association that ranks pivots", choices=("paper", "npmi", "g2"))

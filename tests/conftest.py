@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+
+from pivotkit.words.lexicon import Lexicon
 
 settings.register_profile("pivotkit", deadline=None)  # a first call may compile
 settings.load_profile("pivotkit")
@@ -24,10 +28,35 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
-def models() -> Path:
+def real_models() -> Path:
     """The folder with real models: $PIVOTKIT_MODELS, or the user's cache."""
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     folder = Path(os.environ.get("PIVOTKIT_MODELS", cache / "pivotkit" / "models"))
     if not (folder / "gemma3-270m" / "config.json").exists():
         pytest.skip("real models are absent: run the project's model fetch tool or set $PIVOTKIT_MODELS")
     return folder
+
+
+WORDS = {"en": ["dog", "cat", "house", "school", "star", "fish", "tree", "book", "door", "hand", "foot", "moon", "rain", "salt", "ship", "bird"],
+         "fr": ["chien", "chat", "maison", "école", "étoile", "poisson", "arbre", "livre", "porte", "main", "pied", "lune", "pluie", "sel", "navire", "oiseau"],
+         "zh": ["狗", "猫", "房子", "学校", "星星", "鱼", "树", "书", "门", "手", "脚", "月亮", "雨", "盐", "船", "鸟"]}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def lexicon():
+    rows = [dict(zip(WORDS, words, strict=True)) for words in zip(*WORDS.values(), strict=True)]
+    return Lexicon({"en": "English", "fr": "French", "zh": "Chinese"}, rows, [""] * len(rows))
+
+
+@pytest.fixture(scope="session")
+def tokenizer():
+    """Byte-level BPE: Chinese words fall into fragments, some French ones into pieces."""
+    raw = Tokenizer(models.BPE())
+    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    raw.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, initial_alphabet=sorted(alphabet), special_tokens=["<bos>"], show_progress=False
+    )
+    raw.train_from_iterator([f" {word}" for word in WORDS["en"] + WORDS["fr"][:8]] * 4, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=raw, bos_token="<bos>")

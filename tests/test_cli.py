@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -15,7 +16,9 @@ LEXICON = "en\tfr\n" + "".join(f"word{n}\tmot{n}\n" for n in range(20))
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "pivotkit.cli", *arguments], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "pivotkit.cli", *arguments], capture_output=True, text=True, check=False
+    )
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -38,7 +41,7 @@ def test_the_help_names_every_stage(capsys):
     text = capsys.readouterr().out
     for name in ("demo", "run", "task", "score", "trace", "behaviors", "count", "merge", "pivots", "score-documents",
                  "select", "pretrain", "report", "info"):  # fmt: skip
-        assert f"\n    {name} " in text
+        assert re.search(rf"^    {name}\s", text, re.MULTILINE)
 
 
 def test_every_setting_is_an_option_of_run(capsys):
@@ -102,7 +105,9 @@ def test_an_unwritable_folder_is_named(tmp_path, capsys):
 
 
 def test_a_stage_without_its_input_says_which_to_run(tmp_path, capsys):
-    assert "must hold items.parquet; run `pivotkit task` first" in refusal(capsys, "trace", str(tmp_path), "--model", "x")
+    assert "must hold items.parquet; run `pivotkit task` first" in refusal(
+        capsys, "trace", str(tmp_path), "--model", "x"
+    )
 
 
 def test_the_summary_goes_to_stdout_as_json(tmp_path):
@@ -122,7 +127,9 @@ def test_a_run_keeps_its_settings(tmp_path):
 
 
 def test_importing_pivotkit_imports_nothing_heavy():
-    script = "import sys, pivotkit, pivotkit.cli; print([m for m in ('torch', 'numba', 'transformers') if m in sys.modules])"
+    script = (
+        "import sys, pivotkit, pivotkit.cli; print([m for m in ('torch', 'numba', 'transformers') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

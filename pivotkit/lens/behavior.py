@@ -9,6 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from pivotkit.artifacts import require_columns
+
 CO_OCCURRENCE, PIVOT, COPY, OTHER, EXCLUDED = "co-occurrence", "pivot", "copy", "other", "excluded"
 
 BEHAVIORS = pa.schema(
@@ -140,9 +142,7 @@ def _items(traces: pa.Table) -> Iterator[tuple[int, str, ItemTrace]]:
     """The traced items in order, each with its blocks in order."""
     columns = ("item", "pair", "layer", "label", "top_ids", "top_tokens", "top_logprobs",
                "source_pieces", "target_pieces", "source_ids", "target_ids")  # fmt: skip
-    missing = [name for name in columns if name not in traces.column_names]
-    if missing:
-        raise ValueError(f"classify: traces must have the columns of a trace; missing {', '.join(missing)}")
+    require_columns("classify", "traces", traces, columns)
     rows: dict[int, list[dict[str, Any]]] = {}
     for row in traces.select(columns).to_pylist():
         if row["label"] == "answer" and row["layer"] > 0:

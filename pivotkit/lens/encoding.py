@@ -47,7 +47,7 @@ def encode(tokenizer: Any, prompts: Sequence[str], answers: Sequence[str]) -> li
         within = [index for index, (_, end) in enumerate(offsets) if end > len(prompt)]
         words = [index for index in within if text[offsets[index][0] : offsets[index][1]].strip()]
         if not words:
-            raise ValueError(f"encode: answer must have a token that is not blank; got {text[len(prompt):]!r}")
+            raise ValueError(f"encode: answer must have a token that is not blank; got {text[len(prompt) :]!r}")
         encoded.append(Encoded(tuple(ids[: within[-1] + 1]), within[0], words[0]))
     return encoded
 

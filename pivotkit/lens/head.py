@@ -64,7 +64,9 @@ class LensHead:
         if head is None or base is model:
             raise ValueError(f"LensHead: model must be a causal LM with a base model and an output head; got {name}")
         if not isinstance(getattr(head, "weight", None), torch.Tensor) or not head.weight.is_floating_point():
-            raise ValueError(f"LensHead: model must have a floating-point head weight; got {type(head).__name__} in {name}")
+            raise ValueError(
+                f"LensHead: model must have a floating-point head weight; got {type(head).__name__} in {name}"
+            )
         blocks = _blocks(base, model.config)
         norm, logits = _watch(model, base, blocks, head)
         config = model.config.get_text_config()
@@ -110,7 +112,9 @@ class LensHead:
             mine = self.softcap * torch.tanh(mine / self.softcap)
         theirs = logits[0].float()
         if mine.shape != theirs.shape:
-            raise ValueError(f"LensHead: lens must give logits {tuple(theirs.shape)} as {name}; got {tuple(mine.shape)}")
+            raise ValueError(
+                f"LensHead: lens must give logits {tuple(theirs.shape)} as {name}; got {tuple(mine.shape)}"
+            )
         error = float((mine - theirs).abs().max() / theirs.abs().max().clamp_min(1e-30))
         bound = TOLERANCE.get(self.weight.dtype, 1e-4)
         if not error <= bound:

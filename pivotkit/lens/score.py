@@ -91,7 +91,9 @@ def score(model: Any, items: pa.Table, tokenizer: Any, *, head: LensHead | None 
         rows.clear()
         asked.clear()
 
-    for context in _contexts(items, tokenizer, getattr(model.config.get_text_config(), "max_position_embeddings", None)):
+    for context in _contexts(
+        items, tokenizer, getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    ):
         for hidden, answered in _answer_states(head, context):
             rows.append(hidden)
             asked.extend(answered)

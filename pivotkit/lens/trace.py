@@ -83,7 +83,9 @@ def trace(
     texts = encode(tokenizer, [row["prompt"] for row in rows], [prompt.reply(row["target"]) for row in rows])
     longest = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     if longest is not None and texts and max(text.word for text in texts) > longest:
-        raise ValueError(f"trace: prompt must fit the model's context of {longest} tokens; got {max(t.word for t in texts)}")
+        raise ValueError(
+            f"trace: prompt must fit the model's context of {longest} tokens; got {max(t.word for t in texts)}"
+        )
     names = ["source", "target", *latent, *(["pivot"] if pivots is not None else [])]
     tables = []
     order = sorted(range(len(rows)), key=lambda index: texts[index].word)
@@ -97,7 +99,9 @@ def trace(
             targets=torch.tensor([[texts[index].ids[texts[index].word]] for index in batch]).expand(len(hidden), -1, 1),
             token_sets=[tracked] * len(hidden), entropy=True,
         )  # fmt: skip
-        tables += _tables(result, [rows[index] for index in batch], [texts[index] for index in batch], tracked, names, sets)
+        tables += _tables(
+            result, [rows[index] for index in batch], [texts[index] for index in batch], tracked, names, sets
+        )
     # Batches go by length; the table goes by item.
     return pa.concat_tables(tables).sort_by([("item", "ascending"), ("layer", "ascending")])
 

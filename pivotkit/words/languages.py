@@ -24,5 +24,7 @@ def parse_pair(pair: str, known: dict[str, str] | tuple[str, ...]) -> tuple[str,
         raise ValueError(f"parse_pair: pair must be two different language codes as 'fr-zh'; got {pair!r}")
     for code in (source, target):
         if code not in known:
-            raise ValueError(f"parse_pair: language must be one of {', '.join(sorted(known))}; got {code!r} in {pair!r}")
+            raise ValueError(
+                f"parse_pair: language must be one of {', '.join(sorted(known))}; got {code!r} in {pair!r}"
+            )
     return source, target

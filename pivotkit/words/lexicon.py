@@ -85,12 +85,18 @@ def read_lexicon(path: str | Path) -> Lexicon:
         kind = row.pop(POS, "")
         for code, word in row.items():
             if word != word.strip():
-                raise InputError(path, f"line {number}", f"column {code} must have no blanks round the word; got {word!r}")
+                raise InputError(
+                    path, f"line {number}", f"column {code} must have no blanks round the word; got {word!r}"
+                )
             if word and seen.setdefault((code, word), number) != number:
                 first = seen[code, word]
-                raise InputError(path, f"line {number}", f"column {code} must name {word!r} once; line {first} has it too")
+                raise InputError(
+                    path, f"line {number}", f"column {code} must name {word!r} once; line {first} has it too"
+                )
         if not row[next(iter(names))]:
-            raise InputError(path, f"line {number}", f"column {next(iter(names))} names the concept and must not be empty")
+            raise InputError(
+                path, f"line {number}", f"column {next(iter(names))} names the concept and must not be empty"
+            )
         rows.append({code: word for code, word in row.items() if word})
         pos.append(kind)
     if not rows:

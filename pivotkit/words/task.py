@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import orjson
 import pyarrow as pa
 
-from pivotkit.artifacts import table_metadata
+from pivotkit.artifacts import table_metadata, with_metadata
 from pivotkit.words.languages import parse_pair
 from pivotkit.words.lexicon import Lexicon
 from pivotkit.words.prompts import PAPER, Prompt
@@ -124,7 +123,7 @@ def build_task(
         "settings": {"limit": limit, "shots": shots, "contexts": contexts, "distractors": distractors,
                      "sharing": sharing, "seed": seed},
     }  # fmt: skip
-    return items_table(rows, metadata)
+    return with_metadata(pa.Table.from_pylist(rows, schema=ITEMS), metadata)
 
 
 ITEMS = pa.schema(
@@ -132,11 +131,6 @@ ITEMS = pa.schema(
      ("target", pa.string()), ("words", pa.map_(pa.string(), pa.string())), ("distractors", pa.list_(pa.string())),
      ("contexts", pa.list_(pa.string())), ("prompt", pa.string())]
 )  # fmt: skip
-
-
-def items_table(rows: Sequence[dict[str, Any]], metadata: dict[str, Any]) -> pa.Table:
-    """Items as a table whose metadata holds the prompt format and the language names."""
-    return pa.Table.from_pylist(list(rows), schema=ITEMS.with_metadata({b"pivotkit": orjson.dumps(metadata)}))
 
 
 def task_prompt(items: pa.Table) -> Prompt:

@@ -58,7 +58,14 @@ class TokenSets:
     def _family(self, word: str) -> tuple[int, ...]:
         """Every id that any spelling of ``word`` uses, ascending."""
         return tuple(
-            sorted({token for spelling in self._spellings(word) for token in self._encode(spelling) if self.text(token).strip()})
+            sorted(
+                {
+                    token
+                    for spelling in self._spellings(word)
+                    for token in self._encode(spelling)
+                    if self.text(token).strip()
+                }
+            )
         )
 
     def shared_start(self, word: str) -> bool:

@@ -1,36 +1,12 @@
-"""Tiny random models and a byte-level tokenizer: every shape of the real thing, no download."""
+"""Tiny random models: every shape of the real thing, no download."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import Gemma2Config, Gemma2ForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import Gemma2Config, Gemma2ForCausalLM, LlamaConfig, LlamaForCausalLM
 
-from pivotkit.words.lexicon import Lexicon
 from pivotkit.words.task import build_task
-
-WORDS = {"en": "dog cat house school star fish tree book door hand foot moon rain salt ship bird".split(),
-         "fr": "chien chat maison école étoile poisson arbre livre porte main pied lune pluie sel navire oiseau".split(),
-         "zh": "狗 猫 房子 学校 星星 鱼 树 书 门 手 脚 月亮 雨 盐 船 鸟".split()}  # fmt: skip
-
-
-@pytest.fixture(scope="session")
-def lexicon():
-    rows = [dict(zip(WORDS, words, strict=True)) for words in zip(*WORDS.values(), strict=True)]
-    return Lexicon({"en": "English", "fr": "French", "zh": "Chinese"}, rows, [""] * len(rows))
-
-
-@pytest.fixture(scope="session")
-def tokenizer():
-    """Byte-level BPE: Chinese words fall into fragments, some French ones into pieces."""
-    raw = Tokenizer(models.BPE())
-    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    raw.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=400, initial_alphabet=sorted(alphabet), special_tokens=["<bos>"], show_progress=False)
-    raw.train_from_iterator([f" {word}" for word in WORDS["en"] + WORDS["fr"][:8]] * 4, trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=raw, bos_token="<bos>")
 
 
 def _tiny(tokenizer, config_class, model_class, **more):

@@ -37,8 +37,8 @@ def test_padding_goes_to_the_right():
     assert pad_right([[1, 2, 3], [4]], "cpu").tolist() == [[1, 2, 3], [4, 0, 0]]
 
 
-def test_a_bare_space_piece_is_part_of_the_answer_but_not_its_word(models):
-    tokenizer = load_tokenizer(models / "gemma3-270m")
+def test_a_bare_space_piece_is_part_of_the_answer_but_not_its_word(real_models):
+    tokenizer = load_tokenizer(real_models / "gemma3-270m")
     [found] = encode(tokenizer, ["French: maison\nChinese:"], [" 房子"])
     assert tokenizer.convert_ids_to_tokens(list(found.ids[found.start :])) == ["▁", "房子"]
     assert found.word == found.start + 1

@@ -56,8 +56,8 @@ def test_capture_of_chosen_layers_is_that_part_of_all(model):
 
 
 @pytest.mark.parametrize("name", ["smollm2-135m", "gemma3-270m"])
-def test_the_last_layer_equals_real_models(models, name):
-    model, tokenizer = load_model(models / name)
+def test_the_last_layer_equals_real_models(real_models, name):
+    model, tokenizer = load_model(real_models / name)
     head = LensHead.from_model(model)
     assert head.error <= 1e-5
     ids = torch.tensor([tokenizer("French: chien\nChinese:")["input_ids"]])

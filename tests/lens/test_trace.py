@@ -55,7 +55,9 @@ def test_masses_stay_below_one_and_the_entropy_within_its_bounds(model, items, t
 
 def test_an_item_is_traced_the_same_alone_and_in_company(model, items, tokenizer):
     together = trace(model, items, tokenizer).to_pylist()
-    alone = [row for number in range(items.num_rows) for row in trace(model, items.slice(number, 1), tokenizer).to_pylist()]
+    alone = [
+        row for number in range(items.num_rows) for row in trace(model, items.slice(number, 1), tokenizer).to_pylist()
+    ]
     for one, other in zip(together, alone, strict=True):
         assert one["top_ids"][0] == other["top_ids"][0]
         assert one["logsumexp"] == pytest.approx(other["logsumexp"], abs=1e-5)
@@ -81,9 +83,9 @@ def test_a_prompt_beyond_the_context_is_refused(llama, items, tokenizer, monkeyp
 
 
 @pytest.fixture(scope="session")
-def gemma_trace(models, shared):
+def gemma_trace(real_models, shared):
     """36 seeded nouns a pair on the real Gemma 3."""
-    model, tokenizer = load_model(models / "gemma3-270m")
+    model, tokenizer = load_model(real_models / "gemma3-270m")
     lexicon = read_lexicon(shared / "data" / "lexicon" / "concrete_nouns.tsv")
     items = build_task(lexicon, ["en-zh", "en-fr", "fr-de"], limit=36)
     return trace(model, items, tokenizer, latent=["en"], head=LensHead.from_model(model)).to_pylist()
@@ -98,7 +100,9 @@ def share(rows, pair, layers, words, top=1):
 def test_gemma_says_neither_target_nor_english_before_layer_12(gemma_trace):
     for pair in ("en-zh", "en-fr", "fr-de"):
         assert share(gemma_trace, pair, range(12), "target_ids") <= 0.02
-        masses = [np.exp(row["en_logmass"]) for row in gemma_trace if row["layer"] < 12 and row["en_logmass"] is not None]
+        masses = [
+            np.exp(row["en_logmass"]) for row in gemma_trace if row["layer"] < 12 and row["en_logmass"] is not None
+        ]
         assert np.mean(masses) < 0.01
 
 
