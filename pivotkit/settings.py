@@ -1,4 +1,5 @@
 """Every setting of a run, once: the command line, the manifest and the stages read this list."""
+# ruff: noqa: RUF009 (_option is dataclasses.field with the words of the help)
 
 from __future__ import annotations
 

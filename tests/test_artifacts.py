@@ -24,9 +24,14 @@ def test_a_folder_of_tables_reads_as_one(tmp_path):
 
 def test_a_failure_keeps_the_old_file_and_leaves_no_other(tmp_path):
     write_json({"old": True}, tmp_path / "a.json")
-    with pytest.raises(ZeroDivisionError), atomic_path(tmp_path / "a.json") as path:
-        path.write_text("half")
-        raise ZeroDivisionError
+
+    def break_off():
+        with atomic_path(tmp_path / "a.json") as path:
+            path.write_text("half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        break_off()
     assert read_json(tmp_path / "a.json") == {"old": True}
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
@@ -149,9 +149,9 @@ def _answer_states(head: LensHead, asks: Sequence[Ask]) -> Iterator[tuple[torch.
 
 def _shared_prefix(asks: Sequence[Ask]) -> int:
     """How many leading tokens all sequences share, short of the first position that predicts an answer."""
-    ids = [ask.text.ids for ask in asks]
     limit = min(ask.text.start for ask in asks) - 1
-    return len(os.path.commonprefix([list(sequence[:limit]) for sequence in ids]))
+    columns = zip(*(ask.text.ids[:limit] for ask in asks), strict=True)
+    return sum(1 for _ in itertools.takewhile(lambda column: len(set(column)) == 1, columns))
 
 
 def _table(items: pa.Table, losses: dict[tuple[int, int], list[float]]) -> pa.Table:

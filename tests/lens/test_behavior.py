@@ -103,5 +103,5 @@ def test_a_wrong_argument_is_refused(arguments, message):
 
 
 def test_a_table_that_is_no_trace_is_refused():
-    with pytest.raises(ValueError, match="classify: traces must have the columns .* got none named pair"):
+    with pytest.raises(ValueError, match=r"classify: traces must have the columns .* got none named pair"):
         classify(pa.table({"item": [1], "layer": [1], "label": ["answer"]}))
