@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from pivotkit.kernels import PackedUnembedding, Unembedded, unembed
+from pivotkit.kernels import PackedUnembedding, TokenSetTable, Unembedded, unembed
 from pivotkit.lens.capture import capture
 from pivotkit.lens.encoding import Encoded, encode, pad_right
 from pivotkit.lens.head import LensHead
@@ -97,7 +97,7 @@ def trace(
         result = unembed(
             head.normed(hidden), packed, k, bias=head.bias, logit_scale=head.logit_scale, softcap=head.softcap,
             targets=torch.tensor([[texts[index].ids[texts[index].word]] for index in batch]).expand(len(hidden), -1, 1),
-            token_sets=[tracked] * len(hidden), entropy=True,
+            token_sets=TokenSetTable.per_row(tracked * len(hidden)), entropy=True,
         )  # fmt: skip
         tables += _tables(
             result, [rows[index] for index in batch], [texts[index] for index in batch], tracked, names, sets
