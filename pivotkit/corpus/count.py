@@ -208,6 +208,7 @@ def count(
 
     with ExitStack() as exits:
         folder = Path(exits.enter_context(tempfile.TemporaryDirectory()) if out is None else out) / "partials"
+        folder.mkdir(parents=True, exist_ok=True)  # an unwritable place is refused before the work
         plan = Plan(
             words=tuple(watch.words),
             pairs=ids,

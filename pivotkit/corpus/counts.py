@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,22 +77,26 @@ class Counts:
             shape = (words, len(self.background))
             if self.context.shape != shape:
                 raise ValueError(f"Counts: context must have shape {shape}; got {self.context.shape}")
+
+    @functools.cached_property
+    def _watch(self) -> WatchList:
         watch = WatchList(self.words)
-        if len(watch) != words:
+        if len(watch) != len(self.words):
             raise ValueError("Counts: words must be distinct after normalization; got one twice")
-        object.__setattr__(self, "_watch", watch)
-        keys = [(int(a), int(b)) for a, b in self.pairs]
-        object.__setattr__(self, "_pair", {key: place for place, key in enumerate(keys)})
+        return watch
+
+    @functools.cached_property
+    def _place(self) -> dict[tuple[int, int], int]:
+        return {(int(a), int(b)): place for place, (a, b) in enumerate(self.pairs)}
 
     def index(self, word: str) -> int:
         """The id of ``word`` in any spelling; ValueError when it was not counted."""
-        return int(self._watch.id(word))  # type: ignore[attr-defined]
+        return self._watch.id(word)
 
     def pair(self, a: str, b: str) -> int:
         """Documents that contain both words, whichever way round the pair was listed; ValueError when it was not."""
         first, second = self.index(a), self.index(b)
-        listed: dict[tuple[int, int], int] = self._pair  # type: ignore[attr-defined]
-        place = listed.get((first, second), listed.get((second, first)))
+        place = self._place.get((first, second), self._place.get((second, first)))
         if place is None:
             raise ValueError(f"pair: a and b must be a listed pair; got {a!r}, {b!r}")
         return int(self.pair_df[place])

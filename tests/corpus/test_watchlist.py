@@ -1,0 +1,192 @@
+"""What counts as an occurrence of a watch word."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from pivotkit import _C
+from pivotkit._text import pack_strings
+from pivotkit.corpus.match import match_texts
+from pivotkit.corpus.watchlist import SEPARATOR, UNSPACED, WORD, WatchList, char_classes, normalize
+
+# Latin, digits, marks that compose and that do not, apostrophes, joiners, white space, casing and width that fold,
+# scripts without spaces, Hangul, an emoji, a letter outside the basic plane.
+ALPHABET = list("ab1Ee\u0301\u0320'’_-+. \n\t\u00a0ßſＡｶﾞﬁİ猫犬カー々かのก็าລམ한국😀𝒜𠀀")
+
+
+def found(word: str, text: str) -> int:
+    return int(match_texts([text], [word]).toarray()[0, 0])
+
+
+@pytest.mark.parametrize(
+    ("word", "text", "times"),
+    [
+        ("cat", "cat", 1),
+        ("cat", "a cat. CAT, (Cat) cats concat cat_ cat1 caté", 3),
+        ("cat", "cat\u0301 cat\u0320", 0),  # a mark makes another letter of the t
+        ("cat", "这是cat吗", 1),
+        ("cat", "한cat", 0),
+        ("a1", "a1 a12 a1-a1", 3),
+        ("a12", "a1 a12", 1),
+        ("eau", "l'eau l’eau eau-de-vie", 3),
+        ("x-ray", "an x-ray", 1),
+        ("x-ray", "xx-ray x-rays", 0),
+        ("c++", "c++ c++11 (c++) c+++", 3),
+        ("++", "c++", 0),
+        ("ice cream", "ice\n\t cream, ice cream; ice  creams", 2),
+        ("strasse", "STRASSE Straße", 2),
+        ("fish", "ﬁsh ＦＩＳＨ", 2),
+        ("école", "E\u0301COLE", 1),
+        ("猫", "小猫咪和猫", 2),
+        ("猫", "cat猫cat", 1),
+        ("哈哈", "哈哈哈", 2),
+        ("カメラ", "デジタルカメラ ｶﾒﾗ", 2),
+        ("น้ำ", "แม่น้ำ", 1),
+        ("t恤", "T恤 穿t恤 xt恤", 2),
+        ("집", "집 집은", 1),
+        ("дом", "Дом дома", 1),
+        ("😀", "😀😀 a😀", 2),  # no letter, so a letter beside it binds it
+    ],
+)
+def test_edges_are_free_or_not(word: str, text: str, times: int) -> None:
+    assert found(word, text) == times
+
+
+def test_words_inside_words_are_found_beside_each_other() -> None:
+    words = ["大学", "大学生", "学生", "生", "student", "university student"]
+    assert match_texts(["大学生 University  student"], words).toarray().tolist() == [[1] * 6]
+
+
+def test_spellings_that_normalize_alike_share_one_id() -> None:
+    watch = WatchList(["Radio", "radio", "ＲＡＤＩＯ", "pain"])
+    assert watch.words == ["radio", "pain"]
+    assert [watch.id(word) for word in ("RADIO", "radio", "Pain")] == [0, 0, 1]
+    assert "Radio" in watch
+    assert "tv" not in watch
+
+
+words_of = st.text(st.sampled_from(ALPHABET), min_size=1, max_size=4)
+texts_of = st.text(st.sampled_from(ALPHABET), max_size=24)
+
+
+@settings(max_examples=400, deadline=None)
+@given(words=st.lists(words_of, min_size=1, max_size=12), texts=st.lists(texts_of, max_size=5), data=st.data())
+@example(words=["++", "+"], texts=["a++ +"], data=None)
+def test_occurrences_equal_the_oracle(oracle: Any, words: list[str], texts: list[str], data: Any) -> None:
+    if data is not None:  # substrings of the texts hit far more often than words drawn alone
+        for text in filter(None, texts):
+            begin = data.draw(st.integers(0, len(text) - 1))
+            words = [*words, text[begin : begin + data.draw(st.integers(1, 6))]]
+    words = [word for word in words if oracle.normalize(word).strip()]
+    if not words:
+        return
+    watch = WatchList(words)
+    expected = [[oracle.occurrences(word, oracle.normalize(text)) for word in watch.words] for text in texts]
+    assert match_texts(texts, watch).toarray().tolist() == expected
+
+
+@given(st.text())
+def test_normalize_is_what_it_says(text: str) -> None:
+    assert normalize(text) == unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+
+
+def test_classes_follow_the_unicode_scripts(oracle: Any) -> None:
+    classes = char_classes()
+    for code in [
+        *range(0x11000),
+        *range(0x16F00, 0x1B200),
+        *range(0x1F000, 0x21000),
+        *range(0x2F000, 0x32400),
+        0xE0100,
+    ]:
+        character = chr(code)
+        if unicodedata.category(character) in (
+            "Cn",
+            "Cs",
+        ):  # this Python and `regex` may know different Unicode versions
+            continue
+        if normalize(character) != character:  # never seen by the matcher
+            continue
+        if oracle.joins(character):
+            assert classes[code] == WORD, hex(code)
+        elif classes[code] == SEPARATOR:
+            assert not character.isalpha(), hex(code)
+        else:
+            assert classes[code] == UNSPACED, hex(code)
+
+
+def test_a_large_list_finds_each_of_its_words() -> None:
+    rng = np.random.default_rng(0)
+    letters = np.array(list("abcdeé猫犬カメ ラ"))
+    words = {"".join(rng.choice(letters, rng.integers(1, 9))).strip() for _ in range(20_000)}
+    watch = WatchList(filter(None, words))
+    hits = match_texts(watch.words, watch)
+    assert (hits.diagonal() > 0).all()
+
+
+def test_any_bytes_are_safe_to_scan() -> None:
+    matcher = WatchList(["é", "猫", "a"]).matcher()
+    rng = np.random.default_rng(1)
+    noise = rng.integers(0, 256, 100_000, dtype=np.uint8)
+    offsets = np.arange(0, 100_001, 10, dtype=np.int64)
+    ends, words, counts = matcher.match(noise, offsets)
+    assert len(ends) == 10_001
+    assert len(words) == len(counts) == ends[-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "message"),
+    [
+        ("cat", TypeError, "must be an iterable of str; got one str"),
+        (["a", 3], TypeError, "must be str; got int at 1"),
+        ([], ValueError, "must hold at least one word; got none"),
+        (["a", ""], ValueError, "must not be empty; got '' at 1"),
+        (["a", " \t\u3000"], ValueError, "must not be empty"),
+        (["\ud800"], ValueError, "lone surrogate"),
+    ],
+)
+def test_a_watch_list_refuses(words: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        WatchList(words)
+
+
+def test_an_unwatched_word_has_no_id() -> None:
+    with pytest.raises(ValueError, match="word must be in the watch list; got 'dog'"):
+        WatchList(["cat"]).id("dog")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["a", ""], "words must not be empty; got word 1"),
+        (["a "], "single inner spaces only; got word 0"),
+        (["a  b"], "single inner spaces"),
+        (["a\tb"], "single inner spaces"),
+        (["a", "a"], "words must be distinct"),
+        (["猫", "猫"], "words must be distinct"),
+    ],
+)
+def test_the_matcher_refuses_words(words: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        _C.Matcher(*pack_strings(words), char_classes())
+
+
+def test_the_matcher_refuses_arrays_that_lie() -> None:
+    data, offsets = pack_strings(["ab", "c"])
+    for bad in ([1, 2, 3], [0, 3, 2], [0, 2, 4], [0, 2, 2]):
+        with pytest.raises(ValueError, match="offsets must begin at 0, never decrease and end at 3"):
+            _C.Matcher(data, np.array(bad, np.int64), char_classes())
+    with pytest.raises(ValueError, match="offsets must hold at least one entry"):
+        _C.Matcher(data, np.zeros(0, np.int64), char_classes())
+    with pytest.raises(ValueError, match="classes must hold one byte for each"):
+        _C.Matcher(data, offsets, np.zeros(5, np.uint8))
+    with pytest.raises(ValueError, match="classes must be 0, 1 or 2; got 3"):
+        _C.Matcher(data, offsets, np.full(0x110000, 3, np.uint8))
+    with pytest.raises(TypeError):
+        _C.Matcher(data.astype(np.int64), offsets, char_classes())  # type: ignore[arg-type]
