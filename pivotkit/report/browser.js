@@ -71,7 +71,7 @@
         said.push(named(name) + " " + share(w.mass[name][row]));
       }
       const masses = el("td", "masses", stack);
-      masses.dataset.told = "layer " + layers[row] + ", masses: " + said.join(", ");
+      masses.dataset.told = "layer " + layers[row] + ", probability masses: " + said.join(", ");
       line.append(masses);
       for (let r = 0; r < data.k; r++) {
         const token = w.top[row * data.k + r], mille = w.prob[row * data.k + r];

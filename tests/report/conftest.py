@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-import zstandard
 
 from pivotkit.artifacts import write_json, write_table
 
@@ -130,7 +128,8 @@ def make_run(folder: Path, words: list[tuple[str, str, str]], pairs: tuple[str, 
                 {"source": word[source], "target": word[target], "df_source": 900 + both, "df_target": 400 + both}
                 | {"df_both": both}
             )
-    write_table(pa.Table.from_pylist(items), folder / "items.parquet")
+    languages = {"en": "English", "fr": "French", "zh": "Chinese"}
+    write_table(pa.Table.from_pylist(items), folder / "items.parquet", {"languages": languages})
     write_table(pa.Table.from_pylist(scores), folder / "scores.parquet")
     half = len(traces) // 2 // LAYERS * LAYERS
     for part, rows in enumerate((traces[:half], traces[half:])):
@@ -165,10 +164,9 @@ def _selection(folder: Path, rng: np.random.Generator) -> None:
         if got[document["lang"]] < quotas[document["lang"]] * budget:
             got[document["lang"]] += document["tokens"]
             chosen.append(document)
-    lines = b"".join(json.dumps({"id": row["id"], "text": "…"}).encode() + b"\n" for row in chosen)
-    (folder / "selection").mkdir()
-    (folder / "selection" / "selected.jsonl.zst").write_bytes(zstandard.compress(lines))
+    write_table(pa.Table.from_pylist(chosen), folder / "selection" / "provenance.parquet")
     manifest = {"strategy": "pivot", "budget_tokens": budget, "language_quotas": quotas, "seed": 0}
+    manifest["quotas"] = {lang: {"budget": round(share * budget), "tokens": got[lang]} for lang, share in quotas.items()}
     write_json(manifest, folder / "selection" / "manifest.json")
 
 
@@ -176,20 +174,20 @@ def _study(folder: Path, rng: np.random.Generator, pairs: tuple[str, ...]) -> No
     predictors = {"log_df_both": 0.82, "log_df_source": 0.55, "log_df_target": 0.6, "log_min_df": 0.58, "pmi": 0.74}
     auc = []
     for rule in RULES:
-        for pair in (*pairs, "pooled"):
+        for pair in (*pairs, "all"):
             for predictor, centre in predictors.items():
                 value = min(0.99, centre + float(rng.uniform(-0.06, 0.06)))
                 row = {"rule": rule, "pair": pair, "predictor": predictor, "auc": value}
                 row |= {"low": value - 0.08, "high": min(1.0, value + 0.07), "n_co_occurrence": 41, "n_pivot": 57}
                 if rule == "strict" and pair == pairs[0]:
-                    row |= {"auc": None, "low": None, "high": None, "n_pivot": 0}
+                    row |= {"auc": None, "low": None, "high": None, "n_pivot": 0, "reason": "no item shows pivot behavior"}
                 auc.append(row)
     correlation = [
         {"pair": pair, "predictor": name, "r": 0.31, "low": 0.18, "high": 0.43, "n": 120}
-        for pair in (*pairs, "pooled")
+        for pair in (*pairs, "all")
         for name in predictors
     ]
-    write_json({"auc": auc, "correlation": correlation}, folder / "attribution.json")
+    write_json({"auc": auc, "correlation": correlation, "settings": {"interval": "over resampled concepts"}}, folder / "attribution.json")
     pretrain = []
     for concepts, means in (("pivot", (0.14, 0.21, 0.30, 0.12, 0.39, 0.20)), ("direct", (0.26, 0.42, 0.53, 0.10, 0.38, 0.74))):
         for arm, mean in zip(ARMS, means, strict=True):
@@ -207,14 +205,13 @@ def _study(folder: Path, rng: np.random.Generator, pairs: tuple[str, ...]) -> No
     write_json(truth, folder / "truth.json")
     stages = ("task", "score", "trace", "behaviors", "count", "pivots", "score-documents", "select")
     record = {
-        "version": "0.1.0",
         "stages": {
             name: {"seconds": 3.7 * 2.1**place, "peak_memory_bytes": (place + 3) * 2**28}
             | {"finished": f"2025-11-23T10:{10 + place}:00Z"}
             for place, name in enumerate(stages)
         },
         "config": {"model": "gemma3-270m", "corpus": ["corpus/*.jsonl.zst"], "pairs": list(pairs), "seed": 0, "rules": {"a": 1}},
-        "environment": {"python": "3.11", "torch": "2.13", "isa": "avx512_vnni", "threads": 2},
+        "environment": {"pivotkit": "0.1.0", "numba": None, "python": "3.11", "torch": "2.13", "isa": "avx512_vnni", "threads": 2},
     }
     write_json(record, folder / "run.json")
 
