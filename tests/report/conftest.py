@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections import Counter
 from collections.abc import Callable
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ import pyarrow as pa
 import pytest
 
 from pivotkit.artifacts import write_json, write_table
+from pivotkit.report import write_report
 
 K = 10
 LAYERS = 19
@@ -226,3 +230,65 @@ def full_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def new_run(tmp_path: Path) -> Callable[[], Path]:
     """Make a run that the test may damage."""
     return lambda: make_run(tmp_path / "run", WORDS)
+
+
+VOID = {"meta", "br", "input", "img", "link", "hr"}
+
+
+class Page(HTMLParser):
+    """Reads a page, refusing tags that do not nest."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: Counter[str] = Counter()
+        self.attributes: list[tuple[str, str, str]] = []
+        self.scripts: list[str] = []
+        self.words: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_startendtag(tag, attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "script":
+            self.scripts[-1] += data
+        elif data.strip():
+            self.words.append(data.strip())
+
+    def data(self) -> dict:
+        return json.loads(self.scripts[0])
+
+    def has(self, *words: str) -> bool:
+        return any(self.words[place : place + len(words)] == list(words) for place in range(len(self.words)))
+
+
+@pytest.fixture(scope="session")
+def read_page() -> Callable[[Path], Page]:
+    """Read a page that a test wrote."""
+    return lambda path: Page(path.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="session")
+def source(full_run: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The page of the full run, as text."""
+    return write_report(full_run, tmp_path_factory.mktemp("pages") / "page.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def page(source: str) -> Page:
+    """The page of the full run, read."""
+    return Page(source)
