@@ -9,7 +9,7 @@
   const latent = [...new Set(data.words.flatMap((w) => [...Object.keys(w.sets), ...Object.keys(w.mass)]))]
     .filter((name) => !roles.includes(name)).sort();
   const color = (name) => (latent.includes(name) ? "latent" + (latent.indexOf(name) % 3) : name);
-  const named = (name) => (latent.includes(name) ? name + " (latent language)" : name);
+  const named = (name) => (latent.includes(name) ? (Object.hasOwn(data.names, name) ? data.names[name] : name) + " (latent language)" : name);
 
   function el(tag, kind, ...inside) {
     const made = document.createElement(tag);

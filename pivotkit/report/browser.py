@@ -9,6 +9,8 @@ from unicodedata import normalize
 import numpy as np
 import pyarrow as pa
 
+from pivotkit.artifacts import table_metadata
+from pivotkit.errors import InputError
 from pivotkit.report.data import by_pair, floats
 from pivotkit.report.model_sections import grid, latent_languages
 from pivotkit.report.text import arrow, token_text, visible
@@ -29,27 +31,28 @@ def words(run: dict[str, Any]) -> dict[str, Any] | None:
     grids = {pair: grid(table, pair) for pair, table in by_pair(traces).items()}
     k = max(len(ids) for ids in traces["top_ids"].to_pylist())
     each = max(1, CELLS // max(1, k * sum(len(layers) for _, layers, _ in grids.values())))
-    beside = _beside(run)
+    beside, latent = _beside(run), latent_languages(traces)
+    asked = {(row["pair"], row["item"]): row for row in items.to_pylist()}
     tokens: dict[int, int] = {}
     texts: list[str] = []
     pairs: list[dict[str, Any]] = []
     entries: list[dict[str, Any]] = []
     for pair, (table, layers, n) in grids.items():
-        asked = {row["item"]: row for row in by_pair(items).get(pair, items[:0]).to_pylist()}
-        source, _, target = pair.partition("-")
-        masses = [name for name in latent_languages(traces) if name not in (source, target)]
-        masses = [name for name in ("source", *masses, "pivot", "target") if f"{name}_logmass" in traces.column_names]
+        own = pair.partition("-")[::2]
+        masses = ["source", *(name for name in latent if name not in own), "pivot", "target"]
+        masses = [name for name in masses if f"{name}_logmass" in traces.column_names]
         for place in range(min(n, each)):
             rows = table[place * len(layers) : (place + 1) * len(layers)]
-            row = asked.get(rows["item"][0].as_py())
-            if row is None:
-                continue
-            entry = _heat(rows, k, tokens, texts) | beside(row)
+            key = (pair, rows["item"][0].as_py())
+            if key not in asked:
+                raise InputError("traces", f"pair {pair}", f"every item must be in items.parquet; got {key[1]!r}")
+            entry = _heat(rows, k, tokens, texts) | beside(asked[key])
             entry |= {"pair": len(pairs), "mass": {name: _per_mille(floats(rows, f"{name}_logmass")) for name in masses}}
             entry["sets"] = _sets(rows, tokens, entry.pop("pivot_ids"))
             entries.append(entry)
         pairs.append({"code": pair, "label": arrow(pair), "layers": layers, "shown": min(n, each), "of": n})
-    return {"k": k, "tokens": texts, "pairs": pairs, "words": entries}
+    names = {code: visible(name) for code, name in table_metadata(items).get("languages", {}).items()}
+    return {"names": names, "k": k, "tokens": texts, "pairs": pairs, "words": entries}
 
 
 def _per_mille(logs: np.ndarray) -> list[int]:

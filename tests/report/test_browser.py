@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from pivotkit.artifacts import read_table, write_table
+from pivotkit.errors import InputError
 from pivotkit.report import write_report
 
 
@@ -62,3 +63,10 @@ def test_a_long_run_shows_the_first_words_of_each_pair_and_says_so(
     data = read_page(write_report(new_run())).data()
     assert [(pair["shown"], pair["of"]) for pair in data["pairs"]] == [(5, 12), (5, 12)]
     assert len(data["words"]) == 10
+
+
+def test_a_traced_item_that_the_task_lacks_is_refused(new_run: Callable[[], Path]) -> None:
+    run = new_run()
+    write_table(read_table(run / "items.parquet")[1:], run / "items.parquet")
+    with pytest.raises(InputError, match=r"every item must be in items.parquet; got 0"):
+        write_report(run)
