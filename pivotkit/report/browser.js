@@ -9,7 +9,7 @@
   const latent = [...new Set(data.words.flatMap((w) => [...Object.keys(w.sets), ...Object.keys(w.mass)]))]
     .filter((name) => !roles.includes(name)).sort();
   const color = (name) => (latent.includes(name) ? "latent" + (latent.indexOf(name) % 3) : name);
-  const named = (name) => (latent.includes(name) ? name + " (latent language)" : name);
+  const named = (name) => (latent.includes(name) ? (Object.hasOwn(data.names, name) ? data.names[name] : name) + " (latent language)" : name);
 
   function el(tag, kind, ...inside) {
     const made = document.createElement(tag);
@@ -71,7 +71,7 @@
         said.push(named(name) + " " + share(w.mass[name][row]));
       }
       const masses = el("td", "masses", stack);
-      masses.dataset.told = "layer " + layers[row] + ", masses: " + said.join(", ");
+      masses.dataset.told = "layer " + layers[row] + ", probability masses: " + said.join(", ");
       line.append(masses);
       for (let r = 0; r < data.k; r++) {
         const token = w.top[row * data.k + r], mille = w.prob[row * data.k + r];

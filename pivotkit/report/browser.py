@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 import pyarrow as pa
 
+from pivotkit.artifacts import table_metadata
+from pivotkit.errors import InputError
 from pivotkit.report.data import by_pair, floats
 from pivotkit.report.model_sections import grid, latent_languages
-from pivotkit.report.text import arrow, visible
+from pivotkit.report.text import arrow, token_text, visible
 
 CELLS = 200_000  # table cells inlined at most, about 2 MB of page; beyond it each pair shows its first words
 PIVOTS = 12
@@ -28,27 +31,28 @@ def words(run: dict[str, Any]) -> dict[str, Any] | None:
     grids = {pair: grid(table, pair) for pair, table in by_pair(traces).items()}
     k = max(len(ids) for ids in traces["top_ids"].to_pylist())
     each = max(1, CELLS // max(1, k * sum(len(layers) for _, layers, _ in grids.values())))
-    beside = _beside(run)
+    beside, latent = _beside(run), latent_languages(traces)
+    asked = {(row["pair"], row["item"]): row for row in items.to_pylist()}
     tokens: dict[int, int] = {}
     texts: list[str] = []
     pairs: list[dict[str, Any]] = []
     entries: list[dict[str, Any]] = []
     for pair, (table, layers, n) in grids.items():
-        asked = {row["item"]: row for row in by_pair(items).get(pair, items[:0]).to_pylist()}
-        source, _, target = pair.partition("-")
-        masses = [name for name in latent_languages(traces) if name not in (source, target)]
-        masses = [name for name in ("source", *masses, "pivot", "target") if f"{name}_logmass" in traces.column_names]
+        own = pair.partition("-")[::2]
+        masses = ["source", *(name for name in latent if name not in own), "pivot", "target"]
+        masses = [name for name in masses if f"{name}_logmass" in traces.column_names]
         for place in range(min(n, each)):
             rows = table[place * len(layers) : (place + 1) * len(layers)]
-            row = asked.get(rows["item"][0].as_py())
-            if row is None:
-                continue
-            entry = _heat(rows, k, tokens, texts) | beside(row)
+            key = (pair, rows["item"][0].as_py())
+            if key not in asked:
+                raise InputError("traces", f"pair {pair}", f"every item must be in items.parquet; got {key[1]!r}")
+            entry = _heat(rows, k, tokens, texts) | beside(asked[key])
             entry |= {"pair": len(pairs), "mass": {name: _per_mille(floats(rows, f"{name}_logmass")) for name in masses}}
             entry["sets"] = _sets(rows, tokens, entry.pop("pivot_ids"))
             entries.append(entry)
         pairs.append({"code": pair, "label": arrow(pair), "layers": layers, "shown": min(n, each), "of": n})
-    return {"k": k, "tokens": texts, "pairs": pairs, "words": entries}
+    names = {code: visible(name) for code, name in table_metadata(items).get("languages", {}).items()}
+    return {"names": names, "k": k, "tokens": texts, "pairs": pairs, "words": entries}
 
 
 def _per_mille(logs: np.ndarray) -> list[int]:
@@ -86,7 +90,7 @@ def _beside(run: dict[str, Any]) -> Any:
     """Return what makes the part of a word's entry that does not come from its trace."""
     scores = {(row["pair"], row["item"]): row for row in _rows(run["scores"], "pair", "item", "score", "p_gold")}
     counts = {
-        (row["source"], row["target"]): [row["df_source"], row["df_target"], row["df_both"]]
+        (_folded(row["source"]), _folded(row["target"])): [row["df_source"], row["df_target"], row["df_both"]]
         for row in _rows(run["pairs"], "source", "target", "df_source", "df_target", "df_both")
     }
     behaviors: dict[tuple[str, Any], list[Any]] = defaultdict(list)
@@ -96,7 +100,7 @@ def _beside(run: dict[str, Any]) -> Any:
             peak = [visible(row["peak_token"]), row["peak_layer"], *_per_mille(np.array([row["peak_logprob"]]))]
         behaviors[row["pair"], row["item"]].append([visible(row["rule"]), row["behavior"], peak])
     pivots: dict[tuple[str, Any], list[dict[str, Any]]] = defaultdict(list)
-    for row in _rows(run["pivots"], "pair", "item", "rank", "token_id", "token", "score", "control_token"):
+    for row in _rows(run["pivots"], "pair", "item", "rank", "token_id", "token", "score", "control_id", "control_token"):
         pivots[row["pair"], row["item"]].append(row)
 
     def entry(row: dict[str, Any]) -> dict[str, Any]:
@@ -111,15 +115,33 @@ def _beside(run: dict[str, Any]) -> Any:
             "distractors": [visible(word) for word in row["distractors"] or []],
             "prompt": visible(row["prompt"], lines=True),
             "score": None if scored is None else [_short(scored["score"]), _short(scored["p_gold"])],
-            "counts": counts.get((row["source"], row["target"])),
+            "counts": _counted(counts, _folded(row["source"]), _folded(row["target"])),
             "behaviors": behaviors.get(key, []),
             "pivots": [
-                [visible(found["token"]), _short(found["score"]), visible(found["control_token"] or "")] for found in best
+                [token_text(found["token"], found["token_id"]), _short(found["score"]), _control(found)] for found in best
             ],
             "pivot_ids": [found["token_id"] for found in best],
         }
 
     return entry
+
+
+def _control(found: dict[str, Any]) -> str:
+    return "–" if found["control_id"] is None else token_text(found["control_token"], found["control_id"])
+
+
+def _folded(word: str) -> str:
+    """The form under which the counter keeps a word."""
+    return " ".join(normalize("NFKC", normalize("NFKC", word).casefold()).split())
+
+
+def _counted(counts: dict[tuple[str, str], list[int]], source: str, target: str) -> list[int] | None:
+    if (source, target) in counts:
+        return counts[source, target]
+    if (target, source) in counts:
+        df_target, df_source, df_both = counts[target, source]
+        return [df_source, df_target, df_both]
+    return None
 
 
 def _rows(table: pa.Table | None, *columns: str) -> list[dict[str, Any]]:

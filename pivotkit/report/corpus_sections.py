@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pivotkit.errors import InputError
 from pivotkit.report import figures
 from pivotkit.report.data import bootstrap_mean, floats
 from pivotkit.report.svg import Key, legend
-from pivotkit.report.text import arrow, interval, number, visible
+from pivotkit.report.text import arrow, interval, number, token_text, visible
 
 SHOWN_PIVOTS = 6  # of each item in the table; the word browser shows twice as many
 PROBED = 10  # best pivots of each item that are looked for in the traces
@@ -37,8 +36,8 @@ def pivots(run: dict[str, Any]) -> dict[str, Any] | None:
         rows = []
         for item, found in items.items():
             best = found[:SHOWN_PIVOTS]
-            shown = [(visible(row["token"]), number(row["score"])) for row in best]
-            controls = [visible(row["control_token"]) for row in best if row["control_token"] is not None]
+            shown = [(token_text(row["token"], row["token_id"]), number(row["score"])) for row in best]
+            controls = [token_text(row["control_token"], row["control_id"]) for row in best if row["control_id"] is not None]
             rows.append({"item": words.get((pair, item), visible(str(item))), "pivots": shown, "controls": controls})
         tables.append({"pair": arrow(pair), "rows": rows})
     return {"tables": tables, "hubs": _hubs(run), "seen": _seen(run["traces"], lists)}
@@ -50,7 +49,8 @@ def _hubs(run: dict[str, Any]) -> list[dict[str, Any]] | None:
     rows = run["hubs"].sort_by([("words", "descending"), ("score", "descending")])[:SHOWN_HUBS].to_pylist()
     most = max((row["words"] for row in rows), default=1)
     return [
-        {"token": visible(row["token"]), "words": row["words"], "score": number(row["score"]), "part": row["words"] / most}
+        {"token": token_text(row["token"], row["token_id"]), "words": row["words"], "score": number(row["score"])}
+        | {"part": row["words"] / most}
         for row in rows
     ]
 
@@ -96,24 +96,24 @@ def selection(run: dict[str, Any]) -> dict[str, Any] | None:
         "made": None,
         "figure": None,
     }
-    if manifest is None or run["selected"] is None:
+    chosen = run["chosen"]
+    if manifest is None or chosen is None:
         return view
-    chosen = documents.filter(pc.is_in(documents["id"], pa.array(sorted(run["selected"]), documents["id"].type)))
     got = Counter[str]()
     for lang, tokens in zip(chosen["lang"].to_pylist(), chosen["tokens"].to_pylist(), strict=True):
         got[lang] += tokens
-    budget, quotas = manifest.get("budget_tokens"), manifest.get("language_quotas") or {}
-    asked = {lang: quota * budget if quota <= 1 else quota for lang, quota in quotas.items()}
+    quotas = manifest.get("quotas", {}) if manifest.get("language_quotas") else {}
+    asked = {lang: quota["budget"] for lang, quota in quotas.items()}
     most = max([*asked.values(), *got.values(), 1])
     view["made"] = {
         "strategy": visible(str(manifest.get("strategy", ""))),
-        "budget": budget,
+        "budget": manifest.get("budget_tokens"),
         "documents": chosen.num_rows,
         "tokens": got.total(),
         "languages": [
             {
                 "lang": visible(lang),
-                "asked": round(asked[lang]) if lang in asked else None,
+                "asked": asked.get(lang),
                 "got": got[lang],
                 "asked_part": asked.get(lang, 0) / most,
                 "got_part": got[lang] / most,

@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
-import zstandard
 from pyarrow import types
 
 from pivotkit.artifacts import read_json, read_table
@@ -77,6 +75,10 @@ TABLES: dict[str, tuple[str, dict[str, str]]] = {
         "documents.parquet",
         {"id": "text", "tokens": "integer", "pivots": "integer", "score": "number", "lang": "text"},
     ),
+    "chosen": (
+        "selection/provenance.parquet",
+        {"id": "text", "tokens": "integer", "pivots": "integer", "score": "number", "lang": "text"},
+    ),
     "pretrain": ("pretrain.parquet", {"arm": "text", "seed": "integer", "concepts": "text", "accuracy": "number"}),
 }
 RECORDS = {
@@ -99,8 +101,8 @@ def read_run(run: str | Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        A checked `pyarrow.Table` for each name of ``TABLES``, a dict for each name of ``RECORDS``, and ``selected``,
-        the set of ids in ``selection/selected.jsonl.zst``; None for whatever no stage has written yet.
+        A checked `pyarrow.Table` for each name of ``TABLES`` and a dict for each name of ``RECORDS``; None for
+        whatever no stage has written yet.
 
     Raises
     ------
@@ -120,8 +122,6 @@ def read_run(run: str | Path) -> dict[str, Any]:
     for name, place in RECORDS.items():
         path = folder / place
         found[name] = _record(path) if path.exists() else None
-    path = folder / "selection" / "selected.jsonl.zst"
-    found["selected"] = _selected_ids(path) if path.exists() else None
     return found
 
 
@@ -140,23 +140,6 @@ def _record(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputError(path, "", f"must be a JSON object; got {type(value).__name__}")
     return value
-
-
-def _selected_ids(path: Path) -> set[str]:
-    ids = set()
-    try:
-        with path.open("rb") as raw, zstandard.ZstdDecompressor().stream_reader(raw) as stream:
-            rest, line = b"", 0
-            while chunk := stream.read(1 << 20):
-                *whole, rest = (rest + chunk).split(b"\n")
-                for text in whole:
-                    line += 1
-                    ids.add(orjson.loads(text)["id"])
-    except zstandard.ZstdError as error:
-        raise InputError(path, "", f"must be zstandard; {error}") from None
-    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-        raise InputError(path, f"line {line}", f"must be a JSON object with an id; {error}") from None
-    return ids
 
 
 def by_pair(table: pa.Table) -> dict[str, pa.Table]:

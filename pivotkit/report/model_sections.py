@@ -94,6 +94,7 @@ def curves(run: dict[str, Any]) -> dict[str, Any] | None:
     top = min(1.0, math.ceil(highest * 4 + 1e-9) / 4)  # one scale for all pairs, so that they can be compared
     entropies = {pair: floats(table, "entropy").reshape(n, -1).mean(axis=0) for pair, (table, _, n) in grids.items()}
     darkest = max((float(entropy.max()) for entropy in entropies.values()), default=0.0)
+    names = table_metadata(run["items"]).get("languages", {}) if run["items"] is not None else {}
     panels: list[dict[str, Any]] = []
     kinds: set[str] = set()
     for pair, (table, layers, n) in grids.items():
@@ -109,14 +110,14 @@ def curves(run: dict[str, Any]) -> dict[str, Any] | None:
                 "n": n,
                 "masses": masses,
                 "top1": figures.top1_shares(f"Top-1 token by layer, {name}", layers, top1, top1_colors),
-                "peaks": [_peak(curve, layers) for curve in series],
+                "peaks": [_peak(curve, layers, names) for curve in series],
             }
         )
-    keys = [Key(palette[name], _role(name), "line") for name in palette if f"{name}_logmass" in traces.column_names]
+    keys = [Key(palette[name], _role(name, names), "line") for name in palette if f"{name}_logmass" in traces.column_names]
     return {
         "panels": panels,
         "legend": legend(keys),
-        "top1_legend": legend([Key(color, kind, "box") for kind, color in top1_colors.items() if kind in kinds]),
+        "top1_legend": legend([Key(color, _role(kind, names) if kind in latent else kind, "box") for kind, color in top1_colors.items() if kind in kinds]),
         "error": table_metadata(traces).get("self_check_error"),
     }
 
@@ -137,14 +138,14 @@ def _masses(pair: str, table: pa.Table, layers: list[int], n: int, palette: dict
     return series
 
 
-def _role(name: str) -> str:
-    return name if name in ROLES else f"{visible(name)} (latent language)"
+def _role(name: str, names: dict[str, str]) -> str:
+    return name if name in ROLES else f"{visible(names.get(name, name))} (latent language)"
 
 
-def _peak(curve: dict[str, Any], layers: list[int]) -> dict[str, str]:
+def _peak(curve: dict[str, Any], layers: list[int], names: dict[str, str]) -> dict[str, str]:
     best = int(np.argmax(curve["mean"]))
     return {
-        "name": _role(curve["name"]),
+        "name": _role(curve["name"], names),
         "n": str(curve["n"]),
         "layer": str(layers[best]),
         "mass": number(float(curve["mean"][best])),

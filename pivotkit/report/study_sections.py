@@ -9,7 +9,7 @@ from pivotkit.report import figures
 from pivotkit.report.svg import Key, legend
 from pivotkit.report.text import arrow, duration, interval, memory, number, plain, visible
 
-POOLED = "pooled"
+POOLED = "all"  # the name of the pairs pooled in attribution.json
 PREDICTORS = {
     "log_df_both": ("log co-occurrence", "c-target", "circle"),
     "log_df_source": ("log frequency of the source", "c-source", "square"),
@@ -24,6 +24,7 @@ def head(run: dict[str, Any]) -> dict[str, Any]:
     record = run["run"] or {}
     config = record.get("config") or {}
     ran = record.get("stages") or {}
+    environment = record.get("environment") or {}
     items = run["items"]
     pairs = sorted(items["pair"].unique().to_pylist()) if items is not None else config.get("pairs") or []
     stages = [
@@ -31,24 +32,24 @@ def head(run: dict[str, Any]) -> dict[str, Any]:
             "name": visible(name),
             "time": duration(stage.get("seconds")),
             "memory": memory(stage.get("peak_memory_bytes")),
-            "finished": plain(stage.get("finished") or "–"),
+            "finished": plain(stage.get("finished")),
         }
         for name, stage in sorted(ran.items(), key=lambda named: str(named[1].get("finished")))
     ]
     seconds = [stage.get("seconds") or 0 for stage in ran.values()]
     return {
         "there": run["run"] is not None,
-        "model": plain(config.get("model") or "–"),
-        "corpus": plain(config.get("corpus") or "–"),
+        "model": plain(config.get("model") or ("testbed" if run["truth"] else None)),
+        "corpus": plain(config.get("corpus")),
         "pairs": ", ".join(arrow(pair) for pair in pairs) or "–",
         "n_items": items.num_rows if items is not None else None,
         "documents": (run["counts"] or {}).get("documents"),
         "date": max((stage["finished"] for stage in stages), default="–"),
-        "version": plain(record.get("version") or "–"),
+        "version": plain(record.get("version") or environment.get("pivotkit")),
         "stages": stages,
         "total": duration(sum(seconds)) if seconds else None,
         "config": [(visible(name), plain(value)) for name, value in config.items()],
-        "environment": [(visible(name), plain(value)) for name, value in (record.get("environment") or {}).items()],
+        "environment": [(visible(name), plain(value)) for name, value in environment.items()],
     }
 
 
@@ -115,11 +116,12 @@ def attribution(run: dict[str, Any]) -> dict[str, Any] | None:
     keys = [Key(color, label, shape) for label, color, shape in (_predictor(name) for name in used)]
     correlation = [
         {
-            "where": arrow(row["pair"]) if row.get("pair") not in (None, POOLED) else POOLED,
+            "where": "all pairs" if row.get("pair") == POOLED else arrow(row.get("pair") or ""),
             "predictor": _predictor(row.get("predictor", ""))[0],
             "n": row.get("n"),
             "r": number(row.get("r")),
             "interval": interval(row.get("low"), row.get("high")),
+            "reason": visible(row.get("reason") or "no reason was recorded") if row.get("r") is None else "",
         }
         for row in record.get("correlation", [])
     ]
@@ -127,6 +129,7 @@ def attribution(run: dict[str, Any]) -> dict[str, Any] | None:
         "panels": panels,
         "predictors": [_predictor(name)[0] for name in used],
         "legend": legend(keys),
+        "made": plain((record.get("settings") or {}).get("interval") or "bootstrap"),
         "correlation": correlation,
         "headline": next((panel["headline"] for panel in panels if panel["headline"]), None),
     }
@@ -139,7 +142,7 @@ def _predictor(name: str) -> tuple[str, str, str]:
 def _panel(rule: str, pairs: dict[str, dict[str, dict[str, Any]]], used: list[str]) -> dict[str, Any]:
     rows, dots, headline = [], {}, None
     for pair in sorted(pairs, key=lambda pair: (pair != POOLED, pair)):
-        label = POOLED if pair == POOLED else arrow(pair)
+        label = "all pairs" if pair == POOLED else arrow(pair)
         cells, marks = [], []
         for name in used:
             entry = pairs[pair].get(name)
@@ -151,7 +154,7 @@ def _panel(rule: str, pairs: dict[str, dict[str, dict[str, Any]]], used: list[st
                 {
                     "auc": number(value),
                     "interval": interval(entry["low"], entry["high"]) if value is not None else "",
-                    "reason": visible(entry.get("reason") or _why(entry)) if value is None else "",
+                    "reason": visible(entry.get("reason") or "no reason was recorded") if value is None else "",
                 }
             )
             if value is not None:
@@ -167,8 +170,3 @@ def _panel(rule: str, pairs: dict[str, dict[str, dict[str, Any]]], used: list[st
         f"AUC by predictor, rule {visible(rule)}", dots, (0, 1), "AUC (0.5 = no better than chance)", reference=0.5
     )
     return {"rule": visible(rule), "rows": rows, "figure": figure, "headline": headline}
-
-
-def _why(entry: dict[str, Any]) -> str:
-    empty = [name for name, n in (("co-occurrence", entry["n_co_occurrence"]), ("pivot", entry["n_pivot"])) if not n]
-    return f"no item behaves by {' or '.join(empty)}" if empty else "no reason was recorded"

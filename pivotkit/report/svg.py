@@ -149,7 +149,7 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
     Examples
     --------
     >>> ticks(0, 18, 7), ticks(0, 0.9, 5)
-    ([0, 3, 6, 9, 12, 15, 18], [0.0, 0.2, 0.4, 0.6, 0.8])
+    ([0, 3, 6, 9, 12, 15, 18], [0.0, 0.3, 0.6, 0.9])
     """
     span = (high - low) or 1
     power = 10.0 ** math.floor(math.log10(span / most))

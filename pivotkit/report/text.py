@@ -25,9 +25,8 @@ def visible(text: str, *, lines: bool = False) -> str:
     Returns
     -------
     str
-        Newline as ``↵``, tab as ``⇥``, other controls as their Unicode pictures, spaces at either end as ``␣``,
-        characters that steer direction or have no width as ``⟨U+202E⟩``, a lone combining mark on ``◌``,
-        the empty string as ``∅``.
+        Newline as ``↵``, tab as ``⇥``, spaces at either end as ``␣``; other controls and characters that steer
+        direction or have no width as ``⟨U+202E⟩``; a lone combining mark on ``◌``; the empty string as ``∅``.
 
     Examples
     --------
@@ -46,8 +45,6 @@ def visible(text: str, *, lines: bool = False) -> str:
             shown.append("\n" if lines else "↵")
         elif character == "\t":
             shown.append("⇥")
-        elif character < " " or character == "\x7f":
-            shown.append("␡" if character == "\x7f" else chr(0x2400 + ord(character)))
         elif character in JOINERS and len(text) > 1:
             shown.append(character)
         elif category in ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"):
@@ -57,6 +54,11 @@ def visible(text: str, *, lines: bool = False) -> str:
         else:
             shown.append(character)
     return "".join(shown)
+
+
+def token_text(text: str | None, token: int) -> str:
+    """Return a token as it is shown: its text, or its id when the table was made without a tokenizer."""
+    return f"#{token}" if text is None else visible(text)
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -119,6 +121,8 @@ def plain(value: Any) -> str:
     """Return a value of ``run.json`` as one line of text."""
     if isinstance(value, (list, tuple)) and all(isinstance(entry, (str, int, float)) for entry in value):
         return ", ".join(plain(entry) for entry in value)
+    if value is None:
+        return "–"
     return visible(value if isinstance(value, str) else orjson.dumps(value).decode())
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
-import zstandard
 
 from pivotkit.artifacts import write_json, write_table
+from pivotkit.report import write_report
 
 K = 10
 LAYERS = 19
@@ -130,7 +132,8 @@ def make_run(folder: Path, words: list[tuple[str, str, str]], pairs: tuple[str, 
                 {"source": word[source], "target": word[target], "df_source": 900 + both, "df_target": 400 + both}
                 | {"df_both": both}
             )
-    write_table(pa.Table.from_pylist(items), folder / "items.parquet")
+    languages = {"en": "English", "fr": "French", "zh": "Chinese"}
+    write_table(pa.Table.from_pylist(items), folder / "items.parquet", {"languages": languages})
     write_table(pa.Table.from_pylist(scores), folder / "scores.parquet")
     half = len(traces) // 2 // LAYERS * LAYERS
     for part, rows in enumerate((traces[:half], traces[half:])):
@@ -165,10 +168,9 @@ def _selection(folder: Path, rng: np.random.Generator) -> None:
         if got[document["lang"]] < quotas[document["lang"]] * budget:
             got[document["lang"]] += document["tokens"]
             chosen.append(document)
-    lines = b"".join(json.dumps({"id": row["id"], "text": "…"}).encode() + b"\n" for row in chosen)
-    (folder / "selection").mkdir()
-    (folder / "selection" / "selected.jsonl.zst").write_bytes(zstandard.compress(lines))
+    write_table(pa.Table.from_pylist(chosen), folder / "selection" / "provenance.parquet")
     manifest = {"strategy": "pivot", "budget_tokens": budget, "language_quotas": quotas, "seed": 0}
+    manifest["quotas"] = {lang: {"budget": round(share * budget), "tokens": got[lang]} for lang, share in quotas.items()}
     write_json(manifest, folder / "selection" / "manifest.json")
 
 
@@ -176,20 +178,20 @@ def _study(folder: Path, rng: np.random.Generator, pairs: tuple[str, ...]) -> No
     predictors = {"log_df_both": 0.82, "log_df_source": 0.55, "log_df_target": 0.6, "log_min_df": 0.58, "pmi": 0.74}
     auc = []
     for rule in RULES:
-        for pair in (*pairs, "pooled"):
+        for pair in (*pairs, "all"):
             for predictor, centre in predictors.items():
                 value = min(0.99, centre + float(rng.uniform(-0.06, 0.06)))
                 row = {"rule": rule, "pair": pair, "predictor": predictor, "auc": value}
                 row |= {"low": value - 0.08, "high": min(1.0, value + 0.07), "n_co_occurrence": 41, "n_pivot": 57}
                 if rule == "strict" and pair == pairs[0]:
-                    row |= {"auc": None, "low": None, "high": None, "n_pivot": 0}
+                    row |= {"auc": None, "low": None, "high": None, "n_pivot": 0, "reason": "no item shows pivot behavior"}
                 auc.append(row)
     correlation = [
         {"pair": pair, "predictor": name, "r": 0.31, "low": 0.18, "high": 0.43, "n": 120}
-        for pair in (*pairs, "pooled")
+        for pair in (*pairs, "all")
         for name in predictors
     ]
-    write_json({"auc": auc, "correlation": correlation}, folder / "attribution.json")
+    write_json({"auc": auc, "correlation": correlation, "settings": {"interval": "over resampled concepts"}}, folder / "attribution.json")
     pretrain = []
     for concepts, means in (("pivot", (0.14, 0.21, 0.30, 0.12, 0.39, 0.20)), ("direct", (0.26, 0.42, 0.53, 0.10, 0.38, 0.74))):
         for arm, mean in zip(ARMS, means, strict=True):
@@ -207,14 +209,13 @@ def _study(folder: Path, rng: np.random.Generator, pairs: tuple[str, ...]) -> No
     write_json(truth, folder / "truth.json")
     stages = ("task", "score", "trace", "behaviors", "count", "pivots", "score-documents", "select")
     record = {
-        "version": "0.1.0",
         "stages": {
             name: {"seconds": 3.7 * 2.1**place, "peak_memory_bytes": (place + 3) * 2**28}
             | {"finished": f"2025-11-23T10:{10 + place}:00Z"}
             for place, name in enumerate(stages)
         },
         "config": {"model": "gemma3-270m", "corpus": ["corpus/*.jsonl.zst"], "pairs": list(pairs), "seed": 0, "rules": {"a": 1}},
-        "environment": {"python": "3.11", "torch": "2.13", "isa": "avx512_vnni", "threads": 2},
+        "environment": {"pivotkit": "0.1.0", "numba": None, "python": "3.11", "torch": "2.13", "isa": "avx512_vnni", "threads": 2},
     }
     write_json(record, folder / "run.json")
 
@@ -229,3 +230,65 @@ def full_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def new_run(tmp_path: Path) -> Callable[[], Path]:
     """Make a run that the test may damage."""
     return lambda: make_run(tmp_path / "run", WORDS)
+
+
+VOID = {"meta", "br", "input", "img", "link", "hr"}
+
+
+class Page(HTMLParser):
+    """Reads a page, refusing tags that do not nest."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: Counter[str] = Counter()
+        self.attributes: list[tuple[str, str, str]] = []
+        self.scripts: list[str] = []
+        self.words: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_startendtag(tag, attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "script":
+            self.scripts[-1] += data
+        elif data.strip():
+            self.words.append(data.strip())
+
+    def data(self) -> dict:
+        return json.loads(self.scripts[0])
+
+    def has(self, *words: str) -> bool:
+        return any(self.words[place : place + len(words)] == list(words) for place in range(len(self.words)))
+
+
+@pytest.fixture(scope="session")
+def read_page() -> Callable[[Path], Page]:
+    """Read a page that a test wrote."""
+    return lambda path: Page(path.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="session")
+def source(full_run: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The page of the full run, as text."""
+    return write_report(full_run, tmp_path_factory.mktemp("pages") / "page.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def page(source: str) -> Page:
+    """The page of the full run, read."""
+    return Page(source)

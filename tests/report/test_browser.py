@@ -1,0 +1,72 @@
+"""The word browser holds the traces without loss, in little room."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from pivotkit.artifacts import read_table, write_table
+from pivotkit.errors import InputError
+from pivotkit.report import write_report
+
+
+def test_the_script_writes_text_only(page: Any) -> None:
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|fetch\(", page.scripts[1])
+
+
+def test_words_are_packed_without_loss(page: Any, full_run: Path) -> None:
+    data = page.data()
+    pairs = [pair["code"] for pair in data["pairs"]]
+    traces = {(row["pair"], str(row["item"]), row["layer"]): row for row in read_table(full_run / "traces").to_pylist()}
+    assert len(data["words"]) == read_table(full_run / "items.parquet").num_rows
+    for word in data["words"]:
+        for place, layer in enumerate(data["pairs"][word["pair"]]["layers"]):
+            row = traces[pairs[word["pair"]], word["id"], layer]
+            begin = place * data["k"]
+            shown = word["prob"][begin : begin + data["k"]]
+            assert shown == [round(1000 * value) for value in np.exp(row["top_logprobs"]).tolist()]
+            assert word["rank"][place] == row["target_rank"]
+    chien = next(word for word in data["words"] if word["source"] == "chien")
+    texts = {name: {data["tokens"][place] for place in places} for name, places in chien["sets"].items()}
+    assert texts["source"] == {"␣chien"}
+    assert texts["target"] == {"狗"}
+    assert "␣dog" in texts["en"]
+    assert chien["counts"][0] - chien["counts"][2] == 900
+
+
+def test_counts_are_found_by_their_folded_words_in_either_direction(new_run: Callable[[], Path], tmp_path: Path, read_page: Callable[[Path], Any]) -> None:
+    run = new_run()
+    row = {"source": "狗", "target": "chien", "df_source": 4, "df_target": 9, "df_both": 2}
+    write_table(pa.Table.from_pylist([row]), run / "counts" / "pairs.parquet")
+    data = read_page(write_report(run, tmp_path / "page.html")).data()
+    assert [word["counts"] for word in data["words"] if word["source"] == "chien"] == [[9, 4, 2]]
+    assert all(word["counts"] is None for word in data["words"] if word["source"] != "chien")
+
+
+def test_two_hundred_and_forty_words_stay_under_three_megabytes(source: str, page: Any) -> None:
+    data = page.data()
+    each = len(page.scripts[0].encode()) / len(data["words"])
+    rest = len(source.encode()) - len(page.scripts[0].encode())
+    assert rest + 240 * each < 3e6
+
+
+def test_a_long_run_shows_the_first_words_of_each_pair_and_says_so(
+    new_run: Callable[[], Path], monkeypatch: pytest.MonkeyPatch, read_page: Callable[[Path], Any]
+) -> None:
+    monkeypatch.setattr("pivotkit.report.browser.CELLS", 2 * 19 * 10 * 5)
+    data = read_page(write_report(new_run())).data()
+    assert [(pair["shown"], pair["of"]) for pair in data["pairs"]] == [(5, 12), (5, 12)]
+    assert len(data["words"]) == 10
+
+
+def test_a_traced_item_that_the_task_lacks_is_refused(new_run: Callable[[], Path]) -> None:
+    run = new_run()
+    write_table(read_table(run / "items.parquet")[1:], run / "items.parquet")
+    with pytest.raises(InputError, match=r"every item must be in items.parquet; got 0"):
+        write_report(run)

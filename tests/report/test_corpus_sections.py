@@ -1,0 +1,55 @@
+"""Pivots, selection and training on the page equal those computed from the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pivotkit.artifacts import read_table, write_table
+from pivotkit.report import write_report
+from pivotkit.report.text import number
+
+
+def test_selection_shows_got_against_asked(page: Any, full_run: Path) -> None:
+    chosen = read_table(full_run / "selection" / "provenance.parquet").to_pylist()
+    for lang, asked in (("en", "20,000"), ("fr", "40,000"), ("zh", "40,000")):
+        assert page.has(lang, asked, f"{sum(row['tokens'] for row in chosen if row['lang'] == lang):,}")
+    pooled = sum(row["pivots"] for row in chosen) / sum(row["tokens"] for row in chosen)
+    assert page.has("selected documents", f"{len(chosen):,}", number(pooled))
+
+
+def test_pretraining_shows_every_seed(page: Any, source: str, full_run: Path) -> None:
+    rows = read_table(full_run / "pretrain.parquet").to_pylist()
+    for row in rows:
+        assert f"{row['arm']}, seed {row['seed']}: {number(row['accuracy'])}" in source
+    mean = np.mean([row["accuracy"] for row in rows if row["arm"] == "parallel" and row["concepts"] == "direct"])
+    assert any(words.startswith(number(float(mean)) + " (") for words in page.words)
+
+
+def test_pivots_in_the_layers_are_counted_against_controls(page: Any, full_run: Path) -> None:
+    tops: dict[int, set[int]] = {}
+    for row in read_table(full_run / "traces").to_pylist():
+        tops.setdefault(row["item"], set()).update(row["top_ids"])
+    hits: dict[int, bool] = {}
+    for row in read_table(full_run / "pivots.parquet").to_pylist():
+        if row["pair"] == "fr-zh" and row["rank"] < 10:
+            hits[row["item"]] = hits.get(row["item"], False) or row["token_id"] in tops[row["item"]]
+    assert page.has("fr → zh", str(len(hits)), number(sum(hits.values()) / len(hits)))
+
+
+def test_tokens_without_text_and_missing_controls_are_shown(new_run: Callable[[], Path], read_page: Callable[[Path], Any]) -> None:
+    run = new_run()
+    pivots = read_table(run / "pivots.parquet").to_pylist()
+    for row in pivots:
+        row |= {"token": None, "control_token": None}
+    pivots[0]["control_id"] = None
+    kinds = read_table(run / "pivots.parquet").schema
+    write_table(pa.Table.from_pylist(pivots, schema=kinds), run / "pivots.parquet")
+    page = read_page(write_report(run))
+    assert f"#{pivots[0]['token_id']}" in page.words
+    first = next(word for word in page.data()["words"] if word["id"] == str(pivots[0]["item"]))
+    assert [pivot[2] for pivot in first["pivots"][:2]] == ["–", f"#{pivots[1]['control_id']}"]

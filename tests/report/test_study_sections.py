@@ -1,0 +1,33 @@
+"""The head, the planted truth and attribution are shown as they were written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pivotkit.artifacts import read_json, write_json
+from pivotkit.errors import InputError
+from pivotkit.report import write_report
+from pivotkit.report.text import number
+
+
+def test_auc_and_its_reasons_are_shown_as_computed(page: Any, full_run: Path) -> None:
+    for entry in read_json(full_run / "attribution.json")["auc"]:
+        shown = number(entry["auc"])
+        assert shown in page.words
+        assert (entry.get("reason") or f"[{number(entry['low'])}, {number(entry['high'])}]") in page.words
+
+
+def test_the_testbeds_truth_is_shown(page: Any) -> None:
+    assert page.has("Planted pivots recovered", "120", "119", "99.2%")
+    assert page.has("pivot", "1", "39")
+
+
+def test_an_incomplete_attribution_is_refused(new_run: Callable[[], Path]) -> None:
+    run = new_run()
+    write_json({"auc": [{"rule": "paper", "pair": "all"}]}, run / "attribution.json")
+    with pytest.raises(InputError, match="auc must have the keys predictor, auc, low"):
+        write_report(run)
