@@ -89,7 +89,8 @@ def pivots(run: RunFolder, settings: Settings) -> None:
         tokenizer = _tokenizer(settings)
         found = find_pivots(
             Counts.load(run / "counts"), items, rule=settings.pivot_rule, k=settings.pivots,
-            token_sets=TokenSets(tokenizer), tokenizer=tokenizer, seed=settings.seed,
+            token_sets=TokenSets(tokenizer), tokenizer=tokenizer, min_score=settings.min_pivot_score,
+            seed=settings.seed,
         )  # fmt: skip
         write_table(found, run / "pivots.parquet")
         write_table(hub_pivots(found, k=settings.hubs), run / "hubs.parquet")
@@ -158,34 +159,68 @@ def attribution(run: RunFolder, settings: Settings) -> None:
     """items, behaviors, counts/, scores -> attribution.json"""
     from pivotkit.experiment.attribution import attribute
 
-    inputs = ["items.parquet", "behaviors.parquet", "counts/pairs.parquet"]
-    for name, stage in zip(inputs, ("task", "behaviors", "count"), strict=True):
+    inputs = ["items.parquet", "behaviors.parquet", "counts/pairs.parquet", "scores.parquet"]
+    for name, stage in zip(inputs, ("task", "behaviors", "count", "score"), strict=True):
         run.need(name, stage)
 
     def make() -> None:
-        items, seen, pairs = (read_table(run / name) for name in inputs)
-        write_json(attribute(seen, pairs, items=items, seed=settings.seed), run / "attribution.json")
+        items, seen, pairs, scores = (read_table(run / name) for name in inputs)
+        found = attribute(seen, pairs, items=items, scores=scores, seed=settings.seed)
+        write_json(found, run / "attribution.json")
 
     run.stage("attribution", ["attribution.json"], make, settings=settings.of("attribution"), inputs=inputs)
 
 
 def score_documents(run: RunFolder, settings: Settings) -> None:
-    """tokens/, hubs.parquet -> documents.parquet"""
+    """items, corpus, tokens/, hubs.parquet -> documents.parquet"""
+    from pivotkit.corpus.documents import corpus_files
+    from pivotkit.corpus.match import match_documents
     from pivotkit.corpus.tokens import TokenStore
+    from pivotkit.corpus.watchlist import WatchList
     from pivotkit.selection.scores import score_documents as score_store
 
-    run.need("tokens", "tokens")
-    hubs = run.need("hubs.parquet", "pivots")
-    run.stage(
-        "score-documents", ["documents.parquet"],
-        lambda: void(write_table(score_store(TokenStore.open(run / "tokens"), read_table(hubs)), run / "documents.parquet")),
-        settings={}, inputs=["tokens", "hubs.parquet"],
-    )  # fmt: skip
+    inputs = ["items.parquet", "tokens", "hubs.parquet"]
+    for name, stage in zip(inputs, ("task", "tokens", "pivots"), strict=True):
+        run.need(name, stage)
+    files = corpus_files(_corpus(settings))
+
+    def make() -> None:
+        items = read_table(run / "items.parquet")
+        words, _ = watch_words(items, [])
+        hits = match_documents(files, WatchList(words), on_error=settings.on_error)
+        hubs = read_table(run / "hubs.parquet")
+        store = TokenStore.open(run / "tokens")
+        write_table(score_store(store, hubs, hits=hits, pairs=items), run / "documents.parquet")
+
+    wanted = settings.of("score-documents")
+    run.stage("score-documents", ["documents.parquet"], make, settings=wanted, inputs=[*inputs, *_absolute(files)])
 
 
 def select(run: RunFolder, settings: Settings) -> None:
-    """documents.parquet, corpus -> selection/"""
-    raise NotImplementedError
+    """items, documents.parquet, corpus -> selection/"""
+    from pivotkit.corpus.documents import corpus_files
+    from pivotkit.selection.select import select as select_documents
+    from pivotkit.selection.write import write_selection
+
+    inputs = ["items.parquet", "documents.parquet"]
+    for name, stage in zip(inputs, ("task", "score-documents"), strict=True):
+        run.need(name, stage)
+    files = corpus_files(_corpus(settings))
+
+    def make() -> None:
+        items, documents = (read_table(run / name) for name in inputs)
+        chosen = select_documents(
+            documents,
+            budget_tokens=settings.budget_tokens or max(1, sum(documents["tokens"].to_pylist()) // 10),
+            language_quotas=settings.quotas or _equal_quotas(items, documents),
+            strategy=settings.strategy,
+            seed=settings.seed,
+            allow_shortfall=not settings.quotas,  # a quota that was asked for is met or refused
+        )
+        write_selection(chosen, files, run / "selection", on_error=settings.on_error)
+
+    wanted = settings.of("select")
+    run.stage("select", ["selection"], make, settings=wanted, inputs=[*inputs, *_absolute(files)])
 
 
 def report(run: RunFolder, settings: Settings) -> None:
@@ -234,6 +269,13 @@ def _latent(settings: Settings, items: pa.Table) -> list[str]:
     if settings.latent is not None:
         return settings.latent
     return ["en"] if any("en" in dict(row["words"]) for row in items.select(["words"]).to_pylist()) else []
+
+
+def _equal_quotas(items: pa.Table, documents: pa.Table) -> dict[str, float] | None:
+    """Equal shares for the pairs' languages that the corpus has; None, one pool of documents, where it has none."""
+    wanted = {code for pair in items["pair"].unique().to_pylist() for code in pair.split("-")}
+    found = sorted(wanted & set(documents["lang"].unique().to_pylist()))
+    return {code: 1 / len(found) for code in found} or None
 
 
 def _pivot_ids(run: RunFolder) -> dict[int, list[int]]:

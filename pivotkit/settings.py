@@ -30,19 +30,22 @@ class Settings:
     sharing: str = _option("item", "task", "draw contexts for each item or once a pair", choices=("item", "pair"))
     prompt: str = _option("paper", "task", "the prompt's wording", choices=("paper", "testbed"))
     seed: int = _option(0, "task pivots attribution select pretrain", "seed of every draw")
-    corpus: list[str] = _option([], "tokens count select", "files or globs of JSONL documents, plain, .gz or .zst")
+    corpus: list[str] = _option(
+        [], "tokens count score-documents select", "files or globs of JSONL documents, plain, .gz or .zst"
+    )
     on_error: str = _option(
-        "raise", "tokens count select", "what to do at a corrupt document", choices=("raise", "skip")
+        "raise", "tokens count score-documents select", "what to do at a corrupt document", choices=("raise", "skip")
     )
     memory: str = _option("2GB", "count", "budget for the counting tables")
     workers: int | None = _option(None, "count", "processes that count; one a core by default")
     latent: list[str] | None = _option(
-        None, "trace", "languages tracked on the way; English by default where the lexicon has it"
+        None, "trace count", "languages tracked on the way; English by default where the lexicon has it"
     )
     k: int = _option(10, "trace", "tokens kept a layer")
     min_probability: float = _option(0.2, "behaviors", "least probability of a step under the strict rule")
     pivot_rule: str = _option("paper", "pivots", "association that ranks pivots", choices=("paper", "npmi", "g2"))
     pivots: int = _option(50, "pivots", "pivots kept an item")
+    min_pivot_score: float = _option(0.0, "pivots", "least score of a pivot")
     hubs: int = _option(1000, "pivots", "hub pivots kept: the set that documents are scored with")
     strategy: str = _option("pivot", "select", "what documents are ranked by", choices=("pivot", "random", "parallel"))
     budget_tokens: int | None = _option(None, "select", "tokens to select; a tenth of the corpus by default")
