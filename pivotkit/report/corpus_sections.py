@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from pivotkit.report.text import arrow, interval, number, token_text, visible
 
 SHOWN_PIVOTS = 6  # of each item in the table; the word browser shows twice as many
 PROBED = 10  # best pivots of each item that are looked for in the traces
+SHOWN_ITEMS = 120  # of each pair in the table
 SHOWN_HUBS = 24
 SHOWN_DOCUMENTS = 15
 
@@ -34,12 +36,12 @@ def pivots(run: dict[str, Any]) -> dict[str, Any] | None:
     tables = []
     for pair, items in lists.items():
         rows = []
-        for item, found in items.items():
+        for item, found in islice(items.items(), SHOWN_ITEMS):
             best = found[:SHOWN_PIVOTS]
             shown = [(token_text(row["token"], row["token_id"]), number(row["score"])) for row in best]
             controls = [token_text(row["control_token"], row["control_id"]) for row in best if row["control_id"] is not None]
             rows.append({"item": words.get((pair, item), visible(str(item))), "pivots": shown, "controls": controls})
-        tables.append({"pair": arrow(pair), "rows": rows})
+        tables.append({"pair": arrow(pair), "rows": rows, "of": len(items)})
     return {"tables": tables, "hubs": _hubs(run), "seen": _seen(run["traces"], lists)}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -172,7 +173,12 @@ def bootstrap_mean(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarr
     if n == 0:
         nothing = np.full(values.shape[1:], np.nan)
         return nothing, nothing, nothing
-    drawn = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=RESAMPLES)
-    means = np.tensordot(drawn, values, axes=1) / n
+    means = np.tensordot(_resamples(n), values, axes=1) / n
     low, high = np.percentile(means, [2.5, 97.5], axis=0)
     return values.mean(axis=0), low, high
+
+
+@functools.lru_cache(maxsize=2)  # the sets of one pair all have its n
+def _resamples(n: int) -> np.ndarray:
+    """How often each of ``n`` items is drawn in each resample."""
+    return np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=RESAMPLES).astype(np.float64)

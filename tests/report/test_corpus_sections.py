@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from pivotkit.artifacts import read_table, write_table
 from pivotkit.report import write_report
@@ -53,3 +54,10 @@ def test_tokens_without_text_and_missing_controls_are_shown(new_run: Callable[[]
     assert f"#{pivots[0]['token_id']}" in page.words
     first = next(word for word in page.data()["words"] if word["id"] == str(pivots[0]["item"]))
     assert [pivot[2] for pivot in first["pivots"][:2]] == ["–", f"#{pivots[1]['control_id']}"]
+
+
+def test_a_long_table_of_pivots_is_cut_and_says_so(
+    new_run: Callable[[], Path], monkeypatch: pytest.MonkeyPatch, read_page: Callable[[Path], Any]
+) -> None:
+    monkeypatch.setattr("pivotkit.report.corpus_sections.SHOWN_ITEMS", 5)
+    assert "the first 5 of 12 items; the rest is in pivots.parquet" in read_page(write_report(new_run())).words
