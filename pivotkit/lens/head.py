@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
+
+from pivotkit.kernels import PackedUnembedding
 
 # How far the last layer's lens may lie from the model's own logits, as a share of the largest |logit|: the two differ
 # by the order of a dot product's additions only.
@@ -81,6 +84,11 @@ class LensHead:
         )
         error = described._difference(logits, name)
         return cls(**{**described.__dict__, "error": error})
+
+    @functools.cached_property
+    def packed(self) -> PackedUnembedding:
+        """The weight as `unembed` wants it, checked once."""
+        return PackedUnembedding(self.weight)
 
     def normed(self, hidden: torch.Tensor) -> torch.Tensor:
         """Residual stream (..., D) to what the head multiplies, by the model's own norm module."""

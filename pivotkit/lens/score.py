@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from pivotkit.kernels import PackedUnembedding, unembed
+from pivotkit.kernels import unembed
 from pivotkit.lens.capture import capture
 from pivotkit.lens.encoding import Encoded, encode, pad_right
 from pivotkit.lens.head import LensHead
@@ -69,7 +69,6 @@ def score(model: Any, items: pa.Table, tokenizer: Any, *, head: LensHead | None 
     positions that predict the target are unembedded. Source: arXiv 2505.16385, section 3.2.
     """
     head = head or LensHead.from_model(model)
-    packed = PackedUnembedding(head.weight)
     losses: dict[tuple[int, int], list[float]] = defaultdict(list)
     rows: list[torch.Tensor] = []
     asked: list[tuple[Ask, list[int]]] = []
@@ -80,7 +79,7 @@ def score(model: Any, items: pa.Table, tokenizer: Any, *, head: LensHead | None 
             return
         targets = [token for _, tokens in asked for token in tokens]
         result = unembed(
-            torch.cat(rows), packed, 1, bias=head.bias, logit_scale=head.logit_scale, softcap=head.softcap,
+            torch.cat(rows), head.packed, 1, bias=head.bias, logit_scale=head.logit_scale, softcap=head.softcap,
             targets=torch.tensor(targets).unsqueeze(1),
         )  # fmt: skip
         nll = (result.logsumexp - result.target_logits[:, 0]).double().tolist()

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from pivotkit.kernels import PackedUnembedding, TokenSetTable, Unembedded, unembed
+from pivotkit.artifacts import table_metadata
+from pivotkit.kernels import TokenSetTable, Unembedded, unembed
 from pivotkit.lens.capture import capture
 from pivotkit.lens.encoding import Encoded, encode, pad_right
 from pivotkit.lens.head import LensHead
@@ -56,9 +57,10 @@ def trace(
     -------
     pyarrow.Table
         An item and layer a row: ``item, pair, layer, position, label, top_ids, top_tokens, top_logprobs, logsumexp,
-        entropy, target_logprob, target_rank, source_logmass, target_logmass, <set>_logmass...`` and the ids that the
-        sets hold. Layer 0 is the embedding output, layer l the output of block l, so the last equals the model. Logs
-        are natural, entropy in nats, ranks from 0.
+        entropy, target_logprob, target_rank``, for every set ``<set>_logmass`` and the ``<set>_ids`` that it holds (sets
+        are ``source``, ``target``, the latent languages and ``pivot``), and all pieces of the two words. Layer 0 is the
+        embedding output, layer l the output of block l, so the last equals the model. Logs are natural, entropy in
+        nats, ranks from 0.
 
     Raises
     ------
@@ -73,10 +75,9 @@ def trace(
     and prompts of a batch; the model's own logits are never built.
     """
     for code in latent:
-        if all(code not in dict(row["words"]) for row in items.select(["words"]).to_pylist()):
+        if code not in table_metadata(items)["languages"]:
             raise ValueError(f"trace: latent must be languages of the lexicon; got {code!r}")
     head = head or LensHead.from_model(model)
-    packed = PackedUnembedding(head.weight)
     sets = TokenSets(tokenizer)
     rows = items.to_pylist()
     prompt = task_prompt(items)
@@ -95,7 +96,7 @@ def trace(
         hidden = capture(head, ids, [(row, texts[index].word - 1) for row, index in enumerate(batch)])
         tracked = [_tracked(rows[index], sets, latent, pivots) for index in batch]
         result = unembed(
-            head.normed(hidden), packed, k, bias=head.bias, logit_scale=head.logit_scale, softcap=head.softcap,
+            head.normed(hidden), head.packed, k, bias=head.bias, logit_scale=head.logit_scale, softcap=head.softcap,
             targets=torch.tensor([[texts[index].ids[texts[index].word]] for index in batch]).expand(len(hidden), -1, 1),
             token_sets=TokenSetTable.per_row(tracked * len(hidden)), entropy=True,
         )  # fmt: skip
@@ -150,10 +151,8 @@ def _tables(
         for number, name in enumerate(names):
             mass = masses[:, at, number]
             columns[f"{name}_logmass"] = pa.array(mass, pa.float32(), mask=np.full(layers, not own[number]))
-        held = {
-            "source_ids": own[0], "target_ids": own[1],
-            "source_pieces": list(sets.pieces(row["source"])), "target_pieces": list(sets.pieces(row["target"])),
-        }  # fmt: skip
+        held = {f"{name}_ids": own[number] for number, name in enumerate(names)}
+        held |= {f"{name}_pieces": list(sets.pieces(row[name])) for name in ("source", "target")}
         for name, tokens in held.items():
             columns[name] = pa.array([tokens] * layers, pa.list_(pa.int32()))
         yield pa.table(columns)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from typing import Any
-from unicodedata import normalize
 
 import numpy as np
 import pyarrow as pa
 
 from pivotkit.artifacts import table_metadata
+from pivotkit.corpus.watchlist import normalize
 from pivotkit.errors import InputError
 from pivotkit.report.data import by_pair, floats
 from pivotkit.report.model_sections import grid, latent_languages
@@ -47,7 +47,10 @@ def words(run: dict[str, Any]) -> dict[str, Any] | None:
             if key not in asked:
                 raise InputError("traces", f"pair {pair}", f"every item must be in items.parquet; got {key[1]!r}")
             entry = _heat(rows, k, tokens, texts) | beside(asked[key])
-            entry |= {"pair": len(pairs), "mass": {name: _per_mille(floats(rows, f"{name}_logmass")) for name in masses}}
+            entry |= {
+                "pair": len(pairs),
+                "mass": {name: _per_mille(floats(rows, f"{name}_logmass")) for name in masses},
+            }
             entry["sets"] = _sets(rows, tokens, entry.pop("pivot_ids"))
             entries.append(entry)
         pairs.append({"code": pair, "label": arrow(pair), "layers": layers, "shown": min(n, each), "of": n})
@@ -90,7 +93,7 @@ def _beside(run: dict[str, Any]) -> Any:
     """Return what makes the part of a word's entry that does not come from its trace."""
     scores = {(row["pair"], row["item"]): row for row in _rows(run["scores"], "pair", "item", "score", "p_gold")}
     counts = {
-        (_folded(row["source"]), _folded(row["target"])): [row["df_source"], row["df_target"], row["df_both"]]
+        (normalize(row["source"]), normalize(row["target"])): [row["df_source"], row["df_target"], row["df_both"]]
         for row in _rows(run["pairs"], "source", "target", "df_source", "df_target", "df_both")
     }
     behaviors: dict[tuple[str, Any], list[Any]] = defaultdict(list)
@@ -100,7 +103,9 @@ def _beside(run: dict[str, Any]) -> Any:
             peak = [visible(row["peak_token"]), row["peak_layer"], *_per_mille(np.array([row["peak_logprob"]]))]
         behaviors[row["pair"], row["item"]].append([visible(row["rule"]), row["behavior"], peak])
     pivots: dict[tuple[str, Any], list[dict[str, Any]]] = defaultdict(list)
-    for row in _rows(run["pivots"], "pair", "item", "rank", "token_id", "token", "score", "control_id", "control_token"):
+    for row in _rows(
+        run["pivots"], "pair", "item", "rank", "token_id", "token", "score", "control_id", "control_token"
+    ):
         pivots[row["pair"], row["item"]].append(row)
 
     def entry(row: dict[str, Any]) -> dict[str, Any]:
@@ -115,10 +120,11 @@ def _beside(run: dict[str, Any]) -> Any:
             "distractors": [visible(word) for word in row["distractors"] or []],
             "prompt": visible(row["prompt"], lines=True),
             "score": None if scored is None else [_short(scored["score"]), _short(scored["p_gold"])],
-            "counts": _counted(counts, _folded(row["source"]), _folded(row["target"])),
+            "counts": _counted(counts, normalize(row["source"]), normalize(row["target"])),
             "behaviors": behaviors.get(key, []),
             "pivots": [
-                [token_text(found["token"], found["token_id"]), _short(found["score"]), _control(found)] for found in best
+                [token_text(found["token"], found["token_id"]), _short(found["score"]), _control(found)]
+                for found in best
             ],
             "pivot_ids": [found["token_id"] for found in best],
         }
@@ -128,11 +134,6 @@ def _beside(run: dict[str, Any]) -> Any:
 
 def _control(found: dict[str, Any]) -> str:
     return "–" if found["control_id"] is None else token_text(found["control_token"], found["control_id"])
-
-
-def _folded(word: str) -> str:
-    """The form under which the counter keeps a word."""
-    return " ".join(normalize("NFKC", normalize("NFKC", word).casefold()).split())
 
 
 def _counted(counts: dict[tuple[str, str], list[int]], source: str, target: str) -> list[int] | None:

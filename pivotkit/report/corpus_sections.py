@@ -39,7 +39,9 @@ def pivots(run: dict[str, Any]) -> dict[str, Any] | None:
         for item, found in islice(items.items(), SHOWN_ITEMS):
             best = found[:SHOWN_PIVOTS]
             shown = [(token_text(row["token"], row["token_id"]), number(row["score"])) for row in best]
-            controls = [token_text(row["control_token"], row["control_id"]) for row in best if row["control_id"] is not None]
+            controls = [
+                token_text(row["control_token"], row["control_id"]) for row in best if row["control_id"] is not None
+            ]
             rows.append({"item": words.get((pair, item), visible(str(item))), "pivots": shown, "controls": controls})
         tables.append({"pair": arrow(pair), "rows": rows, "of": len(items)})
     return {"tables": tables, "hubs": _hubs(run), "seen": _seen(run["traces"], lists)}
@@ -93,7 +95,8 @@ def selection(run: dict[str, Any]) -> dict[str, Any] | None:
         "n": documents.num_rows,
         "tokens": int(floats(documents, "tokens").sum()),
         "best": [
-            row | {"id": visible(row["id"]), "lang": visible(row["lang"]), "score": number(row["score"])} for row in best
+            row | {"id": visible(row["id"]), "lang": visible(row["lang"]), "score": number(row["score"])}
+            for row in best
         ],
         "made": None,
         "figure": None,
@@ -162,7 +165,9 @@ def pretrain(run: dict[str, Any]) -> dict[str, Any] | None:
     for row in table.to_pylist():
         seeds = found[row["concepts"]][row["arm"]]
         if row["seed"] in seeds:
-            raise InputError("pretrain.parquet", "", f"one row for each arm, seed and kind of concepts; got two of {row}")
+            raise InputError(
+                "pretrain.parquet", "", f"one row for each arm, seed and kind of concepts; got two of {row}"
+            )
         seeds[row["seed"]] = row["accuracy"]
     kinds = sorted(found, key=lambda kind: (kind != "pivot", kind))
     arms = list(dict.fromkeys(table["arm"].to_pylist()))
@@ -178,7 +183,9 @@ def pretrain(run: dict[str, Any]) -> dict[str, Any] | None:
             ]
             if seeds:
                 mean = float(np.mean(list(seeds.values())))
-                marks.insert(0, figures.Dot("c-mean", "diamond", mean, np.nan, np.nan, f"{arm}: mean {number(mean)}", 1.7))
+                marks.insert(
+                    0, figures.Dot("c-mean", "diamond", mean, np.nan, np.nan, f"{arm}: mean {number(mean)}", 1.7)
+                )
             dots[arm] = marks
         figure = figures.dot_plot(f"Accuracy for {kind} concepts by arm", dots, (0, 1), "accuracy", together=True)
         keys = [Key(color, "one seed", "circle"), Key("c-mean", "mean of the seeds", "diamond")]

@@ -47,7 +47,14 @@ _ITEM = {"item": "key", "pair": "text"}
 TABLES: dict[str, tuple[str, dict[str, str]]] = {
     "items": (
         "items.parquet",
-        {**_ITEM, "concept": "key", "source": "text", "target": "text", "distractors": "list of text", "prompt": "text"},
+        {
+            **_ITEM,
+            "concept": "key",
+            "source": "text",
+            "target": "text",
+            "distractors": "list of text",
+            "prompt": "text",
+        },
     ),
     "scores": ("scores.parquet", {**_ITEM, "p_gold": "number", "score": "number"}),
     "traces": (
@@ -145,9 +152,7 @@ def _record(path: Path) -> dict[str, Any]:
 
 def by_pair(table: pa.Table) -> dict[str, pa.Table]:
     """Return the rows of each pair, pairs in alphabetical order."""
-    return {
-        pair: table.filter(pc.equal(table["pair"], pair)) for pair in sorted(pc.unique(table["pair"]).to_pylist())
-    }
+    return {pair: table.filter(pc.equal(table["pair"], pair)) for pair in sorted(pc.unique(table["pair"]).to_pylist())}
 
 
 def floats(table: pa.Table, column: str) -> np.ndarray:

@@ -57,7 +57,9 @@ def layer_curves(
     return plot.markup(name)
 
 
-def top1_shares(name: str, layers: Sequence[int], shares: Mapping[str, np.ndarray], colors: Mapping[str, str]) -> Markup:
+def top1_shares(
+    name: str, layers: Sequence[int], shares: Mapping[str, np.ndarray], colors: Mapping[str, str]
+) -> Markup:
     """Draw, layer by layer, the share of items whose most probable token is of each kind, stacked to one."""
     plot = Plot(190, (layers[0] - 0.5, layers[-1] + 0.5), (0, 1))
     plot.y_axis((0, 0.5, 1), "share of items by top-1 token", 1)

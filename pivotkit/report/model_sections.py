@@ -56,7 +56,13 @@ def score(run: dict[str, Any]) -> dict[str, Any] | None:
     )
     beside = figures.dot_plot("Share above 0 and accuracy by pair", shares, (0, 1), "share of items")
     keys = [Key("c-ink", "score above 0", "circle"), Key("c-target", "accuracy at the last layer", "square")]
-    return {"rows": rows, "figure": figure, "shares": beside, "legend": legend(keys), "mean": number(float(floats(run["scores"], "score").mean()))}
+    return {
+        "rows": rows,
+        "figure": figure,
+        "shares": beside,
+        "legend": legend(keys),
+        "mean": number(float(floats(run["scores"], "score").mean())),
+    }
 
 
 def _share(what: str, found: tuple[np.ndarray, ...], color: str, shape: str) -> figures.Dot:
@@ -113,11 +119,19 @@ def curves(run: dict[str, Any]) -> dict[str, Any] | None:
                 "peaks": [_peak(curve, layers, names) for curve in series],
             }
         )
-    keys = [Key(palette[name], _role(name, names), "line") for name in palette if f"{name}_logmass" in traces.column_names]
+    keys = [
+        Key(palette[name], _role(name, names), "line") for name in palette if f"{name}_logmass" in traces.column_names
+    ]
     return {
         "panels": panels,
         "legend": legend(keys),
-        "top1_legend": legend([Key(color, _role(kind, names) if kind in latent else kind, "box") for kind, color in top1_colors.items() if kind in kinds]),
+        "top1_legend": legend(
+            [
+                Key(color, _role(kind, names) if kind in latent else kind, "box")
+                for kind, color in top1_colors.items()
+                if kind in kinds
+            ]
+        ),
         "error": table_metadata(traces).get("self_check_error"),
     }
 
@@ -134,7 +148,9 @@ def _masses(pair: str, table: pa.Table, layers: list[int], n: int, palette: dict
         mass = mass[np.isfinite(mass).all(axis=1)]
         if len(mass):
             mean, low, high = bootstrap_mean(mass)
-            series.append({"name": name, "n": len(mass), "color": palette[name], "mean": mean, "low": low, "high": high})
+            series.append(
+                {"name": name, "n": len(mass), "color": palette[name], "mean": mean, "low": low, "high": high}
+            )
     return series
 
 

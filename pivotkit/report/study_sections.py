@@ -67,7 +67,9 @@ def testbed(run: dict[str, Any]) -> dict[str, Any] | None:
     for claim, name, hit, whole in claims:
         if name in truth:
             found, planted = _get(truth[name], hit), _get(truth[name], whole)
-            rows.append({"claim": claim, "found": found, "planted": planted, "share": found / planted if planted else 0})
+            rows.append(
+                {"claim": claim, "found": found, "planted": planted, "share": found / planted if planted else 0}
+            )
     rules = []
     for entry in truth.get("behaviors", []):
         confusion = _get(entry, "confusion")

@@ -58,7 +58,9 @@ class Plot:
     def text(self, x: float, y: float, words: str, kind: str = "", anchor: str = "start") -> None:
         """Write ``words`` at a place of the SVG itself."""
         self.parts.append(
-            Markup('<text x="{}" y="{}" class="{}" text-anchor="{}">{}</text>').format(_r(x), _r(y), kind, anchor, words)
+            Markup('<text x="{}" y="{}" class="{}" text-anchor="{}">{}</text>').format(
+                _r(x), _r(y), kind, anchor, words
+            )
         )
 
     def rule(self, x1: float, y1: float, x2: float, y2: float, kind: str) -> None:
