@@ -1,40 +1,82 @@
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import NDArray
+
+# ---- csrc/unembed ----
+
+class UnembedArrays(TypedDict):
+    ids: NDArray[np.int64]
+    logits: NDArray[np.float32]
+    logsumexp: NDArray[np.float32]
+    target_logits: NDArray[np.float32]
+    target_ranks: NDArray[np.int64]
+    set_logprobs: NDArray[np.float32]
+    entropy: NDArray[np.float32]
+    isa: str
+
+def unembed(
+    hidden: NDArray[Any],
+    hidden_type: str,
+    weight: NDArray[Any],
+    weight_type: str,
+    k: int,
+    bias: NDArray[np.float32] | None,
+    logit_scale: float,
+    softcap: float,
+    targets: NDArray[np.int64] | None,
+    set_ids: NDArray[np.int64] | None,
+    set_offsets: NDArray[np.int64] | None,
+    sets: int,
+    sets_shared: bool,
+    entropy: bool,
+    threads: int,
+    isa: str,
+    workspace: int,
+    tile: int = 0,
+) -> UnembedArrays: ...
+def first_nonfinite(values: NDArray[Any], type: str, threads: int) -> tuple[int, int] | None: ...
+def isas() -> list[str]: ...
+def select_isa(name: str = "") -> str: ...
+
+# ---- csrc/matcher, csrc/cooccurrence ----
 
 class Matcher:
     def __init__(
-        self, words: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64], classes: npt.NDArray[np.uint8]
+        self, words: NDArray[np.uint8], offsets: NDArray[np.int64], classes: NDArray[np.uint8]
     ) -> None: ...
     def match(
-        self, documents: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], npt.NDArray[np.int32]]: ...
+        self, documents: NDArray[np.uint8], offsets: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]: ...
     def __len__(self) -> int: ...
     @property
     def nbytes(self) -> int: ...
 
 class DocumentCounter:
     def __init__(
-        self, words: int, pairs: npt.NDArray[np.int32], vocabulary: int = 0, expected_tokens: int = 0
+        self, words: int, pairs: NDArray[np.int32], vocabulary: int = 0, expected_tokens: int = 0
     ) -> None: ...
     def add(
         self,
-        offsets: npt.NDArray[np.int64],
-        words: npt.NDArray[np.int32],
-        counts: npt.NDArray[np.int32],
-        tokens: npt.NDArray[np.uint32] | None = None,
-        token_offsets: npt.NDArray[np.int64] | None = None,
+        offsets: NDArray[np.int64],
+        words: NDArray[np.int32],
+        counts: NDArray[np.int32],
+        tokens: NDArray[np.uint32] | None = None,
+        token_offsets: NDArray[np.int64] | None = None,
     ) -> None: ...
     def context(
         self, begin: int, end: int
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], npt.NDArray[np.int64]]: ...
-    def context_bounds(self) -> npt.NDArray[np.int64]: ...
+    ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]: ...
+    def context_bounds(self) -> NDArray[np.int64]: ...
     @property
     def documents(self) -> int: ...
     @property
-    def df(self) -> npt.NDArray[np.int64]: ...
+    def df(self) -> NDArray[np.int64]: ...
     @property
-    def tf(self) -> npt.NDArray[np.int64]: ...
+    def tf(self) -> NDArray[np.int64]: ...
     @property
-    def pair_df(self) -> npt.NDArray[np.int64]: ...
+    def pair_df(self) -> NDArray[np.int64]: ...
     @property
-    def background(self) -> npt.NDArray[np.int64]: ...
+    def background(self) -> NDArray[np.int64]: ...

@@ -70,7 +70,8 @@ void check_request(const UnembedRequest& request) {
   const Matrix &hidden = request.hidden, &weight = request.weight;
   if (weight.rows < 1 || weight.rows > std::numeric_limits<std::int32_t>::max() || weight.cols < 1)
     refuse(kFunction, "weight", "be (V, D) with 1 <= V < 2^31 and D >= 1", text("(", weight.rows, ", ", weight.cols, ")"));
-  if (weight.col_stride != 1) refuse(kFunction, "weight", "have contiguous rows", text("a stride of ", weight.col_stride));
+  if (weight.col_stride != 1 && weight.cols > 1)
+    refuse(kFunction, "weight", "have contiguous rows", text("a stride of ", weight.col_stride));
   if (hidden.cols != weight.cols)
     refuse(kFunction, "hidden", text("be (..., ", weight.cols, ") to match weight"), text("(..., ", hidden.cols, ")"));
   if (request.k < 1 || request.k > weight.rows)

@@ -32,7 +32,6 @@ struct Head {
   const float* bias;  // null, or one value per vocabulary id
   float scale;
   float softcap;
-  bool plain() const { return bias == nullptr && scale == 1.0f && softcap == 0.0f; }
 };
 
 // A panel of hidden rows against a tile of the vocabulary.
@@ -56,7 +55,8 @@ struct Panel {
   std::int32_t* hit_counts;        // (rows), out
 };
 
-constexpr int padded(int ids) { return (ids + kBlock - 1) / kBlock * kBlock; }
+// Ids of a tile rounded up to whole blocks. Static: what the per-ISA files use must have internal linkage.
+static constexpr int padded(int ids) { return (ids + kBlock - 1) / kBlock * kBlock; }
 
 struct Kernels {
   int max_rows;  // of a panel

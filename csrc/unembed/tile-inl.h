@@ -7,6 +7,7 @@
 // Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008.
 #pragma once
 
+#include "common/lane_math.h"
 #include "common/lanes.h"
 #include "unembed/kernels.h"
 
@@ -22,41 +23,7 @@ constexpr int kRows = W == 8 ? 6 : 3;  // 12 (or 6) accumulators of 16 registers
 
 static_assert(kBlock % kIds == 0 && kLanes % W == 0, "blocks and lanes must hold whole registers");
 
-// e^x for x <= 0, to about one unit in the last place; below -87 it stays at e^-87, which no float32 sum notices.
-inline F exp_negative(F x) {
-  x = max(x, broadcast(-87.0f));
-  const F magic = broadcast(0x1.8p23f);  // adding it rounds to an integer and leaves that integer in the low bits
-  const F shifted = fma(x, broadcast(0x1.715476p+0f), magic);
-  const F n = shifted - magic;
-  F r = fma(n, broadcast(-0x1.62e4p-1f), x);  // x - n log 2 in two steps: the first is exact
-  r = fma(n, broadcast(-0x1.7f7d1cp-20f), r);
-  F p = broadcast(1.0f / 5040);
-  p = fma(p, r, broadcast(1.0f / 720));
-  p = fma(p, r, broadcast(1.0f / 120));
-  p = fma(p, r, broadcast(1.0f / 24));
-  p = fma(p, r, broadcast(1.0f / 6));
-  p = fma(p, r, broadcast(0.5f));
-  p = fma(p, r, broadcast(1.0f));
-  p = fma(p, r, broadcast(1.0f));
-  return scale_by_power(p, shifted);
-}
-
-// tanh: an odd series near 0, where (1 - e) / (1 + e) would cancel.
-inline F tanh_lanes(F x) {
-  const F zero = broadcast(0.0f), one = broadcast(1.0f);
-  const F size = max(x, zero - x);
-  const F e = exp_negative(size * broadcast(-2.0f));
-  const F far = (one - e) / (one + e);
-  const F square = x * x;
-  F p = broadcast(-1382.0f / 155925);
-  p = fma(p, square, broadcast(62.0f / 2835));
-  p = fma(p, square, broadcast(-17.0f / 315));
-  p = fma(p, square, broadcast(2.0f / 15));
-  p = fma(p, square, broadcast(-1.0f / 3));
-  const F near = fma(x * square, p, x);
-  const F signed_far = select(greater(zero, x), zero - far, far);
-  return select(greater(size, broadcast(0.35f)), signed_far, near);
-}
+inline bool plain(const Head& head) { return head.bias == nullptr && head.scale == 1.0f && head.softcap == 0.0f; }
 
 inline F apply_head(F dot, F bias, const Head& head) {
   const F z = (dot + bias) * broadcast(head.scale);
@@ -147,12 +114,12 @@ inline F finish_logits(const Panel& panel, float* z) {
   F poison = broadcast(0.0f);
   const F zero = broadcast(0.0f);
   const int width = padded(panel.ids);
-  const bool plain = panel.head.plain();
+  const bool untouched = plain(panel.head);
   float bias[W];
   for (int v = 0; v < width; v += W) {
     const F dot = load(z + v);
     poison = fma(dot, zero, poison);
-    if (plain) continue;
+    if (untouched) continue;
     F shift = zero;
     if (panel.head.bias != nullptr) {
       for (int j = 0; j < W; ++j) bias[j] = v + j < panel.ids ? panel.head.bias[panel.first + v + j] : 0.0f;
@@ -274,7 +241,7 @@ void exact(const float* hidden, int rows, int row, const WeightRows& weight, con
     }
     if (head.bias != nullptr) bias[t] = head.bias[ids[t]];
   }
-  if (head.plain()) return;
+  if (plain(head)) return;
   for (int t = 0; t < kLanes; t += W) store(out + t, apply_head(load(out + t), load(bias + t), head));
 }
 

@@ -1,0 +1,80 @@
+"""Torch tensors and NumPy arrays under one roof, without importing torch unless its tensors are at hand."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FLOAT_TYPES = ("float32", "bfloat16", "float16")
+
+
+def is_torch(value: object) -> bool:
+    """Whether the value is a torch tensor; torch is never imported to find out."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def check_float(function: str, argument: str, value: Any) -> str:
+    """Name of the value's floating type; TypeError where it is no array or has another type."""
+    if not is_torch(value) and not isinstance(value, np.ndarray):
+        raise TypeError(f"{function}: {argument} must be a torch tensor or a NumPy array; got {type(value).__name__}")
+    name = str(value.dtype).removeprefix("torch.")
+    if name not in FLOAT_TYPES:
+        raise TypeError(f"{function}: {argument} must be float32, bfloat16 or float16; got {name}")
+    return name
+
+
+def device_of(value: Any) -> str:
+    """Device of a tensor as text; NumPy arrays are on the CPU."""
+    return str(value.device) if is_torch(value) else "cpu"
+
+
+def bits(value: Any) -> NDArray[Any]:
+    """The memory of a CPU array for the native code: float32 as it is, 16-bit floats as uint16; never a copy."""
+    if is_torch(value):
+        import torch
+
+        value = value.detach()
+        value = (value if value.dtype == torch.float32 else value.view(torch.uint16)).numpy()
+    array: NDArray[Any] = value
+    return array.view(np.uint16) if array.itemsize == 2 else array
+
+
+def tensor(value: Any) -> Any:
+    """The same memory as a torch tensor without gradient."""
+    import torch
+
+    if is_torch(value):
+        return value.detach()
+    with warnings.catch_warnings():
+        # Torch warns of read-only memory (a memory map); the kernels only read.
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
+        if str(value.dtype) == "bfloat16":
+            return torch.from_numpy(value.view(np.uint16)).view(torch.bfloat16)
+        return torch.from_numpy(value)
+
+
+def integers(function: str, argument: str, value: Any) -> NDArray[np.int64]:
+    """Ids as a NumPy int64 array; TypeError where they are not integers."""
+    array = value.detach().cpu().numpy() if is_torch(value) else np.asarray(value)
+    if array.size == 0 and not isinstance(value, np.ndarray) and not is_torch(value):
+        array = array.astype(np.int64)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{function}: {argument} must be integer ids; got {array.dtype}")
+    return array.astype(np.int64, copy=False)
+
+
+def default_threads(function: str, threads: int | None) -> int:
+    """The number given, or one per CPU that this process may use."""
+    if threads is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if isinstance(threads, bool) or not isinstance(threads, int):
+        raise TypeError(f"{function}: threads must be an int or None; got {type(threads).__name__}")
+    if threads < 1:
+        raise ValueError(f"{function}: threads must be at least 1; got {threads}")
+    return threads

@@ -1,0 +1,178 @@
+"""The unembedding in chunked PyTorch, on whatever device the tensors are: same contract, same total order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pivotkit.kernels.arrays import tensor
+from pivotkit.kernels.token_sets import TokenSetTable
+
+_NAME = "unembed"
+_LARGEST_ID = 0x7FFFFFFF
+
+
+def unembed(
+    hidden: Tensor,
+    weight: Tensor,
+    k: int,
+    bias: NDArray[np.float32] | None,
+    logit_scale: float,
+    softcap: float | None,
+    targets: NDArray[np.int64] | None,
+    table: TokenSetTable | None,
+    entropy: bool,
+    workspace: int,
+) -> dict[str, Any]:
+    """Blocks of rows against chunks of the vocabulary; ``pivotkit.kernels.unembed`` checks and shapes the arguments."""
+    vocabulary, dim = weight.shape
+    _check_ids("targets", targets, vocabulary)
+    _check_ids("token_sets", None if table is None else table.ids, vocabulary)
+    place = first_nonfinite(hidden)
+    if place is not None:
+        raise ValueError(f"{_NAME}: hidden must be finite; got NaN or infinity at row {place[0]}, column {place[1]}")
+    if bias is not None and not np.isfinite(bias).all():
+        raise ValueError(f"{_NAME}: bias must be finite; got NaN or infinity")
+    # A quarter for the widened chunk of weights; the rest for logits, their order keys and what topk needs of each.
+    chunk = max(1, min(vocabulary, 8192, workspace // 16 // dim))
+    block = max(1, workspace // 2 // (40 * chunk))
+    head = _Head(weight, bias, logit_scale, softcap, chunk)
+    blocks = [
+        _unembed_block(hidden[at : at + block].float(), head, k, _rows(targets, at, block), table, at, entropy)
+        for at in range(0, max(hidden.shape[0], 1), block)
+    ]
+    return {name: torch.cat([one[name] for one in blocks]) for name in blocks[0]}
+
+
+def first_nonfinite(matrix: Tensor) -> tuple[int, int] | None:
+    """(row, column) of the first NaN or infinity in row-major order, or None."""
+    step = max(1, (1 << 22) // max(1, matrix.shape[1]))
+    for at in range(0, matrix.shape[0], step):
+        bad = ~torch.isfinite(matrix[at : at + step])
+        if bad.any():
+            row, column = bad.nonzero()[0].tolist()
+            return at + row, column
+    return None
+
+
+class _Head:
+    """Logits of a block of rows against one chunk of the vocabulary at a time."""
+
+    def __init__(
+        self, weight: Tensor, bias: NDArray[np.float32] | None, scale: float, softcap: float | None, chunk: int
+    ) -> None:
+        self.weight, self.scale, self.softcap, self.chunk = weight, scale, softcap, chunk
+        self.bias = None if bias is None else tensor(bias).to(weight.device)
+
+    def starts(self) -> range:
+        return range(0, self.weight.shape[0], self.chunk)
+
+    def logits(self, hidden: Tensor, start: int) -> Tensor:
+        z = hidden @ self.weight[start : start + self.chunk].float().T
+        if not torch.isfinite(z).all():
+            place = first_nonfinite(self.weight)
+            if place is None:
+                raise ValueError(f"{_NAME}: hidden must give products with weight that fit float32; got an overflow")
+            raise ValueError(
+                f"{_NAME}: weight must be finite; got NaN or infinity at row {place[0]}, column {place[1]}"
+            )
+        if self.bias is not None:
+            z += self.bias[start : start + self.chunk]
+        if self.scale != 1.0:
+            z *= self.scale
+        return z if self.softcap is None else z.div_(self.softcap).tanh_().mul_(self.softcap)
+
+
+def _unembed_block(
+    hidden: Tensor, head: _Head, k: int, targets: Tensor | None, table: TokenSetTable | None, first: int, entropy: bool
+) -> dict[str, Tensor]:
+    rows, device = hidden.shape[0], hidden.device
+    best = torch.empty(rows, 0, dtype=torch.int64, device=device)
+    logsumexp = torch.full((rows,), -torch.inf, device=device)
+    negative_entropy = torch.zeros(rows, device=device)
+    sets = 0 if table is None else table.sets
+    mass = torch.full((rows, sets), -torch.inf, device=device)
+    ids = torch.empty(rows, 0, dtype=torch.int64, device=device) if targets is None else targets.to(device)
+    target_logits, ranks = torch.zeros(ids.shape, device=device), torch.zeros_like(ids)
+    # A rank compares with the target's logit, so the chunks that hold targets come up once before.
+    for start in head.starts() if ids.numel() else ():
+        here = (ids >= start) & (ids < start + head.chunk)
+        if here.any():
+            found = head.logits(hidden, start).gather(1, torch.where(here, ids - start, 0))
+            target_logits = torch.where(here, found, target_logits)
+    for start in head.starts():
+        z = head.logits(hidden, start)
+        here_lse = z.logsumexp(1)
+        raised = torch.logaddexp(logsumexp, here_lse)
+        if entropy:
+            relative = z - here_lse[:, None]
+            parts = (negative_entropy, logsumexp), ((relative.exp() * relative).sum(1), here_lse)
+            negative_entropy = sum((_weighted(value, lse - raised) for value, lse in parts), torch.zeros_like(raised))
+        logsumexp = raised
+        for t in range(ids.shape[1]):
+            bound, position = target_logits[:, t : t + 1], ids[:, t : t + 1] - start
+            places = torch.arange(z.shape[1], device=device)
+            ranks[:, t] += ((z > bound) | ((z == bound) & (places < position))).sum(1)
+        if table is not None:
+            mass = torch.logaddexp(mass, _set_mass(z, table, first, start))
+        keys = torch.cat([best, _order_keys(z, start)], dim=1)
+        best = keys.topk(min(k, keys.shape[1]), dim=1, sorted=True).values
+    return {
+        "ids": _LARGEST_ID - (best & 0xFFFFFFFF),
+        "logits": _key_logits(best),
+        "logsumexp": logsumexp,
+        "target_logits": target_logits,
+        "target_ranks": ranks,
+        "set_logprobs": mass - logsumexp[:, None],
+        "entropy": (-negative_entropy).clamp_min(0.0) if entropy else logsumexp[:0],
+    }
+
+
+def _weighted(value: Tensor, shift: Tensor) -> Tensor:
+    # Sum of p log p of a part of the vocabulary whose share of the whole is e^shift; nothing seen yet is no share.
+    share = shift.exp()
+    return torch.where(share > 0, share * (value + shift), 0.0)
+
+
+def _order_keys(z: Tensor, start: int) -> Tensor:
+    """One int64 per logit whose descending order is logit descending, then id ascending: topk promises no tie order."""
+    raw = (z + 0.0).view(torch.int32)  # adding zero makes -0 and +0 one logit
+    ordered = torch.where(raw >= 0, raw, raw ^ 0x7FFFFFFF).to(torch.int64)
+    return (ordered << 32) | (_LARGEST_ID - start - torch.arange(z.shape[1], device=z.device))
+
+
+def _key_logits(keys: Tensor) -> Tensor:
+    ordered = (keys >> 32).to(torch.int32)
+    return torch.where(ordered >= 0, ordered, ordered ^ 0x7FFFFFFF).view(torch.float32)
+
+
+def _set_mass(z: Tensor, table: TokenSetTable, first: int, start: int) -> Tensor:
+    """(rows, sets) log of the sum of exp(z) over each set's ids in this chunk."""
+    rows, width = z.shape
+    if table.shared:
+        members = [table.ids[table.offsets[s] : table.offsets[s + 1]] for s in range(table.sets)]
+        chunks = [one[(one >= start) & (one < start + width)] - start for one in members]
+        return torch.stack([z[:, tensor(one).to(z.device)].logsumexp(1) for one in chunks], dim=1)
+    begin, end = first * table.sets, (first + rows) * table.sets
+    ids = table.ids[table.offsets[begin] : table.offsets[end]]
+    owners = np.repeat(np.arange(end - begin), np.diff(table.offsets[begin : end + 1]))
+    here = (ids >= start) & (ids < start + width)
+    owner = tensor(owners[here]).to(z.device)
+    values = z[owner // table.sets, tensor(ids[here] - start).to(z.device)]
+    top = z.new_full((end - begin,), -torch.inf).scatter_reduce(0, owner, values, "amax")
+    total = z.new_zeros(end - begin).index_add(0, owner, (values - top[owner]).exp())
+    return (top + total.log()).reshape(rows, table.sets)
+
+
+def _rows(targets: NDArray[np.int64] | None, at: int, block: int) -> Tensor | None:
+    return None if targets is None else tensor(targets[at : at + block])
+
+
+def _check_ids(argument: str, ids: NDArray[np.int64] | None, vocabulary: int) -> None:
+    if ids is not None and ids.size and (ids.min() < 0 or ids.max() >= vocabulary):
+        wrong = ids[(ids < 0) | (ids >= vocabulary)].ravel()[0]
+        raise IndexError(f"{_NAME}: {argument} must be ids from 0 to {vocabulary - 1}; got {wrong}")

@@ -1,0 +1,198 @@
+"""Fused unembedding: top-k, logsumexp, targets, ranks, set mass and entropy without ever holding the logits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pivotkit import _C
+from pivotkit.kernels.arrays import bits, check_float, default_threads, device_of, integers, is_torch, tensor
+from pivotkit.kernels.packed import PackedUnembedding, check_precision, check_weight
+from pivotkit.kernels.results import Unembedded
+from pivotkit.kernels.token_sets import TokenSetTable
+
+#: Bytes that one call may allocate beyond its outputs, whatever the number of rows, ids and threads.
+WORKSPACE = 64 << 20
+
+_NAME = "unembed"
+
+
+def unembed(
+    hidden: Any,
+    weight: Any,
+    k: int = 10,
+    *,
+    bias: Any | None = None,
+    logit_scale: float = 1.0,
+    softcap: float | None = None,
+    targets: Any | None = None,
+    token_sets: TokenSetTable | Sequence[Iterable[int]] | None = None,
+    entropy: bool = False,
+    precision: str = "exact",
+    threads: int | None = None,
+    backend: str = "auto",
+) -> Unembedded:
+    """Reduce the logits of hidden states to what a lens needs, reading the unembedding matrix once.
+
+    Equal to, without ever holding ``z``::
+
+        z = linear(hidden.float(), weight.float(), bias) * logit_scale
+        z = softcap * tanh(z / softcap)          # where softcap is given
+        logits, ids = z.topk(k); logsumexp = z.logsumexp(-1); entropy = Categorical(logits=z).entropy()
+
+    Parameters
+    ----------
+    hidden : (..., D) float32, bfloat16 or float16, torch or NumPy
+        Rows to unembed, after the final norm; any strides, no row at all included. Stack all layers, positions and
+        prompts: the matrix is read once for all of them.
+    weight : (V, D) float32, bfloat16 or float16, or PackedUnembedding
+        The unembedding matrix in Hugging Face layout, rows contiguous, on the device of ``hidden``.
+    k : int, default 10
+        Entries to keep of each row, from 1 to V.
+    bias : (V,) float, optional
+        Added to the products before the scale.
+    logit_scale : float, default 1
+        Multiplies products and bias.
+    softcap : float, optional
+        c in c * tanh(z / c), applied last.
+    targets : (..., T) or (T,) integer ids, optional
+        Ids to report logit and rank of: T per row, or one list for all rows.
+    token_sets : TokenSetTable or list of lists of ids, optional
+        Sets whose joint log-probability to report; a list of S lists holds for every row, a table from
+        ``TokenSetTable.per_row`` gives each row (in the order of ``hidden`` flattened) S sets of its own.
+    entropy : bool, default False
+        Whether to report the entropy.
+    precision : str, default "exact"
+        Float32 accumulation; ``"certified"`` is not in this build.
+    threads : int, optional
+        Default: one per CPU that the process may use. Only for the native backend.
+    backend : {"auto", "cpu", "torch"}
+        Native code, or chunked PyTorch on the device of the tensors. ``"auto"`` is native for the CPU.
+
+    Returns
+    -------
+    Unembedded
+        Torch tensors for torch ``hidden``, NumPy arrays for NumPy ``hidden``; names the backend that ran.
+
+    Raises
+    ------
+    TypeError
+        An argument of the wrong kind: not an array, not of a float type, or on another device.
+    ValueError
+        A wrong shape, k out of range, NaN or infinity (with its first place) or an overflow of float32.
+    IndexError
+        A target or a set's id outside the vocabulary.
+    BackendUnavailable
+        A precision, or a PIVOTKIT_ISA, that this build or machine does not have.
+
+    Notes
+    -----
+    Order: logit descending, then id ascending, so results do not depend on luck; the native backend gives the same
+    bits for every number of threads and rows. Scratch memory stays within ``WORKSPACE`` bytes. Gradients do not flow.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> result = unembed(np.float32([[1, 2]]), np.float32([[1, 0], [0, 1], [1, 0]]), k=3, targets=[2])
+    >>> result.ids.tolist(), result.logits.tolist(), result.target_ranks.tolist()
+    ([[1, 0, 2]], [[2.0, 1.0, 1.0]], [[2]])
+    """
+    check_precision(_NAME, precision)
+    hidden_type = check_float(_NAME, "hidden", hidden)
+    matrix = weight.weight if isinstance(weight, PackedUnembedding) else weight
+    weight_type = check_weight(_NAME, matrix)
+    backend = _choose_backend(backend, hidden, matrix)
+    vocabulary, dim = matrix.shape
+    shape = tuple(hidden.shape[:-1])
+    if hidden.ndim < 1 or hidden.shape[-1] != dim:
+        raise ValueError(f"{_NAME}: hidden must be (..., {dim}) to match weight; got {tuple(hidden.shape)}")
+    if isinstance(k, bool) or not isinstance(k, (int, np.integer)):
+        raise TypeError(f"{_NAME}: k must be an int; got {type(k).__name__}")
+    if not 1 <= k <= vocabulary:
+        raise ValueError(f"{_NAME}: k must be from 1 to {vocabulary}; got {k}")
+    if softcap is not None and not (softcap > 0 and math.isfinite(softcap)):
+        raise ValueError(f"{_NAME}: softcap must be positive and finite, or None; got {softcap}")
+    if not math.isfinite(logit_scale):
+        raise ValueError(f"{_NAME}: logit_scale must be finite; got {logit_scale}")
+    count = default_threads(_NAME, threads)
+    rows = hidden.reshape(math.prod(shape), dim)
+    target_ids = _target_ids(targets, shape)
+    table = _token_table(token_sets, rows.shape[0])
+    offset = _bias(bias, vocabulary)
+    if backend == "torch":
+        from pivotkit.kernels import torch_backend
+
+        arrays = torch_backend.unembed(
+            tensor(rows), tensor(matrix), int(k), offset, logit_scale, softcap, target_ids, table, entropy, WORKSPACE
+        )
+        if not is_torch(hidden):
+            arrays = {name: value.numpy() for name, value in arrays.items()}
+        isa = None
+    else:
+        native = _C.unembed(
+            bits(rows), hidden_type, bits(matrix), weight_type, int(k), offset, logit_scale, softcap or 0.0, target_ids,
+            table.ids if table else None, table.offsets if table else None, table.sets if table else 0,
+            table.shared if table else False, entropy, count, "", WORKSPACE,
+        )  # fmt: skip
+        isa = native["isa"]
+        arrays = {name: value for name, value in native.items() if name != "isa"}
+        if is_torch(hidden):
+            arrays = {name: tensor(value) for name, value in arrays.items()}
+    return Unembedded(
+        ids=arrays["ids"].reshape(*shape, k),
+        logits=arrays["logits"].reshape(*shape, k),
+        logsumexp=arrays["logsumexp"].reshape(shape),
+        target_logits=None if target_ids is None else arrays["target_logits"].reshape(*shape, target_ids.shape[1]),
+        target_ranks=None if target_ids is None else arrays["target_ranks"].reshape(*shape, target_ids.shape[1]),
+        set_logprobs=None if table is None else arrays["set_logprobs"].reshape(*shape, table.sets),
+        entropy=arrays["entropy"].reshape(shape) if entropy else None,
+        backend=backend,
+        isa=isa,
+    )
+
+
+def _choose_backend(backend: str, hidden: Any, weight: Any) -> str:
+    devices = device_of(hidden), device_of(weight)
+    if devices[0] != devices[1]:
+        raise TypeError(f"{_NAME}: weight must be on the device of hidden, {devices[0]}; got {devices[1]}")
+    if backend not in ("auto", "cpu", "torch"):
+        raise ValueError(f"{_NAME}: backend must be 'auto', 'cpu' or 'torch'; got {backend!r}")
+    if backend == "auto":
+        return "cpu" if devices[0] == "cpu" else "torch"
+    if backend == "cpu" and devices[0] != "cpu":
+        raise TypeError(f"{_NAME}: hidden must be on the CPU for backend 'cpu'; got {devices[0]}")
+    return backend
+
+
+def _target_ids(targets: Any | None, shape: tuple[int, ...]) -> NDArray[np.int64] | None:
+    if targets is None:
+        return None
+    ids = integers(_NAME, "targets", targets)
+    if ids.ndim != 1 and ids.shape[:-1] != shape:
+        raise ValueError(f"{_NAME}: targets must be (T,) or (*{shape}, T); got {ids.shape}")
+    if ids.ndim == 1:
+        ids = np.broadcast_to(ids, (*shape, ids.shape[0]))
+    return np.ascontiguousarray(ids.reshape(math.prod(shape), ids.shape[-1]))
+
+
+def _token_table(token_sets: TokenSetTable | Sequence[Iterable[int]] | None, rows: int) -> TokenSetTable | None:
+    if token_sets is None:
+        return None
+    table = token_sets if isinstance(token_sets, TokenSetTable) else TokenSetTable.of_all(token_sets)
+    if table.rows is not None and table.rows != rows:
+        raise ValueError(f"{_NAME}: token_sets must have sets for {rows} rows; got {table.rows}")
+    return table
+
+
+def _bias(bias: Any | None, vocabulary: int) -> NDArray[np.float32] | None:
+    if bias is None:
+        return None
+    check_float(_NAME, "bias", bias)
+    if tuple(bias.shape) != (vocabulary,):
+        raise ValueError(f"{_NAME}: bias must be ({vocabulary},); got {tuple(bias.shape)}")
+    values = bias.detach().float().cpu().numpy() if is_torch(bias) else bias
+    return np.ascontiguousarray(values, dtype=np.float32)

@@ -1,0 +1,122 @@
+"""What must not matter: threads, tiles, workspace, company in the batch, order of the vocabulary, how sets are split."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pivotkit import _C
+from pivotkit.kernels import TokenSetTable, isas, unembed
+
+FIELDS = ("ids", "logits", "logsumexp", "target_logits", "target_ranks", "set_logprobs", "entropy")
+
+
+def random_case(seed: int, rows: int, vocabulary: int, dim: int) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(seed)
+    hidden = random.standard_normal((rows, dim)).astype(np.float32)
+    # Repeated rows make ties that rounding cannot break.
+    weight = random.standard_normal((vocabulary, dim)).astype(np.float32)[random.integers(0, vocabulary, vocabulary)]
+    return hidden, np.ascontiguousarray(weight)
+
+
+def native(hidden: np.ndarray, weight: np.ndarray, isa: str, threads: int, tile: int, workspace: int) -> dict[str, Any]:
+    rows, vocabulary = hidden.shape[0], weight.shape[0]
+    targets = np.arange(rows * 2).reshape(rows, 2) * 31 % vocabulary
+    sets = TokenSetTable.per_row([[range(0, vocabulary, 3), [m % vocabulary]] for m in range(rows)])
+    result = _C.unembed(
+        hidden, "float32", weight, "float32", min(9, vocabulary), None, 0.7, 4.0, targets, sets.ids, sets.offsets, 2,
+        False, True, threads, isa, workspace, tile,
+    )  # fmt: skip
+    return dict(result)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 99),
+    rows=st.integers(1, 40),
+    vocabulary=st.integers(1, 1400),
+    dim=st.sampled_from([1, 5, 16, 300, 530]),
+    threads=st.integers(1, 5),
+    tile=st.sampled_from([0, 64, 128, 256]),
+    small=st.booleans(),
+    isa=st.sampled_from(isas()),
+)
+def test_threads_tiles_and_workspace_change_no_bit(
+    seed: int, rows: int, vocabulary: int, dim: int, threads: int, tile: int, small: bool, isa: str
+) -> None:
+    hidden, weight = random_case(seed, rows, vocabulary, dim)
+    plain = native(hidden, weight, isa, 1, 0, 64 << 20)
+    # The small workspace holds a few rows, so they pass the weight in several blocks.
+    other = native(hidden, weight, isa, threads, tile, 2 << 20 if small else 64 << 20)
+    for field in FIELDS:
+        assert np.array_equal(plain[field], other[field]), field
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 99), isa=st.sampled_from(isas()), first=st.integers(0, 30), count=st.integers(1, 3))
+def test_a_row_alone_has_the_bits_it_has_in_company(seed: int, isa: str, first: int, count: int) -> None:
+    hidden, weight = random_case(seed, 33, 500, 65)
+    together = native(hidden, weight, isa, 2, 0, 64 << 20)
+    alone = native(hidden[first : first + count], weight, isa, 2, 0, 64 << 20)
+    for field in ("ids", "logits", "logsumexp", "entropy"):
+        assert np.array_equal(together[field][first : first + count], alone[field]), field
+
+
+def test_avx2_and_avx512_give_the_same_bits() -> None:
+    if not {"avx2", "avx512"} <= set(isas()):
+        pytest.skip("this machine lacks avx2 or avx512")
+    hidden, weight = random_case(0, 40, 1400, 530)
+    narrow, wide = (native(hidden, weight, isa, 2, 0, 64 << 20) for isa in ("avx2", "avx512"))
+    for field in FIELDS:
+        assert np.array_equal(narrow[field], wide[field]), field
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 999), backend=st.sampled_from(["cpu", "torch"]))
+def test_permuting_the_vocabulary_permutes_ids_and_keeps_the_rest(seed: int, backend: str) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    hidden, weight = torch.randn(3, 20, generator=generator), torch.randn(700, 20, generator=generator)
+    order = torch.randperm(700, generator=generator)
+    options: dict[str, Any] = {"entropy": True, "backend": backend}
+    plain = unembed(hidden, weight, 20, targets=order[:4], token_sets=[order[:9].tolist()], **options)
+    moved = unembed(hidden, weight[order], 20, targets=torch.arange(4), token_sets=[range(9)], **options)
+    torch.testing.assert_close(plain.logits, moved.logits)
+    assert torch.equal(order[moved.ids], plain.ids)
+    assert torch.equal(moved.target_ranks, plain.target_ranks)
+    for field in ("logsumexp", "set_logprobs", "entropy"):
+        torch.testing.assert_close(getattr(plain, field), getattr(moved, field), rtol=1e-5, atol=1e-5)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 999), cut=st.integers(1, 699))
+def test_two_halves_of_the_vocabulary_merge_to_the_whole(seed: int, cut: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    hidden, weight = torch.randn(3, 20, generator=generator), torch.randn(700, 20, generator=generator)
+    whole = unembed(hidden, weight, 5)
+    low, high = unembed(hidden, weight[:cut], min(5, cut)), unembed(hidden, weight[cut:], min(5, 700 - cut))
+    logits, ids = torch.cat([low.logits, high.logits], 1), torch.cat([low.ids, high.ids + cut], 1)
+    best = torch.sort(-logits, dim=1, stable=True).indices[:, :5]
+    assert torch.equal(ids.gather(1, best), whole.ids)
+    assert torch.equal(logits.gather(1, best), whole.logits)
+    torch.testing.assert_close(torch.logaddexp(low.logsumexp, high.logsumexp), whole.logsumexp)
+
+
+@pytest.mark.parametrize("backend", ["cpu", "torch"])
+def test_sets_that_share_out_the_vocabulary_sum_to_one(backend: str) -> None:
+    hidden, weight = (torch.from_numpy(one) for one in random_case(3, 4, 1000, 16))
+    sets = [range(0, 1000, 3), range(1, 1000, 3), range(2, 1000, 3), []]
+    mass = unembed(hidden, weight, token_sets=sets, backend=backend).set_logprobs
+    torch.testing.assert_close(mass.logsumexp(-1), torch.zeros(4), rtol=0, atol=2e-6)
+    assert (mass[:, 3] == -torch.inf).all()
+
+
+@pytest.mark.parametrize("backend", ["cpu", "torch"])
+def test_a_set_keeps_its_log_mass_far_below_what_float32_probabilities_hold(backend: str) -> None:
+    weight = torch.tensor([[400.0], [-400.0], [-401.0]])
+    ours = unembed(torch.ones(1, 1), weight, 1, token_sets=[[1, 2]], backend=backend)
+    assert ours.set_logprobs.item() == pytest.approx(-800 + float(np.log1p(np.exp(-1))), abs=1e-4)
