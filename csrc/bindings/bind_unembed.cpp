@@ -113,15 +113,15 @@ std::vector<std::string> isas() {
 }  // namespace
 
 void pivotkit::register_unembed(py::module_& m) {
-  m.def("unembed", &unembed, py::arg("hidden").noconvert(), py::arg("hidden_type"), py::arg("weight").noconvert(),
+  m.def("unembed", &::unembed, py::arg("hidden").noconvert(), py::arg("hidden_type"), py::arg("weight").noconvert(),
         py::arg("weight_type"), py::arg("k"), py::arg("bias").noconvert().none(true), py::arg("logit_scale"),
         py::arg("softcap"), py::arg("targets").noconvert().none(true), py::arg("set_ids").noconvert().none(true),
         py::arg("set_offsets").noconvert().none(true), py::arg("sets"), py::arg("sets_shared"), py::arg("entropy"),
         py::arg("threads"), py::arg("isa"), py::arg("workspace"), py::arg("tile") = 0,
         "The fused unembedding of csrc/unembed/unembed.h on one matrix of rows.");
-  m.def("first_nonfinite", &first_nonfinite, py::arg("values").noconvert(), py::arg("type"), py::arg("threads"),
+  m.def("first_nonfinite", &::first_nonfinite, py::arg("values").noconvert(), py::arg("type"), py::arg("threads"),
         "(row, column) of a matrix's first NaN or infinity in row-major order, or None.");
-  m.def("isas", &isas, "Names of the instruction sets that this machine can run, ascending.");
+  m.def("isas", &::isas, "Names of the instruction sets that this machine can run, ascending.");
   m.def("select_isa", [](const std::string& name) { return pivotkit::isa_name(pivotkit::select_isa(name)); },
         py::arg("name") = "", "The instruction set of that name, of PIVOTKIT_ISA, or the widest here.");
 }
