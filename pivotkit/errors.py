@@ -21,6 +21,9 @@ class InputError(ValueError):
         self.problem = problem
         super().__init__(f"{self.path}, {place}: {problem}" if place else f"{self.path}: {problem}")
 
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str]]:
+        return type(self), (self.path, self.place, self.problem)  # so that it can leave a worker process
+
 
 class CorpusError(InputError):
     """A corpus file is corrupt, truncated or not in its format; the message names the file and the line or byte."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,14 +16,14 @@ from pivotkit._text import pack_ids, pack_strings
 def test_strings_come_back_from_their_bytes(texts: list[str]) -> None:
     data, offsets = pack_strings(texts)
     assert (data.dtype, offsets.dtype) == (np.uint8, np.int64)
-    assert [data[a:b].tobytes().decode() for a, b in zip(offsets[:-1], offsets[1:], strict=True)] == texts
+    assert [data[a:b].tobytes().decode() for a, b in pairwise(offsets)] == texts
 
 
 @given(st.lists(st.lists(st.integers(0, 2**32 - 1))))
 def test_ids_come_back_from_their_array(documents: list[list[int]]) -> None:
     ids, offsets = pack_ids(documents)
     assert (ids.dtype, offsets.dtype) == (np.uint32, np.int64)
-    assert [ids[a:b].tolist() for a, b in zip(offsets[:-1], offsets[1:], strict=True)] == documents
+    assert [ids[a:b].tolist() for a, b in pairwise(offsets)] == documents
 
 
 @pytest.mark.parametrize(

@@ -25,17 +25,22 @@ void check_ids(const char* name, const std::int32_t* ids, std::size_t count, std
                               std::to_string(words) + "); got " + std::to_string(ids[i]));
 }
 
+// `words`, once all three are known to fit 32 bits: before the first array is made.
+std::size_t checked_size(std::size_t words, std::size_t pairs, std::size_t vocabulary) {
+  constexpr auto kMost = static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max());
+  if (words > kMost || pairs > kMost || vocabulary > kMost)
+    throw std::invalid_argument("DocumentCounter: words, pairs and vocabulary must be below 2^31; got " +
+                                std::to_string(words) + ", " + std::to_string(pairs) + ", " +
+                                std::to_string(vocabulary));
+  return words;
+}
+
 }  // namespace
 
 DocumentCounter::DocumentCounter(std::size_t words, const std::int32_t* pairs, std::size_t pair_count,
                                  std::size_t vocabulary, std::size_t expected_tokens)
-    : df_(words), tf_(words), pair_df_(pair_count), background_(vocabulary), edge_offsets_(words + 1),
+    : df_(checked_size(words, pair_count, vocabulary)), tf_(words), pair_df_(pair_count), background_(vocabulary), edge_offsets_(words + 1),
       edges_(pair_count), last_seen_(words), last_token_(vocabulary) {
-  constexpr auto kMost = static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max());
-  if (words > kMost || pair_count > kMost || vocabulary > kMost)
-    throw std::invalid_argument("DocumentCounter: words, pairs and vocabulary must be below 2^31; got " +
-                                std::to_string(words) + ", " + std::to_string(pair_count) + ", " +
-                                std::to_string(vocabulary));
   if (vocabulary > 0) kept_tokens_.reserve(expected_tokens);
   check_ids("pairs", pairs, pair_count * 2, words);
   std::vector<std::int64_t> degree(words);

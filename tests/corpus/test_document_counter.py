@@ -123,6 +123,6 @@ def test_tokens_are_checked_before_anything_is_counted() -> None:
         counter.add(*hits)
     with pytest.raises(TypeError, match="contiguous uint32"):
         counter.add(*hits, np.array([1]), np.array([0, 1]))
-    with pytest.raises(ValueError, match="rows must be a range within 3 words; got 2..4"):
+    with pytest.raises(ValueError, match=r"rows must be a range within 3 words; got 2\.\.4"):
         counter.context(2, 4)
     assert counter.documents == 0

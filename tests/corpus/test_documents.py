@@ -106,7 +106,7 @@ def test_a_bad_line_is_named_or_skipped_and_counted(tmp_path: Path, line: bytes,
 def test_a_truncated_stream_is_named_or_counted(tmp_path: Path, suffix: str, kept: float) -> None:
     raw = gzip.compress(RAW) if suffix == "gz" else zstandard.ZstdCompressor().compress(RAW)
     path = put(tmp_path / f"a.jsonl.{suffix}", raw[: int(len(raw) * kept)])
-    with pytest.raises(CorpusError, match="byte 0: must be a|must be readable to its end; Truncated"):
+    with pytest.raises(CorpusError, match=r"byte 0: must be a|must be readable to its end; Truncated"):
         flat(path)
     rows, skipped = flat(path, "skip")
     assert skipped == 1

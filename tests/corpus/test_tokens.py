@@ -66,7 +66,7 @@ def test_a_stopped_run_goes_on(
     monkeypatch.setattr(module, "_tokenize_unit", stop_at_second)
     with pytest.raises(KeyboardInterrupt):
         tokenize(tmp_path / "corpus", tokenizer, tmp_path / "out")
-    with pytest.raises(InputError, match="found no store.json"):
+    with pytest.raises(InputError, match=r"found no store\.json"):
         TokenStore.open(tmp_path / "out")
     store = tokenize(tmp_path / "corpus", tokenizer, tmp_path / "out")
     assert ids_of(store) == ids_of(whole)
