@@ -14,6 +14,7 @@
 namespace pivotkit {
 namespace {
 
+constexpr std::int64_t kLine = 64;  // bytes of a cache line
 constexpr int kIds = 2 * W;  // ids of one register block
 #if defined(__AVX512F__)
 constexpr int kRows = 14;  // 28 accumulators, 2 weights, 1 broadcast of 32 registers
@@ -44,7 +45,11 @@ void pack_rows(const T* source, std::int64_t stride, std::int64_t dim, int ids, 
     if (here == W) {
       for (; d + W <= dim; d += W) {
         F block[W];
-        for (int j = 0; j < W; ++j) block[j] = load(rows + j * stride + d);
+        for (int j = 0; j < W; ++j) {
+          block[j] = load(rows + j * stride + d);
+          // W short streams outrun the hardware's prefetcher; ask for the next W rows while these are turned.
+          if (d * static_cast<std::int64_t>(sizeof(T)) % kLine == 0) __builtin_prefetch(rows + (W + j) * stride + d, 0, 2);
+        }
         transpose(block);
         for (int j = 0; j < W; ++j) store(out + (d + j) * kIds, block[j]);
       }
