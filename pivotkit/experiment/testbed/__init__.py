@@ -6,17 +6,20 @@ without remote code.
 
 from pivotkit.experiment.testbed.planted import PlantedConfig, PlantedForCausalLM, expected_trace, plant
 from pivotkit.experiment.testbed.tokenizer import build_tokenizer
+from pivotkit.experiment.testbed.trained import Recipe, train_model
 from pivotkit.experiment.testbed.world import Concept, World, WorldConfig, scarce_config, write_jsonl
 
 __all__ = [
     "Concept",
     "PlantedConfig",
     "PlantedForCausalLM",
+    "Recipe",
     "World",
     "WorldConfig",
     "build_tokenizer",
     "expected_trace",
     "plant",
     "scarce_config",
+    "train_model",
     "write_jsonl",
 ]

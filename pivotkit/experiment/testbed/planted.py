@@ -73,7 +73,8 @@ class PlantedNorm(nn.Module):
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         wide = hidden.float()
         wide = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.variance_epsilon)
-        return self.weight * wide.to(hidden.dtype)
+        normed: torch.Tensor = self.weight * wide.to(hidden.dtype)
+        return normed
 
 
 class PlantedAttention(nn.Module):
@@ -88,14 +89,17 @@ class PlantedAttention(nn.Module):
         self.tag_ids = list(config.tag_ids)
         self.strength = nn.Parameter(torch.ones(1))
 
-    def forward(self, hidden: torch.Tensor, positions: torch.Tensor, kept: torch.Tensor, cache: Cache | None) -> torch.Tensor:
+    def forward(
+        self, hidden: torch.Tensor, positions: torch.Tensor, kept: torch.Tensor, cache: Cache | None
+    ) -> torch.Tensor:
         keys, values = positions[:, None, :, None].float(), hidden[:, None]
         if cache is not None:
             keys, values = cache.update(keys, values, 0)
         before = (keys[:, 0, None, :, 0] == positions[:, :, None] - 1) & kept[:, None, :]
         fetched = (before.to(values.dtype) @ values[:, 0]).to(hidden.dtype)
         is_tag = hidden[..., self.tag_ids].sum(-1, keepdim=True)
-        return self.strength * is_tag * fetched
+        added: torch.Tensor = self.strength * is_tag * fetched
+        return added
 
 
 class PlantedBlock(nn.Module):
@@ -109,7 +113,9 @@ class PlantedBlock(nn.Module):
         maps = [] if layer == 0 else [nn.Linear(size, size, bias=False) for _ in self.tag_ids]
         self.maps = nn.ModuleList(maps)
 
-    def forward(self, hidden: torch.Tensor, positions: torch.Tensor, kept: torch.Tensor, cache: Cache | None) -> torch.Tensor:
+    def forward(
+        self, hidden: torch.Tensor, positions: torch.Tensor, kept: torch.Tensor, cache: Cache | None
+    ) -> torch.Tensor:
         if self.self_attn is not None:
             return hidden + self.self_attn(hidden, positions, kept, cache)
         update = torch.zeros_like(hidden)
@@ -121,7 +127,7 @@ class PlantedBlock(nn.Module):
 class PlantedPreTrainedModel(PreTrainedModel):  # type: ignore[misc]
     config_class = PlantedConfig
     base_model_prefix = "model"
-    _no_split_modules = ("PlantedBlock",)
+    _no_split_modules = ["PlantedBlock"]  # noqa: RUF012
 
     def _init_weights(self, module: nn.Module) -> None:
         """Nothing is drawn: `plant` writes every weight."""
@@ -276,7 +282,8 @@ def plant(world: World) -> PlantedForCausalLM:
                         tag = languages.index(target)
                         maps = [block.maps[tag].weight for block in model.model.layers[1:]]
                         _write(maps, _plan(concept, source + target), concept, (source, target), ids)
-    return model.eval()
+    model.eval()
+    return model
 
 
 def _write(

@@ -173,7 +173,10 @@ class World:
         )
         self.concepts = tuple(
             Concept(
-                number, KINDS[int(self._pivot[number])], bool(self._held_out[number]), {x: f"{x}{number}" for x in LANGUAGES}
+                number,
+                KINDS[int(self._pivot[number])],
+                bool(self._held_out[number]),
+                {x: f"{x}{number}" for x in LANGUAGES},
             )
             for number in numbers
         )
@@ -242,7 +245,9 @@ class World:
         target = np.searchsorted(codes, np.array([name[1] for name in direction.ravel()])).reshape(direction.shape)
         tag = SPECIAL.index("A:")
         newline = np.full_like(concept, SPECIAL.index("\n"))
-        slots = np.stack((tag + source, self._word(source, concept), tag + target, self._word(target, concept), newline), 2)
+        slots = np.stack(
+            (tag + source, self._word(source, concept), tag + target, self._word(target, concept), newline), 2
+        )
         count = random.integers(config.lines[0], most, size=number, endpoint=True)
         slots[np.arange(most) >= count[:, None]] = -1
         return Texts(_left(slots.reshape(number, -1)), ("lines",) * number)
@@ -271,7 +276,9 @@ class World:
         held = np.zeros((len(ids), len(self.vocabulary)), dtype=bool)
         rows, columns = np.nonzero(ids >= 0)
         held[rows, ids[rows, columns]] = True
-        words = {x: held[:, self._word(np.int64(n), np.arange(self.config.concepts))] for n, x in enumerate(LANGUAGES)}
+        number = self.config.concepts
+        begin = {x: len(SPECIAL) + number * place for place, x in enumerate(LANGUAGES)}
+        words = {x: held[:, begin[x] : begin[x] + number] for x in LANGUAGES}
         df = {x: words[x].sum(0).tolist() for x in LANGUAGES}
         both = {x + y: (words[x] & words[y]).sum(0).tolist() for x, y in ("ab", "ap", "bp")}
         return {
@@ -307,7 +314,12 @@ class World:
         rows += ["\t".join(concept.words[x] for x in LANGUAGES) for concept in self.concepts]
         with atomic_path(folder / "lexicon.tsv") as temporary:
             temporary.write_text("\n".join(rows) + "\n", encoding="utf-8")
-        names = {"corpus": "corpus.jsonl.zst", "lines": "lines.jsonl.zst", "lexicon": "lexicon.tsv", "truth": "world.json"}
+        names = {
+            "corpus": "corpus.jsonl.zst",
+            "lines": "lines.jsonl.zst",
+            "lexicon": "lexicon.tsv",
+            "truth": "world.json",
+        }
         return {key: folder / name for key, name in names.items()}
 
 
