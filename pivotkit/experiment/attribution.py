@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pivotkit.artifacts import require_columns
 from pivotkit.corpus.watchlist import normalize
-from pivotkit.experiment.statistics import Resamples, aucs, pearsons, with_interval
+from pivotkit.experiment.statistics import auc_of_clusters, estimate, pearson_of_clusters
 
 BEHAVIORS = ("co-occurrence", "pivot", "copy", "other", "excluded")
 PREDICTORS = ("log_df_both", "log_df_source", "log_df_target", "log_min_df", "pmi")
@@ -110,16 +110,22 @@ def _all_aucs(behaviors: pa.Table, joined: _Joined, bootstrap: int, seed: int) -
         direct = seen[kept] == "co-occurrence"
         for pair, chosen in _groups(ruled):
             mine = chosen[kept]
-            resamples = Resamples(concepts[mine], bootstrap, seed, f"{rule}\0{pair}")
+            number, clusters = _numbered(concepts[mine])
+            statistics = {
+                name: auc_of_clusters(values[mine], direct[mine], clusters) for name, values in predictors.items()
+            }
+            areas = estimate(statistics, number, resamples=bootstrap, seed=seed, key=f"{rule}\0{pair}")
             sizes = {"co-occurrence": int(direct[mine].sum()), "pivot": int((~direct[mine]).sum())}
             reason = next((f"no item shows {name} behavior" for name, size in sizes.items() if not size), None)
-            for predictor, values in predictors.items():
+            for predictor, area in areas.items():
                 entries.append(
                     {
                         "rule": rule,
                         "pair": pair,
                         "predictor": predictor,
-                        **with_interval("auc", aucs, values[mine], direct[mine], resamples),
+                        "auc": area.value,
+                        "low": area.low,
+                        "high": area.high,
                         "n_co_occurrence": sizes["co-occurrence"],
                         "n_pivot": sizes["pivot"],
                         "n_left_out": int(chosen.sum() - mine.sum()),
@@ -136,10 +142,20 @@ def _all_correlations(scores: pa.Table, joined: _Joined, bootstrap: int, seed: i
     predictors, concepts = joined.predict(scores, "scores")
     entries = []
     for pair, mine in _groups(scores):
-        resamples = Resamples(concepts[mine], bootstrap, seed, f"score\0{pair}")
-        fit = with_interval("r", pearsons, predictors["log_df_both"][mine], score[mine], resamples)
-        reason = "co-occurrence or score does not vary" if fit["r"] is None else None
-        entries.append({"pair": pair, "predictor": "log_df_both", **fit, "n": int(mine.sum()), "reason": reason})
+        number, clusters = _numbered(concepts[mine])
+        statistics = {"log_df_both": pearson_of_clusters(predictors["log_df_both"][mine], score[mine], clusters)}
+        for predictor, r in estimate(statistics, number, resamples=bootstrap, seed=seed, key=f"score\0{pair}").items():
+            entries.append(
+                {
+                    "pair": pair,
+                    "predictor": predictor,
+                    "r": r.value,
+                    "low": r.low,
+                    "high": r.high,
+                    "n": int(mine.sum()),
+                    "reason": "co-occurrence or score does not vary" if r.value is None else None,
+                }
+            )
     return entries
 
 
@@ -151,16 +167,22 @@ def _groups(table: pa.Table) -> Iterator[tuple[str, NDArray[np.bool_]]]:
     yield POOLED, np.ones(len(pairs), dtype=bool)
 
 
+def _numbered(concepts: NDArray[np.int64]) -> tuple[int, NDArray[np.int64]]:
+    """How many concepts there are, and their numbers from 0."""
+    names, numbers = np.unique(concepts, return_inverse=True)
+    return len(names), numbers
+
+
 class _Joined:
     """The corpus counts of items, found by their words' normalized form."""
 
     def __init__(self, items: pa.Table, pairs: pa.Table) -> None:
         self.rows = {key: row for row, key in enumerate(_keys(items))}
         self.words = list(zip(items["source"].to_pylist(), items["target"].to_pylist(), strict=True))
-        self.concepts = np.asarray([str(concept) for concept in items["concept"].to_pylist()], dtype=object)
+        self.concepts = np.unique([str(concept) for concept in items["concept"].to_pylist()], return_inverse=True)[1]
         self.counts = _counts(pairs)
 
-    def predict(self, table: pa.Table, argument: str) -> tuple[dict[str, NDArray[np.float64]], NDArray[Any]]:
+    def predict(self, table: pa.Table, argument: str) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.int64]]:
         """Predictors and concepts of a table's items, in its order."""
         keys = _keys(table)
         unknown = next((key for key in keys if key not in self.rows), None)
@@ -175,6 +197,11 @@ def _keys(table: pa.Table) -> list[tuple[Hashable, str]]:
     return list(zip(table["item"].to_pylist(), table["pair"].to_pylist(), strict=True))
 
 
+def _normal(word: str) -> str:
+    """The form under which a watch list keeps a word."""
+    return " ".join(normalize(word).split())
+
+
 def _counts(pairs: pa.Table) -> dict[tuple[str, str], tuple[int, int, int]]:
     counts = {}
     for row in pairs.select(["source", "target", "df_source", "df_target", "df_both"]).to_pylist():
@@ -184,12 +211,12 @@ def _counts(pairs: pa.Table) -> dict[tuple[str, str], tuple[int, int, int]]:
                 f"attribute: df_both must be between 0 and the documents of either word; got {df_both} for "
                 f"{source!r} ({df_source}) and {target!r} ({df_target})"
             )
-        counts[normalize(source), normalize(target)] = (df_source, df_target, df_both)
+        counts[_normal(source), _normal(target)] = (df_source, df_target, df_both)
     return counts
 
 
 def _look_up(counts: dict[tuple[str, str], tuple[int, int, int]], source: str, target: str) -> tuple[int, int, int]:
-    a, b = normalize(source), normalize(target)
+    a, b = _normal(source), _normal(target)
     if (a, b) in counts:
         return counts[a, b]
     if (b, a) in counts:

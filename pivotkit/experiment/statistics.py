@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array
 
 PERCENTILES = (2.5, 97.5)
-RESAMPLED_AT_ONCE = 1 << 22  # weights held in memory by the bootstrap: 32 MiB
+HELD_AT_ONCE = 1 << 21  # numbers in one array of the bootstrap: 16 MiB
 
-Statistic = Callable[[NDArray[Any], NDArray[Any], NDArray[np.float64]], NDArray[np.float64]]
+# How often each of C clusters counts in each of B samples, (C, B), to the statistic of each sample, (B,); NaN where the
+# statistic is not defined.
+Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A statistic with its interval; None where it is not defined."""
+
+    value: float | None
+    low: float | None
+    high: float | None
 
 
 def auc(values: ArrayLike, positive: ArrayLike) -> float:
@@ -37,7 +50,8 @@ def auc(values: ArrayLike, positive: ArrayLike) -> float:
 
     Notes
     -----
-    The published code steps through ties one by one in input order, so its area depends on that order.
+    The published code of arXiv 2505.16385 steps through ties one by one in input order, so its area depends on that
+    order.
 
     Examples
     --------
@@ -49,78 +63,93 @@ def auc(values: ArrayLike, positive: ArrayLike) -> float:
         raise ValueError(f"auc: values and positive must be (n,) both; got {values.shape} and {positive.shape}")
     if np.isnan(values).any():
         raise ValueError("auc: values must not be NaN; got NaN")
-    return float(aucs(values, positive, np.ones((1, len(values))))[0])
+    return float(auc_of_clusters(values, positive, np.arange(len(values)))(np.ones((len(values), 1)))[0])
 
 
-class Resamples:
-    """How often each observation counts in each bootstrap resample of the clusters that the observations belong to.
+def auc_of_clusters(values: NDArray[Any], positive: NDArray[np.bool_], clusters: NDArray[np.int64]) -> Statistic:
+    """`auc` of samples of clusters, which are numbered from 0.
 
-    Iterating yields blocks of weights float64 (B, n), the same ones every time, so that statistics are compared on the
-    same resamples. ``seed`` and ``key`` determine them.
+    Each sample costs one multiply-add an observation and a running sum over the distinct values.
     """
+    many = int(clusters.max()) + 1 if len(clusters) else 0
+    levels, level = np.unique(values, return_inverse=True)
 
-    def __init__(self, clusters: ArrayLike, resamples: int, seed: int, key: str) -> None:
-        names, self.of = np.unique(np.asarray(clusters), return_inverse=True)
-        self.clusters = len(names)
-        self.resamples = resamples
-        self.seed = [seed, zlib.crc32(key.encode())]
+    def table(of: NDArray[np.bool_]) -> csr_array:
+        """Observations at each level from each cluster."""
+        ones = np.ones(int(of.sum()))
+        return csr_array((ones, (level[of], clusters[of])), shape=(len(levels), many))
 
-    def __iter__(self) -> Iterator[NDArray[np.float64]]:
-        if not len(self.of):
-            return
-        random = np.random.default_rng(self.seed)
-        share = np.full(self.clusters, 1 / self.clusters)
-        step = max(1, RESAMPLED_AT_ONCE // len(self.of))
-        for begin in range(0, self.resamples, step):
-            block = min(step, self.resamples - begin)
-            yield random.multinomial(self.clusters, share, size=block)[:, self.of].astype(np.float64)
+    ahead, behind = table(positive), table(~positive)
+
+    def statistic(draws: NDArray[np.float64]) -> NDArray[np.float64]:
+        areas = np.full(draws.shape[1], np.nan)
+        step = max(1, HELD_AT_ONCE // max(len(levels), 1))
+        for begin in range(0, draws.shape[1], step):
+            part = draws[:, begin : begin + step]
+            positives, negatives = ahead @ part, behind @ part
+            below = np.cumsum(negatives, axis=0) - negatives
+            wins = (positives * (below + negatives / 2)).sum(axis=0)
+            pairs = positives.sum(axis=0) * negatives.sum(axis=0)
+            np.divide(wins, pairs, out=areas[begin : begin + step], where=pairs > 0)
+        return areas
+
+    return statistic
 
 
-def with_interval(
-    name: str, statistic: Statistic, x: NDArray[Any], y: NDArray[Any], resamples: Resamples
-) -> dict[str, float | None]:
-    """``{name, "low", "high"}``: the statistic and its percentile interval; None where it is not defined.
+def pearson_of_clusters(x: NDArray[Any], y: NDArray[Any], clusters: NDArray[np.int64]) -> Statistic:
+    """Pearson's r of samples of clusters, which are numbered from 0."""
+    many = int(clusters.max()) + 1 if len(clusters) else 0
+    dx, dy = x - np.mean(x) if many else x, y - np.mean(y) if many else y
+    parts = (np.ones(len(x)), dx, dy, dx * dx, dy * dy, dx * dy)
+    sums = np.stack([np.bincount(clusters, part, minlength=many) for part in parts], axis=1)
+    noise = 1e-24 * (x**2).sum() * (y**2).sum()  # what is left of equal numbers after their mean is subtracted
 
-    Resamples in which the statistic is not defined are left out of the interval.
+    def statistic(draws: NDArray[np.float64]) -> NDArray[np.float64]:
+        n, sum_x, sum_y, sum_xx, sum_yy, sum_xy = (draws.T @ sums).T
+        n = np.maximum(n, 1)
+        variances = np.maximum(sum_xx - sum_x**2 / n, 0) * np.maximum(sum_yy - sum_y**2 / n, 0)
+        covariances = sum_xy - sum_x * sum_y / n
+        r = np.full(len(n), np.nan)
+        np.divide(covariances, np.sqrt(variances), out=r, where=variances > noise)
+        return r.clip(-1.0, 1.0)
+
+    return statistic
+
+
+def resample(clusters: int, resamples: int, seed: int, key: str) -> Iterator[NDArray[np.float64]]:
+    """Draw ``clusters`` clusters with replacement, ``resamples`` times: blocks (C, B) of how often each was drawn."""
+    random = np.random.default_rng([seed, zlib.crc32(key.encode())])
+    step = max(1, HELD_AT_ONCE // max(clusters, 1))
+    for begin in range(0, resamples if clusters else 0, step):
+        block = min(step, resamples - begin)
+        drawn = random.integers(clusters, size=(block, clusters)) + clusters * np.arange(block)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=clusters * block).reshape(block, clusters)
+        yield np.ascontiguousarray(counts.T, dtype=np.float64)
+
+
+def estimate(
+    statistics: Mapping[str, Statistic], clusters: int, *, resamples: int, seed: int, key: str
+) -> dict[str, Estimate]:
+    """Each statistic with its percentile interval, all over the same resamples of ``clusters`` clusters.
+
+    ``seed`` and ``key`` determine the resamples. Those in which a statistic is not defined are left out of its interval.
     """
-    value = statistic(x, y, np.ones((1, len(x))))[0]
+    values = {name: statistic(np.ones((clusters, 1)))[0] for name, statistic in statistics.items()}
+    defined = {name: statistic for name, statistic in statistics.items() if not np.isnan(values[name])}
+    drawn: dict[str, list[NDArray[np.float64]]] = {name: [] for name in defined}
+    if defined:
+        for draws in resample(clusters, resamples, seed, key):
+            for name, statistic in defined.items():
+                drawn[name].append(statistic(draws))
+    return {name: _estimate(float(values[name]), drawn.get(name, [])) for name in statistics}
+
+
+def _estimate(value: float, drawn: list[NDArray[np.float64]]) -> Estimate:
     if np.isnan(value):
-        return {name: None, "low": None, "high": None}
-    drawn = np.concatenate([np.empty(0), *(statistic(x, y, weights) for weights in resamples)])
-    drawn = drawn[~np.isnan(drawn)]
-    if not len(drawn):
-        return {name: float(value), "low": None, "high": None}
-    low, high = np.percentile(drawn, PERCENTILES)
-    return {name: float(value), "low": float(low), "high": float(high)}
-
-
-def aucs(values: NDArray[Any], positive: NDArray[Any], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Tie-correct AUC under each row of ``weights`` (B, n); NaN where a class weighs nothing."""
-    if not len(values):
-        return np.full(len(weights), np.nan)
-    order = np.argsort(values, kind="stable")
-    ranked = values[order]
-    ties = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))  # where each run of equal values begins
-    ahead = np.add.reduceat((weights * positive)[:, order], ties, axis=1)
-    behind = np.add.reduceat((weights * ~positive)[:, order], ties, axis=1)
-    below = np.cumsum(behind, axis=1) - behind
-    wins = (ahead * (below + behind / 2)).sum(axis=1)
-    total = ahead.sum(axis=1) * behind.sum(axis=1)
-    areas: NDArray[np.float64] = np.divide(wins, total, out=np.full(len(weights), np.nan), where=total > 0)
-    return areas
-
-
-def pearsons(x: NDArray[Any], y: NDArray[Any], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Pearson's r under each row of ``weights`` (B, n); NaN where x or y does not vary."""
-    total = weights.sum(axis=1, keepdims=True)
-    total[total == 0] = np.nan
-    dx, dy = x - (weights @ x)[:, None] / total, y - (weights @ y)[:, None] / total
-    variances = (weights * dx**2).sum(axis=1) * (weights * dy**2).sum(axis=1)
-    covariances = (weights * dx * dy).sum(axis=1)
-    noise = (
-        1e-24 * (1 + (x**2).sum()) * (1 + (y**2).sum())
-    )  # what is left of equal numbers after the mean is subtracted
-    r: NDArray[np.float64] = np.divide(
-        covariances, np.sqrt(variances), out=np.full(len(weights), np.nan), where=variances > noise
-    )
-    return r.clip(-1.0, 1.0)
+        return Estimate(None, None, None)
+    sample = np.concatenate([np.empty(0), *drawn])
+    sample = sample[~np.isnan(sample)]
+    if not len(sample):
+        return Estimate(value, None, None)
+    low, high = np.percentile(sample, PERCENTILES)
+    return Estimate(value, float(low), float(high))

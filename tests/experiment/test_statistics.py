@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu, pearsonr
 
-from pivotkit.experiment.statistics import Resamples, auc, aucs, pearsons, with_interval
+from pivotkit.experiment.statistics import Estimate, auc, auc_of_clusters, estimate, pearson_of_clusters, resample
 
 # few values, so that most samples are full of ties
 samples = st.lists(st.tuples(st.sampled_from([0.0, 0.5, 1.0, 7.25]), st.booleans()), min_size=2, max_size=30)
@@ -104,9 +104,10 @@ def test_weights_count_rows_several_times(sample, data):
     assume(repeated)
     assume(both_classes(repeated))
     values, positive = map(np.array, zip(*sample, strict=True))
-    weighted = aucs(values, positive, np.array([weights], float))[0]
+    draws, clusters = np.array(weights, float)[:, None], np.arange(len(sample))
+    weighted = auc_of_clusters(values, positive, clusters)(draws)[0]
     assert weighted == pytest.approx(auc(*zip(*repeated, strict=True)), abs=1e-12)
-    weighted = pearsons(values, positive.astype(float), np.array([weights], float))[0]
+    weighted = pearson_of_clusters(values, positive.astype(float), clusters)(draws)[0]
     repeated = np.array(repeated, float)
     if np.ptp(repeated[:, 0]):
         assert weighted == pytest.approx(pearsonr(*repeated.T).statistic, abs=1e-9)
@@ -115,9 +116,15 @@ def test_weights_count_rows_several_times(sample, data):
 
 
 def test_numbers_that_do_not_vary_have_no_correlation():
-    ones = np.ones((1, 3))
-    assert np.isnan(pearsons(np.full(3, 0.1), np.arange(3.0), ones)).all()
-    assert np.isnan(pearsons(np.arange(3.0), np.full(3, 1e9 / 3), ones)).all()
+    steady, varied, ones = np.full(3, 1e9 / 3), np.arange(3.0), np.ones((3, 1))
+    assert np.isnan(pearson_of_clusters(steady, varied, np.arange(3))(ones)).all()
+    assert np.isnan(pearson_of_clusters(varied, steady, np.arange(3))(ones)).all()
+
+
+def area(values, positive, clusters, resamples, seed=0):
+    statistic = auc_of_clusters(np.asarray(values), np.asarray(positive), clusters)
+    number = int(clusters.max()) + 1
+    return estimate({"auc": statistic}, number, resamples=resamples, seed=seed, key="")["auc"]
 
 
 def test_the_interval_covers_the_truth_about_as_often_as_it_says():
@@ -125,37 +132,35 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says():
     truth, covered = 0.76024993890652, 0  # P(a > b) for a ~ N(1, 1), b ~ N(0, 1)
     for trial in range(200):
         values = np.append(draw.normal(1, 1, 40), draw.normal(0, 1, 40))
-        positive = np.arange(80) < 40
-        fit = with_interval("auc", aucs, values, positive, Resamples(np.arange(80), 300, trial, ""))
-        covered += fit["low"] <= truth <= fit["high"]
+        fit = area(values, np.arange(80) < 40, np.arange(80), 300, trial)
+        covered += fit.low <= truth <= fit.high
     assert 0.89 <= covered / 200 <= 0.99
 
 
-def test_observations_of_one_cluster_are_drawn_together():
-    weights = np.concatenate(list(Resamples(["a", "b", "a", "c"], 50, 0, "")))
-    assert weights.shape == (50, 4)
-    assert (weights[:, 0] == weights[:, 2]).all()
-    assert (weights[:, [0, 1, 3]].sum(axis=1) == 3).all()
+def test_as_many_clusters_are_drawn_as_there_are():
+    draws = np.concatenate(list(resample(7, 50, 0, "")), axis=1)
+    assert draws.shape == (7, 50)
+    assert (draws.sum(axis=0) == 7).all()
+    assert draws.std() > 0.5
 
 
 def test_copies_of_the_same_clusters_do_not_narrow_the_interval():
     draw = np.random.default_rng(1)
     values, positive = draw.normal(size=50), draw.random(50) < 0.5
-    once = with_interval("auc", aucs, values, positive, Resamples(np.arange(50), 400, 0, ""))
-    copied = Resamples(np.tile(np.arange(50), 12), 400, 0, "")
-    twelve = with_interval("auc", aucs, np.tile(values, 12), np.tile(positive, 12), copied)
-    assert twelve == pytest.approx(once)
+    once = area(values, positive, np.arange(50), 400)
+    twelve = area(np.tile(values, 12), np.tile(positive, 12), np.tile(np.arange(50), 12), 400)
+    assert (twelve.value, twelve.low, twelve.high) == pytest.approx((once.value, once.low, once.high))
 
 
 def test_blocks_of_resamples_do_not_change_the_draw(monkeypatch):
-    whole = np.concatenate(list(Resamples(range(9), 20, 4, "k")))
-    monkeypatch.setattr("pivotkit.experiment.statistics.RESAMPLED_AT_ONCE", 27)
-    assert np.array_equal(np.concatenate(list(Resamples(range(9), 20, 4, "k"))), whole)
+    values, positive = np.arange(9.0), np.arange(9) % 3 > 0
+    whole = area(values, positive, np.arange(9), 20)
+    monkeypatch.setattr("pivotkit.experiment.statistics.HELD_AT_ONCE", 27)
+    assert area(values, positive, np.arange(9), 20) == whole
 
 
 def test_no_resamples_give_no_interval():
-    fit = with_interval("auc", aucs, np.arange(2.0), np.array([False, True]), Resamples([0, 1], 0, 0, ""))
-    assert fit == {"auc": 1.0, "low": None, "high": None}
+    assert area(np.arange(2.0), np.array([False, True]), np.arange(2), 0) == Estimate(1.0, None, None)
 
 
 @pytest.mark.parametrize(

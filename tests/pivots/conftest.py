@@ -30,7 +30,7 @@ def count_slowly(documents, words, vocabulary):
         documents=len(documents),
         context=csr_array(context),
         background=background,
-        index={name: row for row, name in enumerate(names)}.get,
+        index=names.index,  # a ValueError for other words, as with Counts
     )
 
 

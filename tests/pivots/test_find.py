@@ -105,7 +105,7 @@ def table_counts(context, background, documents=100):
         documents=documents,
         context=csr_array(context),
         background=np.asarray(background),
-        index={"x": 0, "y": 1}.get,
+        index=["x", "y"].index,
     )
 
 
@@ -149,17 +149,19 @@ def test_min_df_counts_documents_shared_with_each_word(families):
     assert find_pivots(counts, make_items(("x", "y")), min_df=1, token_sets=sets)["token_id"].to_pylist() == [3, 2]
 
 
-def test_pairs_whose_word_never_occurs_are_counted_and_named(planted, families):
+def test_pairs_whose_word_never_occurs_are_counted_and_named(slow, families):
+    words = {"x": [X], "y": [Y], "nobody": [10], "nowhere": [11]}
+    counts = slow.count([[X, Z], [X, Z], [Y, Z], [Y, Z], [5]], words, 12)
     items = make_items(("x", "nowhere"), ("x", "y"), ("nobody", "nowhere"))
-    pivots = find_pivots(planted, items, token_sets=families(WORDS))
-    assert set(pivots["item"].to_pylist()) == {1}
+    pivots = find_pivots(counts, items, token_sets=families(words))
+    assert pivots["item"].to_pylist() == [1]
     metadata = table_metadata(pivots)
     assert metadata["items"] == 3
     assert metadata["items_without_pivots"] == {"a word never occurs": 2, "no token is tied to both words": 0}
     assert metadata["absent_words"] == ["nobody", "nowhere"]
 
 
-def test_a_watched_word_in_no_document_is_absent_too(families):
+def test_no_pivots_at_all_keep_the_columns(families):
     counts = table_counts([[4, 0, 3], [0, 0, 0]], [4, 0, 4])
     pivots = find_pivots(counts, make_items(("x", "y")), token_sets=families(WORDS))
     assert pivots.num_rows == 0
@@ -251,6 +253,10 @@ class TestRefusals:
     def test_items_must_be_a_table(self, planted, families):
         with pytest.raises(TypeError, match=r"find_pivots: items must be a pyarrow.Table; got list"):
             self.find(planted, families, items=[])
+
+    def test_a_word_that_was_not_counted_is_named(self, planted, families):
+        with pytest.raises(ValueError, match="find_pivots: counts must be of every word of items; got none of 'z'"):
+            self.find(planted, families, items=make_items(("x", "z")))
 
     def test_counts_need_context(self, planted, families):
         bare = SimpleNamespace(**{**vars(planted), "context": None})
