@@ -47,7 +47,9 @@ def load_model(model: str | Path, *, dtype: str = "float32", device: str = "cpu"
     """
     import torch
     from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # one line of ours a stage says enough
     if dtype not in DTYPES:
         raise ValueError(f"load_model: dtype must be one of {', '.join(DTYPES)}; got {dtype!r}")
     tokenizer = load_tokenizer(model, remote_code=remote_code)

@@ -10,7 +10,7 @@ class TokenSets:
     """Token ids of words under one tokenizer.
 
     A word has four spellings: with and without a leading space, as given and with its first letter in the other case.
-    Pieces that are blank (a bare space before a Chinese word, say) belong to no word.
+    Pieces that are blank (a bare space before a Chinese word, say) and special tokens belong to no word.
 
     Parameters
     ----------
@@ -25,13 +25,16 @@ class TokenSets:
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
+        self._special = frozenset(tokenizer.all_special_ids)
         self.text = functools.cache(self._text)
         self.first = functools.cache(self._first)
         self.family = functools.cache(self._family)
         self.pieces = functools.cache(self._pieces)
 
     def _encode(self, text: str) -> list[int]:
-        return list(self._tokenizer.encode(text, add_special_tokens=False))
+        """The pieces of ``text`` that say something: neither blank nor special, as the unknown token is."""
+        ids = self._tokenizer.encode(text, add_special_tokens=False)
+        return [token for token in ids if token not in self._special and self.text(token).strip()]
 
     def _text(self, token: int) -> str:
         """The token as text; a fragment of a character shows as U+FFFD."""
@@ -43,30 +46,15 @@ class TokenSets:
 
     def _pieces(self, word: str) -> tuple[int, ...]:
         """The ids of ``" word"`` without blank pieces, in order."""
-        return tuple(token for token in self._encode(f" {word}") if self.text(token).strip())
+        return tuple(self._encode(f" {word}"))
 
     def _first(self, word: str) -> tuple[int, ...]:
         """The ids a spelling of ``word`` can begin with, ascending."""
-        starts = set()
-        for spelling in self._spellings(word):
-            for token in self._encode(spelling):
-                if self.text(token).strip():
-                    starts.add(token)
-                    break
-        return tuple(sorted(starts))
+        return tuple(sorted({pieces[0] for spelling in self._spellings(word) if (pieces := self._encode(spelling))}))
 
     def _family(self, word: str) -> tuple[int, ...]:
         """Every id that any spelling of ``word`` uses, ascending."""
-        return tuple(
-            sorted(
-                {
-                    token
-                    for spelling in self._spellings(word)
-                    for token in self._encode(spelling)
-                    if self.text(token).strip()
-                }
-            )
-        )
+        return tuple(sorted({token for spelling in self._spellings(word) for token in self._encode(spelling)}))
 
     def shared_start(self, word: str) -> bool:
         """Whether ``word`` begins with a fragment of a character, so that its first piece belongs to other words too."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 from pivotkit.lens.model import load_tokenizer
 from pivotkit.words.token_sets import TokenSets
@@ -40,3 +42,11 @@ def test_gemma_begins_a_chinese_word_behind_its_bare_space(real_models):
     sets = TokenSets(load_tokenizer(real_models / "gemma3-270m"))
     assert [sets.text(token) for token in sets.first("房子")] == ["房子"]
     assert not sets.shared_start("房子")
+
+
+def test_the_unknown_token_stands_for_no_word():
+    raw = Tokenizer(models.WordLevel({"<unk>": 0, "dog": 1}, unk_token="<unk>"))
+    raw.pre_tokenizer = pre_tokenizers.Whitespace()
+    sets = TokenSets(PreTrainedTokenizerFast(tokenizer_object=raw, unk_token="<unk>"))
+    assert sets.first("dog") == sets.family("dog") == (1,)
+    assert sets.first("cat") == ()
