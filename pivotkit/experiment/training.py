@@ -69,7 +69,7 @@ def train(
     Parameters
     ----------
     model : transformers.PreTrainedModel
-        Has ``model`` and ``lm_head``, as every Llama-like causal LM; trained in place, left in evaluation mode.
+        Trained in place, left in evaluation mode.
     rows : torch.Tensor
         int64 (rows, length), from `pack`.
     steps, batch : int
@@ -121,6 +121,5 @@ def train(
 
 def next_token_loss(model: Any, rows: torch.Tensor) -> torch.Tensor:
     """Cross-entropy of every token but the first of each row, float32 (rows, length - 1), nats."""
-    hidden = model.model(rows).last_hidden_state[:, :-1]
-    logits = model.lm_head(hidden).float()
+    logits = model(input_ids=rows).logits[:, :-1].float()
     return F.cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten(), reduction="none").view(len(rows), -1)

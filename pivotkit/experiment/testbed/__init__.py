@@ -4,6 +4,7 @@ Importing this package registers the planted model with transformers, so that ``
 without remote code.
 """
 
+from pivotkit.experiment.testbed.items import held_out_items
 from pivotkit.experiment.testbed.planted import PlantedConfig, PlantedForCausalLM, expected_trace, plant
 from pivotkit.experiment.testbed.tokenizer import build_tokenizer
 from pivotkit.experiment.testbed.trained import Recipe, train_model
@@ -18,6 +19,7 @@ __all__ = [
     "WorldConfig",
     "build_tokenizer",
     "expected_trace",
+    "held_out_items",
     "plant",
     "scarce_config",
     "train_model",

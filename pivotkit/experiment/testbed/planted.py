@@ -117,7 +117,8 @@ class PlantedBlock(nn.Module):
         self, hidden: torch.Tensor, positions: torch.Tensor, kept: torch.Tensor, cache: Cache | None
     ) -> torch.Tensor:
         if self.self_attn is not None:
-            return hidden + self.self_attn(hidden, positions, kept, cache)
+            fetched: torch.Tensor = self.self_attn(hidden, positions, kept, cache)
+            return hidden + fetched
         update = torch.zeros_like(hidden)
         for tag, linear in zip(self.tag_ids, self.maps, strict=True):
             update += hidden[..., tag, None] * linear(hidden)

@@ -31,6 +31,10 @@ KINDS = ("direct", "pivot")
 Ints = NDArray[np.int64]
 
 
+def _shares(**shares: float) -> Any:
+    return dataclasses.field(default_factory=lambda: dict(shares))
+
+
 @dataclass(frozen=True)
 class WorldConfig:
     """What a world is made of.
@@ -62,28 +66,22 @@ class WorldConfig:
     seed : int
     """
 
-    concepts: int = 128
-    held_out: int = 64
-    background: int = 100
-    documents: int = 40_000
-    blocks: int = 24_000
-    direct_documents: Mapping[str, float] = dataclasses.field(
-        default_factory=lambda: {"p": 0.5, "a": 0.1, "b": 0.1, "ab": 0.3}
-    )
-    pivot_documents: Mapping[str, float] = dataclasses.field(default_factory=lambda: {"p": 0.5, "ap": 0.25, "bp": 0.25})
-    direct_lines: Mapping[str, float] = dataclasses.field(
-        default_factory=lambda: {"aa": 1, "bb": 1, "ab": 1, "ba": 1, "ap": 0.5, "bp": 0.5}
-    )
-    pivot_lines: Mapping[str, float] = dataclasses.field(
-        default_factory=lambda: {"ap": 8, "bp": 8, "pa": 2, "pb": 2, "ab": 1, "ba": 1}
-    )
+    concepts: int = 96
+    held_out: int = 48
+    background: int = 80
+    documents: int = 48_000
+    blocks: int = 20_000
+    direct_documents: Mapping[str, float] = _shares(p=5, a=1, b=1, ab=3)
+    pivot_documents: Mapping[str, float] = _shares(p=2, ap=4, bp=4)
+    direct_lines: Mapping[str, float] = _shares(aa=1, bb=1, pp=3, ab=1, ba=1, ap=0.5, bp=0.5)
+    pivot_lines: Mapping[str, float] = _shares(ap=12, bp=12, pa=4, pb=4, ab=0.2, ba=0.2)
     direct_weight: float = 0.4
     held_out_weight: float = 1.0
     rounds: tuple[int, int] = (3, 5)
     lines: tuple[int, int] = (4, 6)
-    filler: tuple[float, float] = (0.0, 2.0)
-    related: float = 0.1
-    spread: float = 0.5
+    filler: tuple[float, float] = (0.0, 1.0)
+    related: float = 0.05
+    spread: float = 0.3
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
+
+import pivotkit.experiment.testbed.trained as trained
+from pivotkit.artifacts import read_json
+from pivotkit.experiment.testbed import Recipe, World, held_out_items, train_model
+from pivotkit.experiment.testbed.trained import cache_folder, new_model, training_rows
+
+TINY = Recipe(layers=2, hidden=16, heads=2, feed_forward=16, length=32, batch=4, steps=12, early=5)
+
+
+def test_a_training_leaves_two_checkpoints_a_tokenizer_and_its_record(small_world: World, tmp_path: Path) -> None:
+    folder = train_model(small_world, tmp_path, recipe=TINY)
+    assert sorted(path.name for path in folder.iterdir()) == ["early", "model", "training.json"]
+    record = read_json(folder / "training.json")
+    assert len(record["loss"]) == 12
+    assert record["recipe"] == dataclasses.asdict(TINY)
+    early, late = (AutoModelForCausalLM.from_pretrained(folder / name) for name in ("early", "model"))
+    assert isinstance(late, LlamaForCausalLM)
+    assert not torch.equal(early.lm_head.weight, late.lm_head.weight)
+    tokenizer = AutoTokenizer.from_pretrained(folder / "model")
+    assert len(tokenizer) == late.config.vocab_size == len(small_world.vocabulary)
+
+
+def test_equal_worlds_recipes_and_seeds_give_equal_weights(small_world: World, tmp_path: Path) -> None:
+    weights = [
+        (train_model(small_world, tmp_path / name, recipe=TINY, seed=seed) / "model" / "model.safetensors").read_bytes()
+        for name, seed in (("one", 0), ("two", 0), ("three", 1))
+    ]
+    assert weights[0] == weights[1] != weights[2]
+
+
+def test_a_trained_model_is_found_again_and_not_trained_again(
+    small_world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = train_model(small_world, tmp_path, recipe=TINY)
+
+    def refuse(*_: object, **__: object) -> list[float]:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(trained, "train", refuse)
+    assert train_model(small_world, tmp_path, recipe=TINY) == folder
+    for change in ({"recipe": dataclasses.replace(TINY, steps=13)}, {"recipe": TINY, "seed": 1}):
+        with pytest.raises(AssertionError, match="trained again"):
+            train_model(small_world, tmp_path, **change)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("fault", [KeyboardInterrupt, OSError])
+def test_a_killed_training_leaves_nothing_to_be_trusted(
+    small_world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: type[BaseException]
+) -> None:
+    def fail(*_: object, **__: object) -> list[float]:
+        raise fault
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trained, "train", fail)
+        with pytest.raises(fault):
+            train_model(small_world, tmp_path, recipe=TINY)
+    assert list(tmp_path.iterdir()) == []
+    assert (train_model(small_world, tmp_path, recipe=TINY) / "model" / "model.safetensors").exists()
+
+
+def test_what_a_power_cut_left_behind_is_not_taken_for_a_model(small_world: World, tmp_path: Path) -> None:
+    folder = train_model(small_world, tmp_path / "whole", recipe=TINY)
+    (tmp_path / "cut" / f".{folder.name}.0123.part" / "model").mkdir(parents=True)
+    again = train_model(small_world, tmp_path / "cut", recipe=TINY)
+    assert (again / "training.json").exists()
+
+
+def test_the_cache_is_where_the_user_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PIVOTKIT_CACHE", str(tmp_path / "here"))
+    assert cache_folder() == tmp_path / "here"
+    monkeypatch.delenv("PIVOTKIT_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "pivotkit"
+
+
+def test_making_a_model_leaves_the_global_random_state_alone(small_world: World) -> None:
+    state = torch.random.get_rng_state()
+    model = new_model(small_world, TINY, seed=7)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert model.lm_head.weight is model.model.embed_tokens.weight
+
+
+def test_the_rows_hold_the_documents_and_the_lines(small_world: World) -> None:
+    rows = training_rows(small_world, 32, seed=0)
+    texts = (small_world.documents.ids, small_world.lines.ids)
+    total = sum(int((ids >= 0).sum()) + len(ids) for ids in texts)
+    assert total - 32 < rows.numel() <= total
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_the_default_model_translates_held_out_pairs_as_the_world_planted_them() -> None:
+    """At least 90 % of the held-out pairs: the right answer, and the pivot seen between the layers or not."""
+    world = World()
+    folder = train_model(world) / "model"
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+    items = held_out_items(world).to_pylist()
+    ids = tokenizer([item["prompt"] for item in items], return_tensors="pt").input_ids
+    states: list[torch.Tensor] = []
+    for block in model.model.layers:
+        block.register_forward_hook(lambda _module, _args, output: states.append(output[:, -1]))
+    model.model(ids)
+    probability, top = torch.softmax(model.lm_head(model.model.norm(torch.stack(states))), -1).max(-1)
+    source, target = (
+        torch.tensor(tokenizer.convert_tokens_to_ids([item[x] for item in items])) for x in ("source", "target")
+    )
+    correct = top[-1] == target
+    words = torch.tensor([token[0] in "abpg" for token in world.vocabulary])
+    other = (top != source) & (top != target) & words[top] & (probability >= 0.2)
+    pivot = other[:-1].any(0)
+    planted = torch.tensor([item["kind"] == "pivot" for item in items])
+    for kind in (True, False):
+        chosen = planted == kind
+        assert correct[chosen].float().mean() >= 0.9
+        assert ((pivot == planted) & correct)[chosen].float().mean() >= 0.9
