@@ -158,10 +158,13 @@ def find_pivots(
         families = [np.unique(np.asarray(list(token_sets.family(word)), dtype=np.int64)) for word in (source, target)]
         tokens, given_source, given_target = _shared(context, rows[0], rows[1], families, min_df)
         frequency = background[tokens]
-        score = np.minimum(
-            score_of(given_source, counts.df[rows[0]], frequency, counts.documents),
-            score_of(given_target, counts.df[rows[1]], frequency, counts.documents),
-        )
+        tables = [
+            (given, int(counts.df[row]), frequency, counts.documents)
+            for given, row in zip((given_source, given_target), rows, strict=True)
+        ]
+        for word, table in zip((source, target), tables, strict=True):
+            _check_table(word, *table)
+        score = np.minimum(score_of(*tables[0]), score_of(*tables[1]))
         best = np.flatnonzero(score > min_score)
         best = best[np.lexsort((tokens[best], -score[best]))]
         if embedding is not None:
@@ -182,9 +185,8 @@ def find_pivots(
                 frequency[best] / counts.documents,
             )
         )
-    table = _table(items, which, found, control_ids, tokenizer)
     return with_metadata(
-        table,
+        _table(items, which, found, control_ids, tokenizer),
         {
             "rule": rule if isinstance(rule, str) else getattr(rule, "__name__", repr(rule)),
             "k": k,
@@ -213,10 +215,15 @@ def _checked(counts: ContextCounts) -> tuple[csr_array, NDArray[np.int64]]:
     if not context.has_canonical_format:  # a token twice in a row would count once
         context = context.copy()
         context.sum_duplicates()
-    given = np.repeat(counts.df, np.diff(context.indptr))
-    if (context.data > np.minimum(given, background[context.indices])).any():
-        raise ValueError("find_pivots: counts.context must not exceed the documents of its words and tokens; it does")
     return context, background
+
+
+def _check_table(word: str, n11: NDArray[np.int64], n1_: int, n_1: NDArray[np.int64], n: int) -> None:
+    if ((n11 > np.minimum(n1_, n_1)) | (n1_ + n_1 - n11 > n)).any():
+        raise ValueError(
+            f"find_pivots: counts must fit together; got tokens in more documents with {word!r} than either occurs in, "
+            "or margins beyond all documents"
+        )
 
 
 def _measure(rule: str | Measure) -> Measure:

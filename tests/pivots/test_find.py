@@ -268,9 +268,12 @@ class TestRefusals:
         with pytest.raises(ValueError, match=r"find_pivots: counts.context must be \(2, 59\)"):
             self.find(bare, families)
 
-    def test_counts_must_not_contradict_themselves(self, planted, families):
-        false = SimpleNamespace(**{**vars(planted), "df": planted.df // 2})
-        with pytest.raises(ValueError, match=r"find_pivots: counts.context must not exceed"):
+    @pytest.mark.parametrize("change", [{"df": np.array([60, 60])}, {"documents": 100}])
+    def test_counts_must_not_contradict_themselves(self, planted, families, change):
+        false = SimpleNamespace(**{**vars(planted), **change})
+        with pytest.raises(
+            ValueError, match="find_pivots: counts must fit together; got tokens in more documents with 'x'"
+        ):
             self.find(false, families)
 
 
