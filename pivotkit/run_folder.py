@@ -75,7 +75,7 @@ class RunFolder:
         self._save()
 
     def stage(
-        self, name: str, outputs: Sequence[str], make: Callable[[], None], *,
+        self, name: str, outputs: Sequence[str], make: Callable[[], object], *,
         settings: Mapping[str, Any], inputs: Sequence[str | Path] = (),
     ) -> bool:  # fmt: skip
         """Run ``make`` unless its outputs lie here, made from the same inputs with the same settings.

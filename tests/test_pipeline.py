@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import pytest
 
 from pivotkit.artifacts import read_json, read_table, table_metadata

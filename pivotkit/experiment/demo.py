@@ -9,7 +9,7 @@ from pivotkit.artifacts import read_table, write_json
 from pivotkit.corpus.counts import Counts
 from pivotkit.experiment.testbed import World, WorldConfig, train_model
 from pivotkit.experiment.testbed.recovery import compare
-from pivotkit.pipeline import STAGES, void
+from pivotkit.pipeline import STAGES
 from pivotkit.run_folder import RunFolder
 from pivotkit.settings import Settings
 
@@ -35,7 +35,7 @@ def demo(out: str | Path, *, seed: int = 0, full: bool = False) -> dict[str, Any
     """
     with RunFolder(out) as run:
         world = World(WorldConfig(seed=seed))
-        run.stage("world", ["world"], lambda: void(world.write(run / "world")), settings={"seed": seed})
+        run.stage("world", ["world"], lambda: world.write(run / "world"), settings={"seed": seed})
         model = train_model(world, seed=seed)
         settings = demo_settings(run, model / "model", seed)
         run.configure(settings.given())

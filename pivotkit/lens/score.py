@@ -17,7 +17,7 @@ from pivotkit.kernels import unembed
 from pivotkit.lens.capture import capture
 from pivotkit.lens.encoding import Encoded, encode, pad_right
 from pivotkit.lens.head import LensHead
-from pivotkit.words.task import task_languages, task_prompt
+from pivotkit.words.task import require_tokens, task_languages, task_prompt
 
 SCORES = pa.schema(
     [("item", pa.int32()), ("pair", pa.string()), ("source", pa.string()), ("target", pa.string()),
@@ -61,13 +61,14 @@ def score(model: Any, items: pa.Table, tokenizer: Any, *, head: LensHead | None 
     Raises
     ------
     ValueError
-        A tokenizer without offsets, a target without tokens, a sequence longer than the model's context.
+        A tokenizer without offsets, a word without tokens, a sequence longer than the model's context.
 
     Notes
     -----
     Tokens that all sequences of a context share run through the model once; candidates continue from its cache. Only
     positions that predict the target are unembedded. Source: arXiv 2505.16385, section 3.2.
     """
+    require_tokens(items, tokenizer)
     head = head or LensHead.from_model(model)
     losses: dict[tuple[int, int], list[float]] = defaultdict(list)
     rows: list[torch.Tensor] = []

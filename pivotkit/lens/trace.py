@@ -14,7 +14,7 @@ from pivotkit.kernels import TokenSetTable, Unembedded, unembed
 from pivotkit.lens.capture import capture
 from pivotkit.lens.encoding import Encoded, encode, pad_right
 from pivotkit.lens.head import LensHead
-from pivotkit.words.task import task_prompt
+from pivotkit.words.task import require_tokens, task_prompt
 from pivotkit.words.token_sets import TokenSets
 
 BATCH = 16  # prompts that run together; all their layers are unembedded in one pass over the head
@@ -65,7 +65,7 @@ def trace(
     Raises
     ------
     ValueError
-        An unknown latent language, a tokenizer without offsets, a prompt longer than the model's context, a target
+        An unknown latent language, a tokenizer without offsets, a prompt longer than the model's context, a word
         without tokens.
 
     Notes
@@ -77,6 +77,7 @@ def trace(
     for code in latent:
         if code not in table_metadata(items)["languages"]:
             raise ValueError(f"trace: latent must be languages of the lexicon; got {code!r}")
+    require_tokens(items, tokenizer)
     head = head or LensHead.from_model(model)
     sets = TokenSets(tokenizer)
     rows = items.to_pylist()

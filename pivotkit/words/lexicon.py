@@ -23,11 +23,14 @@ class Lexicon:
         One concept each: language code to word. A language without a word for the concept is not in its dict.
     pos : list of str
         Part of speech of each row; all equal when the file has no ``pos`` column.
+    path : str
+        The file it was read from; empty for one that was made otherwise. Row n stands on line n + 2.
     """
 
     names: dict[str, str]
     rows: list[dict[str, str]]
     pos: list[str]
+    path: str = ""
 
     def concept(self, row: int) -> str:
         """The row's name: its word in the first language."""
@@ -101,7 +104,7 @@ def read_lexicon(path: str | Path) -> Lexicon:
         pos.append(kind)
     if not rows:
         raise InputError(path, "line 2", "must be a concept; the file has a header only")
-    return Lexicon(names, rows, pos)
+    return Lexicon(names, rows, pos, str(path))
 
 
 def _header(path: Path, line: str) -> tuple[list[str], dict[str, str]]:

@@ -10,9 +10,11 @@ import numpy as np
 import pyarrow as pa
 
 from pivotkit.artifacts import table_metadata, with_metadata
+from pivotkit.errors import InputError
 from pivotkit.words.languages import parse_pair
 from pivotkit.words.lexicon import Lexicon
 from pivotkit.words.prompts import PAPER, Prompt
+from pivotkit.words.token_sets import TokenSets
 
 # How many times more nearby concepts than distractors are looked at: near in frequency, yet not always the same ones.
 NEARBY = 4
@@ -55,8 +57,9 @@ def build_task(
     Returns
     -------
     pyarrow.Table
-        Columns ``item, pair, concept, source, target, words, distractors, contexts, prompt``; ``words`` maps every
-        language to the concept's word. The prompt's format, the language names and the settings stand in the metadata.
+        Columns ``item, pair, concept, line, source, target, words, distractors, contexts, prompt``; ``words`` maps every
+        language to the concept's word, ``line`` is the concept's line in the lexicon. The prompt's format, the language
+        names, the lexicon's path and the settings stand in the metadata.
 
     Raises
     ------
@@ -109,6 +112,7 @@ def build_task(
                     "item": len(rows),
                     "pair": pair,
                     "concept": lexicon.concept(row),
+                    "line": row + 2,
                     "source": words[source],
                     "target": words[target],
                     "words": list(words.items()),
@@ -120,6 +124,7 @@ def build_task(
     metadata = {
         "prompt": prompt.as_dict(),
         "languages": lexicon.names,
+        "lexicon": lexicon.path,
         "settings": {"limit": limit, "shots": shots, "contexts": contexts, "distractors": distractors,
                      "sharing": sharing, "seed": seed},
     }  # fmt: skip
@@ -127,7 +132,7 @@ def build_task(
 
 
 ITEMS = pa.schema(
-    [("item", pa.int32()), ("pair", pa.string()), ("concept", pa.string()), ("source", pa.string()),
+    [("item", pa.int32()), ("pair", pa.string()), ("concept", pa.string()), ("line", pa.int32()), ("source", pa.string()),
      ("target", pa.string()), ("words", pa.map_(pa.string(), pa.string())), ("distractors", pa.list_(pa.string())),
      ("contexts", pa.list_(pa.string())), ("prompt", pa.string())]
 )  # fmt: skip
@@ -146,6 +151,17 @@ def task_languages(items: pa.Table, pair: str) -> tuple[str, str]:
     names = table_metadata(items)["languages"]
     source, target = parse_pair(pair, names)
     return names[source], names[target]
+
+
+def require_tokens(items: pa.Table, tokenizer: Any) -> None:
+    """Refuse a source or target that the tokenizer has no token for; an InputError names its place in the lexicon."""
+    sets = TokenSets(tokenizer)
+    path = table_metadata(items).get("lexicon") or "lexicon"
+    for row in items.select(["pair", "line", "source", "target"]).to_pylist():
+        for code, word in zip(row["pair"].split("-"), (row["source"], row["target"]), strict=True):
+            if not sets.pieces(word):
+                problem = f"column {code} must hold a word that the model's tokenizer has a token for; got {word!r}"
+                raise InputError(path, f"line {row['line']}", problem)
 
 
 def _distractors(

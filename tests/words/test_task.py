@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 from pivotkit.artifacts import read_table, write_table
-from pivotkit.words.lexicon import Lexicon
+from pivotkit.errors import InputError
+from pivotkit.words.lexicon import Lexicon, read_lexicon
 from pivotkit.words.prompts import PAPER
-from pivotkit.words.task import build_task, task_languages, task_prompt
+from pivotkit.words.task import build_task, require_tokens, task_languages, task_prompt
 
 NAMES = {"en": "English", "fr": "French", "zh": "Chinese"}
 
@@ -113,3 +116,17 @@ def test_a_wrong_argument_is_refused(change, message):
     arguments = {"pairs": ["fr-zh"], **change}
     with pytest.raises(ValueError, match=message.replace("[", r"\[")):
         build_task(lexicon(), **arguments)
+
+
+def test_a_word_the_tokenizer_cannot_write_is_refused_with_its_line(tmp_path):
+    vocabulary = {"<unk>": 0} | {f"{code}{n}": 3 * n + place for n in range(40) for place, code in enumerate(NAMES, 1)}
+    del vocabulary["zh7"]
+    raw = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    raw.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, unk_token="<unk>")
+    lines = ["en\tfr\tzh", *(f"en{n}\tfr{n}\tzh{n}" for n in range(40))]
+    (tmp_path / "words.tsv").write_text("\n".join(lines))
+    read = read_lexicon(tmp_path / "words.tsv")
+    require_tokens(build_task(read, ["en-fr"]), tokenizer)
+    with pytest.raises(InputError, match=r"words.tsv, line 9: column zh must hold a word .* a token for; got 'zh7'"):
+        require_tokens(build_task(read, ["fr-zh"]), tokenizer)

@@ -1,0 +1,30 @@
+"""Where the wings meet: attribution and report."""
+
+from __future__ import annotations
+
+from pivotkit.artifacts import read_table, write_json
+from pivotkit.run_folder import RunFolder
+from pivotkit.settings import Settings
+
+
+def attribution(run: RunFolder, settings: Settings) -> None:
+    """items, behaviors, counts/, scores -> attribution.json"""
+    from pivotkit.experiment.attribution import attribute
+
+    inputs = ["items.parquet", "behaviors.parquet", "counts/pairs.parquet", "scores.parquet"]
+    for name, stage in zip(inputs, ("task", "behaviors", "count", "score"), strict=True):
+        run.need(name, stage)
+
+    def make() -> None:
+        items, seen, pairs, scores = (read_table(run / name) for name in inputs)
+        found = attribute(seen, pairs, items=items, scores=scores, seed=settings.seed)
+        write_json(found, run / "attribution.json")
+
+    run.stage("attribution", ["attribution.json"], make, settings=settings.of("attribution"), inputs=inputs)
+
+
+def report(run: RunFolder, settings: Settings) -> None:
+    """Everything -> report.html"""
+    from pivotkit.report import write_report
+
+    write_report(run.folder)
