@@ -10,12 +10,13 @@ def info() -> dict[str, Any]:
     """Version, instruction set, threads, CUDA, and the versions of what pivotkit builds on."""
     import torch
 
-    from pivotkit.kernels import isa
+    from pivotkit.kernels import isas, select_isa
     from pivotkit.run_folder import environment
 
     return {
         **environment(),
-        "isa": isa(),
+        "isa": select_isa(),
+        "isas": isas(),
         "cores": os.cpu_count(),
         "torch_threads": torch.get_num_threads(),
         "cuda": torch.version.cuda if torch.cuda.is_available() else None,

@@ -142,7 +142,7 @@ class RunFolder:
 
 def stage_key(name: str, settings: Mapping[str, Any], inputs: Sequence[Path]) -> str:
     """A hash of the stage's name, its settings and its input files' names, sizes and times."""
-    files = []
+    files: list[tuple[str, list[int] | None]] = []
     for path in inputs:
         if not path.exists():
             files.append((str(path), None))

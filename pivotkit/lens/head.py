@@ -71,7 +71,7 @@ class LensHead:
                 f"LensHead: model must have a floating-point head weight; got {type(head).__name__} in {name}"
             )
         blocks = _blocks(base, model.config)
-        norm, logits = _watch(model, base, blocks, head)
+        norm, logits = _watch(model, base, blocks, head, head.weight)
         config = model.config.get_text_config()
         described = cls(
             base=base,
@@ -111,9 +111,8 @@ class LensHead:
     def _difference(self, logits: torch.Tensor, name: str) -> float:
         from pivotkit.lens.capture import capture
 
-        ids = torch.tensor([PROBE], device=self.weight.device) % self.weight.shape[0]
-        rows = torch.arange(len(PROBE), device=self.weight.device)
-        last = capture(self, ids, [(0, int(row)) for row in rows])[-1]
+        positions = [(0, column) for column in range(len(PROBE))]
+        last = capture(self, _probe(self.weight), positions, layers=[len(self.blocks)])[0]
         mine = self.normed(last).to(self.weight.dtype) @ self.weight.T
         mine = self.logit_scale * (mine if self.bias is None else mine + self.bias).float()
         if self.softcap is not None:
@@ -135,6 +134,10 @@ class LensHead:
         return error
 
 
+def _probe(weight: torch.Tensor) -> torch.Tensor:
+    return torch.tensor([PROBE], device=weight.device) % weight.shape[0]
+
+
 def _blocks(base: nn.Module, config: Any) -> tuple[nn.Module, ...]:
     """The one ModuleList of the base model with as many members as the configuration has layers."""
     count = getattr(config.get_text_config(), "num_hidden_layers", None)
@@ -145,7 +148,7 @@ def _blocks(base: nn.Module, config: Any) -> tuple[nn.Module, ...]:
 
 
 def _watch(
-    model: Any, base: nn.Module, blocks: tuple[nn.Module, ...], head: nn.Module
+    model: Any, base: nn.Module, blocks: tuple[nn.Module, ...], head: nn.Module, weight: torch.Tensor
 ) -> tuple[nn.Module | None, torch.Tensor]:
     """Run the probe; return the module whose output the head read (None when that was the last block) and the logits."""
     inside = {module for block in blocks for module in block.modules()}
@@ -159,8 +162,7 @@ def _watch(
     handles = [module.register_forward_hook(remember) for module in base.modules() if module not in inside]
     handles.append(head.register_forward_pre_hook(lambda module, args: read.append(args[0])))
     try:
-        ids = torch.tensor([PROBE], device=head.weight.device) % head.weight.shape[0]
-        logits = model(input_ids=ids, use_cache=False).logits
+        logits = model(input_ids=_probe(weight), use_cache=False).logits
     finally:
         for handle in handles:
             handle.remove()

@@ -54,7 +54,7 @@ def load_model(model: str | Path, *, dtype: str = "float32", device: str = "cpu"
         raise ValueError(f"load_model: dtype must be one of {', '.join(DTYPES)}; got {dtype!r}")
     tokenizer = load_tokenizer(model, remote_code=remote_code)
     try:
-        loaded = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             find_model(model), dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=remote_code
         )
     except (OSError, ValueError) as error:

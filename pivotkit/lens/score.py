@@ -83,6 +83,7 @@ def score(model: Any, items: pa.Table, tokenizer: Any, *, head: LensHead | None 
             torch.cat(rows), head.packed, 1, bias=head.bias, logit_scale=head.logit_scale, softcap=head.softcap,
             targets=torch.tensor(targets).unsqueeze(1),
         )  # fmt: skip
+        assert result.target_logits is not None  # targets were given
         nll = (result.logsumexp - result.target_logits[:, 0]).double().tolist()
         begin = 0
         for ask, tokens in asked:

@@ -89,7 +89,7 @@ def trace(
             f"trace: prompt must fit the model's context of {longest} tokens; got {max(t.word for t in texts)}"
         )
     names = ["source", "target", *latent, *(["pivot"] if pivots is not None else [])]
-    tables = []
+    tables: list[pa.Table] = []
     order = sorted(range(len(rows)), key=lambda index: texts[index].word)
     for begin in range(0, len(order), BATCH):
         batch = order[begin : begin + BATCH]
@@ -130,9 +130,9 @@ def _tables(
 ) -> Iterator[pa.Table]:
     """One table an item from arrays (layer, item, ...)."""
     ids, logprobs = result.ids.numpy(), result.logprobs.numpy()
-    normalizer, entropy = result.logsumexp.numpy(), result.entropy.numpy()
-    target = result.target_logits.numpy()[..., 0] - normalizer
-    ranks, masses = result.target_ranks.numpy()[..., 0], result.set_logprobs.numpy()
+    normalizer, entropy = result.logsumexp.numpy(), _given(result.entropy)
+    target = _given(result.target_logits)[..., 0] - normalizer
+    ranks, masses = _given(result.target_ranks)[..., 0], _given(result.set_logprobs)
     layers = len(ids)
     for at, (row, text, own) in enumerate(zip(rows, texts, tracked, strict=True)):
         columns = {
@@ -157,6 +157,12 @@ def _tables(
         for name, tokens in held.items():
             columns[name] = pa.array([tokens] * layers, pa.list_(pa.int32()))
         yield pa.table(columns)
+
+
+def _given(value: torch.Tensor | None) -> np.ndarray:
+    """An output that was asked for, as an array."""
+    assert value is not None
+    return value.numpy()
 
 
 def _lists(values: np.ndarray, kind: pa.DataType) -> pa.ListArray:

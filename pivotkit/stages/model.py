@@ -41,7 +41,7 @@ def task(run: RunFolder, settings: Settings) -> None:
 def score(run: RunFolder, settings: Settings) -> None:
     """items, model -> scores.parquet"""
     items = read_table(run.need("items.parquet", "task"))
-    inputs = ["items.parquet", *model_files(settings)]
+    inputs: list[str | Path] = ["items.parquet", *model_files(settings)]
     wanted = settings.of("score")
 
     def make() -> None:

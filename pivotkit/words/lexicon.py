@@ -72,8 +72,8 @@ def read_lexicon(path: str | Path) -> Lexicon:
     try:
         lines = raw.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        raise InputError(path, f"line {line}", f"must be UTF-8; byte {error.start} is not") from None
+        number = raw[: error.start].count(b"\n") + 1
+        raise InputError(path, f"line {number}", f"must be UTF-8; byte {error.start} is not") from None
     if not lines:
         raise InputError(path, "line 1", "must be a header of language codes; the file is empty")
     columns, names = _header(path, lines[0])
