@@ -54,6 +54,7 @@ def find_pivots(
     embedding: Any = None,
     min_similarity: float | None = None,
     min_df: int = 2,
+    min_score: float = 0.0,
     seed: int = 0,
 ) -> pa.Table:
     """Rank, for each word pair, the tokens associated with both words.
@@ -82,6 +83,8 @@ def find_pivots(
         embedding is the mean over its family.
     min_df : int, default 2
         Documents that a pivot shares with each word, at least.
+    min_score : float, default 0
+        A pivot's score is above it.
     seed : int, default 0
         Of the random controls.
 
@@ -129,6 +132,8 @@ def find_pivots(
         raise ValueError(f"find_pivots: k must be at least 1; got {k}")
     if min_df < 1:
         raise ValueError(f"find_pivots: min_df must be at least 1; got {min_df}")
+    if not min_score >= 0:
+        raise ValueError(f"find_pivots: min_score must not be negative; got {min_score}")
     if (embedding is None) != (min_similarity is None):
         raise ValueError("find_pivots: embedding and min_similarity must be given together; got one of them")
     if embedding is not None and embedding.shape[0] < len(background):
@@ -160,7 +165,7 @@ def find_pivots(
         for word, table in zip((source, target), tables, strict=True):
             _check_table(word, *table)
         score = np.minimum(score_of(*tables[0]), score_of(*tables[1]))
-        best = np.flatnonzero(score > 0)
+        best = np.flatnonzero(score > min_score)
         best = best[np.lexsort((tokens[best], -score[best]))]
         if embedding is not None:
             best = best[similar(tokens[best], embedding, families, float(min_similarity or 0.0), k)]
@@ -186,6 +191,7 @@ def find_pivots(
             "rule": rule if isinstance(rule, str) else getattr(rule, "__name__", repr(rule)),
             "k": k,
             "min_df": min_df,
+            "min_score": min_score,
             "min_similarity": min_similarity,
             "seed": seed,
             "documents": counts.documents,

@@ -275,3 +275,14 @@ class TestRefusals:
             ValueError, match="find_pivots: counts must fit together; got tokens in more documents with 'x'"
         ):
             self.find(false, families)
+
+
+def test_only_scores_above_the_least_one_are_pivots(families):
+    counts, sets = table_counts([[4, 0, 4, 3], [0, 4, 3, 4]], [4, 4, 8, 8], documents=40), families(WORDS)
+    everything = find_pivots(counts, make_items(("x", "y")), token_sets=sets)
+    assert everything.num_rows == 2
+    least = min(everything["score"].to_pylist())
+    kept = find_pivots(counts, make_items(("x", "y")), min_score=least, token_sets=sets)["score"].to_pylist()
+    assert kept == [score for score in everything["score"].to_pylist() if score > least]
+    with pytest.raises(ValueError, match="find_pivots: min_score must not be negative; got -1"):
+        find_pivots(counts, make_items(("x", "y")), min_score=-1, token_sets=sets)
