@@ -17,17 +17,26 @@ inline std::uint64_t mix64(std::uint64_t x) noexcept {
   return x ^ (x >> 31);
 }
 
-// Eight bytes at a time; the length goes in, so a tail padded with zeros is not the same key as those zeros.
+template <class Word>
+std::uint64_t load(const std::uint8_t* data) noexcept {
+  Word word;
+  std::memcpy(&word, data, sizeof(Word));
+  return word;
+}
+
+// Eight bytes at a time, the last eight overlapping those before. The length is mixed with the seed before any byte comes
+// in, so that two keys of different lengths may collide under one seed but not under all. Loads of fixed size only: a copy
+// of variable size would cost more than the hash.
 inline std::uint64_t hash_bytes(const std::uint8_t* data, std::size_t size, std::uint64_t seed) noexcept {
-  std::uint64_t hash = mix64(seed + 0x9E3779B97F4A7C15ULL) ^ size;
-  for (; size >= 8; data += 8, size -= 8) {
-    std::uint64_t word;
-    std::memcpy(&word, data, 8);
-    hash = mix64(hash ^ word) + 0x9E3779B97F4A7C15ULL;
+  std::uint64_t hash = mix64(mix64(seed + 0x9E3779B97F4A7C15ULL) + size);
+  if (size >= 8) {
+    for (std::size_t i = 0; i + 8 < size; i += 8)
+      hash = mix64(hash ^ load<std::uint64_t>(data + i)) + 0x9E3779B97F4A7C15ULL;
+    return mix64(hash ^ load<std::uint64_t>(data + size - 8));
   }
-  std::uint64_t tail = 0;
-  if (size > 0) std::memcpy(&tail, data, size);
-  return mix64(hash ^ tail);
+  if (size >= 4) return mix64(hash ^ (load<std::uint32_t>(data) | load<std::uint32_t>(data + size - 4) << 32));
+  if (size == 0) return mix64(hash);
+  return mix64(hash ^ (data[0] | std::uint64_t{data[size / 2]} << 8 | std::uint64_t{data[size - 1]} << 16));
 }
 
 }  // namespace pivotkit

@@ -114,11 +114,10 @@ void Matcher::scan(Bytes text, Tally& tally) const {
     }
     // A run is consumed whole: inside it no word can begin.
     const std::size_t begin = at;
-    do {
-      at += next.length;
-      if (at >= text.size) break;
+    for (at += next.length; at < text.size; at += next.length) {
       next = decode(classes_, text.data, text.size, at);
-    } while (next.kind == CharClass::word);
+      if (next.kind != CharClass::word) break;
+    }
     const std::int32_t word = runs_.find({text.data + begin, at - begin});
     if (word >= 0) tally.add(word);
   }

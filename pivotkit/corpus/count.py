@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from pivotkit import _C
 from pivotkit._text import pack_strings
-from pivotkit.corpus.budget import parse_bytes, require
+from pivotkit.corpus.budget import PROCESS_BYTES, parse_bytes, require
 from pivotkit.corpus.counts import Counts
 from pivotkit.corpus.documents import Batch, Corpus, Unit, check_on_error, read_documents, work_units
 from pivotkit.corpus.partial import merge_all, read_header, read_partial, write_partial
@@ -32,9 +32,6 @@ from pivotkit.errors import InputError
 from pivotkit.progress import track
 
 FORMAT = 1
-# What one process holds whatever is counted, measured with some room: the interpreter and its libraries, a batch of
-# text in its few forms, a block of the context table on its way to disk.
-PROCESS_BYTES = 280 << 20
 WORD_BYTES = 400  # of one watched word: its string, its place in the matcher, its counters
 TOKEN_BYTES = 12  # of one token of a unit: kept once a document (4), hits beside it (8)
 

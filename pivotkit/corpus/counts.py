@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from scipy.sparse import coo_array, csr_array
+import pyarrow.parquet as pq
+from scipy.sparse import csr_array
 
-from pivotkit.artifacts import read_json, read_table, write_json, write_table
+from pivotkit.artifacts import atomic_path, read_json, read_table, write_json, write_table
 from pivotkit.corpus.watchlist import NORMALIZATION, WatchList
 from pivotkit.errors import InputError
 
 FORMAT = 1
+GROUP_CELLS = 1 << 19  # of the context table written at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,9 +164,7 @@ class Counts:
         }
         write_table(pa.table(pairs), folder / "pairs.parquet")
         if self.context is not None and self.background is not None:
-            table = coo_array(self.context)
-            cells = {"word": table.row.astype(np.int32), "token": table.col.astype(np.int32), "df": table.data}
-            write_table(pa.table(cells), folder / "context.parquet")
+            _write_context(self.context, folder / "context.parquet")
             tokens = np.arange(len(self.background), dtype=np.int32)
             write_table(pa.table({"token": tokens, "df": self.background}), folder / "background.parquet")
         header = {
@@ -215,6 +215,17 @@ class Counts:
             skipped=header["skipped"],
             tokenizer=header["tokenizer"],
         )
+
+
+def _write_context(context: csr_array, path: Path) -> None:
+    """Columns word, token (int32), df (int64), in row groups: a second copy of the table is never held."""
+    schema = pa.schema([("word", pa.int32()), ("token", pa.int32()), ("df", pa.int64())])
+    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        for begin in range(0, context.nnz, GROUP_CELLS):
+            cells = np.arange(begin, min(begin + GROUP_CELLS, context.nnz))
+            words = np.searchsorted(context.indptr, cells, side="right") - 1
+            tokens = context.indices[cells].astype(np.int32)
+            writer.write_table(pa.table([words.astype(np.int32), tokens, context.data[cells]], schema=schema))
 
 
 def _column(table: pa.Table, name: str) -> npt.NDArray[Any]:

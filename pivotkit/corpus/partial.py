@@ -20,7 +20,7 @@ from scipy.sparse import csr_array
 
 from pivotkit import _C
 from pivotkit.artifacts import atomic_path
-from pivotkit.corpus.budget import require
+from pivotkit.corpus.budget import PROCESS_BYTES, require
 from pivotkit.corpus.counts import Counts
 
 DF, TF, PAIR, BACKGROUND, CONTEXT = range(5)
@@ -118,7 +118,7 @@ def read_partial(path: Path, words: list[str], pairs: npt.NDArray[np.int32], voc
 def merge_all(parts: Iterable[Counts], memory: int) -> Counts:
     """The sum of ``parts``, added in pairs of like size so that each cell is added a logarithmic number of times.
 
-    Raises ValueError before an addition that would hold more than ``memory`` bytes of context tables.
+    Raises ValueError before an addition that would hold more than ``memory`` bytes, context tables and process.
     """
     stack: list[tuple[int, Counts]] = []
     for part in parts:
@@ -138,5 +138,5 @@ def _add(a: Counts, b: Counts, held: list[tuple[int, Counts]], memory: int) -> C
     cells = sum(0 if counts.context is None else counts.context.nnz for _, counts in held)
     if a.context is not None and b.context is not None:
         cells += 2 * (a.context.nnz + b.context.nnz)
-    require("count", "merging the context tables of the units", cells * CELL_BYTES, memory)
+    require("count", "merging the context tables of the units", PROCESS_BYTES + cells * CELL_BYTES, memory)
     return a.merge(b)

@@ -62,7 +62,7 @@ def test_two_hundred_words_and_five_hundred_pairs_of_the_whole_corpus(
     assert counts.tf.tolist() == [times[word] for word in words]
     assert counts.pair_df.tolist() == [len(holders[a] & holders[b]) for a, b in pairs]
     assert (counts.df > 0).sum() > 140
-    assert (counts.pair_df > 0).sum() > 150
+    assert (counts.pair_df > 0).sum() > 50  # few: the documents are of one language each
 
 
 def test_context_tables_of_a_real_tokenizer(

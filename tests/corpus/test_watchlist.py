@@ -130,6 +130,14 @@ def test_a_large_list_finds_each_of_its_words() -> None:
     assert (hits.diagonal() > 0).all()
 
 
+def test_words_of_every_length_are_told_apart() -> None:
+    """Runs of one letter read as the same machine words whatever their length, up to the letter before them."""
+    words = [start + letter * length for letter in "cC1" for start in ("", "b", "a", "2") for length in range(1, 40)]
+    watch = WatchList(words)
+    hits = match_texts([" ".join(watch.words)], watch)
+    assert hits.toarray().tolist() == [[1] * len(watch)]
+
+
 def test_any_bytes_are_safe_to_scan() -> None:
     matcher = WatchList(["é", "猫", "a"]).matcher()
     rng = np.random.default_rng(1)
