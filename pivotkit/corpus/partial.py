@@ -24,7 +24,9 @@ from pivotkit.corpus.budget import PROCESS_BYTES, require
 from pivotkit.corpus.counts import Counts
 
 DF, TF, PAIR, BACKGROUND, CONTEXT = range(5)
-CELL_BYTES = 12  # of a context cell in memory: int32 column, int64 count
+CELL_BYTES = (
+    20  # of a context cell while tables merge: int32 column, int64 count, and what the allocator keeps of those freed
+)
 BLOCK_CELLS = 1 << 20  # of the context table made and written at once
 SCHEMA = pa.schema([("kind", pa.int8()), ("row", pa.int32()), ("column", pa.int32()), ("count", pa.int64())])
 
