@@ -178,7 +178,7 @@ def _demo(parsed: argparse.Namespace) -> dict[str, Any]:
 
 
 def _pretrain(parsed: argparse.Namespace) -> dict[str, Any]:
-    from pivotkit.experiment.demo import pretrain_arms
+    from pivotkit.experiment.arms import pretrain_arms
     from pivotkit.run_folder import RunFolder
 
     with RunFolder(parsed.run) as run:

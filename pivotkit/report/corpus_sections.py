@@ -157,18 +157,21 @@ def _shares_of_pivots(documents: pa.Table, chosen: pa.Table) -> tuple[Any, Any]:
 
 
 def pretrain(run: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the accuracy of every arm and seed, concepts that need a pivot beside those that do not."""
+    """Return the accuracy of every arm and seed, mean over directions, pivot concepts beside direct ones."""
     table = run["pretrain"]
     if table is None:
         return None
-    found: dict[str, dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
+    directions: dict[tuple[str, str, int | None], dict[str, float]] = defaultdict(dict)
     for row in table.to_pylist():
-        seeds = found[row["concepts"]][row["arm"]]
-        if row["seed"] in seeds:
+        known = directions[row["kind"], row["arm"], row["seed"]]
+        if row["direction"] in known:
             raise InputError(
-                "pretrain.parquet", "", f"one row for each arm, seed and kind of concepts; got two of {row}"
+                "pretrain.parquet", "", f"must hold one row for each arm, seed, kind and direction; got two of {row}"
             )
-        seeds[row["seed"]] = row["accuracy"]
+        known[row["direction"]] = row["accuracy"]
+    found: dict[str, dict[str, dict[int | None, float]]] = defaultdict(lambda: defaultdict(dict))
+    for (kind, arm, seed), accuracies in directions.items():
+        found[kind][arm][seed] = float(np.mean(list(accuracies.values())))
     kinds = sorted(found, key=lambda kind: (kind != "pivot", kind))
     arms = list(dict.fromkeys(table["arm"].to_pylist()))
     panels = []
@@ -178,8 +181,8 @@ def pretrain(run: dict[str, Any]) -> dict[str, Any] | None:
         for arm in arms:
             seeds = found[kind].get(arm, {})
             marks = [
-                figures.Dot(color, "circle", value, np.nan, np.nan, f"{arm}, seed {seed}: {number(value)}")
-                for seed, value in sorted(seeds.items())
+                figures.Dot(color, "circle", value, np.nan, np.nan, f"{arm}{_named(seed)}: {number(value)}")
+                for seed, value in seeds.items()
             ]
             if seeds:
                 mean = float(np.mean(list(seeds.values())))
@@ -194,8 +197,15 @@ def pretrain(run: dict[str, Any]) -> dict[str, Any] | None:
     return {"panels": panels, "rows": rows, "kinds": [visible(kind) for kind in kinds]}
 
 
-def _seeds(seeds: dict[int, float]) -> str:
+def _named(seed: int | None) -> str:
+    """The seed of a training; the checkpoint that was not trained has none."""
+    return "" if seed is None else f", seed {seed}"
+
+
+def _seeds(seeds: dict[int | None, float]) -> str:
     if not seeds:
         return "–"
-    each = ", ".join(number(value, 2) for _, value in sorted(seeds.items()))
+    if None in seeds:
+        return number(seeds[None])
+    each = ", ".join(number(value, 2) for value in seeds.values())
     return f"{number(float(np.mean(list(seeds.values()))))} ({each})"
