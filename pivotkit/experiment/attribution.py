@@ -53,7 +53,8 @@ def attribute(
         low, high, n_co_occurrence, n_pivot, n_left_out, reason``. Above 0.5 the predictor is larger for co-occurrence.
         With an empty class the AUC is None and ``reason`` says so.
         ``correlation``: ``pair, predictor, r, low, high, n, reason``; Pearson's r.
-        ``settings``: how it was computed.
+        ``settings``: how it was computed. Items whose two words are one spelling co-occur with themselves; they are left
+        out and counted there.
 
     Raises
     ------
@@ -81,12 +82,16 @@ def attribute(
     if bootstrap < 0:
         raise ValueError(f"attribute: bootstrap must be at least 0; got {bootstrap}")
     joined = _Joined(items, pairs)
+    one_spelling = {key for key, row in joined.rows.items() if len(set(map(_normal, joined.words[row]))) == 1}
+    behaviors = _without(behaviors, one_spelling)
+    scores = None if scores is None else _without(scores, one_spelling)
     return {
         "auc": _all_aucs(behaviors, joined, bootstrap, seed),
         "correlation": [] if scores is None else _all_correlations(scores, joined, bootstrap, seed),
         "settings": {
             "bootstrap": bootstrap,
             "seed": seed,
+            "left_out_as_one_spelling": len(one_spelling),
             "interval": "percentiles 2.5 and 97.5 over resampled concepts",
             "counts": "log(1 + x)",
             "pmi": f"log((df_both + {SMOOTHING}) / ((df_source + {SMOOTHING}) (df_target + {SMOOTHING})))",
@@ -195,6 +200,10 @@ class _Joined:
 
 def _keys(table: pa.Table) -> list[tuple[Hashable, str]]:
     return list(zip(table["item"].to_pylist(), table["pair"].to_pylist(), strict=True))
+
+
+def _without(table: pa.Table, keys: set[tuple[Hashable, str]]) -> pa.Table:
+    return table.filter(pa.array([key not in keys for key in _keys(table)], pa.bool_())) if keys else table
 
 
 def _normal(word: str) -> str:

@@ -227,3 +227,18 @@ class TestRefusals:
     def test_bootstrap_must_not_be_negative(self, world):
         with pytest.raises(ValueError, match="attribute: bootstrap must be at least 0; got -1"):
             attribute(**world, bootstrap=-1)
+
+
+def test_an_item_of_one_spelling_is_left_out_and_counted(world, result):
+    def with_cent(table, **row):
+        return pa.concat_tables([table, pa.Table.from_pylist([row | {"item": 10_000, "pair": "a-b"}], schema=table.schema)])
+
+    more = world | {
+        "items": with_cent(world["items"], concept="cent", source="cent", target="Cent"),
+        "behaviors": with_cent(world["behaviors"], rule="paper", behavior="pivot"),
+        "scores": with_cent(world["scores"], score=0.9),
+    }
+    found = attribute(**more, bootstrap=200)
+    assert found["settings"]["left_out_as_one_spelling"] == 1
+    assert found["auc"] == result["auc"]
+    assert [row["r"] for row in found["correlation"]] == [row["r"] for row in result["correlation"]]

@@ -7,11 +7,8 @@ import pytest
 import torch
 
 from pivotkit.lens.encoding import encode
-from pivotkit.lens.head import LensHead
-from pivotkit.lens.model import load_model
 from pivotkit.lens.reference import reference_lens
 from pivotkit.lens.trace import trace
-from pivotkit.words.lexicon import read_lexicon
 from pivotkit.words.task import build_task, task_prompt
 from pivotkit.words.token_sets import TokenSets
 
@@ -80,34 +77,3 @@ def test_a_prompt_beyond_the_context_is_refused(llama, items, tokenizer, monkeyp
     monkeypatch.setattr(llama.config, "max_position_embeddings", 20)
     with pytest.raises(ValueError, match="trace: prompt must fit the model's context of 20 tokens; got"):
         trace(llama, items, tokenizer)
-
-
-@pytest.fixture(scope="session")
-def gemma_trace(real_models, shared):
-    """36 seeded nouns a pair on the real Gemma 3."""
-    model, tokenizer = load_model(real_models / "gemma3-270m")
-    lexicon = read_lexicon(shared / "data" / "lexicon" / "concrete_nouns.tsv")
-    items = build_task(lexicon, ["en-zh", "en-fr", "fr-de"], limit=36)
-    return trace(model, items, tokenizer, latent=["en"], head=LensHead.from_model(model)).to_pylist()
-
-
-def share(rows, pair, layers, words, top=1):
-    """The share of ``pair``'s prompts and ``layers`` whose first ``top`` tokens hold one of the set."""
-    chosen = [row for row in rows if row["pair"] == pair and row["layer"] in layers]
-    return float(np.mean([bool(set(row["top_ids"][:top]) & set(row[words])) for row in chosen]))
-
-
-def test_gemma_says_neither_target_nor_english_before_layer_12(gemma_trace):
-    for pair in ("en-zh", "en-fr", "fr-de"):
-        assert share(gemma_trace, pair, range(12), "target_ids") <= 0.02
-        masses = [
-            np.exp(row["en_logmass"]) for row in gemma_trace if row["layer"] < 12 and row["en_logmass"] is not None
-        ]
-        assert np.mean(masses) < 0.01
-
-
-def test_gemma_says_english_first_and_the_target_last(gemma_trace):
-    for pair in ("en-zh", "en-fr"):
-        assert share(gemma_trace, pair, [13, 14], "source_ids") > 0.5
-        assert share(gemma_trace, pair, [18], "source_ids") < 0.4
-        assert share(gemma_trace, pair, [18], "target_ids") > share(gemma_trace, pair, [13], "target_ids") + 0.1
