@@ -12,7 +12,7 @@ from pivotkit.pipeline import run_all
 from pivotkit.run_folder import RunFolder
 from pivotkit.settings import Settings
 
-STAGES = ("task", "tokens", "count", "pivots", "score", "trace", "behaviors", "attribution", "score-documents", "select")
+STAGES = ("task", "tokens", "count", "pivots", "score", "trace", "behaviors", "attribution", "score-documents", "select", "report")
 
 
 @pytest.fixture(scope="module")
@@ -86,10 +86,11 @@ def test_the_selection_meets_its_budget_within_a_document_a_language(run):
 
 
 def test_the_same_call_does_nothing_again(settings, run):
-    before = {path: path.stat().st_mtime_ns for path in run.rglob("*.parquet")}
+    made = [*run.rglob("*.parquet"), run / "report.html"]
+    before = {path: path.stat().st_mtime_ns for path in made}
     with RunFolder(run) as opened:
         run_all(opened, settings)
-    assert {path: path.stat().st_mtime_ns for path in run.rglob("*.parquet")} == before
+    assert {path: path.stat().st_mtime_ns for path in made} == before
 
 
 def test_a_damaged_artifact_is_made_again_and_no_other(settings, run):
@@ -105,5 +106,5 @@ def test_without_a_corpus_the_model_is_studied_alone(settings, tmp_path):
     alone = Settings(**{**vars(settings), "corpus": [], "limit": 3, "quotas": {}})
     with RunFolder(tmp_path) as opened:
         run_all(opened, alone)
-    assert set(read_json(tmp_path / "run.json")["stages"]) == {"task", "score", "trace", "behaviors"}
+    assert set(read_json(tmp_path / "run.json")["stages"]) == {"task", "score", "trace", "behaviors", "report"}
     assert (tmp_path / "report.html").exists()

@@ -45,11 +45,20 @@ class ItemTrace:
         return self.steps[-1].token in self.target_ids
 
 
+@dataclass(frozen=True)
+class Strict:
+    """What the strict rule asks of a step."""
+
+    min_probability: float
+    first_layer: int | None
+
+
 def classify(
     traces: pa.Table,
     rule: str | Sequence[str] = ("paper", "strict", "threshold"),
     *,
     min_probability: float = 0.2,
+    first_layer: int | None = None,
 ) -> pa.Table:
     """Tell the behavior of every traced item, by one rule or several.
 
@@ -60,13 +69,16 @@ def classify(
     rule : {"paper", "strict", "threshold"} or a sequence of them
         ``"paper"``: the token with the highest first-choice probability over all blocks; co-occurrence when it is the
         final first choice or a piece of the source word, else pivot; excluded when the words share a piece.
-        ``"strict"``: only items answered correctly; the most confident first choice of the blocks before the last that
-        is a word, not the target and at least ``min_probability`` likely: the source word makes it a copy, another
+        ``"strict"``: only items answered correctly; the most confident first choice from ``first_layer`` to the last
+        block but one that is a word, not the target and at least ``min_probability`` likely: the source word makes it a copy, another
         word a pivot, none co-occurrence; wrong answers are other; items whose words share a token are excluded.
         ``"threshold"``: pivot when any block's first choice is at least 0.1 likely and a piece of neither word, else
         co-occurrence; nothing is excluded.
     min_probability : float, default 0.2
         For ``"strict"`` only.
+    first_layer : int, optional
+        For ``"strict"`` only; by default the first block of the second half. In the first blocks the raw lens is often
+        sure of one and the same token whatever the prompt.
 
     Returns
     -------
@@ -85,10 +97,13 @@ def classify(
             raise ValueError(f"classify: rule must be one of {', '.join(RULES)}; got {name!r}")
     if not 0 <= min_probability <= 1:
         raise ValueError(f"classify: min_probability must be between 0 and 1; got {min_probability}")
+    if first_layer is not None and first_layer < 1:
+        raise ValueError(f"classify: first_layer must be at least 1; got {first_layer}")
+    strict = Strict(min_probability, first_layer)
     found = []
     for item, pair, seen in _items(traces):
         for name in rules:
-            behavior, peak = RULES[name](seen, min_probability)
+            behavior, peak = RULES[name](seen, strict)
             found.append({
                 "item": item, "pair": pair, "rule": name, "behavior": behavior, "correct": seen.correct,
                 "peak_layer": peak and peak.layer, "peak_id": peak and peak.token, "peak_token": peak and peak.text,
@@ -97,7 +112,7 @@ def classify(
     return pa.Table.from_pylist(found, schema=BEHAVIORS)
 
 
-def _paper(seen: ItemTrace, min_probability: float) -> tuple[str, Step | None]:
+def _paper(seen: ItemTrace, strict: Strict) -> tuple[str, Step | None]:
     if seen.source_pieces & seen.target_pieces:
         return EXCLUDED, None
     peak = max(seen.steps, key=lambda step: (step.logprob, step.layer))
@@ -105,17 +120,21 @@ def _paper(seen: ItemTrace, min_probability: float) -> tuple[str, Step | None]:
     return (CO_OCCURRENCE if direct else PIVOT), peak
 
 
-def _strict(seen: ItemTrace, min_probability: float) -> tuple[str, Step | None]:
+def _strict(seen: ItemTrace, strict: Strict) -> tuple[str, Step | None]:
     if seen.source_ids & seen.target_ids:
         return EXCLUDED, None
     if not seen.correct:
         return OTHER, None
-    least = math.log(min_probability) if min_probability else -math.inf
+    least = math.log(strict.min_probability) if strict.min_probability else -math.inf
+    first = len(seen.steps) // 2 + 1 if strict.first_layer is None else strict.first_layer
     target = seen.target_ids | seen.target_pieces
     through = [
         step
         for step in seen.steps[:-1]
-        if step.logprob >= least and step.token not in target and any(map(str.isalpha, step.text))
+        if step.layer >= first
+        and step.logprob >= least
+        and step.token not in target
+        and any(map(str.isalpha, step.text))
     ]
     if not through:
         return CO_OCCURRENCE, None
@@ -123,7 +142,7 @@ def _strict(seen: ItemTrace, min_probability: float) -> tuple[str, Step | None]:
     return (COPY if peak.token in seen.source_ids | seen.source_pieces else PIVOT), peak
 
 
-def _threshold(seen: ItemTrace, min_probability: float) -> tuple[str, Step | None]:
+def _threshold(seen: ItemTrace, strict: Strict) -> tuple[str, Step | None]:
     words = seen.source_pieces | seen.target_pieces
     through = [step for step in seen.steps if step.logprob >= math.log(0.1) and step.token not in words]
     if not through:
@@ -131,7 +150,7 @@ def _threshold(seen: ItemTrace, min_probability: float) -> tuple[str, Step | Non
     return PIVOT, max(through, key=lambda step: (step.logprob, step.layer))
 
 
-RULES: dict[str, Callable[[ItemTrace, float], tuple[str, Step | None]]] = {
+RULES: dict[str, Callable[[ItemTrace, Strict], tuple[str, Step | None]]] = {
     "paper": _paper,
     "strict": _strict,
     "threshold": _threshold,

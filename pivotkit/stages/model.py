@@ -85,7 +85,9 @@ def behaviors(run: RunFolder, settings: Settings) -> None:
     run.need("traces", "trace")
 
     def make() -> None:
-        found = classify(run.gather("traces"), min_probability=settings.min_probability)
+        found = classify(
+            run.gather("traces"), min_probability=settings.min_probability, first_layer=settings.first_layer
+        )
         write_table(found, run / "behaviors.parquet")
 
     run.stage("behaviors", ["behaviors.parquet"], make, settings=settings.of("behaviors"), inputs=["traces"])

@@ -6,6 +6,11 @@ from pivotkit.artifacts import read_table, write_json
 from pivotkit.run_folder import RunFolder
 from pivotkit.settings import Settings
 
+REPORTED = (
+    "items.parquet", "counts", "pivots.parquet", "hubs.parquet", "scores.parquet", "traces", "behaviors.parquet",
+    "attribution.json", "documents.parquet", "selection", "truth.json", "pretrain.parquet",
+)  # fmt: skip
+
 
 def attribution(run: RunFolder, settings: Settings) -> None:
     """items, behaviors, counts/, scores -> attribution.json"""
@@ -24,7 +29,8 @@ def attribution(run: RunFolder, settings: Settings) -> None:
 
 
 def report(run: RunFolder, settings: Settings) -> None:
-    """Everything -> report.html"""
+    """Everything that is there -> report.html"""
     from pivotkit.report import write_report
 
-    write_report(run.folder)
+    known = [name for name in REPORTED if (run / name).exists()]
+    run.stage("report", ["report.html"], lambda: write_report(run.folder), settings=settings.given(), inputs=known)

@@ -56,6 +56,13 @@ def test_the_rules_differ_where_they_should(steps, paper, strict, threshold):
     assert behavior("threshold", *steps) == threshold
 
 
+def test_the_strict_rule_looks_at_the_second_half_or_where_it_is_told():
+    early = traces((PIVOT, 0.99), (COMMA, 0.1), (TARGET, 0.5), (TARGET, 0.6))
+    assert classify(early, "strict")["behavior"].to_pylist() == ["co-occurrence"]
+    assert classify(early, "strict", first_layer=1)["behavior"].to_pylist() == ["pivot"]
+    assert classify(early, "paper")["behavior"].to_pylist() == ["pivot"]
+
+
 def test_of_equal_peaks_the_later_layer_counts():
     assert behavior("paper", (PIVOT, 0.8), (COMMA, 0.8), (TARGET, 0.6)) == ("pivot", 2)
 
@@ -71,7 +78,7 @@ def test_words_that_share_a_piece_are_excluded():
 
 
 def test_the_least_probability_of_the_strict_rule_is_a_setting():
-    table = traces((PIVOT, 0.3), (TARGET, 0.6))
+    table = traces((COMMA, 0.1), (PIVOT, 0.3), (TARGET, 0.6))
     assert classify(table, "strict", min_probability=0.3 - 1e-6)["behavior"].to_pylist() == ["pivot"]
     assert classify(table, "strict", min_probability=0.31)["behavior"].to_pylist() == ["co-occurrence"]
 
@@ -94,6 +101,7 @@ def test_the_order_of_the_rows_does_not_matter():
     ("arguments", "message"),
     [
         ({"rule": "best"}, "rule must be one of paper, strict, threshold; got 'best'"),
+        ({"first_layer": 0}, "first_layer must be at least 1; got 0"),
         ({"min_probability": 1.5}, "min_probability must be between 0 and 1; got 1.5"),
     ],
 )
