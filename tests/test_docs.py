@@ -23,7 +23,11 @@ def test_the_examples_of_a_module_run(name):
 
 
 def test_the_kernel_example_of_the_readme_runs():
-    [code] = [block for block in re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL) if "unembed(" in block]
+    [code] = [
+        block
+        for block in re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+        if "unembed(" in block
+    ]
     scope: dict[str, object] = {}
     exec(code.replace("262144", "3000"), scope)
     assert scope["top"].ids.shape == (19, 66, 10)

@@ -60,5 +60,7 @@ def test_nothing_native_knows_python_or_torch_below_the_bindings():
 
 def test_no_file_asks_to_be_two():
     sources = [*NATIVE, *PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.pyx"), *(ROOT / "tests").rglob("*.py")]
-    long = {str(path.relative_to(ROOT)): lines for path in sources if (lines := path.read_text("utf-8").count("\n")) > 320}
+    long = {
+        str(path.relative_to(ROOT)): lines for path in sources if (lines := path.read_text("utf-8").count("\n")) > 320
+    }
     assert not long

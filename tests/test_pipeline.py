@@ -12,7 +12,19 @@ from pivotkit.pipeline import run_all
 from pivotkit.run_folder import RunFolder
 from pivotkit.settings import Settings
 
-STAGES = ("task", "tokens", "count", "pivots", "score", "trace", "behaviors", "attribution", "score-documents", "select", "report")
+STAGES = (
+    "task",
+    "tokens",
+    "count",
+    "pivots",
+    "score",
+    "trace",
+    "behaviors",
+    "attribution",
+    "score-documents",
+    "select",
+    "report",
+)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +68,9 @@ def test_counts_pivots_and_behaviors_equal_the_truth(world, run):
 
 def test_co_occurrence_predicts_the_planted_behavior_without_error(run):
     pooled = {
-        (row["rule"], row["predictor"]): row["auc"] for row in read_json(run / "attribution.json")["auc"] if row["pair"] == "all"
+        (row["rule"], row["predictor"]): row["auc"]
+        for row in read_json(run / "attribution.json")["auc"]
+        if row["pair"] == "all"
     }
     for rule in ("paper", "strict", "threshold"):
         assert pooled[rule, "log_df_both"] == 1.0

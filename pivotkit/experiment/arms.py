@@ -110,5 +110,7 @@ def arm_composition(run: Path, arms: Sequence[str] = tuple(ARMS)) -> pa.Table:
     for arm in arms:
         chosen = read_table(run / "pretrain" / "arms" / arm / "provenance.parquet")
         tokens, pivots = (sum(chosen[name].to_pylist()) for name in ("tokens", "pivots"))
-        rows.append({"arm": arm, "documents": chosen.num_rows, "tokens": tokens, "pivot_share": pivots / max(tokens, 1)})
+        rows.append(
+            {"arm": arm, "documents": chosen.num_rows, "tokens": tokens, "pivot_share": pivots / max(tokens, 1)}
+        )
     return pa.Table.from_pylist(rows)

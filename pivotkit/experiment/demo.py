@@ -53,7 +53,7 @@ def demo(out: str | Path, *, seed: int = 0, full: bool = False) -> dict[str, Any
         if full:
             from pivotkit.experiment.arms import pretrain_arms
 
-            pretrain_arms(run)
+            pretrain_arms(run, seed=seed)
         STAGES[REPORT](run, settings)
     return found
 
@@ -67,6 +67,7 @@ def demo_settings(run: RunFolder, model: Path, seed: int) -> Settings:
         pairs=["a-b", "b-a"],
         prompt="testbed",
         shots=4,
+        sharing="pair",
         latent=["p"],
         # A planted pivot stands in most documents of both its words, chance company in few.
         min_pivot_score=0.3,

@@ -87,7 +87,10 @@ TABLES: dict[str, tuple[str, dict[str, str]]] = {
         "selection/provenance.parquet",
         {"id": "text", "tokens": "integer", "pivots": "integer", "score": "number", "lang": "text"},
     ),
-    "pretrain": ("pretrain.parquet", {"arm": "text", "seed": "integer", "kind": "text", "direction": "text", "accuracy": "number"}),
+    "pretrain": (
+        "pretrain.parquet",
+        {"arm": "text", "seed": "integer", "kind": "text", "direction": "text", "accuracy": "number"},
+    ),
 }
 RECORDS = {
     "run": "run.json",

@@ -231,7 +231,9 @@ class TestRefusals:
 
 def test_an_item_of_one_spelling_is_left_out_and_counted(world, result):
     def with_cent(table, **row):
-        return pa.concat_tables([table, pa.Table.from_pylist([row | {"item": 10_000, "pair": "a-b"}], schema=table.schema)])
+        return pa.concat_tables(
+            [table, pa.Table.from_pylist([row | {"item": 10_000, "pair": "a-b"}], schema=table.schema)]
+        )
 
     more = world | {
         "items": with_cent(world["items"], concept="cent", source="cent", target="Cent"),

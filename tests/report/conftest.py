@@ -42,7 +42,9 @@ def _peak(layer: int, centre: float, width: float, height: float) -> float:
     return height * math.exp(-(((layer - centre) / width) ** 2))
 
 
-def _trace(rng: np.random.Generator, item: dict[str, Any], ids: dict[str, list[int]], kind: str) -> list[dict[str, Any]]:
+def _trace(
+    rng: np.random.Generator, item: dict[str, Any], ids: dict[str, list[int]], kind: str
+) -> list[dict[str, Any]]:
     source = item["pair"].partition("-")[0]
     through = kind == "pivot"
     rows = []
@@ -69,7 +71,10 @@ def _trace(rng: np.random.Generator, item: dict[str, Any], ids: dict[str, list[i
             | {"top_ids": top, "top_tokens": [ids["text"][token] for token in top]}
             | {"top_logprobs": [math.log(max(tokens[token], 1e-9)) for token in top], "logsumexp": 12.0}
             | {"entropy": 10.5 / (1 + math.exp((layer - 13) * 0.9)) + rng.uniform(0.3, 1.2)}
-            | {"target_logprob": math.log(max(tokens[ids["target"][0]], 1e-9)), "target_rank": order.index(ids["target"][0])}
+            | {
+                "target_logprob": math.log(max(tokens[ids["target"][0]], 1e-9)),
+                "target_rank": order.index(ids["target"][0]),
+            }
             | {f"{name}_logmass": math.log(mass) if mass > 1e-30 else -math.inf for name, mass in masses.items()}
             | {f"{name}_ids": ids[name] for name in ("source", "target", "en")}
         )
@@ -106,12 +111,22 @@ def make_run(folder: Path, words: list[tuple[str, str, str]], pairs: tuple[str, 
             item = {"item": len(items), "pair": pair, "concept": row[0], "source": word[source], "target": word[target]}
             others = [words[(place + step) % len(words)][columns[source]] for step in range(1, 4)]
             shot = "\n\n".join(f"{source}: {other}\n{target}: …" for other in others)
-            item |= {"distractors": others, "contexts": [shot], "prompt": f"{shot}\n\n{source}: {word[source]}\n{target}:"}
+            item |= {
+                "distractors": others,
+                "contexts": [shot],
+                "prompt": f"{shot}\n\n{source}: {word[source]}\n{target}:",
+            }
             items.append(item)
             kind = ("pivot", "co-occurrence", "pivot", "copy", "other", "excluded")[place % 6]
             nearby = [" " + words[(place + step) % len(words)][0] for step in range(1, 9)]
-            ids: dict[str, Any] = {name: [token(spaced[code])] for name, code in (("source", source), ("target", target))}
-            ids |= {"en": [token(spaced["en"]), token(word["en"])], "pivot": [token(text) for text in nearby], "text": texts}
+            ids: dict[str, Any] = {
+                name: [token(spaced[code])] for name, code in (("source", source), ("target", target))
+            }
+            ids |= {
+                "en": [token(spaced["en"]), token(word["en"])],
+                "pivot": [token(text) for text in nearby],
+                "text": texts,
+            }
             trace = _trace(rng, item, ids, kind)
             traces += trace
             pivots += _pivot_rows(item, ids)
@@ -125,7 +140,12 @@ def make_run(folder: Path, words: list[tuple[str, str, str]], pairs: tuple[str, 
                 shown = kind if step == 0 or rng.uniform() < 0.8 else "other"
                 behaviors.append(
                     {"item": item["item"], "pair": pair, "rule": rule, "behavior": shown, "peak_layer": 15}
-                    | {"peak_id": ids["en"][0], "peak_token": spaced["en"], "peak_logprob": math.log(0.4), "correct": True}
+                    | {
+                        "peak_id": ids["en"][0],
+                        "peak_token": spaced["en"],
+                        "peak_logprob": math.log(0.4),
+                        "correct": True,
+                    }
                 )
             both = int(rng.integers(0, 40))
             counts.append(
@@ -142,7 +162,9 @@ def make_run(folder: Path, words: list[tuple[str, str, str]], pairs: tuple[str, 
     write_table(pa.Table.from_pylist(behaviors), folder / "behaviors.parquet")
     write_table(pa.Table.from_pylist(counts), folder / "counts" / "pairs.parquet")
     write_table(pa.Table.from_pylist(pivots), folder / "pivots.parquet")
-    hubs = [{"token_id": i, "token": f" {row[0]}", "words": 90 - 5 * i, "score": 0.2} for i, row in enumerate(words[:16])]
+    hubs = [
+        {"token_id": i, "token": f" {row[0]}", "words": 90 - 5 * i, "score": 0.2} for i, row in enumerate(words[:16])
+    ]
     write_table(pa.Table.from_pylist(hubs), folder / "hubs.parquet")
     write_json({"documents": 98_820}, folder / "counts" / "counts.json")
     _selection(folder, rng)
@@ -170,7 +192,9 @@ def _selection(folder: Path, rng: np.random.Generator) -> None:
             chosen.append(document)
     write_table(pa.Table.from_pylist(chosen), folder / "selection" / "provenance.parquet")
     manifest = {"strategy": "pivot", "budget_tokens": budget, "language_quotas": quotas, "seed": 0}
-    manifest["quotas"] = {lang: {"budget": round(share * budget), "tokens": got[lang]} for lang, share in quotas.items()}
+    manifest["quotas"] = {
+        lang: {"budget": round(share * budget), "tokens": got[lang]} for lang, share in quotas.items()
+    }
     write_json(manifest, folder / "selection" / "manifest.json")
 
 
@@ -184,16 +208,28 @@ def _study(folder: Path, rng: np.random.Generator, pairs: tuple[str, ...]) -> No
                 row = {"rule": rule, "pair": pair, "predictor": predictor, "auc": value}
                 row |= {"low": value - 0.08, "high": min(1.0, value + 0.07), "n_co_occurrence": 41, "n_pivot": 57}
                 if rule == "strict" and pair == pairs[0]:
-                    row |= {"auc": None, "low": None, "high": None, "n_pivot": 0, "reason": "no item shows pivot behavior"}
+                    row |= {
+                        "auc": None,
+                        "low": None,
+                        "high": None,
+                        "n_pivot": 0,
+                        "reason": "no item shows pivot behavior",
+                    }
                 auc.append(row)
     correlation = [
         {"pair": pair, "predictor": name, "r": 0.31, "low": 0.18, "high": 0.43, "n": 120}
         for pair in (*pairs, "all")
         for name in predictors
     ]
-    write_json({"auc": auc, "correlation": correlation, "settings": {"interval": "over resampled concepts"}}, folder / "attribution.json")
+    write_json(
+        {"auc": auc, "correlation": correlation, "settings": {"interval": "over resampled concepts"}},
+        folder / "attribution.json",
+    )
     pretrain = []
-    for kind, means in (("pivot", (0.14, 0.21, 0.30, 0.12, 0.39, 0.20)), ("direct", (0.26, 0.42, 0.53, 0.10, 0.38, 0.74))):
+    for kind, means in (
+        ("pivot", (0.14, 0.21, 0.30, 0.12, 0.39, 0.20)),
+        ("direct", (0.26, 0.42, 0.53, 0.10, 0.38, 0.74)),
+    ):
         for arm, mean in zip(ARMS, means, strict=True):
             for seed in range(3):
                 accuracy = mean + float(rng.uniform(-0.07, 0.09))
@@ -203,7 +239,12 @@ def _study(folder: Path, rng: np.random.Generator, pairs: tuple[str, ...]) -> No
     write_table(pa.Table.from_pylist(pretrain), folder / "pretrain.parquet")
     behaviors = [
         {"rule": rule, "checked": 80, "agree": agree}
-        | {"confusion": {"pivot": {"pivot": agree - 38, "co-occurrence": 78 - agree}, "direct": {"co-occurrence": 38, "pivot": 2}}}
+        | {
+            "confusion": {
+                "pivot": {"pivot": agree - 38, "co-occurrence": 78 - agree},
+                "direct": {"co-occurrence": 38, "pivot": 2},
+            }
+        }
         for rule, agree in zip(RULES, (77, 76, 70), strict=True)
     ]
     truth = {"counts": {"checked": 720, "equal": 720}, "pivots": {"checked": 120, "recovered": 119}}
@@ -216,8 +257,21 @@ def _study(folder: Path, rng: np.random.Generator, pairs: tuple[str, ...]) -> No
             | {"finished": f"2025-11-23T10:{10 + place}:00Z"}
             for place, name in enumerate(stages)
         },
-        "config": {"model": "gemma3-270m", "corpus": ["corpus/*.jsonl.zst"], "pairs": list(pairs), "seed": 0, "rules": {"a": 1}},
-        "environment": {"pivotkit": "0.1.0", "numba": None, "python": "3.11", "torch": "2.13", "isa": "avx512_vnni", "threads": 2},
+        "config": {
+            "model": "gemma3-270m",
+            "corpus": ["corpus/*.jsonl.zst"],
+            "pairs": list(pairs),
+            "seed": 0,
+            "rules": {"a": 1},
+        },
+        "environment": {
+            "pivotkit": "0.1.0",
+            "numba": None,
+            "python": "3.11",
+            "torch": "2.13",
+            "isa": "avx512_vnni",
+            "threads": 2,
+        },
     }
     write_json(record, folder / "run.json")
 

@@ -40,7 +40,9 @@ def test_words_are_packed_without_loss(page: Any, full_run: Path) -> None:
     assert chien["counts"][0] - chien["counts"][2] == 900
 
 
-def test_counts_are_found_by_their_folded_words_in_either_direction(new_run: Callable[[], Path], tmp_path: Path, read_page: Callable[[Path], Any]) -> None:
+def test_counts_are_found_by_their_folded_words_in_either_direction(
+    new_run: Callable[[], Path], tmp_path: Path, read_page: Callable[[Path], Any]
+) -> None:
     run = new_run()
     row = {"source": "狗", "target": "chien", "df_source": 4, "df_target": 9, "df_both": 2}
     write_table(pa.Table.from_pylist([row]), run / "counts" / "pairs.parquet")

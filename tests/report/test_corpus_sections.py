@@ -44,7 +44,9 @@ def test_pivots_in_the_layers_are_counted_against_controls(page: Any, full_run: 
     assert page.has("fr → zh", str(len(hits)), number(sum(hits.values()) / len(hits)))
 
 
-def test_tokens_without_text_and_missing_controls_are_shown(new_run: Callable[[], Path], read_page: Callable[[Path], Any]) -> None:
+def test_tokens_without_text_and_missing_controls_are_shown(
+    new_run: Callable[[], Path], read_page: Callable[[Path], Any]
+) -> None:
     run = new_run()
     pivots = read_table(run / "pivots.parquet").to_pylist()
     for row in pivots:

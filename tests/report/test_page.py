@@ -77,7 +77,9 @@ def test_an_empty_run_says_what_has_not_run(tmp_path: Path, read_page: Callable[
         ("truth.json", None),
     ],
 )
-def test_any_stage_may_be_missing(artifact: str, command: str | None, new_run: Callable[[], Path], read_page: Callable[[Path], Any]) -> None:
+def test_any_stage_may_be_missing(
+    artifact: str, command: str | None, new_run: Callable[[], Path], read_page: Callable[[Path], Any]
+) -> None:
     run = new_run()
     if (run / artifact).is_dir():
         shutil.rmtree(run / artifact)
