@@ -66,7 +66,7 @@ def test_two_hundred_words_and_five_hundred_pairs_of_the_whole_corpus(
 
 
 def test_context_tables_of_a_real_tokenizer(
-    oracle: Any, lexicon: list[dict[str, str]], files: list[Path], models: Path, tmp_path: Path
+    oracle: Any, lexicon: list[dict[str, str]], files: list[Path], real_models: Path, tmp_path: Path
 ) -> None:
     """300 documents of each language, as dense 0/1 matrices."""
     sample, texts = [], []
@@ -78,7 +78,7 @@ def test_context_tables_of_a_real_tokenizer(
     sample.sort()
     texts = list(chain.from_iterable(batch.texts for unit in work_units(sample) for batch in read_documents(unit)))
     words = list(dict.fromkeys(oracle.normalize(row[code]) for row in lexicon for code in LANGUAGES if row[code]))
-    store = tokenize(sample, models / "smollm2-135m", tmp_path / "store")
+    store = tokenize(sample, real_models / "smollm2-135m", tmp_path / "store")
     counts = count(sample, words, context=store, workers=1)
 
     bags = np.zeros((len(texts), store.vocab_size), np.float32)  # exact: sums stay far below 2^24

@@ -146,12 +146,12 @@ def test_a_store_under_a_file_cannot_be_made(write: Any, tmp_path: Path, tokeniz
         tokenize(path, tokenizer, path / "out")
 
 
-def test_a_hugging_face_tokenizer_gives_its_own_ids(shared: Path, models: Path, tmp_path: Path) -> None:
+def test_a_hugging_face_tokenizer_gives_its_own_ids(shared: Path, real_models: Path, tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
     from pivotkit.corpus.documents import read_documents
 
-    tokenizer = AutoTokenizer.from_pretrained(models / "smollm2-135m")
+    tokenizer = AutoTokenizer.from_pretrained(real_models / "smollm2-135m")
     batch = next(iter(read_documents(shared / "data" / "corpus" / "zh.jsonl.zst")))
     import orjson
 
