@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import subprocess
 import sys
 
 import orjson
 import pytest
+import torch
+import zstandard
 
 from pivotkit.cli import main
+from pivotkit.corpus.count import count
+from pivotkit.corpus.counts import Counts
+from pivotkit.experiment.testbed import World, WorldConfig, build_tokenizer, plant
 from pivotkit.settings import Settings, options
 
+ENTRY = "from pivotkit.cli import main; sys.exit(main(sys.argv[1:]))"
 LEXICON = "en\tfr\n" + "".join(f"word{n}\tmot{n}\n" for n in range(20))
 
 
@@ -102,6 +109,68 @@ def test_an_unwritable_folder_is_named(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     line = refusal(capsys, "task", str(tmp_path / "file" / "run"), "--lexicon", "x", "--pairs", "en-fr")
     assert "file" in line
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> str:
+    """A model's folder, for its tokenizer."""
+    world = World(WorldConfig(concepts=20, held_out=10, background=5, documents=20, blocks=2))
+    folder = tmp_path_factory.mktemp("model")
+    plant(world).save_pretrained(folder)
+    build_tokenizer(world.vocabulary).save_pretrained(folder)
+    return str(folder)
+
+
+GOOD = b'{"text": "a1 p1"}\n' * 500
+BAD_CORPORA = {
+    "no-json.jsonl": (GOOD + b"a1 p1\n", "line 501"),
+    "no-text.jsonl": (GOOD + b'{"id": "x"}\n', "line 501"),
+    "no-utf8.jsonl": (GOOD + b'{"text": "a\xff"}\n', "line 501"),
+    "cut.jsonl.gz": (gzip.compress(GOOD)[:-20], "line "),
+    "cut.jsonl.zst": (zstandard.compress(GOOD)[:-20], "line "),
+    "no-zst.jsonl.zst": (b"plainly not", "line 1"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_CORPORA)
+def test_a_bad_corpus_is_refused_with_file_and_place_and_leaves_nothing_to_trust(name, model, tmp_path, capsys):
+    content, place = BAD_CORPORA[name]
+    (tmp_path / name).write_bytes(content)
+    line = refusal(capsys, "tokens", str(tmp_path / "run"), "--model", model, "--corpus", str(tmp_path / name))
+    assert f"{name}, {place}" in line
+    assert not (tmp_path / "run" / "tokens" / "store.json").exists()
+    assert "tokens" not in orjson.loads((tmp_path / "run" / "run.json").read_bytes())["stages"]
+
+
+def test_a_corpus_that_is_nowhere_is_named(model, tmp_path, capsys):
+    line = refusal(capsys, "tokens", str(tmp_path / "run"), "--model", model, "--corpus", str(tmp_path / "no*.jsonl"))
+    assert "no*.jsonl: must match at least one file; found none" in line
+
+
+def test_a_full_disk_is_named_and_leaves_nothing_to_trust(tmp_path):
+    (tmp_path / "words.tsv").write_text(LEXICON)
+    full = f"import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000)); {ENTRY}"
+    arguments = ["task", str(tmp_path / "run"), "--lexicon", str(tmp_path / "words.tsv"), "--pairs", "en-fr"]
+    done = subprocess.run([sys.executable, "-c", full, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "File too large" in done.stderr.splitlines()[-1]
+    assert {path.name for path in (tmp_path / "run").iterdir()} <= {"run.json", ".lock"}
+
+
+def test_counts_of_two_parts_merge_into_those_of_the_whole(tmp_path, capsys):
+    for name, text in (("one", "le chat dort"), ("two", "le chien et le chat")):
+        (tmp_path / f"{name}.jsonl").write_text(f'{{"text": "{text}"}}\n')
+        count(tmp_path / f"{name}.jsonl", ["chat", "chien"], pairs=[("chat", "chien")], workers=1).save(tmp_path / name)
+    assert main(["merge", str(tmp_path / "one"), str(tmp_path / "two"), "--out", str(tmp_path / "sum")]) == 0
+    merged = Counts.load(tmp_path / "sum")
+    assert (merged.documents, merged.df.tolist(), merged.pair("chat", "chien")) == (2, [2, 1], 1)
+
+
+def test_info_names_the_instruction_set_and_the_versions(capsys):
+    assert main(["info", "--json"]) == 0
+    found = orjson.loads(capsys.readouterr().out)
+    assert found["isa"] in found["isas"]
+    assert found["torch"] == torch.__version__.split("+")[0] or found["torch"] == torch.__version__
 
 
 def test_a_stage_without_its_input_says_which_to_run(tmp_path, capsys):
