@@ -97,7 +97,6 @@ def pretrain(
                 batch=batch,
                 learning_rate=learning_rate,
                 warmup=warmup,
-                seed=seed,
                 description=f"continued pre-training: {arm}, seed {seed}",
             )
             trained_on = len(packed) // batch * batch * length

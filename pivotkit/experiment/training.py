@@ -1,4 +1,4 @@
-"""A small training loop: packed rows of tokens, AdamW, linear warm-up and decay; the same seed gives the same model."""
+"""A small training loop: packed rows of tokens, AdamW, linear warm-up and decay."""
 
 from __future__ import annotations
 
@@ -57,14 +57,13 @@ def train(
     learning_rate: float = 3e-3,
     warmup: int = 40,
     weight_decay: float = 0.01,
-    seed: int = 0,
     description: str = "training",
     after_step: Callable[[int], None] | None = None,
 ) -> list[float]:
     """Train a causal LM of transformers on rows of tokens.
 
     AdamW (0.9, 0.98) with gradients clipped to norm 1; the learning rate rises over ``warmup`` steps and falls linearly
-    to 0 at ``steps``. Rows are drawn without replacement, and shuffled anew when all have been seen.
+    to 0 at ``steps``. Rows are taken in their order, and again from the first when all have been seen.
 
     Parameters
     ----------
@@ -76,8 +75,6 @@ def train(
         Number of updates, rows an update.
     learning_rate, warmup, weight_decay
         Highest rate, steps until it is reached, decay.
-    seed : int, default 0
-        Of the order of the rows.
     description : str, default "training"
         What the progress bar says.
     after_step : callable, optional
@@ -90,7 +87,7 @@ def train(
 
     Notes
     -----
-    Equal seeds and thread counts give equal weights on one machine; another machine may round otherwise.
+    Equal models, rows and thread counts give equal weights on one machine; another machine may round otherwise.
     """
     model.train()
     optimizer = torch.optim.AdamW(
@@ -99,14 +96,10 @@ def train(
     rate = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min((step + 1) / max(warmup, 1), 1.0) * (1 - step / steps)
     )
-    generator = torch.Generator().manual_seed(seed)
-    order = torch.empty(0, dtype=torch.int64)
     losses = []
     for step in track(range(1, steps + 1), description):
-        while len(order) < batch:
-            order = torch.cat((order, torch.randperm(len(rows), generator=generator)))
-        chosen, order = rows[order[:batch]], order[batch:]
-        loss = next_token_loss(model, chosen).mean()
+        places = torch.arange((step - 1) * batch, step * batch) % len(rows)
+        loss = next_token_loss(model, rows[places]).mean()
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -44,12 +44,10 @@ def test_too_little_text_is_refused(texts: list[list[int]]) -> None:
         pack(texts, length=5, separator=0)
 
 
-def test_equal_seeds_give_equal_weights() -> None:
-    rows = pack([[number % 15 + 1] * 3 for number in range(60)], 8, 0)
+def test_equal_rows_give_equal_weights() -> None:
+    rows = [pack([[number % 15 + 1] * 3 for number in range(60)], 8, 0, seed) for seed in (5, 5, 6)]
     models = [_model() for _ in range(3)]
-    losses = [
-        train(model, rows, steps=6, batch=4, warmup=2, seed=seed) for model, seed in zip(models, (5, 5, 6), strict=True)
-    ]
+    losses = [train(model, part, steps=6, batch=4, warmup=2) for model, part in zip(models, rows, strict=True)]
     assert losses[0] == losses[1] != losses[2]
     for one, two in zip(models[0].parameters(), models[1].parameters(), strict=True):
         assert torch.equal(one, two)
@@ -70,3 +68,11 @@ def test_the_loss_is_that_of_transformers() -> None:
     rows = pack([[1, 2, 3, 4, 5, 6, 7]] * 4, 8, 0)
     model = _model()
     torch.testing.assert_close(next_token_loss(model, rows).mean(), model(rows, labels=rows).loss)
+
+
+def test_rows_are_taken_in_order_and_then_again() -> None:
+    rows = pack([[number % 15 + 1] * 3 for number in range(60)], 8, 0)[:3]
+    losses = train(_model(), rows, steps=2, batch=2, learning_rate=1e-9)
+    model = _model()
+    expected = [next_token_loss(model, rows[places]).mean().item() for places in ([0, 1], [2, 0])]
+    assert losses == pytest.approx(expected, rel=1e-5)

@@ -111,7 +111,6 @@ def train_model(world: World, cache: str | Path | None = None, *, recipe: Recipe
             steps=recipe.steps,
             batch=recipe.batch,
             learning_rate=recipe.learning_rate,
-            seed=seed,
             description="training the testbed's model",
             after_step=lambda step: save("early") if step == recipe.early else None,
         )

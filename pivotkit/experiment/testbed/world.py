@@ -69,18 +69,18 @@ class WorldConfig:
     concepts: int = 96
     held_out: int = 48
     background: int = 80
-    documents: int = 48_000
-    blocks: int = 20_000
+    documents: int = 68_000
+    blocks: int = 28_500
     direct_documents: Mapping[str, float] = _shares(p=5, a=1, b=1, ab=3)
     pivot_documents: Mapping[str, float] = _shares(p=2, ap=4, bp=4)
     direct_lines: Mapping[str, float] = _shares(aa=1, bb=1, pp=3, ab=1, ba=1, ap=0.5, bp=0.5)
-    pivot_lines: Mapping[str, float] = _shares(ap=12, bp=12, pa=4, pb=4, ab=0.2, ba=0.2)
+    pivot_lines: Mapping[str, float] = _shares(ap=12, bp=12, pa=3, pb=3, ab=0.15, ba=0.15)
     direct_weight: float = 0.4
     held_out_weight: float = 1.0
     rounds: tuple[int, int] = (3, 5)
     lines: tuple[int, int] = (4, 6)
     filler: tuple[float, float] = (0.0, 1.0)
-    related: float = 0.05
+    related: float = 0.0
     spread: float = 0.3
     seed: int = 0
 
