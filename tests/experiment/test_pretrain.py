@@ -28,7 +28,7 @@ def world() -> World:
 
 @pytest.fixture(scope="module")
 def checkpoint(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    recipe = Recipe(layers=1, hidden=16, heads=2, feed_forward=16, length=32, batch=4, steps=4, early=2)
+    recipe = Recipe(layers=1, hidden=16, heads=2, feed_forward=16, length=32, batch=4, early=2)
     return train_model(world, tmp_path_factory.mktemp("cache"), recipe=recipe) / "early"
 
 

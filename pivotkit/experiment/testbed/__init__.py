@@ -4,11 +4,13 @@ Importing this package registers the planted model with transformers, so that ``
 without remote code.
 """
 
+from pivotkit.experiment.testbed.config import WorldConfig, scarce_config
 from pivotkit.experiment.testbed.items import held_out_items
-from pivotkit.experiment.testbed.planted import PlantedConfig, PlantedForCausalLM, expected_trace, plant
+from pivotkit.experiment.testbed.planted import expected_trace, plant
+from pivotkit.experiment.testbed.planted_model import PlantedConfig, PlantedForCausalLM
 from pivotkit.experiment.testbed.tokenizer import build_tokenizer
 from pivotkit.experiment.testbed.trained import Recipe, train_model
-from pivotkit.experiment.testbed.world import Concept, World, WorldConfig, scarce_config, write_jsonl
+from pivotkit.experiment.testbed.world import Concept, World, write_jsonl
 
 __all__ = [
     "Concept",

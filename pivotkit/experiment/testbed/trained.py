@@ -35,8 +35,8 @@ class Recipe:
         Shape of the Llama model, whose embeddings are tied.
     initial : float
         Standard deviation of the first weights. Larger than usual: 1 / sqrt(hidden) makes small models learn at once.
-    length, batch, steps : int
-        Tokens a row, rows an update, updates.
+    length, batch : int
+        Tokens a row, rows an update. The world's texts are read once, so its size decides how long training takes.
     learning_rate : float
         Highest rate; see `pivotkit.experiment.training.train`.
     early : int
@@ -50,7 +50,6 @@ class Recipe:
     initial: float = 0.08
     length: int = 64
     batch: int = 16
-    steps: int = 1100
     learning_rate: float = 4e-3
     early: int = 0
 
@@ -105,10 +104,11 @@ def train_model(world: World, cache: str | Path | None = None, *, recipe: Recipe
             model.save_pretrained(temporary / name)
             tokenizer.save_pretrained(temporary / name)
 
+        rows = training_rows(world, recipe.length, seed)
         losses = train(
             model,
-            training_rows(world, recipe.length, seed),
-            steps=recipe.steps,
+            rows,
+            steps=len(rows) // recipe.batch,
             batch=recipe.batch,
             learning_rate=recipe.learning_rate,
             description="training the testbed's model",
@@ -141,9 +141,12 @@ def new_model(world: World, recipe: Recipe, seed: int) -> LlamaForCausalLM:
 
 
 def training_rows(world: World, length: int, seed: int) -> torch.Tensor:
-    """Pack all documents and all blocks of lines of a world, shuffled together, into rows."""
-    texts = [row[row >= 0].tolist() for part in (world.documents, world.lines) for row in part.ids]
-    return pack(texts, length, world.vocabulary.index(BOS), seed)
+    """Pack all documents and lines of a world into rows: early lines among the first documents, late among the last."""
+    documents, lines = ([row[row >= 0].tolist() for row in part.ids] for part in (world.documents, world.lines))
+    first, early = round(len(documents) * (1 - world.config.late)), world.early_blocks
+    bos = world.vocabulary.index(BOS)
+    stages = [documents[:first] + lines[:early], documents[first:] + lines[early:]]
+    return torch.cat([pack(texts, length, bos, seed + stage) for stage, texts in enumerate(stages) if texts])
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ import zstandard
 from numpy.typing import NDArray
 
 from pivotkit.artifacts import atomic_path, write_json
+from pivotkit.experiment.testbed.config import WorldConfig
 
 NAMES = {"a": "A", "b": "B", "p": "P"}
 LANGUAGES = tuple(NAMES)
@@ -29,89 +30,6 @@ UNKNOWN = "<unk>"
 SPECIAL = (BOS, UNKNOWN, "\n", *(f"{name}:" for name in NAMES.values()))
 KINDS = ("direct", "pivot")
 Ints = NDArray[np.int64]
-
-
-def _shares(**shares: float) -> Any:
-    return dataclasses.field(default_factory=lambda: dict(shares))
-
-
-@dataclass(frozen=True)
-class WorldConfig:
-    """What a world is made of.
-
-    Parameters
-    ----------
-    concepts, held_out : int
-        Number of concepts, half of them direct and half pivot; number of those, half of each kind, that stand on no
-        line between A and B.
-    background : int
-        Number of background words, whose frequencies follow Zipf's law.
-    documents, blocks : int
-        Number of documents, and of blocks of translation lines.
-    direct_documents, pivot_documents : mapping of str to float
-        Shares of the documents of such a concept by the languages whose words stand in them, as in ``"ab"``.
-    direct_lines, pivot_lines : mapping of str to float
-        Shares of the lines of such a concept by direction: ``"ap"`` is A to P.
-    direct_weight, held_out_weight : float
-        How often a direct concept stands on a line, relative to a pivot concept; a held-out one, relative to others.
-    rounds, lines : (int, int)
-        Least and greatest number of rounds of a document, in each of which its words stand once; of lines of a block,
-        which never has a concept twice.
-    filler : (float, float)
-        Least and greatest density of a document: its mean number of background words a round, at most 4.
-    related : float
-        Probability that a round also holds the word of another concept of the same kind.
-    spread : float
-        Standard deviation of the logarithm of the concepts' frequencies.
-    seed : int
-    """
-
-    concepts: int = 96
-    held_out: int = 48
-    background: int = 80
-    documents: int = 68_000
-    blocks: int = 28_500
-    direct_documents: Mapping[str, float] = _shares(p=5, a=1, b=1, ab=3)
-    pivot_documents: Mapping[str, float] = _shares(p=2, ap=4, bp=4)
-    direct_lines: Mapping[str, float] = _shares(aa=1, bb=1, pp=3, ab=1, ba=1, ap=0.5, bp=0.5)
-    pivot_lines: Mapping[str, float] = _shares(ap=12, bp=12, pa=3, pb=3, ab=0.15, ba=0.15)
-    direct_weight: float = 0.4
-    held_out_weight: float = 1.0
-    rounds: tuple[int, int] = (3, 5)
-    lines: tuple[int, int] = (4, 6)
-    filler: tuple[float, float] = (0.0, 1.0)
-    related: float = 0.0
-    spread: float = 0.3
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.concepts < 4 or self.concepts % 2:
-            raise ValueError(f"WorldConfig: concepts must be an even number of at least 4; got {self.concepts}")
-        if not 0 <= self.held_out < self.concepts or self.held_out % 2:
-            raise ValueError(f"WorldConfig: held_out must be even and less than concepts; got {self.held_out}")
-        if not 0 <= self.filler[0] <= self.filler[1] <= 4:
-            raise ValueError(f"WorldConfig: filler must be two densities in order between 0 and 4; got {self.filler}")
-        if self.lines[1] > self.concepts:
-            raise ValueError(f"WorldConfig: lines must not exceed concepts; got {self.lines}")
-        for languages in (*self.direct_documents, *self.pivot_documents):
-            if languages not in ("a", "b", "p", "ab", "ap", "bp"):
-                raise ValueError(
-                    f'WorldConfig: documents must be in one or two languages, such as "a" or "ap"; got {languages!r}'
-                )
-        if "ab" in self.pivot_documents:
-            raise ValueError("WorldConfig: pivot_documents must keep A and B apart; got 'ab'")
-
-
-def scarce_config(seed: int = 0) -> WorldConfig:
-    """The world of continued pre-training: bilingual documents are rare, and density differs between documents."""
-    return WorldConfig(
-        documents=160_000,
-        direct_documents={"p": 0.6, "a": 0.15, "b": 0.15, "ab": 0.1},
-        pivot_documents={"p": 0.6, "a": 0.15, "b": 0.15, "ap": 0.05, "bp": 0.05},
-        held_out_weight=0.2,
-        filler=(0.0, 4.0),
-        seed=seed,
-    )
 
 
 @dataclass(frozen=True)
@@ -222,9 +140,14 @@ class World:
         langs = tuple(name[side] if name == "ab" else name[0] for name, side in zip(languages, coin, strict=True))
         return Texts(_left(slots.reshape(number, -1)), langs)
 
+    @property
+    def early_blocks(self) -> int:
+        """Number of blocks of lines that are not late."""
+        return round(self.config.blocks * (1 - self.config.late))
+
     @cached_property
     def lines(self) -> Texts:
-        """The blocks of translation lines, labelled ``"lines"``; they are no part of the counted corpus."""
+        """The blocks of translation lines, labelled ``"lines"``, late ones last; they are no part of the counted corpus."""
         config, random = self.config, self._random(2)
         number, most = config.blocks, config.lines[1]
         weight = self._frequency * np.where(self._pivot, 1.0, config.direct_weight)
@@ -233,10 +156,16 @@ class World:
         key = np.log(weight) + random.gumbel(size=(number, config.concepts))
         concept = np.argsort(-key, axis=1)[:, :most]
         direction = np.empty((number, most), dtype="<U2")
-        for pivot, shares in ((False, config.direct_lines), (True, config.pivot_lines)):
+        is_late = np.repeat(np.arange(number) >= self.early_blocks, most).reshape(number, most)
+        for pivot, late, shares in (
+            (False, False, config.direct_lines),
+            (False, True, config.direct_lines),
+            (True, False, config.pivot_lines),
+            (True, True, config.late_pivot_lines),
+        ):
             for held_out in (False, True):
-                rows = (self._pivot[concept] == pivot) & (self._held_out[concept] == held_out)
                 allowed = {name: share for name, share in shares.items() if not (held_out and name in ("ab", "ba"))}
+                rows = (self._pivot[concept] == pivot) & (self._held_out[concept] == held_out) & (is_late == late)
                 direction[rows] = _draw(random, allowed, int(rows.sum()))
         codes = np.array(LANGUAGES)
         source = np.searchsorted(codes, direction.astype("<U1"))

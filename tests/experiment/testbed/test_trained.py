@@ -12,14 +12,14 @@ from pivotkit.artifacts import read_json
 from pivotkit.experiment.testbed import Recipe, World, held_out_items, train_model
 from pivotkit.experiment.testbed.trained import cache_folder, new_model, training_rows
 
-TINY = Recipe(layers=2, hidden=16, heads=2, feed_forward=16, length=32, batch=4, steps=12, early=5)
+TINY = Recipe(layers=2, hidden=16, heads=2, feed_forward=16, length=32, batch=8, early=5)
 
 
 def test_a_training_leaves_two_checkpoints_a_tokenizer_and_its_record(small_world: World, tmp_path: Path) -> None:
     folder = train_model(small_world, tmp_path, recipe=TINY)
     assert sorted(path.name for path in folder.iterdir()) == ["early", "model", "training.json"]
     record = read_json(folder / "training.json")
-    assert len(record["loss"]) == 12
+    assert len(record["loss"]) == len(training_rows(small_world, TINY.length, 0)) // TINY.batch
     assert record["recipe"] == dataclasses.asdict(TINY)
     early, late = (AutoModelForCausalLM.from_pretrained(folder / name) for name in ("early", "model"))
     assert isinstance(late, LlamaForCausalLM)
@@ -46,7 +46,7 @@ def test_a_trained_model_is_found_again_and_not_trained_again(
 
     monkeypatch.setattr(trained, "train", refuse)
     assert train_model(small_world, tmp_path, recipe=TINY) == folder
-    for change in ({"recipe": dataclasses.replace(TINY, steps=13)}, {"recipe": TINY, "seed": 1}):
+    for change in ({"recipe": dataclasses.replace(TINY, early=6)}, {"recipe": TINY, "seed": 1}):
         with pytest.raises(AssertionError, match="trained again"):
             train_model(small_world, tmp_path, **change)  # type: ignore[arg-type]
 
@@ -92,7 +92,17 @@ def test_the_rows_hold_the_documents_and_the_lines(small_world: World) -> None:
     rows = training_rows(small_world, 32, seed=0)
     texts = (small_world.documents.ids, small_world.lines.ids)
     total = sum(int((ids >= 0).sum()) + len(ids) for ids in texts)
-    assert total - 32 < rows.numel() <= total
+    assert total - 2 * 32 < rows.numel() <= total
+
+
+def test_late_lines_come_last(small_world: World) -> None:
+    config = dataclasses.replace(small_world.config, late=0.5, late_pivot_lines={"pp": 1.0}, direct_lines={"aa": 1.0})
+    rows = training_rows(World(config), 32, seed=0)
+    text = small_world.text(rows.numpy().ravel())
+    assert "A: " in text
+    last = max(text.rfind(f"{source}: {source.lower()}{n} P:") for source in "AB" for n in range(16))
+    first = min(place for n in range(16) if (place := text.find(f"P: p{n} P: p{n}")) >= 0)
+    assert 0 < last < first
 
 
 @pytest.mark.slow
