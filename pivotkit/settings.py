@@ -44,7 +44,7 @@ class Settings:
     k: int = _option(10, "trace", "tokens kept a layer")
     min_probability: float = _option(0.2, "behaviors", "least probability of a step under the strict rule")
     first_layer: int | None = _option(
-        None, "behaviors", "first block the strict rule looks at; the second half by default"
+        None, "behaviors", "first block the strict rule looks at; the middle one by default"
     )
     pivot_rule: str = _option("paper", "pivots", "association that ranks pivots", choices=("paper", "npmi", "g2"))
     pivots: int = _option(50, "pivots", "pivots kept an item")

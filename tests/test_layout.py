@@ -59,8 +59,8 @@ def test_nothing_native_knows_python_or_torch_below_the_bindings():
 
 
 def test_no_file_asks_to_be_two():
-    sources = [*NATIVE, *PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.pyx"), *(ROOT / "tests").rglob("*.py")]
+    sources = [*NATIVE, *PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.pyx")]
     long = {
-        str(path.relative_to(ROOT)): lines for path in sources if (lines := path.read_text("utf-8").count("\n")) > 320
+        str(path.relative_to(ROOT)): lines for path in sources if (lines := path.read_text("utf-8").count("\n")) > 300
     }
     assert not long

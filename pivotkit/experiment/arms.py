@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pivotkit.artifacts import read_table, write_table
 from pivotkit.corpus.documents import read_documents
 from pivotkit.experiment.pretrain import pretrain
-from pivotkit.experiment.testbed import Recipe, World, held_out_items, scarce_config, train_model
+from pivotkit.experiment.testbed import World, held_out_items, scarce_config, train_model
 from pivotkit.pipeline import STAGES
 from pivotkit.run_folder import RunFolder
 from pivotkit.selection.select import select
@@ -27,7 +28,9 @@ ARMS: dict[str, dict[str, Any]] = {
     "parallel": {"strategy": "parallel", "language_quotas": QUOTAS},
 }
 
-BASE = Recipe(steps=1000)  # stopped while most held-out concepts are still to be learnt
+# The base model sees little; the documents to choose from are many, so that every arm can be choosy.
+BASE = {"documents": 24_000, "blocks": 16_000}
+POOL = {"documents": 150_000, "blocks": 16_000}
 DOCUMENT_TOKENS = 180_000
 LINE_SHARE = 0.3
 
@@ -49,8 +52,8 @@ def pretrain_arms(run: RunFolder, *, seeds: int = 2, seed: int = 0) -> None:
     """
     if seeds < 1:
         raise ValueError(f"pretrain_arms: seeds must be at least 1; got {seeds}")
-    world = World(scarce_config(seed))
-    checkpoint = train_model(world, recipe=BASE, seed=seed) / "model"
+    world = World(replace(scarce_config(seed), **POOL))
+    checkpoint = train_model(World(replace(scarce_config(seed), **BASE)), seed=seed) / "model"
     with RunFolder(run / "pretrain") as below:
         below.stage("world", ["world"], lambda: world.write(below / "world"), settings={"seed": seed})
         settings = Settings(

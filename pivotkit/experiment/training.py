@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -87,7 +88,8 @@ def train(
 
     Notes
     -----
-    Equal models, rows and thread counts give equal weights on one machine; another machine may round otherwise.
+    Runs on one thread: matrices this small gain little from a second, lose much when another process wants the core, and
+    would round otherwise for every number of threads. Equal models and rows give equal weights on one kind of processor.
     """
     model.train()
     optimizer = torch.optim.AdamW(
@@ -97,19 +99,30 @@ def train(
         optimizer, lambda step: min((step + 1) / max(warmup, 1), 1.0) * (1 - step / steps)
     )
     losses = []
-    for step in track(range(1, steps + 1), description):
-        places = torch.arange((step - 1) * batch, step * batch) % len(rows)
-        loss = next_token_loss(model, rows[places]).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        rate.step()
-        losses.append(loss.item())
-        if after_step is not None:
-            after_step(step)
+    with _one_thread():
+        for step in track(range(1, steps + 1), description):
+            places = torch.arange((step - 1) * batch, step * batch) % len(rows)
+            loss = next_token_loss(model, rows[places]).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            rate.step()
+            losses.append(loss.item())
+            if after_step is not None:
+                after_step(step)
     model.eval()
     return losses
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def next_token_loss(model: Any, rows: torch.Tensor) -> torch.Tensor:

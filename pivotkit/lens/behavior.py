@@ -77,7 +77,7 @@ def classify(
     min_probability : float, default 0.2
         For ``"strict"`` only.
     first_layer : int, optional
-        For ``"strict"`` only; by default the first block of the second half. In the first blocks the raw lens is often
+        For ``"strict"`` only; by default the block in the middle. In the first blocks the raw lens is often
         sure of one and the same token whatever the prompt.
 
     Returns
@@ -126,7 +126,7 @@ def _strict(seen: ItemTrace, strict: Strict) -> tuple[str, Step | None]:
     if not seen.correct:
         return OTHER, None
     least = math.log(strict.min_probability) if strict.min_probability else -math.inf
-    first = len(seen.steps) // 2 + 1 if strict.first_layer is None else strict.first_layer
+    first = len(seen.steps) // 2 if strict.first_layer is None else strict.first_layer
     target = seen.target_ids | seen.target_pieces
     through = [
         step

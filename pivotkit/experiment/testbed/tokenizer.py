@@ -29,7 +29,7 @@ def build_tokenizer(vocabulary: Sequence[str]) -> PreTrainedTokenizerFast:
     Examples
     --------
     >>> from pivotkit.experiment.testbed import World, WorldConfig, build_tokenizer
-    >>> tokenizer = build_tokenizer(World(WorldConfig(concepts=4, held_out=2, background=4)).vocabulary)
+    >>> tokenizer = build_tokenizer(World(WorldConfig(concepts=8, held_out=4, background=4)).vocabulary)
     >>> tokenizer.tokenize("A: a1 B: b1\\nA: a2 B:")
     ['A:', 'a1', 'B:', 'b1', '\\n', 'A:', 'a2', 'B:']
     """

@@ -65,9 +65,9 @@ class World:
 
     Examples
     --------
-    >>> world = World(WorldConfig(concepts=4, held_out=2, documents=3, blocks=2))
+    >>> world = World(WorldConfig(concepts=8, held_out=4, documents=3, blocks=2))
     >>> [concept.kind for concept in world.concepts].count("pivot")
-    2
+    4
     """
 
     def __init__(self, config: WorldConfig | None = None) -> None:
