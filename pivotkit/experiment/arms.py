@@ -29,8 +29,8 @@ ARMS: dict[str, dict[str, Any]] = {
 }
 
 # The base model sees little; the documents to choose from are many, so that every arm can be choosy.
-BASE = {"documents": 24_000, "blocks": 16_000}
-POOL = {"documents": 150_000, "blocks": 16_000}
+BASE: dict[str, Any] = {"documents": 24_000, "blocks": 16_000}
+POOL: dict[str, Any] = {"documents": 150_000, "blocks": 16_000}
 DOCUMENT_TOKENS = 180_000
 LINE_SHARE = 0.3
 

@@ -13,6 +13,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from pivotkit.experiment.training import next_token_loss, pack, train
+from pivotkit.lens.model import quiet
 
 BEFORE = "before"  # the arm that was not trained
 
@@ -72,6 +73,7 @@ def pretrain(
         For shares and sizes that allow no training, an arm without text, or an arm called ``"before"``.
     """
     _check(arms, items, tokens, seeds, line_share, length * batch)
+    quiet()
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     separator = _separator(tokenizer)
     line_ids = _tokenize(tokenizer, lines)

@@ -47,11 +47,10 @@ def load_model(model: str | Path, *, dtype: str = "float32", device: str = "cpu"
     """
     import torch
     from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()  # one line of ours a stage says enough
     if dtype not in DTYPES:
         raise ValueError(f"load_model: dtype must be one of {', '.join(DTYPES)}; got {dtype!r}")
+    quiet()
     tokenizer = load_tokenizer(model, remote_code=remote_code)
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -60,6 +59,13 @@ def load_model(model: str | Path, *, dtype: str = "float32", device: str = "cpu"
     except (OSError, ValueError) as error:
         raise _unloadable("load_model", model, error) from error
     return loaded.to(device).eval(), tokenizer
+
+
+def quiet() -> None:
+    """Keep the bars of transformers off stderr; pivotkit shows its own."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
 
 
 def load_tokenizer(model: str | Path, *, remote_code: bool = False) -> Any:

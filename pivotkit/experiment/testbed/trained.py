@@ -21,6 +21,7 @@ from pivotkit.artifacts import write_json
 from pivotkit.experiment.testbed.tokenizer import build_tokenizer
 from pivotkit.experiment.testbed.world import BOS, World
 from pivotkit.experiment.training import pack, train
+from pivotkit.lens.model import quiet
 
 FORMAT = 1  # raised whenever this file or the training loop would give another model from the same recipe
 
@@ -95,6 +96,7 @@ def train_model(world: World, cache: str | Path | None = None, *, recipe: Recipe
     folder = (Path(cache) if cache is not None else cache_folder()) / f"testbed-{key}"
     if folder.is_dir():
         return folder
+    quiet()
     begun = time.perf_counter()
     with _whole_folder(folder) as temporary:
         model = new_model(world, recipe, seed)
