@@ -29,7 +29,7 @@ ARMS: dict[str, dict[str, Any]] = {
 }
 
 # The base model sees little; the documents to choose from are many, so that every arm can be choosy.
-BASE: dict[str, Any] = {"documents": 24_000, "blocks": 16_000}
+BASE: dict[str, Any] = {"documents": 12_000, "blocks": 8_000}
 POOL: dict[str, Any] = {"documents": 150_000, "blocks": 16_000}
 DOCUMENT_TOKENS = 180_000
 LINE_SHARE = 0.3
@@ -55,7 +55,7 @@ def pretrain_arms(run: RunFolder, *, seeds: int = 2, seed: int = 0) -> None:
     world = World(replace(scarce_config(seed), **POOL))
     checkpoint = train_model(World(replace(scarce_config(seed), **BASE)), seed=seed) / "model"
     with RunFolder(run / "pretrain") as below:
-        below.stage("world", ["world"], lambda: world.write(below / "world"), settings={"seed": seed})
+        below.stage("world", ["world"], lambda: world.write(below / "world"), settings=POOL | {"seed": seed})
         settings = Settings(
             model=str(checkpoint),
             lexicon=str(below / "world" / "lexicon.tsv"),
