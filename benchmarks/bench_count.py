@@ -86,6 +86,7 @@ def test_pairs(benchmark: Any, hits: Any, pairs: int, contestant: str) -> None:
     assert np.array_equal(found, by_torch())
 
 
+@pytest.mark.filterwarnings("ignore:Sparse")  # torch calls its sparse tensors a beta
 @pytest.mark.parametrize("contestant", ["torch", "pivotkit"])
 def test_context(benchmark: Any, hits: Any, tokens: Any, contestant: str) -> None:
     benchmark.group = f"context table, N {N}, W {W}, V {V}"
