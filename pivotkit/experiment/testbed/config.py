@@ -56,9 +56,9 @@ class WorldConfig:
     direct_documents: Mapping[str, float] = _shares(p=5, a=1, b=1, ab=3)
     pivot_documents: Mapping[str, float] = _shares(p=2, ap=4, bp=4)
     direct_lines: Mapping[str, float] = _shares(aa=1, bb=1, pp=3, ab=1, ba=1, ap=0.5, bp=0.5)
-    pivot_lines: Mapping[str, float] = _shares(ap=12, bp=12, pa=2.4, pb=2.4, ab=0.1, ba=0.1)
-    late_pivot_lines: Mapping[str, float] = _shares(ap=4, bp=4, pa=3, pb=3)
-    late: float = 0.0
+    pivot_lines: Mapping[str, float] = _shares(ap=12, bp=12, pa=1.5, pb=1.5, ab=0.05, ba=0.05)
+    late_pivot_lines: Mapping[str, float] = _shares(ap=6, bp=6, pa=5, pb=5, ab=0.05, ba=0.05)
+    late: float = 0.4
     direct_weight: float = 0.3
     held_out_weight: float = 1.0
     rounds: tuple[int, int] = (5, 8)
@@ -94,6 +94,8 @@ def scarce_config(seed: int = 0) -> WorldConfig:
         documents=100_000,
         direct_documents={"p": 0.6, "a": 0.15, "b": 0.15, "ab": 0.1},
         pivot_documents={"p": 0.6, "a": 0.15, "b": 0.15, "ap": 0.05, "bp": 0.05},
+        pivot_lines={"ap": 12, "bp": 12, "pa": 2.4, "pb": 2.4, "ab": 0.1, "ba": 0.1},
+        late=0.0,
         held_out_weight=0.2,
         filler=(0.0, 4.0),
         seed=seed,
