@@ -71,9 +71,6 @@ def demo_settings(run: RunFolder, model: Path, seed: int) -> Settings:
         latent=["p"],
         # A planted pivot stands in most documents of both its words, chance company in few.
         min_pivot_score=0.3,
-        # A model of six blocks is read from the first one; the least probability is that of the published rule.
-        first_layer=1,
-        min_probability=0.1,
         quotas={"a": 0.5, "b": 0.5},
         seed=seed,
     )
