@@ -4,11 +4,13 @@
 
 #include <optional>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "bindings/register.h"
 #include "common/require.h"
+#include "unembed/certified.h"
 #include "unembed/unembed.h"
 
 namespace py = pybind11;
@@ -31,11 +33,23 @@ pivotkit::Matrix matrix(const py::array& array, const std::string& type, const c
           array.shape(0), array.shape(1), array.strides(0) / size, array.strides(1) / size};
 }
 
+// Digits, scales, residuals and norms of csrc/unembed/quantized.h.
+using Bytes = py::array_t<std::uint8_t, py::array::c_style>;
+using Quantized = std::tuple<Bytes, Floats, Floats, Floats>;
+
+pivotkit::QuantizedWeight quantized_weight(const Quantized& arrays, const pivotkit::Matrix& weight) {
+  const auto& [digits, scales, residuals, norms] = arrays;
+  const std::int64_t rows = pivotkit::padded_rows(weight.rows), cols = pivotkit::padded_cols(weight.cols);
+  if (digits.size() != rows * cols || scales.size() != rows || residuals.size() != rows || norms.size() != rows)
+    pivotkit::refuse("unembed", "weight", pivotkit::text("be quantized as (", rows, ", ", cols, ")"), digits.size());
+  return {digits.data(), scales.data(), residuals.data(), norms.data()};
+}
+
 py::dict unembed(const py::array& hidden, const std::string& hidden_type, const py::array& weight,
                  const std::string& weight_type, std::int64_t k, const std::optional<Floats>& bias, float logit_scale,
                  float softcap, const std::optional<Ids>& targets, const std::optional<Ids>& set_ids,
                  const std::optional<Ids>& set_offsets, std::int64_t sets, bool sets_shared, bool entropy, int threads,
-                 const std::string& isa, std::int64_t workspace, int tile) {
+                 const std::string& isa, std::int64_t workspace, int tile, const std::optional<Quantized>& quantized) {
   pivotkit::UnembedRequest request{};
   request.hidden = matrix(hidden, hidden_type, "hidden");
   request.weight = matrix(weight, weight_type, "weight");
@@ -76,11 +90,22 @@ py::dict unembed(const py::array& hidden, const std::string& hidden_type, const 
                                        logsumexp.mutable_data(),     target_logits.mutable_data(),
                                        target_ranks.mutable_data(),  set_logprobs.mutable_data(),
                                        entropy ? row_entropy.mutable_data() : nullptr};
-  {
+  Floats logsumexp_error(quantized ? rows : 0);
+  Bytes certified(quantized ? rows : 0);
+  if (quantized) {
+    const pivotkit::CertifiedOutput both{output, logsumexp_error.mutable_data(), certified.mutable_data()};
+    const pivotkit::QuantizedWeight digits = quantized_weight(*quantized, request.weight);
+    const py::gil_scoped_release release;
+    pivotkit::unembed_certified(request, digits, both);
+  } else {
     const py::gil_scoped_release release;
     pivotkit::unembed(request, output);
   }
   py::dict result;
+  if (quantized) {
+    result["logsumexp_error"] = logsumexp_error;
+    result["certified"] = certified;
+  }
   result["ids"] = ids;
   result["logits"] = logits;
   result["logsumexp"] = logsumexp;
@@ -90,6 +115,20 @@ py::dict unembed(const py::array& hidden, const std::string& hidden_type, const 
   result["entropy"] = row_entropy;
   result["isa"] = pivotkit::isa_name(request.isa);
   return result;
+}
+
+Quantized quantize(const py::array& weight, const std::string& type, int threads) {
+  const pivotkit::Matrix view = matrix(weight, type, "weight");
+  const std::int64_t rows = pivotkit::padded_rows(view.rows), cols = pivotkit::padded_cols(view.cols);
+  Quantized arrays{Bytes(rows * cols), Floats(rows), Floats(rows), Floats(rows)};
+  auto& [digits, scales, residuals, norms] = arrays;
+  std::uint8_t* steps = digits.mutable_data();
+  float *scale = scales.mutable_data(), *residual = residuals.mutable_data(), *norm = norms.mutable_data();
+  {
+    const py::gil_scoped_release release;
+    pivotkit::quantize(view, threads, steps, scale, residual, norm);
+  }
+  return arrays;
 }
 
 std::optional<std::pair<std::int64_t, std::int64_t>> first_nonfinite(const py::array& values, const std::string& type,
@@ -118,7 +157,10 @@ void pivotkit::register_unembed(py::module_& m) {
         py::arg("softcap"), py::arg("targets").noconvert().none(true), py::arg("set_ids").noconvert().none(true),
         py::arg("set_offsets").noconvert().none(true), py::arg("sets"), py::arg("sets_shared"), py::arg("entropy"),
         py::arg("threads"), py::arg("isa"), py::arg("workspace"), py::arg("tile") = 0,
+        py::arg("quantized") = py::none(),
         "The fused unembedding of csrc/unembed/unembed.h on one matrix of rows.");
+  m.def("quantize", &::quantize, py::arg("weight").noconvert(), py::arg("type"), py::arg("threads"),
+        "(digits, scales, residuals, norms) of csrc/unembed/quantized.h.");
   m.def("first_nonfinite", &::first_nonfinite, py::arg("values").noconvert(), py::arg("type"), py::arg("threads"),
         "(row, column) of a matrix's first NaN or infinity in row-major order, or None.");
   m.def("isas", &::isas, "Names of the instruction sets that this machine can run, ascending.");

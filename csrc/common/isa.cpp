@@ -9,7 +9,7 @@ namespace pivotkit {
 
 namespace {
 
-constexpr Isa kAll[] = {Isa::scalar, Isa::avx2, Isa::avx512};
+constexpr Isa kAll[] = {Isa::scalar, Isa::avx2, Isa::avx512, Isa::avx512vnni};
 
 bool supports(Isa isa) {
   switch (isa) {
@@ -22,6 +22,8 @@ bool supports(Isa isa) {
     case Isa::avx512:
       return supports(Isa::avx2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+    case Isa::avx512vnni:
+      return supports(Isa::avx512) && __builtin_cpu_supports("avx512vnni");
 #endif
     default:
       return false;
@@ -42,6 +44,8 @@ const char* isa_name(Isa isa) {
       return "avx2";
     case Isa::avx512:
       return "avx512";
+    case Isa::avx512vnni:
+      return "avx512vnni";
     default:
       return "scalar";
   }
@@ -64,7 +68,7 @@ Isa select_isa(const std::string& name) {
     if (std::find(here.begin(), here.end(), isa) != here.end()) return isa;
     refuse<BackendUnavailable>("select_isa", "PIVOTKIT_ISA", "be present on this machine (" + names(here) + ")", wanted);
   }
-  refuse("select_isa", "PIVOTKIT_ISA", "be one of scalar, avx2, avx512", wanted);
+  refuse("select_isa", "PIVOTKIT_ISA", "be one of scalar, avx2, avx512, avx512vnni", wanted);
 }
 
 }  // namespace pivotkit

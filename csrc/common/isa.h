@@ -7,7 +7,7 @@
 namespace pivotkit {
 
 // Ascending: the last supported one is the default. `scalar` is the compiler's baseline for the platform.
-enum class Isa { scalar, avx2, avx512 };
+enum class Isa { scalar, avx2, avx512, avx512vnni };
 
 const char* isa_name(Isa isa);
 

@@ -1,4 +1,5 @@
-// What one instruction set brings to the fused unembedding: four functions, compiled once each from tile-inl.h.
+// What one instruction set brings to the fused unembedding: five functions, compiled once each from tile-inl.h and
+// screen-inl.h.
 // They check nothing, allocate nothing and throw nothing; unembed.cpp does.
 #pragma once
 
@@ -55,6 +56,37 @@ struct Panel {
   std::int32_t* hit_counts;        // (rows), out
 };
 
+// What bounds a screened logit of one row: |z - approximate z| <= residual * R[v] + norm * N[v] + rounding, with R the
+// norm of what quantization left of weight v and N the norm of weight v.
+struct RowBound {
+  float unit;  // value of one step of the quantized row
+  std::int32_t offset;  // what the weights' offset of 128 adds to every sum of the row
+  float residual, norm, rounding;
+  float growth;  // e^x - 1 <= x + x^2 / 2 + growth x^3 for every bound x of the row
+};
+
+// A panel of quantized hidden rows against a tile of the quantized vocabulary (quantized.h says how both are laid out).
+struct ScreenPanel {
+  const std::int32_t* hidden;  // (groups, rows, digits): row i's four steps of group g, as the table's `digits` says
+  int rows;
+  std::int64_t groups;          // of four dimensions
+  const std::uint8_t* weight;   // of the tile's first id
+  const float *scales, *residuals, *norms;  // of the tile's first id
+  std::int64_t first;
+  int ids;
+  Head head;
+  const RowBound* bounds;       // (rows)
+  float* states;                // (rows, kStates, kLanes): maxima, sums of exp, sums of (e^error - 1) exp; updated
+  const float* threshold;       // (rows): an id whose upper bound is below it cannot enter the top k
+  int targets;
+  const float* target_logits;   // (rows, targets), exact
+  std::int32_t* target_ranks;   // (rows, targets), updated: entries that surely precede
+  float* logits;                // (rows, padded(ids)), out
+  float* errors;                // (rows, padded(ids)), out
+  std::uint16_t* hits;          // (rows, padded(ids)), out: positions that an exact logit must decide
+  std::int32_t* hit_counts;     // (rows), out
+};
+
 // Ids of a tile rounded up to whole blocks. Static: what the per-ISA files use must have internal linkage.
 static constexpr int padded(int ids) { return (ids + kBlock - 1) / kBlock * kBlock; }
 
@@ -64,17 +96,19 @@ struct Kernels {
   void (*pack)(const WeightRows& weight, int ids, float* packed);
   // Returns false where a product h . w was not finite.
   bool (*panel)(const Panel& panel);
-  // The logits of `count` (at most kLanes) ids for row `row` of a panel, in the bits that panel() gives them.
-  // `out` has room for kLanes values.
+  // The logits of any `count` ids for row `row` of a panel, in the bits that panel() gives them.
   void (*exact)(const float* hidden, int rows, int row, const WeightRows& weight, const Head& head,
                 const std::int64_t* ids, int count, float* out);
   // Folds one row's states into out[0] = maximum, out[1] = sum of exp(z - maximum),
-  // out[2] = sum of (z - maximum) exp(z - maximum).
-  void (*fold)(const float* states, float* out);
+  // out[2] = sum of (z - maximum) exp(z - maximum) where the weights are relative to the maximum, else as they are.
+  void (*fold)(const float* states, bool relative, float* out);
+  int digits;  // integers per group of four steps of a hidden row: 1 = four signed bytes, 2 = (0, 2) and (1, 3) as pairs
+  void (*screen)(const ScreenPanel& panel);
 };
 
 extern const Kernels kKernelsScalar;
 extern const Kernels kKernelsAvx2;
 extern const Kernels kKernelsAvx512;
+extern const Kernels kKernelsAvx512vnni;
 
 }  // namespace pivotkit

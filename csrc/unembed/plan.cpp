@@ -13,6 +13,20 @@ constexpr std::int64_t kTileBytes = 512 << 10;  // a packed tile stays in the se
 
 std::int64_t round_up(std::int64_t value, std::int64_t step) { return (value + step - 1) / step * step; }
 
+// Fits rows and, where rows alone do not fit, fewer threads into the workspace.
+void fit(const UnembedRequest& request, const Kernels& kernels, std::int64_t shared_row, std::int64_t worker_row,
+         std::int64_t worker_fixed, std::int64_t spans, int& threads, std::int64_t& block) {
+  const auto rows_with = [&](std::int64_t workers) {
+    return (request.workspace - workers * worker_fixed) / (shared_row + workers * worker_row);
+  };
+  threads = static_cast<int>(std::min<std::int64_t>(request.threads, spans));
+  while (threads > 1 && rows_with(threads) < std::min<std::int64_t>(request.hidden.rows, kernels.max_rows)) --threads;
+  block = std::min(rows_with(threads), request.hidden.rows);
+  if (block < 1)
+    refuse("unembed", "workspace", text("hold one row, ", shared_row + worker_row + worker_fixed, " bytes"),
+           request.workspace);
+}
+
 }  // namespace
 
 Plan::Plan(const UnembedRequest& request, const Kernels& kernels) {
@@ -28,15 +42,23 @@ Plan::Plan(const UnembedRequest& request, const Kernels& kernels) {
   const std::int64_t worker_row =
       4 * (kStates * kLanes + 2) + 8 * request.k + 4 * request.target_count + 8 * sets;
   const std::int64_t worker_fixed = 4 * dim * tile + 6 * kernels.max_rows * tile + 8 * sets + 4096;
-  const auto rows_with = [&](std::int64_t workers) {
-    return (request.workspace - workers * worker_fixed) / (shared_row + workers * worker_row);
-  };
-  threads = static_cast<int>(std::min<std::int64_t>(request.threads, spans));
-  while (threads > 1 && rows_with(threads) < std::min<std::int64_t>(request.hidden.rows, kernels.max_rows)) --threads;
-  block = std::min(rows_with(threads), request.hidden.rows);
-  if (block < 1)
-    refuse("unembed", "workspace", text("hold one row, ", shared_row + worker_row + worker_fixed, " bytes"),
-           request.workspace);
+  fit(request, kernels, shared_row, worker_row, worker_fixed, spans, threads, block);
+}
+
+ScreenPlan::ScreenPlan(const UnembedRequest& request, const Kernels& kernels) {
+  const std::int64_t vocabulary = request.weight.rows, groups = (request.weight.cols + kBlock - 1) / kBlock * kBlock / 4;
+  span = round_up((vocabulary + kMostSpans - 1) / kMostSpans, 4 * kBlock);
+  spans = (vocabulary + span - 1) / span;
+  const std::int64_t fitting = kTileBytes / 2 / (4 * groups) / kBlock * kBlock;
+  tile = static_cast<int>(std::min(std::clamp<std::int64_t>(fitting, kBlock, 8 * kBlock), span));
+  // Of real heads, 0.01 to 0.3 % of the vocabulary stays open; a list with more than that is not worth finishing.
+  capacity = std::clamp<std::int64_t>(vocabulary / 128, 256, 2048);
+
+  const std::int64_t shared_row = 4 * request.weight.cols + 4 * groups * kernels.digits + 32 + 4 * kStates * spans;
+  const std::int64_t worker_row = 4 * (kStates * kLanes + 3) + 8 * request.k + 4 * request.target_count + 12 * capacity;
+  // The last term: what one row needs to be finished.
+  const std::int64_t worker_fixed = 10 * kernels.max_rows * std::int64_t{tile} + 8 * request.k + 64 * capacity + 4096;
+  fit(request, kernels, shared_row, worker_row, worker_fixed, spans, threads, block);
 }
 
 Worker::Worker(const UnembedRequest& request, const Plan& plan, const Kernels& kernels) {

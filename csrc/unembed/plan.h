@@ -20,6 +20,14 @@ struct Plan {
   int threads;
 };
 
+// The same for screening. Every row of every worker has a list of `capacity` open ids.
+struct ScreenPlan {
+  ScreenPlan(const UnembedRequest& request, const Kernels& kernels);
+
+  std::int64_t span, spans, block, capacity;
+  int tile, threads;
+};
+
 // Rows of a block dealt to panels of nearly equal size, at most max_rows each.
 struct Panels {
   Panels(std::int64_t rows, int max_rows) : rows(rows), count((rows + max_rows - 1) / max_rows) {}

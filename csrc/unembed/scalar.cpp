@@ -1,2 +1,5 @@
-#define PIVOTKIT_KERNELS kKernelsScalar
+#include "unembed/screen-inl.h"
 #include "unembed/tile-inl.h"
+
+const pivotkit::Kernels pivotkit::kKernelsScalar = {
+    kRows, pack, run_panel, exact, fold, kDigits, screen_panel};

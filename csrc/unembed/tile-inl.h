@@ -1,5 +1,5 @@
-// The body of the fused unembedding, written once over lanes.h and built once per instruction set by the three-line
-// files beside it. Define PIVOTKIT_KERNELS to the name of the exported table first.
+// The body of the fused unembedding, written once over lanes.h and built once per instruction set by the files of
+// the instruction sets beside it.
 //
 // Order of a logit's sum: one accumulator lane per (row, id); products added in ascending order within runs of kDepth,
 // run totals added in ascending order. Panels, tiles and threads only choose which lanes share a register, so they
@@ -214,51 +214,74 @@ bool run_panel(const Panel& panel) {
   return (greater(poison, broadcast(0.0f)) | greater_equal(broadcast(0.0f), poison)) == all;
 }
 
+// Logits of up to kBlock ids of any order for one row: the sums of products(), with each lane's weights fetched from
+// its own row of the matrix.
 template <class T>
-float dot(const float* hidden, int rows, const T* weight, std::int64_t dim) {
-  float total = 0.0f;
-  for (std::int64_t d = 0; d < dim; d += kDepth) {
-    const std::int64_t end = dim - d < kDepth ? dim : d + kDepth;
-    float sum = 0.0f;
-    for (std::int64_t e = d; e < end; ++e) sum = fma(hidden[e * rows], widen(weight[e]), sum);
-    total = d == 0 ? sum : total + sum;
+void exact_block(const float* hidden, int rows, const T* weight, std::int64_t stride, std::int64_t dim,
+                 const std::int64_t* ids, int count, float* out) {
+  for (int first = 0; first < count; first += W) {
+    const T* lanes[W];
+    for (int j = 0; j < W; ++j) lanes[j] = weight + ids[first + j < count ? first + j : first] * stride;
+    F total = broadcast(0.0f);
+    for (std::int64_t begin = 0; begin < dim; begin += kDepth) {
+      const std::int64_t end = dim - begin < kDepth ? dim : begin + kDepth;
+      F sum = broadcast(0.0f);
+      std::int64_t d = begin;
+      for (; d + W <= end; d += W) {
+        F block[W];
+        for (int j = 0; j < W; ++j) block[j] = load(lanes[j] + d);
+        transpose(block);
+        for (int j = 0; j < W; ++j) sum = fma(broadcast(hidden[(d + j) * rows]), block[j], sum);
+      }
+      for (; d < end; ++d) {
+        float column[W];
+        for (int j = 0; j < W; ++j) column[j] = widen(lanes[j][d]);
+        sum = fma(broadcast(hidden[d * rows]), load(column), sum);
+      }
+      total = begin == 0 ? sum : total + sum;
+    }
+    float lanes_out[W];
+    store(lanes_out, total);
+    for (int j = 0; j < W && first + j < count; ++j) out[first + j] = lanes_out[j];
   }
-  return total;
 }
 
 void exact(const float* hidden, int rows, int row, const WeightRows& weight, const Head& head, const std::int64_t* ids,
            int count, float* out) {
-  float bias[kLanes] = {};
-  for (int t = 0; t < kLanes; ++t) {
-    out[t] = 0.0f;
-    if (t >= count) continue;
-    const std::int64_t at = ids[t] * weight.stride;
-    switch (weight.type) {
-      case Dtype::float32:
-        out[t] = dot(hidden + row, rows, static_cast<const float*>(weight.data) + at, weight.dim);
-        break;
-      case Dtype::bfloat16:
-        out[t] = dot(hidden + row, rows, static_cast<const bfloat16*>(weight.data) + at, weight.dim);
-        break;
-      case Dtype::float16:
-        out[t] = dot(hidden + row, rows, static_cast<const float16*>(weight.data) + at, weight.dim);
-        break;
-    }
-    if (head.bias != nullptr) bias[t] = head.bias[ids[t]];
+  switch (weight.type) {
+    case Dtype::float32:
+      exact_block(hidden + row, rows, static_cast<const float*>(weight.data), weight.stride, weight.dim, ids, count, out);
+      break;
+    case Dtype::bfloat16:
+      exact_block(hidden + row, rows, static_cast<const bfloat16*>(weight.data), weight.stride, weight.dim, ids, count,
+                  out);
+      break;
+    case Dtype::float16:
+      exact_block(hidden + row, rows, static_cast<const float16*>(weight.data), weight.stride, weight.dim, ids, count,
+                  out);
+      break;
   }
   if (plain(head)) return;
-  for (int t = 0; t < kLanes; t += W) store(out + t, apply_head(load(out + t), load(bias + t), head));
+  for (int t = 0; t < count; t += W) {
+    float z[W] = {}, bias[W] = {};
+    for (int j = 0; j < W && t + j < count; ++j) {
+      z[j] = out[t + j];
+      if (head.bias != nullptr) bias[j] = head.bias[ids[t + j]];
+    }
+    store(z, apply_head(load(z), load(bias), head));
+    for (int j = 0; j < W && t + j < count; ++j) out[t + j] = z[j];
+  }
 }
 
-void fold(const float* states, float* out) {
+void fold(const float* states, bool relative, float* out) {
   float top = states[0];
   for (int j = 1; j < kLanes; ++j) top = states[j] > top ? states[j] : top;
   float sum[kLanes], weighted[kLanes];
   for (int j = 0; j < kLanes; j += W) {
     const F drop = max(load(states + j) - broadcast(top), broadcast(-87.0f)), factor = exp_negative(drop);
-    const F lane_sum = load(states + kLanes + j);
+    const F lane_sum = load(states + kLanes + j), lane_weighted = load(states + 2 * kLanes + j);
     store(sum + j, lane_sum * factor);
-    store(weighted + j, fma(drop, lane_sum, load(states + 2 * kLanes + j)) * factor);
+    store(weighted + j, (relative ? fma(drop, lane_sum, lane_weighted) : lane_weighted) * factor);
   }
   out[0] = top;
   out[1] = out[2] = 0.0f;
@@ -269,7 +292,4 @@ void fold(const float* states, float* out) {
 }
 
 }  // namespace
-
-extern const Kernels PIVOTKIT_KERNELS = {kRows, pack, run_panel, exact, fold};
-
 }  // namespace pivotkit

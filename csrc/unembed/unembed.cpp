@@ -8,26 +8,14 @@
 #include "common/parallel.h"
 #include "common/require.h"
 #include "unembed/check.h"
-#include "unembed/kernels.h"
+#include "unembed/dispatch.h"
+#include "unembed/merge.h"
 #include "unembed/plan.h"
 #include "unembed/top_k.h"
 
 namespace pivotkit {
 
 namespace {
-
-const Kernels& kernels_of(Isa isa) {
-  switch (isa) {
-#ifdef PIVOTKIT_X86
-    case Isa::avx2:
-      return kKernelsAvx2;
-    case Isa::avx512:
-      return kKernelsAvx512;
-#endif
-    default:
-      return kKernelsScalar;
-  }
-}
 
 // (maximum, sum of exp(z - maximum)) of a set's ids, one id at a time in ascending order.
 void add_logit(float z, float* mass) {
@@ -38,22 +26,6 @@ void add_logit(float z, float* mass) {
     mass[1] += std::exp(z - mass[0]);
   }
 }
-
-// Merges the partial results of the spans in ascending order: (maximum, sum, weighted sum) in double.
-struct Merged {
-  double top = -std::numeric_limits<double>::infinity(), sum = 0.0, weighted = 0.0;
-  void add(float other_top, double other_sum, double other_weighted) {
-    if (other_sum == 0.0) return;
-    const double raised = std::max(top, static_cast<double>(other_top));
-    const double drop = sum == 0.0 ? 0.0 : top - raised, other_drop = other_top - raised;
-    const double factor = std::exp(drop), other_factor = std::exp(other_drop);
-    weighted = (weighted + drop * sum) * factor + (other_weighted + other_drop * other_sum) * other_factor;
-    sum = sum * factor + other_sum * other_factor;
-    top = raised;
-  }
-  double logsumexp() const { return top + std::log(sum); }
-  double entropy() const { return std::log(sum) - weighted / sum; }
-};
 
 // One block of rows on its way past the whole vocabulary.
 class Block {
@@ -101,13 +73,8 @@ class Block {
     const WeightRows weight{request_.weight.data, request_.weight.type, request_.weight.row_stride, dim};
     for (std::int64_t row = 0; row < rows; ++row) {
       const std::int64_t at = (first_row_ + begin + row) * request_.target_count;
-      for (std::int64_t t = 0; t < request_.target_count; t += kLanes) {
-        float logits[kLanes];
-        const int count = static_cast<int>(std::min<std::int64_t>(kLanes, request_.target_count - t));
-        kernels_.exact(panel_hidden(panel), static_cast<int>(rows), static_cast<int>(row), weight, head(),
-                       request_.targets + at + t, count, logits);
-        std::copy_n(logits, count, output_.target_logits + at + t);
-      }
+      kernels_.exact(panel_hidden(panel), static_cast<int>(rows), static_cast<int>(row), weight, head(),
+                     request_.targets + at, static_cast<int>(request_.target_count), output_.target_logits + at);
     }
   }
 
@@ -121,7 +88,7 @@ class Block {
     for (std::int64_t first = begin; first < end && finite_; first += plan_.tile)
       run_tile(span, first, static_cast<int>(std::min<std::int64_t>(plan_.tile, end - first)), worker);
     for (std::int64_t row = 0; row < rows_; ++row)
-      kernels_.fold(&worker.states[row * kStates * kLanes], partial(span, row));
+      kernels_.fold(&worker.states[row * kStates * kLanes], true, partial(span, row));
   }
 
   void run_tile(std::int64_t span, std::int64_t first, int ids, Worker& worker) {

@@ -1,0 +1,5 @@
+#include "unembed/screen-inl.h"
+#include "unembed/tile-inl.h"
+
+const pivotkit::Kernels pivotkit::kKernelsAvx512vnni = {
+    kRows, pack, run_panel, exact, fold, kDigits, screen_panel};

@@ -1,0 +1,358 @@
+#include "unembed/certified.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <limits>
+
+#include "common/parallel.h"
+#include "common/require.h"
+#include "unembed/check.h"
+#include "unembed/dispatch.h"
+#include "unembed/merge.h"
+#include "unembed/plan.h"
+#include "unembed/top_k.h"
+
+namespace pivotkit {
+
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+// An id that an exact logit must decide, with its approximate logit and the bound on it.
+struct Open {
+  std::int32_t id;
+  float logit, error;
+};
+
+struct ScreenWorker {
+  ScreenWorker(const UnembedRequest& request, const ScreenPlan& plan, const Kernels& kernels)
+      : logits(size(std::int64_t{kernels.max_rows} * plan.tile)), errors(logits.size()), hits(logits.size()),
+        hit_counts(size(kernels.max_rows)), states(size(plan.block * kStates * kLanes)),
+        thresholds(size(plan.block)), keys(size(plan.block * request.k)), sizes(size(plan.block)),
+        ranks(size(plan.block * request.target_count)), open(size(plan.block * plan.capacity)),
+        open_counts(size(plan.block)) {}
+  static std::size_t size(std::int64_t count) { return static_cast<std::size_t>(count); }
+
+  std::vector<float> logits, errors;
+  std::vector<std::uint16_t> hits;
+  std::vector<std::int32_t> hit_counts;
+  std::vector<float> states, thresholds;
+  std::vector<std::uint64_t> keys;  // the k best lower bounds of each row
+  std::vector<std::int32_t> sizes;
+  std::vector<std::int32_t> ranks;  // entries that surely precede each target
+  std::vector<Open> open;           // (rows, capacity)
+  std::vector<std::int32_t> open_counts;  // -1: more than the list holds
+};
+
+class ScreenBlock {
+ public:
+  ScreenBlock(const UnembedRequest& request, const QuantizedWeight& quantized, const CertifiedOutput& output,
+              const ScreenPlan& plan, const Kernels& kernels)
+      : request_(request), quantized_(quantized), output_(output), plan_(plan), kernels_(kernels),
+        groups_(padded_cols(request.weight.cols) / 4) {
+    hidden_.resize(ScreenWorker::size(plan.block * request.weight.cols));
+    steps_.resize(ScreenWorker::size(plan.block * groups_ * kernels.digits));
+    bounds_.resize(ScreenWorker::size(plan.block));
+    partials_.resize(ScreenWorker::size(plan.spans * plan.block * kStates));
+    for (int i = 0; i < plan.threads; ++i) workers_.emplace_back(request, plan, kernels);
+    const std::int64_t ids = request.weight.rows;
+    largest_norm_ = *std::max_element(quantized.norms, quantized.norms + ids);
+    largest_residual_ = *std::max_element(quantized.residuals, quantized.residuals + ids);
+    for (std::int64_t v = 0; request.bias != nullptr && v < ids; ++v)
+      largest_bias_ = std::max(largest_bias_, std::abs(static_cast<double>(request.bias[v])));
+  }
+
+  void run(std::int64_t first_row, std::int64_t rows) {
+    first_row_ = first_row;
+    rows_ = rows;
+    panels_ = Panels(rows, kernels_.max_rows);
+    parallel_for(panels_.count, 1, plan_.threads, [&](std::int64_t panel, std::int64_t, int) { load_panel(panel); });
+    for (ScreenWorker& worker : workers_) {
+      std::fill(worker.sizes.begin(), worker.sizes.end(), 0);
+      std::fill(worker.ranks.begin(), worker.ranks.end(), 0);
+      std::fill(worker.open_counts.begin(), worker.open_counts.end(), 0);
+      std::fill(worker.thresholds.begin(), worker.thresholds.end(), -kInfinity);
+    }
+    parallel_for(plan_.spans, 1, plan_.threads, [&](std::int64_t span, std::int64_t, int worker) {
+      run_span(span, workers_[static_cast<std::size_t>(worker)]);
+    });
+    parallel_for(rows_, 4, plan_.threads, [&](std::int64_t begin, std::int64_t end, int) {
+      for (std::int64_t row = begin; row < end; ++row) finish_row(row);
+    });
+  }
+
+ private:
+  Head head() const { return {request_.bias, request_.logit_scale, request_.softcap}; }
+  WeightRows weight() const {
+    return {request_.weight.data, request_.weight.type, request_.weight.row_stride, request_.weight.cols};
+  }
+  const float* target_logits(std::int64_t row) const {
+    return output_.values.target_logits + (first_row_ + row) * request_.target_count;
+  }
+
+  // Widens a panel's rows, finds their targets' logits, quantizes them and bounds their errors.
+  void load_panel(std::int64_t panel) {
+    const std::int64_t begin = panels_.begin(panel), rows = panels_.begin(panel + 1) - begin, dim = request_.weight.cols;
+    float* hidden = &hidden_[static_cast<std::size_t>(begin * dim)];
+    load_rows(request_.hidden, first_row_ + begin, rows, hidden);
+    std::int32_t* steps = &steps_[static_cast<std::size_t>(begin * groups_ * kernels_.digits)];
+    const Rotation rotation(dim);
+    std::vector<std::int8_t> row_steps(static_cast<std::size_t>(groups_ * 4));
+    for (std::int64_t row = 0; row < rows; ++row) {
+      const std::int64_t at = (first_row_ + begin + row) * request_.target_count;
+      if (request_.target_count != 0)
+        kernels_.exact(hidden, static_cast<int>(rows), static_cast<int>(row), weight(), head(), request_.targets + at,
+                       static_cast<int>(request_.target_count), output_.values.target_logits + at);
+      const QuantizedRow quantized = quantize_row(rotation, hidden + row, rows, row_steps.data());
+      std::int32_t sum = 0;
+      for (const std::int8_t step : row_steps) sum += step;
+      for (std::int64_t g = 0; g < groups_; ++g) put_digits(&row_steps[static_cast<std::size_t>(4 * g)], steps + (g * rows + row) * kernels_.digits);
+      bounds_[static_cast<std::size_t>(begin + row)] = bound(quantized, 128 * sum);
+    }
+  }
+
+  void put_digits(const std::int8_t* step, std::int32_t* digits) const {
+    const auto pack = [](std::int32_t low, std::int32_t high, int shift) {
+      const std::uint32_t mask = (1u << shift) - 1;
+      return (static_cast<std::uint32_t>(low) & mask) | (static_cast<std::uint32_t>(high) & mask) << shift;
+    };
+    const std::uint32_t even = pack(step[0], step[2], 16), odd = pack(step[1], step[3], 16);
+    if (kernels_.digits == 2) {
+      digits[0] = static_cast<std::int32_t>(even);
+      digits[1] = static_cast<std::int32_t>(odd);
+    } else {
+      digits[0] = static_cast<std::int32_t>((even & 0x00ff00ffu) | (odd & 0x00ff00ffu) << 8);
+    }
+  }
+
+  RowBound bound(const QuantizedRow& row, std::int32_t offset) const {
+    // The exact path's own rounding: 256 products and the runs' totals, each within 2^-24 of sum |h w| <= ||h|| ||w||.
+    const std::int64_t dim = request_.weight.cols;
+    const double sums = static_cast<double>(std::min<std::int64_t>(dim, kDepth) + dim / kDepth + 2);
+    const double scale = std::abs(static_cast<double>(request_.logit_scale)), up = 1.0 + 0x1p-20;
+    const double float_rounding = row.norm * (sums + 32.0) * 0x1p-24;
+    // Of the head: adding the bias, scaling, and tanh to within 2^-19 of the cap.
+    const double head_rounding = scale * largest_bias_ * 0x1p-22 + request_.softcap * 0x1p-19;
+    RowBound bound{row.unit, offset, round_up(scale * row.quantized_norm * up),
+                   round_up(scale * (row.error_norm + float_rounding) * up),
+                   round_up(head_rounding * up + std::numeric_limits<float>::min()), 0.0f};
+    const double x = largest_error(bound);
+    // The ratio rises with x, so its value at the largest error serves all.
+    bound.growth = x < 1e-3 ? 0.17f : round_up((std::expm1(x) - x - x * x / 2) / (x * x * x) * up);
+    return bound;
+  }
+
+  double largest_error(const RowBound& bound) const {
+    return static_cast<double>(bound.residual) * largest_residual_ +
+           static_cast<double>(bound.norm) * largest_norm_ + bound.rounding;
+  }
+
+  void run_span(std::int64_t span, ScreenWorker& worker) {
+    const std::int64_t begin = span * plan_.span, end = std::min(begin + plan_.span, request_.weight.rows);
+    for (std::int64_t i = 0; i < rows_ * kStates * kLanes; ++i)
+      worker.states[static_cast<std::size_t>(i)] = i / kLanes % kStates == 0 ? kLowest : 0.0f;
+    for (std::int64_t first = begin; first < end; first += plan_.tile)
+      run_tile(first, static_cast<int>(std::min<std::int64_t>(plan_.tile, end - first)), worker);
+    for (std::int64_t row = 0; row < rows_; ++row)
+      kernels_.fold(&worker.states[static_cast<std::size_t>(row * kStates * kLanes)], false,
+                    &partials_[static_cast<std::size_t>((span * plan_.block + row) * kStates)]);
+  }
+
+  void run_tile(std::int64_t first, int ids, ScreenWorker& worker) {
+    ScreenPanel panel{};
+    panel.groups = groups_;
+    panel.weight = quantized_.digits + first * groups_ * 4;
+    panel.scales = quantized_.scales + first;
+    panel.residuals = quantized_.residuals + first;
+    panel.norms = quantized_.norms + first;
+    panel.first = first;
+    panel.ids = ids;
+    panel.head = head();
+    panel.targets = static_cast<int>(request_.target_count);
+    panel.logits = worker.logits.data();
+    panel.errors = worker.errors.data();
+    panel.hits = worker.hits.data();
+    panel.hit_counts = worker.hit_counts.data();
+    for (std::int64_t p = 0; p < panels_.count; ++p) {
+      const std::int64_t begin = panels_.begin(p);
+      panel.hidden = steps_.data() + begin * groups_ * kernels_.digits;
+      panel.rows = static_cast<int>(panels_.begin(p + 1) - begin);
+      panel.bounds = bounds_.data() + begin;
+      panel.states = worker.states.data() + begin * kStates * kLanes;
+      panel.threshold = worker.thresholds.data() + begin;
+      panel.target_logits = request_.target_count == 0 ? nullptr : target_logits(begin);
+      panel.target_ranks = worker.ranks.data() + begin * request_.target_count;
+      kernels_.screen(panel);
+      for (int i = 0; i < panel.rows; ++i) keep_open(panel, i, begin + i, worker);
+    }
+  }
+
+  bool still_open(std::int64_t row, const Open& id, float threshold) const {
+    if (id.logit + id.error >= threshold) return true;
+    for (std::int64_t t = 0; t < request_.target_count; ++t)
+      if (straddles(id, target_logits(row)[t])) return true;
+    return false;
+  }
+
+  static bool straddles(const Open& id, float logit) {
+    return id.logit + id.error >= logit && !(id.logit - id.error > logit);
+  }
+
+  void keep_open(const ScreenPanel& panel, int i, std::int64_t row, ScreenWorker& worker) const {
+    const auto at = static_cast<std::size_t>(row);
+    if (panel.hit_counts[i] == 0 || worker.open_counts[at] < 0) return;
+    TopK lower(&worker.keys[at * static_cast<std::size_t>(request_.k)], worker.sizes[at], request_.k);
+    Open* list = &worker.open[at * static_cast<std::size_t>(plan_.capacity)];
+    std::int32_t& count = worker.open_counts[at];
+    const int width = padded(panel.ids);
+    for (int h = 0; h < panel.hit_counts[i]; ++h) {
+      const int position = panel.hits[i * width + h];
+      const float z = panel.logits[i * width + position], error = panel.errors[i * width + position];
+      const Open id{static_cast<std::int32_t>(panel.first + position), z, error};
+      lower.push(order_key(z - error, id.id));
+      const float threshold = lower.threshold();
+      if (!still_open(row, id, threshold)) continue;
+      if (count == plan_.capacity) {
+        count = static_cast<std::int32_t>(
+            std::remove_if(list, list + count, [&](const Open& one) { return !still_open(row, one, threshold); }) - list);
+        // A list that stays nearly full would be walked again at every hit.
+        if (count > plan_.capacity * 7 / 8) {
+          count = -1;
+          return;
+        }
+      }
+      list[count++] = id;
+    }
+    worker.thresholds[at] = lower.threshold();
+  }
+
+  void finish_row(std::int64_t row) {
+    const std::int64_t m = first_row_ + row, k = request_.k, targets = request_.target_count;
+    std::uint8_t& certified = output_.certified[m];
+    certified = 0;
+    const auto at = static_cast<std::size_t>(row);
+    const RowBound& bound = bounds_[at];
+    // Beyond this an exponential of the bound is of no use, and a product may not even fit float32.
+    if (!(largest_error(bound) < 64.0)) return;
+    std::vector<std::uint64_t> keys(static_cast<std::size_t>(k));
+    std::int32_t kept = 0;
+    TopK lower(keys.data(), kept, k);
+    for (ScreenWorker& worker : workers_) {
+      if (worker.open_counts[at] < 0) return;
+      for (std::int32_t i = 0; i < worker.sizes[at]; ++i) lower.push(worker.keys[at * static_cast<std::size_t>(k) + static_cast<std::size_t>(i)]);
+    }
+    std::vector<Open> open;
+    for (const ScreenWorker& worker : workers_) {
+      const Open* list = &worker.open[at * static_cast<std::size_t>(plan_.capacity)];
+      std::copy_if(list, list + worker.open_counts[at], std::back_inserter(open),
+                   [&](const Open& id) { return still_open(row, id, lower.threshold()); });
+    }
+    std::sort(open.begin(), open.end(), [](const Open& a, const Open& b) { return a.id < b.id; });
+    std::vector<std::int64_t> ids(open.size());
+    std::transform(open.begin(), open.end(), ids.begin(), [](const Open& id) { return id.id; });
+    const std::vector<float> exact = exact_logits(row, ids.data(), ids.size());
+
+    Merged screened;
+    for (std::int64_t span = 0; span < plan_.spans; ++span) {
+      const float* p = &partials_[static_cast<std::size_t>((span * plan_.block + row) * kStates)];
+      screened.add_weighted(p[0], p[1], p[2]);
+    }
+    double top = screened.top;
+    for (const float z : exact) top = std::max(top, static_cast<double>(z));
+    const double shift = std::exp(screened.top - top), whole = screened.sum * shift;
+    double known = 0.0, rest = whole, weighted = screened.weighted * shift;
+    for (std::size_t i = 0; i < open.size(); ++i) {
+      const double part = std::exp(open[i].logit - top);
+      known += std::exp(exact[i] - top);
+      rest -= part;
+      const double x = open[i].error;
+      weighted -= part * x * (1.0 + x * (0.5 + x * bound.growth));
+    }
+    rest = std::max(rest, 0.0);
+    weighted = std::max(weighted, 0.0);
+    // Sums of float32 terms: of a lane of one span, twice (ours and the exact path's), and their exponentials.
+    const double summing = 2.0 * (static_cast<double>(plan_.span / kLanes + 64) * 0x1p-24 + 4e-6);
+    const double noise = (whole + screened.weighted * shift) * summing;
+    const double high = known * (1.0 + summing) + rest + weighted + noise;
+    const double low = known * (1.0 - summing) + std::max(rest - weighted - noise, 0.0);
+    const double total = known + rest, logsumexp = top + std::log(total);
+    output_.values.logsumexp[m] = static_cast<float>(logsumexp);
+    output_.logsumexp_error[m] =
+        round_up(std::max(std::log(high / total), std::log(total / low)) + std::abs(logsumexp) * 0x1p-23 + 1e-12);
+
+    kept = 0;
+    TopK best(keys.data(), kept, k);
+    for (std::size_t i = 0; i < open.size(); ++i) best.push(order_key(exact[i], ids[i]));
+    best.sort();
+    for (std::int64_t i = 0; i < k; ++i) {
+      output_.values.ids[m * k + i] = key_id(keys[static_cast<std::size_t>(i)]);
+      output_.values.logits[m * k + i] = key_logit(keys[static_cast<std::size_t>(i)]);
+    }
+    for (std::int64_t t = 0; t < targets; ++t) {
+      const float target = target_logits(row)[t];
+      const std::int64_t target_id = request_.targets[m * targets + t];
+      std::int64_t rank = 0;
+      for (const ScreenWorker& worker : workers_) rank += worker.ranks[at * static_cast<std::size_t>(targets) + static_cast<std::size_t>(t)];
+      for (std::size_t i = 0; i < open.size(); ++i)
+        rank += straddles(open[i], target) && (exact[i] > target || (exact[i] == target && ids[i] < target_id));
+      output_.values.target_ranks[m * targets + t] = rank;
+    }
+    for (std::int64_t s = 0; s < request_.token_sets.sets; ++s)
+      output_.values.set_logprobs[m * request_.token_sets.sets + s] = set_logprob(row, s, logsumexp);
+    certified = 1;
+  }
+
+  std::vector<float> exact_logits(std::int64_t row, const std::int64_t* ids, std::size_t count) const {
+    // The panel holds the row's values side by side with those of its neighbours.
+    std::int64_t panel = row * panels_.count / rows_;
+    while (panels_.begin(panel) > row) --panel;
+    while (panels_.begin(panel + 1) <= row) ++panel;
+    const std::int64_t begin = panels_.begin(panel), rows = panels_.begin(panel + 1) - begin;
+    std::vector<float> logits(count);
+    kernels_.exact(&hidden_[static_cast<std::size_t>(begin * request_.weight.cols)], static_cast<int>(rows),
+                   static_cast<int>(row - begin), weight(), head(), ids, static_cast<int>(count), logits.data());
+    return logits;
+  }
+
+  float set_logprob(std::int64_t row, std::int64_t set, double logsumexp) const {
+    const TokenSets& table = request_.token_sets;
+    const std::int64_t* offset = table.offsets + (table.shared ? 0 : (first_row_ + row) * table.sets) + set;
+    if (offset[0] == offset[1]) return -kInfinity;
+    const std::vector<float> logits =
+        exact_logits(row, table.ids + offset[0], static_cast<std::size_t>(offset[1] - offset[0]));
+    const double top = *std::max_element(logits.begin(), logits.end());
+    double sum = 0.0;
+    for (const float z : logits) sum += std::exp(z - top);
+    return static_cast<float>(std::min(top + std::log(sum) - logsumexp, 0.0));
+  }
+
+  const UnembedRequest& request_;
+  const QuantizedWeight& quantized_;
+  const CertifiedOutput& output_;
+  const ScreenPlan& plan_;
+  const Kernels& kernels_;
+  const std::int64_t groups_;
+  double largest_norm_ = 0.0, largest_residual_ = 0.0, largest_bias_ = 0.0;
+  std::int64_t first_row_ = 0, rows_ = 0;
+  Panels panels_{0, 1};
+  std::vector<float> hidden_;         // the block's rows, widened, by panels of (dim, rows)
+  std::vector<std::int32_t> steps_;   // and quantized, by panels of (groups, rows, digits)
+  std::vector<RowBound> bounds_;
+  std::vector<float> partials_;       // (spans, block, 3)
+  std::vector<ScreenWorker> workers_;
+};
+
+}  // namespace
+
+void unembed_certified(const UnembedRequest& request, const QuantizedWeight& quantized, const CertifiedOutput& output) {
+  check_request(request);
+  if (request.hidden.rows == 0) return;
+  const Kernels& kernels = kernels_of(request.isa);
+  const ScreenPlan plan(request, kernels);
+  ScreenBlock block(request, quantized, output, plan, kernels);
+  for (std::int64_t row = 0; row < request.hidden.rows; row += plan.block)
+    block.run(row, std::min(plan.block, request.hidden.rows - row));
+}
+
+}  // namespace pivotkit

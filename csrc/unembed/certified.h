@@ -1,0 +1,28 @@
+// The unembedding in two steps: int8 screening of the whole vocabulary, float32 for what screening leaves open.
+//
+// ids, logits, target_logits and target_ranks equal those of unembed() bit for bit, proved per row: an id is left out
+// only where its upper bound is below k lower bounds, and out of a rank's count only where its bounds lie on one side.
+// logsumexp is that of the open ids' exact logits and the other ids' approximate ones, and logsumexp_error bounds its
+// distance from the logsumexp of all exact logits. set_logprobs: exact logits over that logsumexp, at most 0.
+// A row with more open ids than its list holds is not certified: its outputs are not written, certified is 0, and the
+// caller runs unembed() on it.
+// Cost: one read of V D bytes, 2 M V D int8 operations, one exponential per logit, and D multiply-adds per open id.
+#pragma once
+
+#include <cstdint>
+
+#include "unembed/quantized.h"
+#include "unembed/unembed.h"
+
+namespace pivotkit {
+
+struct CertifiedOutput {
+  UnembedOutput values;
+  float* logsumexp_error;   // (M)
+  std::uint8_t* certified;  // (M)
+};
+
+// request.tile is ignored; output.values.entropy must be null.
+void unembed_certified(const UnembedRequest& request, const QuantizedWeight& quantized, const CertifiedOutput& output);
+
+}  // namespace pivotkit

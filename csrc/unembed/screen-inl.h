@@ -1,0 +1,220 @@
+// Screening in int8: approximate logits with a bound on each, from a quantized vocabulary; built once per instruction set.
+//
+// Sums are integers, so every instruction set finds the same ones. What follows them is float arithmetic whose rounding
+// RowBound covers (quantized.cpp).
+#pragma once
+
+#include "common/lane_math.h"
+#include "common/lanes.h"
+#include "unembed/kernels.h"
+#include "unembed/tile-inl.h"
+
+namespace pivotkit {
+namespace {
+
+// ---- W integer lanes, one id each; a group is four dimensions of an id in the four bytes of its lane ------------------
+
+#if defined(__AVX512F__)
+using I = __m512i;
+inline I zeros() { return _mm512_setzero_si512(); }
+inline I load_group(const std::uint8_t* p) { return _mm512_loadu_si512(p); }
+inline F to_float(I a, std::int32_t offset) { return _mm512_cvtepi32_ps(_mm512_sub_epi32(a, _mm512_set1_epi32(offset))); }
+#elif defined(__AVX2__)
+using I = __m256i;
+inline I zeros() { return _mm256_setzero_si256(); }
+inline I load_group(const std::uint8_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+inline F to_float(I a, std::int32_t offset) { return _mm256_cvtepi32_ps(_mm256_sub_epi32(a, _mm256_set1_epi32(offset))); }
+#endif
+
+#if defined(__AVX512VNNI__)
+
+constexpr int kDigits = 1;
+struct Group {
+  I bytes;
+};
+inline Group split(I bytes) { return {bytes}; }
+inline I dot(Group w, const std::int32_t* h, I sum) { return _mm512_dpbusd_epi32(sum, w.bytes, _mm512_set1_epi32(*h)); }
+
+#elif defined(__AVX512F__)
+
+// Bytes widen to 16 bits by a mask and a shift, so that pairs meet in one multiply-add without saturation.
+constexpr int kDigits = 2;
+struct Group {
+  I even, odd;
+};
+inline Group split(I bytes) {
+  return {_mm512_and_si512(bytes, _mm512_set1_epi16(0xff)), _mm512_srli_epi16(bytes, 8)};
+}
+inline I dot(Group w, const std::int32_t* h, I sum) {
+  sum = _mm512_add_epi32(sum, _mm512_madd_epi16(w.even, _mm512_set1_epi32(h[0])));
+  return _mm512_add_epi32(sum, _mm512_madd_epi16(w.odd, _mm512_set1_epi32(h[1])));
+}
+
+#elif defined(__AVX2__)
+
+constexpr int kDigits = 2;
+struct Group {
+  I even, odd;
+};
+inline Group split(I bytes) {
+  return {_mm256_and_si256(bytes, _mm256_set1_epi16(0xff)), _mm256_srli_epi16(bytes, 8)};
+}
+inline I dot(Group w, const std::int32_t* h, I sum) {
+  sum = _mm256_add_epi32(sum, _mm256_madd_epi16(w.even, _mm256_set1_epi32(h[0])));
+  return _mm256_add_epi32(sum, _mm256_madd_epi16(w.odd, _mm256_set1_epi32(h[1])));
+}
+
+#else
+
+constexpr int kDigits = 1;
+struct I {
+  std::int32_t lane[W];
+};
+struct Group {
+  std::uint8_t bytes[4 * W];
+};
+inline I zeros() { return {}; }
+inline Group load_group(const std::uint8_t* p) {
+  Group w;
+  for (int j = 0; j < 4 * W; ++j) w.bytes[j] = p[j];
+  return w;
+}
+inline Group split(Group w) { return w; }
+inline I dot(Group w, const std::int32_t* h, I sum) {
+  const auto steps = static_cast<std::uint32_t>(*h);
+  for (int j = 0; j < W; ++j)
+    for (int b = 0; b < 4; ++b)
+      sum.lane[j] += w.bytes[4 * j + b] * static_cast<std::int8_t>(static_cast<std::uint8_t>(steps >> 8 * b));
+  return sum;
+}
+inline F to_float(I a, std::int32_t offset) {
+  float out[W];
+  for (int j = 0; j < W; ++j) out[j] = static_cast<float>(a.lane[j] - offset);
+  return load(out);
+}
+
+#endif
+
+// ---- Rows x kRegisters * W sums ---------------------------------------------------------------------------------------
+
+constexpr int kRegisters = W == 16 ? 2 : kLanes / W;
+
+template <int Rows>
+void screen_products(const ScreenPanel& panel) {
+  const int width = padded(panel.ids);
+  for (int first = 0; first < width; first += kRegisters * W) {
+    const std::uint8_t* weights[kRegisters];
+    for (int r = 0; r < kRegisters; ++r) {
+      const int id = first + r * W;
+      weights[r] = panel.weight + id / kLanes * kLanes * panel.groups * 4 + id % kLanes * 4;
+    }
+    I sum[Rows][kRegisters];
+#pragma GCC unroll 16
+    for (int i = 0; i < Rows; ++i)
+      for (int r = 0; r < kRegisters; ++r) sum[i][r] = zeros();
+    for (std::int64_t g = 0; g < panel.groups; ++g) {
+      Group w[kRegisters];
+#pragma GCC unroll 4
+      for (int r = 0; r < kRegisters; ++r) w[r] = split(load_group(weights[r] + g * kLanes * 4));
+#pragma GCC unroll 16
+      for (int i = 0; i < Rows; ++i)
+#pragma GCC unroll 4
+        for (int r = 0; r < kRegisters; ++r) sum[i][r] = dot(w[r], panel.hidden + (g * Rows + i) * kDigits, sum[i][r]);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < Rows; ++i)
+      for (int r = 0; r < kRegisters; ++r) {
+        const int at = first + r * W;
+        const F unit = broadcast(panel.bounds[i].unit) * load(panel.scales + at);
+        store(panel.logits + i * width + at, to_float(sum[i][r], panel.bounds[i].offset) * unit);
+      }
+  }
+}
+
+template <int Rows>
+void screen_products_for(const ScreenPanel& panel) {
+  if (panel.rows == Rows) return screen_products<Rows>(panel);
+  if constexpr (Rows > 1) screen_products_for<Rows - 1>(panel);
+}
+
+// ---- the head, the bounds and the sums of one row ---------------------------------------------------------------------
+
+inline void bound_logits(const ScreenPanel& panel, const RowBound& bound, float* z, float* errors) {
+  const int width = padded(panel.ids);
+  const bool untouched = plain(panel.head);
+  const F residual = broadcast(bound.residual), norm = broadcast(bound.norm), rounding = broadcast(bound.rounding);
+  float bias[W] = {};
+  for (int v = 0; v < width; v += W) {
+    if (!untouched) {
+      for (int j = 0; panel.head.bias != nullptr && j < W; ++j)
+        bias[j] = v + j < panel.ids ? panel.head.bias[panel.first + v + j] : 0.0f;
+      store(z + v, apply_head(load(z + v), load(bias), panel.head));
+    }
+    store(errors + v, residual * load(panel.residuals + v) + (norm * load(panel.norms + v) + rounding));
+  }
+  for (int v = panel.ids; v < width; ++v) {
+    z[v] = kLowest;
+    errors[v] = 0.0f;
+  }
+}
+
+inline void sum_screened(const float* z, const float* errors, int width, float growth_rate, float* states) {
+  const F cut = broadcast(-87.0f), half = broadcast(0.5f), one = broadcast(1.0f), cubic = broadcast(growth_rate);
+  for (int lane = 0; lane < kLanes; lane += W) {
+    F top = load(states + lane), sum = load(states + kLanes + lane), weighted = load(states + 2 * kLanes + lane);
+    for (int first = lane; first < width; first += kBlock) {
+      F raised = top;
+      for (int q = 0; q < kBlock; q += kLanes) raised = max(raised, load(z + first + q));
+      const F factor = exp_negative(max(top - raised, cut));
+      sum = sum * factor;
+      weighted = weighted * factor;
+      for (int q = 0; q < kBlock; q += kLanes) {
+        const F e = exp_negative(max(load(z + first + q) - raised, cut));
+        sum = sum + e;
+        const F x = load(errors + first + q);
+        weighted = fma(x * fma(fma(cubic, x, half), x, one), e, weighted);
+      }
+      top = raised;
+    }
+    store(states + lane, top);
+    store(states + kLanes + lane, sum);
+    store(states + 2 * kLanes + lane, weighted);
+  }
+}
+
+// Positions that may enter the top k, or whose order with a target the bounds leave open.
+inline int find_open(const ScreenPanel& panel, int row, const float* z, const float* errors, std::uint16_t* hits) {
+  const F threshold = broadcast(panel.threshold[row]);
+  const float* targets = panel.target_logits + static_cast<std::int64_t>(row) * panel.targets;
+  std::int32_t* ranks = panel.target_ranks + static_cast<std::int64_t>(row) * panel.targets;
+  int count = 0;
+  for (int v = 0; v < panel.ids; v += W) {
+    const F logit = load(z + v), error = load(errors + v), upper = logit + error, lower = logit - error;
+    std::uint32_t open = greater_equal(upper, threshold);
+    for (int t = 0; t < panel.targets; ++t) {
+      const F target = broadcast(targets[t]);
+      const std::uint32_t above = greater(lower, target);
+      ranks[t] += __builtin_popcount(above);
+      open |= greater_equal(upper, target) & ~above;
+    }
+    for (; open != 0; open &= open - 1) {
+      const int position = v + __builtin_ctz(open);
+      if (position < panel.ids) hits[count++] = static_cast<std::uint16_t>(position);
+    }
+  }
+  return count;
+}
+
+void screen_panel(const ScreenPanel& panel) {
+  screen_products_for<kRows>(panel);
+  const int width = padded(panel.ids);
+  for (int i = 0; i < panel.rows; ++i) {
+    float *z = panel.logits + i * width, *errors = panel.errors + i * width;
+    bound_logits(panel, panel.bounds[i], z, errors);
+    sum_screened(z, errors, width, panel.bounds[i].growth, panel.states + i * kStates * kLanes);
+    panel.hit_counts[i] = find_open(panel, i, z, errors, panel.hits + i * width);
+  }
+}
+
+}  // namespace
+}  // namespace pivotkit
