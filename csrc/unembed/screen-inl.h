@@ -95,39 +95,39 @@ inline F to_float(I a, std::int32_t offset) {
 
 #endif
 
-// ---- Rows x kRegisters * W sums ---------------------------------------------------------------------------------------
+// ---- Rows x kIds sums ---------------------------------------------------------------------------------------------------
 
-constexpr int kRegisters = W == 16 ? 2 : kLanes / W;
+inline const std::uint8_t* groups_of(const ScreenPanel& panel, int id) {
+  return panel.weight + id / kLanes * kLanes * panel.groups * 4 + id % kLanes * 4;
+}
 
 template <int Rows>
 void screen_products(const ScreenPanel& panel) {
   const int width = padded(panel.ids);
-  for (int first = 0; first < width; first += kRegisters * W) {
-    const std::uint8_t* weights[kRegisters];
-    for (int r = 0; r < kRegisters; ++r) {
-      const int id = first + r * W;
-      weights[r] = panel.weight + id / kLanes * kLanes * panel.groups * 4 + id % kLanes * 4;
-    }
-    I sum[Rows][kRegisters];
+  for (int first = 0; first < width; first += kIds) {
+    const std::uint8_t *low_groups = groups_of(panel, first), *high_groups = groups_of(panel, first + W);
+    I sum[Rows][2];
 #pragma GCC unroll 16
-    for (int i = 0; i < Rows; ++i)
-      for (int r = 0; r < kRegisters; ++r) sum[i][r] = zeros();
+    for (int i = 0; i < Rows; ++i) sum[i][0] = sum[i][1] = zeros();
+    const std::int32_t* hidden = panel.hidden;
     for (std::int64_t g = 0; g < panel.groups; ++g) {
-      Group w[kRegisters];
-#pragma GCC unroll 4
-      for (int r = 0; r < kRegisters; ++r) w[r] = split(load_group(weights[r] + g * kLanes * 4));
+      const Group low = split(load_group(low_groups + g * kLanes * 4));
+      const Group high = split(load_group(high_groups + g * kLanes * 4));
 #pragma GCC unroll 16
-      for (int i = 0; i < Rows; ++i)
-#pragma GCC unroll 4
-        for (int r = 0; r < kRegisters; ++r) sum[i][r] = dot(w[r], panel.hidden + (g * Rows + i) * kDigits, sum[i][r]);
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < Rows; ++i)
-      for (int r = 0; r < kRegisters; ++r) {
-        const int at = first + r * W;
-        const F unit = broadcast(panel.bounds[i].unit) * load(panel.scales + at);
-        store(panel.logits + i * width + at, to_float(sum[i][r], panel.bounds[i].offset) * unit);
+      for (int i = 0; i < Rows; ++i) {
+        sum[i][0] = dot(low, hidden + i * kDigits, sum[i][0]);
+        sum[i][1] = dot(high, hidden + i * kDigits, sum[i][1]);
       }
+      hidden += Rows * kDigits;
+    }
+    const F low_scale = load(panel.scales + first), high_scale = load(panel.scales + first + W);
+#pragma GCC unroll 16
+    for (int i = 0; i < Rows; ++i) {
+      const RowBound& bound = panel.bounds[i];
+      float* out = panel.logits + i * width + first;
+      store(out, to_float(sum[i][0], bound.offset) * (broadcast(bound.unit) * low_scale));
+      store(out + W, to_float(sum[i][1], bound.offset) * (broadcast(bound.unit) * high_scale));
+    }
   }
 }
 
