@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ class UnembedArrays(TypedDict):
     set_logprobs: NDArray[np.float32]
     entropy: NDArray[np.float32]
     isa: str
+    logsumexp_error: NotRequired[NDArray[np.float32]]
+    certified: NotRequired[NDArray[np.uint8]]
 
 def unembed(
     hidden: NDArray[Any],
@@ -36,7 +38,11 @@ def unembed(
     isa: str,
     workspace: int,
     tile: int = 0,
+    quantized: tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]] | None = None,
 ) -> UnembedArrays: ...
+def quantize(
+    weight: NDArray[Any], type: str, threads: int
+) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]: ...
 def first_nonfinite(values: NDArray[Any], type: str, threads: int) -> tuple[int, int] | None: ...
 def isas() -> list[str]: ...
 def select_isa(name: str = "") -> str: ...

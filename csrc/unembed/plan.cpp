@@ -51,8 +51,8 @@ ScreenPlan::ScreenPlan(const UnembedRequest& request, const Kernels& kernels) {
   spans = (vocabulary + span - 1) / span;
   const std::int64_t fitting = kTileBytes / 2 / (4 * groups) / kBlock * kBlock;
   tile = static_cast<int>(std::min(std::clamp<std::int64_t>(fitting, kBlock, 8 * kBlock), span));
-  // Of real heads, 0.01 to 0.3 % of the vocabulary stays open; a list with more than that is not worth finishing.
-  capacity = std::clamp<std::int64_t>(vocabulary / 128, 256, 2048);
+  // Of real heads, 0.01 to 1 % of the vocabulary stays open; a list of much more is not worth finishing.
+  capacity = std::clamp<std::int64_t>(vocabulary / 32, 256, 4096);
 
   const std::int64_t shared_row = 4 * request.weight.cols + 4 * groups * kernels.digits + 32 + 4 * kStates * spans;
   const std::int64_t worker_row = 4 * (kStates * kLanes + 3) + 8 * request.k + 4 * request.target_count + 12 * capacity;

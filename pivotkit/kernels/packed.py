@@ -2,56 +2,84 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 from pivotkit import _C
 from pivotkit.errors import BackendUnavailable
 from pivotkit.kernels.arrays import bits, check_float, default_threads, device_of
+from pivotkit.kernels.quantized import Quantized, quantize
 
 
 class PackedUnembedding:
-    """An unembedding matrix (V, D), checked once: float type, shape, contiguous rows, no NaN or infinity.
+    """An unembedding matrix (V, D), made ready once: checked, and for certified screening copied to int8.
 
-    It keeps the matrix itself, in its own type, and copies nothing.
+    It keeps the matrix itself, in its own type. ``precision="exact"`` copies nothing; ``"certified"`` adds one byte per
+    weight and 12 per row (D and V rounded up to 64), from a rotation of the rows that leaves every product as it is.
 
     Parameters
     ----------
     weight : (V, D) float32, bfloat16 or float16, torch or NumPy
         Rows must be contiguous.
-    precision : str, default "exact"
-        Only ``"exact"`` (float32 accumulation) is in this build.
+    precision : {"exact", "certified"}, default "exact"
+        The widest of the two that ``unembed`` may be asked for with it.
     threads : int, optional
-        Threads of the check; default one per CPU.
+        Threads of the check and the copy; default one per CPU.
+    cache : path, optional
+        File of the int8 copy, memory-mapped from there; written where it is missing. For ``"certified"`` on the CPU.
 
     Raises
     ------
     TypeError, ValueError, BackendUnavailable
-        As for ``unembed``.
+        As for ``unembed``; ValueError also for a cache file of another weight, or a damaged one.
+
+    Notes
+    -----
+    Cost of ``"certified"``: one read of the weight and V D log D additions, 0.6 s for V 262,144, D 640 on 2 cores. With
+    ``cache`` a hash of the whole weight guards against a stale file, which costs about as much; what the file saves is
+    memory, shared by all processes that map it.
 
     Examples
     --------
     >>> import numpy as np
     >>> PackedUnembedding(np.eye(3, dtype=np.float32)).shape
     (3, 3)
+    >>> from pivotkit.kernels import unembed
+    >>> packed = PackedUnembedding(np.eye(3, dtype=np.float32), precision="certified")
+    >>> unembed(np.float32([[0, 2, 1]]), packed, k=2, precision="certified").ids.tolist()
+    [[1, 2]]
     """
 
-    def __init__(self, weight: Any, precision: str = "exact", threads: int | None = None) -> None:
+    def __init__(
+        self,
+        weight: Any,
+        precision: str = "exact",
+        threads: int | None = None,
+        cache: str | os.PathLike[str] | None = None,
+    ) -> None:
         name = "PackedUnembedding"
         check_precision(name, precision)
         self.dtype = check_weight(name, weight)
+        if precision == "certified" and device_of(weight) != "cpu":
+            raise BackendUnavailable(f"{name}: precision must be 'exact' on {device_of(weight)}; got 'certified'")
+        if cache is not None and precision != "certified":
+            raise ValueError(f"{name}: cache must be None for precision 'exact', which copies nothing; got {cache}")
         self.weight = weight
         self.shape = (int(weight.shape[0]), int(weight.shape[1]))
         self.precision = precision
-        place = _first_nonfinite(weight, self.dtype, default_threads(name, threads))
+        count = default_threads(name, threads)
+        place = _first_nonfinite(weight, self.dtype, count)
         if place is not None:
             raise ValueError(f"{name}: weight must be finite; got NaN or infinity at row {place[0]}, column {place[1]}")
+        self.quantized: Quantized | None = None
+        if precision == "certified":
+            self.quantized = quantize(bits(weight), self.dtype, count, None if cache is None else Path(cache))
 
 
 def check_precision(function: str, precision: str) -> None:
-    """Refuse a precision that does not exist, or not in this build."""
-    if precision == "certified":
-        raise BackendUnavailable(f"{function}: precision must be 'exact' in this build; got 'certified'")
-    if precision != "exact":
+    """Refuse a precision that does not exist."""
+    if precision not in ("exact", "certified"):
         raise ValueError(f"{function}: precision must be 'exact' or 'certified'; got {precision!r}")
 
 

@@ -28,6 +28,10 @@ class Unembedded:
         ``"cpu"`` (native code) or ``"torch"``: what ran.
     isa : str or None
         Instruction set of the native code; None for ``"torch"``.
+    logsumexp_error : (...) float32, or None
+        For precision ``"certified"``: bounds the distance of ``logsumexp`` from the one of precision ``"exact"``.
+    certified : (...) bool, or None
+        For precision ``"certified"``: False where a row was answered exactly instead.
     """
 
     ids: Any
@@ -39,6 +43,8 @@ class Unembedded:
     entropy: Any | None
     backend: str
     isa: str | None
+    logsumexp_error: Any | None = None
+    certified: Any | None = None
 
     @property
     def logprobs(self) -> Any:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pivotkit import _C
+from pivotkit.errors import BackendUnavailable
+from pivotkit.kernels import native_backend
 from pivotkit.kernels.arrays import bits, check_float, default_threads, device_of, integers, is_torch, tensor
 from pivotkit.kernels.packed import PackedUnembedding, check_precision, check_weight
 from pivotkit.kernels.results import Unembedded
@@ -33,6 +34,7 @@ def unembed(
     token_sets: TokenSetTable | Sequence[Iterable[int]] | None = None,
     entropy: bool = False,
     precision: str = "exact",
+    logsumexp_tolerance: float | None = None,
     threads: int | None = None,
     backend: str = "auto",
 ) -> Unembedded:
@@ -67,7 +69,12 @@ def unembed(
     entropy : bool, default False
         Whether to report the entropy.
     precision : str, default "exact"
-        Float32 accumulation; ``"certified"`` is not in this build.
+        Float32 accumulation. ``"certified"``, for a ``PackedUnembedding`` of that precision on the CPU: int8 screening
+        and exact logits for what it leaves open. ids, logits, target_logits and target_ranks are the exact ones, bit
+        for bit; logsumexp, and with it set_logprobs, is off by at most ``logsumexp_error``. Rows whose open ids are
+        too many are answered exactly. Not with ``entropy``.
+    logsumexp_tolerance : float, optional
+        For ``"certified"``: rows with a larger ``logsumexp_error`` are answered exactly.
     threads : int, optional
         Default: one per CPU that the process may use. Only for the native backend.
     backend : {"auto", "cpu", "torch"}
@@ -87,7 +94,7 @@ def unembed(
     IndexError
         A target or a set's id outside the vocabulary.
     BackendUnavailable
-        A precision, or a PIVOTKIT_ISA, that this build or machine does not have.
+        A precision that this device, or a PIVOTKIT_ISA that this machine, does not have.
 
     Notes
     -----
@@ -102,6 +109,7 @@ def unembed(
     ([[1, 0, 2]], [[2.0, 1.0, 1.0]], [[2]])
     """
     check_precision(_NAME, precision)
+    _check_certified(weight, precision, logsumexp_tolerance, entropy)
     hidden_type = check_float(_NAME, "hidden", hidden)
     matrix = weight.weight if isinstance(weight, PackedUnembedding) else weight
     weight_type = check_weight(_NAME, matrix)
@@ -123,6 +131,8 @@ def unembed(
     target_ids = _target_ids(targets, shape)
     table = _token_table(token_sets, rows.shape[0])
     offset = _bias(bias, vocabulary)
+    if backend == "torch" and precision == "certified":
+        raise BackendUnavailable(f"{_NAME}: precision must be 'exact' for backend 'torch'; got 'certified'")
     if backend == "torch":
         from pivotkit.kernels import torch_backend
 
@@ -133,11 +143,16 @@ def unembed(
             arrays = {name: value.numpy() for name, value in arrays.items()}
         isa = None
     else:
-        native = _C.unembed(
-            bits(rows), hidden_type, bits(matrix), weight_type, int(k), offset, logit_scale, softcap or 0.0, target_ids,
-            table.ids if table else None, table.offsets if table else None, table.sets if table else 0,
-            table.shared if table else False, entropy, count, "", WORKSPACE,
-        )  # fmt: skip
+        head = native_backend.Head(bits(matrix), weight_type, offset, logit_scale, softcap or 0.0)
+        if precision == "certified":
+            native = native_backend.certified(
+                bits(rows), hidden_type, head, int(k), target_ids, table, count, WORKSPACE, weight.quantized,
+                logsumexp_tolerance,
+            )  # fmt: skip
+        else:
+            native = native_backend.exact(
+                bits(rows), hidden_type, head, int(k), target_ids, table, entropy, count, WORKSPACE
+            )
         isa = native["isa"]
         arrays = {name: value for name, value in native.items() if name != "isa"}
         if is_torch(hidden):
@@ -152,7 +167,25 @@ def unembed(
         entropy=arrays["entropy"].reshape(shape) if entropy else None,
         backend=backend,
         isa=isa,
+        logsumexp_error=arrays["logsumexp_error"].reshape(shape) if precision == "certified" else None,
+        certified=arrays["certified"].reshape(shape) if precision == "certified" else None,
     )
+
+
+def _check_certified(weight: Any, precision: str, tolerance: float | None, entropy: bool) -> None:
+    if tolerance is not None and (precision != "certified" or not tolerance >= 0):
+        raise ValueError(
+            f"{_NAME}: logsumexp_tolerance must be None, or not negative with precision 'certified'; got {tolerance}"
+        )
+    if precision != "certified":
+        return
+    if not isinstance(weight, PackedUnembedding) or weight.precision != "certified":
+        raise ValueError(
+            f"{_NAME}: weight must be PackedUnembedding(weight, precision='certified') for precision 'certified'; "
+            f"got {type(weight).__name__}"
+        )
+    if entropy:
+        raise ValueError(f"{_NAME}: entropy must be False for precision 'certified', which cannot bound it; got True")
 
 
 def _choose_backend(backend: str, hidden: Any, weight: Any) -> str:

@@ -15,7 +15,9 @@ from pivotkit import _C
 from pivotkit.errors import BackendUnavailable
 
 SOURCES = Path(__file__).resolve().parents[2] / "csrc"
-KNOWN = ["scalar", "avx2", "avx512"]
+AVX2 = ["-mavx2", "-mfma", "-mf16c"]
+AVX512 = [*AVX2, "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq"]
+KNOWN = ["scalar", "avx2", "avx512", "avx512vnni"]
 
 
 def test_scalar_is_always_there_and_the_widest_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,7 +36,7 @@ def test_a_name_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_unknown_one_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"PIVOTKIT_ISA must be one of scalar, avx2, avx512; got sse9"):
+    with pytest.raises(ValueError, match=r"PIVOTKIT_ISA must be one of scalar, avx2, avx512, avx512vnni; got sse9"):
         _C.select_isa("sse9")
 
 
@@ -56,7 +58,12 @@ def test_importing_the_kernels_does_not_import_torch() -> None:
 @pytest.mark.skipif(shutil.which("g++") is None or shutil.which("nm") is None, reason="needs g++ and nm")
 @pytest.mark.parametrize(
     ("name", "flags"),
-    [("scalar", []), ("avx2", ["-mavx2", "-mfma", "-mf16c"]), ("avx512", ["-mavx2", "-mfma", "-mf16c", "-mavx512f"])],
+    [
+        ("scalar", []),
+        ("avx2", AVX2),
+        ("avx512", AVX512),
+        ("avx512vnni", [*AVX512, "-mavx512vnni"]),
+    ],
 )
 @pytest.mark.parametrize("level", ["-O0", "-O2"])
 def test_a_kernel_file_exports_its_table_and_nothing_weak(
@@ -68,8 +75,7 @@ def test_a_kernel_file_exports_its_table_and_nothing_weak(
         pytest.skip("the wide instruction sets are of x86-64")
     for source in sorted(SOURCES.glob(f"*/{name}.cpp")):
         built = tmp_path / f"{source.parent.name}.o"
-        extra = [*flags, "-mavx512bw", "-mavx512vl", "-mavx512dq"] if name == "avx512" else flags
-        command = ["g++", "-std=c++17", level, "-w", "-I", str(SOURCES), *extra, "-c", str(source), "-o", str(built)]
+        command = ["g++", "-std=c++17", level, "-w", "-I", str(SOURCES), *flags, "-c", str(source), "-o", str(built)]
         subprocess.run(command, check=True)
         table = subprocess.run(["nm", "-C", str(built)], check=True, capture_output=True, text=True).stdout
         symbols = [line.split(maxsplit=2) for line in table.splitlines() if re.match(r"^[0-9a-f]+ ", line)]

@@ -46,7 +46,14 @@ CASES = [
     (TypeError, r"hidden must be a torch tensor or a NumPy array; got list", [[1.0]], W, {}),
     (TypeError, r"weight must be on the device of hidden, cpu; got meta", H, W.to("meta"), {}),
     (ValueError, r"precision must be 'exact' or 'certified'; got 'half'", H, W, {"precision": "half"}),
-    (errors.BackendUnavailable, r"precision must be 'exact' in this build", H, W, {"precision": "certified"}),
+    (
+        ValueError,
+        r"weight must be PackedUnembedding\(weight, precision='certified'\)",
+        H,
+        W,
+        {"precision": "certified"},
+    ),
+    (ValueError, r"logsumexp_tolerance must be None, or not negative .*; got 0.1", H, W, {"logsumexp_tolerance": 0.1}),
 ]
 
 
@@ -66,7 +73,7 @@ def test_unknown_backend() -> None:
 
 def test_absent_instruction_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIVOTKIT_ISA", "avx1024")
-    with pytest.raises(ValueError, match=r"PIVOTKIT_ISA must be one of scalar, avx2, avx512; got avx1024"):
+    with pytest.raises(ValueError, match=r"PIVOTKIT_ISA must be one of scalar, avx2, avx512, avx512vnni; got avx1024"):
         unembed(H, W, 1)
 
 
@@ -79,7 +86,9 @@ def test_packing_finds_the_first_bad_place(dtype: torch.dtype) -> None:
 
 
 def test_packing_refuses_what_unembed_refuses() -> None:
-    with pytest.raises(errors.BackendUnavailable, match=r"^PackedUnembedding: precision must be 'exact' in this build"):
-        PackedUnembedding(W, precision="certified")
+    with pytest.raises(errors.BackendUnavailable, match=r"^PackedUnembedding: precision must be 'exact' on meta; got"):
+        PackedUnembedding(W.to("meta"), precision="certified")
+    with pytest.raises(ValueError, match=r"^PackedUnembedding: cache must be None for precision 'exact'"):
+        PackedUnembedding(W, cache="head.npy")
     with pytest.raises(TypeError, match=r"^PackedUnembedding: weight must be float32"):
         PackedUnembedding(np.ones((2, 2)))
