@@ -1,12 +1,12 @@
 #include "unembed/certified.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
+#include <iterator>
 #include <limits>
 
 #include "common/parallel.h"
-#include "common/require.h"
+#include "unembed/certify.h"
 #include "unembed/check.h"
 #include "unembed/dispatch.h"
 #include "unembed/merge.h"
@@ -18,12 +18,6 @@ namespace pivotkit {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-
-// An id that an exact logit must decide, with its approximate logit and the bound on it.
-struct Open {
-  std::int32_t id;
-  float logit, error;
-};
 
 struct ScreenWorker {
   ScreenWorker(const UnembedRequest& request, const ScreenPlan& plan, const Kernels& kernels)
@@ -50,17 +44,12 @@ class ScreenBlock {
   ScreenBlock(const UnembedRequest& request, const QuantizedWeight& quantized, const CertifiedOutput& output,
               const ScreenPlan& plan, const Kernels& kernels)
       : request_(request), quantized_(quantized), output_(output), plan_(plan), kernels_(kernels),
-        groups_(padded_cols(request.weight.cols) / 4) {
+        groups_(padded_cols(request.weight.cols) / 4), errors_(request, quantized) {
     hidden_.resize(ScreenWorker::size(plan.block * request.weight.cols));
     steps_.resize(ScreenWorker::size(plan.block * groups_ * kernels.digits));
     bounds_.resize(ScreenWorker::size(plan.block));
     partials_.resize(ScreenWorker::size(plan.spans * plan.block * kStates));
     for (int i = 0; i < plan.threads; ++i) workers_.emplace_back(request, plan, kernels);
-    const std::int64_t ids = request.weight.rows;
-    largest_norm_ = *std::max_element(quantized.norms, quantized.norms + ids);
-    largest_residual_ = *std::max_element(quantized.residuals, quantized.residuals + ids);
-    for (std::int64_t v = 0; request.bias != nullptr && v < ids; ++v)
-      largest_bias_ = std::max(largest_bias_, std::abs(static_cast<double>(request.bias[v])));
   }
 
   void run(std::int64_t first_row, std::int64_t rows) {
@@ -107,45 +96,11 @@ class ScreenBlock {
       const QuantizedRow quantized = quantize_row(rotation, hidden + row, rows, row_steps.data());
       std::int32_t sum = 0;
       for (const std::int8_t step : row_steps) sum += step;
-      for (std::int64_t g = 0; g < groups_; ++g) put_digits(&row_steps[static_cast<std::size_t>(4 * g)], steps + (g * rows + row) * kernels_.digits);
-      bounds_[static_cast<std::size_t>(begin + row)] = bound(quantized, 128 * sum);
+      for (std::int64_t g = 0; g < groups_; ++g) 
+        put_digits(&row_steps[static_cast<std::size_t>(4 * g)], kernels_.digits,
+                   steps + (g * rows + row) * kernels_.digits);
+      bounds_[static_cast<std::size_t>(begin + row)] = errors_.bound(quantized, 128 * sum);
     }
-  }
-
-  void put_digits(const std::int8_t* step, std::int32_t* digits) const {
-    const auto pack = [](std::int32_t low, std::int32_t high, int shift) {
-      const std::uint32_t mask = (1u << shift) - 1;
-      return (static_cast<std::uint32_t>(low) & mask) | (static_cast<std::uint32_t>(high) & mask) << shift;
-    };
-    const std::uint32_t even = pack(step[0], step[2], 16), odd = pack(step[1], step[3], 16);
-    if (kernels_.digits == 2) {
-      digits[0] = static_cast<std::int32_t>(even);
-      digits[1] = static_cast<std::int32_t>(odd);
-    } else {
-      digits[0] = static_cast<std::int32_t>((even & 0x00ff00ffu) | (odd & 0x00ff00ffu) << 8);
-    }
-  }
-
-  RowBound bound(const QuantizedRow& row, std::int32_t offset) const {
-    // The exact path's own rounding: 256 products and the runs' totals, each within 2^-24 of sum |h w| <= ||h|| ||w||.
-    const std::int64_t dim = request_.weight.cols;
-    const double sums = static_cast<double>(std::min<std::int64_t>(dim, kDepth) + dim / kDepth + 2);
-    const double scale = std::abs(static_cast<double>(request_.logit_scale)), up = 1.0 + 0x1p-20;
-    const double float_rounding = row.norm * (sums + 32.0) * 0x1p-24;
-    // Of the head: adding the bias, scaling, and tanh to within 2^-19 of the cap.
-    const double head_rounding = scale * largest_bias_ * 0x1p-22 + request_.softcap * 0x1p-19;
-    RowBound bound{row.unit, offset, round_up(scale * row.quantized_norm * up),
-                   round_up(scale * (row.error_norm + float_rounding) * up),
-                   round_up(head_rounding * up + std::numeric_limits<float>::min()), 0.0f};
-    const double x = largest_error(bound);
-    // The ratio rises with x, so its value at the largest error serves all.
-    bound.growth = x < 1e-3 ? 0.17f : round_up((std::expm1(x) - x - x * x / 2) / (x * x * x) * up);
-    return bound;
-  }
-
-  double largest_error(const RowBound& bound) const {
-    return static_cast<double>(bound.residual) * largest_residual_ +
-           static_cast<double>(bound.norm) * largest_norm_ + bound.rounding;
   }
 
   void run_span(std::int64_t span, ScreenWorker& worker) {
@@ -195,10 +150,6 @@ class ScreenBlock {
     return false;
   }
 
-  static bool straddles(const Open& id, float logit) {
-    return id.logit + id.error >= logit && !(id.logit - id.error > logit);
-  }
-
   void keep_open(const ScreenPanel& panel, int i, std::int64_t row, ScreenWorker& worker) const {
     const auto at = static_cast<std::size_t>(row);
     if (panel.hit_counts[i] == 0 || worker.open_counts[at] < 0) return;
@@ -234,7 +185,7 @@ class ScreenBlock {
     const auto at = static_cast<std::size_t>(row);
     const RowBound& bound = bounds_[at];
     // Beyond this an exponential of the bound is of no use, and a product may not even fit float32.
-    if (!(largest_error(bound) < 64.0)) return;
+    if (!(errors_.largest(bound) < 64.0)) return;
     std::vector<std::uint64_t> keys(static_cast<std::size_t>(k));
     std::int32_t kept = 0;
     TopK lower(keys.data(), kept, k);
@@ -258,28 +209,9 @@ class ScreenBlock {
       const float* p = &partials_[static_cast<std::size_t>((span * plan_.block + row) * kStates)];
       screened.add_weighted(p[0], p[1], p[2]);
     }
-    double top = screened.top;
-    for (const float z : exact) top = std::max(top, static_cast<double>(z));
-    const double shift = std::exp(screened.top - top), whole = screened.sum * shift;
-    double known = 0.0, rest = whole, weighted = screened.weighted * shift;
-    for (std::size_t i = 0; i < open.size(); ++i) {
-      const double part = std::exp(open[i].logit - top);
-      known += std::exp(exact[i] - top);
-      rest -= part;
-      const double x = open[i].error;
-      weighted -= part * x * (1.0 + x * (0.5 + x * bound.growth));
-    }
-    rest = std::max(rest, 0.0);
-    weighted = std::max(weighted, 0.0);
-    // Sums of float32 terms: of a lane of one span, twice (ours and the exact path's), and their exponentials.
-    const double summing = 2.0 * (static_cast<double>(plan_.span / kLanes + 64) * 0x1p-24 + 4e-6);
-    const double noise = (whole + screened.weighted * shift) * summing;
-    const double high = known * (1.0 + summing) + rest + weighted + noise;
-    const double low = known * (1.0 - summing) + std::max(rest - weighted - noise, 0.0);
-    const double total = known + rest, logsumexp = top + std::log(total);
-    output_.values.logsumexp[m] = static_cast<float>(logsumexp);
-    output_.logsumexp_error[m] =
-        round_up(std::max(std::log(high / total), std::log(total / low)) + std::abs(logsumexp) * 0x1p-23 + 1e-12);
+    const Certified certified_sum = certify(screened, bound, open, exact, plan_.span / kLanes);
+    output_.values.logsumexp[m] = static_cast<float>(certified_sum.logsumexp);
+    output_.logsumexp_error[m] = certified_sum.error;
 
     kept = 0;
     TopK best(keys.data(), kept, k);
@@ -299,7 +231,7 @@ class ScreenBlock {
       output_.values.target_ranks[m * targets + t] = rank;
     }
     for (std::int64_t s = 0; s < request_.token_sets.sets; ++s)
-      output_.values.set_logprobs[m * request_.token_sets.sets + s] = set_logprob(row, s, logsumexp);
+      output_.values.set_logprobs[m * request_.token_sets.sets + s] = set_logprob(row, s, certified_sum.logsumexp);
     certified = 1;
   }
 
@@ -333,7 +265,7 @@ class ScreenBlock {
   const ScreenPlan& plan_;
   const Kernels& kernels_;
   const std::int64_t groups_;
-  double largest_norm_ = 0.0, largest_residual_ = 0.0, largest_bias_ = 0.0;
+  const ErrorBounds errors_;
   std::int64_t first_row_ = 0, rows_ = 0;
   Panels panels_{0, 1};
   std::vector<float> hidden_;         // the block's rows, widened, by panels of (dim, rows)

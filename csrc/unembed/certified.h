@@ -5,7 +5,8 @@
 // logsumexp is that of the open ids' exact logits and the other ids' approximate ones, and logsumexp_error bounds its
 // distance from the logsumexp of all exact logits. set_logprobs: exact logits over that logsumexp, at most 0.
 // A row with more open ids than its list holds is not certified: its outputs are not written, certified is 0, and the
-// caller runs unembed() on it.
+// caller runs unembed() on it. Each worker fills a list of its own, so which rows overflow may depend on `threads`; all
+// else, a certified row's logsumexp and its bound included, does not.
 // Cost: one read of V D bytes, 2 M V D int8 operations, one exponential per logit, and D multiply-adds per open id.
 #pragma once
 

@@ -168,8 +168,11 @@ def test_any_matrix_any_threads(
         assert_equal(exact, certified)
         packed = PackedUnembedding(weight, precision="certified", threads=1)
         alone = unembed(hidden, packed, **options, precision="certified", threads=1)
-    assert torch.equal(alone.logsumexp, certified.logsumexp)
-    assert torch.equal(alone.logsumexp_error, certified.logsumexp_error)
+    # How soon a list of open ids overflows depends on who filled it; what a certificate says does not.
+    proved = alone.certified & certified.certified
+    assert torch.equal(alone.logsumexp[proved], certified.logsumexp[proved])
+    assert torch.equal(alone.logsumexp_error[proved], certified.logsumexp_error[proved])
+    assert_equal(exact, alone)
     truth = reference(hidden, weight, **options).logsumexp
     rounding = 1e-5 * hidden.double().norm(dim=1) * weight.double().norm(dim=1).max() + 1e-4
     assert ((certified.logsumexp - truth).abs() <= certified.logsumexp_error + rounding).all()
