@@ -2,4 +2,4 @@
 #include "unembed/tile-inl.h"
 
 const pivotkit::Kernels pivotkit::kKernelsAvx512vnni = {
-    kRows, pack, run_panel, exact, fold, kDigits, screen_panel};
+    kRows, kDirectRows, kDirectMost, pack, run_panel, exact, fold, kDigits, screen_panel};

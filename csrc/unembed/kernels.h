@@ -40,7 +40,8 @@ struct Panel {
   const float* hidden;  // (dim, rows): row i's value d at hidden[d * rows + i]
   int rows;
   std::int64_t dim;
-  const float* weight;  // as pack() laid it
+  const float* weight;  // as pack() laid it, or null: read `source` in place
+  WeightRows source;    // from the tile's first id on
   std::int64_t first;   // id of the tile's first entry
   int ids;              // entries of the tile
   Head head;
@@ -91,7 +92,9 @@ struct ScreenPanel {
 static constexpr int padded(int ids) { return (ids + kBlock - 1) / kBlock * kBlock; }
 
 struct Kernels {
-  int max_rows;  // of a panel
+  int max_rows;     // of a panel
+  int direct_rows;  // of a panel that reads the weight in place
+  int direct_most;  // rows up to which panels do so
   // Lays `ids` rows of the weight out for panel(), widened to float32: dim * padded(ids) floats.
   void (*pack)(const WeightRows& weight, int ids, float* packed);
   // Returns false where a product h . w was not finite.

@@ -1,28 +1,14 @@
-// The body of the fused unembedding, written once over lanes.h and built once per instruction set by the files of
-// the instruction sets beside it.
-//
-// Order of a logit's sum: one accumulator lane per (row, id); products added in ascending order within runs of kDepth,
-// run totals added in ascending order. Panels, tiles and threads only choose which lanes share a register, so they
-// cannot change a bit. The layout (weights transposed so that lanes are ids) follows the panels of Goto and van de
-// Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008.
+// What follows the products of a tile, written once over lanes.h and built once per instruction set by the files of the
+// instruction sets beside it: the head, the running reductions, the top-k filter, ranks.
 #pragma once
 
 #include "common/lane_math.h"
 #include "common/lanes.h"
 #include "unembed/kernels.h"
+#include "unembed/products-inl.h"
 
 namespace pivotkit {
 namespace {
-
-constexpr std::int64_t kLine = 64;  // bytes of a cache line
-constexpr int kIds = 2 * W;  // ids of one register block
-#if defined(__AVX512F__)
-constexpr int kRows = 14;  // 28 accumulators, 2 weights, 1 broadcast of 32 registers
-#else
-constexpr int kRows = W == 8 ? 6 : 3;  // 12 (or 6) accumulators of 16 registers
-#endif
-
-static_assert(kBlock % kIds == 0 && kLanes % W == 0, "blocks and lanes must hold whole registers");
 
 inline bool plain(const Head& head) { return head.bias == nullptr && head.scale == 1.0f && head.softcap == 0.0f; }
 
@@ -31,85 +17,6 @@ inline F apply_head(F dot, F bias, const Head& head) {
   if (head.softcap == 0.0f) return z;
   const F cap = broadcast(head.softcap);
   return cap * tanh_lanes(z / cap);
-}
-
-// ---- packing ---------------------------------------------------------------------------------------------------
-
-template <class T>
-void pack_rows(const T* source, std::int64_t stride, std::int64_t dim, int ids, float* packed) {
-  for (int first = 0; first < padded(ids); first += W) {
-    float* out = packed + first / kIds * kIds * dim + first % kIds;
-    const T* rows = source + first * stride;
-    const int here = ids - first < 0 ? 0 : ids - first < W ? ids - first : W;
-    std::int64_t d = 0;
-    if (here == W) {
-      for (; d + W <= dim; d += W) {
-        F block[W];
-        for (int j = 0; j < W; ++j) {
-          block[j] = load(rows + j * stride + d);
-          // W short streams outrun the hardware's prefetcher; ask for the next W rows while these are turned.
-          if (d * static_cast<std::int64_t>(sizeof(T)) % kLine == 0) __builtin_prefetch(rows + (W + j) * stride + d, 0, 2);
-        }
-        transpose(block);
-        for (int j = 0; j < W; ++j) store(out + (d + j) * kIds, block[j]);
-      }
-    }
-    for (; d < dim; ++d)
-      for (int j = 0; j < W; ++j) out[d * kIds + j] = j < here ? widen(rows[j * stride + d]) : 0.0f;
-  }
-}
-
-void pack(const WeightRows& weight, int ids, float* packed) {
-  switch (weight.type) {
-    case Dtype::float32:
-      return pack_rows(static_cast<const float*>(weight.data), weight.stride, weight.dim, ids, packed);
-    case Dtype::bfloat16:
-      return pack_rows(static_cast<const bfloat16*>(weight.data), weight.stride, weight.dim, ids, packed);
-    case Dtype::float16:
-      return pack_rows(static_cast<const float16*>(weight.data), weight.stride, weight.dim, ids, packed);
-  }
-}
-
-// ---- one run of at most kDepth products for Rows x kIds logits ------------------------------------------------------
-
-template <int Rows>
-void multiply(const float* hidden, const float* weight, int depth, float* logits, int stride, bool fresh) {
-  F sum[Rows][2];
-#pragma GCC unroll 16
-  for (int i = 0; i < Rows; ++i) sum[i][0] = sum[i][1] = broadcast(0.0f);
-  for (int d = 0; d < depth; ++d) {
-    const F low = load(weight + d * kIds), high = load(weight + d * kIds + W);
-#pragma GCC unroll 16
-    for (int i = 0; i < Rows; ++i) {
-      const F h = broadcast(hidden[d * Rows + i]);
-      sum[i][0] = fma(h, low, sum[i][0]);
-      sum[i][1] = fma(h, high, sum[i][1]);
-    }
-  }
-#pragma GCC unroll 16
-  for (int i = 0; i < Rows; ++i) {
-    for (int half = 0; half < 2; ++half) {
-      float* out = logits + i * stride + half * W;
-      store(out, fresh ? sum[i][half] : load(out) + sum[i][half]);
-    }
-  }
-}
-
-template <int Rows>
-void products(const Panel& panel) {
-  const int width = padded(panel.ids);
-  for (std::int64_t d = 0; d < panel.dim; d += kDepth) {
-    const int depth = static_cast<int>(panel.dim - d < kDepth ? panel.dim - d : kDepth);
-    for (int first = 0; first < width; first += kIds)
-      multiply<Rows>(panel.hidden + d * Rows, panel.weight + first * panel.dim + d * kIds, depth,
-                     panel.logits + first, width, d == 0);
-  }
-}
-
-template <int Rows>
-void products_for(const Panel& panel) {
-  if (panel.rows == Rows) return products<Rows>(panel);
-  if constexpr (Rows > 1) products_for<Rows - 1>(panel);
 }
 
 // ---- what follows the products, while the logits are in cache -------------------------------------------------------
@@ -197,7 +104,7 @@ inline std::int32_t preceding(const Panel& panel, const float* z, std::int64_t i
 }
 
 bool run_panel(const Panel& panel) {
-  products_for<kRows>(panel);
+  panel.weight != nullptr ? products_for<kRows>(panel) : direct_products_for<kDirectRows>(panel);
   const int width = padded(panel.ids);
   F poison = broadcast(0.0f);
   for (int i = 0; i < panel.rows; ++i) {
@@ -214,51 +121,17 @@ bool run_panel(const Panel& panel) {
   return (greater(poison, broadcast(0.0f)) | greater_equal(broadcast(0.0f), poison)) == all;
 }
 
-// Logits of up to kBlock ids of any order for one row: the sums of products(), with each lane's weights fetched from
-// its own row of the matrix.
-template <class T>
-void exact_block(const float* hidden, int rows, const T* weight, std::int64_t stride, std::int64_t dim,
-                 const std::int64_t* ids, int count, float* out) {
-  for (int first = 0; first < count; first += W) {
-    const T* lanes[W];
-    for (int j = 0; j < W; ++j) lanes[j] = weight + ids[first + j < count ? first + j : first] * stride;
-    F total = broadcast(0.0f);
-    for (std::int64_t begin = 0; begin < dim; begin += kDepth) {
-      const std::int64_t end = dim - begin < kDepth ? dim : begin + kDepth;
-      F sum = broadcast(0.0f);
-      std::int64_t d = begin;
-      for (; d + W <= end; d += W) {
-        F block[W];
-        for (int j = 0; j < W; ++j) block[j] = load(lanes[j] + d);
-        transpose(block);
-        for (int j = 0; j < W; ++j) sum = fma(broadcast(hidden[(d + j) * rows]), block[j], sum);
-      }
-      for (; d < end; ++d) {
-        float column[W];
-        for (int j = 0; j < W; ++j) column[j] = widen(lanes[j][d]);
-        sum = fma(broadcast(hidden[d * rows]), load(column), sum);
-      }
-      total = begin == 0 ? sum : total + sum;
-    }
-    float lanes_out[W];
-    store(lanes_out, total);
-    for (int j = 0; j < W && first + j < count; ++j) out[first + j] = lanes_out[j];
-  }
-}
-
 void exact(const float* hidden, int rows, int row, const WeightRows& weight, const Head& head, const std::int64_t* ids,
            int count, float* out) {
   switch (weight.type) {
     case Dtype::float32:
-      exact_block(hidden + row, rows, static_cast<const float*>(weight.data), weight.stride, weight.dim, ids, count, out);
+      gather_products(hidden + row, rows, static_cast<const float*>(weight.data), weight, ids, count, out);
       break;
     case Dtype::bfloat16:
-      exact_block(hidden + row, rows, static_cast<const bfloat16*>(weight.data), weight.stride, weight.dim, ids, count,
-                  out);
+      gather_products(hidden + row, rows, static_cast<const bfloat16*>(weight.data), weight, ids, count, out);
       break;
     case Dtype::float16:
-      exact_block(hidden + row, rows, static_cast<const float16*>(weight.data), weight.stride, weight.dim, ids, count,
-                  out);
+      gather_products(hidden + row, rows, static_cast<const float16*>(weight.data), weight, ids, count, out);
       break;
   }
   if (plain(head)) return;

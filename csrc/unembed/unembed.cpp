@@ -42,7 +42,8 @@ class Block {
   void run(std::int64_t first_row, std::int64_t rows) {
     first_row_ = first_row;
     rows_ = rows;
-    panels_ = Panels(rows, kernels_.max_rows);
+    direct_ = rows <= kernels_.direct_most;
+    panels_ = Panels(rows, direct_ ? kernels_.direct_rows : kernels_.max_rows);
     parallel_for(panels_.count, 4, plan_.threads, [&](std::int64_t begin, std::int64_t end, int) {
       for (std::int64_t panel = begin; panel < end; ++panel) load_panel(panel);
     });
@@ -94,7 +95,8 @@ class Block {
   void run_tile(std::int64_t span, std::int64_t first, int ids, Worker& worker) {
     const Matrix& w = request_.weight;
     const std::int64_t bytes = first * w.row_stride * (w.type == Dtype::float32 ? 4 : 2);
-    kernels_.pack({static_cast<const char*>(w.data) + bytes, w.type, w.row_stride, w.cols}, ids, worker.packed.data());
+    const WeightRows source{static_cast<const char*>(w.data) + bytes, w.type, w.row_stride, w.cols};
+    if (!direct_) kernels_.pack(source, ids, worker.packed.data());
     for (std::int64_t p = 0; p < panels_.count; ++p) {
       const std::int64_t begin = panels_.begin(p), targets = request_.target_count;
       const std::int64_t at = (first_row_ + begin) * targets;
@@ -102,7 +104,8 @@ class Block {
       panel.hidden = panel_hidden(p);
       panel.rows = static_cast<int>(panel_rows(p));
       panel.dim = w.cols;
-      panel.weight = worker.packed.data();
+      panel.weight = direct_ ? nullptr : worker.packed.data();
+      panel.source = source;
       panel.first = first;
       panel.ids = ids;
       panel.head = head();
@@ -211,6 +214,7 @@ class Block {
   const std::int64_t sets_;
   std::int64_t first_row_ = 0, rows_ = 0;
   Panels panels_{0, 1};
+  bool direct_ = false;  // weights are turned in registers for each panel, not packed once
   std::atomic<bool> finite_{true};
   std::vector<float> hidden_;    // the block's rows, widened, by panels of (dim, rows)
   std::vector<float> partials_;  // (spans, block, 3)
