@@ -74,6 +74,9 @@ struct Case {
       for (std::int64_t v = i % 5; v < s.vocabulary; v += 3 + i % 4) set_ids.push_back(v);
       set_offsets.push_back(static_cast<std::int64_t>(set_ids.size()));
     }
+    for (std::vector<float>* one : {&hidden, &bias, &weight.wide}) one->shrink_to_fit();
+    for (std::vector<std::int64_t>* one : {&targets, &set_ids, &set_offsets}) one->shrink_to_fit();
+    weight.half.shrink_to_fit();
   }
 
   UnembedRequest request(Isa isa, int threads, std::int64_t workspace) const {
