@@ -9,12 +9,16 @@ namespace pivotkit {
 
 namespace {
 
-constexpr Isa kAll[] = {Isa::scalar, Isa::avx2, Isa::avx512};
+constexpr Isa kAll[] = {Isa::scalar, Isa::neon, Isa::avx2, Isa::avx512};
 
 bool supports(Isa isa) {
   switch (isa) {
     case Isa::scalar:
       return true;
+#ifdef PIVOTKIT_ARM64
+    case Isa::neon:
+      return true;
+#endif
 #ifdef PIVOTKIT_X86
     // __builtin_cpu_supports also asks whether the operating system saves the wide registers.
     case Isa::avx2:
@@ -38,6 +42,8 @@ std::string names(const std::vector<Isa>& isas) {
 
 const char* isa_name(Isa isa) {
   switch (isa) {
+    case Isa::neon:
+      return "neon";
     case Isa::avx2:
       return "avx2";
     case Isa::avx512:
@@ -64,7 +70,7 @@ Isa select_isa(const std::string& name) {
     if (std::find(here.begin(), here.end(), isa) != here.end()) return isa;
     refuse<BackendUnavailable>("select_isa", "PIVOTKIT_ISA", "be present on this machine (" + names(here) + ")", wanted);
   }
-  refuse("select_isa", "PIVOTKIT_ISA", "be one of scalar, avx2, avx512", wanted);
+  refuse("select_isa", "PIVOTKIT_ISA", "be one of scalar, neon, avx2, avx512", wanted);
 }
 
 }  // namespace pivotkit

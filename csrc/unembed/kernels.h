@@ -74,6 +74,7 @@ struct Kernels {
 };
 
 extern const Kernels kKernelsScalar;
+extern const Kernels kKernelsNeon;
 extern const Kernels kKernelsAvx2;
 extern const Kernels kKernelsAvx512;
 

@@ -15,7 +15,7 @@ from pivotkit import _C
 from pivotkit.errors import BackendUnavailable
 
 SOURCES = Path(__file__).resolve().parents[2] / "csrc"
-KNOWN = ["scalar", "avx2", "avx512"]
+KNOWN = ["scalar", "neon", "avx2", "avx512"]
 
 
 def test_scalar_is_always_there_and_the_widest_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,7 +34,7 @@ def test_a_name_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_unknown_one_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"PIVOTKIT_ISA must be one of scalar, avx2, avx512; got sse9"):
+    with pytest.raises(ValueError, match=r"PIVOTKIT_ISA must be one of scalar, neon, avx2, avx512; got sse9"):
         _C.select_isa("sse9")
 
 

@@ -1,0 +1,3 @@
+#define PIVOTKIT_NEON
+#define PIVOTKIT_KERNELS kKernelsNeon
+#include "unembed/tile-inl.h"
