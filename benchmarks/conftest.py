@@ -1,11 +1,13 @@
-"""What benchmarks share: the ``paired`` fixture, and the machine in every record."""
+"""What benchmarks share: the ``interleaved`` fixture, and the machine in every record."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,32 +15,66 @@ import torch
 
 from pivotkit.kernels import select_isa
 
-Paired = Callable[..., Any]
+Method = Callable[[], Any]
+Interleaved = Callable[[Mapping[str, Method], float], dict[str, Any]]
+
+
+def peak_memory(method: Method) -> tuple[Any, float | None]:
+    """The method's result, and the MiB by which resident memory rose at most while it ran (None off Linux)."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)  # freed memory that the allocator kept would hide a rise
+        Path("/proc/self/clear_refs").write_text("5")
+    except (AttributeError, OSError):
+        return method(), None
+    before = resident("VmRSS")
+    result = method()
+    return result, round(max(resident("VmHWM") - before, 0.0), 1)
+
+
+def resident(field: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(field + ":"))
 
 
 @pytest.fixture
-def paired(benchmark: Any) -> Paired:
-    """``paired(candidate, baseline, rounds)``: time both in turn, A B A B, in one process; return candidate's result.
+def interleaved(benchmark: Any) -> Interleaved:
+    """``interleaved(methods, seconds)``: time all in turn, A B C A B C, in one process; return each one's result.
 
-    A shared machine drifts by more than most improvements, so only the ratio of neighbours counts. The record's
-    extra_info holds the median ratio baseline / candidate (above 1: the candidate is faster) and its quartiles.
+    A shared machine drifts by more than most improvements, so only ratios within a round count. The torch method
+    that is fastest in median is the baseline of all: extra_info holds for each its
+    median ratio baseline / method (above 1: faster) and quartiles, its median seconds and its peak memory in MiB.
+    ``seconds`` bounds the rounds: at least 2, at most 15.
     """
 
-    def run(candidate: Callable[[], Any], baseline: Callable[[], Any], rounds: int = 5) -> Any:
-        result = benchmark.pedantic(candidate, rounds=rounds, warmup_rounds=1)
-        if not benchmark.disabled:
-            baseline()
-            ratios = []
-            for _ in range(rounds):
-                begin = time.perf_counter()
-                baseline()
-                middle = time.perf_counter()
-                candidate()
-                ratios.append((middle - begin) / (time.perf_counter() - middle))
-            low, middle_ratio, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
-            benchmark.extra_info["median_ratio"] = round(middle_ratio, 3)
-            benchmark.extra_info["quartiles"] = [round(low, 3), round(high, 3)]
-        return result
+    def run(methods: Mapping[str, Method], seconds: float) -> dict[str, Any]:
+        results, memory = {}, {}
+        begin = time.perf_counter()
+        for name, method in methods.items():  # also the warm-up
+            results[name], memory[name] = peak_memory(method)
+        rounds = max(2, min(15, int(seconds / (time.perf_counter() - begin))))
+        *others, last = methods
+        times: dict[str, list[float]] = {name: [] for name in methods}
+
+        def run_others() -> None:
+            for name in others:
+                start = time.perf_counter()
+                methods[name]()
+                times[name].append(time.perf_counter() - start)
+
+        benchmark.pedantic(methods[last], setup=run_others, rounds=rounds)
+        if benchmark.disabled:
+            return results
+        times[last] = list(benchmark.stats.stats.data)
+        medians = {name: statistics.median(values) for name, values in times.items()}
+        baseline = min((name for name in methods if name.startswith("torch")), key=lambda name: medians[name])
+        benchmark.extra_info |= {"baseline": baseline, "seconds": medians, "peak_mib": memory, "rounds": rounds}
+        ratios = {}
+        for name, values in times.items():
+            pairs = sorted(slow / fast for slow, fast in zip(times[baseline], values, strict=True))
+            low, middle, high = statistics.quantiles(pairs, n=4, method="inclusive")
+            ratios[name] = {"median": round(middle, 3), "quartiles": [round(low, 3), round(high, 3)]}
+        benchmark.extra_info["ratios"] = ratios
+        return results
 
     return run
 

@@ -9,12 +9,16 @@ namespace pivotkit {
 
 namespace {
 
-constexpr Isa kAll[] = {Isa::scalar, Isa::avx2, Isa::avx512, Isa::avx512vnni};
+constexpr Isa kAll[] = {Isa::scalar, Isa::neon, Isa::avx2, Isa::avx512, Isa::avx512vnni};
 
 bool supports(Isa isa) {
   switch (isa) {
     case Isa::scalar:
       return true;
+#ifdef PIVOTKIT_ARM64
+    case Isa::neon:
+      return true;
+#endif
 #ifdef PIVOTKIT_X86
     // __builtin_cpu_supports also asks whether the operating system saves the wide registers.
     case Isa::avx2:
@@ -40,6 +44,8 @@ std::string names(const std::vector<Isa>& isas) {
 
 const char* isa_name(Isa isa) {
   switch (isa) {
+    case Isa::neon:
+      return "neon";
     case Isa::avx2:
       return "avx2";
     case Isa::avx512:
@@ -68,7 +74,7 @@ Isa select_isa(const std::string& name) {
     if (std::find(here.begin(), here.end(), isa) != here.end()) return isa;
     refuse<BackendUnavailable>("select_isa", "PIVOTKIT_ISA", "be present on this machine (" + names(here) + ")", wanted);
   }
-  refuse("select_isa", "PIVOTKIT_ISA", "be one of scalar, avx2, avx512, avx512vnni", wanted);
+  refuse("select_isa", "PIVOTKIT_ISA", "be one of scalar, neon, avx2, avx512, avx512vnni", wanted);
 }
 
 }  // namespace pivotkit

@@ -6,8 +6,9 @@
 
 namespace pivotkit {
 
-// Ascending: the last supported one is the default. `scalar` is the compiler's baseline for the platform.
-enum class Isa { scalar, avx2, avx512, avx512vnni };
+// Ascending: the last supported one is the default. `scalar` is the compiler's baseline for the platform; every
+// 64-bit ARM has `neon`.
+enum class Isa { scalar, neon, avx2, avx512, avx512vnni };
 
 const char* isa_name(Isa isa);
 

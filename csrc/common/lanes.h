@@ -2,7 +2,8 @@
 //
 // The flags of the including file choose the section. Internal linkage only: an inline function that leaked from an
 // AVX file could be the copy the linker keeps, and older machines would die on it (tests/kernels/test_isa.py).
-// fma() is fused where the hardware fuses (AVX2 and AVX-512 give the same bits) and multiply-then-add elsewhere.
+// fma() is fused where the hardware fuses (NEON, AVX2 and AVX-512 give the same bits) and multiply-then-add elsewhere.
+// PIVOTKIT_NEON chooses NEON: on its platform it is the compiler's baseline, so no flag tells it from scalar.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +12,8 @@
 
 #if defined(__AVX512F__) || defined(__AVX2__)
 #include <immintrin.h>
+#elif defined(PIVOTKIT_NEON)
+#include <arm_neon.h>
 #endif
 
 namespace pivotkit {
@@ -119,6 +122,47 @@ inline void transpose(F (&a)[W]) {
     b[i + 4] = _mm256_permute2f128_ps(a[i], a[i + 4], 0x31);
   }
   for (int i = 0; i < W; ++i) a[i] = b[i];
+}
+
+#elif defined(PIVOTKIT_NEON)
+
+constexpr int W = 4;
+using F = float32x4_t;
+
+inline F load(const float* p) { return vld1q_f32(p); }
+inline void store(float* p, F a) { vst1q_f32(p, a); }
+inline F broadcast(float a) { return vdupq_n_f32(a); }
+inline F fma(F a, F b, F c) { return vfmaq_f32(c, a, b); }
+inline float fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+// The second operand where the first is not greater, as on x86: vmaxq_f32 ranks -0 below 0 and keeps a NaN.
+inline F max(F a, F b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
+inline F load(const bfloat16* p) {
+  return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(reinterpret_cast<const std::uint16_t*>(p)), 16));
+}
+inline F load(const float16* p) {
+  return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(reinterpret_cast<const std::uint16_t*>(p))));
+}
+inline F scale_by_power(F p, F shifted) {
+  const uint32x4_t n = vshlq_n_u32(vreinterpretq_u32_f32(shifted), 23);
+  return vreinterpretq_f32_u32(vaddq_u32(vreinterpretq_u32_f32(p), n));
+}
+inline std::uint32_t bits(uint32x4_t mask) {
+  const uint32x4_t lane = {1, 2, 4, 8};
+  return vaddvq_u32(vandq_u32(mask, lane));
+}
+inline std::uint32_t greater(F a, F b) { return bits(vcgtq_f32(a, b)); }
+inline std::uint32_t greater_equal(F a, F b) { return bits(vcgeq_f32(a, b)); }
+inline F select(std::uint32_t mask, F yes, F no) {
+  const uint32x4_t lane = {1, 2, 4, 8};
+  return vbslq_f32(vtstq_u32(vdupq_n_u32(mask), lane), yes, no);
+}
+
+inline void transpose(F (&a)[W]) {
+  const float32x4x2_t low = vtrnq_f32(a[0], a[1]), high = vtrnq_f32(a[2], a[3]);
+  a[0] = vcombine_f32(vget_low_f32(low.val[0]), vget_low_f32(high.val[0]));
+  a[1] = vcombine_f32(vget_low_f32(low.val[1]), vget_low_f32(high.val[1]));
+  a[2] = vcombine_f32(vget_high_f32(low.val[0]), vget_high_f32(high.val[0]));
+  a[3] = vcombine_f32(vget_high_f32(low.val[1]), vget_high_f32(high.val[1]));
 }
 
 #else

@@ -8,6 +8,10 @@ namespace pivotkit {
 
 inline const Kernels& kernels_of(Isa isa) {
   switch (isa) {
+#ifdef PIVOTKIT_ARM64
+    case Isa::neon:
+      return kKernelsNeon;
+#endif
 #ifdef PIVOTKIT_X86
     case Isa::avx2:
       return kKernelsAvx2;

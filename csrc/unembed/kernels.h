@@ -110,6 +110,7 @@ struct Kernels {
 };
 
 extern const Kernels kKernelsScalar;
+extern const Kernels kKernelsNeon;
 extern const Kernels kKernelsAvx2;
 extern const Kernels kKernelsAvx512;
 extern const Kernels kKernelsAvx512vnni;

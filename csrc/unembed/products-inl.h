@@ -16,6 +16,8 @@ constexpr std::int64_t kLine = 64;  // bytes of a cache line
 constexpr int kIds = 2 * W;  // ids of one register block
 #if defined(__AVX512F__)
 constexpr int kRows = 14;  // 28 accumulators, 2 weights, 1 broadcast of 32 registers
+#elif defined(PIVOTKIT_NEON)
+constexpr int kRows = 10;  // 20 accumulators, 2 weights, the rest for hidden values: GCC spills at 11
 #else
 constexpr int kRows = W == 8 ? 6 : 3;  // 12 (or 6) accumulators of 16 registers
 #endif

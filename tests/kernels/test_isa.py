@@ -17,7 +17,7 @@ from pivotkit.errors import BackendUnavailable
 SOURCES = Path(__file__).resolve().parents[2] / "csrc"
 AVX2 = ["-mavx2", "-mfma", "-mf16c"]
 AVX512 = [*AVX2, "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq"]
-KNOWN = ["scalar", "avx2", "avx512", "avx512vnni"]
+KNOWN = ["scalar", "neon", "avx2", "avx512", "avx512vnni"]
 
 
 def test_scalar_is_always_there_and_the_widest_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,7 +36,9 @@ def test_a_name_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_unknown_one_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"PIVOTKIT_ISA must be one of scalar, avx2, avx512, avx512vnni; got sse9"):
+    with pytest.raises(
+        ValueError, match=r"PIVOTKIT_ISA must be one of scalar, neon, avx2, avx512, avx512vnni; got sse9"
+    ):
         _C.select_isa("sse9")
 
 

@@ -1,0 +1,63 @@
+"""NEON, cross-compiled: only its table is exported, and its answers have the bits of this machine's."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pivotkit import _C
+
+ROOT = Path(__file__).resolve().parents[2]
+CROSS = "aarch64-linux-gnu-g++"
+needs_cross = pytest.mark.skipif(shutil.which(CROSS) is None, reason=f"needs {CROSS}")
+FLAGS = ["-std=c++17", "-O2", "-ffp-contract=off", "-w", "-pthread", "-I", str(ROOT / "csrc")]
+
+
+@needs_cross
+@pytest.mark.parametrize("level", ["-O0", "-O2"])
+def test_cross_compiled_neon_exports_its_table_and_nothing_weak(tmp_path: Path, level: str) -> None:
+    for source in sorted((ROOT / "csrc").glob("*/neon.cpp")):
+        built = tmp_path / f"{source.parent.name}.o"
+        subprocess.run([CROSS, *FLAGS, level, "-c", str(source), "-o", str(built)], check=True)
+        command = ["aarch64-linux-gnu-nm", "-C", "--extern-only", "--defined-only", str(built)]
+        table = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        symbols = [line.split(maxsplit=2)[1:] for line in table.splitlines()]
+        assert [symbol for kind, symbol in symbols if kind in "VWvwu"] == []
+        assert [symbol for _, symbol in symbols] == ["pivotkit::kKernelsNeon"]
+
+
+def build(folder: Path, options: list[str]) -> Path:
+    """tests/native/unembed_threads.cpp, as the build system builds it for a platform."""
+    options = [*options, "-DPIVOTKIT_PYTHON=OFF", "-DPIVOTKIT_NATIVE_TESTS=ON"]
+    for command in (["cmake", "-S", str(ROOT), "-B", str(folder), *options], ["cmake", "--build", str(folder)]):
+        subprocess.run(command, check=True, capture_output=True)
+    return folder / "unembed_threads"
+
+
+def digests(command: list[str]) -> dict[str, list[str]]:
+    """For each instruction set the digest of every field; the program itself fails on a wrong answer."""
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    found: dict[str, list[str]] = {}
+    for line in lines:
+        isa, rest = line.split(maxsplit=1)
+        found.setdefault(isa, []).append(rest)
+    return found
+
+
+@needs_cross
+@pytest.mark.skipif(shutil.which("qemu-aarch64") is None, reason="needs qemu-aarch64")
+@pytest.mark.skipif(shutil.which("cmake") is None, reason="needs cmake")
+@pytest.mark.skipif(shutil.which("g++") is None or sys.platform != "linux", reason="needs g++ on Linux")
+@pytest.mark.skipif("avx2" not in _C.isas(), reason="compares with AVX2, which this machine lacks")
+def test_cross_compiled_neon_gives_the_bits_of_avx2(tmp_path: Path) -> None:
+    cross = ["-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=aarch64", f"-DCMAKE_CXX_COMPILER={CROSS}"]
+    arm = build(tmp_path / "arm", [*cross, "-DCMAKE_EXE_LINKER_FLAGS=-static"])
+    x86 = build(tmp_path / "x86", ["-DCMAKE_CXX_COMPILER=g++"])
+    ours, theirs = digests(["qemu-aarch64", str(arm)]), digests([str(x86)])
+    assert list(ours) == ["scalar", "neon"]
+    assert ours["neon"] == theirs["avx2"]
+    assert ours["scalar"] == theirs["scalar"]
