@@ -14,6 +14,7 @@
 
 #include "common/isa.h"
 #include "common/parallel.h"
+#include "unembed/certified.h"
 #include "unembed/unembed.h"
 
 namespace {
@@ -164,6 +165,28 @@ void compare_with_loops(const Case& c, const Answer& answer, const std::string& 
   }
 }
 
+// A screened answer is the exact one, whoever screened which span.
+void compare_certified(const Case& c, Isa isa, const Answer& exact, const std::string& label) {
+  const Shape& s = c.shape;
+  const std::int64_t rows = padded_rows(s.vocabulary);
+  std::vector<std::uint8_t> digits(static_cast<std::size_t>(rows * padded_cols(s.dim))), certified(s.rows);
+  std::vector<float> scales(rows), residuals(rows), norms(rows), error(s.rows);
+  for (const int threads : {1, 3, 8}) {
+    const UnembedRequest request = c.request(isa, threads, 64 << 20);
+    quantize(request.weight, threads, digits.data(), scales.data(), residuals.data(), norms.data());
+    Answer screened = exact;
+    unembed_certified(request, {digits.data(), scales.data(), residuals.data(), norms.data()},
+                      {{screened.ids.data(), screened.logits.data(), screened.logsumexp.data(),
+                        screened.target_logits.data(), screened.target_ranks.data(), screened.set_logprobs.data(), nullptr},
+                       error.data(), certified.data()});
+    expect(screened.ids == exact.ids && screened.logits == exact.logits && screened.target_ranks == exact.target_ranks &&
+               screened.target_logits == exact.target_logits,
+           label + ": certified with " + std::to_string(threads) + " threads");
+    for (std::int64_t m = 0; m < s.rows; ++m)
+      expect(certified[m] == 0 || std::abs(screened.logsumexp[m] - exact.logsumexp[m]) <= error[m], label + ": bound");
+  }
+}
+
 void check_refusals(Isa isa, const std::string& label) {
   Case c({9, 5000, 40, 5, Dtype::float32, 0.0f, true, false});
   c.weight.wide[4321 * 40 + 7] = c.weight.wide[1234 * 40 + 5] = std::numeric_limits<float>::quiet_NaN();
@@ -218,6 +241,7 @@ int main() {
         expect(Answer(c, isa, threads, 64 << 20).bytes() == one.bytes(), label + ": " + std::to_string(threads) + " threads");
       // A few rows fit this workspace: they pass the weight in several blocks.
       expect(Answer(c, isa, 3, 3 << 20).bytes() == one.bytes(), label + ": small workspace");
+      compare_certified(c, isa, one, label);
       if (shape.integers) compare_with_loops(c, one, label);
       one.fields([&](const char* field, const void* data, std::size_t size) {
         std::printf("%s %s %016" PRIx64 "\n", label.c_str(), field, digest(data, size));
