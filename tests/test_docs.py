@@ -32,7 +32,7 @@ def test_the_kernel_examples_of_the_readme_run():
     assert len(blocks) == 2
     for code in blocks:  # the second goes on from the first
         exec(code.replace("262144", "3000"), scope)
-    assert scope["top"].ids.shape == scope["top"].logsumexp_error.shape + (10,) == (19, 66, 10)
+    assert scope["top"].ids.shape == (*scope["top"].logsumexp_error.shape, 10) == (19, 66, 10)
 
 
 def test_every_function_that_the_readme_names_exists():
