@@ -16,7 +16,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from pivotkit.errors import BackendUnavailable
 from pivotkit.kernels import PackedUnembedding, unembed
 
 K = 10
@@ -74,20 +73,19 @@ def hidden_of(rows: int, dim: int, dtype: torch.dtype) -> Tensor:
 
 
 @functools.lru_cache(maxsize=1)
-def certified(dim: int, vocabulary: int, dtype: torch.dtype) -> PackedUnembedding | str:
-    """The weight packed for precision="certified", or why there is none."""
-    try:
-        packed = PackedUnembedding(weight_of(dim, vocabulary, dtype), precision="certified")
-        pivotkit_unembed(hidden_of(1, dim, dtype), packed, "certified")
-    except BackendUnavailable as error:
-        return str(error)
-    return packed
+def certified(dim: int, vocabulary: int, dtype: torch.dtype) -> PackedUnembedding:
+    return PackedUnembedding(weight_of(dim, vocabulary, dtype), precision="certified")
 
 
-def assert_same(ours: Answer, theirs: Answer, dtype: torch.dtype) -> None:
-    if dtype == torch.float32:
-        # Logits of 20 and sums of 2,048 products: torch's own float32 is not nearer to the truth.
-        torch.testing.assert_close(ours[1], theirs[1], rtol=1e-5, atol=1e-4)
+def assert_same(ours: Answer, theirs: Answer, hidden: Tensor, weight: Tensor) -> None:
+    if weight.dtype == torch.float32:
+        expected = theirs[1].clone()
+        # Torch's own float32 is off by 5e-5 at times: float64 decides where the two disagree.
+        disputed = ((ours[1] - expected).abs() > 3e-5 + 1e-5 * expected.abs()).any(1)
+        if disputed.any():
+            z = hidden[disputed].double() @ weight.double().T
+            expected[disputed] = torch.log_softmax(z, dim=-1).topk(K).values.float()
+        torch.testing.assert_close(ours[1], expected, rtol=1e-5, atol=3e-5)
         # Rounding may swap neighbours that are equal to the last bits; nearly all places must hold the same id.
         assert (ours[0] == theirs[0]).float().mean() > 0.99
     else:
@@ -146,22 +144,21 @@ def test_unembed(interleaved: Any, benchmark: Any, shape: tuple[int, int], dtype
         "torch_per_layer": lambda: per_layer(torch_dense, hidden, weight),
     }
     packed = certified(dim, vocabulary, dtype)
-    if isinstance(packed, str):
-        benchmark.extra_info["certified_skipped"] = packed
-    else:
-        methods["pivotkit_certified"] = lambda: pivotkit_unembed(hidden, packed, "certified")
+    methods["pivotkit_certified"] = lambda: pivotkit_unembed(hidden, packed, "certified")
     methods["pivotkit"] = lambda: pivotkit_unembed(hidden, weight)
     results = interleaved(methods, SECONDS)
-    screened = results.pop("pivotkit_certified", None)
-    if screened is not None:
-        # The ids are the exact ones; log-probabilities are off by what logsumexp is.
-        assert torch.equal(screened[0], results["pivotkit"][0])
-        torch.testing.assert_close(screened[1], results["pivotkit"][1], rtol=0, atol=0.1)
+    screened = results.pop("pivotkit_certified")
+    # The ids are the exact ones; log-probabilities are off by what logsumexp is.
+    assert torch.equal(screened[0], results["pivotkit"][0])
+    torch.testing.assert_close(screened[1], results["pivotkit"][1], rtol=0, atol=0.1)
     for name, answer in results.items():
         if name != "torch":
             # Two torch methods round alike; ours is held against the dense one.
             assert_same(
-                answer if name.startswith("pivotkit") else (answer[0], answer[1].float()), results["torch"], dtype
+                answer if name.startswith("pivotkit") else (answer[0], answer[1].float()),
+                results["torch"],
+                hidden,
+                weight,
             )
     if not benchmark.disabled:
         limit(benchmark, rows, weight)
@@ -181,11 +178,5 @@ def test_answer_position_trace(interleaved: Any, benchmark: Any, dtype: torch.dt
         "pivotkit": lambda: pivotkit_unembed(hidden, weight),
     }
     results = interleaved(methods, SECONDS)
-    assert_same(results["pivotkit"], results["torch_per_layer"], dtype)
+    assert_same(results["pivotkit"], results["torch_per_layer"], hidden, weight)
     assert all(map(torch.equal, results["pivotkit"], results["pivotkit_per_layer"]))
-
-
-def test_certified_precision_is_measured() -> None:
-    packed = certified(*SHAPES[0], torch.float32)
-    if isinstance(packed, str):
-        pytest.skip(packed)
