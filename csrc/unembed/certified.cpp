@@ -96,7 +96,7 @@ class ScreenBlock {
       const QuantizedRow quantized = quantize_row(rotation, hidden + row, rows, row_steps.data());
       std::int32_t sum = 0;
       for (const std::int8_t step : row_steps) sum += step;
-      for (std::int64_t g = 0; g < groups_; ++g) 
+      for (std::int64_t g = 0; g < groups_; ++g)
         put_digits(&row_steps[static_cast<std::size_t>(4 * g)], kernels_.digits,
                    steps + (g * rows + row) * kernels_.digits);
       bounds_[static_cast<std::size_t>(begin + row)] = errors_.bound(quantized, 128 * sum);

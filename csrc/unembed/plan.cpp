@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/require.h"
+#include "unembed/rotation.h"
 
 namespace pivotkit {
 
@@ -12,6 +13,10 @@ constexpr std::int64_t kMostSpans = 128;        // work units: enough to share a
 constexpr std::int64_t kTileBytes = 512 << 10;  // a packed tile stays in the second-level cache
 
 std::int64_t round_up(std::int64_t value, std::int64_t step) { return (value + step - 1) / step * step; }
+
+std::int64_t span_of(std::int64_t vocabulary) {
+  return round_up((vocabulary + kMostSpans - 1) / kMostSpans, 4 * kBlock);
+}
 
 // Fits rows and, where rows alone do not fit, fewer threads into the workspace.
 void fit(const UnembedRequest& request, const Kernels& kernels, std::int64_t shared_row, std::int64_t worker_row,
@@ -32,7 +37,7 @@ void fit(const UnembedRequest& request, const Kernels& kernels, std::int64_t sha
 Plan::Plan(const UnembedRequest& request, const Kernels& kernels) {
   const std::int64_t dim = request.weight.cols, vocabulary = request.weight.rows;
   const std::int64_t sets = request.token_sets.sets;
-  span = round_up((vocabulary + kMostSpans - 1) / kMostSpans, 4 * kBlock);
+  span = span_of(vocabulary);
   spans = (vocabulary + span - 1) / span;
   const std::int64_t fitting = kTileBytes / static_cast<std::int64_t>(sizeof(float)) / dim / kBlock * kBlock;
   tile = request.tile != 0 ? request.tile : static_cast<int>(std::clamp<std::int64_t>(fitting, kBlock, 8 * kBlock));
@@ -46,8 +51,8 @@ Plan::Plan(const UnembedRequest& request, const Kernels& kernels) {
 }
 
 ScreenPlan::ScreenPlan(const UnembedRequest& request, const Kernels& kernels) {
-  const std::int64_t vocabulary = request.weight.rows, groups = (request.weight.cols + kBlock - 1) / kBlock * kBlock / 4;
-  span = round_up((vocabulary + kMostSpans - 1) / kMostSpans, 4 * kBlock);
+  const std::int64_t vocabulary = request.weight.rows, groups = padded_cols(request.weight.cols) / 4;
+  span = span_of(vocabulary);
   spans = (vocabulary + span - 1) / span;
   const std::int64_t fitting = kTileBytes / 2 / (4 * groups) / kBlock * kBlock;
   tile = static_cast<int>(std::min(std::clamp<std::int64_t>(fitting, kBlock, 8 * kBlock), span));
