@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "pivotkit"
-NATIVE = [path for path in (ROOT / "csrc").rglob("*") if path.suffix in {".h", ".cpp", ".cu"}]
+NATIVE = [path for path in (ROOT / "csrc").rglob("*") if path.suffix in {".h", ".cpp", ".cu", ".cuh"}]
 
 # What each room may import of pivotkit, besides itself and the leaves that everyone may.
 LEAVES = {"errors", "artifacts", "progress", "_C", "_text"}

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "common/anywhere.h"
+
 namespace pivotkit {
 
 enum class Dtype { float32, bfloat16, float16 };
@@ -18,23 +20,23 @@ struct float16 {
 
 namespace {
 
-inline float from_bits(std::uint32_t bits) {
+PIVOTKIT_ANYWHERE inline float from_bits(std::uint32_t bits) {
   float value;
   std::memcpy(&value, &bits, sizeof value);
   return value;
 }
 
-[[maybe_unused]] inline std::uint32_t to_bits(float value) {
+[[maybe_unused]] PIVOTKIT_ANYWHERE inline std::uint32_t to_bits(float value) {
   std::uint32_t bits;
   std::memcpy(&bits, &value, sizeof bits);
   return bits;
 }
 
-[[maybe_unused]] inline float widen(float value) { return value; }
+[[maybe_unused]] PIVOTKIT_ANYWHERE inline float widen(float value) { return value; }
 
-[[maybe_unused]] inline float widen(bfloat16 value) { return from_bits(static_cast<std::uint32_t>(value.bits) << 16); }
+[[maybe_unused]] PIVOTKIT_ANYWHERE inline float widen(bfloat16 value) { return from_bits(static_cast<std::uint32_t>(value.bits) << 16); }
 
-[[maybe_unused]] inline float widen(float16 value) {
+[[maybe_unused]] PIVOTKIT_ANYWHERE inline float widen(float16 value) {
   const std::uint32_t sign = static_cast<std::uint32_t>(value.bits & 0x8000u) << 16;
   const std::uint32_t rest = static_cast<std::uint32_t>(value.bits & 0x7fffu) << 13;
   // Infinity and NaN keep their payload; the rest is re-based by 2^112, which also makes subnormals normal.

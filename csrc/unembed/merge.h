@@ -1,38 +1,40 @@
-// Partial results of the spans of a vocabulary, merged in ascending order in double.
+// Partial results of the pieces of a vocabulary, merged in a fixed order in double.
 #pragma once
 
-#include <algorithm>
 #include <cmath>
-#include <limits>
+
+#include "common/anywhere.h"
 
 namespace pivotkit {
 
-// maximum, sum of exp(z - maximum), and a weighted sum of the same terms.
+// maximum, sum of exp(z - maximum), and a weighted sum of the same terms; nothing seen is a sum of zero.
 struct Merged {
-  double top = -std::numeric_limits<double>::infinity(), sum = 0.0, weighted = 0.0;
+  double top = 0.0, sum = 0.0, weighted = 0.0;
 
   // Weights relative to the maximum, z - maximum: what the entropy needs.
-  void add(float other_top, double other_sum, double other_weighted) {
+  PIVOTKIT_ANYWHERE void add(double other_top, double other_sum, double other_weighted) {
     if (other_sum == 0.0) return;
-    const double raised = std::max(top, static_cast<double>(other_top));
-    const double drop = sum == 0.0 ? 0.0 : top - raised, other_drop = other_top - raised;
-    const double factor = std::exp(drop), other_factor = std::exp(other_drop);
+    const double raised = raised_by(other_top), drop = sum == 0.0 ? 0.0 : top - raised, other_drop = other_top - raised;
+    const double factor = exp(drop), other_factor = exp(other_drop);
     weighted = (weighted + drop * sum) * factor + (other_weighted + other_drop * other_sum) * other_factor;
     sum = sum * factor + other_sum * other_factor;
     top = raised;
   }
 
   // Weights of their own, which no maximum shifts.
-  void add_weighted(float other_top, double other_sum, double other_weighted) {
-    const double raised = std::max(top, static_cast<double>(other_top));
-    const double factor = std::exp(top - raised), other_factor = std::exp(other_top - raised);
+  PIVOTKIT_ANYWHERE void add_weighted(double other_top, double other_sum, double other_weighted) {
+    const double raised = raised_by(other_top), factor = sum == 0.0 ? 0.0 : exp(top - raised);
+    const double other_factor = exp(other_top - raised);
     weighted = weighted * factor + other_weighted * other_factor;
     sum = sum * factor + other_sum * other_factor;
     top = raised;
   }
 
-  double logsumexp() const { return top + std::log(sum); }
-  double entropy() const { return std::log(sum) - weighted / sum; }
+  PIVOTKIT_ANYWHERE double logsumexp() const { return top + log(sum); }
+  PIVOTKIT_ANYWHERE double entropy() const { return log(sum) - weighted / sum; }
+
+ private:
+  PIVOTKIT_ANYWHERE double raised_by(double other_top) const { return sum == 0.0 || other_top > top ? other_top : top; }
 };
 
 }  // namespace pivotkit

@@ -11,18 +11,18 @@
 namespace pivotkit {
 
 // One integer per pair whose descending order is the total order. Adding zero makes -0 and +0 the same logit.
-inline std::uint64_t order_key(float logit, std::int64_t id) {
+PIVOTKIT_ANYWHERE inline std::uint64_t order_key(float logit, std::int64_t id) {
   const std::uint32_t bits = to_bits(logit + 0.0f);
   const std::uint32_t ordered = (bits & 0x80000000u) != 0 ? ~bits : bits | 0x80000000u;
   return static_cast<std::uint64_t>(ordered) << 32 | (0xffffffffu - static_cast<std::uint32_t>(id));
 }
 
-inline float key_logit(std::uint64_t key) {
+PIVOTKIT_ANYWHERE inline float key_logit(std::uint64_t key) {
   const auto ordered = static_cast<std::uint32_t>(key >> 32);
   return from_bits((ordered & 0x80000000u) != 0 ? ordered & 0x7fffffffu : ~ordered);
 }
 
-inline std::int64_t key_id(std::uint64_t key) { return 0xffffffffu - static_cast<std::uint32_t>(key); }
+PIVOTKIT_ANYWHERE inline std::int64_t key_id(std::uint64_t key) { return 0xffffffffu - static_cast<std::uint32_t>(key); }
 
 // A bounded set in storage that the caller owns: a heap with the worst pair at its root.
 class TopK {

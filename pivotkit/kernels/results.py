@@ -25,9 +25,9 @@ class Unembedded:
     entropy : (...) float32, or None
         Entropy of the distribution, in nats.
     backend : str
-        ``"cpu"`` (native code) or ``"torch"``: what ran.
+        ``"cpu"`` or ``"cuda"`` (native code) or ``"torch"``: what ran.
     isa : str or None
-        Instruction set of the native code; None for ``"torch"``.
+        Instruction set of the CPU's native code, or None.
     logsumexp_error : (...) float32, or None
         For precision ``"certified"``: bounds the distance of ``logsumexp`` from the one of precision ``"exact"``.
     certified : (...) bool, or None

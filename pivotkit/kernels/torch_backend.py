@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+from collections.abc import Iterator
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -30,22 +32,56 @@ def unembed(
 ) -> dict[str, Any]:
     """Blocks of rows against chunks of the vocabulary; ``pivotkit.kernels.unembed`` checks and shapes the arguments."""
     vocabulary, dim = weight.shape
-    _check_ids("targets", targets, vocabulary)
-    _check_ids("token_sets", None if table is None else table.ids, vocabulary)
-    place = first_nonfinite(hidden)
-    if place is not None:
-        raise ValueError(f"{_NAME}: hidden must be finite; got NaN or infinity at row {place[0]}, column {place[1]}")
-    if bias is not None and not np.isfinite(bias).all():
-        raise ValueError(f"{_NAME}: bias must be finite; got NaN or infinity")
+    check_bias_and_ids(vocabulary, bias, targets, table)
+    _check_finite("hidden", hidden)
     # A quarter for the widened chunk of weights; the rest for logits, their order keys and what topk needs of each.
     chunk = max(1, min(vocabulary, 8192, workspace // 16 // dim))
     block = max(1, workspace // 2 // (40 * chunk))
     head = _Head(weight, bias, logit_scale, softcap, chunk)
-    blocks = [
-        _unembed_block(hidden[at : at + block].float(), head, k, _rows(targets, at, block), table, at, entropy)
-        for at in range(0, max(hidden.shape[0], 1), block)
-    ]
+    with full_precision():
+        blocks = [
+            _unembed_block(hidden[at : at + block].float(), head, k, _rows(targets, at, block), table, at, entropy)
+            for at in range(0, max(hidden.shape[0], 1), block)
+        ]
     return {name: torch.cat([one[name] for one in blocks]) for name in blocks[0]}
+
+
+@contextlib.contextmanager
+def full_precision() -> Iterator[None]:
+    """Products of float32 on CUDA in float32, where the process allows TF32 elsewhere."""
+    matmul = torch.backends.cuda.matmul
+    name, full = ("fp32_precision", "ieee") if hasattr(matmul, "fp32_precision") else ("allow_tf32", False)
+    before = getattr(matmul, name)
+    setattr(matmul, name, full)
+    try:
+        yield
+    finally:
+        setattr(matmul, name, before)
+
+
+def check_bias_and_ids(
+    vocabulary: int, bias: NDArray[np.float32] | None, targets: NDArray[np.int64] | None, table: TokenSetTable | None
+) -> None:
+    """Refuse ids outside the vocabulary and a bias that is not finite."""
+    _check_ids("targets", targets, vocabulary)
+    _check_ids("token_sets", None if table is None else table.ids, vocabulary)
+    if bias is not None and not np.isfinite(bias).all():
+        raise ValueError(f"{_NAME}: bias must be finite; got NaN or infinity")
+
+
+def refuse_nonfinite(hidden: Tensor, weight: Tensor) -> NoReturn:
+    """A product was NaN or infinite: name the first such place of its factors, or the overflow."""
+    _check_finite("hidden", hidden)
+    _check_finite("weight", weight)
+    raise ValueError(f"{_NAME}: hidden must give products with weight that fit float32; got an overflow")
+
+
+def _check_finite(argument: str, matrix: Tensor) -> None:
+    place = first_nonfinite(matrix)
+    if place is not None:
+        raise ValueError(
+            f"{_NAME}: {argument} must be finite; got NaN or infinity at row {place[0]}, column {place[1]}"
+        )
 
 
 def first_nonfinite(matrix: Tensor) -> tuple[int, int] | None:
@@ -74,12 +110,7 @@ class _Head:
     def logits(self, hidden: Tensor, start: int) -> Tensor:
         z = hidden @ self.weight[start : start + self.chunk].float().T
         if not torch.isfinite(z).all():
-            place = first_nonfinite(self.weight)
-            if place is None:
-                raise ValueError(f"{_NAME}: hidden must give products with weight that fit float32; got an overflow")
-            raise ValueError(
-                f"{_NAME}: weight must be finite; got NaN or infinity at row {place[0]}, column {place[1]}"
-            )
+            refuse_nonfinite(hidden, self.weight)
         if self.bias is not None:
             z += self.bias[start : start + self.chunk]
         if self.scale != 1.0:
@@ -119,11 +150,9 @@ def _unembed_block(
             ranks[:, t] += ((z > bound) | ((z == bound) & (places < position))).sum(1)
         if table is not None:
             mass = torch.logaddexp(mass, _set_mass(z, table, first, start))
-        keys = torch.cat([best, _order_keys(z, start)], dim=1)
+        keys = torch.cat([best, order_keys(z, start)], dim=1)
         best = keys.topk(min(k, keys.shape[1]), dim=1, sorted=True).values
-    return {
-        "ids": _LARGEST_ID - (best & 0xFFFFFFFF),
-        "logits": _key_logits(best),
+    return split_order_keys(best) | {
         "logsumexp": logsumexp,
         "target_logits": target_logits,
         "target_ranks": ranks,
@@ -138,16 +167,18 @@ def _weighted(value: Tensor, shift: Tensor) -> Tensor:
     return torch.where(share > 0, share * (value + shift), 0.0)
 
 
-def _order_keys(z: Tensor, start: int) -> Tensor:
+def order_keys(z: Tensor, start: int) -> Tensor:
     """One int64 per logit whose descending order is logit descending, then id ascending: topk promises no tie order."""
     raw = (z + 0.0).view(torch.int32)  # adding zero makes -0 and +0 one logit
     ordered = torch.where(raw >= 0, raw, raw ^ 0x7FFFFFFF).to(torch.int64)
     return (ordered << 32) | (_LARGEST_ID - start - torch.arange(z.shape[1], device=z.device))
 
 
-def _key_logits(keys: Tensor) -> Tensor:
+def split_order_keys(keys: Tensor) -> dict[str, Tensor]:
+    """The ids and logits that ``order_keys`` made keys of."""
     ordered = (keys >> 32).to(torch.int32)
-    return torch.where(ordered >= 0, ordered, ordered ^ 0x7FFFFFFF).view(torch.float32)
+    logits = torch.where(ordered >= 0, ordered, ordered ^ 0x7FFFFFFF).view(torch.float32)
+    return {"ids": _LARGEST_ID - (keys & 0xFFFFFFFF), "logits": logits}
 
 
 def _set_mass(z: Tensor, table: TokenSetTable, first: int, start: int) -> Tensor:

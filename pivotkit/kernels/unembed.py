@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -77,8 +78,9 @@ def unembed(
         For ``"certified"``: rows with a larger ``logsumexp_error`` are answered exactly.
     threads : int, optional
         Default: one per CPU that the process may use. Only for the native backend.
-    backend : {"auto", "cpu", "torch"}
-        Native code, or chunked PyTorch on the device of the tensors. ``"auto"`` is native for the CPU.
+    backend : {"auto", "cpu", "cuda", "torch"}
+        Native code of the CPU or of CUDA, or chunked PyTorch on the device of the tensors. ``"auto"`` is native for the
+        CPU, and for CUDA where pivotkit was built with it; ``Unembedded.backend`` says what ran.
 
     Returns
     -------
@@ -94,12 +96,16 @@ def unembed(
     IndexError
         A target or a set's id outside the vocabulary.
     BackendUnavailable
-        A precision that this device, or a PIVOTKIT_ISA that this machine, does not have.
+        A precision that this device, a PIVOTKIT_ISA that this machine, or CUDA kernels that this build does not have.
 
     Notes
     -----
     Order: logit descending, then id ascending, so results do not depend on luck; the native backend gives the same
     bits for every number of threads and rows. Scratch memory stays within ``WORKSPACE`` bytes. Gradients do not flow.
+
+    On CUDA everything is queued on the current stream; the call waits once, at its end, to learn whether all products
+    were finite. Up to 8 rows have products that depend on row and id alone; the rest have the bits of cuBLAS, which may
+    differ with the number of rows. Products are never TF32.
 
     Examples
     --------
@@ -131,12 +137,11 @@ def unembed(
     target_ids = _target_ids(targets, shape)
     table = _token_table(token_sets, rows.shape[0])
     offset = _bias(bias, vocabulary)
-    if backend == "torch" and precision == "certified":
-        raise BackendUnavailable(f"{_NAME}: precision must be 'exact' for backend 'torch'; got 'certified'")
-    if backend == "torch":
-        from pivotkit.kernels import torch_backend
-
-        arrays = torch_backend.unembed(
+    if backend != "cpu" and precision == "certified":
+        raise BackendUnavailable(f"{_NAME}: precision must be 'exact' for backend {backend!r}; got 'certified'")
+    if backend != "cpu":
+        run = _on_device(backend)
+        arrays = run(
             tensor(rows), tensor(matrix), int(k), offset, logit_scale, softcap, target_ids, table, entropy, WORKSPACE
         )
         if not is_torch(hidden):
@@ -192,13 +197,29 @@ def _choose_backend(backend: str, hidden: Any, weight: Any) -> str:
     devices = device_of(hidden), device_of(weight)
     if devices[0] != devices[1]:
         raise TypeError(f"{_NAME}: weight must be on the device of hidden, {devices[0]}; got {devices[1]}")
-    if backend not in ("auto", "cpu", "torch"):
-        raise ValueError(f"{_NAME}: backend must be 'auto', 'cpu' or 'torch'; got {backend!r}")
+    if backend not in ("auto", "cpu", "cuda", "torch"):
+        raise ValueError(f"{_NAME}: backend must be 'auto', 'cpu', 'cuda' or 'torch'; got {backend!r}")
+    kind = devices[0].partition(":")[0]
     if backend == "auto":
-        return "cpu" if devices[0] == "cpu" else "torch"
-    if backend == "cpu" and devices[0] != "cpu":
-        raise TypeError(f"{_NAME}: hidden must be on the CPU for backend 'cpu'; got {devices[0]}")
+        return kind if kind == "cpu" or (kind == "cuda" and cuda_built()) else "torch"
+    if backend != "torch" and backend != kind:
+        raise TypeError(f"{_NAME}: hidden must be on {backend} for backend {backend!r}; got {devices[0]}")
     return backend
+
+
+def cuda_built() -> bool:
+    """Whether this build of pivotkit has CUDA kernels."""
+    return importlib.util.find_spec("pivotkit._cuda") is not None
+
+
+def _on_device(backend: str) -> Callable[..., dict[str, Any]]:
+    if backend == "torch":
+        from pivotkit.kernels import torch_backend
+
+        return torch_backend.unembed
+    from pivotkit.kernels import cuda_backend
+
+    return cuda_backend.unembed
 
 
 def _target_ids(targets: Any | None, shape: tuple[int, ...]) -> NDArray[np.int64] | None:

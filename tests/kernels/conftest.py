@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
 
-from pivotkit.kernels import isas
+from pivotkit.kernels import PackedUnembedding, Unembedded, cuda_backend, isas
+from pivotkit.kernels import unembed as face
+from pivotkit.kernels.arrays import device_of
+
+ROOT = Path(__file__).resolve().parents[2]
+SIMT_FLAGS = ["-std=c++17", "-O2", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas", "-fPIC"]
 
 
 @pytest.fixture(params=isas())
@@ -16,6 +31,71 @@ def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each instruction set of this machine in turn, forced as a user would."""
     monkeypatch.setenv("PIVOTKIT_ISA", request.param)
     return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def simt(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
+    """The CUDA kernels, built for the CPU against tests/simt: every thread of every block runs, in an order of choice."""
+    pybind11 = pytest.importorskip("pybind11")
+    if shutil.which("g++") is None:
+        pytest.skip("needs g++")
+    folder = tmp_path_factory.mktemp("simt")
+    flags = [*SIMT_FLAGS, *os.environ.get("PIVOTKIT_SIMT_FLAGS", "").split()]  # sanitizers
+    include = ["-isystem", str(ROOT / "tests/simt"), "-I", str(ROOT / "csrc"), "-isystem", pybind11.get_include()]
+    include += ["-isystem", sysconfig.get_path("include"), "-DPIVOTKIT_CUDA_MODULE=_simt"]
+    sources = [path for path in (ROOT / "csrc/unembed/cuda").iterdir() if path.suffix in (".cu", ".cpp")]
+    sources.append(ROOT / "csrc/bindings/bind_unembed_cuda.cpp")
+
+    def compile_one(source: Path) -> str:
+        built = str(folder / (source.stem + ".o"))
+        subprocess.run(["g++", *flags, *include, "-x", "c++", "-c", str(source), "-o", built], check=True)
+        return built
+
+    with ThreadPoolExecutor(2) as pool:
+        objects = list(pool.map(compile_one, sources))
+    library = folder / "_simt.so"
+    subprocess.run(["g++", *flags, "-shared", *objects, "-o", str(library)], check=True)
+    spec = importlib.util.spec_from_file_location("_simt", library)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def unembed_on_simt(simt: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """The face of ``unembed``, taking tensors of the CPU for tensors of a GPU and the CUDA kernels for their backend."""
+    module = sys.modules[face.__module__]
+    monkeypatch.setattr(cuda_backend, "native", lambda: simt)
+    monkeypatch.setattr(module, "cuda_built", lambda: True)
+    monkeypatch.setattr(module, "device_of", lambda value: device_of(value).replace("cpu", "cuda"))
+    return face
+
+
+@pytest.fixture(params=[*isas(), "simt", "cuda"])
+def unembed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """``pivotkit.kernels.unembed`` on each instruction set, with the CUDA kernels on the CPU, and on a GPU."""
+    way = request.param
+    if way in isas():
+        monkeypatch.setenv("PIVOTKIT_ISA", way)
+        return face
+    if way == "simt":
+        patched: Callable[..., Any] = request.getfixturevalue("unembed_on_simt")
+        return patched
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device on this machine")
+    return on_gpu
+
+
+def on_gpu(hidden: Any, weight: Any, *arguments: Any, **options: Any) -> Any:
+    """``unembed`` of tensors on the GPU, its results brought back."""
+    packed = isinstance(weight, PackedUnembedding)
+    moved = PackedUnembedding(weight.weight.cuda()) if packed else weight.cuda()
+    result = face(hidden.cuda(), moved, *arguments, **options)
+    assert result.backend == "cuda"
+    fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
+    return Unembedded(**{name: value.cpu() if torch.is_tensor(value) else value for name, value in fields.items()})
 
 
 @pytest.fixture

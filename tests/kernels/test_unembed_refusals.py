@@ -44,7 +44,7 @@ CASES = [
     (TypeError, r"hidden must be float32, bfloat16 or float16; got float64", H.double(), W, {}),
     (TypeError, r"weight must be float32, bfloat16 or float16; got int64", H, W.long(), {}),
     (TypeError, r"hidden must be a torch tensor or a NumPy array; got list", [[1.0]], W, {}),
-    (TypeError, r"weight must be on the device of hidden, cpu; got meta", H, W.to("meta"), {}),
+    (TypeError, r"weight must be on the device of hidden, (cpu|cuda); got meta", H, W.to("meta"), {}),
     (ValueError, r"precision must be 'exact' or 'certified'; got 'half'", H, W, {"precision": "half"}),
     (
         ValueError,
@@ -57,18 +57,28 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("backend", ["cpu", "torch"])
+@pytest.mark.parametrize("way", ["cpu", "torch", "simt"])
 @pytest.mark.parametrize(("error", "message", "hidden", "weight", "options"), CASES, ids=[case[1] for case in CASES])
 def test_wrong_argument(
-    error: type[Exception], message: str, hidden: Any, weight: Any, options: dict[str, Any], backend: str
+    request: pytest.FixtureRequest,
+    error: type[Exception],
+    message: str,
+    hidden: Any,
+    weight: Any,
+    options: dict[str, Any],
+    way: str,
 ) -> None:
+    backend = way
+    if way == "simt":
+        request.getfixturevalue("unembed_on_simt")
+        backend = "cuda"
     with pytest.raises(error, match=rf"^unembed: {message}|^unembed: .*{message}"):
         unembed(hidden, weight, **{"k": 1, "backend": backend, **options})
 
 
 def test_unknown_backend() -> None:
-    with pytest.raises(ValueError, match=r"^unembed: backend must be 'auto', 'cpu' or 'torch'; got 'cuda'"):
-        unembed(H, W, 1, backend="cuda")
+    with pytest.raises(ValueError, match=r"^unembed: backend must be 'auto', 'cpu', 'cuda' or 'torch'; got 'rocm'"):
+        unembed(H, W, 1, backend="rocm")
 
 
 def test_absent_instruction_set(monkeypatch: pytest.MonkeyPatch) -> None:

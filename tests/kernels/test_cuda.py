@@ -1,0 +1,205 @@
+"""The CUDA kernels, run thread for thread on the CPU (tests/simt): what the cases they share with the CPU's do not ask."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pivotkit.errors import BackendUnavailable
+from pivotkit.kernels import TokenSetTable, cuda_backend, reference, unembed
+
+ROOT = Path(__file__).resolve().parents[2]
+Make = Callable[..., tuple[Any, Any]]
+ARRAYS = ("ids", "logits", "logsumexp", "target_logits", "target_ranks", "set_logprobs", "entropy")
+SMALL = 1 << 20  # a workspace for a few tiles and blocks of rows
+
+
+def run(
+    simt: ModuleType,
+    hidden: Any,
+    weight: Any,
+    k: int = 9,
+    workspace: int = 64 << 20,
+    targets: Any = None,
+    sets: Any = None,
+) -> dict[str, Any]:
+    return cuda_backend.unembed(hidden, weight, k, None, 0.7, 6.0, targets, sets, True, workspace, kernels=simt)
+
+
+def options(rows: int, vocabulary: int) -> dict[str, Any]:
+    table = TokenSetTable.per_row([[range(0, vocabulary, 3), [m % vocabulary], []] for m in range(rows)])
+    return {"targets": np.arange(rows * 2).reshape(rows, 2) * 31 % vocabulary, "sets": table}
+
+
+def test_few_rows_have_the_bits_they_have_alone(simt: ModuleType, gaussians: Make) -> None:
+    hidden, weight = gaussians(8, 1300, 70)
+    together = run(simt, hidden, weight)
+    for first, last in [(0, 1), (3, 5), (5, 8), (1, 8)]:
+        alone = run(simt, hidden[first:last], weight)
+        for name in ("ids", "logits", "logsumexp", "entropy"):
+            assert torch.equal(together[name][first:last], alone[name]), name
+
+
+@pytest.mark.parametrize(("rows", "vocabulary"), [(3, 1500), (11, 5000)])
+@pytest.mark.parametrize("order", ["backward", "1", "2"])
+def test_the_order_in_which_threads_run_changes_no_bit(
+    simt: ModuleType, gaussians: Make, monkeypatch: pytest.MonkeyPatch, order: str, rows: int, vocabulary: int
+) -> None:
+    hidden, weight = gaussians(rows, vocabulary, 40)
+    forward = run(simt, hidden, weight, workspace=SMALL, **options(rows, vocabulary))
+    monkeypatch.setenv("SIMT_ORDER", order)
+    other = run(simt, hidden, weight, workspace=SMALL, **options(rows, vocabulary))
+    for name in ARRAYS:
+        assert torch.equal(forward[name], other[name]), name
+
+
+@pytest.mark.parametrize("k", [1, 256, 257, 4097])
+@pytest.mark.parametrize("rows", [2, 60])
+def test_any_k_over_several_tiles(simt: ModuleType, integers: Make, rows: int, k: int) -> None:
+    # 4,097 ids: two tiles of 2,048, of which the second begins early, and a third of one id.
+    hidden, weight = integers(rows, 4097, 8)
+    targets = np.arange(rows * 3).reshape(rows, 3) * 1361 % 4097
+    ours = cuda_backend.unembed(hidden, weight, k, None, 1.0, None, targets, None, False, 3 << 20, kernels=simt)
+    truth = reference.unembed(hidden, weight, k, targets=targets)
+    assert torch.equal(ours["ids"], truth.ids)
+    assert torch.equal(ours["logits"].double(), truth.logits)
+    assert torch.equal(ours["target_ranks"], truth.target_ranks)
+
+
+@pytest.mark.parametrize("rows", [4, 20])
+def test_duplicates_of_a_weight_row_tie_wherever_they_stand(simt: ModuleType, gaussians: Make, rows: int) -> None:
+    hidden, weight = gaussians(rows, 6000, 33)
+    weight = weight[torch.arange(6000) % 150].contiguous()
+    ids = np.broadcast_to(np.array([7, 157, 5857]), (rows, 3)).copy()
+    ours = run(simt, hidden, weight, 41, SMALL, targets=ids)
+    best = ours["ids"][:, :40] % 150
+    assert torch.equal(best, best[:, :1].expand(-1, 40))  # all copies of the best, before any of the next
+    assert torch.equal(ours["ids"][:, :40], ours["ids"][:, :1] + torch.arange(40) * 150)
+    assert torch.equal(ours["target_ranks"] - ours["target_ranks"][:, :1], torch.tensor([[0, 1, 39]]).expand(rows, 3))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("dim", [1, 7, 64, 130, 256])
+def test_rows_that_begin_anywhere_in_memory(simt: ModuleType, integers: Make, dtype: torch.dtype, dim: int) -> None:
+    hidden, weight = integers(3, 700, dim + 3)
+    hidden, weight = hidden[:, 3:].to(dtype), weight.to(dtype)[:, 3:]
+    ours = cuda_backend.unembed(hidden, weight, 9, None, 1.0, None, None, None, False, SMALL, kernels=simt)
+    truth = reference.unembed(hidden, weight, 9)
+    assert torch.equal(ours["ids"], truth.ids)
+    assert torch.equal(ours["logits"].double(), truth.logits)
+
+
+def test_products_of_few_rows_err_no_more_than_torch(simt: ModuleType, gaussians: Make) -> None:
+    hidden, weight = gaussians(8, 3001, 640)
+    ours = cuda_backend.unembed(hidden, weight, 256, None, 1.0, None, None, None, False, 64 << 20, kernels=simt)
+    truth = (hidden.double() @ weight.double().T).gather(1, ours["ids"])
+    theirs = (hidden @ weight.T).gather(1, ours["ids"])
+    assert (ours["logits"] - truth).square().mean() <= (theirs - truth).square().mean() * 1.05
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    seed=st.integers(0, 99),
+    rows=st.integers(0, 30),
+    vocabulary=st.integers(1, 5000),
+    dim=st.sampled_from([1, 5, 16, 33]),
+    k=st.integers(1, 300),
+    small=st.booleans(),
+)
+def test_any_matrix(simt: ModuleType, seed: int, rows: int, vocabulary: int, dim: int, k: int, small: bool) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    hidden = torch.randint(-2, 3, (rows, dim), generator=generator).float()
+    weight = torch.randint(-2, 3, (vocabulary, dim), generator=generator).float()
+    k, extra = min(k, vocabulary), options(rows, vocabulary)
+    ours = cuda_backend.unembed(
+        hidden, weight, k, None, 1.0, None, extra["targets"], extra["sets"], True, SMALL if small else 64 << 20, simt
+    )
+    truth = reference.unembed(hidden, weight, k, targets=extra["targets"], token_sets=extra["sets"], entropy=True)
+    for name in ("ids", "logits", "target_logits", "target_ranks"):
+        assert torch.equal(ours[name].double(), getattr(truth, name).double()), name
+    for name in ("logsumexp", "entropy", "set_logprobs"):
+        torch.testing.assert_close(ours[name].double(), getattr(truth, name), rtol=3e-6, atol=2e-5)
+
+
+@pytest.mark.parametrize("rows", [3, 12])
+def test_what_is_not_finite_is_named(simt: ModuleType, integers: Make, rows: int) -> None:
+    hidden, weight = integers(rows, 3000, 6)
+    bad_hidden, bad_weight = hidden.clone(), weight.clone()
+    bad_hidden[2, 4], bad_weight[2999, 5] = torch.nan, torch.inf
+    with pytest.raises(ValueError, match=r"hidden must be finite; got NaN or infinity at row 2, column 4"):
+        run(simt, bad_hidden, weight)
+    with pytest.raises(ValueError, match=r"weight must be finite; got NaN or infinity at row 2999, column 5"):
+        run(simt, hidden, bad_weight)
+    with pytest.raises(ValueError, match=r"fit float32; got an overflow"):
+        run(simt, hidden * 1e30, weight * 1e30)
+    with pytest.raises(IndexError, match=r"targets must be ids from 0 to 2999; got 3000"):
+        run(simt, hidden, weight, targets=np.full((rows, 1), 3000))
+
+
+def test_a_workspace_too_small_for_one_tile_is_refused(simt: ModuleType, integers: Make) -> None:
+    with pytest.raises(ValueError, match=r"workspace must hold a tile of 2048 ids of 8; got 1000 bytes"):
+        run(simt, *integers(20, 3000, 8), workspace=1000)
+
+
+def test_a_build_without_the_kernels_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "pivotkit._cuda", None)
+    with pytest.raises(BackendUnavailable, match=r"^unembed: backend must be 'torch' on CUDA where .* without nvcc"):
+        cuda_backend.native()
+
+
+def test_cpu_tensors_are_not_sent_to_a_gpu() -> None:
+    with pytest.raises(TypeError, match=r"^unembed: hidden must be on cuda for backend 'cuda'; got cpu"):
+        unembed(torch.ones(1, 2), torch.ones(3, 2), 1, backend="cuda")
+
+
+# ---- the stand-in itself ---------------------------------------------------------------------------------------------
+
+PLANTED = """
+#include <cuda_runtime.h>
+#include <cstdio>
+__global__ void kernel(int* out, int wrong) {
+  __shared__ int values[64];
+  values[threadIdx.x] = static_cast<int>(threadIdx.x);
+  if (wrong == 2 && threadIdx.x == 5) return;
+  if (wrong != 1) __syncthreads();
+  const int neighbour = values[(threadIdx.x + 1) % 64];
+  __syncthreads();
+  const int sum = neighbour + __shfl_xor_sync(0xffffffffu, neighbour, 1);
+  values[threadIdx.x] = 0;
+  out[threadIdx.x] = sum;
+}
+int main(int, char** arguments) {
+  int out[64];
+  cudaLaunchConfig_t config{};
+  config.blockDim = dim3(64);
+  for (int block = 0; block < 2; ++block)
+    if (cudaLaunchKernelEx(&config, kernel, out, arguments[1][0] - '0') != cudaSuccess) return 1;
+  for (const int value : out) std::printf("%d ", value);
+}
+"""
+
+
+def test_planted_a_missing_barrier_shows_and_a_deadlock_is_named(tmp_path: Path, simt: ModuleType) -> None:
+    source, program = tmp_path / "planted.cpp", tmp_path / "planted"
+    source.write_text(PLANTED)
+    subprocess.run(["g++", "-std=c++17", "-I", str(ROOT / "tests/simt"), str(source), "-o", str(program)], check=True)
+
+    def start(wrong: int, order: str) -> subprocess.CompletedProcess[str]:
+        command = [str(program), str(wrong)]
+        return subprocess.run(command, capture_output=True, text=True, env={"SIMT_ORDER": order}, check=False)
+
+    sums = " ".join(str((i + 1) % 64 + ((i ^ 1) + 1) % 64) for i in range(64))
+    assert [start(0, order).stdout.strip() for order in ("forward", "backward", "3")] == [sums] * 3
+    assert len({start(1, order).stdout for order in ("forward", "backward", "3")}) > 1
+    stuck = start(2, "forward")
+    assert stuck.returncode != 0
+    assert "waits for ever: from thread 0 at a barrier; from thread 5 done; from thread 6 at a barrier" in stuck.stderr
