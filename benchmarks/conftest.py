@@ -85,4 +85,5 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
     machine_info["isa"] = select_isa()
     machine_info["threads"] = torch.get_num_threads()
     machine_info["torch"] = torch.__version__
+    machine_info["onednn_limited_to"] = os.environ.get("ONEDNN_MAX_CPU_ISA")  # imitates an older processor for torch
     machine_info["load_average"] = os.getloadavg()

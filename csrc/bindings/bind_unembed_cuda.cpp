@@ -72,6 +72,7 @@ PYBIND11_MODULE(PIVOTKIT_CUDA_MODULE, m, py::mod_gil_not_used()) {
                                         py::arg("sets"), py::arg("shared"));
   py::class_<cuda::State>(m, "State", py::module_local()).def(py::init(&state), py::arg("block"), py::arg("nonfinite"), py::arg("rows"),
                                           py::arg("segments"), py::arg("k"), py::arg("targets"), py::arg("sets"));
+  m.def("use_device", &cuda::use_device, py::arg("device"), "Makes a device current to this thread.");
   m.def("state_bytes", &cuda::state_bytes, py::arg("rows"), py::arg("segments"), py::arg("k"), py::arg("targets"),
         py::arg("sets"), "Bytes of the zero-filled block that a State lies in.");
   m.def("few_segments", &cuda::few_segments, py::arg("ids"), "Segments of reduce_few for so many ids.");

@@ -9,15 +9,17 @@
 
 namespace pivotkit {
 
+inline void check(cudaError_t error, const char* rule) {
+  if (error != cudaSuccess) refuse<std::runtime_error>("unembed", "backend", rule, cudaGetErrorString(error));
+}
+
 template <class... Parameters, class... Arguments>
 void launch(void (*kernel)(Parameters...), dim3 grid, int threads, void* stream, Arguments&&... arguments) {
   cudaLaunchConfig_t config{};
   config.gridDim = grid;
   config.blockDim = dim3(static_cast<unsigned>(threads));
   config.stream = static_cast<cudaStream_t>(stream);
-  const cudaError_t error = cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...);
-  if (error != cudaSuccess)
-    refuse<std::runtime_error>("unembed", "backend", "be able to launch on this device", cudaGetErrorString(error));
+  check(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...), "be able to launch on this device");
 }
 
 }  // namespace pivotkit

@@ -96,6 +96,7 @@ class _Call:
         self.bias = None if bias is None else _to_device(bias, self.device)
         self.head = kernels.Head(_address(self.bias), scale, softcap or 0.0)
         self.nonfinite = torch.zeros(1, dtype=torch.int32, device=self.device)
+        kernels.use_device(self.device.index or 0)
         self.stream = torch.cuda.current_stream(self.device).cuda_stream if self.device.type == "cuda" else 0
 
     def _plan(self, workspace: int) -> _Plan:

@@ -93,6 +93,8 @@ __global__ void __launch_bounds__(kThreads, kResident) finish_kernel(Head head, 
 
 }  // namespace
 
+void use_device(int device) { check(cudaSetDevice(device), "have the device of hidden"); }
+
 void finish(const Head& head, const Rows& rows, const State& state, const UnembedOutput& output, Stream stream) {
   if (rows.count == 0) return;
   launch(finish_kernel, dim3(static_cast<unsigned>(rows.count)), kThreads, stream, head, rows, state, output);

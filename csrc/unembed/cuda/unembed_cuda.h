@@ -28,6 +28,10 @@ constexpr int kFewIds = 512;    // of a segment of reduce_few at most: its produ
 constexpr int kFewRows = 8;
 constexpr int kMostK = 256;  // of the kernels' own top-k; above it the caller selects among stored logits
 
+// Makes the device current to this thread; every call below runs on the current one. Torch's own choice is not enough,
+// because this library has a runtime of its own.
+void use_device(int device);
+
 // What rows ask for beside the top k.
 struct Rows {
   std::int64_t count;

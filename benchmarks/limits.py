@@ -1,0 +1,64 @@
+"""The machine's limits, measured when asked for: bandwidth of a streaming read, rate of multiply-adds in registers."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+ROUNDS = 20_000_000  # of 12 multiply-adds of a register: a quarter of a second or less
+
+
+@functools.lru_cache(maxsize=1)
+def library() -> Any | None:
+    """``limits.cpp``, built for this processor; None without g++."""
+    if shutil.which("g++") is None:
+        return None
+    built = Path(tempfile.mkdtemp()) / "limits.so"
+    command = ["g++", "-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-shared", "-fPIC", "-pthread"]
+    subprocess.run([*command, str(Path(__file__).with_suffix(".cpp")), "-o", str(built)], check=True)
+    loaded = ctypes.CDLL(str(built))
+    loaded.read_bytes.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int]
+    for name in ("multiply_adds", "multiply_add_pairs"):
+        getattr(loaded, name).argtypes = [ctypes.c_int64, ctypes.c_int]
+        getattr(loaded, name).restype = ctypes.c_double
+    return loaded
+
+
+def best_time(method: Callable[[], Any], rounds: int) -> float:
+    times = []
+    for _ in range(rounds):
+        begin = time.perf_counter()
+        method()
+        times.append(time.perf_counter() - begin)
+    return min(times)
+
+
+def read_seconds(weight: Tensor) -> float:
+    """The least time in which the weight's bytes could be read once."""
+    loaded = library()
+    assert loaded is not None
+    return best_time(lambda: loaded.read_bytes(weight.data_ptr(), weight.nbytes, torch.get_num_threads()), 8)
+
+
+@functools.cache
+def flops_per_second(pairs: bool) -> float:
+    """Best rate of float32 multiply-adds, or of bfloat16 pairs into float32, that the processor reached in five tries."""
+    loaded = library()
+    assert loaded is not None
+    name = "multiply_add_pairs" if pairs else "multiply_adds"
+    done = [0.0]
+
+    def run() -> None:
+        done[0] = getattr(loaded, name)(ROUNDS, torch.get_num_threads())
+
+    return done[0] / seconds if (seconds := best_time(run, 5)) and done[0] else 0.0
