@@ -51,6 +51,8 @@ def tensor(value: Any) -> Any:
 
     if is_torch(value):
         return value.detach()
+    if value.flags.writeable and value.dtype.kind != "V":  # NumPy knows bfloat16 as an extension, of kind V
+        return torch.from_numpy(value)
     with warnings.catch_warnings():
         # Torch warns of read-only memory (a memory map); the kernels only read.
         warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
