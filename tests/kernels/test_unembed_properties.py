@@ -92,18 +92,32 @@ def test_permuting_the_vocabulary_permutes_ids_and_keeps_the_rest(seed: int, bac
         torch.testing.assert_close(getattr(plain, field), getattr(moved, field), rtol=1e-5, atol=1e-5)
 
 
+Part = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # logits and ids of the best, logsumexp
+
+
+def part_of(hidden: torch.Tensor, weight: torch.Tensor, begin: int, end: int) -> Part:
+    some = unembed(hidden, weight[begin:end], min(5, end - begin))
+    return some.logits, some.ids + begin, some.logsumexp
+
+
+def merge(first: Part, second: Part) -> Part:
+    logits, ids = (torch.cat(pair, 1) for pair in zip(first[:2], second[:2], strict=True))
+    best = torch.sort(-logits, dim=1, stable=True).indices[:, :5]
+    return logits.gather(1, best), ids.gather(1, best), torch.logaddexp(first[2], second[2])
+
+
 @settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 999), cut=st.integers(1, 699))
-def test_two_halves_of_the_vocabulary_merge_to_the_whole(seed: int, cut: int) -> None:
+@given(seed=st.integers(0, 999), cuts=st.lists(st.integers(1, 699), min_size=2, max_size=2, unique=True))
+def test_parts_of_the_vocabulary_merge_to_the_whole_in_any_grouping(seed: int, cuts: list[int]) -> None:
     generator = torch.Generator().manual_seed(seed)
     hidden, weight = torch.randn(3, 20, generator=generator), torch.randn(700, 20, generator=generator)
-    whole = unembed(hidden, weight, 5)
-    low, high = unembed(hidden, weight[:cut], min(5, cut)), unembed(hidden, weight[cut:], min(5, 700 - cut))
-    logits, ids = torch.cat([low.logits, high.logits], 1), torch.cat([low.ids, high.ids + cut], 1)
-    best = torch.sort(-logits, dim=1, stable=True).indices[:, :5]
-    assert torch.equal(ids.gather(1, best), whole.ids)
-    assert torch.equal(logits.gather(1, best), whole.logits)
-    torch.testing.assert_close(torch.logaddexp(low.logsumexp, high.logsumexp), whole.logsumexp)
+    whole = part_of(hidden, weight, 0, 700)
+    low, high = sorted(cuts)
+    first, second, third = (part_of(hidden, weight, *bounds) for bounds in ((0, low), (low, high), (high, 700)))
+    for merged in (merge(merge(first, second), third), merge(first, merge(second, third))):
+        assert torch.equal(merged[1], whole[1])
+        assert torch.equal(merged[0], whole[0])
+        torch.testing.assert_close(merged[2], whole[2])
 
 
 @pytest.mark.parametrize("backend", ["cpu", "torch"])
