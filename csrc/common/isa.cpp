@@ -5,11 +5,45 @@
 
 #include "common/require.h"
 
+#ifdef PIVOTKIT_X86
+#include <cpuid.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+#endif
+
 namespace pivotkit {
 
 namespace {
 
-constexpr Isa kAll[] = {Isa::scalar, Isa::neon, Isa::avx2, Isa::avx512, Isa::avx512vnni};
+constexpr Isa kAll[] = {Isa::scalar, Isa::neon, Isa::avx2, Isa::avx512, Isa::avx512vnni,
+                        Isa::avx512bf16, Isa::amx};
+
+#ifdef PIVOTKIT_X86
+
+// AMX by its bits: not every compiler's __builtin_cpu_supports knows its name.
+bool has_bfloat16_tiles() {
+  unsigned eax, ebx, ecx, edx;
+  constexpr unsigned kXsaveByTheSystem = 1u << 27, kBfloat16 = 1u << 22, kTiles = 1u << 24;
+  if (__get_cpuid(1, &eax, &ebx, &ecx, &edx) == 0 || (ecx & kXsaveByTheSystem) == 0) return false;
+  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0 || (edx & kBfloat16) == 0 || (edx & kTiles) == 0) return false;
+  constexpr unsigned kSaved = 3u << 17;  // the system saves the tiles' configuration and their data
+  asm("xgetbv" : "=a"(eax), "=d"(edx) : "c"(0));
+  return (eax & kSaved) == kSaved;
+}
+
+// Linux hands out the tiles' 8 KiB of state only to a process that asks; all its threads may then use them.
+bool may_use_tiles() {
+#ifdef __linux__
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+
+#endif
 
 bool supports(Isa isa) {
   switch (isa) {
@@ -28,6 +62,10 @@ bool supports(Isa isa) {
              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
     case Isa::avx512vnni:
       return supports(Isa::avx512) && __builtin_cpu_supports("avx512vnni");
+    case Isa::avx512bf16:
+      return supports(Isa::avx512vnni) && __builtin_cpu_supports("avx512bf16");
+    case Isa::amx:
+      return supports(Isa::avx512bf16) && has_bfloat16_tiles() && may_use_tiles();
 #endif
     default:
       return false;
@@ -52,6 +90,10 @@ const char* isa_name(Isa isa) {
       return "avx512";
     case Isa::avx512vnni:
       return "avx512vnni";
+    case Isa::avx512bf16:
+      return "avx512bf16";
+    case Isa::amx:
+      return "amx";
     default:
       return "scalar";
   }
@@ -74,7 +116,7 @@ Isa select_isa(const std::string& name) {
     if (std::find(here.begin(), here.end(), isa) != here.end()) return isa;
     refuse<BackendUnavailable>("select_isa", "PIVOTKIT_ISA", "be present on this machine (" + names(here) + ")", wanted);
   }
-  refuse("select_isa", "PIVOTKIT_ISA", "be one of scalar, neon, avx2, avx512, avx512vnni", wanted);
+  refuse("select_isa", "PIVOTKIT_ISA", "be one of scalar, neon, avx2, avx512, avx512vnni, avx512bf16, amx", wanted);
 }
 
 }  // namespace pivotkit

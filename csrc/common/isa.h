@@ -8,7 +8,7 @@ namespace pivotkit {
 
 // Ascending: the last supported one is the default. `scalar` is the compiler's baseline for the platform; every
 // 64-bit ARM has `neon`.
-enum class Isa { scalar, neon, avx2, avx512, avx512vnni };
+enum class Isa { scalar, neon, avx2, avx512, avx512vnni, avx512bf16, amx };
 
 const char* isa_name(Isa isa);
 

@@ -37,6 +37,17 @@ inline F load(const bfloat16* p) {
 inline F load(const float16* p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
+#if defined(__AVX512BF16__)
+// Two neighbours of a row in one lane.
+struct Pair {
+  bfloat16 low, high;
+};
+inline F load(const Pair* p) { return _mm512_castsi512_ps(_mm512_loadu_si512(p)); }
+// c + high * high + low * low.
+inline F dot_pairs(F a, F b, F c) {
+  return _mm512_dpbf16_ps(c, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
+}
+#endif
 // p * 2^n, where the low bits of `shifted` hold the integer n: n goes into p's exponent field.
 inline F scale_by_power(F p, F shifted) {
   const __m512i n = _mm512_slli_epi32(_mm512_castps_si512(shifted), 23);

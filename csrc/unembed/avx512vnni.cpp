@@ -1,5 +1,4 @@
 #include "unembed/screen-inl.h"
 #include "unembed/tile-inl.h"
 
-const pivotkit::Kernels pivotkit::kKernelsAvx512vnni = {
-    kRows, kDirectRows, kDirectMost, pack, run_panel, exact, fold, kDigits, screen_panel};
+const pivotkit::Kernels pivotkit::kKernelsAvx512vnni = {kWide, {}, fold, kDigits, kRows, screen_panel};

@@ -21,8 +21,8 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 struct ScreenWorker {
   ScreenWorker(const UnembedRequest& request, const ScreenPlan& plan, const Kernels& kernels)
-      : logits(size(std::int64_t{kernels.max_rows} * plan.tile)), errors(logits.size()), hits(logits.size()),
-        hit_counts(size(kernels.max_rows)), states(size(plan.block * kStates * kLanes)),
+      : logits(size(std::int64_t{kernels.screen_rows} * plan.tile)), errors(logits.size()), hits(logits.size()),
+        hit_counts(size(kernels.screen_rows)), states(size(plan.block * kStates * kLanes)),
         thresholds(size(plan.block)), keys(size(plan.block * request.k)), sizes(size(plan.block)),
         ranks(size(plan.block * request.target_count)), open(size(plan.block * plan.capacity)),
         open_counts(size(plan.block)) {}
@@ -42,10 +42,12 @@ struct ScreenWorker {
 class ScreenBlock {
  public:
   ScreenBlock(const UnembedRequest& request, const QuantizedWeight& quantized, const CertifiedOutput& output,
-              const ScreenPlan& plan, const Kernels& kernels)
-      : request_(request), quantized_(quantized), output_(output), plan_(plan), kernels_(kernels),
+              const ScreenPlan& plan, const Kernels& kernels, const Products& products)
+      : request_(request), quantized_(quantized), output_(output), plan_(plan), kernels_(kernels), products_(products),
+        lanes_(lanes_of(request.weight.cols, products.run)),
         groups_(padded_cols(request.weight.cols) / 4), errors_(request, quantized) {
     hidden_.resize(ScreenWorker::size(plan.block * request.weight.cols));
+    if (products.run != 0) pairs_.resize(ScreenWorker::size(plan.block * lanes_));
     steps_.resize(ScreenWorker::size(plan.block * groups_ * kernels.digits));
     bounds_.resize(ScreenWorker::size(plan.block));
     partials_.resize(ScreenWorker::size(plan.spans * plan.block * kStates));
@@ -55,7 +57,7 @@ class ScreenBlock {
   void run(std::int64_t first_row, std::int64_t rows) {
     first_row_ = first_row;
     rows_ = rows;
-    panels_ = Panels(rows, kernels_.max_rows);
+    panels_ = Panels(rows, kernels_.screen_rows);
     parallel_for(panels_.count, 1, plan_.threads, [&](std::int64_t panel, std::int64_t, int) { load_panel(panel); });
     for (ScreenWorker& worker : workers_) {
       std::fill(worker.sizes.begin(), worker.sizes.end(), 0);
@@ -80,19 +82,27 @@ class ScreenBlock {
     return output_.values.target_logits + (first_row_ + row) * request_.target_count;
   }
 
-  // Widens a panel's rows, finds their targets' logits, quantizes them and bounds their errors.
+  // A panel's rows as exact() wants them.
+  const float* exact_rows(std::int64_t begin) const {
+    return products_.run == 0 ? hidden_.data() + begin * lanes_ : pairs_.data() + begin * lanes_;
+  }
+
+  // Lays a panel's rows out, finds their targets' logits, quantizes them and bounds their errors.
   void load_panel(std::int64_t panel) {
     const std::int64_t begin = panels_.begin(panel), rows = panels_.begin(panel + 1) - begin, dim = request_.weight.cols;
     float* hidden = &hidden_[static_cast<std::size_t>(begin * dim)];
     load_rows(request_.hidden, first_row_ + begin, rows, hidden);
+    if (products_.run != 0)
+      load_pairs(request_.hidden, first_row_ + begin, rows, products_.run, pairs_.data() + begin * lanes_);
     std::int32_t* steps = &steps_[static_cast<std::size_t>(begin * groups_ * kernels_.digits)];
     const Rotation rotation(dim);
     std::vector<std::int8_t> row_steps(static_cast<std::size_t>(groups_ * 4));
     for (std::int64_t row = 0; row < rows; ++row) {
       const std::int64_t at = (first_row_ + begin + row) * request_.target_count;
       if (request_.target_count != 0)
-        kernels_.exact(hidden, static_cast<int>(rows), static_cast<int>(row), weight(), head(), request_.targets + at,
-                       static_cast<int>(request_.target_count), output_.values.target_logits + at);
+        products_.exact(exact_rows(begin), static_cast<int>(rows), static_cast<int>(row), weight(), head(),
+                        request_.targets + at, static_cast<int>(request_.target_count),
+                        output_.values.target_logits + at);
       const QuantizedRow quantized = quantize_row(rotation, hidden + row, rows, row_steps.data());
       std::int32_t sum = 0;
       for (const std::int8_t step : row_steps) sum += step;
@@ -242,8 +252,8 @@ class ScreenBlock {
     while (panels_.begin(panel + 1) <= row) ++panel;
     const std::int64_t begin = panels_.begin(panel), rows = panels_.begin(panel + 1) - begin;
     std::vector<float> logits(count);
-    kernels_.exact(&hidden_[static_cast<std::size_t>(begin * request_.weight.cols)], static_cast<int>(rows),
-                   static_cast<int>(row - begin), weight(), head(), ids, static_cast<int>(count), logits.data());
+    products_.exact(exact_rows(begin), static_cast<int>(rows), static_cast<int>(row - begin), weight(), head(), ids,
+                    static_cast<int>(count), logits.data());
     return logits;
   }
 
@@ -264,11 +274,14 @@ class ScreenBlock {
   const CertifiedOutput& output_;
   const ScreenPlan& plan_;
   const Kernels& kernels_;
+  const Products& products_;  // of the exact logits
+  const std::int64_t lanes_;  // of a row of theirs
   const std::int64_t groups_;
   const ErrorBounds errors_;
   std::int64_t first_row_ = 0, rows_ = 0;
   Panels panels_{0, 1};
   std::vector<float> hidden_;         // the block's rows, widened, by panels of (dim, rows)
+  std::vector<float> pairs_;          // and as exact() wants them, where that is in pairs
   std::vector<std::int32_t> steps_;   // and quantized, by panels of (groups, rows, digits)
   std::vector<RowBound> bounds_;
   std::vector<float> partials_;       // (spans, block, 3)
@@ -281,8 +294,9 @@ void unembed_certified(const UnembedRequest& request, const QuantizedWeight& qua
   check_request(request);
   if (request.hidden.rows == 0) return;
   const Kernels& kernels = kernels_of(request.isa);
-  const ScreenPlan plan(request, kernels);
-  ScreenBlock block(request, quantized, output, plan, kernels);
+  const Products& products = products_of(kernels, request);
+  const ScreenPlan plan(request, kernels, products);
+  ScreenBlock block(request, quantized, output, plan, kernels, products);
   for (std::int64_t row = 0; row < request.hidden.rows; row += plan.block)
     block.run(row, std::min(plan.block, request.hidden.rows - row));
 }

@@ -7,10 +7,13 @@
 namespace pivotkit {
 
 ErrorBounds::ErrorBounds(const UnembedRequest& request, const QuantizedWeight& quantized)
-    : scale_(std::abs(static_cast<double>(request.logit_scale))), softcap_(request.softcap), largest_bias_(0.0) {
+    : scale_(std::abs(static_cast<double>(request.logit_scale))), softcap_(request.softcap), dim_(static_cast<double>(request.weight.cols)),
+      largest_bias_(0.0) {
   const std::int64_t dim = request.weight.cols, ids = request.weight.rows;
-  // The exact path's own: up to 256 products, then the runs' totals. And 32 for the float arithmetic of screening.
-  roundings_ = static_cast<double>(std::min<std::int64_t>(dim, kDepth) + dim / kDepth + 2 + 32);
+  // The exact path's own: up to 256 products, then the runs' totals; or on AMX 16 pairs of products, then the chunks'
+  // totals. And 32 for the float arithmetic of screening.
+  const std::int64_t runs = std::min<std::int64_t>(dim, kDepth) + dim / kDepth, chunks = 16 + dim / 32;
+  roundings_ = static_cast<double>(std::max(runs, chunks) + 2 + 32);
   largest_norm_ = *std::max_element(quantized.norms, quantized.norms + ids);
   largest_residual_ = *std::max_element(quantized.residuals, quantized.residuals + ids);
   for (std::int64_t v = 0; request.bias != nullptr && v < ids; ++v)
@@ -23,9 +26,11 @@ RowBound ErrorBounds::bound(const QuantizedRow& row, std::int32_t offset) const 
   const double float_rounding = row.norm * roundings_ * 0x1p-24;
   // Of the head: adding the bias, scaling, and tanh to within 2^-19 of the cap.
   const double head_rounding = scale_ * largest_bias_ * 0x1p-22 + softcap_ * 0x1p-19;
+  // Where pairs of bfloat16 are multiplied, subnormal values of either side count as zero, and so do subnormal sums.
+  const double flushed = scale_ * 0x1p-126 * (2.0 * dim_ + std::sqrt(dim_) * (row.norm + largest_norm_));
   RowBound bound{row.unit, offset, round_up(scale_ * row.quantized_norm * up),
                  round_up(scale_ * (row.error_norm + float_rounding) * up),
-                 round_up(head_rounding * up + std::numeric_limits<float>::min()), 0.0f};
+                 round_up((head_rounding + flushed) * up + std::numeric_limits<float>::min()), 0.0f};
   const double x = largest(bound);
   // The ratio rises with x, so its value at the largest error serves all.
   bound.growth = x < 1e-3 ? 0.17f : round_up((std::expm1(x) - x - x * x / 2) / (x * x * x) * up);

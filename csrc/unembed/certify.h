@@ -30,7 +30,7 @@ class ErrorBounds {
   double largest(const RowBound& bound) const;
 
  private:
-  double scale_, softcap_, roundings_, largest_norm_, largest_residual_, largest_bias_;
+  double scale_, softcap_, dim_, roundings_, largest_norm_, largest_residual_, largest_bias_;
 };
 
 // Four steps of a row as the kernels' table wants them (Kernels::digits).

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <mutex>
 
 #include "common/parallel.h"
 #include "common/require.h"
+#include "unembed/kernels.h"
 
 namespace pivotkit {
 
@@ -98,6 +100,18 @@ void load_rows(const Matrix& hidden, std::int64_t first, std::int64_t count, flo
       return load_rows_as<bfloat16>(hidden, first, count, panel);
     case Dtype::float16:
       return load_rows_as<float16>(hidden, first, count, panel);
+  }
+}
+
+void load_pairs(const Matrix& hidden, std::int64_t first, std::int64_t count, int run, float* panel) {
+  const std::int64_t lanes = lanes_of(hidden.cols, run);
+  for (std::int64_t i = 0; i < count; ++i) {
+    const bfloat16* row = static_cast<const bfloat16*>(hidden.data) + (first + i) * hidden.row_stride;
+    const auto bits = [&](std::int64_t d) -> std::uint32_t { return d < hidden.cols ? row[d * hidden.col_stride].bits : 0; };
+    for (std::int64_t p = 0; p < lanes; ++p) {
+      const std::uint32_t pair = bits(2 * p) | bits(2 * p + 1) << 16;
+      std::memcpy(&panel[(p / run * count + i) * run + p % run], &pair, sizeof pair);
+    }
   }
 }
 

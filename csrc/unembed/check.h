@@ -13,6 +13,9 @@ void check_request(const UnembedRequest& request);
 // Widens rows [first, first + count) of hidden into a panel (cols, count).
 void load_rows(const Matrix& hidden, std::int64_t first, std::int64_t count, float* panel);
 
+// Lays rows [first, first + count) of a bfloat16 matrix out in pairs, `run` of a row side by side (kernels.h).
+void load_pairs(const Matrix& hidden, std::int64_t first, std::int64_t count, int run, float* panel);
+
 // A product was NaN or infinite although hidden is finite: names the weight's first such place, or the overflow.
 [[noreturn]] void refuse_nonfinite_logits(const UnembedRequest& request);
 

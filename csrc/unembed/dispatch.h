@@ -3,6 +3,7 @@
 
 #include "common/isa.h"
 #include "unembed/kernels.h"
+#include "unembed/unembed.h"
 
 namespace pivotkit {
 
@@ -19,10 +20,19 @@ inline const Kernels& kernels_of(Isa isa) {
       return kKernelsAvx512;
     case Isa::avx512vnni:
       return kKernelsAvx512vnni;
+    case Isa::avx512bf16:
+      return kKernelsAvx512bf16;
+    case Isa::amx:
+      return kKernelsAmx;
 #endif
     default:
       return kKernelsScalar;
   }
+}
+
+inline const Products& products_of(const Kernels& kernels, const UnembedRequest& request) {
+  const bool pairs = request.hidden.type == Dtype::bfloat16 && request.weight.type == Dtype::bfloat16;
+  return pairs && kernels.pairs.panel != nullptr ? kernels.pairs : kernels.wide;
 }
 
 }  // namespace pivotkit

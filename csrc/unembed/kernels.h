@@ -1,5 +1,5 @@
-// What one instruction set brings to the fused unembedding: five functions, compiled once each from tile-inl.h and
-// screen-inl.h.
+// What one instruction set brings to the fused unembedding: a few functions, compiled once each from tile-inl.h,
+// screen-inl.h and amx-inl.h.
 // They check nothing, allocate nothing and throw nothing; unembed.cpp does.
 #pragma once
 
@@ -37,7 +37,7 @@ struct Head {
 
 // A panel of hidden rows against a tile of the vocabulary.
 struct Panel {
-  const float* hidden;  // (dim, rows): row i's value d at hidden[d * rows + i]
+  const float* hidden;  // as Products::run says
   int rows;
   std::int64_t dim;
   const float* weight;  // as pack() laid it, or null: read `source` in place
@@ -91,21 +91,37 @@ struct ScreenPanel {
 // Ids of a tile rounded up to whole blocks. Static: what the per-ISA files use must have internal linkage.
 static constexpr int padded(int ids) { return (ids + kBlock - 1) / kBlock * kBlock; }
 
-struct Kernels {
+// Hidden rows and packed weights are 32-bit lanes: a dimension each, widened to float32, or a pair of bfloat16
+// dimensions each, 2p in the low half of lane p and 2p + 1 in the high half, zero beyond the last.
+struct Products {
   int max_rows;     // of a panel
   int direct_rows;  // of a panel that reads the weight in place
   int direct_most;  // rows up to which panels do so
-  // Lays `ids` rows of the weight out for panel(), widened to float32: dim * padded(ids) floats.
+  // 0: lanes are float32, row i's value d at hidden[d * rows + i].
+  // Else: they are pairs, `run` of a row side by side, row i's lane p at hidden[(p / run * rows + i) * run + p % run].
+  int run;
+  // Lays `ids` rows of the weight out for panel(): lanes_of(dim, run) * padded(ids) lanes.
   void (*pack)(const WeightRows& weight, int ids, float* packed);
   // Returns false where a product h . w was not finite.
   bool (*panel)(const Panel& panel);
   // The logits of any `count` ids for row `row` of a panel, in the bits that panel() gives them.
   void (*exact)(const float* hidden, int rows, int row, const WeightRows& weight, const Head& head,
                 const std::int64_t* ids, int count, float* out);
+};
+
+// Lanes of a row of `dim` values.
+static constexpr std::int64_t lanes_of(std::int64_t dim, int run) {
+  return run == 0 ? dim : ((dim + 1) / 2 + run - 1) / run * run;
+}
+
+struct Kernels {
+  Products wide;   // of any types
+  Products pairs;  // of bfloat16 and bfloat16; panel is null where the instruction set multiplies no pairs
   // Folds one row's states into out[0] = maximum, out[1] = sum of exp(z - maximum),
   // out[2] = sum of (z - maximum) exp(z - maximum) where the weights are relative to the maximum, else as they are.
   void (*fold)(const float* states, bool relative, float* out);
   int digits;  // integers per group of four steps of a hidden row: 1 = four signed bytes, 2 = (0, 2) and (1, 3) as pairs
+  int screen_rows;  // of a panel
   void (*screen)(const ScreenPanel& panel);
 };
 
@@ -114,5 +130,7 @@ extern const Kernels kKernelsNeon;
 extern const Kernels kKernelsAvx2;
 extern const Kernels kKernelsAvx512;
 extern const Kernels kKernelsAvx512vnni;
+extern const Kernels kKernelsAvx512bf16;
+extern const Kernels kKernelsAmx;
 
 }  // namespace pivotkit

@@ -2,5 +2,4 @@
 #include "unembed/screen-inl.h"
 #include "unembed/tile-inl.h"
 
-const pivotkit::Kernels pivotkit::kKernelsNeon = {
-    kRows, kDirectRows, kDirectMost, pack, run_panel, exact, fold, kDigits, screen_panel};
+const pivotkit::Kernels pivotkit::kKernelsNeon = {kWide, {}, fold, kDigits, kRows, screen_panel};

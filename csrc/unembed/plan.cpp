@@ -19,13 +19,13 @@ std::int64_t span_of(std::int64_t vocabulary) {
 }
 
 // Fits rows and, where rows alone do not fit, fewer threads into the workspace.
-void fit(const UnembedRequest& request, const Kernels& kernels, std::int64_t shared_row, std::int64_t worker_row,
+void fit(const UnembedRequest& request, int max_rows, std::int64_t shared_row, std::int64_t worker_row,
          std::int64_t worker_fixed, std::int64_t spans, int& threads, std::int64_t& block) {
   const auto rows_with = [&](std::int64_t workers) {
     return (request.workspace - workers * worker_fixed) / (shared_row + workers * worker_row);
   };
   threads = static_cast<int>(std::min<std::int64_t>(request.threads, spans));
-  while (threads > 1 && rows_with(threads) < std::min<std::int64_t>(request.hidden.rows, kernels.max_rows)) --threads;
+  while (threads > 1 && rows_with(threads) < std::min<std::int64_t>(request.hidden.rows, max_rows)) --threads;
   block = std::min(rows_with(threads), request.hidden.rows);
   if (block < 1)
     refuse("unembed", "workspace", text("hold one row, ", shared_row + worker_row + worker_fixed, " bytes"),
@@ -34,23 +34,23 @@ void fit(const UnembedRequest& request, const Kernels& kernels, std::int64_t sha
 
 }  // namespace
 
-Plan::Plan(const UnembedRequest& request, const Kernels& kernels) {
-  const std::int64_t dim = request.weight.cols, vocabulary = request.weight.rows;
+Plan::Plan(const UnembedRequest& request, const Products& products) {
+  const std::int64_t lanes = lanes_of(request.weight.cols, products.run), vocabulary = request.weight.rows;
   const std::int64_t sets = request.token_sets.sets;
   span = span_of(vocabulary);
   spans = (vocabulary + span - 1) / span;
-  const std::int64_t fitting = kTileBytes / static_cast<std::int64_t>(sizeof(float)) / dim / kBlock * kBlock;
+  const std::int64_t fitting = kTileBytes / static_cast<std::int64_t>(sizeof(float)) / lanes / kBlock * kBlock;
   tile = request.tile != 0 ? request.tile : static_cast<int>(std::clamp<std::int64_t>(fitting, kBlock, 8 * kBlock));
   tile = static_cast<int>(std::min<std::int64_t>(tile, span));
 
-  const std::int64_t shared_row = 4 * (dim + 3 * spans + 2 * spans * sets);
+  const std::int64_t shared_row = 4 * (lanes + 3 * spans + 2 * spans * sets);
   const std::int64_t worker_row =
       4 * (kStates * kLanes + 2) + 8 * request.k + 4 * request.target_count + 8 * sets;
-  const std::int64_t worker_fixed = 4 * dim * tile + 6 * kernels.max_rows * tile + 8 * sets + 4096;
-  fit(request, kernels, shared_row, worker_row, worker_fixed, spans, threads, block);
+  const std::int64_t worker_fixed = 4 * lanes * tile + 6 * products.max_rows * tile + 8 * sets + 4096;
+  fit(request, products.max_rows, shared_row, worker_row, worker_fixed, spans, threads, block);
 }
 
-ScreenPlan::ScreenPlan(const UnembedRequest& request, const Kernels& kernels) {
+ScreenPlan::ScreenPlan(const UnembedRequest& request, const Kernels& kernels, const Products& products) {
   const std::int64_t vocabulary = request.weight.rows, groups = padded_cols(request.weight.cols) / 4;
   span = span_of(vocabulary);
   spans = (vocabulary + span - 1) / span;
@@ -59,20 +59,22 @@ ScreenPlan::ScreenPlan(const UnembedRequest& request, const Kernels& kernels) {
   // Of real heads, 0.01 to 1 % of the vocabulary stays open; a list of much more is not worth finishing.
   capacity = std::clamp<std::int64_t>(vocabulary / 32, 256, 4096);
 
-  const std::int64_t shared_row = 4 * request.weight.cols + 4 * groups * kernels.digits + 32 + 4 * kStates * spans;
+  // Rows to be quantized are float32; exact logits may want pairs of them beside.
+  const std::int64_t pairs = products.run == 0 ? 0 : lanes_of(request.weight.cols, products.run);
+  const std::int64_t shared_row = 4 * (request.weight.cols + pairs) + 4 * groups * kernels.digits + 32 + 4 * kStates * spans;
   const std::int64_t worker_row = 4 * (kStates * kLanes + 3) + 8 * request.k + 4 * request.target_count + 12 * capacity;
   // The last term: what one row needs to be finished.
-  const std::int64_t worker_fixed = 10 * kernels.max_rows * std::int64_t{tile} + 8 * request.k + 64 * capacity + 4096;
-  fit(request, kernels, shared_row, worker_row, worker_fixed, spans, threads, block);
+  const std::int64_t worker_fixed = 10 * kernels.screen_rows * std::int64_t{tile} + 8 * request.k + 64 * capacity + 4096;
+  fit(request, kernels.screen_rows, shared_row, worker_row, worker_fixed, spans, threads, block);
 }
 
-Worker::Worker(const UnembedRequest& request, const Plan& plan, const Kernels& kernels) {
+Worker::Worker(const UnembedRequest& request, const Plan& plan, const Products& products) {
   const auto size = [](std::int64_t count) { return static_cast<std::size_t>(count); };
   const std::int64_t rows = plan.block, sets = request.token_sets.sets;
-  packed.resize(size(request.weight.cols * plan.tile));
-  logits.resize(size(std::int64_t{kernels.max_rows} * plan.tile));
+  packed.resize(size(lanes_of(request.weight.cols, products.run) * plan.tile));
+  logits.resize(size(std::int64_t{products.max_rows} * plan.tile));
   hits.resize(logits.size());
-  hit_counts.resize(size(kernels.max_rows));
+  hit_counts.resize(size(products.max_rows));
   states.resize(size(rows * kStates * kLanes));
   thresholds.resize(size(rows));
   keys.resize(size(rows * request.k));

@@ -11,7 +11,7 @@ namespace pivotkit {
 
 // Spans depend on the vocabulary alone: their partial results merge in order, whoever computed them.
 struct Plan {
-  Plan(const UnembedRequest& request, const Kernels& kernels);
+  Plan(const UnembedRequest& request, const Products& products);
 
   std::int64_t span;   // ids of a span, a multiple of kBlock
   std::int64_t spans;
@@ -22,7 +22,7 @@ struct Plan {
 
 // The same for screening. Every row of every worker has a list of `capacity` open ids.
 struct ScreenPlan {
-  ScreenPlan(const UnembedRequest& request, const Kernels& kernels);
+  ScreenPlan(const UnembedRequest& request, const Kernels& kernels, const Products& products);
 
   std::int64_t span, spans, block, capacity;
   int tile, threads;
@@ -37,7 +37,7 @@ struct Panels {
 
 // One worker's scratch for one block of rows.
 struct Worker {
-  Worker(const UnembedRequest& request, const Plan& plan, const Kernels& kernels);
+  Worker(const UnembedRequest& request, const Plan& plan, const Products& products);
 
   std::vector<float> packed;        // one tile of the weight
   std::vector<float> logits;        // of one panel against one tile

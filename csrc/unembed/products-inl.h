@@ -29,46 +29,98 @@ constexpr int kDirectMost = W == 16 ? 36 : 2 * kDirectRows;
 static_assert(kDirectRows <= kRows, "scratch is for kRows rows");
 static_assert(kBlock % kIds == 0 && kLanes % W == 0, "blocks and lanes must hold whole registers");
 
-// ---- packing ---------------------------------------------------------------------------------------------------
+// ---- lanes of one row of the weight: a value each, or a pair of bfloat16 values each ---------------------------------
 
 template <class T>
-void pack_rows(const T* source, std::int64_t stride, std::int64_t dim, int ids, float* packed) {
+constexpr int kPer = 1;  // values of a lane
+
+// Products are added in runs of kDepth values.
+template <class T>
+constexpr int kRun = kDepth / kPer<T>;
+
+// Lanes of a row of `dim` values; the last of them may be half a pair.
+template <class T>
+constexpr std::int64_t row_lanes(std::int64_t dim) {
+  return (dim + kPer<T> - 1) / kPer<T>;
+}
+
+// A row that starts `values` after another one.
+template <class T>
+inline const T* row_at(const void* data, std::int64_t values) {
+  return reinterpret_cast<const T*>(static_cast<const char*>(data) + values * static_cast<std::int64_t>(sizeof(T)) / kPer<T>);
+}
+
+// Lane d of a row, for the few that do not fill a register.
+template <class T>
+inline float lane_at(const T* row, std::int64_t d, std::int64_t) {
+  return widen(row[d]);
+}
+
+// sum + h * w.
+template <class T>
+inline F add_product(F h, F w, F sum) {
+  return fma(h, w, sum);
+}
+
+#if defined(__AVX512BF16__)
+template <>
+constexpr int kPer<Pair> = 2;
+
+template <>
+inline float lane_at<Pair>(const Pair* row, std::int64_t d, std::int64_t dim) {
+  return from_bits(2 * d + 1 < dim ? row[d].low.bits | static_cast<std::uint32_t>(row[d].high.bits) << 16 : row[d].low.bits);
+}
+
+// The high halves' product first, then the low halves', each fused and rounded once; subnormals count as zero.
+template <>
+inline F add_product<Pair>(F h, F w, F sum) {
+  return dot_pairs(h, w, sum);
+}
+#endif
+
+// ---- packing ---------------------------------------------------------------------------------------------------
+
+// `run`: lanes are filled up with zeros to a multiple of it.
+template <class T>
+void pack_rows(const WeightRows& weight, int ids, int run, float* packed) {
+  const std::int64_t dim = weight.dim, lanes = row_lanes<T>(dim), all = (lanes + run - 1) / run * run;
   for (int first = 0; first < padded(ids); first += W) {
-    float* out = packed + first / kIds * kIds * dim + first % kIds;
-    const T* rows = source + first * stride;
+    float* out = packed + first / kIds * kIds * all + first % kIds;
+    const T* rows = row_at<T>(weight.data, first * weight.stride);
+    const auto row = [&](int j) { return row_at<T>(rows, j * weight.stride); };
     const int here = ids - first < 0 ? 0 : ids - first < W ? ids - first : W;
     std::int64_t d = 0;
     if (here == W) {
-      for (; d + W <= dim; d += W) {
+      for (; d + W <= dim / kPer<T>; d += W) {
         F block[W];
         for (int j = 0; j < W; ++j) {
-          block[j] = load(rows + j * stride + d);
+          block[j] = load(row(j) + d);
           // W short streams outrun the hardware's prefetcher; ask for the next W rows while these are turned.
-          if (d * static_cast<std::int64_t>(sizeof(T)) % kLine == 0) __builtin_prefetch(rows + (W + j) * stride + d, 0, 2);
+          if (d * static_cast<std::int64_t>(sizeof(T)) % kLine == 0) __builtin_prefetch(row(W + j) + d, 0, 2);
         }
         transpose(block);
         for (int j = 0; j < W; ++j) store(out + (d + j) * kIds, block[j]);
       }
     }
-    for (; d < dim; ++d)
-      for (int j = 0; j < W; ++j) out[d * kIds + j] = j < here ? widen(rows[j * stride + d]) : 0.0f;
+    for (; d < all; ++d)
+      for (int j = 0; j < W; ++j) out[d * kIds + j] = j < here && d < lanes ? lane_at(row(j), d, dim) : 0.0f;
   }
 }
 
 void pack(const WeightRows& weight, int ids, float* packed) {
   switch (weight.type) {
     case Dtype::float32:
-      return pack_rows(static_cast<const float*>(weight.data), weight.stride, weight.dim, ids, packed);
+      return pack_rows<float>(weight, ids, 1, packed);
     case Dtype::bfloat16:
-      return pack_rows(static_cast<const bfloat16*>(weight.data), weight.stride, weight.dim, ids, packed);
+      return pack_rows<bfloat16>(weight, ids, 1, packed);
     case Dtype::float16:
-      return pack_rows(static_cast<const float16*>(weight.data), weight.stride, weight.dim, ids, packed);
+      return pack_rows<float16>(weight, ids, 1, packed);
   }
 }
 
 // ---- one run of at most kDepth products for Rows x kIds logits ------------------------------------------------------
 
-template <int Rows>
+template <int Rows, class T>
 void multiply(const float* hidden, const float* weight, int depth, float* logits, int stride, bool fresh) {
   F sum[Rows][2];
 #pragma GCC unroll 16
@@ -78,8 +130,8 @@ void multiply(const float* hidden, const float* weight, int depth, float* logits
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i) {
       const F h = broadcast(hidden[d * Rows + i]);
-      sum[i][0] = fma(h, low, sum[i][0]);
-      sum[i][1] = fma(h, high, sum[i][1]);
+      sum[i][0] = add_product<T>(h, low, sum[i][0]);
+      sum[i][1] = add_product<T>(h, high, sum[i][1]);
     }
   }
 #pragma GCC unroll 16
@@ -91,38 +143,42 @@ void multiply(const float* hidden, const float* weight, int depth, float* logits
   }
 }
 
-template <int Rows>
+// T: what pack() made lanes of, float or Pair.
+template <int Rows, class T>
 void products(const Panel& panel) {
   const int width = padded(panel.ids);
-  for (std::int64_t d = 0; d < panel.dim; d += kDepth) {
-    const int depth = static_cast<int>(panel.dim - d < kDepth ? panel.dim - d : kDepth);
+  const std::int64_t lanes = row_lanes<T>(panel.dim);
+  for (std::int64_t d = 0; d < lanes; d += kRun<T>) {
+    const int depth = static_cast<int>(lanes - d < kRun<T> ? lanes - d : kRun<T>);
     for (int first = 0; first < width; first += kIds)
-      multiply<Rows>(panel.hidden + d * Rows, panel.weight + first * panel.dim + d * kIds, depth,
-                     panel.logits + first, width, d == 0);
+      multiply<Rows, T>(panel.hidden + d * Rows, panel.weight + first * lanes + d * kIds, depth, panel.logits + first,
+                        width, d == 0);
   }
 }
 
-template <int Rows>
+template <int Rows, class T>
 void products_for(const Panel& panel) {
-  if (panel.rows == Rows) return products<Rows>(panel);
-  if constexpr (Rows > 1) products_for<Rows - 1>(panel);
+  if (panel.rows == Rows) return products<Rows, T>(panel);
+  if constexpr (Rows > 1) products_for<Rows - 1, T>(panel);
 }
 
 // ---- products without packing: the weights of W ids are turned in registers, for few rows ----------------------------
 
-// Sums of products() for Rows rows and the W ids whose weights the pointers name. `hidden` holds dimension d of row i at
-// d * stride + i. Where `ahead` is not zero, the weights that many elements on are asked for in time.
+// Sums of products() for Rows rows and the W ids whose weights the pointers name. `hidden` holds lane d of row i at
+// d * stride + i. Where `ahead` is not zero, the weights that many lanes on are asked for in time.
 template <int Rows, class T>
 inline void lane_products(const float* hidden, std::int64_t stride, const T* const (&lanes)[W], std::int64_t dim,
                           std::int64_t ahead, F (&total)[Rows]) {
   for (int i = 0; i < Rows; ++i) total[i] = broadcast(0.0f);
-  for (std::int64_t begin = 0; begin < dim; begin += kDepth) {
-    const std::int64_t end = dim - begin < kDepth ? dim : begin + kDepth;
+  const std::int64_t count = row_lanes<T>(dim);
+  for (std::int64_t begin = 0; begin < count; begin += kRun<T>) {
+    const std::int64_t end = count - begin < kRun<T> ? count : begin + kRun<T>;
+    const std::int64_t whole = end < count ? end : dim / kPer<T>;  // not half a pair, behind which the row has ended
     F sum[Rows];
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i) sum[i] = broadcast(0.0f);
     std::int64_t d = begin;
-    for (; d + W <= end; d += W) {
+    for (; d + W <= whole; d += W) {
       F block[W];
       for (int j = 0; j < W; ++j) {
         block[j] = load(lanes[j] + d);
@@ -133,14 +189,14 @@ inline void lane_products(const float* hidden, std::int64_t stride, const T* con
 #pragma GCC unroll 16
       for (int j = 0; j < W; ++j) {
 #pragma GCC unroll 16
-        for (int i = 0; i < Rows; ++i) sum[i] = fma(broadcast(hidden[(d + j) * stride + i]), block[j], sum[i]);
+        for (int i = 0; i < Rows; ++i) sum[i] = add_product<T>(broadcast(hidden[(d + j) * stride + i]), block[j], sum[i]);
       }
     }
     for (; d < end; ++d) {
       float column[W];
-      for (int j = 0; j < W; ++j) column[j] = widen(lanes[j][d]);
+      for (int j = 0; j < W; ++j) column[j] = lane_at(lanes[j], d, dim);
 #pragma GCC unroll 16
-      for (int i = 0; i < Rows; ++i) sum[i] = fma(broadcast(hidden[d * stride + i]), load(column), sum[i]);
+      for (int i = 0; i < Rows; ++i) sum[i] = add_product<T>(broadcast(hidden[d * stride + i]), load(column), sum[i]);
     }
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i) total[i] = begin == 0 ? sum[i] : total[i] + sum[i];
@@ -148,15 +204,16 @@ inline void lane_products(const float* hidden, std::int64_t stride, const T* con
 }
 
 template <int Rows, class T>
-void direct_products(const Panel& panel, const T* source) {
+void direct_products(const Panel& panel) {
   const int width = padded(panel.ids);
   const std::int64_t stride = panel.source.stride;
   for (int first = 0; first < width; first += W) {
     // Lanes beyond the last id repeat it; finish_logits() pads them.
     const T* lanes[W];
-    for (int j = 0; j < W; ++j) lanes[j] = source + (first + j < panel.ids ? first + j : panel.ids - 1) * stride;
+    for (int j = 0; j < W; ++j)
+      lanes[j] = row_at<T>(panel.source.data, (first + j < panel.ids ? first + j : panel.ids - 1) * stride);
     F total[Rows];
-    lane_products<Rows>(panel.hidden, Rows, lanes, panel.dim, W * stride, total);
+    lane_products<Rows>(panel.hidden, Rows, lanes, panel.dim, W / kPer<T> * stride, total);
     for (int i = 0; i < Rows; ++i) store(panel.logits + i * width + first, total[i]);
   }
 }
@@ -166,24 +223,33 @@ void direct_products_for(const Panel& panel) {
   if (panel.rows == Rows) {
     switch (panel.source.type) {
       case Dtype::float32:
-        return direct_products<Rows>(panel, static_cast<const float*>(panel.source.data));
+        return direct_products<Rows, float>(panel);
       case Dtype::bfloat16:
-        return direct_products<Rows>(panel, static_cast<const bfloat16*>(panel.source.data));
+        return direct_products<Rows, bfloat16>(panel);
       case Dtype::float16:
-        return direct_products<Rows>(panel, static_cast<const float16*>(panel.source.data));
+        return direct_products<Rows, float16>(panel);
     }
   }
   if constexpr (Rows > 1) direct_products_for<Rows - 1>(panel);
 }
 
+#if defined(__AVX512BF16__)
+template <int Rows>
+void direct_pairs_for(const Panel& panel) {
+  if (panel.rows == Rows) return direct_products<Rows, Pair>(panel);
+  if constexpr (Rows > 1) direct_pairs_for<Rows - 1>(panel);
+}
+#endif
+
 // ---- products of any ids for one row -----------------------------------------------------------------------------------
 
 template <class T>
-void gather_products(const float* hidden, int rows, const T* data, const WeightRows& weight, const std::int64_t* ids,
-                     int count, float* out) {
+void gather_products(const float* hidden, int rows, const WeightRows& weight, const std::int64_t* ids, int count,
+                     float* out) {
   for (int first = 0; first < count; first += W) {
     const T* lanes[W];
-    for (int j = 0; j < W; ++j) lanes[j] = data + ids[first + j < count ? first + j : first] * weight.stride;
+    for (int j = 0; j < W; ++j)
+      lanes[j] = row_at<T>(weight.data, ids[first + j < count ? first + j : first] * weight.stride);
     F total[1];
     lane_products<1>(hidden, rows, lanes, weight.dim, 0, total);
     float lanes_out[W];

@@ -103,8 +103,8 @@ inline std::int32_t preceding(const Panel& panel, const float* z, std::int64_t i
   return count;
 }
 
-bool run_panel(const Panel& panel) {
-  panel.weight != nullptr ? products_for<kRows>(panel) : direct_products_for<kDirectRows>(panel);
+// Returns whether all products were finite.
+bool finish_panel(const Panel& panel) {
   const int width = padded(panel.ids);
   F poison = broadcast(0.0f);
   for (int i = 0; i < panel.rows; ++i) {
@@ -121,19 +121,8 @@ bool run_panel(const Panel& panel) {
   return (greater(poison, broadcast(0.0f)) | greater_equal(broadcast(0.0f), poison)) == all;
 }
 
-void exact(const float* hidden, int rows, int row, const WeightRows& weight, const Head& head, const std::int64_t* ids,
-           int count, float* out) {
-  switch (weight.type) {
-    case Dtype::float32:
-      gather_products(hidden + row, rows, static_cast<const float*>(weight.data), weight, ids, count, out);
-      break;
-    case Dtype::bfloat16:
-      gather_products(hidden + row, rows, static_cast<const bfloat16*>(weight.data), weight, ids, count, out);
-      break;
-    case Dtype::float16:
-      gather_products(hidden + row, rows, static_cast<const float16*>(weight.data), weight, ids, count, out);
-      break;
-  }
+// From products to logits, for any ids.
+void finish_exact(const Head& head, const std::int64_t* ids, int count, float* out) {
   if (plain(head)) return;
   for (int t = 0; t < count; t += W) {
     float z[W] = {}, bias[W] = {};
@@ -145,6 +134,48 @@ void exact(const float* hidden, int rows, int row, const WeightRows& weight, con
     for (int j = 0; j < W && t + j < count; ++j) out[t + j] = z[j];
   }
 }
+
+bool run_panel(const Panel& panel) {
+  panel.weight != nullptr ? products_for<kRows, float>(panel) : direct_products_for<kDirectRows>(panel);
+  return finish_panel(panel);
+}
+
+void exact(const float* hidden, int rows, int row, const WeightRows& weight, const Head& head, const std::int64_t* ids,
+           int count, float* out) {
+  switch (weight.type) {
+    case Dtype::float32:
+      gather_products<float>(hidden + row, rows, weight, ids, count, out);
+      break;
+    case Dtype::bfloat16:
+      gather_products<bfloat16>(hidden + row, rows, weight, ids, count, out);
+      break;
+    case Dtype::float16:
+      gather_products<float16>(hidden + row, rows, weight, ids, count, out);
+      break;
+  }
+  finish_exact(head, ids, count, out);
+}
+
+[[maybe_unused]] constexpr Products kWide = {kRows, kDirectRows, kDirectMost, 0, pack, run_panel, exact};
+
+#if defined(__AVX512BF16__)
+
+void pack_pairs(const WeightRows& weight, int ids, float* packed) { pack_rows<Pair>(weight, ids, 1, packed); }
+
+bool run_pairs(const Panel& panel) {
+  panel.weight != nullptr ? products_for<kRows, Pair>(panel) : direct_pairs_for<kDirectRows>(panel);
+  return finish_panel(panel);
+}
+
+void exact_pairs(const float* hidden, int rows, int row, const WeightRows& weight, const Head& head,
+                 const std::int64_t* ids, int count, float* out) {
+  gather_products<Pair>(hidden + row, rows, weight, ids, count, out);
+  finish_exact(head, ids, count, out);
+}
+
+[[maybe_unused]] constexpr Products kPairs = {kRows, kDirectRows, kDirectMost, 1, pack_pairs, run_pairs, exact_pairs};
+
+#endif
 
 void fold(const float* states, bool relative, float* out) {
   float top = states[0];

@@ -30,20 +30,22 @@ void add_logit(float z, float* mass) {
 // One block of rows on its way past the whole vocabulary.
 class Block {
  public:
-  Block(const UnembedRequest& request, const UnembedOutput& output, const Plan& plan, const Kernels& kernels)
-      : request_(request), output_(output), plan_(plan), kernels_(kernels), sets_(request.token_sets.sets) {
+  Block(const UnembedRequest& request, const UnembedOutput& output, const Plan& plan, const Kernels& kernels,
+        const Products& products)
+      : request_(request), output_(output), plan_(plan), kernels_(kernels), products_(products),
+        lanes_(lanes_of(request.weight.cols, products.run)), sets_(request.token_sets.sets) {
     const auto rows = static_cast<std::size_t>(plan.block), spans = static_cast<std::size_t>(plan.spans);
-    hidden_.resize(rows * static_cast<std::size_t>(request.weight.cols));
+    hidden_.resize(rows * static_cast<std::size_t>(lanes_));
     partials_.resize(spans * rows * 3);
     masses_.resize(spans * rows * static_cast<std::size_t>(sets_) * 2);
-    for (int i = 0; i < plan.threads; ++i) workers_.emplace_back(request, plan, kernels);
+    for (int i = 0; i < plan.threads; ++i) workers_.emplace_back(request, plan, products);
   }
 
   void run(std::int64_t first_row, std::int64_t rows) {
     first_row_ = first_row;
     rows_ = rows;
-    direct_ = rows <= kernels_.direct_most;
-    panels_ = Panels(rows, direct_ ? kernels_.direct_rows : kernels_.max_rows);
+    direct_ = rows <= products_.direct_most;
+    panels_ = Panels(rows, direct_ ? products_.direct_rows : products_.max_rows);
     parallel_for(panels_.count, 4, plan_.threads, [&](std::int64_t begin, std::int64_t end, int) {
       for (std::int64_t panel = begin; panel < end; ++panel) load_panel(panel);
     });
@@ -63,19 +65,24 @@ class Block {
 
  private:
   std::int64_t panel_rows(std::int64_t panel) const { return panels_.begin(panel + 1) - panels_.begin(panel); }
-  const float* panel_hidden(std::int64_t panel) const { return &hidden_[panels_.begin(panel) * request_.weight.cols]; }
+  const float* panel_hidden(std::int64_t panel) const { return &hidden_[panels_.begin(panel) * lanes_]; }
   float* partial(std::int64_t span, std::int64_t row) { return &partials_[(span * plan_.block + row) * 3]; }
   float* mass(std::int64_t span, std::int64_t row) { return &masses_[(span * plan_.block + row) * sets_ * 2]; }
 
-  // Widens a panel's rows and finds its targets' logits.
+  // Lays a panel's rows out and finds its targets' logits.
   void load_panel(std::int64_t panel) {
-    const std::int64_t begin = panels_.begin(panel), rows = panel_rows(panel), dim = request_.weight.cols;
-    load_rows(request_.hidden, first_row_ + begin, rows, &hidden_[begin * dim]);
-    const WeightRows weight{request_.weight.data, request_.weight.type, request_.weight.row_stride, dim};
+    const std::int64_t begin = panels_.begin(panel), rows = panel_rows(panel);
+    float* hidden = &hidden_[begin * lanes_];
+    if (products_.run == 0)
+      load_rows(request_.hidden, first_row_ + begin, rows, hidden);
+    else
+      load_pairs(request_.hidden, first_row_ + begin, rows, products_.run, hidden);
+    const Matrix& w = request_.weight;
+    const WeightRows weight{w.data, w.type, w.row_stride, w.cols};
     for (std::int64_t row = 0; row < rows; ++row) {
       const std::int64_t at = (first_row_ + begin + row) * request_.target_count;
-      kernels_.exact(panel_hidden(panel), static_cast<int>(rows), static_cast<int>(row), weight, head(),
-                     request_.targets + at, static_cast<int>(request_.target_count), output_.target_logits + at);
+      products_.exact(hidden, static_cast<int>(rows), static_cast<int>(row), weight, head(), request_.targets + at,
+                      static_cast<int>(request_.target_count), output_.target_logits + at);
     }
   }
 
@@ -96,7 +103,7 @@ class Block {
     const Matrix& w = request_.weight;
     const std::int64_t bytes = first * w.row_stride * (w.type == Dtype::float32 ? 4 : 2);
     const WeightRows source{static_cast<const char*>(w.data) + bytes, w.type, w.row_stride, w.cols};
-    if (!direct_) kernels_.pack(source, ids, worker.packed.data());
+    if (!direct_) products_.pack(source, ids, worker.packed.data());
     for (std::int64_t p = 0; p < panels_.count; ++p) {
       const std::int64_t begin = panels_.begin(p), targets = request_.target_count;
       const std::int64_t at = (first_row_ + begin) * targets;
@@ -121,7 +128,7 @@ class Block {
       panel.logits = worker.logits.data();
       panel.hits = worker.hits.data();
       panel.hit_counts = worker.hit_counts.data();
-      if (!kernels_.panel(panel)) {
+      if (!products_.panel(panel)) {
         finite_ = false;
         return;
       }
@@ -211,12 +218,14 @@ class Block {
   const UnembedOutput& output_;
   const Plan& plan_;
   const Kernels& kernels_;
+  const Products& products_;
+  const std::int64_t lanes_;  // of a row
   const std::int64_t sets_;
   std::int64_t first_row_ = 0, rows_ = 0;
   Panels panels_{0, 1};
   bool direct_ = false;  // weights are turned in registers for each panel, not packed once
   std::atomic<bool> finite_{true};
-  std::vector<float> hidden_;    // the block's rows, widened, by panels of (dim, rows)
+  std::vector<float> hidden_;    // the block's rows, by panels as Products::run says
   std::vector<float> partials_;  // (spans, block, 3)
   std::vector<float> masses_;    // (spans, block, sets, 2)
   std::vector<Worker> workers_;
@@ -228,8 +237,9 @@ void unembed(const UnembedRequest& request, const UnembedOutput& output) {
   check_request(request);
   if (request.hidden.rows == 0) return;
   const Kernels& kernels = kernels_of(request.isa);
-  const Plan plan(request, kernels);
-  Block block(request, output, plan, kernels);
+  const Products& products = products_of(kernels, request);
+  const Plan plan(request, products);
+  Block block(request, output, plan, kernels, products);
   for (std::int64_t row = 0; row < request.hidden.rows; row += plan.block)
     block.run(row, std::min(plan.block, request.hidden.rows - row));
 }

@@ -1,0 +1,161 @@
+// Products of bfloat16 rows and weights in AMX tiles; built for AMX, and for its emulation in tests/native.
+//
+// Order of a logit's sum: chunks of 32 dimensions in ascending order, each chunk's total added to what came before. Within
+// a chunk the processor sums even and odd dimensions apart, each in ascending order by fused multiply-adds, and then adds
+// the two. A logit's bits depend on its row and id alone, whatever shares the tile with them.
+#pragma once
+
+#include "unembed/tile-inl.h"
+
+namespace pivotkit {
+namespace {
+
+constexpr int kTileRows = 16;                  // of a tile; and pairs of a row of it, 64 bytes
+constexpr int kTileLanes = kTileRows * kTileRows;
+constexpr int kChunkLanes = kTileRows * kIds;  // of kIds ids' weights
+static_assert(W == kTileRows && kIds == 2 * kTileRows, "a block of ids is two tiles side by side");
+
+// Tiles 0 to 3 are logits, 4 and 5 up to 32 hidden rows, 6 and 7 the weights of 32 ids.
+struct TileConfig {
+  std::uint8_t palette, start_row, reserved[14];
+  std::uint16_t row_bytes[16];
+  std::uint8_t rows[16];
+};
+static_assert(sizeof(TileConfig) == 64, "the layout is the processor's");
+
+// Before a tile instruction reads what was written, and after it wrote what is read: GCC's intrinsics do not say that they
+// touch memory.
+inline void settle(const void* memory) { asm volatile("" : : "r"(memory) : "memory"); }
+
+// Until _tile_release(), for `rows` hidden rows.
+inline void configure_tiles(int rows) {
+  const auto upper = static_cast<std::uint8_t>(rows < kTileRows ? rows : kTileRows);
+  const auto lower = static_cast<std::uint8_t>(rows - upper);
+  alignas(64) TileConfig config = {};
+  config.palette = 1;
+  const std::uint8_t tile_rows[8] = {upper, upper, lower, lower, upper, lower, kTileRows, kTileRows};
+  for (int t = 0; t < 8; ++t) {
+    config.rows[t] = tile_rows[t];
+    config.row_bytes[t] = tile_rows[t] == 0 ? 0 : 64;
+  }
+  settle(&config);
+  _tile_loadconfig(&config);
+}
+
+// Logits of the configured rows, `Two` tiles of them where there are more than 16, and kIds ids. `weights` gives the lanes
+// of a chunk, (pairs, ids); a chunk's hidden lanes, (rows, pairs), are hidden_step behind those of the one before.
+template <bool Two, class Weights>
+inline void multiply_tiles(const float* hidden, std::int64_t hidden_step, std::int64_t chunks, const Weights& weights,
+                           float* logits, int width) {
+  _tile_zero(0);
+  _tile_zero(1);
+  if constexpr (Two) {
+    _tile_zero(2);
+    _tile_zero(3);
+  }
+  for (std::int64_t chunk = 0; chunk < chunks; ++chunk) {
+    const float *h = hidden + chunk * hidden_step, *w = weights(chunk);
+    settle(w);
+    _tile_loadd(4, h, 64);
+    _tile_loadd(6, w, 4 * kIds);
+    _tile_loadd(7, w + kTileRows, 4 * kIds);
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(1, 4, 7);
+    if constexpr (Two) {
+      _tile_loadd(5, h + kTileLanes, 64);
+      _tile_dpbf16ps(2, 5, 6);
+      _tile_dpbf16ps(3, 5, 7);
+    }
+  }
+  const int stride = 4 * width;
+  _tile_stored(0, logits, stride);
+  _tile_stored(1, logits + kTileRows, stride);
+  if constexpr (Two) {
+    _tile_stored(2, logits + kTileRows * width, stride);
+    _tile_stored(3, logits + kTileRows * width + kTileRows, stride);
+  }
+  settle(logits);
+}
+
+// Turns a chunk of kIds ids' weights, wherever their rows are, into `out`, (pairs, ids).
+inline void turn_chunk(const Pair* const (&ids)[kIds], std::int64_t chunk, std::int64_t dim, std::int64_t ahead,
+                       float* out) {
+  const std::int64_t first = chunk * kTileRows;
+  for (int half = 0; half < kIds; half += W) {
+    F block[W];
+    for (int j = 0; j < W; ++j) {
+      const Pair* row = ids[half + j];
+      if (first + W <= dim / 2) {
+        block[j] = load(row + first);
+        if (ahead != 0) __builtin_prefetch(row + first + ahead, 0, 2);
+      } else {
+        float lanes[W] = {};
+        for (int p = 0; p < W && 2 * (first + p) < dim; ++p) lanes[p] = lane_at(row, first + p, dim);
+        block[j] = load(lanes);
+      }
+    }
+    transpose(block);
+    for (int p = 0; p < W; ++p) store(out + p * kIds + half, block[p]);
+  }
+}
+
+template <bool Two>
+void tile_products(const Panel& panel) {
+  const int width = padded(panel.ids);
+  const std::int64_t lanes = lanes_of(panel.dim, kTileRows), chunks = lanes / kTileRows, step = panel.rows * kTileRows;
+  alignas(64) float turned[kChunkLanes];
+  for (int first = 0; first < width; first += kIds) {
+    float* logits = panel.logits + first;
+    if (panel.weight != nullptr) {
+      const float* block = panel.weight + first * lanes;
+      const auto packed = [&](std::int64_t chunk) { return block + chunk * kChunkLanes; };
+      multiply_tiles<Two>(panel.hidden, step, chunks, packed, logits, width);
+      continue;
+    }
+    // Ids beyond the last repeat it; finish_panel() pads them.
+    const Pair* ids[kIds];
+    const std::int64_t stride = panel.source.stride;
+    for (int j = 0; j < kIds; ++j)
+      ids[j] = row_at<Pair>(panel.source.data, (first + j < panel.ids ? first + j : panel.ids - 1) * stride);
+    const auto in_place = [&](std::int64_t chunk) -> const float* {
+      turn_chunk(ids, chunk, panel.dim, kIds / 2 * stride, turned);
+      return turned;
+    };
+    multiply_tiles<Two>(panel.hidden, step, chunks, in_place, logits, width);
+  }
+}
+
+void pack_tiles(const WeightRows& weight, int ids, float* packed) { pack_rows<Pair>(weight, ids, kTileRows, packed); }
+
+bool run_tiles(const Panel& panel) {
+  configure_tiles(panel.rows);
+  panel.rows > kTileRows ? tile_products<true>(panel) : tile_products<false>(panel);
+  _tile_release();
+  return finish_panel(panel);
+}
+
+void exact_tiles(const float* hidden, int rows, int row, const WeightRows& weight, const Head& head,
+                 const std::int64_t* ids, int count, float* out) {
+  configure_tiles(1);
+  alignas(64) float turned[kChunkLanes], logits[kIds];
+  for (int first = 0; first < count; first += kIds) {
+    const Pair* at[kIds];
+    for (int j = 0; j < kIds; ++j)
+      at[j] = row_at<Pair>(weight.data, ids[first + j < count ? first + j : first] * weight.stride);
+    const auto gathered = [&](std::int64_t chunk) -> const float* {
+      turn_chunk(at, chunk, weight.dim, 0, turned);
+      return turned;
+    };
+    multiply_tiles<false>(hidden + row * kTileRows, rows * kTileRows, lanes_of(weight.dim, kTileRows) / kTileRows,
+                          gathered, logits, kIds);
+    for (int j = 0; j < kIds && first + j < count; ++j) out[first + j] = logits[j];
+  }
+  _tile_release();
+  finish_exact(head, ids, count, out);
+}
+
+// Up to 32 rows are one panel: each weight is turned once either way, and then rather beside the tiles than before them.
+constexpr Products kAmx = {2 * kTileRows, 2 * kTileRows, 2 * kTileRows, kTileRows, pack_tiles, run_tiles, exact_tiles};
+
+}  // namespace
+}  // namespace pivotkit

@@ -1,0 +1,5 @@
+#include "unembed/amx-inl.h"
+#include "unembed/screen-inl.h"
+#include "unembed/tile-inl.h"
+
+const pivotkit::Kernels pivotkit::kKernelsAmx = {kWide, kAmx, fold, kDigits, kRows, screen_panel};
