@@ -39,6 +39,18 @@ def test_answers_equal_the_exact_ones(
     exact, certified = both(hidden, weight.to(dtype))
     assert_equal(exact, certified)
     assert certified.isa == isa
+    assert_equal(*both(hidden.to(dtype), weight.to(dtype)))
+
+
+def test_a_bound_covers_subnormals_that_pairs_of_bfloat16_take_for_zero(
+    isa: str, gaussians: Callable[..., Any]
+) -> None:
+    hidden, weight = gaussians(7, 200, 64)  # so few ids that none is too open to be certified
+    tiny, huge = (weight * 2.0**-128).bfloat16(), (hidden * 2.0**100).bfloat16()
+    for scale in (1.0, 2.0**20):
+        exact, certified = both(huge, tiny, 5, logit_scale=scale, targets=[0, 77])
+        assert certified.certified.all()
+        assert_equal(exact, certified)
 
 
 def test_most_rows_are_certified_and_their_bound_is_finite(gaussians: Callable[..., Any]) -> None:

@@ -17,7 +17,8 @@ from pivotkit.errors import BackendUnavailable
 SOURCES = Path(__file__).resolve().parents[2] / "csrc"
 AVX2 = ["-mavx2", "-mfma", "-mf16c"]
 AVX512 = [*AVX2, "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq"]
-KNOWN = ["scalar", "neon", "avx2", "avx512", "avx512vnni"]
+BF16 = [*AVX512, "-mavx512vnni", "-mavx512bf16"]
+KNOWN = ["scalar", "neon", "avx2", "avx512", "avx512vnni", "avx512bf16", "amx"]
 
 
 def test_scalar_is_always_there_and_the_widest_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,9 +37,7 @@ def test_a_name_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_unknown_one_is_refused() -> None:
-    with pytest.raises(
-        ValueError, match=r"PIVOTKIT_ISA must be one of scalar, neon, avx2, avx512, avx512vnni; got sse9"
-    ):
+    with pytest.raises(ValueError, match=rf"PIVOTKIT_ISA must be one of {', '.join(KNOWN)}; got sse9"):
         _C.select_isa("sse9")
 
 
@@ -65,6 +64,8 @@ def test_importing_the_kernels_does_not_import_torch() -> None:
         ("avx2", AVX2),
         ("avx512", AVX512),
         ("avx512vnni", [*AVX512, "-mavx512vnni"]),
+        ("avx512bf16", BF16),
+        ("amx", [*BF16, "-mamx-tile", "-mamx-bf16"]),
     ],
 )
 @pytest.mark.parametrize("level", ["-O0", "-O2"])

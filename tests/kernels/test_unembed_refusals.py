@@ -84,7 +84,8 @@ def test_unknown_backend() -> None:
 def test_absent_instruction_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIVOTKIT_ISA", "avx1024")
     with pytest.raises(
-        ValueError, match=r"PIVOTKIT_ISA must be one of scalar, neon, avx2, avx512, avx512vnni; got avx1024"
+        ValueError,
+        match=r"PIVOTKIT_ISA must be one of scalar, neon, avx2, avx512, avx512vnni, avx512bf16, amx; got avx1024",
     ):
         unembed(H, W, 1)
 
