@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <new>
 #include <vector>
 
 #include "unembed/kernels.h"
@@ -35,12 +36,29 @@ struct Panels {
   std::int64_t rows, count;
 };
 
+// From the start of a cache line on, so that no register of 64 bytes straddles two.
+template <class T>
+struct LineAllocator {
+  using value_type = T;
+  LineAllocator() = default;
+  template <class U>
+  LineAllocator(const LineAllocator<U>&) {}
+  T* allocate(std::size_t count) { return static_cast<T*>(::operator new(count * sizeof(T), kLine)); }
+  void deallocate(T* memory, std::size_t) { ::operator delete(memory, kLine); }
+  template <class U>
+  bool operator==(const LineAllocator<U>&) const { return true; }
+  template <class U>
+  bool operator!=(const LineAllocator<U>&) const { return false; }
+  static constexpr std::align_val_t kLine{64};
+};
+using Lines = std::vector<float, LineAllocator<float>>;
+
 // One worker's scratch for one block of rows.
 struct Worker {
   Worker(const UnembedRequest& request, const Plan& plan, const Products& products);
 
-  std::vector<float> packed;        // one tile of the weight
-  std::vector<float> logits;        // of one panel against one tile
+  Lines packed;                     // one tile of the weight
+  Lines logits;                     // of one panel against one tile
   std::vector<std::uint16_t> hits;
   std::vector<std::int32_t> hit_counts;
   std::vector<float> states;        // (rows, kStates, kLanes) of the current span
