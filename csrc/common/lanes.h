@@ -43,6 +43,30 @@ struct Pair {
   bfloat16 low, high;
 };
 inline F load(const Pair* p) { return _mm512_castsi512_ps(_mm512_loadu_si512(p)); }
+// turned[j] becomes pair d + j of all rows.
+inline void transpose_halves(const Pair* const (&rows)[W], std::int64_t d, F (&turned)[W / 2]) {
+  const auto half = [&](int row) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(rows[row] + d)); };
+  F a[W / 2], b[W / 2];
+  // Such an order of the rows that the last step finds its quarters in theirs.
+  for (int i = 0; i < 8; ++i) {
+    const int row = i / 4 * 8 + i % 4;
+    a[i] = _mm512_castsi512_ps(_mm512_inserti64x4(_mm512_castsi256_si512(half(row)), half(row + 4), 1));
+  }
+  for (int i = 0; i < 8; i += 2) {
+    b[i] = _mm512_unpacklo_ps(a[i], a[i + 1]);
+    b[i + 1] = _mm512_unpackhi_ps(a[i], a[i + 1]);
+  }
+  for (int i = 0; i < 8; i += 4)
+    for (int h = 0; h < 2; ++h) {
+      const __m512d low = _mm512_castps_pd(b[i + h]), high = _mm512_castps_pd(b[i + h + 2]);
+      a[i + 2 * h] = _mm512_castpd_ps(_mm512_unpacklo_pd(low, high));
+      a[i + 2 * h + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low, high));
+    }
+  for (int i = 0; i < 4; ++i) {
+    turned[i] = _mm512_shuffle_f32x4(a[i], a[i + 4], 0x88);
+    turned[i + 4] = _mm512_shuffle_f32x4(a[i], a[i + 4], 0xdd);
+  }
+}
 // c + high * high + low * low.
 inline F dot_pairs(F a, F b, F c) {
   return _mm512_dpbf16_ps(c, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));

@@ -32,6 +32,8 @@ void fit(const UnembedRequest& request, int max_rows, std::int64_t shared_row, s
            request.workspace);
 }
 
+std::int64_t scratch_rows(const Products& products) { return std::max(products.max_rows, products.direct_rows); }
+
 }  // namespace
 
 Plan::Plan(const UnembedRequest& request, const Products& products) {
@@ -46,7 +48,7 @@ Plan::Plan(const UnembedRequest& request, const Products& products) {
   const std::int64_t shared_row = 4 * (lanes + 3 * spans + 2 * spans * sets);
   const std::int64_t worker_row =
       4 * (kStates * kLanes + 2) + 8 * request.k + 4 * request.target_count + 8 * sets;
-  const std::int64_t worker_fixed = 4 * lanes * tile + 6 * products.max_rows * tile + 8 * sets + 4096;
+  const std::int64_t worker_fixed = 4 * lanes * tile + 6 * scratch_rows(products) * tile + 8 * sets + 4096;
   fit(request, products.max_rows, shared_row, worker_row, worker_fixed, spans, threads, block);
 }
 
@@ -72,9 +74,9 @@ Worker::Worker(const UnembedRequest& request, const Plan& plan, const Products& 
   const auto size = [](std::int64_t count) { return static_cast<std::size_t>(count); };
   const std::int64_t rows = plan.block, sets = request.token_sets.sets;
   packed.resize(size(lanes_of(request.weight.cols, products.run) * plan.tile));
-  logits.resize(size(std::int64_t{products.max_rows} * plan.tile));
+  logits.resize(size(scratch_rows(products) * plan.tile));
   hits.resize(logits.size());
-  hit_counts.resize(size(products.max_rows));
+  hit_counts.resize(size(scratch_rows(products)));
   states.resize(size(rows * kStates * kLanes));
   thresholds.resize(size(rows));
   keys.resize(size(rows * request.k));

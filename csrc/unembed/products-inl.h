@@ -23,10 +23,9 @@ constexpr int kRows = W == 8 ? 6 : 3;  // 12 (or 6) accumulators of 16 registers
 #endif
 
 // Turning weights in registers, once a panel, beats packing a tile for so few rows (benchmarks/README.md).
-constexpr int kDirectRows = W == 16 ? 12 : W == 8 ? 4 : 3;  // never above kRows
+constexpr int kDirectRows = W == 16 ? 12 : W == 8 ? 4 : 3;
 constexpr int kDirectMost = W == 16 ? 36 : 2 * kDirectRows;
 
-static_assert(kDirectRows <= kRows, "scratch is for kRows rows");
 static_assert(kBlock % kIds == 0 && kLanes % W == 0, "blocks and lanes must hold whole registers");
 
 // ---- lanes of one row of the weight: a value each, or a pair of bfloat16 values each ---------------------------------
@@ -56,6 +55,13 @@ inline float lane_at(const T* row, std::int64_t d, std::int64_t) {
   return widen(row[d]);
 }
 
+// turned[j] becomes lane d + j of W rows.
+template <class T>
+inline void turn(const T* const (&rows)[W], std::int64_t d, F (&turned)[W]) {
+  for (int j = 0; j < W; ++j) turned[j] = load(rows[j] + d);
+  transpose(turned);
+}
+
 // sum + h * w.
 template <class T>
 inline F add_product(F h, F w, F sum) {
@@ -65,6 +71,10 @@ inline F add_product(F h, F w, F sum) {
 #if defined(__AVX512BF16__)
 template <>
 constexpr int kPer<Pair> = 2;
+
+// Half as many lanes at once leave registers to the sums of more rows: a position's trace through 18 layers is one panel.
+constexpr int kPairDirectRows = 18;
+inline void turn(const Pair* const (&rows)[W], std::int64_t d, F (&turned)[W / 2]) { transpose_halves(rows, d, turned); }
 
 template <>
 inline float lane_at<Pair>(const Pair* row, std::int64_t d, std::int64_t dim) {
@@ -170,35 +180,33 @@ template <int Rows, class T>
 inline void lane_products(const float* hidden, std::int64_t stride, const T* const (&lanes)[W], std::int64_t dim,
                           std::int64_t ahead, F (&total)[Rows]) {
   for (int i = 0; i < Rows; ++i) total[i] = broadcast(0.0f);
+  constexpr int kTurned = Rows <= kDirectRows ? W : W / 2;
   const std::int64_t count = row_lanes<T>(dim);
   for (std::int64_t begin = 0; begin < count; begin += kRun<T>) {
     const std::int64_t end = count - begin < kRun<T> ? count : begin + kRun<T>;
     const std::int64_t whole = end < count ? end : dim / kPer<T>;  // not half a pair, behind which the row has ended
     F sum[Rows];
-#pragma GCC unroll 16
+#pragma GCC unroll 32
     for (int i = 0; i < Rows; ++i) sum[i] = broadcast(0.0f);
     std::int64_t d = begin;
-    for (; d + W <= whole; d += W) {
-      F block[W];
-      for (int j = 0; j < W; ++j) {
-        block[j] = load(lanes[j] + d);
-        if (ahead != 0 && d * static_cast<std::int64_t>(sizeof(T)) % kLine == 0)
-          __builtin_prefetch(lanes[j] + d + ahead, 0, 2);
-      }
-      transpose(block);
+    for (; d + kTurned <= whole; d += kTurned) {
+      if (ahead != 0 && d * static_cast<std::int64_t>(sizeof(T)) % kLine == 0)
+        for (int j = 0; j < W; ++j) __builtin_prefetch(lanes[j] + d + ahead, 0, 2);
+      F block[kTurned];
+      turn(lanes, d, block);
 #pragma GCC unroll 16
-      for (int j = 0; j < W; ++j) {
-#pragma GCC unroll 16
+      for (int j = 0; j < kTurned; ++j) {
+#pragma GCC unroll 32
         for (int i = 0; i < Rows; ++i) sum[i] = add_product<T>(broadcast(hidden[(d + j) * stride + i]), block[j], sum[i]);
       }
     }
     for (; d < end; ++d) {
       float column[W];
       for (int j = 0; j < W; ++j) column[j] = lane_at(lanes[j], d, dim);
-#pragma GCC unroll 16
+#pragma GCC unroll 32
       for (int i = 0; i < Rows; ++i) sum[i] = add_product<T>(broadcast(hidden[d * stride + i]), load(column), sum[i]);
     }
-#pragma GCC unroll 16
+#pragma GCC unroll 32
     for (int i = 0; i < Rows; ++i) total[i] = begin == 0 ? sum[i] : total[i] + sum[i];
   }
 }

@@ -163,7 +163,7 @@ void exact(const float* hidden, int rows, int row, const WeightRows& weight, con
 void pack_pairs(const WeightRows& weight, int ids, float* packed) { pack_rows<Pair>(weight, ids, 1, packed); }
 
 bool run_pairs(const Panel& panel) {
-  panel.weight != nullptr ? products_for<kRows, Pair>(panel) : direct_pairs_for<kDirectRows>(panel);
+  panel.weight != nullptr ? products_for<kRows, Pair>(panel) : direct_pairs_for<kPairDirectRows>(panel);
   return finish_panel(panel);
 }
 
@@ -173,7 +173,7 @@ void exact_pairs(const float* hidden, int rows, int row, const WeightRows& weigh
   finish_exact(head, ids, count, out);
 }
 
-[[maybe_unused]] constexpr Products kPairs = {kRows, kDirectRows, kDirectMost, 1, pack_pairs, run_pairs, exact_pairs};
+[[maybe_unused]] constexpr Products kPairs = {kRows, kPairDirectRows, kPairDirectRows, 1, pack_pairs, run_pairs, exact_pairs};
 
 #endif
 
