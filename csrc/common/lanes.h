@@ -37,12 +37,16 @@ inline F load(const bfloat16* p) {
 inline F load(const float16* p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
-#if defined(__AVX512BF16__)
 // Two neighbours of a row in one lane.
 struct Pair {
   bfloat16 low, high;
 };
 inline F load(const Pair* p) { return _mm512_castsi512_ps(_mm512_loadu_si512(p)); }
+inline F low_halves(F pairs) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(pairs), 16)); }
+inline F high_halves(F pairs) {
+  return _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(pairs), _mm512_set1_epi32(-65536)));
+}
+#if defined(__AVX512BF16__)
 // turned[j] becomes pair d + j of all rows.
 inline void transpose_halves(const Pair* const (&rows)[W], std::int64_t d, F (&turned)[W / 2]) {
   const auto half = [&](int row) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(rows[row] + d)); };

@@ -55,12 +55,24 @@ inline float lane_at(const T* row, std::int64_t d, std::int64_t) {
   return widen(row[d]);
 }
 
-// turned[j] becomes lane d + j of W rows.
+// turned[j] becomes lane d + j of W rows. Where `ahead` is not zero, the lanes that many further on are asked for.
 template <class T>
-inline void turn(const T* const (&rows)[W], std::int64_t d, F (&turned)[W]) {
-  for (int j = 0; j < W; ++j) turned[j] = load(rows[j] + d);
+inline void turn(const T* const (&rows)[W], std::int64_t d, std::int64_t ahead, F (&turned)[W]) {
+  for (int j = 0; j < W; ++j) {
+    turned[j] = load(rows[j] + d);
+    if (ahead != 0 && d * static_cast<std::int64_t>(sizeof(T)) % kLine == 0) __builtin_prefetch(rows[j] + d + ahead, 0, 2);
+  }
   transpose(turned);
 }
+
+// Whether a row's values are turned two to a lane, for half the shuffles, and then told apart.
+template <class T>
+constexpr bool kTurnedInPairs = false;
+
+#if defined(__AVX512F__)
+template <>
+constexpr bool kTurnedInPairs<bfloat16> = true;
+#endif
 
 // sum + h * w.
 template <class T>
@@ -74,7 +86,10 @@ constexpr int kPer<Pair> = 2;
 
 // Half as many lanes at once leave registers to the sums of more rows: a position's trace through 18 layers is one panel.
 constexpr int kPairDirectRows = 18;
-inline void turn(const Pair* const (&rows)[W], std::int64_t d, F (&turned)[W / 2]) { transpose_halves(rows, d, turned); }
+inline void turn(const Pair* const (&rows)[W], std::int64_t d, std::int64_t ahead, F (&turned)[W / 2]) {
+  for (int j = 0; j < W && ahead != 0 && d % W == 0; ++j) __builtin_prefetch(rows[j] + d + ahead, 0, 2);
+  transpose_halves(rows, d, turned);
+}
 
 template <>
 inline float lane_at<Pair>(const Pair* row, std::int64_t d, std::int64_t dim) {
@@ -174,6 +189,13 @@ void products_for(const Panel& panel) {
 
 // ---- products without packing: the weights of W ids are turned in registers, for few rows ----------------------------
 
+// Adds a lane's products for Rows rows and W ids.
+template <int Rows, class T>
+inline void add_lane(const float* hidden, F weights, F (&sum)[Rows]) {
+#pragma GCC unroll 32
+  for (int i = 0; i < Rows; ++i) sum[i] = add_product<T>(broadcast(hidden[i]), weights, sum[i]);
+}
+
 // Sums of products() for Rows rows and the W ids whose weights the pointers name. `hidden` holds lane d of row i at
 // d * stride + i. Where `ahead` is not zero, the weights that many lanes on are asked for in time.
 template <int Rows, class T>
@@ -189,22 +211,33 @@ inline void lane_products(const float* hidden, std::int64_t stride, const T* con
 #pragma GCC unroll 32
     for (int i = 0; i < Rows; ++i) sum[i] = broadcast(0.0f);
     std::int64_t d = begin;
-    for (; d + kTurned <= whole; d += kTurned) {
-      if (ahead != 0 && d * static_cast<std::int64_t>(sizeof(T)) % kLine == 0)
-        for (int j = 0; j < W; ++j) __builtin_prefetch(lanes[j] + d + ahead, 0, 2);
-      F block[kTurned];
-      turn(lanes, d, block);
+#if defined(__AVX512F__)
+    if constexpr (kTurnedInPairs<T>)
+      for (; d + 2 * W <= whole; d += 2 * W) {
+        F block[W];
+        for (int j = 0; j < W; ++j) {
+          block[j] = load(reinterpret_cast<const Pair*>(lanes[j] + d));
+          if (ahead != 0 && d * static_cast<std::int64_t>(sizeof(T)) % kLine == 0)
+            __builtin_prefetch(lanes[j] + d + ahead, 0, 2);
+        }
+        transpose(block);
 #pragma GCC unroll 16
-      for (int j = 0; j < kTurned; ++j) {
-#pragma GCC unroll 32
-        for (int i = 0; i < Rows; ++i) sum[i] = add_product<T>(broadcast(hidden[(d + j) * stride + i]), block[j], sum[i]);
+        for (int j = 0; j < W; ++j) {
+          add_lane<Rows, T>(hidden + (d + 2 * j) * stride, low_halves(block[j]), sum);
+          add_lane<Rows, T>(hidden + (d + 2 * j + 1) * stride, high_halves(block[j]), sum);
+        }
       }
+#endif
+    for (; d + kTurned <= whole; d += kTurned) {
+      F block[kTurned];
+      turn(lanes, d, ahead, block);
+#pragma GCC unroll 16
+      for (int j = 0; j < kTurned; ++j) add_lane<Rows, T>(hidden + (d + j) * stride, block[j], sum);
     }
     for (; d < end; ++d) {
       float column[W];
       for (int j = 0; j < W; ++j) column[j] = lane_at(lanes[j], d, dim);
-#pragma GCC unroll 32
-      for (int i = 0; i < Rows; ++i) sum[i] = add_product<T>(broadcast(hidden[d * stride + i]), load(column), sum[i]);
+      add_lane<Rows, T>(hidden + d * stride, load(column), sum);
     }
 #pragma GCC unroll 32
     for (int i = 0; i < Rows; ++i) total[i] = begin == 0 ? sum[i] : total[i] + sum[i];
