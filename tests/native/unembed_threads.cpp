@@ -34,6 +34,7 @@ struct Shape {
   Dtype type;
   float softcap;
   bool shared_sets, integers;
+  bool half_hidden = false;  // bfloat16
 };
 
 // Pseudo-random numbers of its own: those of the standard library differ between platforms.
@@ -62,6 +63,8 @@ struct Case {
       return s.integers ? static_cast<float>(static_cast<int>(n) % 4) : n / 256.0f;
     };
     for (std::int64_t i = 0; i < s.rows * s.dim; ++i) hidden.push_back(value());
+    for (std::size_t i = 0; s.half_hidden && i < hidden.size(); ++i)
+      half_hidden.push_back(static_cast<std::uint16_t>(to_bits(hidden[i]) >> 16));
     for (std::int64_t i = 0; i < s.vocabulary * s.dim; ++i) {
       if (s.type == Dtype::float32) weight.wide.push_back(value());
       // Any finite bits of moderate size: exponents 0x3e and 0x3f of bfloat16, 0x30 to 0x3b of float16.
@@ -77,12 +80,14 @@ struct Case {
     }
     for (std::vector<float>* one : {&hidden, &bias, &weight.wide}) one->shrink_to_fit();
     for (std::vector<std::int64_t>* one : {&targets, &set_ids, &set_offsets}) one->shrink_to_fit();
+    half_hidden.shrink_to_fit();
     weight.half.shrink_to_fit();
   }
 
   UnembedRequest request(Isa isa, int threads, std::int64_t workspace) const {
     UnembedRequest r{};
     r.hidden = {hidden.data(), Dtype::float32, shape.rows, shape.dim, shape.dim, 1};
+    if (shape.half_hidden) r.hidden = {half_hidden.data(), Dtype::bfloat16, shape.rows, shape.dim, shape.dim, 1};
     r.weight = {weight.data(), shape.type, shape.vocabulary, shape.dim, shape.dim, 1};
     r.k = shape.k;
     r.bias = shape.integers ? nullptr : bias.data();
@@ -99,6 +104,7 @@ struct Case {
 
   Shape shape;
   std::vector<float> hidden, bias;
+  std::vector<std::uint16_t> half_hidden;
   Weight weight;
   std::vector<std::int64_t> targets, set_ids, set_offsets{0};
 };
@@ -228,6 +234,9 @@ int main() {
       {29, 1400, 37, 12, Dtype::float32, 0.0f, false, true}, {17, 2000, 530, 10, Dtype::float32, 4.0f, false, false},
       {31, 1999, 65, 10, Dtype::bfloat16, 0.0f, true, false}, {5, 2500, 300, 10, Dtype::float16, 30.0f, false, false},
       {64, 700, 24, 700, Dtype::float32, 0.0f, true, false},
+      {1, 2500, 301, 10, Dtype::bfloat16, 0.0f, true, false, true},
+      {18, 1300, 65, 10, Dtype::bfloat16, 0.0f, true, false, true},
+      {45, 1500, 530, 10, Dtype::bfloat16, 4.0f, false, false, true},
   };
   check_parallel_for();
   for (const Isa isa : supported_isas()) {
