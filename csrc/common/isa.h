@@ -7,7 +7,7 @@
 namespace pivotkit {
 
 // Ascending: the last supported one is the default. `scalar` is the compiler's baseline for the platform; every
-// 64-bit ARM has `neon`.
+// 64-bit ARM has `neon`. `avx512bf16` and `amx` differ from `avx512vnni` only where bfloat16 meets bfloat16.
 enum class Isa { scalar, neon, avx2, avx512, avx512vnni, avx512bf16, amx };
 
 const char* isa_name(Isa isa);

@@ -44,8 +44,8 @@ class ScreenBlock {
   ScreenBlock(const UnembedRequest& request, const QuantizedWeight& quantized, const CertifiedOutput& output,
               const ScreenPlan& plan, const Kernels& kernels, const Products& products)
       : request_(request), quantized_(quantized), output_(output), plan_(plan), kernels_(kernels), products_(products),
-        lanes_(lanes_of(request.weight.cols, products.run)),
-        groups_(padded_cols(request.weight.cols) / 4), errors_(request, quantized) {
+        lanes_(lanes_of(request.weight.cols, products.run)), groups_(padded_cols(request.weight.cols) / 4),
+        errors_(request, quantized) {
     hidden_.resize(ScreenWorker::size(plan.block * request.weight.cols));
     if (products.run != 0) pairs_.resize(ScreenWorker::size(plan.block * lanes_));
     steps_.resize(ScreenWorker::size(plan.block * groups_ * kernels.digits));
@@ -83,17 +83,14 @@ class ScreenBlock {
   }
 
   // A panel's rows as exact() wants them.
-  const float* exact_rows(std::int64_t begin) const {
-    return products_.run == 0 ? hidden_.data() + begin * lanes_ : pairs_.data() + begin * lanes_;
-  }
+  const float* exact_rows(std::int64_t begin) const { return (pairs_.empty() ? hidden_ : pairs_).data() + begin * lanes_; }
 
   // Lays a panel's rows out, finds their targets' logits, quantizes them and bounds their errors.
   void load_panel(std::int64_t panel) {
     const std::int64_t begin = panels_.begin(panel), rows = panels_.begin(panel + 1) - begin, dim = request_.weight.cols;
     float* hidden = &hidden_[static_cast<std::size_t>(begin * dim)];
-    load_rows(request_.hidden, first_row_ + begin, rows, hidden);
-    if (products_.run != 0)
-      load_pairs(request_.hidden, first_row_ + begin, rows, products_.run, pairs_.data() + begin * lanes_);
+    load_rows(request_.hidden, first_row_ + begin, rows, 0, hidden);
+    if (!pairs_.empty()) load_rows(request_.hidden, first_row_ + begin, rows, products_.run, &pairs_[begin * lanes_]);
     std::int32_t* steps = &steps_[static_cast<std::size_t>(begin * groups_ * kernels_.digits)];
     const Rotation rotation(dim);
     std::vector<std::int8_t> row_steps(static_cast<std::size_t>(groups_ * 4));

@@ -24,6 +24,18 @@ void load_rows_as(const Matrix& hidden, std::int64_t first, std::int64_t count, 
   }
 }
 
+void load_pairs(const Matrix& hidden, std::int64_t first, std::int64_t count, int run, float* panel) {
+  const std::int64_t lanes = lanes_of(hidden.cols, run);
+  for (std::int64_t i = 0; i < count; ++i) {
+    const bfloat16* row = static_cast<const bfloat16*>(hidden.data) + (first + i) * hidden.row_stride;
+    const auto bits = [&](std::int64_t d) -> std::uint32_t { return d < hidden.cols ? row[d * hidden.col_stride].bits : 0; };
+    for (std::int64_t p = 0; p < lanes; ++p) {
+      const std::uint32_t pair = bits(2 * p) | bits(2 * p + 1) << 16;
+      std::memcpy(&panel[(p / run * count + i) * run + p % run], &pair, sizeof pair);
+    }
+  }
+}
+
 template <class T>
 std::int64_t first_nonfinite_in(const Matrix& matrix, std::int64_t row) {
   const T* values = static_cast<const T*>(matrix.data) + row * matrix.row_stride;
@@ -92,7 +104,8 @@ void check_request(const UnembedRequest& request) {
   if (row >= 0) refuse(kFunction, "hidden", "be finite", text("NaN or infinity at row ", row, ", column ", column));
 }
 
-void load_rows(const Matrix& hidden, std::int64_t first, std::int64_t count, float* panel) {
+void load_rows(const Matrix& hidden, std::int64_t first, std::int64_t count, int run, float* panel) {
+  if (run != 0) return load_pairs(hidden, first, count, run, panel);
   switch (hidden.type) {
     case Dtype::float32:
       return load_rows_as<float>(hidden, first, count, panel);
@@ -100,18 +113,6 @@ void load_rows(const Matrix& hidden, std::int64_t first, std::int64_t count, flo
       return load_rows_as<bfloat16>(hidden, first, count, panel);
     case Dtype::float16:
       return load_rows_as<float16>(hidden, first, count, panel);
-  }
-}
-
-void load_pairs(const Matrix& hidden, std::int64_t first, std::int64_t count, int run, float* panel) {
-  const std::int64_t lanes = lanes_of(hidden.cols, run);
-  for (std::int64_t i = 0; i < count; ++i) {
-    const bfloat16* row = static_cast<const bfloat16*>(hidden.data) + (first + i) * hidden.row_stride;
-    const auto bits = [&](std::int64_t d) -> std::uint32_t { return d < hidden.cols ? row[d * hidden.col_stride].bits : 0; };
-    for (std::int64_t p = 0; p < lanes; ++p) {
-      const std::uint32_t pair = bits(2 * p) | bits(2 * p + 1) << 16;
-      std::memcpy(&panel[(p / run * count + i) * run + p % run], &pair, sizeof pair);
-    }
   }
 }
 

@@ -22,7 +22,6 @@ constexpr int kRows = W == 8 ? 6 : 3;  // 12 (or 6) accumulators of 16 registers
 constexpr int kDirectRows = W == 16 ? 12 : W == 8 ? 4 : 3;
 constexpr int kDirectMost = W == 16 ? 36 : 2 * kDirectRows;
 
-
 static_assert(kBlock % kIds == 0 && kLanes % W == 0, "blocks and lanes must hold whole registers");
 
 template <class T>
@@ -81,6 +80,7 @@ constexpr int kPer<Pair> = 2;
 
 // Half as many lanes at once leave registers to the sums of more rows: a position's trace through 18 layers is one panel.
 constexpr int kPairDirectRows = 18;
+
 inline void turn(const Pair* const (&rows)[W], std::int64_t d, std::int64_t ahead, F (&turned)[W / 2]) {
   for (int j = 0; j < W && ahead != 0 && d % W == 0; ++j) __builtin_prefetch(rows[j] + d + ahead, 0, 2);
   transpose_halves(rows, d, turned);

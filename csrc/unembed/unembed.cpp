@@ -73,10 +73,7 @@ class Block {
   void load_panel(std::int64_t panel) {
     const std::int64_t begin = panels_.begin(panel), rows = panel_rows(panel);
     float* hidden = &hidden_[begin * lanes_];
-    if (products_.run == 0)
-      load_rows(request_.hidden, first_row_ + begin, rows, hidden);
-    else
-      load_pairs(request_.hidden, first_row_ + begin, rows, products_.run, hidden);
+    load_rows(request_.hidden, first_row_ + begin, rows, products_.run, hidden);
     const Matrix& w = request_.weight;
     const WeightRows weight{w.data, w.type, w.row_stride, w.cols};
     for (std::int64_t row = 0; row < rows; ++row) {

@@ -9,7 +9,11 @@
 // Shapes and dtypes: hidden (M, D) and weight (V, D), each float32, bfloat16 or float16; weight rows contiguous;
 //   bias (V) float32; targets (M, T) and set ids int64. Outputs are contiguous, float32 and int64.
 // Accumulation: float32. A logit's products are summed in ascending order of D in runs of 256, so its bits depend on
-//   nothing but its row, its id and whether the instruction set fuses multiply and add. Sums over the vocabulary run in
+//   nothing but its row, its id and whether the instruction set fuses multiply and add. Where hidden and weight are both
+//   bfloat16, avx512bf16 and amx multiply them by the processor's own instructions, which take subnormal values and sums
+//   for zero. avx512bf16 adds pairs of dimensions in ascending order in the same runs, the odd dimension of a pair before
+//   the even one. amx adds the sum of even and the sum of odd dimensions of each 32, and those totals in ascending order.
+//   Every product is fused with its addition and rounded once. Sums over the vocabulary run in
 //   16 lanes per span of ids; spans merge in ascending order in double. Results are the same bits for every number of
 //   threads, tile size, workspace and M.
 // Ties: total order, logit descending, then id ascending. A rank counts the entries that precede: 0 is the top.
