@@ -272,8 +272,7 @@ class ScreenBlock {
   const ScreenPlan& plan_;
   const Kernels& kernels_;
   const Products& products_;  // of the exact logits
-  const std::int64_t lanes_;  // of a row of theirs
-  const std::int64_t groups_;
+  const std::int64_t lanes_, groups_;  // of a row, exact and quantized
   const ErrorBounds errors_;
   std::int64_t first_row_ = 0, rows_ = 0;
   Panels panels_{0, 1};
