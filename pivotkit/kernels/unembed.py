@@ -101,9 +101,11 @@ def unembed(
     Notes
     -----
     Order: logit descending, then id ascending, so results do not depend on luck; the native backend gives the same
-    bits for every number of threads and rows. Products of bfloat16 and bfloat16 are summed in float32 by the processor's
-    own instructions where PIVOTKIT_ISA is avx512bf16 or amx: the order of a sum is theirs, so its last bits differ from
-    other instruction sets', and subnormal values and sums count as zero. Scratch memory stays within ``WORKSPACE`` bytes. Gradients do not flow.
+    bits for every number of threads and rows. Scratch memory stays within ``WORKSPACE`` bytes. Gradients do not flow.
+
+    Where hidden and weight are both bfloat16, the instruction sets avx512bf16 and amx multiply them by instructions of
+    their own. Accumulation is float32 there too, in an order that is theirs, so the last bits are not those of other
+    instruction sets; subnormal values and subnormal sums count as zero.
 
     On CUDA everything is queued on the current stream; the call waits once, at its end, to learn whether all products
     were finite. Up to 8 rows have products that depend on row and id alone; the rest have the bits of cuBLAS, which may
