@@ -23,8 +23,8 @@ struct TileConfig {
 };
 static_assert(sizeof(TileConfig) == 64, "the layout is the processor's");
 
-// Before a tile instruction reads what was written, and after it wrote what is read: GCC's intrinsics do not say that they
-// touch memory.
+// Keeps ordinary loads and stores on their side of the tile instructions: GCC's intrinsics do not say that they touch
+// memory.
 inline void settle(const void* memory) { asm volatile("" : : "r"(memory) : "memory"); }
 
 // Until _tile_release(), for `rows` hidden rows.
@@ -40,6 +40,7 @@ inline void configure_tiles(int rows) {
   }
   settle(&config);
   _tile_loadconfig(&config);
+  settle(&config);
 }
 
 // Logits of the configured rows, `Two` tiles of them where there are more than 16, and kIds ids. `weights` gives the lanes
@@ -66,6 +67,7 @@ inline void multiply_tiles(const float* hidden, std::int64_t hidden_step, std::i
       _tile_dpbf16ps(2, 5, 6);
       _tile_dpbf16ps(3, 5, 7);
     }
+    settle(w);  // the next chunk may be turned in the same place
   }
   const int stride = 4 * width;
   _tile_stored(0, logits, stride);
