@@ -165,5 +165,5 @@ void pivotkit::register_unembed(py::module_& m) {
         "(row, column) of a matrix's first NaN or infinity in row-major order, or None.");
   m.def("isas", &::isas, "Names of the instruction sets that this machine can run, ascending.");
   m.def("select_isa", [](const std::string& name) { return pivotkit::isa_name(pivotkit::select_isa(name)); },
-        py::arg("name") = "", "The instruction set of that name, of PIVOTKIT_ISA, or the widest here.");
+        py::arg("name") = "", "The instruction set of that name, of PIVOTKIT_ISA, or the default here.");
 }

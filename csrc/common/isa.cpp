@@ -5,7 +5,7 @@
 
 #include "common/require.h"
 
-#ifdef PIVOTKIT_X86
+#ifdef PIVOTKIT_AMX
 #include <cpuid.h>
 #ifdef __linux__
 #include <sys/syscall.h>
@@ -20,7 +20,7 @@ namespace {
 constexpr Isa kAll[] = {Isa::scalar, Isa::neon, Isa::avx2, Isa::avx512, Isa::avx512vnni,
                         Isa::avx512bf16, Isa::amx};
 
-#ifdef PIVOTKIT_X86
+#ifdef PIVOTKIT_AMX
 
 // AMX by its bits: not every compiler's __builtin_cpu_supports knows its name.
 bool has_bfloat16_tiles() {
@@ -62,8 +62,12 @@ bool supports(Isa isa) {
              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
     case Isa::avx512vnni:
       return supports(Isa::avx512) && __builtin_cpu_supports("avx512vnni");
+#endif
+#ifdef PIVOTKIT_AVX512BF16
     case Isa::avx512bf16:
       return supports(Isa::avx512vnni) && __builtin_cpu_supports("avx512bf16");
+#endif
+#ifdef PIVOTKIT_AMX
     case Isa::amx:
       return supports(Isa::avx512bf16) && has_bfloat16_tiles() && may_use_tiles();
 #endif
@@ -110,7 +114,8 @@ Isa select_isa(const std::string& name) {
   const std::vector<Isa> here = supported_isas();
   const char* variable = std::getenv("PIVOTKIT_ISA");
   const std::string wanted = !name.empty() ? name : variable != nullptr ? variable : "";
-  if (wanted.empty()) return here.back();
+  // AMX has only run on an emulation so far (tests/native): who wants it says so.
+  if (wanted.empty()) return here.back() == Isa::amx ? here[here.size() - 2] : here.back();
   for (const Isa isa : kAll) {
     if (wanted != isa_name(isa)) continue;
     if (std::find(here.begin(), here.end(), isa) != here.end()) return isa;

@@ -20,8 +20,12 @@ inline const Kernels& kernels_of(Isa isa) {
       return kKernelsAvx512;
     case Isa::avx512vnni:
       return kKernelsAvx512vnni;
+#endif
+#ifdef PIVOTKIT_AVX512BF16
     case Isa::avx512bf16:
       return kKernelsAvx512bf16;
+#endif
+#ifdef PIVOTKIT_AMX
     case Isa::amx:
       return kKernelsAmx;
 #endif

@@ -12,7 +12,17 @@ from pivotkit import _C
 
 ROOT = Path(__file__).resolve().parents[2]
 NATIVE = ROOT / "tests" / "native"
-COMMON = ["g++", "-std=c++17", "-O1", "-ffp-contract=off", "-pthread", "-DPIVOTKIT_X86", "-I", str(ROOT / "csrc")]
+COMMON = [
+    "g++",
+    "-std=c++17",
+    "-O1",
+    "-ffp-contract=off",
+    "-pthread",
+    "-DPIVOTKIT_X86",
+    "-DPIVOTKIT_AMX",
+    "-I",
+    str(ROOT / "csrc"),
+]
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
 # Those of the build without VNNI, which the machine may lack. Pairs need their flag; no instruction of it is run.
 WIDE = ["-mavx2", "-mfma", "-mf16c", "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512bf16"]
