@@ -10,7 +10,7 @@ def info() -> dict[str, Any]:
     """Version, instruction set, threads, CUDA, and the versions of what pivotkit builds on."""
     import torch
 
-    from pivotkit.kernels import cuda_built, isas, select_isa
+    from pivotkit.kernels import cuda_backend, isas, select_isa
     from pivotkit.run_folder import environment
 
     return {
@@ -20,5 +20,5 @@ def info() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "torch_threads": torch.get_num_threads(),
         "cuda": torch.version.cuda if torch.cuda.is_available() else None,
-        "cuda_kernels": cuda_built(),
+        "cuda_kernels": cuda_backend.built(),
     }

@@ -25,11 +25,11 @@ from unembed_methods import (
     weight_of,
 )
 
-from pivotkit.kernels import cuda_built
+from pivotkit.kernels.cuda_backend import built
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine"),
-    pytest.mark.skipif(not cuda_built(), reason="pivotkit was built without CUDA kernels"),
+    pytest.mark.skipif(not built(), reason="pivotkit was built without CUDA kernels"),
 ]
 DTYPES = [torch.float32, torch.bfloat16]
 NAMES = ["float32", "bfloat16"]

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 
 #include "common/dtype.h"
 
@@ -17,8 +18,10 @@ constexpr int kLanes = 16;
 constexpr int kDepth = 256;
 // Running reductions of one row: kLanes maxima, kLanes sums, kLanes weighted sums.
 constexpr int kStates = 3;
-// Value of a lane that has seen nothing, and of the padding beyond the vocabulary's end.
+// Maximum of a lane that has seen nothing: finite, so that differences to it are.
 constexpr float kLowest = -3.402823466e+38f;
+// The padding beyond the vocabulary's end: below every logit.
+constexpr float kPadding = -std::numeric_limits<float>::infinity();
 
 // Rows of the weight, `ids` of them from `data` on.
 struct WeightRows {

@@ -153,7 +153,7 @@ inline void bound_logits(const ScreenPanel& panel, const RowBound& bound, float*
     store(errors + v, residual * load(panel.residuals + v) + (norm * load(panel.norms + v) + rounding));
   }
   for (int v = panel.ids; v < width; ++v) {
-    z[v] = kLowest;
+    z[v] = kPadding;
     errors[v] = 0.0f;
   }
 }

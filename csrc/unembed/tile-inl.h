@@ -41,12 +41,12 @@ inline F finish_logits(const Panel& panel, float* z) {
     poison = fma(logit, zero, poison);
     store(z + v, logit);
   }
-  for (int v = panel.ids; v < width; ++v) z[v] = kLowest;
+  for (int v = panel.ids; v < width; ++v) z[v] = kPadding;
   return poison;
 }
 
 // Online logsumexp (Milakov and Gimelshein, 2018) in kLanes lanes, rescaled once a block; with the weighted sum that
-// entropy needs. Differences are cut at -87 like the exponential, so kLowest never makes infinity times zero.
+// entropy needs. Differences are cut at -87 like the exponential, so padding never makes infinity times zero.
 template <bool Entropy>
 inline void reduce(const float* z, int width, float* states) {
   const F cut = broadcast(-87.0f);

@@ -9,14 +9,13 @@ from pivotkit._C import isas, select_isa
 from pivotkit.kernels.packed import PackedUnembedding
 from pivotkit.kernels.results import Unembedded
 from pivotkit.kernels.token_sets import TokenSetTable
-from pivotkit.kernels.unembed import WORKSPACE, cuda_built, unembed
+from pivotkit.kernels.unembed import WORKSPACE, unembed
 
 __all__ = [
     "WORKSPACE",
     "PackedUnembedding",
     "TokenSetTable",
     "Unembedded",
-    "cuda_built",
     "isas",
     "select_isa",
     "unembed",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
+import importlib.util
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -13,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pivotkit.errors import BackendUnavailable
 from pivotkit.kernels import torch_backend
 from pivotkit.kernels.arrays import tensor
 from pivotkit.kernels.token_sets import TokenSetTable
@@ -22,21 +23,37 @@ _NAME = "unembed"
 _WIDEST_TILE = 1 << 16
 
 
+def built() -> bool:
+    """Whether this build of pivotkit has CUDA kernels."""
+    return importlib.util.find_spec("pivotkit._cuda") is not None
+
+
 def native() -> ModuleType:
-    """The module of CUDA kernels, loaded when first asked for; BackendUnavailable where this build has none."""
+    """The module of CUDA kernels, loaded when first asked for."""
+    return importlib.import_module("pivotkit._cuda")
+
+
+@functools.cache
+def why_not(device: str) -> str | None:
+    """Why the kernels cannot run on that device, or None where they can."""
+    if not built():
+        return "pivotkit was built without nvcc"
+    index = torch.device(device).index or 0
+    capability = torch.cuda.get_device_capability(index)
+    if capability < (8, 0):
+        return f"it has compute capability {capability[0]}.{capability[1]}, below 8.0"
     try:
-        return importlib.import_module("pivotkit._cuda")
-    except ImportError as error:
-        raise BackendUnavailable(
-            f"{_NAME}: backend must be 'torch' on CUDA where pivotkit was built without nvcc; got 'cuda' ({error})"
-        ) from error
+        native().use_device(index)
+    except RuntimeError as error:  # a driver older than the kernels' runtime
+        return str(error)
+    return None
 
 
 def unembed(
     hidden: Tensor,
     weight: Tensor,
     k: int,
-    bias: NDArray[np.float32] | None,
+    bias: Tensor | None,
     logit_scale: float,
     softcap: float | None,
     targets: NDArray[np.int64] | None,
@@ -47,17 +64,19 @@ def unembed(
 ) -> dict[str, Tensor]:
     """Queue everything on the current stream and wait once, for the flag of a value that is not finite.
 
-    ``pivotkit.kernels.unembed`` checks and shapes the arguments. Products are of float32, or of 16-bit values summed in
-    float32; TF32 is off while they run. ``workspace`` bounds what is allocated beside the outputs and what cuBLAS keeps.
+    ``pivotkit.kernels.unembed`` checks and shapes the arguments. ``workspace`` bounds what is allocated beside the
+    outputs, the arguments' copies on the device, and what cuBLAS keeps.
     """
-    torch_backend.check_bias_and_ids(weight.shape[0], bias, targets, table)
+    torch_backend.check_ids(weight.shape[0], targets, table)
     current = torch.cuda.device(hidden.device) if hidden.is_cuda else contextlib.nullcontext()
-    with current, torch_backend.full_precision():
+    with current, torch_backend.full_precision:
         call = _Call(kernels or native(), hidden, weight, k, bias, logit_scale, softcap, targets, table, workspace)
-        blocks = [call.run(at, entropy) for at in range(0, max(hidden.shape[0], 1), call.plan.block)]
+        out = call.outputs(entropy)
+        for at in range(0, hidden.shape[0], call.plan.block):
+            call.run(at, {name: value[at : at + call.plan.block] for name, value in out.items()})
         if call.nonfinite.item():
-            torch_backend.refuse_nonfinite(hidden, weight)
-    return {name: torch.cat([one[name] for one in blocks]) for name in blocks[0]} if len(blocks) > 1 else blocks[0]
+            torch_backend.refuse_nonfinite(hidden, weight, bias)
+    return out
 
 
 @dataclass(frozen=True)
@@ -78,7 +97,7 @@ class _Call:
         hidden: Tensor,
         weight: Tensor,
         k: int,
-        bias: NDArray[np.float32] | None,
+        bias: Tensor | None,
         scale: float,
         softcap: float | None,
         targets: NDArray[np.int64] | None,
@@ -88,103 +107,107 @@ class _Call:
         self.kernels, self.hidden, self.weight, self.k = kernels, hidden, weight, k
         self.device = hidden.device
         self.targets, self.table = targets, table
+        self.each = 0 if targets is None else targets.shape[1]
         self.sets = 0 if table is None else table.sets
-        self.own_top_k = k <= kernels.MOST_K
+        self.kept = k if k <= kernels.MOST_K else 0  # above it, torch selects
         # Sixteen-bit products summed in float32 are CUDA's alone, and of torch 2.8 and later.
         self.mixed = hidden.dtype == weight.dtype != torch.float32 and _sums_in_float32(self.device)
         self.plan = self._plan(workspace)
-        self.bias = None if bias is None else _to_device(bias, self.device)
+        self.bias = None if bias is None else bias.to(self.device, torch.float32).contiguous()
         self.head = kernels.Head(_address(self.bias), scale, softcap or 0.0)
+        self.shared_sets: tuple[Tensor | None, Tensor | None] = (None, None)
+        if table is not None and table.shared:
+            self.shared_sets = _to_device(table.ids, self.device), _to_device(table.offsets, self.device)
         self.nonfinite = torch.zeros(1, dtype=torch.int32, device=self.device)
         kernels.use_device(self.device.index or 0)
         self.stream = torch.cuda.current_stream(self.device).cuda_stream if self.device.type == "cuda" else 0
 
     def _plan(self, workspace: int) -> _Plan:
-        rows, (vocabulary, dim) = self.hidden.shape[0], self.weight.shape
-        count = 0 if self.targets is None else self.targets.shape[1]
-        kept = self.k if self.own_top_k else 0
-
-        def state(rows: int, segments: int) -> int:
-            return int(self.kernels.state_bytes(rows, segments, kept, count, self.sets))
-
+        rows, (vocabulary, dim) = max(self.hidden.shape[0], 1), self.weight.shape
         few = self.kernels.few_segments(vocabulary)
-        if rows <= self.kernels.FEW_ROWS and self.own_top_k and state(rows, few) <= workspace - 64 * dim:
-            return _Plan(max(rows, 1), 0, few)
+        if rows <= self.kernels.FEW_ROWS and self.kept and self._state_bytes(rows, few) <= workspace - 64 * dim:
+            return _Plan(rows, 0, few)
         widened = 0 if self.mixed else 4 * dim * (self.weight.dtype != torch.float32)
-        gathered = dim * self.weight.element_size() if count else 0
+        gathered = dim * self.weight.element_size() if self.each else 0
         as_it_is = self.hidden.is_contiguous() and (self.mixed or self.hidden.dtype == torch.float32)
-        wide_row = 0 if as_it_is else 4 * dim
-        # Above the kernels' own top k, torch's topk selects among keys of eight bytes, and takes a few of each.
-        per_logit = 4 if self.own_top_k else 44
-        step, best = self.kernels.TILE_IDS, _Plan(0, 0, 0)
-        for width in range(_WIDEST_TILE, step - 1, -step):
+        fixed_row = (0 if as_it_is else 4 * dim) + 48 * self.each
+        # Torch's topk selects among keys of eight bytes, and takes a few of each.
+        per_logit = 4 if self.kept else 44
+        if not self.kept:
+            fixed_row += 72 * self.k
+        step, plan = self.kernels.TILE_IDS, _Plan(0, 0, 0)
+        for width in (*range(_WIDEST_TILE, step, -step), *(step >> halved for halved in range(6))):
             tile = min(vocabulary, width)
             segments = -(-tile // step)
-            per_row = (
-                state(1, segments) + wide_row + per_logit * tile + 16 * count + (0 if self.own_top_k else 32 * self.k)
-            )
-            block = min((workspace - tile * (widened + gathered)) // per_row, 65_535)
-            best = _Plan(min(block, max(rows, 1)), tile, segments)
-            if block >= min(max(rows, 1), 2048):
+            # One tile holds every target's product: none is gathered.
+            fixed = tile * (widened + (gathered if tile < vocabulary else 0))
+            block = (workspace - fixed) // (self._state_bytes(1, segments) + fixed_row + per_logit * tile)
+            plan = _Plan(min(block, rows, 65_535), tile, segments)
+            # Narrow tiles make slow products: below `step`, rather read the weight more often.
+            if block >= min(rows, 2048 if width > step else 256, max(workspace // 2 // max(fixed_row, 1), 1)):
                 break
-        if best.block < 1:
-            raise ValueError(f"{_NAME}: workspace must hold a tile of {step} ids of {dim}; got {workspace} bytes")
-        return best
+        if plan.block < 1:
+            raise ValueError(f"{_NAME}: workspace must hold {plan.tile} ids of {dim}; got {workspace} bytes")
+        return plan
 
-    def run(self, at: int, entropy: bool) -> dict[str, Tensor]:
+    def _state_bytes(self, rows: int, segments: int) -> int:
+        return int(self.kernels.state_bytes(rows, segments, self.kept, self.each, self.sets))
+
+    def _floats(self, *shape: int) -> Tensor:
+        return torch.empty(shape, device=self.device, dtype=torch.float32)
+
+    def _integers(self, *shape: int) -> Tensor:
+        return torch.empty(shape, device=self.device, dtype=torch.int64)
+
+    def outputs(self, entropy: bool) -> dict[str, Tensor]:
+        """Room for all rows, in the order in which the kernels take them."""
+        rows = self.hidden.shape[0]
+        return {
+            "ids": self._integers(rows, self.k),
+            "logits": self._floats(rows, self.k),
+            "logsumexp": self._floats(rows),
+            "target_logits": self._floats(rows, self.each),
+            "target_ranks": self._integers(rows, self.each),
+            "set_logprobs": self._floats(rows, self.sets),
+            "entropy": self._floats(rows if entropy else 0),
+        }
+
+    def run(self, at: int, out: dict[str, Tensor]) -> None:
+        """Answer the block of rows that begins at ``at``, into its part of the outputs."""
         hidden = self.hidden[at : at + self.plan.block]
-        count, device = hidden.shape[0], self.device
-        targets = None if self.targets is None else self.targets[at : at + self.plan.block]
-        each = 0 if targets is None else targets.shape[1]
-
-        def floats(*shape: int) -> Tensor:
-            return torch.empty(shape, device=device, dtype=torch.float32)
-
-        def integers(*shape: int) -> Tensor:
-            return torch.empty(shape, device=device, dtype=torch.int64)
-
-        target_ids = integers(count, 0) if targets is None else _to_device(targets, device)
-        target_products = floats(count, each).zero_()
+        count, targets = hidden.shape[0], None if self.targets is None else self.targets[at : at + self.plan.block]
+        target_ids = self._integers(count, 0) if targets is None else _to_device(targets, self.device)
+        target_products = self._floats(count, self.each)
         set_ids, set_offsets = self._sets(at, count)
         rows = self.kernels.Rows(
-            count, each, _address(target_ids), _address(target_products), _address(set_ids), _address(set_offsets),
-            self.sets, self.table is not None and self.table.shared,
+            count, self.each, _address(target_ids), _address(target_products), _address(set_ids),
+            _address(set_offsets), self.sets, self.table is not None and self.table.shared,
         )  # fmt: skip
-        kept, segments = self.k if self.own_top_k else 0, self.plan.segments
-        size = self.kernels.state_bytes(count, segments, kept, each, self.sets)
-        block = torch.zeros(size, dtype=torch.uint8, device=device)
-        state = self.kernels.State(_address(block), _address(self.nonfinite), count, segments, kept, each, self.sets)
+        segments = self.plan.segments
+        block = torch.zeros(self._state_bytes(count, segments), dtype=torch.uint8, device=self.device)
+        state = self.kernels.State(
+            _address(block), _address(self.nonfinite), count, segments, self.kept, self.each, self.sets
+        )
         best = None
         if self.plan.tile:
-            best = self._tiles(hidden, targets, target_products, rows, state)
-        elif count:
+            best = self._tiles(hidden, targets, target_ids, target_products, rows, state)
+        else:
             self._few(hidden, rows, state)
-        out = {
-            "ids": integers(count, self.k),
-            "logits": floats(count, self.k),
-            "logsumexp": floats(count),
-            "target_logits": floats(count, each),
-            "target_ranks": integers(count, each),
-            "set_logprobs": floats(count, self.sets),
-            "entropy": floats(count if entropy else 0),
-        }
         self.kernels.finish(self.head, rows, state, *map(_address, out.values()), self.stream)
         if best is not None:
-            out |= torch_backend.split_order_keys(best)
-        return out
+            for name, value in torch_backend.split_order_keys(best).items():
+                out[name].copy_(value)
 
     def _sets(self, at: int, count: int) -> tuple[Tensor | None, Tensor | None]:
-        """The table's ids and the offsets of these rows, on the device."""
-        if self.table is None or self.table.sets == 0:
-            return None, None
-        offsets, ids = self.table.offsets, self.table.ids
-        if not self.table.shared:
-            offsets = offsets[at * self.sets : (at + count) * self.sets + 1]
-            ids, offsets = ids[offsets[0] : offsets[-1]], offsets - offsets[0]
-        return _to_device(ids, self.device), _to_device(offsets, self.device)
+        """The ids of these rows' sets and the offsets into them, on the device."""
+        if self.table is None or self.table.shared or self.sets == 0:
+            return self.shared_sets
+        offsets = self.table.offsets[at * self.sets : (at + count) * self.sets + 1]
+        ids = self.table.ids[offsets[0] : offsets[-1]]
+        return _to_device(ids, self.device), _to_device(offsets - offsets[0], self.device)
 
     def _few(self, hidden: Tensor, rows: Any, state: Any) -> None:
-        padded = torch.zeros(self.kernels.FEW_ROWS, hidden.shape[1], device=self.device)
+        padded = self._floats(self.kernels.FEW_ROWS, hidden.shape[1]).zero_()
         padded[: hidden.shape[0]] = hidden
         self.kernels.reduce_few(
             _address(padded), _address(self.weight), str(self.weight.dtype).removeprefix("torch."),
@@ -192,26 +215,36 @@ class _Call:
         )  # fmt: skip
 
     def _tiles(
-        self, hidden: Tensor, targets: NDArray[np.int64] | None, target_products: Tensor, rows: Any, state: Any
+        self,
+        hidden: Tensor,
+        targets: NDArray[np.int64] | None,
+        target_ids: Tensor,
+        target_products: Tensor,
+        rows: Any,
+        state: Any,
     ) -> Tensor | None:
-        """All tiles of the vocabulary in turn. They have one width, so that equal weights have products of equal bits:
-        the last one begins early and skips what was seen. Order keys of the best where k is above the kernels' own."""
+        """All tiles of the vocabulary in turn; order keys of the best where torch selects.
+
+        Tiles have one width, so that every product comes of the same kernel: the last one begins early and skips what
+        was seen.
+        """
         vocabulary, tile = self.weight.shape[0], self.plan.tile
         products = _Products(hidden, self.weight, tile, self.mixed)
-        if targets is not None and targets.size:
+        if targets is not None and targets.size and tile < vocabulary:
             _gather_targets(products, targets, target_products)
-        best = torch.empty(hidden.shape[0], 0, dtype=torch.int64, device=self.device)
+        best = self._integers(hidden.shape[0], 0)
         for begin in range(0, vocabulary, tile):
             first = min(begin, vocabulary - tile)
             z = products.of(self.weight[first : first + tile])
+            if tile == vocabulary:
+                torch.gather(z, 1, target_ids, out=target_products)
             self.kernels.reduce_tile(
-                _address(z), z.stride(0), first, tile, begin - first, not self.own_top_k, self.head, rows, state,
-                self.stream,
-            )  # fmt: skip
-            if not self.own_top_k:
+                _address(z), z.stride(0), first, tile, begin - first, not self.kept, self.head, rows, state, self.stream
+            )
+            if not self.kept:
                 keys = torch.cat([best, torch_backend.order_keys(z[:, begin - first :], begin)], dim=1)
                 best = keys.topk(min(self.k, keys.shape[1]), dim=1, sorted=True).values
-        return None if self.own_top_k else best
+        return None if self.kept else best
 
 
 class _Products:
@@ -221,10 +254,10 @@ class _Products:
         self.mixed = mixed
         self.hidden = (hidden if mixed else hidden.float()).contiguous()
         self.weight = weight
-        self.z = torch.empty(hidden.shape[0], tile, device=hidden.device)
+        self.z = torch.empty(hidden.shape[0], tile, device=hidden.device, dtype=torch.float32)
         self.wide = None
         if not mixed and weight.dtype != torch.float32:
-            self.wide = torch.empty(tile, weight.shape[1], device=hidden.device)
+            self.wide = torch.empty(tile, weight.shape[1], device=hidden.device, dtype=torch.float32)
 
     def of(self, weights: Tensor) -> Tensor:
         if self.mixed:

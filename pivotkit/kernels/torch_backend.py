@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+import functools
+import threading
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import numpy as np
@@ -22,7 +23,7 @@ def unembed(
     hidden: Tensor,
     weight: Tensor,
     k: int,
-    bias: NDArray[np.float32] | None,
+    bias: Tensor | None,
     logit_scale: float,
     softcap: float | None,
     targets: NDArray[np.int64] | None,
@@ -32,13 +33,14 @@ def unembed(
 ) -> dict[str, Any]:
     """Blocks of rows against chunks of the vocabulary; ``pivotkit.kernels.unembed`` checks and shapes the arguments."""
     vocabulary, dim = weight.shape
-    check_bias_and_ids(vocabulary, bias, targets, table)
+    check_ids(vocabulary, targets, table)
     _check_finite("hidden", hidden)
+    check_bias(bias)
     # A quarter for the widened chunk of weights; the rest for logits, their order keys and what topk needs of each.
     chunk = max(1, min(vocabulary, 8192, workspace // 16 // dim))
     block = max(1, workspace // 2 // (40 * chunk))
     head = _Head(weight, bias, logit_scale, softcap, chunk)
-    with full_precision():
+    with full_precision:
         blocks = [
             _unembed_block(hidden[at : at + block].float(), head, k, _rows(targets, at, block), table, at, entropy)
             for at in range(0, max(hidden.shape[0], 1), block)
@@ -46,33 +48,65 @@ def unembed(
     return {name: torch.cat([one[name] for one in blocks]) for name in blocks[0]}
 
 
-@contextlib.contextmanager
-def full_precision() -> Iterator[None]:
-    """Products of float32 on CUDA in float32, where the process allows TF32 elsewhere."""
-    matmul = torch.backends.cuda.matmul
-    name, full = ("fp32_precision", "ieee") if hasattr(matmul, "fp32_precision") else ("allow_tf32", False)
-    before = getattr(matmul, name)
-    setattr(matmul, name, full)
-    try:
-        yield
-    finally:
-        setattr(matmul, name, before)
+class _FullPrecision:
+    """Float32 products on CUDA in float32, and float16 ones summed in float32, where the process allows less elsewhere.
+
+    The settings are the process's: the first of several threads raises them, the last one puts them back.
+    """
+
+    def __init__(self) -> None:
+        self.lock, self.depth, self.undo = threading.Lock(), 0, list[Callable[[], Any]]()
+
+    def __enter__(self) -> None:
+        with self.lock:
+            self.depth += 1
+            if self.depth == 1:
+                self.undo = _raise_precision()
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.depth -= 1
+            if self.depth == 0:
+                for put_back in self.undo:
+                    put_back()
 
 
-def check_bias_and_ids(
-    vocabulary: int, bias: NDArray[np.float32] | None, targets: NDArray[np.int64] | None, table: TokenSetTable | None
-) -> None:
-    """Refuse ids outside the vocabulary and a bias that is not finite."""
-    _check_ids("targets", targets, vocabulary)
-    _check_ids("token_sets", None if table is None else table.ids, vocabulary)
-    if bias is not None and not np.isfinite(bias).all():
+def _raise_precision() -> list[Callable[[], Any]]:
+    """What puts back each setting that was lower; one that was as wanted is not touched."""
+    matmul, undo = torch.backends.cuda.matmul, list[Callable[[], Any]]()
+    if not hasattr(matmul, "fp32_precision"):  # torch before 2.9
+        undo.append(functools.partial(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision()))
+        torch.set_float32_matmul_precision("highest")
+    for name, wanted in (("fp32_precision", ("ieee", "none")), ("allow_fp16_accumulation", (False,))):
+        value = getattr(matmul, name, wanted[0])
+        if value not in wanted:
+            undo.append(functools.partial(setattr, matmul, name, value))
+            setattr(matmul, name, wanted[0])
+    return undo
+
+
+full_precision = _FullPrecision()
+
+
+def check_ids(vocabulary: int, targets: NDArray[np.int64] | None, table: TokenSetTable | None) -> None:
+    """Refuse ids outside the vocabulary."""
+    for argument, ids in (("targets", targets), ("token_sets", None if table is None else table.ids)):
+        if ids is not None and ids.size and (ids.min() < 0 or ids.max() >= vocabulary):
+            wrong = ids[(ids < 0) | (ids >= vocabulary)].ravel()[0]
+            raise IndexError(f"{_NAME}: {argument} must be ids from 0 to {vocabulary - 1}; got {wrong}")
+
+
+def check_bias(bias: Tensor | None) -> None:
+    """Refuse a bias that is not finite."""
+    if bias is not None and not torch.isfinite(bias).all():
         raise ValueError(f"{_NAME}: bias must be finite; got NaN or infinity")
 
 
-def refuse_nonfinite(hidden: Tensor, weight: Tensor) -> NoReturn:
-    """A product was NaN or infinite: name the first such place of its factors, or the overflow."""
+def refuse_nonfinite(hidden: Tensor, weight: Tensor, bias: Tensor | None = None) -> NoReturn:
+    """A logit was NaN or infinite: name the first such place of what it is made of, or the overflow."""
     _check_finite("hidden", hidden)
     _check_finite("weight", weight)
+    check_bias(bias)
     raise ValueError(f"{_NAME}: hidden must give products with weight that fit float32; got an overflow")
 
 
@@ -98,11 +132,9 @@ def first_nonfinite(matrix: Tensor) -> tuple[int, int] | None:
 class _Head:
     """Logits of a block of rows against one chunk of the vocabulary at a time."""
 
-    def __init__(
-        self, weight: Tensor, bias: NDArray[np.float32] | None, scale: float, softcap: float | None, chunk: int
-    ) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None, scale: float, softcap: float | None, chunk: int) -> None:
         self.weight, self.scale, self.softcap, self.chunk = weight, scale, softcap, chunk
-        self.bias = None if bias is None else tensor(bias).to(weight.device)
+        self.bias = None if bias is None else bias.to(weight.device)
 
     def starts(self) -> range:
         return range(0, self.weight.shape[0], self.chunk)
@@ -123,12 +155,12 @@ def _unembed_block(
 ) -> dict[str, Tensor]:
     rows, device = hidden.shape[0], hidden.device
     best = torch.empty(rows, 0, dtype=torch.int64, device=device)
-    logsumexp = torch.full((rows,), -torch.inf, device=device)
-    negative_entropy = torch.zeros(rows, device=device)
+    logsumexp = torch.full((rows,), -torch.inf, device=device, dtype=torch.float32)
+    negative_entropy = torch.zeros_like(logsumexp)
     sets = 0 if table is None else table.sets
-    mass = torch.full((rows, sets), -torch.inf, device=device)
+    mass = torch.full((rows, sets), -torch.inf, device=device, dtype=torch.float32)
     ids = torch.empty(rows, 0, dtype=torch.int64, device=device) if targets is None else targets.to(device)
-    target_logits, ranks = torch.zeros(ids.shape, device=device), torch.zeros_like(ids)
+    target_logits, ranks = torch.zeros_like(ids, dtype=torch.float32), torch.zeros_like(ids)
     # A rank compares with the target's logit, so the chunks that hold targets come up once before.
     for start in head.starts() if ids.numel() else ():
         here = (ids >= start) & (ids < start + head.chunk)
@@ -201,9 +233,3 @@ def _set_mass(z: Tensor, table: TokenSetTable, first: int, start: int) -> Tensor
 
 def _rows(targets: NDArray[np.int64] | None, at: int, block: int) -> Tensor | None:
     return None if targets is None else tensor(targets[at : at + block])
-
-
-def _check_ids(argument: str, ids: NDArray[np.int64] | None, vocabulary: int) -> None:
-    if ids is not None and ids.size and (ids.min() < 0 or ids.max() >= vocabulary):
-        wrong = ids[(ids < 0) | (ids >= vocabulary)].ravel()[0]
-        raise IndexError(f"{_NAME}: {argument} must be ids from 0 to {vocabulary - 1}; got {wrong}")

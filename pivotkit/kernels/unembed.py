@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -80,7 +79,7 @@ def unembed(
         Default: one per CPU that the process may use. Only for the native backend.
     backend : {"auto", "cpu", "cuda", "torch"}
         Native code of the CPU or of CUDA, or chunked PyTorch on the device of the tensors. ``"auto"`` is native for the
-        CPU, and for CUDA where pivotkit was built with it; ``Unembedded.backend`` says what ran.
+        CPU, and for a GPU that the CUDA kernels can run on; ``Unembedded.backend`` says what ran.
 
     Returns
     -------
@@ -107,9 +106,12 @@ def unembed(
     their own. Accumulation is float32 there too, in an order that is theirs, so the last bits are not those of other
     instruction sets; subnormal values and subnormal sums count as zero.
 
-    On CUDA everything is queued on the current stream; the call waits once, at its end, to learn whether all products
-    were finite. Up to 8 rows have products that depend on row and id alone; the rest have the bits of cuBLAS, which may
-    differ with the number of rows. Products are never TF32.
+    On CUDA everything is queued on the current stream; the call waits once, at its end, to learn whether all logits were
+    finite, and once more to check targets that are on the GPU. Up to 8 rows have products that depend on row and id
+    alone; the rest have the bits of cuBLAS, which may differ with the number of rows. Products are never TF32; 16-bit
+    hidden states and weights of one type meet on tensor cores, which cut their float32 sums instead of rounding them
+    (about D / 8 units in the last place of the largest partial sum). ``WORKSPACE`` there does not count the copies of
+    bias, targets and token sets on the device, nor what cuBLAS keeps.
 
     Examples
     --------
@@ -146,12 +148,23 @@ def unembed(
     if backend != "cpu":
         run = _on_device(backend)
         arrays = run(
-            tensor(rows), tensor(matrix), int(k), offset, logit_scale, softcap, target_ids, table, entropy, WORKSPACE
+            tensor(rows),
+            tensor(matrix),
+            int(k),
+            None if offset is None else tensor(offset),
+            logit_scale,
+            softcap,
+            target_ids,
+            table,
+            entropy,
+            WORKSPACE,
         )
         if not is_torch(hidden):
             arrays = {name: value.numpy() for name, value in arrays.items()}
         isa = None
     else:
+        if offset is not None and is_torch(offset):
+            offset = offset.cpu().contiguous().numpy()
         head = native_backend.Head(bits(matrix), weight_type, offset, logit_scale, softcap or 0.0)
         if precision == "certified":
             native = native_backend.certified(
@@ -205,15 +218,18 @@ def _choose_backend(backend: str, hidden: Any, weight: Any) -> str:
         raise ValueError(f"{_NAME}: backend must be 'auto', 'cpu', 'cuda' or 'torch'; got {backend!r}")
     kind = devices[0].partition(":")[0]
     if backend == "auto":
-        return kind if kind == "cpu" or (kind == "cuda" and cuda_built()) else "torch"
+        return kind if kind == "cpu" or (kind == "cuda" and _why_not_cuda(devices[0]) is None) else "torch"
     if backend != "torch" and backend != kind:
         raise TypeError(f"{_NAME}: hidden must be on {backend} for backend {backend!r}; got {devices[0]}")
+    if backend == "cuda" and (reason := _why_not_cuda(devices[0])) is not None:
+        raise BackendUnavailable(f"{_NAME}: backend must be 'torch' on {devices[0]}; got 'cuda', but {reason}")
     return backend
 
 
-def cuda_built() -> bool:
-    """Whether this build of pivotkit has CUDA kernels."""
-    return importlib.util.find_spec("pivotkit._cuda") is not None
+def _why_not_cuda(device: str) -> str | None:
+    from pivotkit.kernels import cuda_backend
+
+    return cuda_backend.why_not(device)
 
 
 def _on_device(backend: str) -> Callable[..., dict[str, Any]]:
@@ -246,11 +262,11 @@ def _token_table(token_sets: TokenSetTable | Sequence[Iterable[int]] | None, row
     return table
 
 
-def _bias(bias: Any | None, vocabulary: int) -> NDArray[np.float32] | None:
+def _bias(bias: Any | None, vocabulary: int) -> Any | None:
+    """float32, where it is: a tensor of a GPU stays there."""
     if bias is None:
         return None
     check_float(_NAME, "bias", bias)
     if tuple(bias.shape) != (vocabulary,):
         raise ValueError(f"{_NAME}: bias must be ({vocabulary},); got {tuple(bias.shape)}")
-    values = bias.detach().float().cpu().numpy() if is_torch(bias) else bias
-    return np.ascontiguousarray(values, dtype=np.float32)
+    return bias.detach().float() if is_torch(bias) else np.ascontiguousarray(bias, dtype=np.float32)

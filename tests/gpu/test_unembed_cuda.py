@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 import torch
 
-from pivotkit.kernels import WORKSPACE, cuda_built, unembed
+from pivotkit.kernels import WORKSPACE, unembed
+from pivotkit.kernels.cuda_backend import built
 from pivotkit.kernels.cuda_backend import unembed as backend
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine"),
-    pytest.mark.skipif(not cuda_built(), reason="pivotkit was built without CUDA kernels"),
+    pytest.mark.skipif(not built(), reason="pivotkit was built without CUDA kernels"),
 ]
 SHAPES = [(1, 262_144, 640), (8, 50_304, 2048), (18, 262_144, 640), (256, 49_152, 576), (1188, 151_936, 896)]
 
@@ -36,9 +37,12 @@ def test_error_is_no_larger_than_float32_torch(shape: tuple[int, int, int], dtyp
         theirs = hidden[at : at + 64].float() @ weight.float().T
         mine, ids = ours.logits[at : at + 64], ours.ids[at : at + 64]
         error, allowed = (mine - truth.gather(1, ids)).abs(), (theirs.gather(1, ids) - truth.gather(1, ids)).abs()
-        assert error.square().mean().sqrt() <= allowed.square().mean().sqrt() * 1.5 + 2e-6
-        torch.testing.assert_close(mine.double(), truth.topk(10).values, rtol=1e-5, atol=2e-5)
-        torch.testing.assert_close(ours.logsumexp[at : at + 64].double(), truth.logsumexp(1), rtol=1e-6, atol=1e-5)
+        # Tensor cores cut their sums of 16-bit products: a step of the last place for every 8 of them at most.
+        cut = 0.0 if dtype == torch.float32 or shape[0] <= 8 else shape[2] / 8 * 2**-24 * float(truth.abs().max())
+        assert error.square().mean().sqrt() <= allowed.square().mean().sqrt() * 1.5 + 2e-6 + cut
+        torch.testing.assert_close(mine.double(), truth.topk(10).values, rtol=1e-5, atol=2e-5 + cut)
+        logsumexp = ours.logsumexp[at : at + 64].double()
+        torch.testing.assert_close(logsumexp, truth.logsumexp(1), rtol=1e-6, atol=1e-5 + cut)
         # A neighbour within rounding may change places with a target.
         ranks = (truth[:, None] > truth[:, [0, 7], None]).sum(-1)
         assert ((ours.target_ranks[at : at + 64] - ranks).abs() <= 2 + ranks // 1000).all()
@@ -75,19 +79,22 @@ def test_work_is_queued_on_the_current_stream(rows: int) -> None:
 def test_the_host_waits_once(rows: int) -> None:
     hidden, weight = case(rows, 50_000, 256)
     options: dict[str, Any] = {"targets": [1, 2], "token_sets": [[1, 5], range(100)], "entropy": True}
+    options["bias"] = torch.zeros(50_000, device="cuda")
     unembed(hidden, weight, 10, **options)
-    torch.cuda.set_sync_debug_mode("warn")
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            torch.cuda.set_sync_debug_mode("warn")  # and warns that it is a prototype
+            caught.clear()
             unembed(hidden, weight, 10, **options)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-    assert len([one for one in caught if "synchroniz" in str(one.message)]) == 1
+            waits = [one for one in caught if "called a synchronizing" in str(one.message)]
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    assert len(waits) == 1
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize(("rows", "k"), [(1, 10), (1188, 10), (300, 1000), (20_000, 5)])
+@pytest.mark.parametrize(("rows", "k"), [(1, 10), (1188, 10), (300, 1000), (20_000, 5), (9, 128_256)])
 def test_memory_stays_within_the_workspace(rows: int, k: int, dtype: torch.dtype) -> None:
     hidden, weight = case(rows, 128_256, 512, dtype)
     unembed(hidden, weight, k, targets=[3])  # cuBLAS keeps a workspace of its own from now on
@@ -96,8 +103,7 @@ def test_memory_stays_within_the_workspace(rows: int, k: int, dtype: torch.dtype
     before = torch.cuda.memory_allocated()
     ours = unembed(hidden, weight, k, targets=[3], entropy=True)
     outputs = sum(value.nbytes for value in vars(ours).values() if torch.is_tensor(value))
-    # Outputs of several blocks of rows exist twice while they are joined.
-    assert torch.cuda.max_memory_allocated() - before <= WORKSPACE + 2 * outputs + (1 << 20)
+    assert torch.cuda.max_memory_allocated() - before <= WORKSPACE + outputs + (1 << 20)
 
 
 def test_the_same_call_gives_the_same_bits() -> None:
@@ -113,6 +119,30 @@ def test_tiles_and_few_rows_agree() -> None:
     apart = unembed(hidden[:8], weight, 10, entropy=True)  # the kernel for few rows
     torch.testing.assert_close(together.logits[:8], apart.logits, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(together.logsumexp[:8], apart.logsumexp, rtol=1e-6, atol=1e-5)
+
+
+@pytest.mark.parametrize("k", [257, 5000])
+@pytest.mark.parametrize("rows", [3, 40])
+def test_more_than_the_kernels_own_top_k(rows: int, k: int) -> None:
+    generator = torch.Generator("cuda").manual_seed(0)
+    hidden = torch.randint(-3, 4, (rows, 64), device="cuda", generator=generator).float()
+    weight = torch.randint(-3, 4, (50_000, 64), device="cuda", generator=generator).float()
+    ours = unembed(hidden, weight, k, targets=[4, 49_999])
+    logits = hidden @ weight.T  # small integers: exact
+    order = torch.sort(-logits, dim=1, stable=True).indices
+    assert torch.equal(ours.ids, order[:, :k])
+    assert torch.equal(ours.target_ranks, order.argsort(1)[:, [4, 49_999]])
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+@pytest.mark.parametrize("rows", [4, 64])
+def test_a_device_that_is_not_the_current_one(rows: int) -> None:
+    hidden, weight = case(rows, 30_000, 128)
+    expected = unembed(hidden, weight, 10)
+    ours = unembed(hidden.to("cuda:1"), weight.to("cuda:1"), 10)
+    assert ours.ids.device.index == 1
+    assert torch.cuda.current_device() == 0
+    assert torch.equal(ours.ids.cpu(), expected.ids.cpu())
 
 
 def test_a_weight_on_another_device_is_refused() -> None:

@@ -68,7 +68,7 @@ def unembed_on_simt(simt: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Callab
     """The face of ``unembed``, taking tensors of the CPU for tensors of a GPU and the CUDA kernels for their backend."""
     module = sys.modules[face.__module__]
     monkeypatch.setattr(cuda_backend, "native", lambda: simt)
-    monkeypatch.setattr(module, "cuda_built", lambda: True)
+    monkeypatch.setattr(cuda_backend, "why_not", lambda _: None)
     monkeypatch.setattr(module, "device_of", lambda value: device_of(value).replace("cpu", "cuda"))
     return face
 
@@ -88,11 +88,18 @@ def unembed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     return on_gpu
 
 
+def moved_to_gpu(values: Any) -> Any:
+    """A copy with the same strides, which ``cuda()`` would not keep."""
+    if not torch.is_tensor(values):
+        return values
+    return torch.empty_strided(values.shape, values.stride(), dtype=values.dtype, device="cuda").copy_(values)
+
+
 def on_gpu(hidden: Any, weight: Any, *arguments: Any, **options: Any) -> Any:
     """``unembed`` of tensors on the GPU, its results brought back."""
     packed = isinstance(weight, PackedUnembedding)
-    moved = PackedUnembedding(weight.weight.cuda()) if packed else weight.cuda()
-    result = face(hidden.cuda(), moved, *arguments, **options)
+    moved = PackedUnembedding(moved_to_gpu(weight.weight)) if packed else moved_to_gpu(weight)
+    result = face(moved_to_gpu(hidden), moved, *arguments, **options)
     assert result.backend == "cuda"
     fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
     return Unembedded(**{name: value.cpu() if torch.is_tensor(value) else value for name, value in fields.items()})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -15,10 +16,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pivotkit.errors import BackendUnavailable
-from pivotkit.kernels import TokenSetTable, cuda_backend, reference, unembed
+from pivotkit.kernels import TokenSetTable, cuda_backend, reference, torch_backend, unembed
 
 ROOT = Path(__file__).resolve().parents[2]
 Make = Callable[..., tuple[Any, Any]]
+Run = Callable[..., Any]
 ARRAYS = ("ids", "logits", "logsumexp", "target_logits", "target_ranks", "set_logprobs", "entropy")
 SMALL = 1 << 20  # a workspace for a few tiles and blocks of rows
 
@@ -146,14 +148,102 @@ def test_what_is_not_finite_is_named(simt: ModuleType, integers: Make, rows: int
 
 
 def test_a_workspace_too_small_for_one_tile_is_refused(simt: ModuleType, integers: Make) -> None:
-    with pytest.raises(ValueError, match=r"workspace must hold a tile of 2048 ids of 8; got 1000 bytes"):
-        run(simt, *integers(20, 3000, 8), workspace=1000)
+    with pytest.raises(ValueError, match=r"workspace must hold 64 ids of 8; got 500 bytes"):
+        run(simt, *integers(20, 3000, 8), workspace=500)
 
 
-def test_a_build_without_the_kernels_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "pivotkit._cuda", None)
-    with pytest.raises(BackendUnavailable, match=r"^unembed: backend must be 'torch' on CUDA where .* without nvcc"):
-        cuda_backend.native()
+def test_a_device_that_cannot_run_the_kernels_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = sys.modules[unembed.__module__]
+    monkeypatch.setattr(module, "device_of", lambda _: "cuda:0")
+    monkeypatch.setattr(cuda_backend, "why_not", cuda_backend.why_not.__wrapped__)
+    monkeypatch.setattr(cuda_backend, "built", lambda: False)
+    with pytest.raises(BackendUnavailable, match=r"^unembed: backend must be 'torch' on cuda:0; .* built without nvcc"):
+        unembed(torch.ones(1, 2), torch.ones(3, 2), 1, backend="cuda")
+    monkeypatch.setattr(cuda_backend, "built", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 5))
+    with pytest.raises(BackendUnavailable, match=r"got 'cuda', but it has compute capability 7.5, below 8.0"):
+        unembed(torch.ones(1, 2), torch.ones(3, 2), 1, backend="cuda")
+    assert unembed(torch.ones(1, 2), torch.ones(3, 2), 1).backend == "torch"  # chosen, and said
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("backend", ["torch", "cuda"])
+@pytest.mark.parametrize("rows", [4, 12])
+def test_the_default_dtype_of_the_process_does_not_matter(
+    unembed_on_simt: Run, integers: Make, rows: int, backend: str, dtype: torch.dtype
+) -> None:
+    hidden, weight = integers(rows, 300, 64)
+    extra = options(rows, 300)
+    wanted: dict[str, Any] = {"targets": extra["targets"], "token_sets": extra["sets"], "entropy": True}
+    truth = reference.unembed(hidden, weight, 9, **wanted)
+    torch.set_default_dtype(dtype)
+    try:
+        ours = unembed_on_simt(hidden, weight, 9, backend=backend, **wanted)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(ours.ids, truth.ids)
+    assert torch.equal(ours.logits.double(), truth.logits)
+    torch.testing.assert_close(ours.entropy.double(), truth.entropy, rtol=3e-6, atol=2e-5)
+    torch.testing.assert_close(ours.set_logprobs.double(), truth.set_logprobs, rtol=3e-6, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("rows", "vocabulary", "dim", "types", "k", "targets"),
+    [
+        (2000, 262_144, 5376, "float32 bfloat16", 10, 1),
+        (64, 128_256, 8192, "float32 float32", 10, 3),
+        (64, 128_256, 16_384, "float32 bfloat16", 10, 1),
+        (1188, 262_144, 640, "float32 float32", 10, 4),
+        (20_000, 50_304, 2048, "bfloat16 float32", 256, 1),
+        (9, 128_256, 2048, "float32 float32", 128_256, 0),
+    ],
+)
+def test_every_head_in_use_fits_the_workspace(
+    simt: ModuleType, rows: int, vocabulary: int, dim: int, types: str, k: int, targets: int
+) -> None:
+    hidden, weight = (
+        torch.empty(1, 1, dtype=getattr(torch, name)).expand(*shape)
+        for name, shape in zip(types.split(), [(rows, dim), (vocabulary, dim)], strict=True)
+    )
+    ids = np.zeros((rows, targets), dtype=np.int64) if targets else None
+    plan = cuda_backend._Call(simt, hidden, weight, k, None, 1.0, None, ids, None, 64 << 20).plan
+    assert plan.tile >= 512
+    assert plan.block >= min(rows, 256) or k > 1000
+    wide = 4 * dim * plan.block
+    tile = plan.tile * dim * (4 * (types.split()[1] != "float32") + weight.element_size() * (targets > 0))
+    assert wide + tile + 4 * plan.block * plan.tile <= 64 << 20
+
+
+def test_precision_settings_are_put_back_by_the_last_thread() -> None:
+    matmul, guard = torch.backends.cuda.matmul, torch_backend.full_precision
+    try:
+        matmul.allow_fp16_accumulation = True
+        torch.set_float32_matmul_precision("high")
+        with guard:
+            with guard:
+                assert matmul.fp32_precision == "ieee"
+            assert matmul.fp32_precision == "ieee"  # another thread is still inside
+            assert not matmul.allow_fp16_accumulation
+        assert matmul.allow_tf32
+        assert matmul.allow_fp16_accumulation
+        assert torch.get_float32_matmul_precision() == "high"
+    finally:
+        matmul.allow_fp16_accumulation = False
+        torch.set_float32_matmul_precision("highest")
+
+
+@pytest.mark.parametrize("rows", [3, 12])
+@pytest.mark.parametrize("backend", ["cuda", "torch"])
+def test_a_bias_stays_where_it_is_and_must_be_finite(
+    unembed_on_simt: Run, integers: Make, rows: int, backend: str
+) -> None:
+    hidden, weight = integers(rows, 300, 6)
+    bias = torch.linspace(-2, 2, 300, dtype=torch.float16)
+    ours = unembed_on_simt(hidden, weight, 300, bias=bias, backend=backend)
+    assert torch.equal(ours.ids, reference.unembed(hidden, weight, 300, bias=bias).ids)
+    bias[7] = torch.nan
+    with pytest.raises(ValueError, match=r"^unembed: bias must be finite"):
+        unembed_on_simt(hidden, weight, 3, bias=bias, backend=backend)
 
 
 def test_cpu_tensors_are_not_sent_to_a_gpu() -> None:

@@ -69,8 +69,11 @@ def test_error_is_no_larger_than_dense_float32_torch(
         # Single rounding errors cross at random: the mean square must be no larger, the worst of the same size. The
         # scalar build rounds each product apart, where torch fuses.
         mine_error, their_error = (mine - exact).abs(), (theirs - exact).abs()
-        assert mine_error.square().mean().sqrt() <= their_error.square().mean().sqrt() * 1.05 + 1e-6
-        assert mine_error.max() <= 2 * their_error.max() + 2e-6
+        # A GPU's tensor cores cut their sums of 16-bit products: a step of the last place for every 8 at most.
+        tensor_cores = ours.backend == "cuda" and torch.cuda.is_available() and dtype != torch.float32
+        cut = shape[2] / 8 * 2**-24 * 30.0 if tensor_cores else 0.0
+        assert mine_error.square().mean().sqrt() <= their_error.square().mean().sqrt() * 1.05 + 1e-6 + cut
+        assert mine_error.max() <= 2 * their_error.max() + 2e-6 + cut
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -136,6 +139,16 @@ def test_negative_zero_ties_with_zero(unembed: Run) -> None:
     ours = unembed(torch.tensor([[1.0], [-1.0]]), weight, 3, targets=[0, 1, 2])
     assert ours.ids.tolist() == [[0, 1, 2]] * 2
     assert ours.target_ranks.tolist() == [[0, 1, 2]] * 2
+
+
+def test_the_lowest_logits_there_are_count_as_logits(unembed: Run) -> None:
+    lowest = torch.finfo(torch.float32).min
+    ours = unembed(torch.ones(2, 1), torch.full((3, 1), lowest), 3, targets=[0, 2], token_sets=[[1]], entropy=True)
+    assert ours.ids.tolist() == [[0, 1, 2]] * 2
+    assert ours.target_ranks.tolist() == [[0, 2]] * 2
+    torch.testing.assert_close(ours.entropy, torch.full((2,), 3.0).log())
+    # In float32 the logsumexp is that logit itself.
+    torch.testing.assert_close(ours.logsumexp, torch.full((2,), lowest))
 
 
 def test_k_may_be_the_whole_vocabulary(unembed: Run, integers: Make) -> None:

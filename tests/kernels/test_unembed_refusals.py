@@ -44,7 +44,7 @@ CASES = [
     (TypeError, r"hidden must be float32, bfloat16 or float16; got float64", H.double(), W, {}),
     (TypeError, r"weight must be float32, bfloat16 or float16; got int64", H, W.long(), {}),
     (TypeError, r"hidden must be a torch tensor or a NumPy array; got list", [[1.0]], W, {}),
-    (TypeError, r"weight must be on the device of hidden, (cpu|cuda); got meta", H, W.to("meta"), {}),
+    (TypeError, r"weight must be on the device of hidden, (cpu|cuda)(:0)?; got meta", H, W.to("meta"), {}),
     (ValueError, r"precision must be 'exact' or 'certified'; got 'half'", H, W, {"precision": "half"}),
     (
         ValueError,
@@ -57,7 +57,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("way", ["cpu", "torch", "simt"])
+@pytest.mark.parametrize("way", ["cpu", "torch", "simt", "cuda"])
 @pytest.mark.parametrize(("error", "message", "hidden", "weight", "options"), CASES, ids=[case[1] for case in CASES])
 def test_wrong_argument(
     request: pytest.FixtureRequest,
@@ -72,6 +72,10 @@ def test_wrong_argument(
     if way == "simt":
         request.getfixturevalue("unembed_on_simt")
         backend = "cuda"
+    if way == "cuda":
+        if not torch.cuda.is_available():
+            pytest.skip("no CUDA device on this machine")
+        hidden, weight = (one.cuda() if torch.is_tensor(one) and not one.is_meta else one for one in (hidden, weight))
     with pytest.raises(error, match=rf"^unembed: {message}|^unembed: .*{message}"):
         unembed(hidden, weight, **{"k": 1, "backend": backend, **options})
 
