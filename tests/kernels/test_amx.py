@@ -39,7 +39,8 @@ def test_emulated_tiles_give_the_references_answers(tmp_path: Path) -> None:
     source = str(ROOT / "csrc" / "unembed" / "amx.cpp")
     subprocess.run([*COMMON, *WARNINGS, *WIDE, *QUIET, *emulation, "-c", source, "-o", str(kernels)], check=True)
     rest = [str(ROOT / "csrc" / "unembed" / f"{name}.cpp") for name in REST]
+    rest.append(str(ROOT / "csrc" / "common" / "team.cpp"))
     main = str(NATIVE / "amx_emulated.cpp")
-    subprocess.run([*COMMON, *WARNINGS, main, *rest, str(kernels), "-o", str(program)], check=True)
+    subprocess.run([*COMMON, *WARNINGS, main, *rest, str(kernels), "-ldl", "-o", str(program)], check=True)
     run = subprocess.run([str(program)], capture_output=True, text=True)
     assert (run.stderr, run.stdout, run.returncode) == ("", "all equal\n", 0)
