@@ -43,11 +43,14 @@ def limit(benchmark: Any, rows: int, weight: Tensor) -> None:
     if limits.library() is None:
         return
     # Only a product of two bfloat16 factors runs in pairs, and only where the instruction set has them.
-    pairs = weight.dtype == torch.bfloat16 and select_isa() in ("avx512bf16", "amx")
+    pairs = weight.dtype == torch.bfloat16 and select_isa() == "avx512bf16"
     if rows == 1:
         seconds, name = limits.read_seconds(weight), "streaming read of the weight"
     elif rows >= 1000:
-        seconds = 2.0 * rows * weight.numel() / limits.flops_per_second(pairs)
+        rate = limits.flops_per_second(pairs)
+        if not rate:
+            return
+        seconds = 2.0 * rows * weight.numel() / rate
         name = "multiply-adds of bfloat16 pairs in registers" if pairs else "float32 multiply-adds in registers"
     else:
         return

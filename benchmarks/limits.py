@@ -23,10 +23,11 @@ def library() -> Any | None:
     """``limits.cpp``, built for this processor; None without g++."""
     if shutil.which("g++") is None:
         return None
-    built = Path(tempfile.mkdtemp()) / "limits.so"
-    command = ["g++", "-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-shared", "-fPIC", "-pthread"]
-    subprocess.run([*command, str(Path(__file__).with_suffix(".cpp")), "-o", str(built)], check=True)
-    loaded = ctypes.CDLL(str(built))
+    with tempfile.TemporaryDirectory() as folder:
+        built = Path(folder) / "limits.so"
+        command = ["g++", "-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-shared", "-fPIC", "-pthread"]
+        subprocess.run([*command, str(Path(__file__).with_suffix(".cpp")), "-o", str(built)], check=True)
+        loaded = ctypes.CDLL(str(built))
     loaded.read_bytes.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int]
     for name in ("multiply_adds", "multiply_add_pairs"):
         getattr(loaded, name).argtypes = [ctypes.c_int64, ctypes.c_int]

@@ -1,6 +1,7 @@
 #include "common/isa.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdlib>
 
 #include "common/require.h"
@@ -33,15 +34,33 @@ bool has_bfloat16_tiles() {
   return (eax & kSaved) == kSaved;
 }
 
-// Linux hands out the tiles' 8 KiB of state only to a process that asks; all its threads may then use them.
-bool may_use_tiles() {
 #ifdef __linux__
-  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
-  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
-#else
-  return false;
-#endif
+
+constexpr long kTileData = 18;  // XFEATURE_XTILEDATA
+
+bool system_has_tiles() {
+  constexpr long kSupportedStates = 0x1021;  // ARCH_GET_XCOMP_SUPP
+  std::uint64_t states = 0;
+  return syscall(SYS_arch_prctl, kSupportedStates, &states) == 0 && (states >> kTileData & 1) != 0;
 }
+
+// Linux hands out the tiles' 8 KiB of state only to a process that asks; all its threads may then use them. It makes the
+// frames of signals larger for good, so nobody asks who does not want tiles.
+bool request_tiles() {
+  constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+
+#else
+
+bool system_has_tiles() { return false; }
+bool request_tiles() { return false; }
+
+#endif
+
+#else
+
+bool request_tiles() { return false; }
 
 #endif
 
@@ -69,7 +88,7 @@ bool supports(Isa isa) {
 #endif
 #ifdef PIVOTKIT_AMX
     case Isa::amx:
-      return supports(Isa::avx512bf16) && has_bfloat16_tiles() && may_use_tiles();
+      return supports(Isa::avx512bf16) && has_bfloat16_tiles() && system_has_tiles();
 #endif
     default:
       return false;
@@ -118,7 +137,8 @@ Isa select_isa(const std::string& name) {
   if (wanted.empty()) return here.back() == Isa::amx ? here[here.size() - 2] : here.back();
   for (const Isa isa : kAll) {
     if (wanted != isa_name(isa)) continue;
-    if (std::find(here.begin(), here.end(), isa) != here.end()) return isa;
+    const bool here_too = std::find(here.begin(), here.end(), isa) != here.end();
+    if (here_too && (isa != Isa::amx || request_tiles())) return isa;
     refuse<BackendUnavailable>("select_isa", "PIVOTKIT_ISA", "be present on this machine (" + names(here) + ")", wanted);
   }
   refuse("select_isa", "PIVOTKIT_ISA", "be one of scalar, neon, avx2, avx512, avx512vnni, avx512bf16, amx", wanted);

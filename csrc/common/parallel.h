@@ -35,8 +35,7 @@ void parallel_for(std::int64_t count, std::int64_t grain, int threads, const Bod
       if (!error) error = std::current_exception();
     }
   };
-  const std::int64_t pieces = (count + grain - 1) / grain;
-  run_team(static_cast<int>(std::min<std::int64_t>(threads, pieces)), work);
+  run_team(threads, (count + grain - 1) / grain, work);
   if (error) std::rethrow_exception(error);
 }
 

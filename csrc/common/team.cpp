@@ -1,5 +1,9 @@
 #include "common/team.h"
 
+#include <algorithm>
+#include <fstream>
+#include <sstream>
+#include <string>
 #include <system_error>
 #include <thread>
 #include <vector>
@@ -25,24 +29,41 @@ void start_threads(int threads, const std::function<void()>& work) {
   for (std::thread& thread : pool) thread.join();
 }
 
-#if (defined(__unix__) || defined(__APPLE__)) && !defined(__SANITIZE_THREAD__)
-
 // Entry of every OpenMP runtime that runs what GCC compiled: function, its data, threads, flags.
 using Parallel = void (*)(void (*)(void*), void*, unsigned, unsigned);
 
-const pid_t kLoadedIn = getpid();
+#if (defined(__unix__) || defined(__APPLE__)) && !defined(__SANITIZE_THREAD__)
 
+// A team does not survive fork(): its threads stay behind, and a call would wait for them without end. In a process that
+// was forked, before or after this library was loaded, the runtime is left alone.
+bool forked_before() {
+  std::ifstream status("/proc/self/stat");
+  std::string line;
+  std::getline(status, line);
+  // After the name in parentheses: state, parent, group, session, terminal, its group, flags.
+  std::istringstream rest(line.substr(std::min(line.rfind(')') + 1, line.size())));
+  std::string field;
+  for (int i = 0; i < 6; ++i) rest >> field;
+  unsigned long flags = 0;
+  constexpr unsigned long kForkedWithoutExec = 0x40;
+  return rest >> flags && (flags & kForkedWithoutExec) != 0;
+}
+
+const pid_t kLoadedIn = forked_before() ? -1 : getpid();
+
+// The runtime, where it has a team of so many: asked for more, it would start threads and end the process if it cannot.
 // Looked up at every call, because torch may be imported at any time; never loaded for its own sake.
-Parallel runtime() {
-  if (getpid() != kLoadedIn) return nullptr;  // a team does not survive fork()
+Parallel runtime(int threads) {
+  if (getpid() != kLoadedIn) return nullptr;
+  const auto most = reinterpret_cast<int (*)()>(dlsym(RTLD_DEFAULT, "omp_get_max_threads"));
+  if (most == nullptr || threads > most()) return nullptr;
   return reinterpret_cast<Parallel>(dlsym(RTLD_DEFAULT, "GOMP_parallel"));
 }
 
 #else
 
 // The thread sanitizer does not see how an OpenMP runtime synchronizes.
-using Parallel = void (*)(void (*)(void*), void*, unsigned, unsigned);
-Parallel runtime() { return nullptr; }
+Parallel runtime(int) { return nullptr; }
 
 #endif
 
@@ -50,12 +71,13 @@ void call(void* work) { (*static_cast<const std::function<void()>*>(work))(); }
 
 }  // namespace
 
-void run_team(int threads, const std::function<void()>& work) {
-  if (threads <= 1) return work();
-  if (const Parallel parallel = runtime()) {
+void run_team(int threads, std::int64_t pieces, const std::function<void()>& work) {
+  if (threads <= 1 || pieces <= 1) return work();
+  if (const Parallel parallel = runtime(threads)) {
+    // One size for all of a call's teams: a runtime ends the threads that a smaller team leaves over.
     parallel(call, const_cast<std::function<void()>*>(&work), static_cast<unsigned>(threads), 0);
   } else {
-    start_threads(threads, work);
+    start_threads(static_cast<int>(std::min<std::int64_t>(threads, pieces)), work);
   }
 }
 

@@ -13,7 +13,7 @@
 //   bfloat16, avx512bf16 and amx multiply them by the processor's own instructions, which take subnormal values and sums
 //   for zero. avx512bf16 adds pairs of dimensions in ascending order in the same runs, the odd dimension of a pair before
 //   the even one. amx adds the sum of even and the sum of odd dimensions of each 32, and those totals in ascending order.
-//   Every product is fused with its addition and rounded once. Sums over the vocabulary run in
+//   There every product is fused with its addition and rounded once. Sums over the vocabulary run in
 //   16 lanes per span of ids; spans merge in ascending order in double. Results are the same bits for every number of
 //   threads, tile size, workspace and M.
 // Ties: total order, logit descending, then id ascending. A rank counts the entries that precede: 0 is the top.

@@ -14,8 +14,8 @@ import pivotkit
 ROOT = Path(pivotkit.__file__).parents[1]
 ANSWER = """
 import hashlib, numpy as np
-from pivotkit.kernels import unembed
 def answer():
+    from pivotkit.kernels import unembed
     random = np.random.default_rng(0)
     hidden, weight = (random.standard_normal(shape, dtype=np.float32) for shape in ((40, 96), (9000, 96)))
     result = unembed(hidden, weight, 7, entropy=True, threads=3)
@@ -42,17 +42,23 @@ import torch
 torch.ones(300, 300) @ torch.ones(300, 300)
 print(before[0], before[1], found(), answer())
 """
-    alone, first, _, second = run(code)
-    assert alone == "False"  # else both ways would be one
+    alone, first, then, second = run(code)
+    if alone == "True":
+        pytest.skip("an OpenMP runtime is at hand without torch: both ways would be one")
+    if sys.platform == "linux":
+        assert then == "True"
     assert first == second
 
 
+# Before the fork the parent has used pivotkit, or the child is the first to import it.
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
-def test_a_forked_process_does_not_wait_for_its_parents_team() -> None:
-    code = """
+@pytest.mark.parametrize("first", ["answer()", "''"])
+def test_a_forked_process_does_not_wait_for_its_parents_team(first: str) -> None:
+    code = f"""
 import os, signal, torch
-torch.ones(300, 300) @ torch.ones(300, 300)
-here = answer()
+torch.set_num_threads(3)
+torch.ones(900, 900) @ torch.ones(900, 900)
+{first}
 reader, writer = os.pipe()
 child = os.fork()
 if child == 0:
@@ -60,8 +66,8 @@ if child == 0:
     os.write(writer, answer().encode())
     os._exit(0)
 _, status = os.waitpid(child, 0)
-print(here, status, os.read(reader, 64).decode() if status == 0 else "nothing")
+print(status, answer(), os.read(reader, 64).decode() if status == 0 else "nothing")
 """
-    here, status, there = run(code)
+    status, here, there = run(code)
     assert status == "0"
     assert here == there
