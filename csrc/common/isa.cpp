@@ -122,15 +122,19 @@ const char* isa_name(Isa isa) {
   }
 }
 
-std::vector<Isa> supported_isas() {
-  std::vector<Isa> found;
-  for (const Isa isa : kAll)
-    if (supports(isa)) found.push_back(isa);
-  return found;
+const std::vector<Isa>& supported_isas() {
+  // Asked once: a virtual machine stops at every question about its processor.
+  static const std::vector<Isa> all = [] {
+    std::vector<Isa> found;
+    for (const Isa isa : kAll)
+      if (supports(isa)) found.push_back(isa);
+    return found;
+  }();
+  return all;
 }
 
 Isa select_isa(const std::string& name) {
-  const std::vector<Isa> here = supported_isas();
+  const std::vector<Isa>& here = supported_isas();
   const char* variable = std::getenv("PIVOTKIT_ISA");
   const std::string wanted = !name.empty() ? name : variable != nullptr ? variable : "";
   // AMX has only run on an emulation so far (tests/native): who wants it says so.

@@ -14,7 +14,7 @@ enum class Isa { scalar, neon, avx2, avx512, avx512vnni, avx512bf16, amx };
 const char* isa_name(Isa isa);
 
 // The instruction sets that this machine can run, ascending.
-std::vector<Isa> supported_isas();
+const std::vector<Isa>& supported_isas();
 
 // The one named, or for an empty name the one in the environment variable PIVOTKIT_ISA, or else the default.
 // Throws std::invalid_argument for an unknown name and BackendUnavailable for one that is absent here.

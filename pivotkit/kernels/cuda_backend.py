@@ -113,7 +113,7 @@ class _Call:
         # Sixteen-bit products summed in float32 are CUDA's alone, and of torch 2.8 and later.
         self.mixed = hidden.dtype == weight.dtype != torch.float32 and _sums_in_float32(self.device)
         self.plan = self._plan(workspace)
-        self.bias = None if bias is None else bias.to(self.device, torch.float32).contiguous()
+        self.bias = None if bias is None else _to_device(bias.contiguous(), self.device)
         self.head = kernels.Head(_address(self.bias), scale, softcap or 0.0)
         self.shared_sets: tuple[Tensor | None, Tensor | None] = (None, None)
         if table is not None and table.shared:
@@ -281,11 +281,12 @@ def _gather_targets(products: _Products, targets: NDArray[np.int64], out: Tensor
         out.copy_(torch.where(mask, z.gather(1, columns), out))
 
 
-def _to_device(values: NDArray[Any], device: torch.device) -> Tensor:
+def _to_device(values: NDArray[Any] | Tensor, device: torch.device) -> Tensor:
     """Queued, not waited for: a copy from memory that is not pinned would stop the host."""
-    host = tensor(values)
-    copied: Tensor = host.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else host
-    return copied
+    source: Tensor = tensor(values)
+    if device.type == "cuda" and source.device.type == "cpu":
+        source = source.pin_memory()
+    return source.to(device, non_blocking=True)
 
 
 def _sums_in_float32(device: torch.device) -> bool:
