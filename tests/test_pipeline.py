@@ -66,6 +66,12 @@ def test_counts_pivots_and_behaviors_equal_the_truth(world, run):
         assert (rule["checked"], rule["agree"]) == (40, 40), rule
 
 
+def test_the_model_answers_every_item_by_greedy_decoding(run):
+    scores = read_table(run / "scores.parquet")
+    assert set(scores["greedy"].to_pylist()) == set(scores["reciprocal_rank"].to_pylist()) == {1.0}
+    assert set(scores["gold_rank"].to_pylist()) == {0}
+
+
 def test_co_occurrence_predicts_the_planted_behavior_without_error(run):
     pooled = {
         (row["rule"], row["predictor"]): row["auc"]

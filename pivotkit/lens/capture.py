@@ -44,8 +44,8 @@ def capture(
     -----
     The model's own logits are never built. Beyond the model's activations this holds ``len(layers) * N * D`` numbers.
     """
-    rows = torch.tensor([row for row, _ in positions], device=input_ids.device)
-    columns = torch.tensor([column for _, column in positions], device=input_ids.device)
+    rows = torch.tensor([row for row, _ in positions], dtype=torch.int64, device=input_ids.device)
+    columns = torch.tensor([column for _, column in positions], dtype=torch.int64, device=input_ids.device)
     wanted = range(len(head.blocks) + 1) if layers is None else layers
     kept: dict[int, torch.Tensor] = {}
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from pivotkit.kernels import PackedUnembedding
+from pivotkit.kernels import PackedUnembedding, Unembedded, unembed
 
 # How far the last layer's lens may lie from the model's own logits, as a share of the largest |logit|: the two differ
 # by the order of a dot product's additions only.
@@ -93,6 +93,24 @@ class LensHead:
     def normed(self, hidden: torch.Tensor) -> torch.Tensor:
         """Residual stream (..., D) to what the head multiplies, by the model's own norm module."""
         return hidden if self.norm is None else self.norm(hidden)
+
+    def unembed(self, hidden: torch.Tensor, k: int = 10, **reductions: Any) -> Unembedded:
+        """`pivotkit.kernels.unembed` of the normed ``hidden`` with this head's weight, bias, scale and soft-cap."""
+        return unembed(
+            self.normed(hidden), self.packed, k, bias=self.bias, logit_scale=self.logit_scale, softcap=self.softcap,
+            **reductions,
+        )  # fmt: skip
+
+    shares_prefix = True
+
+    @property
+    def longest(self):
+        return getattr(self.base.config.get_text_config(), "max_position_embeddings", None)
+
+    def new_cache(self):
+        from transformers import DynamicCache
+
+        return DynamicCache(config=self.base.config)
 
     def describe(self) -> dict[str, Any]:
         """The description as plain data, for a run's manifest."""

@@ -1,40 +1,48 @@
-"""The contrastive translation score: how much the target's probability depends on the source word."""
+"""The paper's contrastive score: how much the target word's probability depends on the source word."""
 
 from __future__ import annotations
 
-import itertools
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
+from numpy.typing import NDArray
 
-from pivotkit.kernels import unembed
-from pivotkit.lens.capture import capture
-from pivotkit.lens.encoding import Encoded, encode, pad_right
+from pivotkit.lens.encoding import Encoded, encode, require_room
 from pivotkit.lens.head import LensHead
+from pivotkit.lens.prefix_tree import PrefixTree
 from pivotkit.words.task import require_tokens, task_languages, task_prompt
 
 SCORES = pa.schema(
     [("item", pa.int32()), ("pair", pa.string()), ("source", pa.string()), ("target", pa.string()),
-     ("p_gold", pa.float64()), ("p_distractors", pa.list_(pa.float64())), ("score", pa.float64())]
+     ("p_gold", pa.float64()), ("p_distractors", pa.list_(pa.float64())), ("score", pa.float64()),
+     ("gold_rank", pa.int32()), ("greedy", pa.float64()), ("reciprocal_rank", pa.float64())]
 )  # fmt: skip
 
 ROWS = 1024  # hidden rows that are unembedded together: the head's weight is read once for all of them
-BATCH = 32  # continuations of one context that run together
+ITEMS = 256  # items that share one prefix tree
 
 
 @dataclass(frozen=True)
 class Ask:
-    """One sequence to be scored: which candidate of which item, in which context."""
+    """One sequence to be scored: an accepted target behind one candidate source, in one context."""
 
-    item: int
-    candidate: int
+    candidate: int  # 0 is the gold source
+    context: int
+    target: int
     text: Encoded
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the model says of every token of one sequence's target."""
+
+    loss: NDArray[np.float64]  # negative log-likelihoods, nats
+    rank: NDArray[np.int64]  # 0 is the model's first choice
+    word: int  # index of the first token that is not blank
 
 
 @torch.inference_mode()
@@ -42,7 +50,8 @@ def score(model: Any, items: pa.Table, tokenizer: Any, *, head: LensHead | None 
     """Score a model on the translation task.
 
     ``score = P(gold source) - mean over distractors d of P(d)``, where ``P(c) = exp(-mean over contexts of the mean
-    negative log-likelihood of the target's tokens behind candidate c)``.
+    negative log-likelihood of the target's tokens behind candidate c)``. Of several accepted targets the one most
+    likely behind ``c`` counts.
 
     Parameters
     ----------
@@ -56,109 +65,111 @@ def score(model: Any, items: pa.Table, tokenizer: Any, *, head: LensHead | None 
     Returns
     -------
     pyarrow.Table
-        ``item, pair, source, target, p_gold, p_distractors, score``; score lies in (-1, 1).
+        ``item, pair, source, target``; ``p_gold, p_distractors, score``, the score within (-1, 1); ``gold_rank``, the
+        number of distractors that make the target more likely than the gold source does; ``greedy``, the share of
+        contexts in which an accepted target is what greedy decoding begins with; ``reciprocal_rank``, the mean over
+        contexts of ``1 / (1 + rank)`` of the target's first token that is not blank, the best of the accepted ones.
 
     Raises
     ------
     ValueError
-        A tokenizer without offsets, a word without tokens, a sequence longer than the model's context.
+        A tokenizer without offsets, a word without tokens, a sequence longer than the model's context, hidden states
+        that are not finite.
 
     Notes
     -----
-    Tokens that all sequences of a context share run through the model once; candidates continue from its cache. Only
-    positions that predict the target are unembedded. Source: arXiv 2505.16385, section 3.2.
+    Up to 256 items make one tree of token prefixes: what any of their sequences begin with alike (the instruction, the
+    examples, a query that is one item's gold and another's distractor) runs through the model once, and so does
+    unembedding a position. A target's last token is never run, and only positions that predict a token of a target are
+    unembedded. Memory beyond the model's: see `PrefixTree`, and 1,024 hidden rows. Source: arXiv 2505.16385, section
+    3.2; equal to running every sequence whole up to the order of a float32 sum's additions.
     """
     require_tokens(items, tokenizer)
     head = head or LensHead.from_model(model)
-    losses: dict[tuple[int, int], list[float]] = defaultdict(list)
-    rows: list[torch.Tensor] = []
-    asked: list[tuple[Ask, list[int]]] = []
-
-    def flush() -> None:
-        """Unembed the waiting rows and book each sequence's mean loss."""
-        if not rows:
-            return
-        targets = [token for _, tokens in asked for token in tokens]
-        result = unembed(
-            torch.cat(rows), head.packed, 1, bias=head.bias, logit_scale=head.logit_scale, softcap=head.softcap,
-            targets=torch.tensor(targets).unsqueeze(1),
-        )  # fmt: skip
-        assert result.target_logits is not None  # targets were given
-        nll = (result.logsumexp - result.target_logits[:, 0]).double().tolist()
-        begin = 0
-        for ask, tokens in asked:
-            losses[ask.item, ask.candidate].append(float(np.mean(nll[begin : begin + len(tokens)])))
-            begin += len(tokens)
-        rows.clear()
-        asked.clear()
-
-    for context in _contexts(
-        items, tokenizer, getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    ):
-        for hidden, answered in _answer_states(head, context):
-            rows.append(hidden)
-            asked.extend(answered)
-            if sum(map(len, rows)) >= ROWS:
-                flush()
-    flush()
-    return _table(items, losses)
+    found: list[dict[str, Any]] = []
+    for begin in range(0, items.num_rows, ITEMS):
+        part = items.slice(begin, ITEMS)
+        asks = list(_asks(part, tokenizer))
+        texts = [ask.text for own in asks for ask in own]
+        require_room("score", head.longest, texts)
+        answers = iter(_answers(head, texts))
+        for row, own in zip(part.to_pylist(), asks, strict=True):
+            kept = {name: row[name] for name in ("item", "pair", "source", "target")}
+            found.append(kept | _summary(own, [next(answers) for _ in own]))
+    return pa.Table.from_pylist(found, schema=SCORES)
 
 
-def _contexts(items: pa.Table, tokenizer: Any, longest: int | None) -> Iterator[list[Ask]]:
-    """The sequences of each different context, all items that share it together."""
+def _asks(items: pa.Table, tokenizer: Any) -> Iterator[list[Ask]]:
+    """Every item's sequences: candidates x contexts x accepted targets."""
     prompt = task_prompt(items)
-    groups: dict[tuple[str, str], list[tuple[int, int, str, str]]] = {}
     for row in items.to_pylist():
         names = task_languages(items, row["pair"])
-        for context in row["contexts"]:
-            group = groups.setdefault((row["pair"], context), [])
-            for number, source in enumerate([row["source"], *row["distractors"]]):
-                group.append((row["item"], number, context + prompt.ask(*names, source), prompt.reply(row["target"])))
-    for group in groups.values():
-        encoded = encode(tokenizer, [text for *_, text, _ in group], [answer for *_, answer in group])
-        most = max(len(text.ids) for text in encoded)
-        if longest is not None and most > longest:
-            raise ValueError(f"score: prompt must fit the model's context of {longest} tokens; got {most}")
-        yield [Ask(item, candidate, text) for (item, candidate, *_), text in zip(group, encoded, strict=True)]
-
-
-def _answer_states(head: LensHead, asks: Sequence[Ask]) -> Iterator[tuple[torch.Tensor, list[tuple[Ask, list[int]]]]]:
-    """Normed hidden states of the positions that predict each sequence's answer, batch by batch."""
-    device = head.weight.device
-    shared = _shared_prefix(asks)
-    past = None
-    if shared:
-        prefix = torch.tensor([asks[0].text.ids[:shared]], device=device)
-        past = head.base(input_ids=prefix, use_cache=True).past_key_values
-    # Equal lengths side by side: little padding.
-    order = sorted(asks, key=lambda ask: len(ask.text.ids))
-    for begin in range(0, len(order), BATCH):
-        batch = order[begin : begin + BATCH]
-        cache = None
-        if past is not None:
-            cache = deepcopy(past)
-            cache.batch_repeat_interleave(len(batch))
-        ids = pad_right([ask.text.ids[shared:] for ask in batch], device)
-        positions = [
-            (row, index - 1 - shared)
-            for row, ask in enumerate(batch)
-            for index in range(ask.text.start, len(ask.text.ids))
+        sources, targets = [row["source"], *row["distractors"]], row.get("targets") or [row["target"]]
+        keys = [
+            (candidate, context, target)
+            for candidate in range(len(sources))
+            for context in range(len(row["contexts"]))
+            for target in range(len(targets))
         ]
-        last = capture(head, ids, positions, layers=[len(head.blocks)], past=cache)[0]
-        yield head.normed(last), [(ask, list(ask.text.ids[ask.text.start :])) for ask in batch]
+        prompts = [row["contexts"][context] + prompt.ask(*names, sources[candidate]) for candidate, context, _ in keys]
+        texts = encode(tokenizer, prompts, [prompt.reply(targets[target]) for *_, target in keys])
+        yield [Ask(*key, text) for key, text in zip(keys, texts, strict=True)]
 
 
-def _shared_prefix(asks: Sequence[Ask]) -> int:
-    """How many leading tokens all sequences share, short of the first position that predicts an answer."""
-    limit = min(ask.text.start for ask in asks) - 1
-    columns = zip(*(ask.text.ids[:limit] for ask in asks), strict=True)
-    return sum(1 for _ in itertools.takewhile(lambda column: len(set(column)) == 1, columns))
+def _answers(head: LensHead, texts: Sequence[Encoded]) -> Iterator[Answers]:
+    """The loss and rank of every token of every answer, in the order of ``texts``."""
+    predicting = [range(text.start - 1, len(text.ids) - 1) for text in texts]
+    tree = PrefixTree([text.ids for text in texts], predicting)
+    asked: list[dict[int, int]] = [{} for _ in range(tree.count)]  # for each row, token -> its column
+    for text, own in zip(texts, tree.rows, strict=True):
+        for row, token in zip(own, text.ids[text.start :], strict=True):
+            asked[row].setdefault(token, len(asked[row]))
+    width = max(map(len, asked))
+    loss, rank = np.empty((tree.count, width)), np.empty((tree.count, width), np.int64)
+
+    def unembed(rows: list[int], states: list[torch.Tensor]) -> None:
+        targets = np.zeros((len(rows), width), np.int64)
+        for line, row in enumerate(rows):
+            targets[line, : len(asked[row])] = list(asked[row])
+        result = head.unembed(torch.cat(states), 1, targets=torch.from_numpy(targets))
+        assert result.target_ranks is not None  # targets were given
+        assert result.target_logprobs is not None
+        loss[rows] = -result.target_logprobs.cpu().numpy()
+        rank[rows] = result.target_ranks.cpu().numpy()
+
+    rows: list[int] = []
+    states: list[torch.Tensor] = []
+    for more, state in tree.run(head, [len(head.blocks)]):
+        rows += more
+        states.append(state[0])
+        if len(rows) >= ROWS:
+            unembed(rows, states)
+            rows, states = [], []
+    if rows:
+        unembed(rows, states)
+    for text, own in zip(texts, tree.rows, strict=True):
+        columns = [asked[row][token] for row, token in zip(own, text.ids[text.start :], strict=True)]
+        yield Answers(loss[own, columns], rank[own, columns], text.word - text.start)
 
 
-def _table(items: pa.Table, losses: dict[tuple[int, int], list[float]]) -> pa.Table:
-    rows = []
-    for row in items.select(["item", "pair", "source", "target", "distractors"]).to_pylist():
-        p = [float(np.exp(-np.mean(losses[row["item"], number]))) for number in range(1 + len(row["distractors"]))]
-        kept = {name: row[name] for name in ("item", "pair", "source", "target")}
-        rows.append(kept | {"p_gold": p[0], "p_distractors": p[1:], "score": p[0] - float(np.mean(p[1:]))})
-    return pa.Table.from_pylist(rows, schema=SCORES)
+def _summary(asks: Sequence[Ask], answers: Sequence[Answers]) -> dict[str, Any]:
+    """One item's measures from all its sequences."""
+    candidates, contexts, targets = (
+        1 + max(getattr(ask, name) for ask in asks) for name in ("candidate", "context", "target")
+    )
+    losses = np.empty((candidates, contexts, targets))
+    greedy, reciprocal = np.zeros((contexts, targets), bool), np.zeros((contexts, targets))
+    for ask, answer in zip(asks, answers, strict=True):
+        losses[ask.candidate, ask.context, ask.target] = answer.loss.mean()
+        if ask.candidate == 0:
+            greedy[ask.context, ask.target] = not answer.rank.any()
+            reciprocal[ask.context, ask.target] = 1 / (1 + answer.rank[answer.word])
+    p = np.exp(-losses.mean(axis=1)).max(axis=1)
+    return {
+        "p_gold": p[0],
+        "p_distractors": p[1:],
+        "score": p[0] - p[1:].mean(),
+        "gold_rank": int((p[1:] > p[0]).sum()),
+        "greedy": greedy.any(axis=1).mean(),
+        "reciprocal_rank": reciprocal.max(axis=1).mean(),
+    }

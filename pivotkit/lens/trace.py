@@ -1,25 +1,28 @@
-"""What every layer says at the answer position: the logit lens, reduced to what the questions need."""
+"""What every layer says at chosen positions: the logit lens, reduced to what the questions need."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
+from numpy.typing import NDArray
 
 from pivotkit.artifacts import table_metadata
-from pivotkit.kernels import TokenSetTable, Unembedded, unembed
-from pivotkit.lens.capture import capture
-from pivotkit.lens.encoding import Encoded, encode, pad_right
+from pivotkit.kernels import TokenSetTable
+from pivotkit.lens.curves import kl_to_final, logits_of, tracked_tokens
+from pivotkit.lens.encoding import encode, require_room
 from pivotkit.lens.head import LensHead
+from pivotkit.lens.invariants import check_invariants
+from pivotkit.lens.positions import Place, Spans, find_places
+from pivotkit.lens.prefix_tree import PrefixTree
+from pivotkit.lens.trace_table import Reading, tables
 from pivotkit.words.task import require_tokens, task_prompt
 from pivotkit.words.token_sets import TokenSets
 
-BATCH = 16  # prompts that run together; all their layers are unembedded in one pass over the head
-
-ANSWER = "answer"
+Lens = Callable[[torch.Tensor, Sequence[int]], torch.Tensor]
 
 
 @torch.inference_mode()
@@ -28,15 +31,21 @@ def trace(
     items: pa.Table,
     tokenizer: Any,
     *,
+    positions: Sequence[str] = ("answer",),
+    spans: Spans | None = None,
     latent: Sequence[str] = (),
     pivots: Mapping[int, Sequence[int]] | None = None,
     k: int = 10,
+    tracked: int = 10,
+    chains: bool = False,
+    lens: Lens | None = None,
     head: LensHead | None = None,
 ) -> pa.Table:
-    """Trace every item's prompt through all layers at the position that predicts the target word.
+    """Trace every item's prompt through all layers, by default at the position that predicts the target word.
 
     Equivalent to ``log_softmax(lm_head(norm(h)))`` of every layer's hidden state ``h``, of which are kept: the top k,
-    the log of the summed probability of each token set, and the target's log-probability and rank.
+    the log of the summed probability of each token set, the target's log-probability and rank, entropy, and the
+    divergence from the last layer.
 
     Parameters
     ----------
@@ -44,128 +53,149 @@ def trace(
     items : pyarrow.Table
         What `build_task` returns.
     tokenizer : a fast Hugging Face tokenizer
+    positions : sequence of {"answer", "source", "all"}, default ("answer",)
+        ``"answer"`` predicts the target's word, ``"source"`` is every token of the source word in the query line,
+        ``"all"`` every token of the prompt.
+    spans : mapping of label to one (begin, end) an item, optional
+        Further positions by characters of the item's prompt: every token that holds one of them.
     latent : sequence of str
         Languages whose word for the concept is tracked too, ``("en",)`` say; a language gives the column
         ``<code>_logmass``, null where the concept has no word in it.
     pivots : mapping of item to token ids, optional
         Gives the columns ``pivot_logmass``; null for items without pivots.
     k : int, default 10
+    tracked : int, default 10
+        Tokens followed through all layers: the union over layers of the top k, by best probability in any layer.
+    chains : bool, default False
+        Whether the whole target is traced: ``target_chain_logprob`` is then the log-probability of all its word's tokens
+        in each layer, each behind the ones before it. Costs the extra tokens.
+    lens : callable (hidden (L, N, D), layers) -> (L, N, D), optional
+        What is done to hidden states before the norm: a `TunedLens`. The raw logit lens by default.
     head : LensHead, optional
         Made from the model by default.
 
     Returns
     -------
     pyarrow.Table
-        An item and layer a row: ``item, pair, layer, position, label, top_ids, top_tokens, top_logprobs, logsumexp,
-        entropy, target_logprob, target_rank``, for every set ``<set>_logmass`` and the ``<set>_ids`` that it holds (sets
-        are ``source``, ``target``, the latent languages and ``pivot``), and all pieces of the two words. Layer 0 is the
-        embedding output, layer l the output of block l, so the last equals the model. Logs are natural, entropy in
-        nats, ranks from 0.
+        An item, layer and position a row: ``item, pair, layer, position, token, label, top_ids, top_tokens, top_logprobs,
+        logsumexp, entropy, kl_to_final, target_logprob, target_rank, target_chain_logprob, tracked,
+        tracked_logprobs``, for every set ``<set>_logmass`` and the ``<set>_ids`` that it holds (sets are ``source``,
+        ``target``, the latent languages and ``pivot``), and all pieces of the two words. Layer 0 is the embedding output,
+        layer l the output of block l, so the last equals the model. Logs are natural, entropy and divergence in nats,
+        ranks from 0.
 
     Raises
     ------
     ValueError
-        An unknown latent language, a tokenizer without offsets, a prompt longer than the model's context, a word
-        without tokens.
+        An unknown latent language or position, a tokenizer without offsets, a prompt longer than the model's context, a
+        word without tokens, hidden states that are not finite.
+    ArithmeticError
+        A reading that no distribution can give (`check_invariants`).
 
     Notes
     -----
     Where the tokenizer puts a bare space piece before a word, the position behind that piece is traced. A word's set
-    holds the tokens its spellings can begin with (`TokenSets.first`). The head's weight is read once for all layers
-    and prompts of a batch; the model's own logits are never built.
+    holds the tokens its spellings can begin with (`TokenSets.first`). What prompts begin with alike runs once
+    (`PrefixTree`, which states the memory). The head's weight is read once for all layers and prompts of a batch; the
+    model's own logits are never built.
     """
     for code in latent:
         if code not in table_metadata(items)["languages"]:
             raise ValueError(f"trace: latent must be languages of the lexicon; got {code!r}")
+    if tracked < 1:
+        raise ValueError(f"trace: tracked must be at least 1; got {tracked}")
     require_tokens(items, tokenizer)
     head = head or LensHead.from_model(model)
-    sets = TokenSets(tokenizer)
     rows = items.to_pylist()
     prompt = task_prompt(items)
     texts = encode(tokenizer, [row["prompt"] for row in rows], [prompt.reply(row["target"]) for row in rows])
-    longest = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    if longest is not None and texts and max(text.word for text in texts) > longest:
-        raise ValueError(
-            f"trace: prompt must fit the model's context of {longest} tokens; got {max(t.word for t in texts)}"
-        )
+    require_room("trace", head.longest, texts)
+    sets = TokenSets(tokenizer)
     names = ["source", "target", *latent, *(["pivot"] if pivots is not None else [])]
-    tables: list[pa.Table] = []
-    order = sorted(range(len(rows)), key=lambda index: texts[index].word)
-    for begin in range(0, len(order), BATCH):
-        batch = order[begin : begin + BATCH]
-        ids = pad_right([texts[index].ids[: texts[index].word] for index in batch], head.weight.device)
-        hidden = capture(head, ids, [(row, texts[index].word - 1) for row, index in enumerate(batch)])
-        tracked = [_tracked(rows[index], sets, latent, pivots) for index in batch]
-        result = unembed(
-            head.normed(hidden), head.packed, k, bias=head.bias, logit_scale=head.logit_scale, softcap=head.softcap,
-            targets=torch.tensor([[texts[index].ids[texts[index].word]] for index in batch]).expand(len(hidden), -1, 1),
-            token_sets=TokenSetTable.per_row(tracked * len(hidden)), entropy=True,
+    followed = [_followed(row, sets, latent, pivots) for row in rows]
+    places = find_places(items, texts, positions, spans)
+    wanted = [sorted({place.index for place in own}) for own in places]
+    if chains:
+        wanted = [[*own, *range(text.word, len(text.ids) - 1)] for own, text in zip(wanted, texts, strict=True)]
+    tree = PrefixTree([text.ids for text in texts], wanted)
+    owners: list[list[tuple[int, Place]]] = [[] for _ in range(tree.count)]
+    links: list[list[tuple[int, int]]] = [[] for _ in range(tree.count)]  # (item, the token that comes next)
+    for item, (text, own) in enumerate(zip(texts, places, strict=True)):
+        row_at = dict(zip(wanted[item], tree.rows[item], strict=True))
+        for place in own:
+            owners[row_at[place.index]].append((item, place))
+        for index in range(text.word, len(text.ids) - 1) if chains else ():
+            links[row_at[index]].append((item, text.ids[index + 1]))
+    layers = range(len(head.blocks) + 1)
+    rest = np.zeros((len(rows), len(layers)))  # log-probability of the targets' tokens behind the first
+    found: list[pa.Table] = []
+    for lines, states in tree.run(head):
+        if lens is not None:
+            states = lens(states, layers)
+        _follow_chains(head, states, [links[line] for line in lines], rest)
+        here = [(at, item, place) for at, line in enumerate(lines) for item, place in owners[line]]
+        if not here:
+            continue
+        reading = _read(
+            head, states[:, [at for at, *_ in here]], k, tracked,
+            [texts[item].ids[texts[item].word] for _, item, _ in here], [followed[item] for _, item, _ in here],
         )  # fmt: skip
-        tables += _tables(
-            result, [rows[index] for index in batch], [texts[index] for index in batch], tracked, names, sets
-        )
+        whose = [item for _, item, _ in here]
+        found.append(tables(reading, [rows[item] for item in whose], [place for *_, place in here],
+                            [texts[item] for item in whose], [followed[item] for item in whose], names, sets))  # fmt: skip
     # Batches go by length; the table goes by item.
-    return pa.concat_tables(tables).sort_by([("item", "ascending"), ("layer", "ascending")])
+    table = pa.concat_tables(found).sort_by([(name, "ascending") for name in ("item", "label", "position", "layer")])
+    return _with_chains(table, items, rest if chains else None)
 
 
-def _tracked(
+def _followed(
     row: dict[str, Any], sets: TokenSets, latent: Sequence[str], pivots: Mapping[int, Sequence[int]] | None
 ) -> list[list[int]]:
     """The token sets of one item, in the order of the columns; empty where there is nothing to track."""
     words = dict(row["words"])
-    tracked = [list(sets.first(row["source"])), list(sets.first(row["target"]))]
-    tracked += [list(sets.first(words[code])) if code in words else [] for code in latent]
+    followed = [list(sets.first(row["source"])), list(sets.first(row["target"]))]
+    followed += [list(sets.first(words[code])) if code in words else [] for code in latent]
     if pivots is not None:
-        tracked.append(sorted(set(pivots.get(row["item"], ()))))
-    return tracked
+        followed.append(sorted(set(pivots.get(row["item"], ()))))
+    return followed
 
 
-def _tables(
-    result: Unembedded,
-    rows: Sequence[dict[str, Any]],
-    texts: Sequence[Encoded],
-    tracked: Sequence[list[list[int]]],
-    names: Sequence[str],
-    sets: TokenSets,
-) -> Iterator[pa.Table]:
-    """One table an item from arrays (layer, item, ...)."""
-    ids, logprobs = result.ids.numpy(), result.logprobs.numpy()
-    normalizer, entropy = result.logsumexp.numpy(), _given(result.entropy)
-    target = _given(result.target_logits)[..., 0] - normalizer
-    ranks, masses = _given(result.target_ranks)[..., 0], _given(result.set_logprobs)
-    layers = len(ids)
-    for at, (row, text, own) in enumerate(zip(rows, texts, tracked, strict=True)):
-        columns = {
-            "item": pa.array([row["item"]] * layers, pa.int32()),
-            "pair": pa.array([row["pair"]] * layers),
-            "layer": pa.array(range(layers), pa.int32()),
-            "position": pa.array([text.word - 1] * layers, pa.int32()),
-            "label": pa.array([ANSWER] * layers),
-            "top_ids": _lists(ids[:, at], pa.int32()),
-            "top_tokens": pa.array([[sets.text(token) for token in layer] for layer in ids[:, at].tolist()]),
-            "top_logprobs": _lists(logprobs[:, at], pa.float32()),
-            "logsumexp": pa.array(normalizer[:, at]),
-            "entropy": pa.array(entropy[:, at]),
-            "target_logprob": pa.array(target[:, at]),
-            "target_rank": pa.array(ranks[:, at], pa.int32()),
-        }
-        for number, name in enumerate(names):
-            mass = masses[:, at, number]
-            columns[f"{name}_logmass"] = pa.array(mass, pa.float32(), mask=np.full(layers, not own[number]))
-        held = {f"{name}_ids": own[number] for number, name in enumerate(names)}
-        held |= {f"{name}_pieces": list(sets.pieces(row[name])) for name in ("source", "target")}
-        for name, tokens in held.items():
-            columns[name] = pa.array([tokens] * layers, pa.list_(pa.int32()))
-        yield pa.table(columns)
+def _read(
+    head: LensHead, states: torch.Tensor, k: int, tracked: int, targets: Sequence[int], followed: Sequence[list[list[int]]]
+) -> Reading:  # fmt: skip
+    """Everything the lens says of states (L, N, D) with one target and one list of token sets a position."""
+    layers = len(states)
+    result = head.unembed(
+        states, k, targets=torch.tensor(targets).unsqueeze(1).expand(layers, -1, 1),
+        token_sets=TokenSetTable.per_row(followed).take(np.tile(np.arange(len(targets)), layers)), entropy=True,
+    )  # fmt: skip
+    normed = head.normed(states)
+    kl = kl_to_final(head, normed, result.logsumexp)
+    check_invariants(result, len(head.weight), kl=kl)
+    favorites = tracked_tokens(result.ids.cpu().numpy(), result.logprobs.cpu().numpy(), tracked)
+    logits = logits_of(head, normed, torch.from_numpy(favorites.clip(0)).to(normed.device))
+    return Reading.of(result, kl, favorites, logits - result.logsumexp.unsqueeze(-1))
 
 
-def _given(value: torch.Tensor | None) -> np.ndarray:
-    """An output that was asked for, as an array."""
-    assert value is not None
-    return value.numpy()
+def _follow_chains(
+    head: LensHead, states: torch.Tensor, links: Sequence[Sequence[tuple[int, int]]], rest: NDArray[np.float64]
+) -> None:
+    """Add to ``rest`` what each layer says of the tokens that come next."""
+    here = [(at, item, token) for at, own in enumerate(links) for item, token in own]
+    if here:
+        at, whose, tokens = (list(column) for column in zip(*here, strict=True))
+        result = head.unembed(states[:, at], 1, targets=torch.tensor(tokens).unsqueeze(1).expand(len(states), -1, 1))
+        assert result.target_logprobs is not None  # targets were given
+        np.add.at(rest, whose, result.target_logprobs[..., 0].T.double().cpu().numpy())
 
 
-def _lists(values: np.ndarray, kind: pa.DataType) -> pa.ListArray:
-    """A 2-D array as a column of lists."""
-    offsets = np.arange(0, values.size + 1, values.shape[1], dtype=np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values.reshape(-1), kind))
+def _with_chains(table: pa.Table, items: pa.Table, rest: NDArray[np.float64] | None) -> pa.Table:
+    """``table`` with the column of chains behind the target's rank: null but at the answer, and where not asked for."""
+    chained = pa.nulls(table.num_rows, pa.float32())
+    if rest is not None:
+        line = {item: at for at, item in enumerate(items["item"].to_pylist())}
+        at = [line[item] for item in table["item"].to_pylist()]
+        whole = table["target_logprob"].to_numpy() + rest[at, table["layer"].to_numpy()]
+        elsewhere = np.array([label != "answer" for label in table["label"].to_pylist()])
+        chained = pa.array(whole.astype(np.float32), mask=elsewhere)
+    return table.add_column(table.schema.get_field_index("target_rank") + 1, "target_chain_logprob", chained)

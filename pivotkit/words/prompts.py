@@ -25,6 +25,12 @@ class Prompt:
         """The query line for ``source``."""
         return self.query.format(source_language=source_language, target_language=target_language, source=source)
 
+    def source_span(self, source_language: str, target_language: str, source: str) -> tuple[int, int]:
+        """The characters of the query line that are the source word."""
+        before = self.query[: self.query.index("{source}")]
+        begin = len(before.format(source_language=source_language, target_language=target_language))
+        return begin, begin + len(source)
+
     def reply(self, target: str) -> str:
         """What follows the query line when the answer is ``target``."""
         return self.answer.format(target=target)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
 import pytest
+import torch
 
+from pivotkit.lens.encoding import encode
 from pivotkit.lens.reference import reference_score
 from pivotkit.lens.score import score
-from pivotkit.words.task import build_task
+from pivotkit.words.task import build_task, task_languages, task_prompt
 
 
 @pytest.mark.parametrize("sharing", ["item", "pair"])
@@ -21,6 +24,69 @@ def test_the_score_is_gold_less_the_mean_distractor(model, items, tokenizer):
     for row in score(model, items, tokenizer).to_pylist():
         assert row["score"] == pytest.approx(row["p_gold"] - sum(row["p_distractors"]) / 4)
         assert -1 < row["score"] < 1
+
+
+def greedy(model, ids, steps):
+    """What greedy decoding appends, one whole forward pass a token."""
+    for _ in range(steps):
+        ids = [*ids, int(model(input_ids=torch.tensor([ids])).logits[0, -1].argmax())]
+    return ids[-steps:]
+
+
+@torch.inference_mode()
+def test_accuracy_and_ranks_are_those_of_the_model_itself(model, lexicon, tokenizer):
+    items = build_task(lexicon, ["en-fr", "fr-zh"], limit=3, shots=3, contexts=2, distractors=4)
+    table = items.to_pylist()
+    prompt = task_prompt(items)
+    for row, found in zip(score(model, items, tokenizer).to_pylist(), table, strict=True):
+        assert row["gold_rank"] == sum(p > row["p_gold"] for p in row["p_distractors"])
+        right, reciprocal = [], []
+        for context in found["contexts"]:
+            ask = context + prompt.ask(*task_languages(items, found["pair"]), found["source"])
+            [text] = encode(tokenizer, [ask], [prompt.reply(found["target"])])
+            steps = len(text.ids) - text.start
+            right.append(greedy(model, list(text.ids[: text.start]), steps) == list(text.ids[text.start :]))
+            logits = model(input_ids=torch.tensor([text.ids[: text.word]])).logits[0, -1]
+            reciprocal.append(1 / (1 + int((logits > logits[text.ids[text.word]]).sum())))
+        assert row["greedy"] == sum(right) / len(right)
+        assert row["reciprocal_rank"] == pytest.approx(sum(reciprocal) / len(reciprocal))
+
+
+def with_column(items, name, values):
+    kept = pa.array(values, pa.list_(pa.string()))
+    at = items.schema.get_field_index(name)
+    return items.append_column(name, kept) if at < 0 else items.set_column(at, name, kept)
+
+
+def test_of_several_accepted_targets_the_likeliest_counts(model, items, tokenizer):
+    """A synonym set scores as the best of its words, candidate by candidate."""
+    rows = items.to_pylist()
+    others = [rows[(at + 1) % len(rows)]["target"] for at in range(len(rows))]
+    alone = [score(model, with_column(items, "targets", [[w] for w in words]), tokenizer).to_pylist()
+             for words in ([row["target"] for row in rows], others)]  # fmt: skip
+    both = score(
+        model, with_column(items, "targets", [[r["target"], o] for r, o in zip(rows, others, strict=True)]), tokenizer
+    )
+    for first, second, row in zip(*alone, both.to_pylist(), strict=True):
+        assert row["p_gold"] == pytest.approx(max(first["p_gold"], second["p_gold"]), rel=1e-4)
+        assert row["p_distractors"] == pytest.approx(
+            [max(pair) for pair in zip(first["p_distractors"], second["p_distractors"], strict=True)], rel=1e-4
+        )
+        assert row["greedy"] == max(first["greedy"], second["greedy"])
+
+
+def test_items_are_scored_the_same_alone_and_in_company(model, items, tokenizer):
+    together = score(model, items, tokenizer)
+    alone = [score(model, items.slice(at, 1), tokenizer)["score"][0].as_py() for at in range(items.num_rows)]
+    assert together["score"].to_pylist() == pytest.approx(alone, abs=1e-5)
+
+
+def test_more_items_than_a_tree_holds_are_scored_in_parts(llama, items, tokenizer, monkeypatch):
+    whole = score(llama, items, tokenizer)
+    monkeypatch.setattr("pivotkit.lens.score.ITEMS", 4)
+    parts = score(llama, items, tokenizer)
+    assert parts["item"].to_pylist() == whole["item"].to_pylist()
+    assert parts["score"].to_pylist() == pytest.approx(whole["score"].to_pylist(), abs=1e-5)
 
 
 def test_the_order_of_the_distractors_does_not_matter(llama, items, tokenizer):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
 from pivotkit.lens.encoding import encode
+from pivotkit.lens.head import LensHead
 from pivotkit.lens.reference import reference_lens
 from pivotkit.lens.trace import trace
 from pivotkit.words.task import build_task, task_prompt
@@ -28,7 +31,10 @@ def test_every_column_equals_the_plain_lens(model, items, tokenizer):
             assert got["top_tokens"] == [tokenizer.decode([token]) for token in got["top_ids"]]
             assert got["top_logprobs"] == pytest.approx(p[got["top_ids"]].tolist(), abs=2e-5)
             assert got["entropy"] == pytest.approx(float(-(p.exp() * p).sum()), abs=2e-5)
+            assert got["kl_to_final"] == pytest.approx(float((truth[-1].exp() * (truth[-1] - p)).sum()), abs=5e-5)
+            assert got["tracked_logprobs"] == pytest.approx(p[got["tracked"]].tolist(), abs=2e-5)
             target = text.ids[text.word]
+            assert got["target_chain_logprob"] is None
             assert got["target_logprob"] == pytest.approx(float(p[target]), abs=2e-5)
             assert got["target_rank"] == int((p > p[target]).sum())
             for name, tokens in [
@@ -40,6 +46,76 @@ def test_every_column_equals_the_plain_lens(model, items, tokenizer):
                     assert mass is None
                 else:
                     assert mass == pytest.approx(float(p[list(tokens)].logsumexp(0)), abs=2e-5)
+
+
+def test_tracked_tokens_are_the_same_in_every_layer_and_hold_each_layers_first(model, items, tokenizer):
+    table = trace(model, items, tokenizer, tracked=20).to_pylist()
+    for item in range(items.num_rows):
+        rows = [row for row in table if row["item"] == item]
+        [followed] = {tuple(row["tracked"]) for row in rows}
+        assert {row["top_ids"][0] for row in rows} <= set(followed)
+
+
+@pytest.mark.parametrize("positions", [["source"], ["all"], ["answer", "source"]])
+def test_other_positions_equal_the_plain_lens(model, items, tokenizer, positions):
+    table = trace(model, items, tokenizer, positions=positions, k=3).to_pylist()
+    prompt = task_prompt(items)
+    for row in items.to_pylist():
+        [text] = encode(tokenizer, [row["prompt"]], [prompt.reply(row["target"])])
+        truth = reference_lens(model, torch.tensor(text.ids[: text.word]))
+        own = [step for step in table if step["item"] == row["item"]]
+        assert {step["label"] for step in own} == set(positions)
+        if positions == ["all"]:
+            assert {step["position"] for step in own} == set(range(text.word))
+        for got in own:
+            p = truth[got["layer"], got["position"]]
+            assert got["token"] == tokenizer.decode([text.ids[got["position"]]])
+            assert got["top_ids"] == p.argsort(descending=True, stable=True)[:3].tolist()
+            assert got["target_logprob"] == pytest.approx(float(p[text.ids[text.word]]), abs=2e-5)
+
+
+def test_a_span_is_traced_under_its_label(llama, items, tokenizer):
+    spans = {"start": [(0, 6)] * items.num_rows}
+    table = trace(llama, items, tokenizer, positions=(), spans=spans)
+    everywhere = trace(llama, items, tokenizer, positions=["all"]).to_pylist()
+    known = {(row["item"], row["layer"], row["position"]): row["logsumexp"] for row in everywhere}
+    for row in table.to_pylist():
+        assert row["label"] == "start"
+        assert row["logsumexp"] == pytest.approx(known[row["item"], row["layer"], row["position"]], abs=1e-5)
+    assert "".join(dict.fromkeys(table["token"].to_pylist())).startswith("Pl")
+
+
+def test_a_chain_is_the_log_probability_of_the_whole_word_in_every_layer(model, items, tokenizer):
+    table = trace(model, items, tokenizer, positions=["answer", "source"], chains=True).to_pylist()
+    prompt, longer = task_prompt(items), 0
+    for row in items.to_pylist():
+        [text] = encode(tokenizer, [row["prompt"]], [prompt.reply(row["target"])])
+        truth = reference_lens(model, torch.tensor(text.ids))
+        longer += len(text.ids) > text.word + 1
+        for got in (step for step in table if step["item"] == row["item"]):
+            if got["label"] == "answer":
+                chain = sum(float(truth[got["layer"], at - 1, text.ids[at]]) for at in range(text.word, len(text.ids)))
+                assert got["target_chain_logprob"] == pytest.approx(chain, abs=1e-4)
+            else:
+                assert got["target_chain_logprob"] is None
+    assert longer >= 2  # items whose target has more than one token
+
+
+def test_a_lens_stands_before_the_norm(llama, items, tokenizer):
+    seen = []
+
+    def halved(states, layers):
+        seen.append(list(layers))
+        return states * torch.tensor([1.0, 0.5, 0.5, 1.0])[:, None, None]
+
+    raw, other = trace(llama, items, tokenizer), trace(llama, items, tokenizer, lens=lambda states, layers: states)
+    assert raw.equals(other)
+    # A root-mean-square norm undoes a factor; adding something it does not.
+    close = trace(llama, items, tokenizer, lens=halved)
+    assert close["logsumexp"].to_numpy() == pytest.approx(raw["logsumexp"].to_numpy(), abs=1e-3)
+    moved = trace(llama, items, tokenizer, lens=lambda states, layers: states + 1)
+    assert np.abs(moved["logsumexp"].to_numpy() - raw["logsumexp"].to_numpy()).max() > 0.1
+    assert seen[0] == [0, 1, 2, 3]
 
 
 def test_masses_stay_below_one_and_the_entropy_within_its_bounds(model, items, tokenizer):
@@ -66,6 +142,32 @@ def test_a_concept_without_the_latent_word_has_a_null(llama, lexicon, tokenizer)
     table = trace(llama, build_task(holed, ["fr-zh"], shots=1, contexts=1, distractors=2), tokenizer, latent=["en"])
     nulls = {row["item"] for row in table.to_pylist() if row["en_logmass"] is None}
     assert nulls == {0}
+
+
+def test_a_reading_that_no_distribution_gives_stops_the_trace(llama, items, tokenizer, monkeypatch):
+    """A head that is told a wrong soft-cap keeps the order of the tokens; only an invariant can see it."""
+    head = LensHead.from_model(llama)
+
+    def wrong(self, hidden, k=10, **reductions):
+        result = type(self).right(self, hidden, k, **reductions)
+        return dataclasses.replace(result, logsumexp=0.5 * result.logsumexp)
+
+    monkeypatch.setattr(LensHead, "right", LensHead.unembed, raising=False)
+    monkeypatch.setattr(LensHead, "unembed", wrong)
+    with pytest.raises(ArithmeticError, match=r"trace: .* must .*; got"):
+        trace(llama, items, tokenizer, head=head)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"tracked": 0}, "tracked must be at least 1; got 0"),
+        ({"positions": ["first"]}, "positions must be of answer, source, all; got 'first'"),
+    ],
+)
+def test_a_wrong_argument_is_refused(llama, items, tokenizer, arguments, message):
+    with pytest.raises(ValueError, match=f"trace: {message}"):
+        trace(llama, items, tokenizer, **arguments)
 
 
 def test_an_unknown_latent_language_is_refused(llama, items, tokenizer):

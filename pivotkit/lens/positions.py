@@ -1,0 +1,76 @@
+"""Which tokens of a prompt are traced: found by characters, never by token ids."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from pivotkit.lens.encoding import Encoded
+from pivotkit.words.task import task_languages, task_prompt
+
+ANSWER = "answer"
+POSITIONS = (ANSWER, "source", "all")
+
+Spans = Mapping[str, Sequence[tuple[int, int]]]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A labelled token of a prompt."""
+
+    label: str
+    index: int
+
+
+def find_places(
+    items: pa.Table, texts: Sequence[Encoded], positions: Sequence[str], spans: Spans | None = None
+) -> list[list[Place]]:
+    """Every item's places: by the names of `POSITIONS`, and by ``spans`` of characters of its prompt.
+
+    ``texts`` are the items' prompts with their answers. See `trace` for what the names mean.
+
+    Raises
+    ------
+    ValueError
+        A name that is none, a label that is taken, spans that are not one an item, a span without a token.
+    """
+    spans = spans or {}
+    for label in positions:
+        if label not in POSITIONS:
+            raise ValueError(f"trace: positions must be of {', '.join(POSITIONS)}; got {label!r}")
+    if not positions and not spans:
+        raise ValueError("trace: positions must name at least one position; got none")
+    for label, listed in spans.items():
+        if label in POSITIONS:
+            raise ValueError(f"trace: spans must have labels other than {', '.join(POSITIONS)}; got {label!r}")
+        if len(listed) != items.num_rows:
+            raise ValueError(
+                f"trace: spans must have one span an item, {items.num_rows}; got {len(listed)} for {label!r}"
+            )
+    prompt = task_prompt(items)
+    places = []
+    for at, (row, text) in enumerate(zip(items.select(["pair", "source", "prompt"]).to_pylist(), texts, strict=True)):
+        own: list[Place] = []
+        for label in dict.fromkeys(positions):
+            if label == ANSWER:
+                own.append(Place(label, text.word - 1))
+            elif label == "all":
+                own += [Place(label, index) for index in range(text.word)]
+            else:
+                names = task_languages(items, row["pair"])
+                before = len(row["prompt"]) - len(prompt.ask(*names, row["source"]))
+                begin, end = prompt.source_span(*names, row["source"])
+                own += _tokens("source", text, before + begin, before + end)
+        for label, listed in spans.items():
+            own += _tokens(label, text, *listed[at])
+        places.append(own)
+    return places
+
+
+def _tokens(label: str, text: Encoded, begin: int, end: int) -> list[Place]:
+    found = [Place(label, index) for index in text.span(begin, end) if index < text.word]
+    if not found:
+        raise ValueError(f"trace: span {label!r} must hold a token of the prompt; got characters {begin} to {end}")
+    return found

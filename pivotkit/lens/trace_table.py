@@ -1,0 +1,124 @@
+"""A batch of lens readings as rows of the trace table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+
+from pivotkit.kernels import Unembedded
+from pivotkit.lens.encoding import Encoded
+from pivotkit.lens.positions import Place
+from pivotkit.words.token_sets import TokenSets
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the lens says in L layers at N positions; arrays (N, L, ...), so that a position's layers are together."""
+
+    ids: NDArray[np.int64]
+    logprobs: NDArray[np.float32]
+    logsumexp: NDArray[np.float32]
+    entropy: NDArray[np.float32]
+    kl: NDArray[np.float32]
+    target_logprob: NDArray[np.float32]
+    target_rank: NDArray[np.int64]
+    masses: NDArray[np.float32]
+    tracked_ids: NDArray[np.int64]  # (N, R), -1 where there are fewer
+    tracked_logprobs: NDArray[np.float32]
+
+    @classmethod
+    def of(
+        cls, result: Unembedded, kl: torch.Tensor, tracked_ids: NDArray[np.int64], tracked_logprobs: torch.Tensor
+    ) -> Reading:
+        """From arrays (L, N, ...) with one target a position."""
+        return cls(
+            ids=_turned(result.ids),
+            logprobs=_turned(result.logprobs),
+            logsumexp=_turned(result.logsumexp),
+            entropy=_turned(result.entropy),
+            kl=_turned(kl),
+            target_logprob=_turned(result.target_logprobs)[..., 0],
+            target_rank=_turned(result.target_ranks)[..., 0],
+            masses=_turned(result.set_logprobs),
+            tracked_ids=tracked_ids,
+            tracked_logprobs=_turned(tracked_logprobs),
+        )
+
+
+def _turned(values: torch.Tensor | None) -> NDArray[Any]:
+    """(L, N, ...) to (N, L, ...)."""
+    assert values is not None  # everything that makes a reading was asked for
+    return np.ascontiguousarray(np.swapaxes(values.cpu().numpy(), 0, 1))
+
+
+def tables(
+    reading: Reading,
+    rows: Sequence[dict[str, Any]],
+    places: Sequence[Place],
+    texts: Sequence[Encoded],
+    followed: Sequence[list[list[int]]],
+    names: Sequence[str],
+    sets: TokenSets,
+) -> pa.Table:
+    """Rows of N positions: of each, its item, its place, its text and its token sets, named ``names``."""
+    count, layers, _ = reading.ids.shape
+    every = np.repeat(np.arange(count), layers)
+
+    def repeated(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+        return pa.array(values, kind).take(pa.array(every))
+
+    columns = {
+        "item": repeated([row["item"] for row in rows], pa.int32()),
+        "pair": repeated([row["pair"] for row in rows], pa.string()),
+        "layer": pa.array(np.tile(np.arange(layers, dtype=np.int32), count)),
+        "position": repeated([place.index for place in places], pa.int32()),
+        "token": repeated(
+            [sets.text(text.ids[place.index]) for text, place in zip(texts, places, strict=True)], pa.string()
+        ),
+        "label": repeated([place.label for place in places], pa.string()),
+        "top_ids": _lists(reading.ids, pa.int32()),
+        "top_tokens": _texts(reading.ids, sets),
+        "top_logprobs": _lists(reading.logprobs, pa.float32()),
+        "logsumexp": pa.array(reading.logsumexp.ravel()),
+        "entropy": pa.array(reading.entropy.ravel()),
+        "kl_to_final": pa.array(reading.kl.ravel()),
+        "target_logprob": pa.array(reading.target_logprob.ravel()),
+        "target_rank": pa.array(reading.target_rank.ravel(), pa.int32()),
+    }
+    for number, name in enumerate(names):
+        empty = np.array([not own[number] for own in followed])[every]
+        columns[f"{name}_logmass"] = pa.array(reading.masses[..., number].ravel(), pa.float32(), mask=empty)
+    kept = reading.tracked_ids >= 0
+    lengths = kept.sum(axis=1)
+    columns["tracked"] = repeated(_ragged(reading.tracked_ids[kept], lengths, pa.int32()), pa.list_(pa.int32()))
+    everywhere = np.broadcast_to(kept[:, None], reading.tracked_logprobs.shape)
+    columns["tracked_logprobs"] = _ragged(reading.tracked_logprobs[everywhere], lengths[every], pa.float32())
+    for number, name in enumerate(names):
+        columns[f"{name}_ids"] = repeated([own[number] for own in followed], pa.list_(pa.int32()))
+    for name in ("source", "target"):
+        columns[f"{name}_pieces"] = repeated([list(sets.pieces(row[name])) for row in rows], pa.list_(pa.int32()))
+    return pa.table(columns)
+
+
+def _ragged(values: NDArray[Any], lengths: NDArray[Any], kind: pa.DataType) -> pa.ListArray:
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values, kind))
+
+
+def _lists(values: NDArray[Any], kind: pa.DataType) -> pa.ListArray:
+    """An array (N, L, k) as a column of N * L lists."""
+    return _ragged(values.reshape(-1), np.full(values.size // values.shape[-1], values.shape[-1]), kind)
+
+
+def _texts(ids: NDArray[np.int64], sets: TokenSets) -> pa.ListArray:
+    """The tokens of `_lists` as text."""
+    different, which = np.unique(ids, return_inverse=True)
+    texts = pa.array([sets.text(int(token)) for token in different], pa.string()).take(pa.array(which.reshape(-1)))
+    offsets = np.arange(0, ids.size + 1, ids.shape[-1], dtype=np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), texts)
