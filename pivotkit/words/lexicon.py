@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pivotkit.errors import InputError
 from pivotkit.words.languages import LANGUAGES
 
 POS = "pos"  # the one column that is not a language
+SYNONYM = "|"  # between the accepted words of a cell
 
 
 @dataclass(frozen=True)
@@ -20,30 +21,44 @@ class Lexicon:
     names : dict of str to str
         Language code to the name that prompts use, in the order of the columns; the first names the concepts.
     rows : list of dict of str to str
-        One concept each: language code to word. A language without a word for the concept is not in its dict.
+        One concept each: language code to word, the first of its cell. A language without a word for the concept is not
+        in its dict.
     pos : list of str
         Part of speech of each row; all equal when the file has no ``pos`` column.
     path : str
         The file it was read from; empty for one that was made otherwise. Row n stands on line n + 2.
+    synonyms : dict of (int, str) to tuple of str
+        The further accepted words of a row in a language; most rows have none.
     """
 
     names: dict[str, str]
     rows: list[dict[str, str]]
     pos: list[str]
     path: str = ""
+    synonyms: dict[tuple[int, str], tuple[str, ...]] = field(default_factory=dict)
 
     def concept(self, row: int) -> str:
         """The row's name: its word in the first language."""
         return self.rows[row][next(iter(self.names))]
+
+    def accepted(self, row: int, code: str) -> tuple[str, ...]:
+        """Every word that says the row's concept in a language, the one that is shown first."""
+        return (self.rows[row][code], *self.synonyms.get((row, code), ()))
+
+    def concept_words(self, row: int) -> frozenset[str]:
+        """Every accepted word of the row in any language."""
+        return frozenset(word for code in self.rows[row] for word in self.accepted(row, code))
 
     def having(self, *languages: str) -> list[int]:
         """The rows that have a word in every one of ``languages``."""
         return [number for number, row in enumerate(self.rows) if all(code in row for code in languages)]
 
     def words(self, *languages: str) -> list[str]:
-        """Every word of ``languages`` (all when none is named), each once, in the order of the rows."""
-        chosen = languages or tuple(self.names)
-        return list(dict.fromkeys(row[code] for row in self.rows for code in chosen if code in row))
+        """Every accepted word of ``languages`` (all when none is named), each once, in the order of the rows."""
+        cells = ((row, code) for row in range(len(self.rows)) for code in languages or tuple(self.names))
+        return list(
+            dict.fromkeys(word for row, code in cells if code in self.rows[row] for word in self.accepted(row, code))
+        )
 
 
 def read_lexicon(path: str | Path) -> Lexicon:
@@ -53,9 +68,10 @@ def read_lexicon(path: str | Path) -> Lexicon:
     ----------
     path : str or Path
         UTF-8 text. A header cell is a known code (``fr``), a code with a name of its own (``a=Aish``), or ``pos``.
-        A word may stand once in its language. An empty cell says that the language has no single word for the concept;
-        the first column names the concepts and may not be empty. Lines are sorted by frequency, most frequent first:
-        distractors are taken from nearby lines.
+        A cell may hold several accepted words, ``maison|logis``: prompts show the first, any of them is a right answer. A
+        word may stand first once in its language; concepts that share any other word are never set against each other.
+        An empty cell says that the language has no single word for the concept; the first column names the concepts and
+        may not be empty. Lines are sorted by frequency, most frequent first: distractors are taken from nearby lines.
 
     Returns
     -------
@@ -65,7 +81,8 @@ def read_lexicon(path: str | Path) -> Lexicon:
     ------
     InputError
         With file and line: not UTF-8, an unknown language, a line with a cell too few or too many, a first cell that is
-        empty, a cell of blanks or with blanks round the word, a duplicate word, fewer than two languages, no rows.
+        empty, a word that is blank or has blanks round it, an empty alternative, an alternative twice in its cell, a word
+        that stands first twice, fewer than two languages, no rows.
     """
     path = Path(path)
     raw = path.read_bytes()
@@ -79,32 +96,46 @@ def read_lexicon(path: str | Path) -> Lexicon:
     columns, names = _header(path, lines[0])
     rows: list[dict[str, str]] = []
     pos: list[str] = []
+    synonyms: dict[tuple[int, str], tuple[str, ...]] = {}
     seen: dict[tuple[str, str], int] = {}
     for number, line in enumerate(lines[1:], start=2):
         cells = line.split("\t")
         if len(cells) != len(columns):
             raise InputError(path, f"line {number}", f"must have {len(columns)} cells as the header; got {len(cells)}")
-        row = dict(zip(columns, cells, strict=True))
-        kind = row.pop(POS, "")
-        for code, word in row.items():
-            if word != word.strip():
-                raise InputError(
-                    path, f"line {number}", f"column {code} must have no blanks round the word; got {word!r}"
-                )
-            if word and seen.setdefault((code, word), number) != number:
-                first = seen[code, word]
+        filled = {code: cell for code, cell in zip(columns, cells, strict=True) if cell}
+        pos.append(filled.pop(POS, ""))
+        row: dict[str, str] = {}
+        for code, cell in filled.items():
+            word, *others = _words(path, number, code, cell)
+            first = seen.setdefault((code, word), number)
+            if first != number:
                 raise InputError(
                     path, f"line {number}", f"column {code} must name {word!r} once; line {first} has it too"
                 )
-        if not row[next(iter(names))]:
+            row[code] = word
+            if others:
+                synonyms[len(rows), code] = tuple(others)
+        if next(iter(names)) not in row:
             raise InputError(
                 path, f"line {number}", f"column {next(iter(names))} names the concept and must not be empty"
             )
-        rows.append({code: word for code, word in row.items() if word})
-        pos.append(kind)
+        rows.append(row)
     if not rows:
         raise InputError(path, "line 2", "must be a concept; the file has a header only")
-    return Lexicon(names, rows, pos, str(path))
+    return Lexicon(names, rows, pos, str(path), synonyms)
+
+
+def _words(path: Path, number: int, code: str, cell: str) -> list[str]:
+    """The accepted words of a cell, checked."""
+    words = cell.split(SYNONYM)
+    for word in words:
+        if word != word.strip():
+            raise InputError(path, f"line {number}", f"column {code} must have no blanks round the word; got {word!r}")
+        if not word:
+            raise InputError(path, f"line {number}", f"column {code} must have no empty alternative; got {cell!r}")
+        if words.count(word) > 1:
+            raise InputError(path, f"line {number}", f"column {code} must have each alternative once; got {cell!r}")
+    return words
 
 
 def _header(path: Path, line: str) -> tuple[list[str], dict[str, str]]:

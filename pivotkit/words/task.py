@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from pivotkit.artifacts import table_metadata, with_metadata
+from pivotkit.artifacts import require_columns, table_metadata, with_metadata
 from pivotkit.errors import InputError
 from pivotkit.words.languages import parse_pair
 from pivotkit.words.lexicon import Lexicon
@@ -19,6 +20,9 @@ from pivotkit.words.token_sets import TokenSets
 # How many times more nearby concepts than distractors are looked at: near in frequency, yet not always the same ones.
 NEARBY = 4
 
+CONTEXTS = 5  # the paper's
+SHARED = "shared"
+
 
 def build_task(
     lexicon: Lexicon,
@@ -26,7 +30,7 @@ def build_task(
     *,
     limit: int | None = None,
     shots: int = 5,
-    contexts: int = 5,
+    contexts: int | str = CONTEXTS,
     distractors: int = 9,
     sharing: str = "item",
     prompt: Prompt = PAPER,
@@ -41,12 +45,14 @@ def build_task(
         Source and target codes, ``"fr-zh"``.
     limit : int, optional
         At most this many items a pair, drawn with ``seed``; all by default.
-    shots, contexts : int, default 5
-        Translation lines in a context, and contexts an item. No context of an item holds the item's own concept or one
-        of its distractors.
+    shots : int, default 5
+        Translation lines in a context. No context of an item shows a concept that shares an accepted word with the item
+        or with one of its distractors, in any language.
+    contexts : int or "shared", default 5
+        Contexts an item. ``"shared"`` is ``sharing="pair"`` with 5 of them.
     distractors : int, default 9
-        Wrong source words an item: of the same part of speech, from lines near in frequency, never a translation of the
-        source and never sharing a word with it in any language.
+        Wrong source words an item: of the same part of speech, from lines near in frequency, and never of a concept that
+        shares an accepted word with the item's in any language.
     sharing : {"item", "pair"}, default "item"
         ``"item"`` draws contexts for each item (the paper). ``"pair"`` draws them once a pair, so that a model can read
         them once; only items whose words stand in a shot get another shot in its place.
@@ -57,9 +63,10 @@ def build_task(
     Returns
     -------
     pyarrow.Table
-        Columns ``item, pair, concept, line, source, target, words, distractors, contexts, prompt``; ``words`` maps every
-        language to the concept's word, ``line`` is the concept's line in the lexicon. The prompt's format, the language
-        names, the lexicon's path and the settings stand in the metadata.
+        Columns ``item, pair, concept, line, source, target, targets, words, distractors, contexts, prompt``; ``targets``
+        are all accepted answers, ``target`` first; ``words`` maps every language to the concept's word, ``line`` is the
+        concept's line in the lexicon. The prompt's format, the language names, the lexicon's path and the settings stand
+        in the metadata.
 
     Raises
     ------
@@ -71,6 +78,10 @@ def build_task(
     Source: arXiv 2505.16385, section 3; the published code draws unseeded, lets the query into its own shots and keeps
     duplicate distractors.
     """
+    if contexts == SHARED:
+        contexts, sharing = CONTEXTS, "pair"
+    if isinstance(contexts, str):
+        raise ValueError(f"build_task: contexts must be a number or {SHARED!r}; got {contexts!r}")
     if sharing not in ("item", "pair"):
         raise ValueError(f"build_task: sharing must be 'item' or 'pair'; got {sharing!r}")
     for name, value, least in (("shots", shots, 0), ("contexts", contexts, 1), ("distractors", distractors, 1)):
@@ -81,6 +92,7 @@ def build_task(
     if not pairs or len(set(pairs)) != len(pairs):
         raise ValueError(f"build_task: pairs must be different pairs, at least one; got {list(pairs)}")
     rows: list[dict[str, Any]] = []
+    known = [lexicon.concept_words(row) for row in range(len(lexicon.rows))]
     for pair in pairs:
         source, target = parse_pair(pair, lexicon.names)
         concepts = lexicon.having(source, target)
@@ -96,13 +108,15 @@ def build_task(
             chosen = sorted(draw.choice(concepts, size=limit, replace=False).tolist())
         languages = (lexicon.names[source], lexicon.names[target])
         for row in chosen:
-            wrong = _distractors(lexicon, row, source, target, distractors, _generator(seed, pair, "distractors", row))
-            taken = {row, *wrong}
+            draw = _generator(seed, pair, "distractors", row)
+            wrong = _distractors(lexicon, known, row, source, target, distractors, draw)
+            taken = known[row].union(*(known[other] for other in wrong))
             texts = []
             for number in range(contexts):
                 whose = (pair, "contexts", number) if sharing == "pair" else (pair, "contexts", number, row)
                 order = _generator(seed, *whose).permutation(concepts).tolist()
-                shown = [lexicon.rows[other] for other in order if other not in taken][:shots]
+                free = (lexicon.rows[other] for other in order if known[other].isdisjoint(taken))
+                shown = list(itertools.islice(free, shots))
                 if len(shown) < shots:
                     raise ValueError(f"build_task: lexicon must leave {shots} concepts for shots; got {len(shown)}")
                 texts.append(prompt.context(*languages, [(words[source], words[target]) for words in shown]))
@@ -115,6 +129,7 @@ def build_task(
                     "line": row + 2,
                     "source": words[source],
                     "target": words[target],
+                    "targets": list(lexicon.accepted(row, target)),
                     "words": list(words.items()),
                     "distractors": [lexicon.rows[other][source] for other in wrong],
                     "contexts": texts,
@@ -133,8 +148,8 @@ def build_task(
 
 ITEMS = pa.schema(
     [("item", pa.int32()), ("pair", pa.string()), ("concept", pa.string()), ("line", pa.int32()), ("source", pa.string()),
-     ("target", pa.string()), ("words", pa.map_(pa.string(), pa.string())), ("distractors", pa.list_(pa.string())),
-     ("contexts", pa.list_(pa.string())), ("prompt", pa.string())]
+     ("target", pa.string()), ("targets", pa.list_(pa.string())), ("words", pa.map_(pa.string(), pa.string())),
+     ("distractors", pa.list_(pa.string())), ("contexts", pa.list_(pa.string())), ("prompt", pa.string())]
 )  # fmt: skip
 
 
@@ -153,26 +168,58 @@ def task_languages(items: pa.Table, pair: str) -> tuple[str, str]:
     return names[source], names[target]
 
 
+def accepted_targets(row: Mapping[str, Any]) -> list[str]:
+    """Every accepted answer of an item, the one that is scored first; its target alone in a table without ``targets``."""
+    return list(row.get("targets") or [row["target"]])
+
+
 def require_tokens(items: pa.Table, tokenizer: Any) -> None:
     """Refuse a source or target that the tokenizer has no token for; an InputError names its place in the lexicon."""
     sets = TokenSets(tokenizer)
     path = table_metadata(items).get("lexicon") or "lexicon"
-    for row in items.select(["pair", "line", "source", "target"]).to_pylist():
-        for code, word in zip(row["pair"].split("-"), (row["source"], row["target"]), strict=True):
+    read = [name for name in ("pair", "line", "source", "target", "targets") if name in items.column_names]
+    for row in items.select(read).to_pylist():
+        source, target = row["pair"].split("-")
+        for code, word in [(source, row["source"]), *((target, word) for word in accepted_targets(row))]:
             if not sets.pieces(word):
                 problem = f"column {code} must hold a word that the model's tokenizer has a token for; got {word!r}"
                 raise InputError(path, f"line {row['line']}", problem)
 
 
+def excluded_items(items: pa.Table, tokenizer: Any) -> np.ndarray:
+    """Which items the paper's rule leaves out: those whose source and target share a piece (`TokenSets.overlap`).
+
+    Parameters
+    ----------
+    items : pyarrow.Table
+        With the columns ``source, target``.
+    tokenizer : a Hugging Face tokenizer
+
+    Returns
+    -------
+    (items,) bool array
+
+    Notes
+    -----
+    A shared piece on top of a layer says neither word, so nothing can be read off such an item. The one rule for scores,
+    traces, behaviors and reports, so that none counts an item that another leaves out. Source: the code published with
+    arXiv 2505.16385.
+    """
+    require_columns("excluded_items", "items", items, ("source", "target"))
+    sets = TokenSets(tokenizer)
+    words = zip(items["source"].to_pylist(), items["target"].to_pylist(), strict=True)
+    return np.array([sets.overlap(source, target) for source, target in words], dtype=bool)
+
+
 def _distractors(
-    lexicon: Lexicon, row: int, source: str, target: str, count: int, draw: np.random.Generator
-) -> list[int]:
+    lexicon: Lexicon, known: Sequence[frozenset[str]], row: int, source: str, target: str, count: int,
+    draw: np.random.Generator,
+) -> list[int]:  # fmt: skip
     """``count`` concepts near ``row`` that share its part of speech and none of its words, in seeded order."""
-    own = set(lexicon.rows[row].values())
     eligible = [
         other
         for other in lexicon.having(source, target)
-        if other != row and lexicon.pos[other] == lexicon.pos[row] and own.isdisjoint(lexicon.rows[other].values())
+        if lexicon.pos[other] == lexicon.pos[row] and known[row].isdisjoint(known[other])
     ]
     if len(eligible) < count:
         raise ValueError(

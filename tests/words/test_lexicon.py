@@ -35,6 +35,21 @@ def test_a_pos_column_is_not_a_language(tmp_path):
     assert lexicon.rows == [{"en": "dog", "fr": "chien"}]
 
 
+def test_a_cell_may_hold_several_accepted_words_of_which_the_first_is_shown(tmp_path):
+    lexicon = read_lexicon(write(tmp_path, "en\tfr\nhouse|home\tmaison|logis|demeure\ndog\tchien\n"))
+    assert lexicon.rows == [{"en": "house", "fr": "maison"}, {"en": "dog", "fr": "chien"}]
+    assert lexicon.accepted(0, "fr") == ("maison", "logis", "demeure")
+    assert lexicon.accepted(1, "fr") == ("chien",)
+    assert lexicon.concept_words(0) == {"house", "home", "maison", "logis", "demeure"}
+    assert lexicon.words("fr") == ["maison", "logis", "demeure", "chien"]
+    assert lexicon.concept(0) == "house"
+
+
+def test_an_alternative_may_stand_in_another_line(tmp_path):
+    lexicon = read_lexicon(write(tmp_path, "en\tfr\nhouse\tmaison|logis\nflat\tlogis|appartement\n"))
+    assert [lexicon.accepted(row, "fr") for row in (0, 1)] == [("maison", "logis"), ("logis", "appartement")]
+
+
 @pytest.mark.parametrize(
     ("text", "place", "rule"),
     [
@@ -49,6 +64,16 @@ def test_a_pos_column_is_not_a_language(tmp_path):
         ("en\tfr\ndog\tchien\tx\n", "line 2", "got 3"),
         ("en\tfr\ndog\t \n", "line 2", "no blanks round the word"),
         ("en\tfr\ndog\tchien\nhound\tchien\n", "line 3", "must name 'chien' once; line 2 has it too"),
+        ("en\tfr\ndog\tchien|toutou\nhound\tchien|limier\n", "line 3", "must name 'chien' once; line 2 has it too"),
+        (
+            "en\tfr\ndog\tchien\ncat\tchat||minet\n",
+            "line 3",
+            "column fr must have no empty alternative; got 'chat||minet'",
+        ),
+        ("en\tfr\ndog|\tchien\n", "line 2", "column en must have no empty alternative; got 'dog|'"),
+        ("en\tfr\ndog\t|\n", "line 2", "column fr must have no empty alternative; got '|'"),
+        ("en\tfr\ndog\tchien|chien\n", "line 2", "column fr must have each alternative once; got 'chien|chien'"),
+        ("en\tfr\ndog\tchien| toutou\n", "line 2", "no blanks round the word; got ' toutou'"),
         (b"en\tfr\ndog\tchien\ncat\tch\xff\n", "line 3", "UTF-8; byte 22"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,16 +13,27 @@ from pivotkit.artifacts import read_table, write_table
 from pivotkit.errors import InputError
 from pivotkit.words.lexicon import Lexicon, read_lexicon
 from pivotkit.words.prompts import PAPER
-from pivotkit.words.task import build_task, require_tokens, task_languages, task_prompt
+from pivotkit.words.task import (
+    accepted_targets,
+    build_task,
+    excluded_items,
+    require_tokens,
+    task_languages,
+    task_prompt,
+)
 
 NAMES = {"en": "English", "fr": "French", "zh": "Chinese"}
 
 
 def lexicon(count: int = 40, **changes: dict[str, str]) -> Lexicon:
+    """Concept n is en0, fr0, zh0 and so on; ``r4={"zh": "a|b"}`` gives concept 4 other words."""
     rows = [{code: f"{code}{number}" for code in NAMES} for number in range(count)]
-    for number, row in changes.items():
-        rows[int(number[1:])] |= row
-    return Lexicon(NAMES, rows, [""] * count)
+    synonyms = {}
+    for place, row in changes.items():
+        for code, cell in row.items():
+            rows[int(place[1:])][code], *others = cell.split("|")
+            synonyms[int(place[1:]), code] = tuple(others)
+    return Lexicon(NAMES, rows, [""] * count, synonyms=synonyms)
 
 
 def test_an_item_holds_the_question_as_the_model_sees_it():
@@ -32,6 +44,19 @@ def test_an_item_holds_the_question_as_the_model_sees_it():
     assert item["contexts"][0].startswith("Please translate words from French to Chinese.\n\nFrench: fr")
     assert len(item["contexts"]) == 2
     assert len(item["distractors"]) == 3
+
+
+def test_an_item_accepts_every_synonym_and_shows_the_first():
+    items = build_task(lexicon(r7={"zh": "zh7|zh7b", "fr": "fr7|fr7b"}), ["fr-zh"]).to_pylist()
+    assert (items[7]["source"], items[7]["target"], items[7]["targets"]) == ("fr7", "zh7", ["zh7", "zh7b"])
+    assert items[8]["targets"] == ["zh8"]
+    assert not any(word in text for item in items for text in item["contexts"] for word in ("fr7b", "zh7b"))
+
+
+def test_a_table_without_alternatives_accepts_the_target_alone():
+    assert accepted_targets({"target": "chat"}) == ["chat"]
+    assert accepted_targets({"target": "chat", "targets": None}) == ["chat"]
+    assert accepted_targets({"target": "chat", "targets": ["chat", "minet"]}) == ["chat", "minet"]
 
 
 @settings(max_examples=25, deadline=None)
@@ -61,6 +86,30 @@ def test_a_distractor_never_shares_a_word_with_the_source_in_any_language():
     assert {"fr4", "fr5"}.isdisjoint(item["distractors"])
 
 
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 1000), sharing=st.sampled_from(["item", "pair"]))
+def test_no_synonym_of_an_item_stands_against_it_or_in_its_contexts(seed, sharing):
+    # Concept 3 shares an alternative with 4 in French, with 5 in Chinese and with 6 across languages.
+    related = lexicon(
+        r3={"fr": "fr3|shared", "zh": "zh3|zh3b"}, r4={"fr": "fr4|shared"}, r5={"zh": "zh5|zh3b"}, r6={"en": "en6|zh3b"}
+    )
+    item = build_task(related, ["fr-zh"], sharing=sharing, seed=seed).to_pylist()[3]
+    assert {"fr4", "fr5", "fr6"}.isdisjoint(item["distractors"])
+    assert not any(f"French: fr{number}\n" in text for text in item["contexts"] for number in (3, 4, 5, 6))
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 1000))
+def test_no_context_shows_a_synonym_of_a_distractor(seed):
+    paired = lexicon(**{f"r{n}": {"fr": f"fr{n}|both{n // 2}"} for n in range(40)})
+    for item in build_task(paired, ["fr-zh"], shots=3, contexts=2, distractors=4, seed=seed).to_pylist():
+        concepts = {int(word[2:]) // 2 for word in (item["source"], *item["distractors"])}
+        shown = {
+            int(line[10:]) // 2 for text in item["contexts"] for line in text.splitlines() if line[:8] == "French: "
+        }
+        assert concepts.isdisjoint(shown)
+
+
 def test_distractors_share_the_part_of_speech():
     mixed = lexicon(40)
     mixed = Lexicon(mixed.names, mixed.rows, ["noun" if number % 2 else "verb" for number in range(40)])
@@ -72,6 +121,12 @@ def test_shared_contexts_differ_only_where_a_shot_would_leak():
     items = build_task(lexicon(200), ["fr-zh"], sharing="pair").to_pylist()
     first = [item["contexts"][0] for item in items]
     assert len(set(first)) < len(first) / 3
+
+
+def test_shared_contexts_can_be_asked_for_as_such():
+    assert build_task(lexicon(), ["fr-zh"], contexts="shared").equals(
+        build_task(lexicon(), ["fr-zh"], contexts=5, sharing="pair"), check_metadata=True
+    )
 
 
 def test_the_same_seed_gives_the_same_items_whatever_else_is_asked():
@@ -108,6 +163,7 @@ def test_the_file_keeps_prompt_and_languages(tmp_path):
         ({"limit": 0}, "limit must be at least 1; got 0"),
         ({"distractors": 0}, "distractors must be at least 1; got 0"),
         ({"contexts": 0}, "contexts must be at least 1"),
+        ({"contexts": "pair"}, "contexts must be a number or 'shared'; got 'pair'"),
         ({"sharing": "all"}, "sharing must be 'item' or 'pair'; got 'all'"),
         ({"shots": 40}, "lexicon must have 50 concepts with words in fr-zh"),
     ],
@@ -130,3 +186,21 @@ def test_a_word_the_tokenizer_cannot_write_is_refused_with_its_line(tmp_path):
     require_tokens(build_task(read, ["en-fr"]), tokenizer)
     with pytest.raises(InputError, match=r"words.tsv, line 9: column zh must hold a word .* a token for; got 'zh7'"):
         require_tokens(build_task(read, ["fr-zh"]), tokenizer)
+
+
+def test_an_alternative_the_tokenizer_cannot_write_is_refused_too(tokenizer):
+    require_tokens(build_task(lexicon(r7={"zh": "zh7|zh"}), ["fr-zh"]), tokenizer)
+    with pytest.raises(InputError, match=r"line 9: column zh must hold a word .* a token for; got '<bos>'"):
+        require_tokens(build_task(lexicon(r7={"zh": "zh7|<bos>"}), ["fr-zh"]), tokenizer)
+
+
+def test_a_table_without_alternatives_is_checked_for_tokens(tokenizer):
+    require_tokens(build_task(lexicon(), ["fr-zh"]).drop_columns(["targets"]), tokenizer)
+
+
+def test_items_whose_words_share_a_piece_are_excluded(tokenizer):
+    items = pa.table({"source": ["rose", "dog", "star", "房子"], "target": ["rose", "chien", "start", "房间"]})
+    assert excluded_items(items, tokenizer).tolist() == [True, False, True, True]
+    assert excluded_items(items.slice(0, 0), tokenizer).tolist() == []
+    with pytest.raises(ValueError, match="excluded_items: items must have the columns source, target"):
+        excluded_items(items.drop_columns(["target"]), tokenizer)
