@@ -7,10 +7,13 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import Field, fields
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from pivotkit.errors import BackendUnavailable
 from pivotkit.settings import Settings, options
+
+if TYPE_CHECKING:
+    from pivotkit.run_folder import RunFolder
 
 Command = Callable[[argparse.Namespace], dict[str, Any]]
 
@@ -77,6 +80,10 @@ def _parser() -> Parser:
     pretrain = add("pretrain", _pretrain, "continue the testbed's model on selections of equal tokens and compare them")
     pretrain.add_argument("run", metavar="RUN", help="run folder of the demo")
     pretrain.add_argument("--seeds", type=int, default=2, help="training seeds (default: %(default)s)")
+    export = add("export", _export, "write a run's artifacts in another tool's format")
+    export.add_argument("run", metavar="RUN", help="run folder")
+    export.add_argument("--to", required=True, choices=EXPORTS, help="the tool")
+    export.add_argument("--out", required=True, metavar="FOLDER", help="folder for its files")
     add("info", _info, "version, instruction set, threads, CUDA, and what pivotkit builds on")
     return parser
 
@@ -194,6 +201,24 @@ def _merge(parsed: argparse.Namespace) -> dict[str, Any]:
         first = first.merge(other)
     first.save(parsed.out)
     return {"counts": parsed.out, "documents": first.documents, "words": len(first.words)}
+
+
+def _export(parsed: argparse.Namespace) -> dict[str, Any]:
+    from pivotkit.run_folder import RunFolder
+
+    with RunFolder(parsed.run) as run:
+        return {"export": str(EXPORTS[parsed.to](run, Path(parsed.out)))}
+
+
+def _lm_eval(run: RunFolder, out: Path) -> Path:
+    from pivotkit.artifacts import read_table
+    from pivotkit.integrations.lm_eval import export_lm_eval
+
+    return export_lm_eval(read_table(run.need("items.parquet", "task")), out)
+
+
+# Tool by tool: what it is given of a run, written to a folder.
+EXPORTS: dict[str, Callable[[RunFolder, Path], Path]] = {"lm-eval": _lm_eval}
 
 
 def _info(parsed: argparse.Namespace) -> dict[str, Any]:

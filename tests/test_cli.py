@@ -47,7 +47,7 @@ def test_the_help_names_every_stage(capsys):
     assert stop.value.code == 0
     text = capsys.readouterr().out
     for name in ("demo", "run", "task", "score", "trace", "behaviors", "count", "merge", "pivots", "score-documents",
-                 "select", "pretrain", "report", "info"):  # fmt: skip
+                 "select", "pretrain", "report", "export", "info"):  # fmt: skip
         assert re.search(rf"^    {name}\s", text, re.MULTILINE)
 
 
@@ -68,6 +68,7 @@ def test_every_setting_is_an_option_of_run(capsys):
         (["run", "--out", "x", "--quotas", "fr"], "--quotas: must be name=share,name=share; got 'fr'"),
         (["run", "--out", "x", "--quotas", "fr=half"], "--quotas: share must be a number; got 'fr=half'"),
         (["run", "--out", "x", "--sharing", "all"], "--sharing: invalid choice: 'all'"),
+        (["export", "x", "--to", "excel", "--out", "y"], "--to: invalid choice: 'excel'"),
     ],
 )
 def test_a_wrong_argument_is_refused_in_one_line(capsys, arguments, message):
@@ -164,6 +165,20 @@ def test_counts_of_two_parts_merge_into_those_of_the_whole(tmp_path, capsys):
     assert main(["merge", str(tmp_path / "one"), str(tmp_path / "two"), "--out", str(tmp_path / "sum")]) == 0
     merged = Counts.load(tmp_path / "sum")
     assert (merged.documents, merged.df.tolist(), merged.pair("chat", "chien")) == (2, [2, 1], 1)
+
+
+def test_an_export_lies_in_the_folder_asked_for(tmp_path, capsys):
+    (tmp_path / "words.tsv").write_text(LEXICON)
+    folder = str(tmp_path / "run")
+    assert "must hold items.parquet; run `pivotkit task` first" in refusal(
+        capsys, "export", folder, "--to", "lm-eval", "--out", str(tmp_path / "tasks")
+    )
+    assert main(["task", folder, "--lexicon", str(tmp_path / "words.tsv"), "--pairs", "en-fr"]) == 0
+    capsys.readouterr()
+    assert main(["export", folder, "--to", "lm-eval", "--out", str(tmp_path / "tasks"), "--json"]) == 0
+    written = orjson.loads(capsys.readouterr().out)["export"]
+    assert written == str(tmp_path / "tasks" / "pivotkit_translation.yaml")
+    assert len(list((tmp_path / "tasks").iterdir())) == 3
 
 
 def test_info_names_the_instruction_set_and_the_versions(capsys):

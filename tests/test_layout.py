@@ -23,6 +23,7 @@ ROOMS = {
     "selection": {"corpus", "pivots"},
     "experiment": {"words", "lens", "corpus", "pivots", "selection", "pipeline", "run_folder", "settings", "report"},
     "report": {"words", "lens", "corpus", "pivots", "selection"},
+    "integrations": {"words"},
     "stages": {"words", "lens", "corpus", "pivots", "selection", "experiment", "report", "run_folder", "settings"},
 }
 

@@ -1,0 +1,1 @@
+"""A run's artifacts in the formats of other tools."""

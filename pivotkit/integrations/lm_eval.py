@@ -1,0 +1,138 @@
+"""The translation task as tasks of lm-evaluation-harness."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import yaml
+
+from pivotkit.artifacts import atomic_path, require_columns
+from pivotkit.words.prompts import Prompt
+from pivotkit.words.task import task_languages, task_prompt
+
+COLUMNS = ("item", "pair", "source", "target", "distractors", "contexts")
+
+
+def export_lm_eval(items: pa.Table, folder: str | Path, *, name: str = "pivotkit_translation") -> Path:
+    """Write the items as tasks that ``lm_eval --include_path folder --tasks name`` runs.
+
+    A document is an item in one of its contexts. Its choices are the contexts with the query line of the right source
+    and of each distractor, its continuation is the target behind each: lm-eval's multiple choice over inputs, which
+    takes the choice that makes the continuation likeliest.
+
+    Parameters
+    ----------
+    items : pyarrow.Table
+        What `build_task` returns.
+    folder : str or Path
+        Made when absent. Files of the same names are replaced.
+    name : str, default "pivotkit_translation"
+        Of the group; the task of a pair is ``name_fr-zh``.
+
+    Returns
+    -------
+    Path
+        The group's file ``name.yaml``. Beside it lie, for each pair, ``name_fr-zh.yaml`` and ``name_fr-zh.jsonl`` with
+        ``item, pair, context`` (its number) ``, sources, target, choices, gold, continuation`` a line.
+
+    Raises
+    ------
+    TypeError
+        ``items`` is no table.
+    ValueError
+        A missing column, no items, an item without distractors or contexts, a name that is no file name.
+
+    Notes
+    -----
+    ``acc`` is the share of documents whose right source makes the target likelier than any distractor does. The target
+    is the same behind every choice, so its length needs no correction; lm-eval's ``acc_norm`` would divide by the length
+    of the choices, which are prompts here, and is left out. The contrastive score itself is of probabilities averaged
+    over contexts, which lm-eval has no metric for; ``--log_samples`` keeps the log-likelihoods it is made of. Of several
+    accepted targets the first is asked for. The right source stands at every place in turn, so that ties, which lm-eval
+    gives to the first choice, count as chance.
+
+    Log-likelihoods equal pivotkit's when lm-eval puts the same special tokens before a prompt: versions up to 0.4.9 add none
+    unless ``--model_args`` says ``add_bos_token=True``. lm-eval looks for data from where it is run, so the tasks
+    name their documents by absolute path: export again instead of moving the folder. For lm-eval 0.4.0 and later.
+    Source: arXiv 2505.16385, section 3.
+    """
+    require_columns("export_lm_eval", "items", items, COLUMNS)
+    if not items.num_rows:
+        raise ValueError("export_lm_eval: items must be at least one; got none")
+    prompt = task_prompt(items)
+    folder = Path(folder).absolute()
+    tasks = {pair: f"{name}_{pair}" for pair in items["pair"].unique().to_pylist()}
+    for task in tasks.values():
+        if not re.fullmatch(r"[\w.-]+", task):
+            raise ValueError(f"export_lm_eval: name must give task names of letters, digits, . _ and -; got {task!r}")
+    rows = items.select(COLUMNS).to_pylist()
+    for row in rows:
+        if not row["distractors"] or not row["contexts"]:
+            raise ValueError(
+                f"export_lm_eval: items must have distractors and contexts; got none in item {row['item']}"
+            )
+    for pair, task in tasks.items():
+        documents = folder / f"{task}.jsonl"
+        with atomic_path(documents) as temporary, temporary.open("wb") as file:
+            for row in rows:
+                if row["pair"] == pair:
+                    for document in _documents(row, prompt, task_languages(items, pair)):
+                        file.write(orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE))
+        _write_yaml(_task(task, documents), folder / f"{task}.yaml")
+    return _write_yaml(_group(name, list(tasks.values())), folder / f"{name}.yaml")
+
+
+def _documents(row: dict[str, Any], prompt: Prompt, languages: tuple[str, str]) -> Iterator[dict[str, Any]]:
+    """One item in each of its contexts."""
+    for number, context in enumerate(row["contexts"]):
+        sources = list(row["distractors"])
+        gold = (row["item"] + number) % (len(sources) + 1)
+        sources.insert(gold, row["source"])
+        yield {
+            "item": row["item"],
+            "pair": row["pair"],
+            "context": number,
+            "sources": sources,
+            "target": row["target"],
+            "choices": [context + prompt.ask(*languages, source) for source in sources],
+            "gold": gold,
+            "continuation": prompt.reply(row["target"]),
+        }
+
+
+def _task(task: str, documents: Path) -> dict[str, Any]:
+    """A number in ``doc_to_text`` tells lm-eval that the choices are inputs, as in its winogrande."""
+    return {
+        "task": task,
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": {"test": str(documents)}},
+        "test_split": "test",
+        "output_type": "multiple_choice",
+        "doc_to_text": "gold",
+        "doc_to_choice": "choices",
+        "doc_to_target": "continuation",
+        "target_delimiter": "",  # the continuation brings its own space
+        "num_fewshot": 0,  # the contexts hold the shots
+        "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
+        "metadata": {"version": 1.0},
+    }
+
+
+def _group(name: str, tasks: list[str]) -> dict[str, Any]:
+    return {
+        "group": name,
+        "task": tasks,
+        "aggregate_metric_list": [{"metric": "acc", "aggregation": "mean", "weight_by_size": True}],
+        "metadata": {"version": 1.0},
+    }
+
+
+def _write_yaml(value: dict[str, Any], path: Path) -> Path:
+    with atomic_path(path) as temporary:
+        temporary.write_text(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    return path
