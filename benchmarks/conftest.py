@@ -16,7 +16,7 @@ import torch
 from pivotkit.kernels import select_isa
 
 Method = Callable[[], Any]
-Interleaved = Callable[[Mapping[str, Method], float], dict[str, Any]]
+Interleaved = Callable[..., dict[str, Any]]
 
 
 def peak_memory(method: Method) -> tuple[Any, float | None]:
@@ -41,12 +41,15 @@ def interleaved(benchmark: Any) -> Interleaved:
     """``interleaved(methods, seconds)``: time all in turn, A B C A B C, in one process; return each one's result.
 
     A shared machine drifts by more than most improvements, so only ratios within a round count. The torch method
-    that is fastest in median is the baseline of all: extra_info holds for each its
+    that is fastest in median is the baseline of all, unless ``baseline`` names one: extra_info holds for each its
     median ratio baseline / method (above 1: faster) and quartiles, its median seconds and its peak memory in MiB.
-    ``seconds`` bounds the rounds: at least 2, at most 15.
+    ``seconds`` bounds the rounds: at least 2, at most 15. Methods that do different amounts of the same work say how
+    many ``units`` of it they do; times are then of one unit.
     """
 
-    def run(methods: Mapping[str, Method], seconds: float) -> dict[str, Any]:
+    def run(
+        methods: Mapping[str, Method], seconds: float, *, baseline: str | None = None, units: Mapping[str, int] = {},
+    ) -> dict[str, Any]:  # fmt: skip
         results, memory = {}, {}
         begin = time.perf_counter()
         for name, method in methods.items():  # also the warm-up
@@ -65,12 +68,13 @@ def interleaved(benchmark: Any) -> Interleaved:
         if benchmark.disabled:
             return results
         times[last] = list(benchmark.stats.stats.data)
+        times = {name: [value / units.get(name, 1) for value in values] for name, values in times.items()}
         medians = {name: statistics.median(values) for name, values in times.items()}
-        baseline = min((name for name in methods if name.startswith("torch")), key=lambda name: medians[name])
-        benchmark.extra_info |= {"baseline": baseline, "seconds": medians, "peak_mib": memory, "rounds": rounds}
+        base = baseline or min((name for name in methods if name.startswith("torch")), key=lambda name: medians[name])
+        benchmark.extra_info |= {"baseline": base, "seconds": medians, "peak_mib": memory, "rounds": rounds}
         ratios = {}
         for name, values in times.items():
-            pairs = sorted(slow / fast for slow, fast in zip(times[baseline], values, strict=True))
+            pairs = sorted(slow / fast for slow, fast in zip(times[base], values, strict=True))
             low, middle, high = statistics.quantiles(pairs, n=4, method="inclusive")
             ratios[name] = {"median": round(middle, 3), "quartiles": [round(low, 3), round(high, 3)]}
         benchmark.extra_info["ratios"] = ratios

@@ -1,0 +1,155 @@
+"""Scoring and tracing against the ways they are published, against what PyTorch does at best, and against peers.
+
+On the planted testbed model by default, so that a smoke run takes seconds. ``PIVOTKIT_BENCH=full`` runs Gemma 3 270M on
+real words, and wants the folders that tests on real models want. Peers run where they are installed.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+from typing import Any
+
+import lens_methods as methods
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from pivotkit.lens.encoding import encode
+from pivotkit.lens.head import LensHead
+from pivotkit.lens.model import find_model, load_model
+from pivotkit.lens.score import score
+from pivotkit.lens.trace import trace
+from pivotkit.words.lexicon import Lexicon, read_lexicon
+from pivotkit.words.prompts import PAPER, TESTBED, Prompt
+from pivotkit.words.task import build_task, task_prompt
+
+FULL = os.environ.get("PIVOTKIT_BENCH") == "full"
+SECONDS = 300.0 if FULL else 1.0
+MODEL = "gemma3-270m"
+
+
+@functools.cache
+def bench_model() -> tuple[Any, Any, LensHead, Lexicon, str, Prompt]:
+    """Model, tokenizer, head, words, a pair and the prompt's format."""
+    if FULL:
+        shared = Path(os.environ.get("PIVOTKIT_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+        words = shared / "data" / "lexicon" / "concrete_nouns.tsv"
+        if not words.exists() or not Path(find_model(MODEL)).is_dir():
+            pytest.skip(f"real words or the model {MODEL} are absent: set $PIVOTKIT_SHARED and $PIVOTKIT_MODELS")
+        model, tokenizer = load_model(MODEL)
+        return model, tokenizer, LensHead.from_model(model), read_lexicon(words), "en-fr", PAPER
+    from pivotkit.experiment.testbed import World, WorldConfig, build_tokenizer, plant
+
+    world = World(WorldConfig(concepts=40, held_out=20, background=30, documents=10, blocks=10))
+    model = plant(world)
+    rows = [concept.words for concept in world.concepts]
+    names = {"a": "A", "b": "B", "p": "P"}
+    lexicon = Lexicon(names, rows, [""] * len(rows))
+    return model, build_tokenizer(world.vocabulary), LensHead.from_model(model), lexicon, "a-b", TESTBED
+
+
+def task(limit: int, sharing: str = "item") -> pa.Table:
+    _, _, _, lexicon, pair, prompt = bench_model()
+    return build_task(lexicon, [pair], limit=limit, sharing=sharing, prompt=prompt)
+
+
+def prompts_of(items: pa.Table, tokenizer: Any) -> list[tuple[int, ...]]:
+    prompt = task_prompt(items)
+    rows = items.to_pylist()
+    texts = encode(tokenizer, [row["prompt"] for row in rows], [prompt.reply(row["target"]) for row in rows])
+    return [text.ids[: text.word] for text in texts]
+
+
+@pytest.mark.parametrize("sharing", ["item", "pair"])
+def test_score(interleaved: Any, benchmark: Any, sharing: str) -> None:
+    """Seconds an item. The torch methods know nothing beyond an item, so they are given a few of all."""
+    model, tokenizer, head, *_ = bench_model()
+    items = task({"item": 16, "pair": 236}[sharing] if FULL else 6, sharing)
+    few = items.slice(items.num_rows // 2, 2)
+    benchmark.group = f"score contexts={sharing}"
+    found = interleaved(
+        {
+            "torch_published": lambda: methods.published_score(model, few, tokenizer),
+            "torch_cached": lambda: methods.cached_score(model, few, tokenizer),
+            "pivotkit": lambda: score(model, items, tokenizer, head=head)["score"].to_numpy(),
+        },
+        SECONDS, baseline="torch_published",
+        units={"torch_published": 2, "torch_cached": 2, "pivotkit": items.num_rows},
+    )  # fmt: skip
+    at = items.num_rows // 2
+    for way in ("torch_published", "torch_cached"):
+        np.testing.assert_allclose(found["pivotkit"][at : at + 2], found[way], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("prompts", [1, 8, 64])
+def test_trace_at_the_answer(interleaved: Any, benchmark: Any, prompts: int) -> None:
+    """The whole record of a trace against the base model's forward passes alone, in batches of 16 by length."""
+    model, tokenizer, head, *_ = bench_model()
+    items = task(min(prompts, 64 if FULL else 8))
+    texts = prompts_of(items, tokenizer)
+    benchmark.group = f"trace answer prompts={prompts}"
+    found = interleaved(
+        {
+            "torch_base_model": lambda: methods.base_passes(model, texts, 16),
+            "pivotkit": lambda: trace(model, items, tokenizer, head=head),
+        },
+        SECONDS / 3,
+    )  # fmt: skip
+    assert found["pivotkit"].num_rows == items.num_rows * (len(head.blocks) + 1)
+
+
+def test_trace_everywhere(interleaved: Any, benchmark: Any) -> None:
+    """Every token of a prompt: one matrix product a layer against one call."""
+    model, tokenizer, head, *_ = bench_model()
+    items = task(1)
+    [text] = prompts_of(items, tokenizer)
+    [target] = encode(tokenizer, [items["prompt"][0].as_py()], [task_prompt(items).reply(items["target"][0].as_py())])
+    benchmark.group = "trace all positions"
+    found = interleaved(
+        {
+            "torch_per_layer": lambda: methods.per_layer_trace(head, text, 10, target.ids[target.word]),
+            "pivotkit": lambda: trace(model, items, tokenizer, positions=["all"], head=head),
+        },
+        SECONDS / 3,
+    )  # fmt: skip
+    table = found["pivotkit"].sort_by([("layer", "ascending"), ("position", "ascending")])
+    layers = len(head.blocks) + 1
+    tops, entropy = found["torch_per_layer"]
+    ours = np.array(table["top_logprobs"].to_pylist()).reshape(layers, len(text), -1)
+    np.testing.assert_allclose(ours, tops.numpy(), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(table["entropy"].to_numpy().reshape(layers, -1), entropy.numpy(), rtol=1e-3, atol=1e-3)
+    if not benchmark.disabled and FULL:
+        assert benchmark.extra_info["peak_mib"]["pivotkit"] < 200
+
+
+@pytest.mark.parametrize("prompts", [1, 8])
+def test_against_nnterp(interleaved: Any, benchmark: Any, prompts: int) -> None:
+    """nnterp's logit lens of the last position: seconds a prompt, all prompts in one of its batches."""
+    nnterp = pytest.importorskip("nnterp", reason="the peer nnterp is not installed")
+    if not FULL:
+        pytest.skip("nnterp does not know the planted model's architecture: PIVOTKIT_BENCH=full compares on a real one")
+    from nnterp.interventions import logit_lens
+
+    model, tokenizer, head, *_ = bench_model()
+    items = task(prompts)
+    peer = nnterp.StandardizedTransformer(find_model(MODEL), device_map="cpu", dtype="float32")
+    texts = items["prompt"].to_pylist()
+    benchmark.group = f"logit lens against nnterp prompts={prompts}"
+    found = interleaved(
+        {
+            "torch_nnterp": lambda: logit_lens(peer, texts),
+            "pivotkit": lambda: trace(model, items, tokenizer, head=head),
+        },
+        SECONDS / 3,
+    )  # fmt: skip
+    theirs = (
+        found["torch_nnterp"].topk(10, dim=-1).indices.numpy()
+    )  # (prompts, layers, 10), without the embedding output
+    table = found["pivotkit"].filter(pc.greater(found["pivotkit"]["layer"], 0))
+    ours = np.array(table["top_ids"].to_pylist()).reshape(theirs.shape)
+    agreement = (ours[..., :, None] == theirs[..., None, :]).any(-1).mean()
+    benchmark.extra_info["top_10_agreement"] = float(agreement)
+    assert agreement > 0.99
