@@ -107,6 +107,12 @@ def _add_options(parser: Parser, wanted: Sequence[Field[Any]]) -> None:
     """One flag a setting. The default is left out of the namespace, so that a run folder's own setting can stand."""
     for option in wanted:
         kind = str(option.type)
+        if kind == "bool":
+            parser.add_argument(
+                "--" + option.name.replace("_", "-"), dest=option.name, action=argparse.BooleanOptionalAction,
+                default=argparse.SUPPRESS, help=option.metadata["help"],
+            )  # fmt: skip
+            continue
         convert = _KINDS[kind.removesuffix(" | None")]
         default = Settings.__dataclass_fields__[option.name].default
         text = option.metadata["help"] + (f" (default: {default})" if isinstance(default, (str, int, float)) else "")

@@ -113,7 +113,8 @@ class RunFolder:
         target.mkdir(exist_ok=True)
         begins = range(0, items.num_rows, size)
         paths = [target / f"part-{number:05d}-{key[:12]}.parquet" for number in range(len(begins))]
-        for stale in set(target.glob("*.parquet")) - set(paths):
+        # Also what a killed run was in the middle of writing.
+        for stale in (set(target.glob("*.parquet")) - set(paths)) | set(target.glob(".*.part")):
             stale.unlink()
         for path, begin in track(list(zip(paths, begins, strict=True)), what):
             if not path.exists():

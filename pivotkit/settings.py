@@ -42,6 +42,10 @@ class Settings:
         None, "trace count", "languages tracked on the way; English by default where the lexicon has it"
     )
     k: int = _option(10, "trace", "tokens kept a layer")
+    positions: list[str] = _option(["answer"], "trace", "positions traced: answer, source, all")
+    tracked: int = _option(10, "trace", "tokens followed through all layers")
+    chains: bool = _option(False, "trace", "trace every token of the target, not the first alone")
+    tuned_lens: str | None = _option(None, "trace", "folder of a tuned lens; the raw logit lens by default")
     min_probability: float = _option(0.2, "behaviors", "least probability of a step under the strict rule")
     first_layer: int | None = _option(
         None, "behaviors", "first block the strict rule looks at; the middle one by default"

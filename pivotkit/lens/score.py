@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from pivotkit.lens.encoding import Encoded, encode, require_room
 from pivotkit.lens.head import LensHead
 from pivotkit.lens.prefix_tree import PrefixTree
-from pivotkit.words.task import require_tokens, task_languages, task_prompt
+from pivotkit.words.task import accepted_targets, excluded_items, require_tokens, task_languages, task_prompt
 
 SCORES = pa.schema(
     [("item", pa.int32()), ("pair", pa.string()), ("source", pa.string()), ("target", pa.string()),
      ("p_gold", pa.float64()), ("p_distractors", pa.list_(pa.float64())), ("score", pa.float64()),
-     ("gold_rank", pa.int32()), ("greedy", pa.float64()), ("reciprocal_rank", pa.float64())]
+     ("gold_rank", pa.int32()), ("greedy", pa.float64()), ("reciprocal_rank", pa.float64()), ("excluded", pa.bool_())]
 )  # fmt: skip
 
 ROWS = 1024  # hidden rows that are unembedded together: the head's weight is read once for all of them
@@ -68,7 +68,9 @@ def score(model: Any, items: pa.Table, tokenizer: Any, *, head: LensHead | None 
         ``item, pair, source, target``; ``p_gold, p_distractors, score``, the score within (-1, 1); ``gold_rank``, the
         number of distractors that make the target more likely than the gold source does; ``greedy``, the share of
         contexts in which an accepted target is what greedy decoding begins with; ``reciprocal_rank``, the mean over
-        contexts of ``1 / (1 + rank)`` of the target's first token that is not blank, the best of the accepted ones.
+        contexts of ``1 / (1 + rank)`` of the target's first token that is not blank, the best of the accepted ones;
+        ``excluded``, whether source and target share a piece (`excluded_items`): such items are scored and left out of
+        every summary.
 
     Raises
     ------
@@ -92,10 +94,10 @@ def score(model: Any, items: pa.Table, tokenizer: Any, *, head: LensHead | None 
         asks = list(_asks(part, tokenizer))
         texts = [ask.text for own in asks for ask in own]
         require_room("score", head.longest, texts)
-        answers = iter(_answers(head, texts))
-        for row, own in zip(part.to_pylist(), asks, strict=True):
+        answers, excluded = iter(_answers(head, texts)), excluded_items(part, tokenizer).tolist()
+        for row, own, left_out in zip(part.to_pylist(), asks, excluded, strict=True):
             kept = {name: row[name] for name in ("item", "pair", "source", "target")}
-            found.append(kept | _summary(own, [next(answers) for _ in own]))
+            found.append(kept | _summary(own, [next(answers) for _ in own]) | {"excluded": left_out})
     return pa.Table.from_pylist(found, schema=SCORES)
 
 
@@ -104,7 +106,7 @@ def _asks(items: pa.Table, tokenizer: Any) -> Iterator[list[Ask]]:
     prompt = task_prompt(items)
     for row in items.to_pylist():
         names = task_languages(items, row["pair"])
-        sources, targets = [row["source"], *row["distractors"]], row.get("targets") or [row["target"]]
+        sources, targets = [row["source"], *row["distractors"]], accepted_targets(row)
         keys = [
             (candidate, context, target)
             for candidate in range(len(sources))

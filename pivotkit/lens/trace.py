@@ -10,7 +10,7 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from pivotkit.artifacts import table_metadata
+from pivotkit.artifacts import table_metadata, with_metadata
 from pivotkit.kernels import TokenSetTable
 from pivotkit.lens.curves import kl_to_final, logits_of, tracked_tokens
 from pivotkit.lens.encoding import encode, require_room
@@ -19,8 +19,8 @@ from pivotkit.lens.invariants import check_invariants
 from pivotkit.lens.positions import Place, Spans, find_places
 from pivotkit.lens.prefix_tree import PrefixTree
 from pivotkit.lens.trace_table import Reading, tables
-from pivotkit.words.task import require_tokens, task_prompt
-from pivotkit.words.token_sets import TokenSets
+from pivotkit.words.task import accepted_targets, require_tokens, task_prompt
+from pivotkit.words.token_sets import TokenPolicy, TokenSets
 
 Lens = Callable[[torch.Tensor, Sequence[int]], torch.Tensor]
 
@@ -39,6 +39,7 @@ def trace(
     tracked: int = 10,
     chains: bool = False,
     lens: Lens | None = None,
+    policy: TokenPolicy | None = None,
     head: LensHead | None = None,
 ) -> pa.Table:
     """Trace every item's prompt through all layers, by default at the position that predicts the target word.
@@ -71,6 +72,8 @@ def trace(
         in each layer, each behind the ones before it. Costs the extra tokens.
     lens : callable (hidden (L, N, D), layers) -> (L, N, D), optional
         What is done to hidden states before the norm: a `TunedLens`. The raw logit lens by default.
+    policy : TokenPolicy, optional
+        Which tokens stand for a word; by default those that its spellings can begin with.
     head : LensHead, optional
         Made from the model by default.
 
@@ -80,7 +83,8 @@ def trace(
         An item, layer and position a row: ``item, pair, layer, position, token, label, top_ids, top_tokens, top_logprobs,
         logsumexp, entropy, kl_to_final, target_logprob, target_rank, target_chain_logprob, tracked,
         tracked_logprobs``, for every set ``<set>_logmass`` and the ``<set>_ids`` that it holds (sets are ``source``,
-        ``target``, the latent languages and ``pivot``), and all pieces of the two words. Layer 0 is the embedding output,
+        ``target`` with all accepted targets, the latent languages and ``pivot``), and all pieces of the two words. The
+        metadata names the layers, the lens, the policy and the head with its self-check error. Layer 0 is the embedding output,
         layer l the output of block l, so the last equals the model. Logs are natural, entropy and divergence in nats,
         ranks from 0.
 
@@ -94,8 +98,7 @@ def trace(
 
     Notes
     -----
-    Where the tokenizer puts a bare space piece before a word, the position behind that piece is traced. A word's set
-    holds the tokens its spellings can begin with (`TokenSets.first`). What prompts begin with alike runs once
+    Where the tokenizer puts a bare space piece before a word, the position behind that piece is traced. What prompts begin with alike runs once
     (`PrefixTree`, which states the memory). The head's weight is read once for all layers and prompts of a batch; the
     model's own logits are never built.
     """
@@ -110,7 +113,7 @@ def trace(
     prompt = task_prompt(items)
     texts = encode(tokenizer, [row["prompt"] for row in rows], [prompt.reply(row["target"]) for row in rows])
     require_room("trace", head.longest, texts)
-    sets = TokenSets(tokenizer)
+    sets = TokenSets(tokenizer, policy)
     names = ["source", "target", *latent, *(["pivot"] if pivots is not None else [])]
     followed = [_followed(row, sets, latent, pivots) for row in rows]
     places = find_places(items, texts, positions, spans)
@@ -145,7 +148,13 @@ def trace(
                             [texts[item] for item in whose], [followed[item] for item in whose], names, sets))  # fmt: skip
     # Batches go by length; the table goes by item.
     table = pa.concat_tables(found).sort_by([(name, "ascending") for name in ("item", "label", "position", "layer")])
-    return _with_chains(table, items, rest if chains else None)
+    metadata = {
+        "layers": ["embedding", *(f"block {layer}" for layer in layers[1:])],
+        "lens": "logit lens" if lens is None else getattr(lens, "name", type(lens).__name__),
+        "policy": sets.policy.as_dict(),
+        "head": head.describe(),
+    }
+    return with_metadata(_with_chains(table, items, rest if chains else None), metadata)
 
 
 def _followed(
@@ -153,7 +162,8 @@ def _followed(
 ) -> list[list[int]]:
     """The token sets of one item, in the order of the columns; empty where there is nothing to track."""
     words = dict(row["words"])
-    followed = [list(sets.first(row["source"])), list(sets.first(row["target"]))]
+    targets = set().union(*map(sets.first, accepted_targets(row)))
+    followed = [list(sets.first(row["source"])), sorted(targets)]
     followed += [list(sets.first(words[code])) if code in words else [] for code in latent]
     if pivots is not None:
         followed.append(sorted(set(pivots.get(row["item"], ()))))

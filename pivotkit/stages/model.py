@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pyarrow as pa
 
-from pivotkit.artifacts import read_table, write_table
-from pivotkit.run_folder import RunFolder
+from pivotkit.artifacts import read_table, table_metadata, write_table
+from pivotkit.run_folder import RunFolder, environment, stage_key
 from pivotkit.settings import Settings
 from pivotkit.stages.inputs import latent_languages, loaded_model, model_files
 
-SHARD = 20  # items whose scores or traces are written together: what an interruption can cost
+# Items whose scores or traces are written together: what an interruption can cost. Where items share their contexts, more
+# of them share more.
+SHARD, SHARED_SHARD = 20, 128
 
 
 def task(run: RunFolder, settings: Settings) -> None:
@@ -49,10 +52,12 @@ def score(run: RunFolder, settings: Settings) -> None:
 
         model, tokenizer, head = loaded_model(settings)
         run.shards(
-            "scores", items, SHARD, _fingerprint(items, wanted),
+            "scores", items, _shard(items), _fingerprint(items, wanted, model_files(settings)),
             lambda part: score_items(model, part, tokenizer, head=head), "scoring items",
         )  # fmt: skip
-        write_table(run.gather("scores"), run / "scores.parquet", {"head": head.describe(), **wanted})
+        scores = run.gather("scores")
+        excluded = sum(scores["excluded"].to_pylist())
+        write_table(scores, run / "scores.parquet", {"head": head.describe(), "excluded": excluded, **wanted})
 
     run.stage("score", ["scores.parquet"], make, settings=wanted, inputs=inputs)
 
@@ -66,16 +71,21 @@ def trace(run: RunFolder, settings: Settings) -> None:
 
     def make() -> None:
         from pivotkit.lens.trace import trace as trace_items
+        from pivotkit.lens.tuned import TunedLens
 
         model, tokenizer, head = loaded_model(settings)
-        tracked = _pivot_ids(run) if known else None
+        chosen = {
+            "positions": settings.positions, "latent": latent, "pivots": _pivot_ids(run) if known else None,
+            "k": settings.k, "tracked": settings.tracked, "chains": settings.chains, "head": head,
+            "lens": None if settings.tuned_lens is None else TunedLens.load(settings.tuned_lens, head),
+        }  # fmt: skip
         run.shards(
-            "traces", items, SHARD, _fingerprint(items, wanted | {"pivots": _digest(run, known)}),
-            lambda part: trace_items(model, part, tokenizer, latent=latent, pivots=tracked, k=settings.k, head=head),
-            "tracing items",
+            "traces", items, _shard(items), _fingerprint(items, wanted, files, [run / name for name in known]),
+            lambda part: trace_items(model, part, tokenizer, **chosen), "tracing items",
         )  # fmt: skip
 
-    run.stage("trace", ["traces"], make, settings=wanted, inputs=["items.parquet", *known, *model_files(settings)])
+    files = [*model_files(settings), *([Path(settings.tuned_lens).absolute()] if settings.tuned_lens else [])]
+    run.stage("trace", ["traces"], make, settings=wanted, inputs=["items.parquet", *known, *files])
 
 
 def behaviors(run: RunFolder, settings: Settings) -> None:
@@ -104,11 +114,13 @@ def _pivot_ids(run: RunFolder) -> dict[int, list[int]]:
     return found
 
 
-def _digest(run: RunFolder, names: list[str]) -> list[str]:
-    return [hashlib.blake2b((run / name).read_bytes(), digest_size=16).hexdigest() for name in names]
+def _shard(items: pa.Table) -> int:
+    shared = table_metadata(items).get("settings", {}).get("sharing") == "pair"
+    return SHARED_SHARD if shared else SHARD
 
 
-def _fingerprint(items: pa.Table, wanted: dict[str, Any]) -> str:
-    """What the shards of a stage depend on, as a hash."""
-    raw = orjson.dumps([items.to_pylist(), wanted], option=orjson.OPT_SORT_KEYS)
-    return hashlib.blake2b(raw, digest_size=16).hexdigest()
+def _fingerprint(items: pa.Table, wanted: dict[str, Any], files: list[Path], artifacts: Sequence[Path] = ()) -> str:
+    """What the shards of a stage depend on, as a hash: not on where the run folder lies."""
+    contents = [hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest() for path in artifacts]
+    raw = [items.to_pylist(), wanted, contents, stage_key("shards", environment(), files)]
+    return hashlib.blake2b(orjson.dumps(raw, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
