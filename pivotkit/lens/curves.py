@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from pivotkit.lens.head import LensHead
 
-# Logits of a chunk of the vocabulary that exist at once, in numbers: 16 MiB of float32.
-CHUNK = 1 << 22
+# Logits of a chunk of the vocabulary that exist at once, in numbers: 4 MiB of float32.
+CHUNK = 1 << 20
 
 
 @torch.inference_mode()
