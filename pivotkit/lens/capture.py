@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
+
+from pivotkit.lens.watch import entering, leaving
 
 if TYPE_CHECKING:
     from pivotkit.lens.head import LensHead
@@ -18,6 +22,7 @@ def capture(
     positions: Sequence[tuple[int, int]],
     *,
     layers: Sequence[int] | None = None,
+    attention_mask: torch.Tensor | None = None,
     past: Any = None,
 ) -> torch.Tensor:
     """Run the base model once and keep the residual stream at ``positions``.
@@ -28,45 +33,108 @@ def capture(
     Parameters
     ----------
     head : LensHead
-    input_ids : (B, T) int64, padded on the right where lengths differ
-        A causal model's earlier positions never see the padding, so no mask is needed.
+    input_ids : (B, T) int64, padded where lengths differ
     positions : sequence of (row, column), N of them
     layers : sequence of int, optional
         0 is what enters the first block, l what block l puts out, before the final norm; all by default.
+    attention_mask : (B, T) of 0 and 1, optional
+        0 where ``input_ids`` is padding, on the left or on the right. Padding on the right needs none: a causal model's
+        earlier positions never see it.
     past : transformers Cache, optional
-        Keys and values of a prefix that all rows share, one copy a row; it grows by T.
+        Keys and values of a prefix that all rows share, one copy a row; it grows by T. Such a batch is padded on the
+        right: a window over the last tokens would count padding between a prefix and its continuation.
 
     Returns
     -------
-    (len(layers), N, D) tensor in the model's dtype
+    (len(layers), N, D) tensor in the model's dtype, on the device of the head's weight
+
+    Raises
+    ------
+    ValueError
+        A mask of another shape; padding on the left where ``past`` is given, or in a model that was not proved to keep
+        its states under it (``head.pads_left``); a state with NaN or infinity, with its layer and position.
 
     Notes
     -----
     The model's own logits are never built. Beyond the model's activations this holds ``len(layers) * N * D`` numbers.
     """
-    rows = torch.tensor([row for row, _ in positions], dtype=torch.int64, device=input_ids.device)
-    columns = torch.tensor([column for _, column in positions], dtype=torch.int64, device=input_ids.device)
+    mask = None if attention_mask is None else _checked(head, attention_mask, input_ids, past)
+    rows, columns = (torch.tensor([place[axis] for place in positions], dtype=torch.int64) for axis in (0, 1))
     wanted = range(len(head.blocks) + 1) if layers is None else layers
     kept: dict[int, torch.Tensor] = {}
 
-    def keep(layer: int, state: Any) -> None:
-        # Blocks return a tensor, or a tuple that starts with it, by the version of transformers.
-        state = state[0] if isinstance(state, tuple) else state
-        kept[layer] = state[rows, columns]
+    def keep(layer: int, state: torch.Tensor | None) -> None:
+        if state is None:
+            raise TypeError(f"capture: block {layer} must pass hidden states on; got no tensor")
+        kept[layer] = state[rows.to(state.device), columns.to(state.device)].to(head.weight.device)
 
     handles = []
     for layer in wanted:
         if layer == 0:
             handles.append(head.blocks[0].register_forward_pre_hook(
-                lambda module, args, kwargs: keep(0, args[0] if args else kwargs["hidden_states"]), with_kwargs=True
+                lambda module, args, kwargs: keep(0, entering(args, kwargs)), with_kwargs=True
             ))  # fmt: skip
         else:
             handles.append(head.blocks[layer - 1].register_forward_hook(
-                lambda module, args, output, layer=layer: keep(layer, output)
+                lambda module, args, output, layer=layer: keep(layer, leaving(output))
             ))  # fmt: skip
     try:
-        head.base(input_ids=input_ids, past_key_values=past, use_cache=past is not None)
+        run(head.base, input_ids, attention_mask=mask, past=past)
     finally:
         for handle in handles:
             handle.remove()
-    return torch.stack([kept[layer] for layer in wanted])
+    states = torch.stack([kept[layer] for layer in wanted])
+    if not states.isfinite().all():
+        at, number, _ = (int(index) for index in (~states.isfinite()).nonzero()[0])
+        value = states[at, number][~states[at, number].isfinite()][0].item()
+        raise ValueError(
+            f"capture: hidden states must be finite; got {value} at layer {wanted[at]}, row {positions[number][0]}, "
+            f"position {positions[number][1]}"
+        )
+    return states
+
+
+def run(
+    base: nn.Module, input_ids: torch.Tensor, *, attention_mask: torch.Tensor | None = None, past: Any = None
+) -> Any:
+    """Run a base model on (B, T) ids behind ``past``, whatever its forward method calls its arguments.
+
+    ``attention_mask`` is (B, T) too; the prefix in ``past`` counts as seen. Positions are counted over the tokens that the
+    mask keeps.
+    """
+    takes = inspect.signature(type(base).forward).parameters
+    arguments: dict[str, Any] = {"use_cache": past is not None}
+    if past is not None:
+        # transformers 5.24 renames the argument.
+        arguments["cache" if "cache" in takes else "past_key_values"] = past
+    if attention_mask is not None:
+        mask = attention_mask.to(torch.int64)
+        seen = past.get_seq_length() if past is not None else 0
+        mask = torch.cat([mask.new_ones(len(mask), seen), mask], dim=1)
+        arguments["attention_mask"] = mask
+        # Models without the argument (ALiBi) derive positions from the mask.
+        if "position_ids" in takes:
+            arguments["position_ids"] = (mask.cumsum(1) - 1).clamp_min(0)[:, seen:]
+    return base(input_ids=input_ids, **arguments)
+
+
+def _checked(head: LensHead, attention_mask: torch.Tensor, input_ids: torch.Tensor, past: Any) -> torch.Tensor | None:
+    """The mask, or None where nothing is masked."""
+    if attention_mask.shape != input_ids.shape:
+        raise ValueError(
+            f"capture: attention_mask must have the shape of input_ids, {tuple(input_ids.shape)}; got "
+            f"{tuple(attention_mask.shape)}"
+        )
+    mask = attention_mask.to(torch.bool)
+    if mask.all():
+        return None
+    if past is not None and not mask[:, 0].all():
+        raise ValueError(
+            "capture: attention_mask must keep every row's first token where past is given; got a row padded on the left"
+        )
+    if not head.pads_left and not mask[:, 0].all():
+        raise ValueError(
+            f"capture: attention_mask must pad on the right for {type(head.base).__name__}, whose states change with "
+            "padding on the left; got a row padded on the left"
+        )
+    return mask

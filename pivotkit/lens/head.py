@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import nn
 
 from pivotkit.kernels import PackedUnembedding, Unembedded, unembed
-
-# How far the last layer's lens may lie from the model's own logits, as a share of the largest |logit|: the two differ
-# by the order of a dot product's additions only.
-TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 2e-2, torch.float16: 4e-3}
-
-PROBE = (5, 3, 8, 2, 9, 4, 7, 6)  # token ids of the self-check; any will do
+from pivotkit.lens.difference import TOLERANCE
+from pivotkit.lens.families import Operation, context_length, folded, hidden_operations, logit_operations
+from pivotkit.lens.proof import pads_left, probe, prove, shares_prefix
+from pivotkit.lens.watch import watch
 
 
 @dataclass(frozen=True)
 class LensHead:
     """A model's final norm and head, found by watching one forward pass and proved equal to the model's own logits.
 
-    logits = cap(logit_scale * (norm(hidden) @ weight.T + bias)),   cap(z) = softcap * tanh(z / softcap)
+    logits = cap(logit_scale * (normed(hidden) @ weight.T + bias)),   cap(z) = softcap * tanh(z / softcap)
 
     Attributes
     ----------
@@ -30,21 +28,35 @@ class LensHead:
         The model without its head.
     blocks : tuple of nn.Module
         The decoder blocks; ``layer`` l of a trace is the output of block l (from 1), layer 0 the input of the first.
-    norm : nn.Module or None
+    chain : tuple of nn.Module
+        What a hidden state passes on its way to the head: the final norm, where there is one, and projections.
+    before_head : tuple of Operation
+        What the model computes behind the chain outside any module: a factor on the hidden state.
     weight : (V, D) tensor; bias : (V,) tensor or None
     logit_scale : float; softcap : float or None
+    longest : int or None
+        The model's context length in tokens; None where it has none (ALiBi) or does not say.
+    shares_prefix : bool
+        Whether a ``DynamicCache(config=base.config)`` filled with a prefix, repeated by ``batch_repeat_interleave`` and
+        continued gives the states of the whole sequence.
+    pads_left : bool
+        Whether padding on the left, masked, leaves the states as they are; no recurrent model promises that.
     error : float
         The largest difference to the model's logits on the probe, as a share of the largest |logit|.
     """
 
     base: nn.Module
     blocks: tuple[nn.Module, ...]
-    norm: nn.Module | None
+    chain: tuple[nn.Module, ...]
+    before_head: tuple[Operation, ...]
     weight: torch.Tensor
     bias: torch.Tensor | None
     logit_scale: float
     softcap: float | None
-    error: float = field(default=float("nan"))
+    longest: int | None
+    shares_prefix: bool = True
+    pads_left: bool = True
+    error: float = float("nan")
 
     @classmethod
     @torch.inference_mode()
@@ -53,37 +65,42 @@ class LensHead:
 
         Parameters
         ----------
-        model : a transformers causal LM
+        model : a transformers causal LM in evaluation mode
+            On one device or dispatched over several; its blocks may be quantized, its head must not be.
 
         Raises
         ------
         ValueError
-            The model has no blocks or head that can be found, or its logits differ from the description's; the
-            message names the difference.
+            The model has no blocks or head that can be found, a head that is quantized or offloaded, or logits that
+            differ from the description's; the message names the difference.
+
+        Notes
+        -----
+        Cost: about five forward passes over 8 tokens, and one pass over the head's weight.
         """
         name = type(model).__name__
         head = model.get_output_embeddings()
         base = model.base_model
-        if head is None or base is model:
+        if head is None or base is model or getattr(model.config, "is_encoder_decoder", False):
             raise ValueError(f"LensHead: model must be a causal LM with a base model and an output head; got {name}")
-        if not isinstance(getattr(head, "weight", None), torch.Tensor) or not head.weight.is_floating_point():
-            raise ValueError(
-                f"LensHead: model must have a floating-point head weight; got {type(head).__name__} in {name}"
-            )
-        blocks = _blocks(base, model.config)
-        norm, logits = _watch(model, base, blocks, head, head.weight)
+        weight = _weight(head, name)
         config = model.config.get_text_config()
+        operations = logit_operations(config)
+        scale, cap = folded(operations)
+        watched = watch(model, head, probe(weight), hidden_operations(config))
         described = cls(
             base=base,
-            blocks=blocks,
-            norm=norm,
-            weight=head.weight.detach(),
+            blocks=watched.blocks,
+            chain=watched.chain,
+            before_head=hidden_operations(config),
+            weight=weight,
             bias=None if getattr(head, "bias", None) is None else head.bias.detach(),
-            logit_scale=_logit_scale(config),
-            softcap=getattr(config, "final_logit_softcapping", None),
+            logit_scale=scale,
+            softcap=cap,
+            longest=context_length(config),
         )
-        error = described._difference(logits, name)
-        return cls(**{**described.__dict__, "error": error})
+        error = prove(described, watched, operations, name)
+        return replace(described, error=error, shares_prefix=shares_prefix(described), pads_left=pads_left(described))
 
     @functools.cached_property
     def packed(self) -> PackedUnembedding:
@@ -91,31 +108,34 @@ class LensHead:
         return PackedUnembedding(self.weight)
 
     def normed(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Residual stream (..., D) to what the head multiplies, by the model's own norm module."""
-        return hidden if self.norm is None else self.norm(hidden)
+        """Residual stream (..., D) to what the head multiplies, by the model's own modules."""
+        for module in self.chain:
+            hidden = module(hidden)
+        for operation in self.before_head:
+            hidden = operation(hidden)
+        return hidden.to(self.weight.device)
 
     def unembed(self, hidden: torch.Tensor, k: int = 10, **reductions: Any) -> Unembedded:
-        """`pivotkit.kernels.unembed` of the normed ``hidden`` with this head's weight, bias, scale and soft-cap."""
+        """Reduce the logits of residual states: `pivotkit.kernels.unembed` behind `normed`, with this head's constants.
+
+        Parameters
+        ----------
+        hidden : (..., D) tensor
+            The residual stream, of any layers and positions; the head's weight is read once for all of them.
+        k : int, default 10
+        **reductions
+            ``targets``, ``token_sets``, ``entropy`` and whatever else `pivotkit.kernels.unembed` takes.
+        """
         return unembed(
             self.normed(hidden), self.packed, k, bias=self.bias, logit_scale=self.logit_scale, softcap=self.softcap,
             **reductions,
         )  # fmt: skip
 
-    shares_prefix = True
-
-    @property
-    def longest(self):
-        return getattr(self.base.config.get_text_config(), "max_position_embeddings", None)
-
-    def new_cache(self):
-        from transformers import DynamicCache
-
-        return DynamicCache(config=self.base.config)
-
     def describe(self) -> dict[str, Any]:
         """The description as plain data, for a run's manifest."""
         return {
-            "norm": None if self.norm is None else type(self.norm).__name__,
+            "chain": [type(module).__name__ for module in self.chain],
+            "before_head": [str(operation) for operation in self.before_head],
             "blocks": len(self.blocks),
             "vocabulary": self.weight.shape[0],
             "hidden": self.weight.shape[1],
@@ -123,79 +143,26 @@ class LensHead:
             "bias": self.bias is not None,
             "logit_scale": self.logit_scale,
             "softcap": self.softcap,
+            "longest": self.longest,
+            "shares_prefix": self.shares_prefix,
+            "pads_left": self.pads_left,
             "self_check_error": self.error,
         }
 
-    def _difference(self, logits: torch.Tensor, name: str) -> float:
-        from pivotkit.lens.capture import capture
 
-        positions = [(0, column) for column in range(len(PROBE))]
-        last = capture(self, _probe(self.weight), positions, layers=[len(self.blocks)])[0]
-        mine = self.normed(last).to(self.weight.dtype) @ self.weight.T
-        mine = self.logit_scale * (mine if self.bias is None else mine + self.bias).float()
-        if self.softcap is not None:
-            mine = self.softcap * torch.tanh(mine / self.softcap)
-        theirs = logits[0].float()
-        if mine.shape != theirs.shape:
-            raise ValueError(
-                f"LensHead: lens must give logits {tuple(theirs.shape)} as {name}; got {tuple(mine.shape)}"
-            )
-        error = float((mine - theirs).abs().max() / theirs.abs().max().clamp_min(1e-30))
-        bound = TOLERANCE.get(self.weight.dtype, 1e-4)
-        if not error <= bound:
-            ratio = float((theirs * mine).sum() / (mine * mine).sum())
-            raise ValueError(
-                f"LensHead: the last layer's lens must equal the logits of {name} within {bound:g}; got a difference of "
-                f"{error:.3g} of the largest logit (best single factor {ratio:.4g}, norm "
-                f"{type(self.norm).__name__}, bias {self.bias is not None}, softcap {self.softcap})"
-            )
-        return error
-
-
-def _probe(weight: torch.Tensor) -> torch.Tensor:
-    return torch.tensor([PROBE], device=weight.device) % weight.shape[0]
-
-
-def _blocks(base: nn.Module, config: Any) -> tuple[nn.Module, ...]:
-    """The one ModuleList of the base model with as many members as the configuration has layers."""
-    count = getattr(config.get_text_config(), "num_hidden_layers", None)
-    found = [module for module in base.modules() if isinstance(module, nn.ModuleList) and len(module) == count]
-    if not found:
-        raise ValueError(f"LensHead: model must have a list of {count} blocks; found none in {type(base).__name__}")
-    return tuple(found[0])
-
-
-def _watch(
-    model: Any, base: nn.Module, blocks: tuple[nn.Module, ...], head: nn.Module, weight: torch.Tensor
-) -> tuple[nn.Module | None, torch.Tensor]:
-    """Run the probe; return the module whose output the head read (None when that was the last block) and the logits."""
-    inside = {module for block in blocks for module in block.modules()}
-    outputs: list[tuple[nn.Module, torch.Tensor]] = []
-    read: list[torch.Tensor] = []
-
-    def remember(module: nn.Module, args: Any, output: Any) -> None:
-        if isinstance(output, torch.Tensor):
-            outputs.append((module, output))
-
-    handles = [module.register_forward_hook(remember) for module in base.modules() if module not in inside]
-    handles.append(head.register_forward_pre_hook(lambda module, args: read.append(args[0])))
-    try:
-        logits = model(input_ids=_probe(weight), use_cache=False).logits
-    finally:
-        for handle in handles:
-            handle.remove()
-    if not read:
-        raise ValueError(f"LensHead: model must call its output head; {type(model).__name__} did not")
-    for module, output in reversed(outputs):
-        if output.shape == read[0].shape and output.data_ptr() == read[0].data_ptr():
-            return module, logits
-    return None, logits
-
-
-def _logit_scale(config: Any) -> float:
-    """The factor on the logits: Cohere multiplies by ``logit_scale``, Granite divides by ``logits_scaling``."""
-    if getattr(config, "logit_scale", None) is not None:
-        return float(config.logit_scale)
-    if getattr(config, "logits_scaling", None) is not None:
-        return 1.0 / float(config.logits_scaling)
-    return 1.0
+def _weight(head: nn.Module, name: str) -> torch.Tensor:
+    """The head's weight, where it can be multiplied as it lies."""
+    weight = getattr(head, "weight", None)
+    if not isinstance(weight, torch.Tensor):
+        raise ValueError(f"LensHead: model must have a head with a weight; got {type(head).__name__} in {name}")
+    if weight.device.type == "meta":
+        raise ValueError(
+            f"LensHead: model must keep its head's weight in memory; got one that is offloaded in {name}: give the head, "
+            "and the embedding it is tied to, a device in device_map"
+        )
+    if weight.dtype not in TOLERANCE:
+        raise ValueError(
+            f"LensHead: model must have a head in float32, bfloat16 or float16; got {weight.dtype} in {name}: leave the "
+            "head out of the quantization (llm_int8_skip_modules=['lm_head'] for bitsandbytes)"
+        )
+    return weight.detach()

@@ -1,14 +1,14 @@
-"""The head: described, and proved against the model's own logits."""
+"""The head: described, proved against the model's own logits, and refused by name where it is not as described."""
 
 from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from pivotkit.lens.capture import capture
 from pivotkit.lens.head import LensHead
 from pivotkit.lens.model import load_model
-from pivotkit.lens.reference import reference_lens
 
 
 def test_the_last_layer_equals_the_model(model):
@@ -17,15 +17,66 @@ def test_the_last_layer_equals_the_model(model):
     assert len(head.blocks) == 3
 
 
-def test_the_soft_cap_is_seen(gemma2, llama):
-    assert LensHead.from_model(gemma2).softcap == 5.0
-    assert LensHead.from_model(llama).softcap is None
+def changed(model, function):
+    """The same model, whose forward method changes its output by ``function``."""
+
+    class Changed(type(model)):
+        def forward(self, *args, **kwargs):
+            output = super().forward(*args, **kwargs)
+            output.logits = function(output.logits)
+            return output
+
+    model.__class__ = Changed
+    return model
 
 
-def test_a_head_that_is_not_as_described_is_refused(llama, monkeypatch):
-    monkeypatch.setattr("pivotkit.lens.head._logit_scale", lambda config: 2.0)
-    with pytest.raises(ValueError, match=r"must equal the logits of LlamaForCausalLM within 0.0001; .*factor 0.5"):
-        LensHead.from_model(llama)
+@pytest.mark.parametrize(
+    ("family_name", "settings", "function", "message"),
+    [
+        ("llama", {"logit_scale": 2.0}, None, "with multiply by logit_scale 2 within 0.0001 .*; got no change instead"),
+        ("llama", {}, lambda z: z / 2, "with no operation within .*; got a factor of 0.5 instead"),
+        ("llama", {}, lambda z: torch.tanh(z / 7) * 7, "with no operation within .*; got a soft-cap at 7 instead"),
+        ("llama", {}, lambda z: z + torch.arange(60) / 10, "with no operation .*; got an offset of up to 5.9 instead"),
+        ("llama", {}, lambda z: z.abs(), "that no factor, soft-cap or offset explains"),
+        ("llama", {"final_logit_softcapping": 5.0}, None, "cap at final_logit_softcapping 5 within .*; got no change"),
+        ("granite", {}, lambda z: z * 64, "divide by logits_scaling 8 within .*; got a factor of 8 instead"),
+        ("gemma2", {}, lambda z: z * 2, "cap at final_logit_softcapping 5 within"),
+    ],
+)  # fmt: skip
+def test_logits_that_are_not_as_configured_are_refused_by_the_difference(
+    make_model, family_name, settings, function, message
+):
+    model = make_model(family_name, **settings)
+    with pytest.raises(ValueError, match=f"LensHead: the logits of .* must be its head's output .*{message}"):
+        LensHead.from_model(model if function is None else changed(model, function))
+
+
+def test_a_change_between_the_norm_and_the_head_is_refused(make_model):
+    model = make_model("llama")
+
+    class Scaled(type(model.model)):
+        def forward(self, *args, **kwargs):
+            output = super().forward(*args, **kwargs)
+            output.last_hidden_state = output.last_hidden_state * 3
+            return output
+
+    model.model.__class__ = Scaled
+    message = (
+        "the head of LlamaForCausalLM must read what its last modules put out; got a factor of 3 behind LlamaRMSNorm"
+    )
+    with pytest.raises(ValueError, match=message):
+        LensHead.from_model(model)
+
+
+def test_a_head_that_is_more_than_a_product_is_refused(make_model):
+    class Tempered(nn.Linear):
+        def forward(self, hidden):
+            return super().forward(hidden) * 4
+
+    model = make_model("llama")
+    model.lm_head.__class__ = Tempered
+    with pytest.raises(ValueError, match=r"must be hidden @ weight.T; got a factor of 4 on top of it"):
+        LensHead.from_model(model)
 
 
 def test_a_model_without_a_head_is_refused(llama):
@@ -33,26 +84,71 @@ def test_a_model_without_a_head_is_refused(llama):
         LensHead.from_model(llama.model)
 
 
-def test_capture_keeps_the_residual_stream_of_every_layer(model):
-    head = LensHead.from_model(model)
-    ids = torch.tensor([[3, 7, 1, 9, 12], [5, 2, 8, 0, 0]])
-    positions = [(0, 4), (1, 2), (0, 1)]
-    got = capture(head, ids, positions)
-    assert got.shape == (4, 3, 32)
-    for column, (row, at) in enumerate(positions):
-        length = 5 if row == 0 else 3
-        truth = reference_lens(model, ids[row, :length])[:, at]
-        logits = head.logit_scale * head.normed(got[:, column]) @ head.weight.T
-        if head.softcap:
-            logits = head.softcap * torch.tanh(logits / head.softcap)
-        assert (logits.double().log_softmax(-1) - truth).abs().max() < 1e-4
+def test_a_model_whose_blocks_do_not_all_run_is_refused(make_model):
+    model = make_model("llama")
+    model.config.num_hidden_layers = 2
+    with pytest.raises(ValueError, match="must run a list of num_hidden_layers blocks once each, in order"):
+        LensHead.from_model(model)
 
 
-def test_capture_of_chosen_layers_is_that_part_of_all(model):
+def test_a_quantized_head_is_refused_with_what_to_do(make_model):
+    model = make_model("llama")
+    model.lm_head.weight = nn.Parameter(torch.zeros(60, 32, dtype=torch.int8), requires_grad=False)
+    with pytest.raises(
+        ValueError, match=r"got torch.int8 in LlamaForCausalLM: leave the head out of the quantization \(llm_int8"
+    ):
+        LensHead.from_model(model)
+
+
+def test_an_offloaded_head_is_refused_with_what_to_do(make_model):
+    model = make_model("llama")
+    model.lm_head.to("meta")
+    with pytest.raises(ValueError, match="got one that is offloaded in LlamaForCausalLM: give the head"):
+        LensHead.from_model(model)
+
+
+class Int8Linear(nn.Module):
+    """What a quantized linear layer is to the lens: an int8 weight and a forward method of its own."""
+
+    def __init__(self, linear):
+        super().__init__()
+        self.scale = linear.weight.detach().abs().amax(1, keepdim=True) / 127
+        self.weight = nn.Parameter((linear.weight / self.scale).round().to(torch.int8), requires_grad=False)
+
+    def forward(self, hidden):
+        return hidden @ (self.weight.to(hidden.dtype) * self.scale.to(hidden.dtype)).T
+
+
+def test_quantized_blocks_under_a_16_bit_head_work(make_model):
+    model = make_model("llama").to(torch.bfloat16)
+    for block in model.model.layers:
+        for name in ("gate_proj", "up_proj", "down_proj"):
+            setattr(block.mlp, name, Int8Linear(getattr(block.mlp, name)))
     head = LensHead.from_model(model)
+    assert head.describe()["dtype"] == "bfloat16"
+    assert head.error < 1e-2
+
+
+def test_a_model_that_returns_tuples_works(make_model):
+    model = make_model("bloom")
+    model.config.return_dict = False
     ids = torch.tensor([[3, 7, 1, 9]])
-    everything = capture(head, ids, [(0, 2)])
-    assert torch.equal(capture(head, ids, [(0, 2)], layers=[3, 0]), everything[[3, 0]])
+    tuples = capture(LensHead.from_model(model), ids, [(0, 3)])
+    model.config.return_dict = True
+    assert torch.equal(tuples, capture(LensHead.from_model(model), ids, [(0, 3)]))
+
+
+def test_unembed_is_the_kernel_behind_the_norm(gemma2):
+    from pivotkit.kernels import unembed
+
+    head = LensHead.from_model(gemma2)
+    states = capture(head, torch.tensor([[3, 7, 1, 9]]), [(0, 3), (0, 1)])
+    mine = head.unembed(states, 4, targets=[3], entropy=True)
+    with torch.inference_mode():
+        normed = gemma2.model.norm(states)
+    truth = unembed(normed, gemma2.lm_head.weight.detach(), 4, softcap=5.0, targets=[3], entropy=True)
+    for name in ("ids", "logits", "logsumexp", "target_ranks", "entropy"):
+        assert torch.equal(getattr(mine, name), getattr(truth, name))
 
 
 @pytest.mark.parametrize("name", ["smollm2-135m", "gemma3-270m"])
@@ -60,6 +156,8 @@ def test_the_last_layer_equals_real_models(real_models, name):
     model, tokenizer = load_model(real_models / name)
     head = LensHead.from_model(model)
     assert head.error <= 1e-5
+    assert head.shares_prefix
+    assert head.pads_left
     ids = torch.tensor([tokenizer("French: chien\nChinese:")["input_ids"]])
     last = capture(head, ids, [(0, ids.shape[1] - 1)])[-1]
     with torch.inference_mode():

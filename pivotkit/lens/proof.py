@@ -1,0 +1,123 @@
+"""The self-check: a head's description against the model's own logits, and what the model's cache and mask can do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+
+from pivotkit.lens.capture import capture, run
+from pivotkit.lens.difference import TOLERANCE, difference, relation, tolerance
+
+if TYPE_CHECKING:
+    from pivotkit.lens.families import Operation
+    from pivotkit.lens.head import LensHead
+    from pivotkit.lens.watch import Watched
+
+PROBE = (5, 3, 8, 2, 9, 4, 7, 6)  # token ids of the self-check; any will do
+CHUNK = 1 << 14  # rows of the head's weight that are widened to float32 together
+
+# Two ways through the same layers round differently in each; what a wrong position or mask does is far larger.
+LAYERS = 2.5
+
+
+def probe(weight: torch.Tensor) -> torch.Tensor:
+    """(1, T) token ids."""
+    return torch.tensor([PROBE], device=weight.device) % weight.shape[0]
+
+
+def prove(head: LensHead, watched: Watched, operations: tuple[Operation, ...], name: str) -> float:
+    """Return the last layer's difference to the model's logits, as a share of the largest; raise what is not as described."""
+    positions = [(0, column) for column in range(len(PROBE))]
+    last = capture(head, probe(head.weight), positions, layers=[len(head.blocks)])[0]
+    read = head.normed(last)
+    bound = tolerance(head.weight, watched.read, watched.logits)
+    if not difference(read, watched.read) <= bound:
+        modules = ", ".join(type(module).__name__ for module in head.chain) or "no module"
+        raise ValueError(
+            f"LensHead: the head of {name} must read the last block's output through {modules}; got "
+            f"{relation(read, watched.read.to(read.device))} between the two"
+        )
+    raw = _products(head, read)
+    if not (raw.shape == watched.raw.shape and difference(raw, watched.raw) <= bound):
+        raise ValueError(
+            f"LensHead: the head of {name} must be hidden @ weight.T{'' if head.bias is None else ' + bias'}; got "
+            f"{relation(raw, watched.raw.to(raw.device))} on top of it"
+        )
+    mine = head.logit_scale * raw
+    if head.softcap is not None:
+        mine = head.softcap * torch.tanh(mine / head.softcap)
+    logits = watched.logits.to(mine.device)
+    error = difference(mine, logits)
+    if not error <= bound:
+        described = ", then ".join(map(str, operations)) or "no operation"
+        raise ValueError(
+            f"LensHead: the logits of {name} must be its head's output with {described} within {bound:g} of the largest, "
+            f"as its configuration says; got {relation(raw, logits)} instead, a difference of {error:.3g}"
+        )
+    _same_choices(head, last, mine, logits, name)
+    return error
+
+
+def _products(head: LensHead, read: torch.Tensor) -> torch.Tensor:
+    """``read @ weight.T + bias`` in float32, without a float32 copy of the whole weight."""
+    raw = torch.cat([read.float() @ part.float().T for part in head.weight.split(CHUNK)], dim=-1)
+    return raw if head.bias is None else raw + head.bias.float()
+
+
+def _same_choices(head: LensHead, last: torch.Tensor, mine: torch.Tensor, logits: torch.Tensor, name: str) -> None:
+    """What `LensHead.unembed` chooses first is the model's first choice, ties in the type of ``logits`` aside."""
+    result = head.unembed(last, k=1)
+    first = result.ids[:, 0].to(logits.device)
+    largest, choice = logits.float().max(-1)
+    short = largest - logits.float().gather(1, first[:, None])[:, 0]
+    ties = max(2 * torch.finfo(logits.dtype).eps, TOLERANCE[torch.float32] / 10) * float(logits.abs().max())
+    if (short > ties).any():
+        row = int(short.argmax())
+        raise ValueError(
+            f"LensHead: the last layer's first choice must be that of {name}; got token {int(first[row])} instead of "
+            f"{int(choice[row])} at position {row} of the probe"
+        )
+    if not difference(result.logits[:, 0], mine.max(-1).values) <= TOLERANCE[torch.float32]:
+        raise ValueError(f"LensHead: the kernel must give the logits of {name}; got others for its first choices")
+
+
+def shares_prefix(head: LensHead) -> bool:
+    """Whether a cache filled with a prefix, repeated and continued gives the states of the whole sequence."""
+    from transformers import DynamicCache
+
+    ids, layers = probe(head.weight), range(len(head.blocks) + 1)
+    cut = len(PROBE) // 2
+    whole = capture(head, ids, [(0, column) for column in range(cut, len(PROBE))])
+    try:
+        cache = DynamicCache(config=cast(Any, head.base.config))
+        run(head.base, ids[:, :cut], past=cache)
+        cache.batch_repeat_interleave(2)
+        rest = ids[:, cut:].expand(2, -1)
+        parts = [(row, column) for row in range(2) for column in range(len(PROBE) - cut)]
+        continued = capture(head, rest, parts, layers=layers, past=cache)
+    except Exception:
+        # A model may fail in any way on a cache that it does not know; without the cache nothing is lost but time.
+        return False
+    return _alike(continued, whole.repeat(1, 2, 1))
+
+
+def pads_left(head: LensHead) -> bool:
+    """Whether padding on the left, masked, leaves the states as they are."""
+    ids = probe(head.weight)
+    columns = range(len(PROBE))
+    padded = torch.cat([ids[:, :3], ids], dim=1)
+    mask = torch.ones_like(padded)
+    mask[:, :3] = 0
+    whole = capture(head, ids, [(0, column) for column in columns])
+    try:
+        shifted = capture(head, padded, [(0, column + 3) for column in columns], attention_mask=mask)
+    except Exception:  # as above
+        return False
+    return _alike(shifted, whole)
+
+
+def _alike(mine: torch.Tensor, theirs: torch.Tensor) -> bool:
+    """Every state within the bound, as a share of its length."""
+    apart = (mine.float() - theirs.float()).norm(dim=-1) / theirs.float().norm(dim=-1).clamp_min(1e-30)
+    return float(apart.max()) <= LAYERS * tolerance(theirs)
