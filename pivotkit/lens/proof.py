@@ -118,6 +118,9 @@ def pads_left(head: LensHead) -> bool:
 
 
 def _alike(mine: torch.Tensor, theirs: torch.Tensor) -> bool:
-    """Every state within the bound, as a share of its length."""
+    """Whether every layer's states are the same, as a share of their length, at most positions.
+
+    A wrong cache or mask changes all positions; rounding alone grows large at a few, where a deep model amplifies it.
+    """
     apart = (mine.float() - theirs.float()).norm(dim=-1) / theirs.float().norm(dim=-1).clamp_min(1e-30)
-    return float(apart.max()) <= LAYERS * tolerance(theirs)
+    return float(apart.median(dim=1).values.max()) <= LAYERS * tolerance(theirs)

@@ -66,6 +66,11 @@ def watch(model: Any, head: nn.Module, ids: torch.Tensor, before_head: tuple[Ope
         for handle in handles:
             handle.remove()
     logits = output[0] if isinstance(output, tuple) else output.logits
+    if not logits.isfinite().all():
+        raise ValueError(
+            f"LensHead: model must give finite logits; got NaN or infinity from {name} in {logits.dtype} (float16 overflows "
+            "where bfloat16 and float32 do not)"
+        )
     blocks = _called_in_order(lists, calls)
     if blocks is None:
         raise ValueError(

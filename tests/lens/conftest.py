@@ -7,6 +7,7 @@ import torch
 import transformers
 from transformers import Gemma2Config, Gemma2ForCausalLM, LlamaConfig, LlamaForCausalLM
 
+from pivotkit.lens.head import LensHead
 from pivotkit.words.task import build_task
 
 VOCABULARY = 60
@@ -92,6 +93,11 @@ def build(family, **more):
 def family(request):
     """Every family's model in turn, in float32; not to be changed."""
     return build(request.param)
+
+
+@pytest.fixture(scope="session")
+def family_head(family):
+    return LensHead.from_model(family)
 
 
 @pytest.fixture

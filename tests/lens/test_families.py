@@ -24,8 +24,8 @@ def lens_and_model(model, head):
     return mine, model(input_ids=IDS).logits[0].float()
 
 
-def test_the_last_layer_is_the_model(family):
-    head = LensHead.from_model(family)
+def test_the_last_layer_is_the_model(family, family_head):
+    head = family_head
     mine, theirs = lens_and_model(family, head)
     assert (mine - theirs).abs().max() <= 1e-5 * theirs.abs().max()
     assert torch.equal(mine.argmax(-1), theirs.argmax(-1))
@@ -40,8 +40,8 @@ def test_the_last_layer_is_the_model_in_16_bit(family, dtype, share):
 
 
 @torch.inference_mode()
-def test_every_layer_is_the_hidden_state_that_transformers_reports(family):
-    head = LensHead.from_model(family)
+def test_every_layer_is_the_hidden_state_that_transformers_reports(family_head):
+    head = family_head
     states = head.base(input_ids=IDS, output_hidden_states=True).hidden_states
     mine = capture(head, IDS, EVERYWHERE)
     assert len(mine) == len(states) == len(head.blocks) + 1
@@ -54,10 +54,9 @@ def test_every_layer_is_the_hidden_state_that_transformers_reports(family):
     assert torch.allclose(last, states[-1][0], rtol=1e-5, atol=1e-5)
 
 
-def test_a_prefix_is_shared_where_the_cache_can_repeat_it(family):
-    recurrent = type(family).__name__ in ("FalconH1ForCausalLM", "RecurrentGemmaForCausalLM")
-    head = LensHead.from_model(family)
-    assert head.shares_prefix is head.describe()["shares_prefix"] is not recurrent
+def test_a_prefix_is_shared_where_the_cache_can_repeat_it(family_head):
+    recurrent = type(family_head.base).__name__ in ("FalconH1Model", "RecurrentGemmaModel")
+    assert family_head.shares_prefix is family_head.describe()["shares_prefix"] is not recurrent
 
 
 def test_the_context_length_is_the_positions_or_unbounded_for_alibi(make_model):

@@ -119,6 +119,14 @@ class Int8Linear(nn.Module):
         return hidden @ (self.weight.to(hidden.dtype) * self.scale.to(hidden.dtype)).T
 
 
+def test_a_model_that_overflows_its_type_is_refused(make_model):
+    model = make_model("llama").to(torch.float16)
+    model.model.embed_tokens.weight.data *= 65000
+    model.model.layers[0].mlp.down_proj.weight.data *= 65000
+    with pytest.raises(ValueError, match=r"must give finite logits; .* in torch.float16 \(float16 overflows"):
+        LensHead.from_model(model)
+
+
 def test_quantized_blocks_under_a_16_bit_head_work(make_model):
     model = make_model("llama").to(torch.bfloat16)
     for block in model.model.layers:
