@@ -101,7 +101,7 @@ def test_an_unknown_model_is_named(tmp_path, capsys, monkeypatch):
     capsys.readouterr()
     main(["score", folder, "--model", "no/such-model"])
     line = capsys.readouterr().err.splitlines()[-1]
-    assert line.startswith("pivotkit: load_tokenizer: model must be a folder, a name in ")
+    assert line.startswith("pivotkit: load_tokenizer: model must be a folder, a GGUF file, a name in ")
     assert "got 'no/such-model'" in line
     assert not (tmp_path / "run" / "scores.parquet").exists()
 

@@ -1,10 +1,12 @@
-"""Loading a causal LM and its tokenizer by folder, by name in the model cache, or by hub id."""
+"""Loading a causal LM and its tokenizer by folder, by GGUF file, by name in the model cache, or by hub id."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 from typing import Any
+
+from pivotkit.lens.gguf import converted, find_gguf
 
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -16,22 +18,38 @@ def model_cache() -> Path:
 
 
 def find_model(model: str | Path) -> str:
-    """The folder of ``model`` (a folder, or a name in the model cache), else ``model`` itself as a hub id."""
-    for folder in (Path(model), model_cache() / model):
-        if (folder / "config.json").is_file():
-            return str(folder)
+    """The folder or GGUF file of ``model`` (a path, or a name in the model cache), else ``model`` itself as a hub id."""
+    for place in (Path(model), model_cache() / model):
+        if place.is_file() and place.suffix == ".gguf":
+            return str(place)
+        if place.is_dir() and (file := find_gguf(place)) is not None:
+            return str(file)
+        if (place / "config.json").is_file():
+            return str(place)
     return str(model)
 
 
-def load_model(model: str | Path, *, dtype: str = "float32", device: str = "cpu", remote_code: bool = False) -> Any:
+def load_model(
+    model: str | Path,
+    *,
+    dtype: str = "float32",
+    device: str | None = None,
+    device_map: str | dict[str, int | str] | None = None,
+    remote_code: bool = False,
+) -> Any:
     """Load a causal LM and its fast tokenizer.
 
     Parameters
     ----------
     model : str or Path
-        A folder with ``config.json`` and safetensors, the name of such a folder in the model cache, or a hub id.
+        A folder with ``config.json`` and safetensors, a GGUF file or a folder that holds one (safetensors win where a
+        folder has both), the name of either in the model cache, or a hub id.
     dtype : {"float32", "bfloat16", "float16"}, default "float32"
-    device : str, default "cpu"
+    device : str, optional
+        Default: the CPU.
+    device_map : str or dict, optional
+        Instead of ``device``: which device each module goes to, as transformers takes it; needs the package accelerate.
+        The head must stay on a device: nothing of it may be offloaded.
     remote_code : bool, default False
         Whether a hub model may run code of its own.
 
@@ -43,22 +61,32 @@ def load_model(model: str | Path, *, dtype: str = "float32", device: str = "cpu"
     Raises
     ------
     ValueError
-        No such model, or a model without safetensors; the message names what was looked for.
+        No such model, or a model without safetensors; the message names what was looked for. A GGUF file that
+        transformers cannot read, or without the package gguf.
+
+    Notes
+    -----
+    A GGUF file is converted on its first load, to float32 safetensors under ``gguf`` in the model cache; later loads
+    read those. The file's name, size and time of change tell whether it is the same.
     """
     import torch
     from transformers import AutoModelForCausalLM
 
     if dtype not in DTYPES:
         raise ValueError(f"load_model: dtype must be one of {', '.join(DTYPES)}; got {dtype!r}")
+    if device is not None and device_map is not None:
+        raise ValueError(f"load_model: device must be None where device_map is given; got {device!r}")
     quiet()
+    readable = _readable(model)
     tokenizer = load_tokenizer(model, remote_code=remote_code)
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
-            find_model(model), dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=remote_code
-        )
-    except (OSError, ValueError) as error:
+            readable, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=remote_code,
+            device_map=device_map,
+        )  # fmt: skip
+    except (OSError, ValueError, ImportError) as error:
         raise _unloadable("load_model", model, error) from error
-    return loaded.to(device).eval(), tokenizer
+    return (loaded if device is None else loaded.to(device)).eval(), tokenizer
 
 
 def quiet() -> None:
@@ -72,13 +100,20 @@ def load_tokenizer(model: str | Path, *, remote_code: bool = False) -> Any:
     """Load the tokenizer of ``model``, found as `load_model` finds it."""
     from transformers import AutoTokenizer
 
+    readable = _readable(model)
     try:
-        return AutoTokenizer.from_pretrained(find_model(model), trust_remote_code=remote_code)
+        return AutoTokenizer.from_pretrained(readable, trust_remote_code=remote_code)
     except (OSError, ValueError) as error:
         raise _unloadable("load_tokenizer", model, error) from error
 
 
+def _readable(model: str | Path) -> str:
+    """What transformers can load: a folder with safetensors, or a hub id."""
+    found = find_model(model)
+    return str(converted(Path(found), model_cache())) if found.endswith(".gguf") and Path(found).is_file() else found
+
+
 def _unloadable(function: str, model: str | Path, error: Exception) -> ValueError:
     reason = str(error).strip().splitlines()[0]
-    places = f"a folder, a name in {model_cache()} or a hub id"
+    places = f"a folder, a GGUF file, a name in {model_cache()} or a hub id"
     return ValueError(f"{function}: model must be {places}; got {str(model)!r} ({reason})")

@@ -42,11 +42,11 @@ def corpus_paths(settings: Settings) -> list[Path]:
 
 
 def model_files(settings: Settings) -> list[Path]:
-    """The model's folder, as an input that may change; a hub id has none."""
+    """The model's folder or GGUF file, as an input that may change; a hub id has none."""
     from pivotkit.lens.model import find_model
 
-    folder = Path(find_model(_model_name(settings)))
-    return [folder.absolute()] if folder.is_dir() else []
+    place = Path(find_model(_model_name(settings)))
+    return [place.absolute()] if place.exists() else []
 
 
 def loaded_model(settings: Settings) -> tuple[Any, Any, Any]:

@@ -1,0 +1,98 @@
+"""GGUF files: found, and converted once to a safetensors folder in the model cache."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+
+from pivotkit.errors import InputError
+
+CONVERSION = 1  # part of a converted folder's name; raised when the conversion changes
+
+
+def find_gguf(folder: Path) -> Path | None:
+    """The GGUF file that ``folder`` holds; None where it holds none, or safetensors, which win."""
+    files = sorted(folder.glob("*.gguf"))
+    if not files or any(folder.glob("*.safetensors")):
+        return None
+    if len(files) > 1:
+        raise ValueError(
+            f"load_model: model must be one GGUF file where a folder holds several; got {folder} with "
+            f"{', '.join(file.name for file in files)}"
+        )
+    return files[0]
+
+
+def converted(file: Path, cache: Path) -> Path:
+    """The safetensors folder of a GGUF file, made on the first call.
+
+    Parameters
+    ----------
+    file : Path
+    cache : Path
+        Folders lie in ``cache / "gguf"``, named by the file's name and a hash of its path, size and time of change.
+
+    Returns
+    -------
+    Path
+        Weights in float32, which holds every dequantized value exactly, and the tokenizer: 4 bytes a weight.
+
+    Raises
+    ------
+    ValueError
+        The packages ``gguf`` or ``accelerate`` are absent.
+    InputError
+        transformers cannot read the file, or not this architecture.
+
+    Notes
+    -----
+    The folder is written beside its place and renamed, so a conversion that is killed leaves none.
+    """
+    stat = file.stat()
+    key = f"{CONVERSION} {file.resolve()} {stat.st_size} {stat.st_mtime_ns}"
+    place = cache / "gguf" / f"{file.stem}-{hashlib.blake2b(key.encode(), digest_size=8).hexdigest()}"
+    if place.is_dir():
+        return place
+    missing = [package for package in ("gguf", "accelerate") if find_spec(package) is None]
+    if missing:
+        raise ValueError(
+            f"load_model: model must be safetensors where {' and '.join(missing)} cannot be imported; got {str(file)!r} "
+            "(pip install 'pivotkit[gguf]')"
+        )
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{place.name}.", ignore_cleanup_errors=True) as work:
+        made = Path(work) / place.name
+        try:
+            _convert(file, made)
+        except (OSError, ValueError, KeyError, IndexError, NotImplementedError, RuntimeError) as error:
+            raise InputError(file, "", f"cannot be converted to safetensors ({error})") from error
+        try:
+            made.rename(place)
+        except OSError:
+            if not place.is_dir():  # else another process was faster
+                raise
+    return place
+
+
+def _convert(file: Path, out: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    where = {"gguf_file": file.name, "local_files_only": True}
+    tokenizer = AutoTokenizer.from_pretrained(file.parent, **where)
+    loaded = AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.float32, **where)
+    # transformers does not save a model that came from GGUF: its weights move into an empty one.
+    if hasattr(loaded.config, "quantization_config"):
+        del loaded.config.quantization_config
+    with torch.device("meta"):
+        model = type(loaded)(loaded.config)
+    model.load_state_dict(loaded.state_dict(), assign=True)
+    model.tie_weights()
+    model.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    for written in out.iterdir():
+        with written.open("rb") as content:
+            os.fsync(content.fileno())
