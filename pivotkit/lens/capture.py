@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from pivotkit.lens.watch import entering, leaving
+from pivotkit.lens.watch import entering, leaving, takes
 
 if TYPE_CHECKING:
     from pivotkit.lens.head import LensHead
@@ -102,18 +102,18 @@ def run(
     ``attention_mask`` is (B, T) too; the prefix in ``past`` counts as seen. Positions are counted over the tokens that the
     mask keeps.
     """
-    takes = inspect.signature(type(base).forward).parameters
-    arguments: dict[str, Any] = {"use_cache": past is not None}
+    named = inspect.signature(type(base).forward).parameters
+    arguments: dict[str, Any] = {"use_cache": past is not None} if takes(base, "use_cache") else {}
     if past is not None:
         # transformers 5.24 renames the argument.
-        arguments["cache" if "cache" in takes else "past_key_values"] = past
+        arguments["cache" if "cache" in named else "past_key_values"] = past
     if attention_mask is not None:
         mask = attention_mask.to(torch.int64)
         seen = past.get_seq_length() if past is not None else 0
         mask = torch.cat([mask.new_ones(len(mask), seen), mask], dim=1)
         arguments["attention_mask"] = mask
         # Models without the argument (ALiBi) derive positions from the mask.
-        if "position_ids" in takes:
+        if "position_ids" in named:
             arguments["position_ids"] = (mask.cumsum(1) - 1).clamp_min(0)[:, seen:]
     return base(input_ids=input_ids, **arguments)
 

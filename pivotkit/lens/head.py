@@ -71,7 +71,7 @@ class LensHead:
         Raises
         ------
         ValueError
-            The model has no blocks or head that can be found, a head that is quantized or offloaded, or logits that
+            The model is in training mode, has no blocks or head that can be found, a head that is quantized or offloaded, or logits that
             differ from the description's; the message names the difference.
 
         Notes
@@ -83,6 +83,8 @@ class LensHead:
         base = model.base_model
         if head is None or base is model or getattr(model.config, "is_encoder_decoder", False):
             raise ValueError(f"LensHead: model must be a causal LM with a base model and an output head; got {name}")
+        if model.training:
+            raise ValueError(f"LensHead: model must be in evaluation mode; got {name} in training mode: call eval()")
         weight = _weight(head, name)
         config = model.config.get_text_config()
         operations = logit_operations(config)

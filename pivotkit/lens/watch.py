@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,7 +62,7 @@ def watch(model: Any, head: nn.Module, ids: torch.Tensor, before_head: tuple[Ope
         module.register_forward_hook(note, with_kwargs=True) for module in model.modules() if module not in skipped
     ]
     try:
-        output = model(input_ids=ids, use_cache=False)
+        output = model(input_ids=ids, **({"use_cache": False} if takes(model, "use_cache") else {}))
     finally:
         for handle in handles:
             handle.remove()
@@ -83,6 +84,12 @@ def watch(model: Any, head: nn.Module, ids: torch.Tensor, before_head: tuple[Ope
     end = calls[heads[-1]]
     chain = _chain(calls[last].given, calls[last + 1 : heads[-1]], end.taken, before_head, name)
     return Watched(blocks, chain, end.taken[0], end.given[0], logits[0])
+
+
+def takes(module: nn.Module, argument: str) -> bool:
+    """Whether the module's forward method has the argument, by name or among any others."""
+    parameters = inspect.signature(type(module).forward).parameters
+    return argument in parameters or any(each.kind is each.VAR_KEYWORD for each in parameters.values())
 
 
 def entering(args: Any, kwargs: dict[str, Any]) -> torch.Tensor | None:

@@ -84,6 +84,13 @@ def test_a_model_without_a_head_is_refused(llama):
         LensHead.from_model(llama.model)
 
 
+def test_a_model_in_training_mode_is_refused(make_model):
+    with pytest.raises(
+        ValueError, match="must be in evaluation mode; got LlamaForCausalLM in training mode: call eval"
+    ):
+        LensHead.from_model(make_model("llama").train())
+
+
 def test_a_model_whose_blocks_do_not_all_run_is_refused(make_model):
     model = make_model("llama")
     model.config.num_hidden_layers = 2
