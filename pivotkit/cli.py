@@ -126,21 +126,30 @@ def _list(text: str) -> list[str]:
     return [part for part in text.split(",") if part]
 
 
-def _shares(text: str) -> dict[str, float]:
-    shares = {}
+def _named(text: str, what: str = "value") -> dict[str, str]:
+    """``name=value,name=value``"""
+    found = {}
     for part in _list(text):
         name, equals, value = part.partition("=")
         if not equals:
-            raise argparse.ArgumentTypeError(f"must be name=share,name=share; got {part!r}")
+            raise argparse.ArgumentTypeError(f"must be name={what},name={what}; got {part!r}")
+        found[name] = value
+    return found
+
+
+def _shares(text: str) -> dict[str, float]:
+    shares = {}
+    for name, value in _named(text, "share").items():
         try:
             shares[name] = float(value)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"share must be a number; got {part!r}") from None
+            raise argparse.ArgumentTypeError(f"share must be a number; got '{name}={value}'") from None
     return shares
 
 
 _KINDS: dict[str, Callable[[str], Any]] = {
     "str": str, "int": int, "float": float, "list[str]": _list, "dict[str, float]": _shares,
+    "dict[str, str]": _named,
 }  # fmt: skip
 
 

@@ -45,6 +45,9 @@ class Settings:
     positions: list[str] = _option(["answer"], "trace", "positions traced: answer, source, all")
     tracked: int = _option(10, "trace", "tokens followed through all layers")
     chains: bool = _option(False, "trace", "trace every token of the target, not the first alone")
+    token_policy: dict[str, str] = _option(
+        {}, "trace", "tokens that stand for a word: space=with,case=all,pieces=prefixes,bytes=drop; see TokenPolicy"
+    )
     tuned_lens: str | None = _option(None, "trace", "folder of a tuned lens; the raw logit lens by default")
     min_probability: float = _option(0.2, "behaviors", "least probability of a step under the strict rule")
     first_layer: int | None = _option(

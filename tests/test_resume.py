@@ -33,7 +33,9 @@ def shards(run):
 
 def artifacts(run):
     """Every file but the manifest and the report, which hold times, by its place in the run."""
-    files = [path for path in run.rglob("*") if path.is_file() and path.name not in {"run.json", "report.html", ".lock"}]
+    files = [
+        path for path in run.rglob("*") if path.is_file() and path.name not in {"run.json", "report.html", ".lock"}
+    ]
     return {str(path.relative_to(run)): path.read_bytes() for path in sorted(files)}
 
 

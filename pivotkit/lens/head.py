@@ -37,8 +37,7 @@ class LensHead:
     longest : int or None
         The model's context length in tokens; None where it has none (ALiBi) or does not say.
     shares_prefix : bool
-        Whether a ``DynamicCache(config=base.config)`` filled with a prefix, repeated by ``batch_repeat_interleave`` and
-        continued gives the states of the whole sequence.
+        Whether sequences that go on from a kept prefix (`pivotkit.lens.cache`) have the states of whole sequences.
     pads_left : bool
         Whether padding on the left, masked, leaves the states as they are; no recurrent model promises that.
     error : float

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 
 import torch
 
+from pivotkit.lens.cache import new_cache, select_rows
 from pivotkit.lens.capture import capture
 from pivotkit.lens.encoding import pad_right
 from pivotkit.lens.head import LensHead
@@ -187,12 +187,4 @@ def _forward(
 
 def _continued(head: LensHead, cache: Any, batch: Sequence[tuple[Node, int]]) -> Any:
     """A cache for ``batch``, line i a copy of its parent's; a new one at the root."""
-    return head.new_cache() if cache is None else select_rows(cache, [parent for _, parent in batch])
-
-
-def select_rows(cache: Any, rows: Sequence[int]) -> Any:
-    """A cache whose line i is line ``rows[i]`` of ``cache``, which stays as it is."""
-    chosen = copy.copy(cache)
-    chosen.layers = [copy.copy(layer) for layer in cache.layers]
-    chosen.batch_select_indices(torch.tensor(rows))
-    return chosen
+    return new_cache(head.base) if cache is None else select_rows(cache, [parent for _, parent in batch])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import torch
 
+from pivotkit.lens.cache import new_cache, select_rows
 from pivotkit.lens.capture import capture, run
 from pivotkit.lens.difference import TOLERANCE, difference, relation, tolerance
 
@@ -83,23 +84,22 @@ def _same_choices(head: LensHead, last: torch.Tensor, mine: torch.Tensor, logits
 
 
 def shares_prefix(head: LensHead) -> bool:
-    """Whether a cache filled with a prefix, repeated and continued gives the states of the whole sequence."""
-    from transformers import DynamicCache
-
+    """Whether sequences that go on from a kept prefix, one after another, have the states of whole sequences."""
     ids, layers = probe(head.weight), range(len(head.blocks) + 1)
     cut = len(PROBE) // 2
-    whole = capture(head, ids, [(0, column) for column in range(cut, len(PROBE))])
+    whole = capture(head, ids, [(0, column) for column in range(cut, len(PROBE))]).repeat(1, 2, 1)
+    parts = [(row, column) for row in range(2) for column in range(len(PROBE) - cut)]
     try:
-        cache = DynamicCache(config=cast(Any, head.base.config))
-        run(head.base, ids[:, :cut], past=cache)
-        cache.batch_repeat_interleave(2)
-        rest = ids[:, cut:].expand(2, -1)
-        parts = [(row, column) for row in range(2) for column in range(len(PROBE) - cut)]
-        continued = capture(head, rest, parts, layers=layers, past=cache)
+        prefix = new_cache(head.base)
+        run(head.base, ids[:, :cut], past=prefix)
+        continued = [
+            capture(head, ids[:, cut:].expand(2, -1), parts, layers=layers, past=select_rows(prefix, [0, 0]))
+            for _ in range(2)
+        ]
     except Exception:
         # A model may fail in any way on a cache that it does not know; without the cache nothing is lost but time.
         return False
-    return _alike(continued, whole.repeat(1, 2, 1))
+    return all(_alike(states, whole) for states in continued)
 
 
 def pads_left(head: LensHead) -> bool:

@@ -77,6 +77,7 @@ def trace(run: RunFolder, settings: Settings) -> None:
         chosen = {
             "positions": settings.positions, "latent": latent, "pivots": _pivot_ids(run) if known else None,
             "k": settings.k, "tracked": settings.tracked, "chains": settings.chains, "head": head,
+            "policy": _policy(settings),
             "lens": None if settings.tuned_lens is None else TunedLens.load(settings.tuned_lens, head),
         }  # fmt: skip
         run.shards(
@@ -112,6 +113,15 @@ def _pivot_ids(run: RunFolder) -> dict[int, list[int]]:
     for row in read_table(run / "pivots.parquet").select(["item", "token_id"]).to_pylist():
         found.setdefault(row["item"], []).append(row["token_id"])
     return found
+
+
+def _policy(settings: Settings) -> Any:
+    from pivotkit.words.token_sets import POLICIES, TokenPolicy
+
+    unknown = set(settings.token_policy) - set(POLICIES)
+    if unknown:
+        raise ValueError(f"trace: token_policy must name {', '.join(POLICIES)}; got {', '.join(sorted(unknown))}")
+    return TokenPolicy(**settings.token_policy)
 
 
 def _shard(items: pa.Table) -> int:

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pivotkit.lens import prefix_tree
+from pivotkit.lens.cache import new_cache, select_rows
 from pivotkit.lens.capture import capture
 from pivotkit.lens.head import LensHead
-from pivotkit.lens.prefix_tree import PrefixTree, select_rows
+from pivotkit.lens.prefix_tree import PrefixTree
 
 
 @st.composite
@@ -92,6 +93,18 @@ def test_any_batches_give_the_states_of_whole_sequences(model, limits):
         assert torch.allclose(states[:, rows], alone, rtol=1e-4, atol=1e-4)
 
 
+def test_every_familys_states_are_those_of_whole_sequences(family_head, monkeypatch):
+    """Windows of 6 tokens, ALiBi, hybrid caches, recurrent models: shared where the head has proved it."""
+    monkeypatch.setattr(prefix_tree, "PASS_TOKENS", 1)
+    sequences = [tuple(1 + token % 55 for token in sequence) for sequence in LONG]
+    wanted = [sorted({len(sequence) // 2, len(sequence) - 1}) for sequence in sequences]
+    tree = PrefixTree(sequences, wanted)
+    states = states_of(tree, family_head)
+    for sequence, indices, rows in zip(sequences, wanted, tree.rows, strict=True):
+        alone = capture(family_head, torch.tensor([sequence]), [(0, index) for index in indices])
+        assert torch.allclose(states[:, rows], alone, rtol=1e-3, atol=1e-3 * float(alone.abs().max()))
+
+
 def test_a_batch_stays_within_its_tokens_and_states(llama_head, limits, monkeypatch):
     seen = []
 
@@ -144,7 +157,7 @@ def test_a_model_without_a_proved_cache_runs_every_sequence_whole(llama, monkeyp
 
 def test_selecting_rows_leaves_the_cache_as_it_was(gemma2):
     head = LensHead.from_model(gemma2)
-    cache = head.new_cache()
+    cache = new_cache(head.base)
     capture(head, torch.tensor([list(range(20)), list(range(20, 40))]), [(0, 0)], past=cache)
     before = [(layer.keys.clone(), layer.values.clone()) for layer in cache.layers]
     for _ in range(2):
