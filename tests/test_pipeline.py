@@ -8,6 +8,7 @@ from pivotkit.artifacts import read_json, read_table, table_metadata
 from pivotkit.corpus.counts import Counts
 from pivotkit.experiment.testbed import World, WorldConfig, build_tokenizer, plant
 from pivotkit.experiment.testbed.recovery import compare
+from pivotkit.lens.behavior import sensitivity
 from pivotkit.pipeline import run_all
 from pivotkit.run_folder import RunFolder
 from pivotkit.settings import Settings
@@ -72,6 +73,39 @@ def test_the_model_answers_every_item_by_greedy_decoding(run):
     assert set(scores["gold_rank"].to_pylist()) == {0}
 
 
+def test_behaviors_equal_the_truth_over_a_wide_range_of_thresholds(run):
+    """Half of the concepts are planted as pivots, whose word reaches 0.8; a direct source has at most 0.15."""
+    rows = read_table(run / "sensitivity.parquet").to_pylist()
+    assert {row["pair"] for row in rows} == {"a-b", "b-a", "all"}
+    for row in rows:
+        assert row["items"] == (80 if row["pair"] == "all" else 40)
+        shares = {name: row[name] for name in ("co_occurrence", "pivot", "copy", "other", "excluded")}
+        # The source is a direct item's first choice early on: looked for there, with little asked, it is a copy.
+        early = {1: 0.15, 2: 0.15, 4: 0.1}.get(row["first_layer"], 0)
+        copied = row["rule"] == "strict" and row["min_probability"] < early - 0.01
+        if not copied and abs(row["min_probability"] - early) > 0.01:
+            assert shares == {"co_occurrence": 0.5, "pivot": 0.5, "copy": 0, "other": 0, "excluded": 0}, row
+        if copied:
+            assert shares == {"co_occurrence": 0, "pivot": 0.5, "copy": 0.5, "other": 0, "excluded": 0}, row
+
+
+def test_beyond_the_planted_probabilities_the_shares_move_as_they_should(run):
+    traces = read_table(run / "traces")
+    found = sensitivity(traces, probabilities=[0.75, 0.79, 0.85], first_layers=[4, 7, 8])
+    shares = {
+        (row["rule"], row["min_probability"], row["first_layer"]): (row["co_occurrence"], row["pivot"], row["excluded"])
+        for row in found.to_pylist()
+        if row["pair"] == "all"
+    }
+    # The pivot word has 0.8 in block 6 and 0.4 in block 7; the direct target ends at 0.8.
+    for rule, first in (("strict", 4), ("threshold", None)):
+        assert shares[rule, 0.79, first] == (0.5, 0.5, 0)
+        assert shares[rule, 0.85, first] == (1, 0, 0)
+    assert shares["strict", 0.75, 7] == shares["strict", 0.75, 8] == (1, 0, 0)
+    assert shares["paper", 0.79, None] == (0.5, 0.5, 0)
+    assert shares["paper", 0.85, None] == (0, 0, 1)
+
+
 def test_co_occurrence_predicts_the_planted_behavior_without_error(run):
     pooled = {
         (row["rule"], row["predictor"]): row["auc"]
@@ -87,7 +121,7 @@ def test_every_artifact_is_there_with_its_manifest(run):
     manifest = read_json(run / "run.json")
     assert set(manifest["stages"]) == set(STAGES)
     assert manifest["config"]["pairs"] == ["a-b", "b-a"]
-    for name in ("items", "scores", "behaviors", "pivots", "hubs", "documents"):
+    for name in ("items", "scores", "behaviors", "sensitivity", "pivots", "hubs", "documents"):
         assert read_table(run / f"{name}.parquet").num_rows > 0
     assert table_metadata(read_table(run / "scores.parquet"))["head"]["self_check_error"] < 1e-5
     assert (run / "report.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")

@@ -90,18 +90,19 @@ def trace(run: RunFolder, settings: Settings) -> None:
 
 
 def behaviors(run: RunFolder, settings: Settings) -> None:
-    """traces/ -> behaviors.parquet"""
-    from pivotkit.lens.behavior import classify
+    """traces/ -> behaviors.parquet, sensitivity.parquet"""
+    from pivotkit.lens.behavior import classify, sensitivity
 
     run.need("traces", "trace")
+    outputs = ["behaviors.parquet", "sensitivity.parquet"]
 
     def make() -> None:
-        found = classify(
-            run.gather("traces"), min_probability=settings.min_probability, first_layer=settings.first_layer
-        )
-        write_table(found, run / "behaviors.parquet")
+        traces = run.gather("traces")
+        found = classify(traces, min_probability=settings.min_probability, first_layer=settings.first_layer)
+        write_table(found, run / outputs[0])
+        write_table(sensitivity(traces), run / outputs[1])
 
-    run.stage("behaviors", ["behaviors.parquet"], make, settings=settings.of("behaviors"), inputs=["traces"])
+    run.stage("behaviors", outputs, make, settings=settings.of("behaviors"), inputs=["traces"])
 
 
 def _missing(**values: object) -> str:

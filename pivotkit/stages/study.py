@@ -8,7 +8,7 @@ from pivotkit.settings import Settings
 
 REPORTED = (
     "items.parquet", "counts", "pivots.parquet", "hubs.parquet", "scores.parquet", "traces", "behaviors.parquet",
-    "attribution.json", "documents.parquet", "selection", "truth.json", "pretrain.parquet",
+    "sensitivity.parquet", "attribution.json", "documents.parquet", "selection", "truth.json", "pretrain.parquet",
 )  # fmt: skip
 
 
