@@ -11,8 +11,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pivotkit.artifacts import require_columns
+from pivotkit.bootstrap import estimate
 from pivotkit.corpus.watchlist import normalize
-from pivotkit.experiment.statistics import auc_of_clusters, estimate, pearson_of_clusters
+from pivotkit.experiment.statistics import auc_of_clusters, pearson_of_clusters
 
 BEHAVIORS = ("co-occurrence", "pivot", "copy", "other", "excluded")
 PREDICTORS = ("log_df_both", "log_df_source", "log_df_target", "log_min_df", "pmi")

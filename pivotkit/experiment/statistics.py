@@ -1,31 +1,14 @@
-"""Tie-correct AUC, Pearson's r, and bootstrap intervals over clusters of observations."""
+"""Tie-correct AUC and Pearson's r, of one sample and of resampled clusters of observations."""
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
-PERCENTILES = (2.5, 97.5)
-HELD_AT_ONCE = 1 << 21  # numbers in one array of the bootstrap: 16 MiB
-
-# How often each of C clusters counts in each of B samples, (C, B), to the statistic of each sample, (B,); NaN where the
-# statistic is not defined.
-Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A statistic with its interval; None where it is not defined."""
-
-    value: float | None
-    low: float | None
-    high: float | None
+from pivotkit.bootstrap import HELD_AT_ONCE, Statistic
 
 
 def auc(values: ArrayLike, positive: ArrayLike) -> float:
@@ -102,54 +85,17 @@ def pearson_of_clusters(x: NDArray[Any], y: NDArray[Any], clusters: NDArray[np.i
     dx, dy = x - np.mean(x) if many else x, y - np.mean(y) if many else y
     parts = (np.ones(len(x)), dx, dy, dx * dx, dy * dy, dx * dy)
     sums = np.stack([np.bincount(clusters, part, minlength=many) for part in parts], axis=1)
-    noise = 1e-24 * (x**2).sum() * (y**2).sum()  # what is left of equal numbers after their mean is subtracted
+    # What rounding leaves of equal numbers: of the sample's own mean, and of the whole's, which is subtracted first.
+    noise_x, noise_y = 1e-28 * (x**2).sum(), 1e-28 * (y**2).sum()
 
     def statistic(draws: NDArray[np.float64]) -> NDArray[np.float64]:
         n, sum_x, sum_y, sum_xx, sum_yy, sum_xy = (draws.T @ sums).T
         n = np.maximum(n, 1)
-        variances = np.maximum(sum_xx - sum_x**2 / n, 0) * np.maximum(sum_yy - sum_y**2 / n, 0)
+        var_x, var_y = sum_xx - sum_x**2 / n, sum_yy - sum_y**2 / n
+        varied = (var_x > 1e-12 * sum_xx + noise_x) & (var_y > 1e-12 * sum_yy + noise_y)
         covariances = sum_xy - sum_x * sum_y / n
         r = np.full(len(n), np.nan)
-        np.divide(covariances, np.sqrt(variances), out=r, where=variances > noise)
+        np.divide(covariances, np.sqrt(np.abs(var_x * var_y)), out=r, where=varied)
         return r.clip(-1.0, 1.0)
 
     return statistic
-
-
-def resample(clusters: int, resamples: int, seed: int, key: str) -> Iterator[NDArray[np.float64]]:
-    """Draw ``clusters`` clusters with replacement, ``resamples`` times: blocks (C, B) of how often each was drawn."""
-    random = np.random.default_rng([seed, zlib.crc32(key.encode())])
-    step = max(1, HELD_AT_ONCE // max(clusters, 1))
-    for begin in range(0, resamples if clusters else 0, step):
-        block = min(step, resamples - begin)
-        drawn = random.integers(clusters, size=(block, clusters)) + clusters * np.arange(block)[:, None]
-        counts = np.bincount(drawn.ravel(), minlength=clusters * block).reshape(block, clusters)
-        yield np.ascontiguousarray(counts.T, dtype=np.float64)
-
-
-def estimate(
-    statistics: Mapping[str, Statistic], clusters: int, *, resamples: int, seed: int, key: str
-) -> dict[str, Estimate]:
-    """Each statistic with its percentile interval, all over the same resamples of ``clusters`` clusters.
-
-    ``seed`` and ``key`` determine the resamples. Those in which a statistic is not defined are left out of its interval.
-    """
-    values = {name: statistic(np.ones((clusters, 1)))[0] for name, statistic in statistics.items()}
-    defined = {name: statistic for name, statistic in statistics.items() if not np.isnan(values[name])}
-    drawn: dict[str, list[NDArray[np.float64]]] = {name: [] for name in defined}
-    if defined:
-        for draws in resample(clusters, resamples, seed, key):
-            for name, statistic in defined.items():
-                drawn[name].append(statistic(draws))
-    return {name: _estimate(float(values[name]), drawn.get(name, [])) for name in statistics}
-
-
-def _estimate(value: float, drawn: list[NDArray[np.float64]]) -> Estimate:
-    if np.isnan(value):
-        return Estimate(None, None, None)
-    sample = np.concatenate([np.empty(0), *drawn])
-    sample = sample[~np.isnan(sample)]
-    if not len(sample):
-        return Estimate(value, None, None)
-    low, high = np.percentile(sample, PERCENTILES)
-    return Estimate(value, float(low), float(high))

@@ -1,0 +1,77 @@
+"""Percentile bootstrap intervals over clusters of observations."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+HELD_AT_ONCE = 1 << 21  # numbers in one array of the bootstrap: 16 MiB
+
+# How often each of C clusters counts in each of B samples, (C, B), to the statistic of each sample, (B,); NaN where the
+# statistic is not defined.
+Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A statistic with its interval; None where it is not defined."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+def mean_of(values: NDArray[Any]) -> Statistic:
+    """The mean of ``values`` (C,), each a cluster of its own."""
+
+    def statistic(draws: NDArray[np.float64]) -> NDArray[np.float64]:
+        means = np.full(draws.shape[1], np.nan)
+        weights = draws.sum(axis=0)
+        np.divide(values @ draws, weights, out=means, where=weights > 0)
+        return means
+
+    return statistic
+
+
+def resample(clusters: int, resamples: int, seed: int, key: str) -> Iterator[NDArray[np.float64]]:
+    """Draw ``clusters`` clusters with replacement, ``resamples`` times: blocks (C, B) of how often each was drawn."""
+    random = np.random.default_rng([seed, zlib.crc32(key.encode())])
+    step = max(1, HELD_AT_ONCE // max(clusters, 1))
+    for begin in range(0, resamples if clusters else 0, step):
+        block = min(step, resamples - begin)
+        drawn = random.integers(clusters, size=(block, clusters)) + clusters * np.arange(block)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=clusters * block).reshape(block, clusters)
+        yield np.ascontiguousarray(counts.T, dtype=np.float64)
+
+
+def estimate(
+    statistics: Mapping[str, Statistic], clusters: int, *, resamples: int, seed: int, key: str, level: float = 0.95
+) -> dict[str, Estimate]:
+    """Each statistic with its percentile interval of ``level``, all over the same resamples of ``clusters`` clusters.
+
+    ``seed`` and ``key`` determine the resamples. Those in which a statistic is not defined are left out of its interval.
+    """
+    values = {name: statistic(np.ones((clusters, 1)))[0] for name, statistic in statistics.items()}
+    defined = {name: statistic for name, statistic in statistics.items() if not np.isnan(values[name])}
+    drawn: dict[str, list[NDArray[np.float64]]] = {name: [] for name in defined}
+    if defined:
+        for draws in resample(clusters, resamples, seed, key):
+            for name, statistic in defined.items():
+                drawn[name].append(statistic(draws))
+    return {name: _estimate(float(values[name]), drawn.get(name, []), level) for name in statistics}
+
+
+def _estimate(value: float, drawn: list[NDArray[np.float64]], level: float) -> Estimate:
+    if np.isnan(value):
+        return Estimate(None, None, None)
+    sample = np.concatenate([np.empty(0), *drawn])
+    sample = sample[~np.isnan(sample)]
+    if not len(sample):
+        return Estimate(value, None, None)
+    low, high = np.percentile(sample, [50 * (1 - level), 50 * (1 + level)])
+    return Estimate(value, float(low), float(high))
