@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ KINDS: dict[str, Kind] = {
     "integer": lambda kind: bool(types.is_integer(kind)),
     "number": _number,
     "key": lambda kind: _text(kind) or bool(types.is_integer(kind)),
+    "truth": lambda kind: bool(types.is_boolean(kind)),
     "list of text": _list_of(_text),
     "list of integers": _list_of(lambda kind: bool(types.is_integer(kind))),
     "list of numbers": _list_of(_number),
@@ -69,6 +70,11 @@ TABLES: dict[str, tuple[str, dict[str, str]]] = {
         {**_ITEM, "rule": "text", "behavior": "text", "peak_layer": "integer", "peak_token": "text"}
         | {"peak_logprob": "number"},
     ),
+    "sensitivity": (
+        "sensitivity.parquet",
+        {"pair": "text", "rule": "text", "min_probability": "number", "first_layer": "integer", "items": "integer"}
+        | {"co_occurrence": "number", "pivot": "number"},
+    ),
     "pairs": (
         "counts/pairs.parquet",
         {"source": "text", "target": "text", "df_source": "integer", "df_target": "integer", "df_both": "integer"},
@@ -91,6 +97,11 @@ TABLES: dict[str, tuple[str, dict[str, str]]] = {
         "pretrain.parquet",
         {"arm": "text", "seed": "integer", "kind": "text", "direction": "text", "accuracy": "number"},
     ),
+}
+# Columns that tables of an earlier version lack: checked where they are there.
+LATER = {
+    "scores": {"gold_rank": "integer", "greedy": "number", "reciprocal_rank": "number", "excluded": "truth"},
+    "traces": {"source_pieces": "list of integers", "target_pieces": "list of integers"},
 }
 RECORDS = {
     "run": "run.json",
@@ -127,7 +138,7 @@ def read_run(run: str | Path) -> dict[str, Any]:
     for name, (place, columns) in TABLES.items():
         path = folder / place
         absent = not path.exists() or (path.is_dir() and not any(path.glob("*.parquet")))
-        found[name] = None if absent else _checked(read_table(path), path, columns)
+        found[name] = None if absent else _checked(read_table(path), path, columns, LATER.get(name, {}))
     if found["traces"] is not None:
         found["traces"] = found["traces"].filter(pc.equal(found["traces"]["label"], LABEL))
     for name, place in RECORDS.items():
@@ -136,11 +147,11 @@ def read_run(run: str | Path) -> dict[str, Any]:
     return found
 
 
-def _checked(table: pa.Table, path: Path, columns: Mapping[str, str]) -> pa.Table:
+def _checked(table: pa.Table, path: Path, columns: dict[str, str], later: dict[str, str]) -> pa.Table:
     missing = [name for name in columns if name not in table.column_names]
     if missing:
         raise InputError(path, "", f"must have the columns {', '.join(missing)}; got {', '.join(table.column_names)}")
-    for name, kind in columns.items():
+    for name, kind in (columns | {name: later[name] for name in later if name in table.column_names}).items():
         if not KINDS[kind](table.schema.field(name).type):
             raise InputError(path, "", f"column {name} must be {kind}; got {table.schema.field(name).type}")
     return table
@@ -156,6 +167,16 @@ def _record(path: Path) -> dict[str, Any]:
 def by_pair(table: pa.Table) -> dict[str, pa.Table]:
     """Return the rows of each pair, pairs in alphabetical order."""
     return {pair: table.filter(pc.equal(table["pair"], pair)) for pair in sorted(pc.unique(table["pair"]).to_pylist())}
+
+
+def counted(table: pa.Table) -> pa.Table:
+    """Return scores or traces without the items whose two words share a piece; all where the table does not tell."""
+    if "excluded" in table.column_names:
+        return table.filter(pc.invert(table["excluded"]))
+    if not {"source_pieces", "target_pieces"} <= set(table.column_names):
+        return table
+    pieces = zip(table["source_pieces"].to_pylist(), table["target_pieces"].to_pylist(), strict=True)
+    return table.filter(pa.array([set(source).isdisjoint(target) for source, target in pieces], pa.bool_()))
 
 
 def floats(table: pa.Table, column: str) -> np.ndarray:

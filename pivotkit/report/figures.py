@@ -28,6 +28,14 @@ class Dot(NamedTuple):
     scale: float = 1.0
 
 
+class Line(NamedTuple):
+    """One line of a chart of shares; ``points`` are (x, share), NaN where it breaks."""
+
+    name: str
+    color: str
+    points: Sequence[tuple[float, float]]
+
+
 def layer_curves(
     name: str,
     layers: Sequence[int],
@@ -74,6 +82,20 @@ def top1_shares(
                 note = f"layer {layer}, {kind}: {share[place]:.1%}"
                 plot.box(plot.sx(layer) - width / 2, top, width, height, f"bar {colors[kind]}", note)
         below = below + share
+    return plot.markup(name)
+
+
+def share_lines(name: str, lines: Sequence[Line], x_label: str, y_label: str) -> Markup:
+    """Draw shares from 0 to 1 as lines."""
+    plot = Plot(292, (0, max((x for line in lines for x, _ in line.points), default=1.0)), (0, 1))
+    plot.y_axis([0.25 * step for step in range(5)], y_label, 2)
+    plot.x_axis(ticks(*plot.x_range), x_label, 1)
+    for line in lines:
+        plot.line([x for x, _ in line.points], [share for _, share in line.points], f"line {line.color}")
+        for x, share in line.points:
+            if math.isfinite(share):
+                note = f"{line.name}, {number(x, 2)}: {number(share)}"
+                plot.dot(plot.sx(x), plot.sy(share), f"dot {line.color}", note, scale=0.5)
     return plot.markup(name)
 
 

@@ -1,7 +1,8 @@
-"""What the model did: score, layer curves, behaviours."""
+"""What the model's layers did: curves, behaviours, and how far behaviours depend on the rule."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from typing import Any
@@ -11,68 +12,15 @@ import pyarrow as pa
 
 from pivotkit.artifacts import table_metadata
 from pivotkit.errors import InputError
+from pivotkit.lens.behavior import POOLED
 from pivotkit.report import figures
-from pivotkit.report.data import bootstrap_mean, by_pair, floats
+from pivotkit.report.data import bootstrap_mean, by_pair, counted, floats
+from pivotkit.report.figures import Line
 from pivotkit.report.svg import Key, legend
 from pivotkit.report.text import arrow, interval, number, visible
 
 ROLES = ("source", "target", "pivot")
-
-
-def score(run: dict[str, Any]) -> dict[str, Any] | None:
-    """Return mean contrastive score, share above zero and accuracy at the last layer for each pair."""
-    if run["scores"] is None:
-        return None
-    traces = by_pair(run["traces"]) if run["traces"] is not None else {}
-    rows, dots, shares, low = [], {}, {}, 0.0
-    for pair, table in by_pair(run["scores"]).items():
-        values = floats(table, "score")
-        mean, bottom, top = (float(value) for value in bootstrap_mean(values))
-        share = bootstrap_mean(values > 0)
-        right = _correct(traces[pair]) if pair in traces else np.empty(0)
-        accuracy = bootstrap_mean(right)
-        rows.append(
-            {
-                "pair": arrow(pair),
-                "n": len(values),
-                "score": number(mean),
-                "interval": interval(bottom, top),
-                "gold": number(float(floats(table, "p_gold").mean())),
-                "positive": number(float(share[0])),
-                "positive_interval": interval(float(share[1]), float(share[2])),
-                "accuracy": number(float(accuracy[0])),
-                "accuracy_interval": interval(float(accuracy[1]), float(accuracy[2])),
-            }
-        )
-        note = f"{arrow(pair)}: {number(mean)} {interval(bottom, top)}, n = {len(values)}"
-        dots[arrow(pair)] = [figures.Dot("c-ink", "circle", mean, bottom, top, note)]
-        low = min(low, bottom)
-        shares[arrow(pair)] = [
-            _share(f"{arrow(pair)}, score above 0", share, "c-ink", "circle"),
-            _share(f"{arrow(pair)}, accuracy", accuracy, "c-target", "square"),
-        ]
-    figure = figures.dot_plot(
-        "Mean contrastive score by pair", dots, (low, 1), "mean contrastive score (probability)", reference=0
-    )
-    beside = figures.dot_plot("Share above 0 and accuracy by pair", shares, (0, 1), "share of items")
-    keys = [Key("c-ink", "score above 0", "circle"), Key("c-target", "accuracy at the last layer", "square")]
-    return {
-        "rows": rows,
-        "figure": figure,
-        "shares": beside,
-        "legend": legend(keys),
-        "mean": number(float(floats(run["scores"], "score").mean())),
-    }
-
-
-def _share(what: str, found: tuple[np.ndarray, ...], color: str, shape: str) -> figures.Dot:
-    mean, low, high = (float(value) for value in found)
-    return figures.Dot(color, shape, mean, low, high, f"{what}: {number(mean)} {interval(low, high)}")
-
-
-def _correct(traces: pa.Table) -> np.ndarray:
-    layers = traces["layer"].to_numpy()
-    return np.asarray(floats(traces, "target_rank")[layers == layers.max()] == 0)
+LINES = ("c-ink", "c-latent0", "c-latent1", "c-latent2", "c-source", "c-pivot")  # each with a dash of its own
 
 
 def latent_languages(traces: pa.Table) -> list[str]:
@@ -88,9 +36,9 @@ def colors(latent: list[str]) -> dict[str, str]:
 
 def curves(run: dict[str, Any]) -> dict[str, Any] | None:
     """Return the small multiples: masses and entropy by layer, and whose token is on top."""
-    traces = run["traces"]
-    if traces is None:
+    if run["traces"] is None:
         return None
+    traces = counted(run["traces"])
     latent = latent_languages(traces)
     palette = colors(latent)
     top1_colors = palette | {"source and target": "c-shared", "something else": "c-other"}
@@ -224,3 +172,42 @@ def behaviors(run: dict[str, Any]) -> dict[str, Any] | None:
         total = number(whole["pivot"] / told if told else None)
         panels.append({"rule": visible(rule), "rows": rows, "figure": figure, "pooled": total})
     return {"panels": panels, "names": figures.BEHAVIORS, "legend": legend(figures.behavior_keys())}
+
+
+def sensitivity(run: dict[str, Any]) -> dict[str, Any] | None:
+    """Return how the share of pivots among the told items moves with rule and thresholds."""
+    table = run["sensitivity"]
+    if table is None:
+        return None
+    told: dict[tuple[str, int | None], dict[str, list[tuple[float, float]]]] = {}
+    for row in table.to_pylist():
+        whole = row["pivot"] + row["co_occurrence"]
+        pairs = told.setdefault((row["rule"], row["first_layer"]), {})
+        pairs.setdefault(row["pair"], []).append((row["min_probability"], row["pivot"] / whole if whole else math.nan))
+    lines = [
+        Line(_variant(*variant), color, sorted(pairs.get(POOLED, [])))
+        for (variant, pairs), color in zip(told.items(), itertools.cycle(LINES), strict=False)
+    ]
+    names = sorted(set(table["pair"].to_pylist()), key=lambda pair: (pair == POOLED, pair))
+    x, y = "least probability asked for", "pivot / (pivot + co-occurrence)"
+    return {
+        "figure": figures.share_lines("Share of pivots by threshold, all pairs", lines, x, y),
+        "legend": legend(Key(line.color, line.name, "line") for line in lines),
+        "variants": [line.name for line in lines],
+        "rows": [
+            {
+                "pair": "all pairs" if pair == POOLED else arrow(pair),
+                "ranges": [_range([share for _, share in pairs.get(pair, [])]) for pairs in told.values()],
+            }
+            for pair in names
+        ],
+    }
+
+
+def _variant(rule: str, first_layer: int | None) -> str:
+    return visible(rule) if first_layer is None else f"{visible(rule)}, from block {first_layer}"
+
+
+def _range(shares: list[float]) -> str:
+    known = [share for share in shares if math.isfinite(share)]
+    return f"{number(min(known), 2)} to {number(max(known), 2)}" if known else "–"

@@ -12,7 +12,7 @@ import jinja2
 from markupsafe import Markup
 
 from pivotkit.artifacts import atomic_path
-from pivotkit.report import corpus_sections, model_sections, study_sections
+from pivotkit.report import corpus_sections, model_sections, score_sections, study_sections
 from pivotkit.report.browser import words
 from pivotkit.report.data import LABEL, RESAMPLES, read_run
 from pivotkit.report.text import script_json
@@ -74,9 +74,10 @@ def _render(run: dict[str, Any]) -> str:
     return environment.get_template("template.html.j2").render(
         head=study_sections.head(run),
         testbed=study_sections.testbed(run),
-        score=model_sections.score(run),
+        score=score_sections.score(run),
         curves=model_sections.curves(run),
         behaviors=model_sections.behaviors(run),
+        sensitivity=model_sections.sensitivity(run),
         attribution=study_sections.attribution(run),
         pivots=corpus_sections.pivots(run),
         selection=corpus_sections.selection(run),

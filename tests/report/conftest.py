@@ -134,7 +134,9 @@ def make_run(folder: Path, words: list[tuple[str, str, str]], pairs: tuple[str, 
             low = [float(value) for value in rng.uniform(0, 0.4, 3)]
             scores.append(
                 {"item": item["item"], "pair": pair, "source": word[source], "target": word[target], "p_gold": gold}
-                | {"p_distractors": low, "score": gold - sum(low) / 3}
+                | {"p_distractors": low, "score": gold - sum(low) / 3, "gold_rank": sum(value > gold for value in low)}
+                | {"greedy": float(rng.integers(0, 6)) / 5, "reciprocal_rank": float(rng.uniform(0.1, 1))}
+                | {"excluded": kind == "excluded"}
             )
             for step, rule in enumerate(RULES):
                 shown = kind if step == 0 or rng.uniform() < 0.8 else "other"
@@ -160,6 +162,7 @@ def make_run(folder: Path, words: list[tuple[str, str, str]], pairs: tuple[str, 
         table = pa.Table.from_pylist(rows)
         write_table(table, folder / "traces" / f"part-{part:05d}.parquet", {"self_check_error": 1.5e-06})
     write_table(pa.Table.from_pylist(behaviors), folder / "behaviors.parquet")
+    write_table(_sensitivity(pairs), folder / "sensitivity.parquet")
     write_table(pa.Table.from_pylist(counts), folder / "counts" / "pairs.parquet")
     write_table(pa.Table.from_pylist(pivots), folder / "pivots.parquet")
     hubs = [
@@ -170,6 +173,26 @@ def make_run(folder: Path, words: list[tuple[str, str, str]], pairs: tuple[str, 
     _selection(folder, rng)
     _study(folder, rng, pairs)
     return folder
+
+
+def _sensitivity(pairs: tuple[str, ...]) -> pa.Table:
+    variants = [("paper", None, 0.5), ("strict", 1, 0.9), ("strict", 9, 0.7), ("threshold", None, 0.8)]
+    rows = []
+    for rule, first, most in variants:
+        for step in range(0 if rule == "paper" else 1, 11):
+            for place, pair in enumerate((*pairs, "all")):
+                pivot = round(max(most - 0.02 * place - 0.04 * step, 0.0), 3)
+                rows.append(
+                    {"pair": pair, "rule": rule, "min_probability": step / 20, "first_layer": first, "items": 20}
+                    | {
+                        "co_occurrence": round(0.95 - pivot, 3),
+                        "pivot": pivot,
+                        "copy": 0.0,
+                        "other": 0.0,
+                        "excluded": 0.05,
+                    }
+                )
+    return pa.Table.from_pylist(rows)
 
 
 def _selection(folder: Path, rng: np.random.Generator) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from xml.etree import ElementTree
 
 import numpy as np
@@ -23,6 +24,7 @@ def test_every_chart_escapes_its_words_and_is_well_formed() -> None:
         figures.top1_shares(HOSTILE, layers, {HOSTILE: shares}, {HOSTILE: "c-other"}),
         figures.behavior_bars(HOSTILE, {HOSTILE: {"pivot": 3, "excluded": 1}}),
         figures.dot_plot(HOSTILE, {HOSTILE: [dot]}, (0, 1), HOSTILE, reference=0.5),
+        figures.share_lines(HOSTILE, [figures.Line(HOSTILE, "c-ink", [(0, 0.5), (0.5, np.nan)])], HOSTILE, HOSTILE),
         figures.histogram(HOSTILE, np.linspace(0, 1, 4), {"all": ("c-other", shares)}, HOSTILE),
         legend([Key("c-source", HOSTILE, "line"), Key("c-source", HOSTILE, "box"), Key("c-source", HOSTILE, "circle")]),
     ]
@@ -44,3 +46,14 @@ def test_bars_of_a_row_fill_the_axis_in_proportion() -> None:
 def test_a_mark_without_a_value_is_not_drawn() -> None:
     nothing = figures.Dot("c-ink", "circle", float("nan"), float("nan"), float("nan"), "nothing")
     assert "nothing" not in str(figures.dot_plot("empty", {"a": [nothing], "b": []}, (0, 1), "x"))
+
+
+def test_a_line_breaks_where_a_share_is_no_number() -> None:
+    points = [(0.0, 0.0), (0.1, 1.0), (0.2, float("nan")), (0.3, 0.5), (0.4, 0.5)]
+    chart = str(figures.share_lines("shares", [figures.Line("strict", "c-ink", points)], "x", "y"))
+    [path] = re.findall(r'<path d="([^"]+)" class="line c-ink"/>', chart)
+    assert path.count("M") == 2
+    heights = [float(place.split()[1]) for place in re.split("[ML]", path)[1:]]
+    assert heights[0] - heights[2] == pytest.approx(heights[2] - heights[1], abs=0.2)  # 0, 1/2, 1 from below
+    assert "<title>strict, 0.10: 1.000</title>" in chart
+    assert chart.count("<title>") == 4

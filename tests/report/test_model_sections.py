@@ -1,4 +1,4 @@
-"""Scores, curves and behaviours on the page equal those computed from the tables."""
+"""Curves and behaviours on the page equal those computed from the tables."""
 
 from __future__ import annotations
 
@@ -9,20 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from pivotkit.artifacts import read_table, write_table
 from pivotkit.errors import InputError
 from pivotkit.report import write_report
 from pivotkit.report.text import number
-
-
-def test_scores_equal_their_means(page: Any, full_run: Path) -> None:
-    scores = read_table(full_run / "scores.parquet").to_pylist()
-    for pair, label in (("fr-zh", "fr → zh"), ("en-fr", "en → fr")):
-        values = [row["score"] for row in scores if row["pair"] == pair]
-        assert page.has(label, str(len(values)), number(sum(values) / len(values)))
-        assert number(sum(value > 0 for value in values) / len(values)) in page.words
 
 
 def test_curves_equal_mean_masses(source: str, full_run: Path) -> None:
@@ -61,3 +54,36 @@ def test_an_item_without_one_of_its_layers_is_refused(new_run: Callable[[], Path
     write_table(read_table(part)[1:], part)
     with pytest.raises(InputError, match="every item must have each of the 19 layers once"):
         write_report(run)
+
+
+def test_sensitivity_equals_the_table(source: str, page: Any, full_run: Path) -> None:
+    rows = read_table(full_run / "sensitivity.parquet").to_pylist()
+    shares = {
+        (row["pair"], row["rule"], row["first_layer"], row["min_probability"]): row["pivot"]
+        / (row["pivot"] + row["co_occurrence"])
+        for row in rows
+    }
+    assert f"strict, from block 9, 0.25: {number(shares['all', 'strict', 9, 0.25])}</title>" in source
+    assert f"paper, 0.00: {number(shares['all', 'paper', None, 0.0])}</title>" in source
+    for pair, label in (("en-fr", "en → fr"), ("all", "all pairs")):
+        ranges = []
+        for variant in (("paper", None), ("strict", 1), ("strict", 9), ("threshold", None)):
+            own = [share for key, share in shares.items() if key[:3] == (pair, *variant)]
+            ranges.append(f"{number(min(own), 2)} to {number(max(own), 2)}")
+        assert page.has(label, *ranges)
+
+
+def test_curves_leave_out_items_whose_words_share_a_piece(new_run: Callable[[], Path], read_page: Any) -> None:
+    run = new_run()
+    parts = sorted((run / "traces").glob("*.parquet"))
+    for part in parts:
+        table = read_table(part)
+        shared = pa.array([[1, 2] if item == 0 else [2] for item in table["item"].to_pylist()])
+        table = table.append_column("source_pieces", shared)
+        ones = pa.array([[1]] * table.num_rows)
+        write_table(table.append_column("target_pieces", ones), part)
+    items = read_table(run / "items.parquet").to_pylist()
+    n = sum(item["pair"] == items[0]["pair"] for item in items)
+    page = read_page(write_report(run))
+    assert f"n = {n - 1}" in page.words
+    assert f"n = {n}" in page.words  # the other pair
