@@ -232,8 +232,15 @@ def _lm_eval(run: RunFolder, out: Path) -> Path:
     return export_lm_eval(read_table(run.need("items.parquet", "task")), out)
 
 
+def _logitlenskit(run: RunFolder, out: Path) -> Path:
+    from pivotkit.integrations.logitlenskit import export_all_logitlenskit
+
+    run.need("traces", "trace")
+    return export_all_logitlenskit(run.gather("traces"), out, model=run.manifest["config"].get("model"))
+
+
 # Tool by tool: what it is given of a run, written to a folder.
-EXPORTS: dict[str, Callable[[RunFolder, Path], Path]] = {"lm-eval": _lm_eval}
+EXPORTS: dict[str, Callable[[RunFolder, Path], Path]] = {"lm-eval": _lm_eval, "logitlenskit": _logitlenskit}
 
 
 def _info(parsed: argparse.Namespace) -> dict[str, Any]:
