@@ -15,6 +15,7 @@ class UnembedArrays(TypedDict):
     target_ranks: NDArray[np.int64]
     set_logprobs: NDArray[np.float32]
     entropy: NDArray[np.float32]
+    kl: NDArray[np.float32]
     isa: str
     logsumexp_error: NotRequired[NDArray[np.float32]]
     certified: NotRequired[NDArray[np.uint8]]
@@ -39,6 +40,7 @@ def unembed(
     workspace: int,
     tile: int = 0,
     quantized: tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]] | None = None,
+    references: NDArray[np.int64] | None = None,
 ) -> UnembedArrays: ...
 def quantize(
     weight: NDArray[Any], type: str, threads: int

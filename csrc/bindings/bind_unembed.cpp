@@ -49,7 +49,8 @@ py::dict unembed(const py::array& hidden, const std::string& hidden_type, const 
                  const std::string& weight_type, std::int64_t k, const std::optional<Floats>& bias, float logit_scale,
                  float softcap, const std::optional<Ids>& targets, const std::optional<Ids>& set_ids,
                  const std::optional<Ids>& set_offsets, std::int64_t sets, bool sets_shared, bool entropy, int threads,
-                 const std::string& isa, std::int64_t workspace, int tile, const std::optional<Quantized>& quantized) {
+                 const std::string& isa, std::int64_t workspace, int tile, const std::optional<Quantized>& quantized,
+                 const std::optional<Ids>& references) {
   pivotkit::UnembedRequest request{};
   request.hidden = matrix(hidden, hidden_type, "hidden");
   request.weight = matrix(weight, weight_type, "weight");
@@ -58,6 +59,8 @@ py::dict unembed(const py::array& hidden, const std::string& hidden_type, const 
     pivotkit::refuse("unembed", "bias", pivotkit::text("have ", request.weight.rows, " values"), bias->size());
   if (targets && (targets->ndim() != 2 || targets->shape(0) != rows))
     pivotkit::refuse("unembed", "targets", pivotkit::text("have ", rows, " rows"), targets->size());
+  if (references && (references->ndim() != 1 || references->size() != rows))
+    pivotkit::refuse("unembed", "references", pivotkit::text("have ", rows, " rows"), references->size());
   request.k = k;
   request.bias = bias ? bias->data() : nullptr;
   request.logit_scale = logit_scale;
@@ -75,6 +78,7 @@ py::dict unembed(const py::array& hidden, const std::string& hidden_type, const 
         pivotkit::refuse("unembed", "token_sets", "have offsets that never fall", set_offsets->data()[i]);
     request.token_sets = {set_ids->data(), set_offsets->data(), sets, sets_shared};
   }
+  request.references = references ? references->data() : nullptr;
   request.threads = threads;
   request.isa = pivotkit::select_isa(isa);
   request.workspace = workspace;
@@ -85,11 +89,12 @@ py::dict unembed(const py::array& hidden, const std::string& hidden_type, const 
   const std::int64_t target_count = request.target_count, set_count = request.token_sets.sets;
   Ids ids({rows, k}), target_ranks({rows, target_count});
   Floats logits({rows, k}), logsumexp(rows), target_logits({rows, target_count}), set_logprobs({rows, set_count});
-  Floats row_entropy(entropy ? rows : 0);
+  Floats row_entropy(entropy ? rows : 0), kl(references ? rows : 0);
   const pivotkit::UnembedOutput output{ids.mutable_data(),           logits.mutable_data(),
                                        logsumexp.mutable_data(),     target_logits.mutable_data(),
                                        target_ranks.mutable_data(),  set_logprobs.mutable_data(),
-                                       entropy ? row_entropy.mutable_data() : nullptr};
+                                       entropy ? row_entropy.mutable_data() : nullptr,
+                                       references ? kl.mutable_data() : nullptr};
   Floats logsumexp_error(quantized ? rows : 0);
   Bytes certified(quantized ? rows : 0);
   if (quantized) {
@@ -113,6 +118,7 @@ py::dict unembed(const py::array& hidden, const std::string& hidden_type, const 
   result["target_ranks"] = target_ranks;
   result["set_logprobs"] = set_logprobs;
   result["entropy"] = row_entropy;
+  result["kl"] = kl;
   result["isa"] = pivotkit::isa_name(request.isa);
   return result;
 }
@@ -157,7 +163,7 @@ void pivotkit::register_unembed(py::module_& m) {
         py::arg("softcap"), py::arg("targets").noconvert().none(true), py::arg("set_ids").noconvert().none(true),
         py::arg("set_offsets").noconvert().none(true), py::arg("sets"), py::arg("sets_shared"), py::arg("entropy"),
         py::arg("threads"), py::arg("isa"), py::arg("workspace"), py::arg("tile") = 0,
-        py::arg("quantized") = py::none(),
+        py::arg("quantized") = py::none(), py::arg("references").noconvert() = py::none(),
         "The fused unembedding of csrc/unembed/unembed.h on one matrix of rows.");
   m.def("quantize", &::quantize, py::arg("weight").noconvert(), py::arg("type"), py::arg("threads"),
         "(digits, scales, residuals, norms) of csrc/unembed/quantized.h.");

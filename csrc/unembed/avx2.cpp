@@ -1,4 +1,5 @@
+#include "unembed/divergence-inl.h"
 #include "unembed/screen-inl.h"
 #include "unembed/tile-inl.h"
 
-const pivotkit::Kernels pivotkit::kKernelsAvx2 = {kWide, {}, fold, kDigits, kRows, screen_panel};
+const pivotkit::Kernels pivotkit::kKernelsAvx2 = {kWide, {}, fold, weigh, diverge, kDigits, kRows, screen_panel};

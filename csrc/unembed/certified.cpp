@@ -89,13 +89,13 @@ class ScreenBlock {
   void load_panel(std::int64_t panel) {
     const std::int64_t begin = panels_.begin(panel), rows = panels_.begin(panel + 1) - begin, dim = request_.weight.cols;
     float* hidden = &hidden_[static_cast<std::size_t>(begin * dim)];
-    load_rows(request_.hidden, first_row_ + begin, rows, 0, hidden);
-    if (!pairs_.empty()) load_rows(request_.hidden, first_row_ + begin, rows, products_.run, &pairs_[begin * lanes_]);
     std::int32_t* steps = &steps_[static_cast<std::size_t>(begin * groups_ * kernels_.digits)];
     const Rotation rotation(dim);
     std::vector<std::int8_t> row_steps(static_cast<std::size_t>(groups_ * 4));
     for (std::int64_t row = 0; row < rows; ++row) {
-      const std::int64_t at = (first_row_ + begin + row) * request_.target_count;
+      const std::int64_t m = first_row_ + begin + row, at = m * request_.target_count;
+      load_row(request_.hidden, m, row, rows, 0, hidden);
+      if (!pairs_.empty()) load_row(request_.hidden, m, row, rows, products_.run, &pairs_[begin * lanes_]);
       if (request_.target_count != 0)
         products_.exact(exact_rows(begin), static_cast<int>(rows), static_cast<int>(row), weight(), head(),
                         request_.targets + at, static_cast<int>(request_.target_count),

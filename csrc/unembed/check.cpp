@@ -17,22 +17,18 @@ namespace {
 constexpr const char* kFunction = "unembed";
 
 template <class T>
-void load_rows_as(const Matrix& hidden, std::int64_t first, std::int64_t count, float* panel) {
-  for (std::int64_t i = 0; i < count; ++i) {
-    const T* row = static_cast<const T*>(hidden.data) + (first + i) * hidden.row_stride;
-    for (std::int64_t d = 0; d < hidden.cols; ++d) panel[d * count + i] = widen(row[d * hidden.col_stride]);
-  }
+void load_row_as(const Matrix& hidden, std::int64_t row, std::int64_t i, std::int64_t rows, float* panel) {
+  const T* values = static_cast<const T*>(hidden.data) + row * hidden.row_stride;
+  for (std::int64_t d = 0; d < hidden.cols; ++d) panel[d * rows + i] = widen(values[d * hidden.col_stride]);
 }
 
-void load_pairs(const Matrix& hidden, std::int64_t first, std::int64_t count, int run, float* panel) {
+void load_pairs(const Matrix& hidden, std::int64_t row, std::int64_t i, std::int64_t rows, int run, float* panel) {
   const std::int64_t lanes = lanes_of(hidden.cols, run);
-  for (std::int64_t i = 0; i < count; ++i) {
-    const bfloat16* row = static_cast<const bfloat16*>(hidden.data) + (first + i) * hidden.row_stride;
-    const auto bits = [&](std::int64_t d) -> std::uint32_t { return d < hidden.cols ? row[d * hidden.col_stride].bits : 0; };
-    for (std::int64_t p = 0; p < lanes; ++p) {
-      const std::uint32_t pair = bits(2 * p) | bits(2 * p + 1) << 16;
-      std::memcpy(&panel[(p / run * count + i) * run + p % run], &pair, sizeof pair);
-    }
+  const bfloat16* values = static_cast<const bfloat16*>(hidden.data) + row * hidden.row_stride;
+  const auto bits = [&](std::int64_t d) -> std::uint32_t { return d < hidden.cols ? values[d * hidden.col_stride].bits : 0; };
+  for (std::int64_t p = 0; p < lanes; ++p) {
+    const std::uint32_t pair = bits(2 * p) | bits(2 * p + 1) << 16;
+    std::memcpy(&panel[(p / run * rows + i) * run + p % run], &pair, sizeof pair);
   }
 }
 
@@ -44,16 +40,16 @@ std::int64_t first_nonfinite_in(const Matrix& matrix, std::int64_t row) {
   return -1;
 }
 
-void check_ids(const char* argument, const std::int64_t* ids, std::int64_t count, std::int64_t vocabulary) {
+void check_range(const char* argument, const char* what, const std::int64_t* values, std::int64_t count, std::int64_t end) {
   for (std::int64_t i = 0; i < count; ++i)
-    if (ids[i] < 0 || ids[i] >= vocabulary)
-      refuse<std::out_of_range>(kFunction, argument, text("be ids from 0 to ", vocabulary - 1), ids[i]);
+    if (values[i] < 0 || values[i] >= end)
+      refuse<std::out_of_range>(kFunction, argument, text("be ", what, " from 0 to ", end - 1), values[i]);
 }
 
 void check_sets(const TokenSets& table, std::int64_t rows, std::int64_t vocabulary) {
   const std::int64_t count = table.shared ? table.sets : rows * table.sets;
   if (count == 0) return;
-  check_ids("token_sets", table.ids, table.offsets[count], vocabulary);
+  check_range("token_sets", "ids", table.ids, table.offsets[count], vocabulary);
   for (std::int64_t i = 0; i < count; ++i)
     for (std::int64_t at = table.offsets[i] + 1; at < table.offsets[i + 1]; ++at)
       if (table.ids[at] <= table.ids[at - 1])
@@ -98,21 +94,22 @@ void check_request(const UnembedRequest& request) {
     refuse(kFunction, "tile", "be a multiple of 64 up to 32768", request.tile);
   for (std::int64_t v = 0; request.bias != nullptr && v < weight.rows; ++v)
     if (!std::isfinite(request.bias[v])) refuse(kFunction, "bias", "be finite", text(request.bias[v], " at id ", v));
-  check_ids("targets", request.targets, hidden.rows * request.target_count, weight.rows);
+  check_range("targets", "ids", request.targets, hidden.rows * request.target_count, weight.rows);
+  if (request.references != nullptr) check_range("references", "rows", request.references, hidden.rows, hidden.rows);
   check_sets(request.token_sets, hidden.rows, weight.rows);
   const auto [row, column] = first_nonfinite(hidden, request.threads);
   if (row >= 0) refuse(kFunction, "hidden", "be finite", text("NaN or infinity at row ", row, ", column ", column));
 }
 
-void load_rows(const Matrix& hidden, std::int64_t first, std::int64_t count, int run, float* panel) {
-  if (run != 0) return load_pairs(hidden, first, count, run, panel);
+void load_row(const Matrix& hidden, std::int64_t row, std::int64_t i, std::int64_t rows, int run, float* panel) {
+  if (run != 0) return load_pairs(hidden, row, i, rows, run, panel);
   switch (hidden.type) {
     case Dtype::float32:
-      return load_rows_as<float>(hidden, first, count, panel);
+      return load_row_as<float>(hidden, row, i, rows, panel);
     case Dtype::bfloat16:
-      return load_rows_as<bfloat16>(hidden, first, count, panel);
+      return load_row_as<bfloat16>(hidden, row, i, rows, panel);
     case Dtype::float16:
-      return load_rows_as<float16>(hidden, first, count, panel);
+      return load_row_as<float16>(hidden, row, i, rows, panel);
   }
 }
 

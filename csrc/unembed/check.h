@@ -10,8 +10,8 @@ namespace pivotkit {
 // Throws std::invalid_argument for shapes, ranges and a non-finite hidden or bias, std::out_of_range for ids.
 void check_request(const UnembedRequest& request);
 
-// Lays rows [first, first + count) of hidden out as a panel: widened, or bfloat16 in pairs, as Products::run says.
-void load_rows(const Matrix& hidden, std::int64_t first, std::int64_t count, int run, float* panel);
+// Lays a row of hidden out as row i of a panel of `rows`: widened, or bfloat16 in pairs, as Products::run says.
+void load_row(const Matrix& hidden, std::int64_t row, std::int64_t i, std::int64_t rows, int run, float* panel);
 
 // A product was NaN or infinite although hidden is finite: names the weight's first such place, or the overflow.
 [[noreturn]] void refuse_nonfinite_logits(const UnembedRequest& request);

@@ -1,5 +1,5 @@
 // What one instruction set brings to the fused unembedding: a few functions, compiled once each from tile-inl.h,
-// screen-inl.h and amx-inl.h.
+// divergence-inl.h, screen-inl.h and amx-inl.h.
 // They check nothing, allocate nothing and throw nothing; unembed.cpp does.
 #pragma once
 
@@ -51,13 +51,22 @@ struct Panel {
   bool entropy;
   float* states;           // (rows, kStates, kLanes), updated
   const float* threshold;  // (rows): only logits above it can enter the top k
+  const std::int64_t* sources;  // (rows): which of the request's rows they are
   int targets;             // per row
-  const std::int64_t* target_ids;  // (rows, targets)
-  const float* target_logits;      // (rows, targets)
+  const std::int64_t* target_ids;  // (rows of the request, targets)
+  const float* target_logits;      // (rows of the request, targets)
   std::int32_t* target_ranks;      // (rows, targets), updated
   float* logits;                   // (rows, padded(ids)), out
   std::uint16_t* hits;             // (rows, padded(ids)), out: tile positions above the threshold, ascending
   std::int32_t* hit_counts;        // (rows), out
+};
+
+// A reference row against a tile: what the divergences of other rows from it are summed with. Padding weighs nothing.
+struct Reference {
+  float* logits;   // (padded(ids)), with finite padding
+  float* weights;  // (padded(ids)): exp(z - running maximum of the lane)
+  float* factors;  // (padded(ids) / kBlock, kLanes): what a block makes of the sums before it
+  float* tops;     // (kLanes): the running maxima
 };
 
 // What bounds a screened logit of one row: |z - approximate z| <= residual * R[v] + norm * N[v] + rounding, with R the
@@ -123,6 +132,11 @@ struct Kernels {
   // Folds one row's states into out[0] = maximum, out[1] = sum of exp(z - maximum),
   // out[2] = sum of (z - maximum) exp(z - maximum) where the weights are relative to the maximum, else as they are.
   void (*fold)(const float* states, bool relative, float* out);
+  // Weighs a tile of a reference row's logits (padded(ids)); raises its maxima.
+  void (*weigh)(const float* logits, int ids, const Reference& out);
+  // Adds a tile of a row, its padding overwritten, to the row's kLanes sums of weight * ((reference's z - z) - shift).
+  // `fresh`: the tile begins a span, whose sums begin at zero and whose shift it chooses.
+  void (*diverge)(const Reference& reference, float* logits, int ids, bool fresh, float* shift, float* sums);
   int digits;  // integers per group of four steps of a hidden row: 1 = four signed bytes, 2 = (0, 2) and (1, 3) as pairs
   int screen_rows;  // of a panel
   void (*screen)(const ScreenPanel& panel);

@@ -23,6 +23,7 @@ struct Merged {
 
   // Weights of their own, which no maximum shifts.
   PIVOTKIT_ANYWHERE void add_weighted(double other_top, double other_sum, double other_weighted) {
+    if (other_sum == 0.0) return;
     const double raised = raised_by(other_top), factor = sum == 0.0 ? 0.0 : exp(top - raised);
     const double other_factor = exp(other_top - raised);
     weighted = weighted * factor + other_weighted * other_factor;

@@ -1,5 +1,6 @@
 #define PIVOTKIT_NEON
+#include "unembed/divergence-inl.h"
 #include "unembed/screen-inl.h"
 #include "unembed/tile-inl.h"
 
-const pivotkit::Kernels pivotkit::kKernelsNeon = {kWide, {}, fold, kDigits, kRows, screen_panel};
+const pivotkit::Kernels pivotkit::kKernelsNeon = {kWide, {}, fold, weigh, diverge, kDigits, kRows, screen_panel};

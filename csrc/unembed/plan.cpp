@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/require.h"
+#include "unembed/block_rows.h"
 #include "unembed/rotation.h"
 
 namespace pivotkit {
@@ -10,6 +11,7 @@ namespace pivotkit {
 namespace {
 
 constexpr std::int64_t kMostSpans = 128;        // work units: enough to share among cores, few enough to merge
+constexpr std::int64_t kMostOrdered = 1 << 16;  // rows: half a mebibyte of them
 constexpr std::int64_t kTileBytes = 512 << 10;  // a packed tile stays in the second-level cache
 
 std::int64_t round_up(std::int64_t value, std::int64_t step) { return (value + step - 1) / step * step; }
@@ -18,17 +20,24 @@ std::int64_t span_of(std::int64_t vocabulary) {
   return round_up((vocabulary + kMostSpans - 1) / kMostSpans, 4 * kBlock);
 }
 
-// Fits rows and, where rows alone do not fit, fewer threads into the workspace.
-void fit(const UnembedRequest& request, int max_rows, std::int64_t shared_row, std::int64_t worker_row,
-         std::int64_t worker_fixed, std::int64_t spans, int& threads, std::int64_t& block) {
+// What a block takes, altogether and for each of its rows; of a worker, and shared by all.
+struct Bytes {
+  std::int64_t shared, shared_row, worker, worker_row;
+};
+
+// Fits rows, at least `least`, and, where rows alone do not fit, fewer threads into the workspace.
+void fit(const UnembedRequest& request, int max_rows, std::int64_t least, const Bytes& bytes, std::int64_t spans,
+         int& threads, std::int64_t& block) {
   const auto rows_with = [&](std::int64_t workers) {
-    return (request.workspace - workers * worker_fixed) / (shared_row + workers * worker_row);
+    return (request.workspace - bytes.shared - workers * bytes.worker) / (bytes.shared_row + workers * bytes.worker_row);
   };
   threads = static_cast<int>(std::min<std::int64_t>(request.threads, spans));
   while (threads > 1 && rows_with(threads) < std::min<std::int64_t>(request.hidden.rows, max_rows)) --threads;
   block = std::min(rows_with(threads), request.hidden.rows);
-  if (block < 1)
-    refuse("unembed", "workspace", text("hold one row, ", shared_row + worker_row + worker_fixed, " bytes"),
+  if (block < least)
+    refuse("unembed", "workspace",
+           text("hold ", least == 1 ? "one row, " : "a row and its reference, ",
+                bytes.shared + bytes.worker + least * (bytes.shared_row + bytes.worker_row), " bytes"),
            request.workspace);
 }
 
@@ -45,11 +54,22 @@ Plan::Plan(const UnembedRequest& request, const Products& products) {
   tile = request.tile != 0 ? request.tile : static_cast<int>(std::clamp<std::int64_t>(fitting, kBlock, 8 * kBlock));
   tile = static_cast<int>(std::min<std::int64_t>(tile, span));
 
-  const std::int64_t shared_row = 4 * (lanes + 3 * spans + 2 * spans * sets);
-  const std::int64_t worker_row =
-      4 * (kStates * kLanes + 2) + 8 * request.k + 4 * request.target_count + 8 * sets;
-  const std::int64_t worker_fixed = 4 * lanes * tile + 6 * scratch_rows(products) * tile + 8 * sets + 4096;
-  fit(request, products.max_rows, shared_row, worker_row, worker_fixed, spans, threads, block);
+  Bytes bytes{};
+  bytes.shared_row = 4 * (lanes + 3 * spans + 2 * spans * sets) + 8;
+  bytes.worker = 4 * lanes * tile + 6 * scratch_rows(products) * tile + 8 * sets + 4096;
+  bytes.worker_row = 4 * (kStates * kLanes + 2) + 8 * request.k + 4 * request.target_count + 8 * sets;
+  const std::int64_t rows = request.hidden.rows, named = count_references(request);
+  window = std::min(rows, kMostOrdered);
+  if (named != 0) {
+    // A block has as large a share of the references as of the rows, and one to spare.
+    const std::int64_t reference = 4 * (2 * tile + tile / kBlock * kLanes + kLanes);
+    bytes.shared = 8 * window;
+    bytes.shared_row += 8 * spans + 8;
+    bytes.worker += reference;
+    bytes.worker_row += 4 * (kLanes + 1) + (reference * named + rows - 1) / rows;
+  }
+  fit(request, products.max_rows, named == 0 ? 1 : 2, bytes, spans, threads, block);
+  references = named == 0 ? 0 : std::min(named, block * named / rows + 1);
 }
 
 ScreenPlan::ScreenPlan(const UnembedRequest& request, const Kernels& kernels, const Products& products) {
@@ -63,11 +83,12 @@ ScreenPlan::ScreenPlan(const UnembedRequest& request, const Kernels& kernels, co
 
   // Rows to be quantized are float32; exact logits may want pairs of them beside.
   const std::int64_t pairs = products.run == 0 ? 0 : lanes_of(request.weight.cols, products.run);
-  const std::int64_t shared_row = 4 * (request.weight.cols + pairs) + 4 * groups * kernels.digits + 32 + 4 * kStates * spans;
-  const std::int64_t worker_row = 4 * (kStates * kLanes + 3) + 8 * request.k + 4 * request.target_count + 12 * capacity;
+  Bytes bytes{};
+  bytes.shared_row = 4 * (request.weight.cols + pairs) + 4 * groups * kernels.digits + 32 + 4 * kStates * spans;
   // The last term: what one row needs to be finished.
-  const std::int64_t worker_fixed = 10 * kernels.screen_rows * std::int64_t{tile} + 8 * request.k + 64 * capacity + 4096;
-  fit(request, kernels.screen_rows, shared_row, worker_row, worker_fixed, spans, threads, block);
+  bytes.worker = 10 * kernels.screen_rows * std::int64_t{tile} + 8 * request.k + 64 * capacity + 4096;
+  bytes.worker_row = 4 * (kStates * kLanes + 3) + 8 * request.k + 4 * request.target_count + 12 * capacity;
+  fit(request, kernels.screen_rows, 1, bytes, spans, threads, block);
 }
 
 Worker::Worker(const UnembedRequest& request, const Plan& plan, const Products& products) {
@@ -83,6 +104,13 @@ Worker::Worker(const UnembedRequest& request, const Plan& plan, const Products& 
   sizes.resize(size(rows));
   ranks.resize(size(rows * request.target_count));
   cursors.resize(size(request.token_sets.shared ? sets : rows * sets));
+  if (plan.references == 0) return;
+  reference_logits.resize(size(plan.references * plan.tile));
+  reference_weights.resize(reference_logits.size());
+  reference_factors.resize(reference_logits.size() / kBlock * kLanes);
+  reference_tops.resize(size(plan.references * kLanes));
+  sums.resize(size(rows * kLanes));
+  shifts.resize(size(rows));
 }
 
 }  // namespace pivotkit

@@ -17,6 +17,8 @@ struct Plan {
   std::int64_t span;   // ids of a span, a multiple of kBlock
   std::int64_t spans;
   std::int64_t block;  // rows that pass the weight together
+  std::int64_t references;  // of them, those that others are compared with; 0 where nothing is compared
+  std::int64_t window;      // rows that are ordered by their references at a time
   int tile;            // ids of a tile
   int threads;
 };
@@ -67,6 +69,11 @@ struct Worker {
   std::vector<std::int32_t> sizes;  // (rows)
   std::vector<std::int32_t> ranks;  // (rows, targets): entries seen by this worker that precede
   std::vector<std::int64_t> cursors;  // (rows, sets), or (sets) where shared: next id of each set
+
+  // For divergences: (references, tile, ...) as kernels.h says of a Reference; a sum in lanes and a shift of each row.
+  Lines reference_logits, reference_weights, reference_factors, reference_tops;
+  Lines sums;
+  std::vector<float> shifts;
 };
 
 }  // namespace pivotkit

@@ -113,8 +113,10 @@ bool finish_panel(const Panel& panel) {
     float* states = panel.states + i * kStates * kLanes;
     panel.entropy ? reduce<true>(z, width, states) : reduce<false>(z, width, states);
     panel.hit_counts[i] = find_hits(z, panel.ids, panel.threshold[i], panel.hits + i * width);
-    for (int t = i * panel.targets; t < (i + 1) * panel.targets; ++t)
-      panel.target_ranks[t] += preceding(panel, z, panel.target_ids[t], panel.target_logits[t]);
+    const std::int64_t source = panel.sources[i] * panel.targets;
+    for (int t = 0; t < panel.targets; ++t)
+      panel.target_ranks[i * panel.targets + t] +=
+          preceding(panel, z, panel.target_ids[source + t], panel.target_logits[source + t]);
   }
   // NaN is the only value that is neither above nor at most zero.
   const std::uint32_t all = (1u << W) - 1;

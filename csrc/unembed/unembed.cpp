@@ -7,8 +7,10 @@
 
 #include "common/parallel.h"
 #include "common/require.h"
+#include "unembed/block_rows.h"
 #include "unembed/check.h"
 #include "unembed/dispatch.h"
+#include "unembed/divergence.h"
 #include "unembed/merge.h"
 #include "unembed/plan.h"
 #include "unembed/top_k.h"
@@ -31,9 +33,10 @@ void add_logit(float z, float* mass) {
 class Block {
  public:
   Block(const UnembedRequest& request, const UnembedOutput& output, const Plan& plan, const Kernels& kernels,
-        const Products& products)
-      : request_(request), output_(output), plan_(plan), kernels_(kernels), products_(products),
-        lanes_(lanes_of(request.weight.cols, products.run)), sets_(request.token_sets.sets) {
+        const Products& products, const BlockRows& rows_of_block)
+      : request_(request), output_(output), plan_(plan), kernels_(kernels), products_(products), dealt_(rows_of_block),
+        lanes_(lanes_of(request.weight.cols, products.run)), sets_(request.token_sets.sets),
+        divergence_(plan, kernels, rows_of_block) {
     const auto rows = static_cast<std::size_t>(plan.block), spans = static_cast<std::size_t>(plan.spans);
     hidden_.resize(rows * static_cast<std::size_t>(lanes_));
     partials_.resize(spans * rows * 3);
@@ -41,11 +44,10 @@ class Block {
     for (int i = 0; i < plan.threads; ++i) workers_.emplace_back(request, plan, products);
   }
 
-  void run(std::int64_t first_row, std::int64_t rows) {
-    first_row_ = first_row;
-    rows_ = rows;
-    direct_ = rows <= products_.direct_most;
-    panels_ = Panels(rows, direct_ ? products_.direct_rows : products_.max_rows);
+  void run() {
+    rows_ = dealt_.count();
+    direct_ = rows_ <= products_.direct_most;
+    panels_ = Panels(rows_, direct_ ? products_.direct_rows : products_.max_rows);
     parallel_for(panels_.count, 4, plan_.threads, [&](std::int64_t begin, std::int64_t end, int) {
       for (std::int64_t panel = begin; panel < end; ++panel) load_panel(panel);
     });
@@ -59,11 +61,13 @@ class Block {
     });
     if (!finite_) refuse_nonfinite_logits(request_);
     parallel_for(rows_, 16, plan_.threads, [&](std::int64_t begin, std::int64_t end, int) {
-      for (std::int64_t row = begin; row < end; ++row) merge_row(row);
+      for (std::int64_t row = begin; row < end; ++row)
+        if (dealt_.answered(row)) merge_row(row);
     });
   }
 
  private:
+  std::int64_t source(std::int64_t row) const { return dealt_.sources()[row]; }
   std::int64_t panel_rows(std::int64_t panel) const { return panels_.begin(panel + 1) - panels_.begin(panel); }
   const float* panel_hidden(std::int64_t panel) const { return &hidden_[panels_.begin(panel) * lanes_]; }
   float* partial(std::int64_t span, std::int64_t row) { return &partials_[(span * plan_.block + row) * 3]; }
@@ -73,11 +77,11 @@ class Block {
   void load_panel(std::int64_t panel) {
     const std::int64_t begin = panels_.begin(panel), rows = panel_rows(panel);
     float* hidden = &hidden_[begin * lanes_];
-    load_rows(request_.hidden, first_row_ + begin, rows, products_.run, hidden);
     const Matrix& w = request_.weight;
     const WeightRows weight{w.data, w.type, w.row_stride, w.cols};
     for (std::int64_t row = 0; row < rows; ++row) {
-      const std::int64_t at = (first_row_ + begin + row) * request_.target_count;
+      const std::int64_t m = source(begin + row), at = m * request_.target_count;
+      load_row(request_.hidden, m, row, rows, products_.run, hidden);
       products_.exact(hidden, static_cast<int>(rows), static_cast<int>(row), weight, head(), request_.targets + at,
                       static_cast<int>(request_.target_count), output_.target_logits + at);
     }
@@ -90,10 +94,12 @@ class Block {
     for (std::int64_t i = 0; i < rows_ * kStates * kLanes; ++i)
       worker.states[i] = i / kLanes % kStates == 0 ? kLowest : 0.0f;
     start_sets(span, begin, worker);
+    divergence_.start_span(worker);
     for (std::int64_t first = begin; first < end && finite_; first += plan_.tile)
       run_tile(span, first, static_cast<int>(std::min<std::int64_t>(plan_.tile, end - first)), worker);
     for (std::int64_t row = 0; row < rows_; ++row)
       kernels_.fold(&worker.states[row * kStates * kLanes], true, partial(span, row));
+    divergence_.end_span(worker, span);
   }
 
   void run_tile(std::int64_t span, std::int64_t first, int ids, Worker& worker) {
@@ -103,7 +109,6 @@ class Block {
     if (!direct_) products_.pack(source, ids, worker.packed.data());
     for (std::int64_t p = 0; p < panels_.count; ++p) {
       const std::int64_t begin = panels_.begin(p), targets = request_.target_count;
-      const std::int64_t at = (first_row_ + begin) * targets;
       Panel panel{};
       panel.hidden = panel_hidden(p);
       panel.rows = static_cast<int>(panel_rows(p));
@@ -116,10 +121,11 @@ class Block {
       panel.entropy = output_.entropy != nullptr;
       panel.states = &worker.states[begin * kStates * kLanes];
       panel.threshold = &worker.thresholds[begin];
+      panel.sources = dealt_.sources() + begin;
       panel.targets = static_cast<int>(targets);
       if (targets != 0) {
-        panel.target_ids = request_.targets + at;
-        panel.target_logits = output_.target_logits + at;
+        panel.target_ids = request_.targets;
+        panel.target_logits = output_.target_logits;
         panel.target_ranks = &worker.ranks[begin * targets];
       }
       panel.logits = worker.logits.data();
@@ -133,6 +139,10 @@ class Block {
         keep_hits(panel, i, begin + i, worker);
         add_sets(span, panel, i, begin + i, worker);
       }
+      if (dealt_.references() == 0) continue;
+      const bool fresh = first == span * plan_.span;
+      for (int i = 0; i < panel.rows; ++i)
+        divergence_.add(worker, begin + i, panel.logits + i * padded(ids), ids, fresh);
     }
   }
 
@@ -152,14 +162,14 @@ class Block {
   }
 
   std::int64_t set_index(std::int64_t row) const {
-    return request_.token_sets.shared ? 0 : (first_row_ + row) * sets_;
+    return request_.token_sets.shared ? 0 : source(row) * sets_;
   }
 
   void start_sets(std::int64_t span, std::int64_t begin, Worker& worker) {
     const TokenSets& table = request_.token_sets;
     const std::int64_t count = table.shared ? sets_ : rows_ * sets_;
     for (std::int64_t i = 0; i < count; ++i) {
-      const std::int64_t* offset = table.offsets + set_index(0) + i;
+      const std::int64_t* offset = table.offsets + set_index(i / sets_) + i % sets_;
       worker.cursors[i] = std::lower_bound(table.ids + offset[0], table.ids + offset[1], begin) - table.ids;
     }
     for (std::int64_t i = 0; i < rows_ * sets_; ++i) {
@@ -183,7 +193,7 @@ class Block {
   }
 
   void merge_row(std::int64_t row) {
-    const std::int64_t m = first_row_ + row, k = request_.k;
+    const std::int64_t m = source(row), k = request_.k;
     Merged all;
     for (std::int64_t span = 0; span < plan_.spans; ++span) {
       const float* p = partial(span, row);
@@ -191,6 +201,12 @@ class Block {
     }
     output_.logsumexp[m] = static_cast<float>(all.logsumexp());
     if (output_.entropy != nullptr) output_.entropy[m] = static_cast<float>(std::max(all.entropy(), 0.0));
+    if (output_.kl != nullptr) {
+      const double kl = divergence_.of(row, all.logsumexp(), partials_);
+      if (!(kl <= std::numeric_limits<float>::max()))
+        refuse("unembed", "references", "name rows whose logits differ by what fits float32", "an overflow");
+      output_.kl[m] = static_cast<float>(kl);
+    }
     for (std::int64_t s = 0; s < sets_; ++s) {
       Merged set;
       for (std::int64_t span = 0; span < plan_.spans; ++span) set.add(mass(span, row)[2 * s], mass(span, row)[2 * s + 1], 0.0);
@@ -216,15 +232,17 @@ class Block {
   const Plan& plan_;
   const Kernels& kernels_;
   const Products& products_;
+  const BlockRows& dealt_;
   const std::int64_t lanes_;  // of a row
   const std::int64_t sets_;
-  std::int64_t first_row_ = 0, rows_ = 0;
+  std::int64_t rows_ = 0;
   Panels panels_{0, 1};
   bool direct_ = false;  // weights are turned in registers for each panel, not packed once
   std::atomic<bool> finite_{true};
   std::vector<float> hidden_;    // the block's rows, by panels as Products::run says
   std::vector<float> partials_;  // (spans, block, 3)
   std::vector<float> masses_;    // (spans, block, sets, 2)
+  Divergence divergence_;
   std::vector<Worker> workers_;
 };
 
@@ -236,9 +254,9 @@ void unembed(const UnembedRequest& request, const UnembedOutput& output) {
   const Kernels& kernels = kernels_of(request.isa);
   const Products& products = products_of(kernels, request);
   const Plan plan(request, products);
-  Block block(request, output, plan, kernels, products);
-  for (std::int64_t row = 0; row < request.hidden.rows; row += plan.block)
-    block.run(row, std::min(plan.block, request.hidden.rows - row));
+  BlockRows rows(request, plan);
+  Block block(request, output, plan, kernels, products, rows);
+  while (rows.next()) block.run();
 }
 
 }  // namespace pivotkit

@@ -36,13 +36,14 @@ def exact(
     threads: int,
     workspace: int,
     quantized: Any | None = None,
+    references: NDArray[np.int64] | None = None,
 ) -> dict[str, Any]:
     """One native call; ``pivotkit.kernels.unembed`` checks and shapes the arguments."""
     return dict(
         _C.unembed(
             rows, rows_type, head.weight, head.weight_type, k, head.bias, head.logit_scale, head.softcap, targets,
             table.ids if table else None, table.offsets if table else None, table.sets if table else 0,
-            table.shared if table else False, entropy, threads, "", workspace, quantized=quantized,
+            table.shared if table else False, entropy, threads, "", workspace, quantized=quantized, references=references,
         )
     )  # fmt: skip
 

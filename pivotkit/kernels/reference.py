@@ -23,6 +23,7 @@ def unembed(
     targets: Any | None = None,
     token_sets: TokenSetTable | Sequence[Iterable[int]] | None = None,
     entropy: bool = False,
+    references: Any | None = None,
 ) -> Unembedded:
     """What ``pivotkit.kernels.unembed`` computes, densely and in float64; results are float64 tensors.
 
@@ -53,9 +54,16 @@ def unembed(
         target_ranks=ranks,
         set_logprobs=None if token_sets is None else _set_logprobs(logprobs, token_sets),
         entropy=-torch.xlogy(logprobs.exp(), logprobs.exp()).sum(-1) if entropy else None,
+        kl=None if references is None else _kl(logprobs, references),
         backend="reference",
         isa=None,
     )
+
+
+def _kl(logprobs: Tensor, references: Any) -> Tensor:
+    rows = logprobs.reshape(-1, logprobs.shape[-1])
+    theirs = rows[torch.as_tensor(references).reshape(-1)]
+    return (theirs.exp() * (theirs - rows)).sum(-1).reshape(logprobs.shape[:-1])
 
 
 def _set_logprobs(logprobs: Tensor, token_sets: TokenSetTable | Sequence[Iterable[int]]) -> Tensor:

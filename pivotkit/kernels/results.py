@@ -24,6 +24,9 @@ class Unembedded:
         Log of each token set's probability, in nats; minus infinity for an empty set.
     entropy : (...) float32, or None
         Entropy of the distribution, in nats.
+    kl : (...) float32, or None
+        Kullback-Leibler divergence of each row's distribution from that of its reference, KL(reference || row), in nats;
+        exactly 0 where a row is its own reference, and never negative.
     backend : str
         ``"cpu"`` or ``"cuda"`` (native code) or ``"torch"``: what ran.
     isa : str or None
@@ -41,6 +44,7 @@ class Unembedded:
     target_ranks: Any | None
     set_logprobs: Any | None
     entropy: Any | None
+    kl: Any | None
     backend: str
     isa: str | None
     logsumexp_error: Any | None = None

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pivotkit.kernels.arrays import tensor
 from pivotkit.kernels.token_sets import TokenSetTable
+from pivotkit.kernels.torch_divergence import Divergence
 
 _NAME = "unembed"
 _LARGEST_ID = 0x7FFFFFFF
@@ -30,21 +31,27 @@ def unembed(
     table: TokenSetTable | None,
     entropy: bool,
     workspace: int,
+    references: NDArray[np.int64] | None = None,
 ) -> dict[str, Any]:
     """Blocks of rows against chunks of the vocabulary; ``pivotkit.kernels.unembed`` checks and shapes the arguments."""
     vocabulary, dim = weight.shape
     check_ids(vocabulary, targets, table)
+    check_references(hidden.shape[0], references)
     _check_finite("hidden", hidden)
     check_bias(bias)
     # A quarter for the widened chunk of weights; the rest for logits, their order keys and what topk needs of each.
     chunk = max(1, min(vocabulary, 8192, workspace // 16 // dim))
     block = max(1, workspace // 2 // (40 * chunk))
     head = _Head(weight, bias, logit_scale, softcap, chunk)
+
+    def run(at: int) -> dict[str, Tensor]:
+        rows = slice(at, at + block)
+        divergence = None if references is None else Divergence(head.logits, hidden, references[rows], at)
+        ids = None if targets is None else tensor(targets[rows])
+        return _unembed_block(hidden[rows].float(), head, k, ids, table, at, entropy, divergence)
+
     with full_precision:
-        blocks = [
-            _unembed_block(hidden[at : at + block].float(), head, k, _rows(targets, at, block), table, at, entropy)
-            for at in range(0, max(hidden.shape[0], 1), block)
-        ]
+        blocks = [run(at) for at in range(0, max(hidden.shape[0], 1), block)]
     return {name: torch.cat([one[name] for one in blocks]) for name in blocks[0]}
 
 
@@ -94,6 +101,13 @@ def check_ids(vocabulary: int, targets: NDArray[np.int64] | None, table: TokenSe
         if ids is not None and ids.size and (ids.min() < 0 or ids.max() >= vocabulary):
             wrong = ids[(ids < 0) | (ids >= vocabulary)].ravel()[0]
             raise IndexError(f"{_NAME}: {argument} must be ids from 0 to {vocabulary - 1}; got {wrong}")
+
+
+def check_references(rows: int, references: NDArray[np.int64] | None) -> None:
+    """Refuse references that are no rows."""
+    if references is not None and references.size and (references.min() < 0 or references.max() >= rows):
+        wrong = references[(references < 0) | (references >= rows)][0]
+        raise IndexError(f"{_NAME}: references must be rows from 0 to {rows - 1}; got {wrong}")
 
 
 def check_bias(bias: Tensor | None) -> None:
@@ -151,7 +165,14 @@ class _Head:
 
 
 def _unembed_block(
-    hidden: Tensor, head: _Head, k: int, targets: Tensor | None, table: TokenSetTable | None, first: int, entropy: bool
+    hidden: Tensor,
+    head: _Head,
+    k: int,
+    targets: Tensor | None,
+    table: TokenSetTable | None,
+    first: int,
+    entropy: bool,
+    divergence: Divergence | None,
 ) -> dict[str, Tensor]:
     rows, device = hidden.shape[0], hidden.device
     best = torch.empty(rows, 0, dtype=torch.int64, device=device)
@@ -176,6 +197,8 @@ def _unembed_block(
             parts = (negative_entropy, logsumexp), ((relative.exp() * relative).sum(1), here_lse)
             negative_entropy = sum((_weighted(value, lse - raised) for value, lse in parts), torch.zeros_like(raised))
         logsumexp = raised
+        if divergence is not None:
+            divergence.add(z, start)
         for t in range(ids.shape[1]):
             bound, position = target_logits[:, t : t + 1], ids[:, t : t + 1] - start
             places = torch.arange(z.shape[1], device=device)
@@ -190,6 +213,7 @@ def _unembed_block(
         "target_ranks": ranks,
         "set_logprobs": mass - logsumexp[:, None],
         "entropy": (-negative_entropy).clamp_min(0.0) if entropy else logsumexp[:0],
+        "kl": logsumexp[:0] if divergence is None else divergence.result(),
     }
 
 
@@ -229,7 +253,3 @@ def _set_mass(z: Tensor, table: TokenSetTable, first: int, start: int) -> Tensor
     top = z.new_full((end - begin,), -torch.inf).scatter_reduce(0, owner, values, "amax")
     total = z.new_zeros(end - begin).index_add(0, owner, (values - top[owner]).exp())
     return (top + total.log()).reshape(rows, table.sets)
-
-
-def _rows(targets: NDArray[np.int64] | None, at: int, block: int) -> Tensor | None:
-    return None if targets is None else tensor(targets[at : at + block])

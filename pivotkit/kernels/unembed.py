@@ -1,4 +1,4 @@
-"""Fused unembedding: top-k, logsumexp, targets, ranks, set mass and entropy without ever holding the logits."""
+"""Fused unembedding: top-k, logsumexp, ranks, set mass, entropy and divergences without ever holding the logits."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ def unembed(
     targets: Any | None = None,
     token_sets: TokenSetTable | Sequence[Iterable[int]] | None = None,
     entropy: bool = False,
+    references: Any | None = None,
     precision: str = "exact",
     logsumexp_tolerance: float | None = None,
     threads: int | None = None,
@@ -45,6 +46,7 @@ def unembed(
         z = linear(hidden.float(), weight.float(), bias) * logit_scale
         z = softcap * tanh(z / softcap)          # where softcap is given
         logits, ids = z.topk(k); logsumexp = z.logsumexp(-1); entropy = Categorical(logits=z).entropy()
+        kl = kl_divergence(Categorical(logits=z[references]), Categorical(logits=z))
 
     Parameters
     ----------
@@ -68,11 +70,14 @@ def unembed(
         ``TokenSetTable.per_row`` gives each row (in the order of ``hidden`` flattened) S sets of its own.
     entropy : bool, default False
         Whether to report the entropy.
+    references : (...) or (M,) integers, optional
+        For each row the index, in ``hidden`` flattened to (M, D), of the row whose distribution it is compared with:
+        asks for KL(reference || row). For a logit lens, the last layer's row of the same position.
     precision : str, default "exact"
         Float32 accumulation. ``"certified"``, for a ``PackedUnembedding`` of that precision on the CPU: int8 screening
         and exact logits for what it leaves open. ids, logits, target_logits and target_ranks are the exact ones, bit
         for bit; logsumexp, and with it set_logprobs, is off by at most ``logsumexp_error``. Rows whose open ids are
-        too many are answered exactly. Not with ``entropy``.
+        too many are answered exactly. Not with ``entropy`` or ``references``.
     logsumexp_tolerance : float, optional
         For ``"certified"``: rows with a larger ``logsumexp_error`` are answered exactly.
     threads : int, optional
@@ -93,7 +98,7 @@ def unembed(
     ValueError
         A wrong shape, k out of range, NaN or infinity (with its first place) or an overflow of float32.
     IndexError
-        A target or a set's id outside the vocabulary.
+        A target or a set's id outside the vocabulary, a reference that is no row.
     BackendUnavailable
         A precision that this device, a PIVOTKIT_ISA that this machine, or CUDA kernels that this build does not have.
 
@@ -102,16 +107,21 @@ def unembed(
     Order: logit descending, then id ascending, so results do not depend on luck; the native backend gives the same
     bits for every number of threads and rows. Scratch memory stays within ``WORKSPACE`` bytes. Gradients do not flow.
 
+    ``kl`` weights differences of two rows' logits by the reference's probabilities: its error is that of the logits, and
+    what rounding leaves below 0 is 0. A row that is its own reference has exactly 0; in native code on the CPU so has
+    every row with the logits of its reference. Where the workspace parts a reference from rows that name it, it passes
+    the weight again with them.
+
     Where hidden and weight are both bfloat16, the instruction sets avx512bf16 and amx multiply them by instructions of
     their own. Accumulation is float32 there too, in an order that is theirs, so the last bits are not those of other
     instruction sets; subnormal values and subnormal sums count as zero.
 
     On CUDA everything is queued on the current stream; the call waits once, at its end, to learn whether all logits were
-    finite, and once more to check targets that are on the GPU. Up to 8 rows have products that depend on row and id
-    alone; the rest have the bits of cuBLAS, which may differ with the number of rows. Products are never TF32; 16-bit
-    hidden states and weights of one type meet on tensor cores, which cut their float32 sums instead of rounding them
-    (about D / 8 units in the last place of the largest partial sum). ``WORKSPACE`` there does not count the copies of
-    bias, targets and token sets on the device, nor what cuBLAS keeps.
+    finite, and once more for each of targets and references that is on the GPU. Up to 8 rows without references have
+    products that depend on row and id alone; the rest have the bits of cuBLAS, which may differ with the number of rows.
+    Products are never TF32; 16-bit hidden states and weights of one type meet on tensor cores, which cut their float32
+    sums instead of rounding them (about D / 8 units in the last place of the largest partial sum). ``WORKSPACE`` there
+    does not count the copies of bias, targets and token sets on the device, nor what cuBLAS keeps.
 
     Examples
     --------
@@ -121,7 +131,7 @@ def unembed(
     ([[1, 0, 2]], [[2.0, 1.0, 1.0]], [[2]])
     """
     check_precision(_NAME, precision)
-    _check_certified(weight, precision, logsumexp_tolerance, entropy)
+    _check_certified(weight, precision, logsumexp_tolerance, entropy, references)
     hidden_type = check_float(_NAME, "hidden", hidden)
     matrix = weight.weight if isinstance(weight, PackedUnembedding) else weight
     weight_type = check_weight(_NAME, matrix)
@@ -142,6 +152,7 @@ def unembed(
     rows = hidden.reshape(math.prod(shape), dim)
     target_ids = _target_ids(targets, shape)
     table = _token_table(token_sets, rows.shape[0])
+    compared = _references(references, shape)
     offset = _bias(bias, vocabulary)
     if backend != "cpu" and precision == "certified":
         raise BackendUnavailable(f"{_NAME}: precision must be 'exact' for backend {backend!r}; got 'certified'")
@@ -158,6 +169,7 @@ def unembed(
             table,
             entropy,
             WORKSPACE,
+            references=compared,
         )
         if not is_torch(hidden):
             arrays = {name: value.numpy() for name, value in arrays.items()}
@@ -173,7 +185,7 @@ def unembed(
             )  # fmt: skip
         else:
             native = native_backend.exact(
-                bits(rows), hidden_type, head, int(k), target_ids, table, entropy, count, WORKSPACE
+                bits(rows), hidden_type, head, int(k), target_ids, table, entropy, count, WORKSPACE, references=compared
             )
         isa = native["isa"]
         arrays = {name: value for name, value in native.items() if name != "isa"}
@@ -187,6 +199,7 @@ def unembed(
         target_ranks=None if target_ids is None else arrays["target_ranks"].reshape(*shape, target_ids.shape[1]),
         set_logprobs=None if table is None else arrays["set_logprobs"].reshape(*shape, table.sets),
         entropy=arrays["entropy"].reshape(shape) if entropy else None,
+        kl=None if compared is None else arrays["kl"].reshape(shape),
         backend=backend,
         isa=isa,
         logsumexp_error=arrays["logsumexp_error"].reshape(shape) if precision == "certified" else None,
@@ -194,7 +207,9 @@ def unembed(
     )
 
 
-def _check_certified(weight: Any, precision: str, tolerance: float | None, entropy: bool) -> None:
+def _check_certified(
+    weight: Any, precision: str, tolerance: float | None, entropy: bool, references: Any | None
+) -> None:
     if tolerance is not None and (precision != "certified" or not tolerance >= 0):
         raise ValueError(
             f"{_NAME}: logsumexp_tolerance must be None, or not negative with precision 'certified'; got {tolerance}"
@@ -208,6 +223,11 @@ def _check_certified(weight: Any, precision: str, tolerance: float | None, entro
         )
     if entropy:
         raise ValueError(f"{_NAME}: entropy must be False for precision 'certified', which cannot bound it; got True")
+    if references is not None:
+        raise ValueError(
+            f"{_NAME}: references must be None for precision 'certified', which cannot bound divergences; "
+            f"got {type(references).__name__}"
+        )
 
 
 def _choose_backend(backend: str, hidden: Any, weight: Any) -> str:
@@ -251,6 +271,15 @@ def _target_ids(targets: Any | None, shape: tuple[int, ...]) -> NDArray[np.int64
     if ids.ndim == 1:
         ids = np.broadcast_to(ids, (*shape, ids.shape[0]))
     return np.ascontiguousarray(ids.reshape(math.prod(shape), ids.shape[-1]))
+
+
+def _references(references: Any | None, shape: tuple[int, ...]) -> NDArray[np.int64] | None:
+    if references is None:
+        return None
+    rows, count = integers(_NAME, "references", references), math.prod(shape)
+    if rows.shape not in (shape, (count,)):
+        raise ValueError(f"{_NAME}: references must be {shape} or ({count},); got {rows.shape}")
+    return np.ascontiguousarray(rows.reshape(count))
 
 
 def _token_table(token_sets: TokenSetTable | Sequence[Iterable[int]] | None, rows: int) -> TokenSetTable | None:

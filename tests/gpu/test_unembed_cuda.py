@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -48,6 +49,22 @@ def test_error_is_no_larger_than_float32_torch(shape: tuple[int, int, int], dtyp
         assert ((ours.target_ranks[at : at + 64] - ranks).abs() <= 2 + ranks // 1000).all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("shape", [(8, 50_304, 2048), (19, 262_144, 640), (1188, 151_936, 896)])
+def test_divergences_err_as_float32_torch_does(shape: tuple[int, int, int], dtype: torch.dtype) -> None:
+    hidden, weight = case(*shape, dtype)
+    hidden[1::2] = hidden[::2][: shape[0] // 2] + 0.05 * hidden[1::2]
+    references = torch.arange(shape[0]) // 4 * 4
+    ours = unembed(hidden, weight, 10, references=references)
+    cut = 0.0 if dtype == torch.float32 else shape[2] / 8 * 2**-24 * 20.0
+    for at in range(0, shape[0], 64):
+        truth = (hidden[at : at + 64].double() @ weight.double().T).log_softmax(-1)
+        theirs = truth[references[at : at + 64] - at]
+        kl = (theirs.exp() * (theirs - truth)).sum(-1)
+        torch.testing.assert_close(ours.kl[at : at + 64].double(), kl, rtol=1e-5, atol=5e-6 + cut)
+    assert (ours.kl[::4] == 0).all()
+
+
 def test_precision_settings_of_the_process_do_not_reach_the_products() -> None:
     hidden, weight = case(64, 20_000, 512)
     before = torch.get_float32_matmul_precision()
@@ -79,7 +96,7 @@ def test_work_is_queued_on_the_current_stream(rows: int) -> None:
 def test_the_host_waits_once(rows: int) -> None:
     hidden, weight = case(rows, 50_000, 256)
     options: dict[str, Any] = {"targets": [1, 2], "token_sets": [[1, 5], range(100)], "entropy": True}
-    options["bias"] = torch.zeros(50_000, device="cuda")
+    options["bias"], options["references"] = torch.zeros(50_000, device="cuda"), [*range(1, rows), 0]
     unembed(hidden, weight, 10, **options)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -101,15 +118,16 @@ def test_memory_stays_within_the_workspace(rows: int, k: int, dtype: torch.dtype
     torch.cuda.synchronize()
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
-    ours = unembed(hidden, weight, k, targets=[3], entropy=True)
+    ours = unembed(hidden, weight, k, targets=[3], entropy=True, references=[*range(1, rows), 0])
     outputs = sum(value.nbytes for value in vars(ours).values() if torch.is_tensor(value))
     assert torch.cuda.max_memory_allocated() - before <= WORKSPACE + outputs + (1 << 20)
 
 
 def test_the_same_call_gives_the_same_bits() -> None:
     hidden, weight = case(100, 60_000, 320)
-    first, second = (unembed(hidden, weight, 20, targets=[5], entropy=True) for _ in range(2))
-    for name in ("ids", "logits", "logsumexp", "entropy", "target_ranks"):
+    references = [*range(1, 100), 0]
+    first, second = (unembed(hidden, weight, 20, targets=[5], entropy=True, references=references) for _ in range(2))
+    for name in ("ids", "logits", "logsumexp", "entropy", "kl", "target_ranks"):
         assert torch.equal(getattr(first, name), getattr(second, name)), name
 
 
@@ -155,7 +173,11 @@ def test_a_weight_on_another_device_is_refused() -> None:
 
 def test_small_workspaces_change_no_answer() -> None:
     hidden, weight = case(500, 30_000, 64)
-    wide = backend(hidden, weight, 10, None, 1.0, None, None, None, True, WORKSPACE)
-    narrow = backend(hidden, weight, 10, None, 1.0, None, None, None, True, 4 << 20)
+    references = np.arange(500) * 7 % 500
+    wide, narrow = (
+        backend(hidden, weight, 10, None, 1.0, None, None, None, True, workspace, references=references)
+        for workspace in (WORKSPACE, 4 << 20)
+    )
     torch.testing.assert_close(wide["logits"], narrow["logits"], rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(wide["logsumexp"], narrow["logsumexp"], rtol=1e-6, atol=1e-5)
+    torch.testing.assert_close(wide["kl"], narrow["kl"], rtol=1e-5, atol=1e-5)

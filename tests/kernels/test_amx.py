@@ -28,7 +28,7 @@ WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
 WIDE = ["-mavx2", "-mfma", "-mf16c", "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512bf16"]
 # GCC 12's own AVX-512 header reads an undefined register on purpose and warns of it.
 QUIET = ["-Wno-uninitialized", "-Wno-maybe-uninitialized", "-Wno-unknown-pragmas"]
-REST = ["unembed", "certified", "certify", "check", "plan", "quantized", "rotation"]
+REST = ["unembed", "block_rows", "certified", "certify", "check", "divergence", "plan", "quantized", "rotation"]
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")

@@ -206,7 +206,7 @@ def test_every_head_in_use_fits_the_workspace(
         for name, shape in zip(types.split(), [(rows, dim), (vocabulary, dim)], strict=True)
     )
     ids = np.zeros((rows, targets), dtype=np.int64) if targets else None
-    plan = cuda_backend._Call(simt, hidden, weight, k, None, 1.0, None, ids, None, 64 << 20).plan
+    plan = cuda_backend._Call(simt, hidden, weight, k, None, 1.0, None, ids, None, None, 64 << 20).plan
     assert plan.tile >= 512
     assert plan.block >= min(rows, 256) or k > 1000
     wide = 4 * dim * plan.block

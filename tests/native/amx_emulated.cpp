@@ -64,10 +64,10 @@ struct Halves {
 
 struct Answer {
   std::vector<std::int64_t> ids, ranks;
-  std::vector<float> logits, logsumexp, target_logits;
+  std::vector<float> logits, logsumexp, target_logits, kl;
   bool operator==(const Answer& other) const {
     return ids == other.ids && ranks == other.ranks && logits == other.logits && logsumexp == other.logsumexp &&
-           target_logits == other.target_logits;
+           target_logits == other.target_logits && kl == other.kl;
   }
 };
 
@@ -78,8 +78,10 @@ struct Case {
       : random{static_cast<std::uint64_t>(rows * 7919 + dim)}, hidden(rows, dim, gap, integers, random),
         weight(vocabulary, dim, gap, integers, random), k(std::min(kTop, vocabulary)) {
     for (std::int64_t i = 0; i < rows * kTargets; ++i) targets.push_back(random.next() % vocabulary);
+    for (std::int64_t m = 0; m < rows; ++m) references.push_back(random.next() % rows);
   }
 
+  // Rows are compared where all are there: a reference may be any of them.
   UnembedRequest request(std::int64_t first, std::int64_t count, int threads) const {
     UnembedRequest r{};
     r.hidden = hidden.matrix(first, count);
@@ -88,6 +90,7 @@ struct Case {
     r.logit_scale = 1.0f;
     r.targets = targets.data() + first * kTargets;
     r.target_count = kTargets;
+    r.references = count == hidden.rows ? references.data() : nullptr;
     r.threads = threads;
     r.isa = Isa::amx;
     r.workspace = 64 << 20;
@@ -97,19 +100,21 @@ struct Case {
   Answer answer(std::int64_t first, std::int64_t count, int threads) const {
     const auto rows = static_cast<std::size_t>(count), kept = static_cast<std::size_t>(k);
     Answer a{std::vector<std::int64_t>(rows * kept), std::vector<std::int64_t>(rows * kTargets),
-             std::vector<float>(rows * kept), std::vector<float>(rows), std::vector<float>(rows * kTargets)};
+             std::vector<float>(rows * kept), std::vector<float>(rows), std::vector<float>(rows * kTargets),
+             std::vector<float>(count == hidden.rows ? rows : 0)};
     unembed(request(first, count, threads), {a.ids.data(), a.logits.data(), a.logsumexp.data(), a.target_logits.data(),
-                                             a.ranks.data(), nullptr, nullptr});
+                                             a.ranks.data(), nullptr, nullptr, a.kl.empty() ? nullptr : a.kl.data()});
     return a;
   }
 
   Random random;
   Halves hidden, weight;
   std::int64_t k;
-  std::vector<std::int64_t> targets;
+  std::vector<std::int64_t> targets, references;
 };
 
 void compare_with_loops(const Case& c, const Answer& answer, bool integers, const std::string& label) {
+  std::vector<std::vector<double>> logprobs;
   for (std::int64_t m = 0; m < c.hidden.rows; ++m) {
     std::vector<std::pair<double, std::int64_t>> order;
     std::vector<double> logits, sizes;
@@ -124,6 +129,10 @@ void compare_with_loops(const Case& c, const Answer& answer, bool integers, cons
       sizes.push_back(size);
     }
     std::sort(order.begin(), order.end());
+    double sum = 0.0;
+    for (const double z : logits) sum += std::exp(z + order[0].first);
+    logprobs.push_back(logits);
+    for (double& z : logprobs.back()) z -= std::log(sum) - order[0].first;
     // Roundings of one product: in its chunk of 16 pairs, their two sums, and the chunks.
     const double rounding = integers ? 0.0 : 0x1p-24 * (18.0 + static_cast<double>(c.hidden.dim) / 32.0);
     for (std::int64_t i = 0; i < c.k; ++i) {
@@ -141,6 +150,12 @@ void compare_with_loops(const Case& c, const Answer& answer, bool integers, cons
         if (answer.ids[m * c.k + i] == id)
           expect(answer.target_logits[t] == answer.logits[m * c.k + i] && answer.ranks[t] == i, label + ": target in the top k");
     }
+  }
+  for (std::int64_t m = 0; m < c.hidden.rows; ++m) {
+    const std::vector<double>&ours = logprobs[m], &theirs = logprobs[c.references[m]];
+    double kl = 0.0;
+    for (std::size_t v = 0; v < ours.size(); ++v) kl += std::exp(theirs[v]) * (theirs[v] - ours[v]);
+    expect(std::abs(answer.kl[m] - kl) <= 1e-4 + 1e-5 * kl, label + ": divergence against plain loops");
   }
 }
 
@@ -166,7 +181,7 @@ void compare_certified(const Case& c, const Answer& exact, const std::string& la
   Answer screened = exact;
   unembed_certified(request, {digits.data(), scales.data(), residuals.data(), norms.data()},
                     {{screened.ids.data(), screened.logits.data(), screened.logsumexp.data(),
-                      screened.target_logits.data(), screened.ranks.data(), nullptr, nullptr},
+                      screened.target_logits.data(), screened.ranks.data(), nullptr, nullptr, nullptr},
                      error.data(), certified.data()});
   expect(std::count(certified.begin(), certified.end(), 1) > 0, label + ": some row is certified");
   for (std::size_t m = 0; m < rows; ++m)

@@ -4,6 +4,7 @@
 // that two machines can be compared.
 #include <algorithm>
 #include <cinttypes>
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
@@ -74,12 +75,15 @@ struct Case {
     }
     for (std::int64_t v = 0; v < s.vocabulary; ++v) bias.push_back(s.integers ? 0.0f : value());
     for (std::int64_t i = 0; i < s.rows * kTargets; ++i) targets.push_back(random.next() % s.vocabulary);
+    // Alone, in groups, or in a ring: a reference may be an answered row of another block.
+    for (std::int64_t m = 0; m < s.rows; ++m)
+      references.push_back(m % 3 == 0 ? m : m % 3 == 1 ? std::min(m / 7 * 7 + 6, s.rows - 1) : (m + 1) % s.rows);
     for (std::int64_t i = 0; i < (s.shared_sets ? kSets : s.rows * kSets); ++i) {
       for (std::int64_t v = i % 5; v < s.vocabulary; v += 3 + i % 4) set_ids.push_back(v);
       set_offsets.push_back(static_cast<std::int64_t>(set_ids.size()));
     }
     for (std::vector<float>* one : {&hidden, &bias, &weight.wide}) one->shrink_to_fit();
-    for (std::vector<std::int64_t>* one : {&targets, &set_ids, &set_offsets}) one->shrink_to_fit();
+    for (std::vector<std::int64_t>* one : {&targets, &references, &set_ids, &set_offsets}) one->shrink_to_fit();
     half_hidden.shrink_to_fit();
     weight.half.shrink_to_fit();
   }
@@ -96,6 +100,7 @@ struct Case {
     r.targets = targets.data();
     r.target_count = kTargets;
     r.token_sets = {set_ids.data(), set_offsets.data(), kSets, shape.shared_sets};
+    r.references = references.data();
     r.threads = threads;
     r.isa = isa;
     r.workspace = workspace;
@@ -106,12 +111,12 @@ struct Case {
   std::vector<float> hidden, bias;
   std::vector<std::uint16_t> half_hidden;
   Weight weight;
-  std::vector<std::int64_t> targets, set_ids, set_offsets{0};
+  std::vector<std::int64_t> targets, references, set_ids, set_offsets{0};
 };
 
 struct Answer {
   std::vector<std::int64_t> ids, target_ranks;
-  std::vector<float> logits, logsumexp, target_logits, set_logprobs, entropy;
+  std::vector<float> logits, logsumexp, target_logits, set_logprobs, entropy, kl;
 
   Answer(const Case& c, Isa isa, int threads, std::int64_t workspace) {
     const auto rows = static_cast<std::size_t>(c.shape.rows), k = static_cast<std::size_t>(c.shape.k);
@@ -122,9 +127,10 @@ struct Answer {
     set_logprobs.resize(rows * kSets);
     logsumexp.resize(rows);
     entropy.resize(rows);
+    kl.resize(rows);
     unembed(c.request(isa, threads, workspace),
             {ids.data(), logits.data(), logsumexp.data(), target_logits.data(), target_ranks.data(),
-             set_logprobs.data(), entropy.data()});
+             set_logprobs.data(), entropy.data(), kl.data()});
   }
 
   template <class Visit>
@@ -135,6 +141,7 @@ struct Answer {
     visit("target_ranks", target_ranks.data(), target_ranks.size() * sizeof(std::int64_t));
     visit("logsumexp", logsumexp.data(), logsumexp.size() * sizeof(float));
     visit("entropy", entropy.data(), entropy.size() * sizeof(float));
+    visit("kl", kl.data(), kl.size() * sizeof(float));
     visit("set_logprobs", set_logprobs.data(), set_logprobs.size() * sizeof(float));
   }
 
@@ -168,6 +175,16 @@ void compare_with_loops(const Case& c, const Answer& answer, const std::string& 
              label + ": top k against plain loops");
     for (std::int64_t t = m * kTargets; t < (m + 1) * kTargets; ++t)
       expect(order[answer.target_ranks[t]].second == c.targets[t], label + ": rank against plain loops");
+    const std::int64_t reference = c.references[m];
+    double kl = answer.logsumexp[m] - static_cast<double>(answer.logsumexp[reference]);
+    for (const auto& [z, id] : order) {
+      float theirs = 0.0f;
+      for (std::int64_t d = 0; d < s.dim; ++d)
+        theirs += c.hidden[reference * s.dim + d] * c.weight.wide[id * s.dim + d];
+      kl += std::exp(theirs - static_cast<double>(answer.logsumexp[reference])) * (static_cast<double>(theirs) + z);
+    }
+    expect(reference == m ? answer.kl[m] == 0.0f : std::abs(answer.kl[m] - kl) <= 1e-4 + 2e-5 * kl,
+           label + ": divergence against plain loops");
   }
 }
 
@@ -183,7 +200,7 @@ void compare_certified(const Case& c, Isa isa, const Answer& exact, const std::s
     Answer screened = exact;
     unembed_certified(request, {digits.data(), scales.data(), residuals.data(), norms.data()},
                       {{screened.ids.data(), screened.logits.data(), screened.logsumexp.data(),
-                        screened.target_logits.data(), screened.target_ranks.data(), screened.set_logprobs.data(), nullptr},
+                        screened.target_logits.data(), screened.target_ranks.data(), screened.set_logprobs.data(), nullptr, nullptr},
                        error.data(), certified.data()});
     expect(screened.ids == exact.ids && screened.logits == exact.logits && screened.target_ranks == exact.target_ranks &&
                screened.target_logits == exact.target_logits,

@@ -46,7 +46,8 @@ __device__ inline T block_reduce(T value, Op op) {
   return total;
 }
 
-// Merges the lanes' partial sums; every lane gets the result.
+// Merges the lanes' partial sums, weights relative to the maximum or not (merge.h); every lane gets the result.
+template <bool Relative>
 __device__ inline Merged warp_merge(Merged mine) {
   for (int step = kWarp / 2; step > 0; step /= 2) {
     const double top = __shfl_xor_sync(kAll, mine.top, step), sum = __shfl_xor_sync(kAll, mine.sum, step);
@@ -59,7 +60,8 @@ __device__ inline Merged warp_merge(Merged mine) {
     const bool lower = (lane_index() & step) == 0;
     both = lower ? mine : other;
     const Merged& second = lower ? other : mine;
-    both.add(second.top, second.sum, second.weighted);
+    Relative ? both.add(second.top, second.sum, second.weighted)
+             : both.add_weighted(second.top, second.sum, second.weighted);
     mine = both;
   }
   return mine;

@@ -28,13 +28,27 @@ __device__ inline void sort_keys(std::uint64_t* keys, int size) {
 }
 
 // Merges every `segments`-th partial sum from `parts` on (each `width` doubles), a lane for every 32nd.
+template <bool Relative>
 __device__ inline Merged merge_parts(const double* parts, std::int64_t segments, std::int64_t width) {
   Merged mine;
   for (std::int64_t i = lane_index(); i < segments; i += kWarp) {
     const double* part = parts + i * width;
-    mine.add(part[0], part[1], width == 3 ? part[2] : 0.0);
+    const double weighted = width == 3 ? part[2] : 0.0;
+    Relative ? mine.add(part[0], part[1], weighted) : mine.add_weighted(part[0], part[1], weighted);
   }
-  return warp_merge(mine);
+  return warp_merge<Relative>(mine);
+}
+
+// For one warp.
+__device__ inline void finish_divergence(std::int64_t row, double logsumexp, const Rows& rows, const State& state, float* out) {
+  double kl = 0.0;
+  if (rows.references[row] != row) {
+    const Merged theirs = merge_parts<false>(state.divergences + row * state.segments * 3, state.segments, 3);
+    kl = theirs.weighted / theirs.sum - theirs.logsumexp() + logsumexp;
+  }
+  if (lane_index() != 0) return;
+  if (!(kl <= -kLowest)) atomicExch(state.nonfinite + 1, 1);
+  *out = static_cast<float>(fmax(kl, 0.0));
 }
 
 __device__ inline void finish_top_k(std::int64_t row, const State& state, const UnembedOutput& output) {
@@ -71,13 +85,14 @@ __device__ inline void finish_top_k(std::int64_t row, const State& state, const 
 // grid (rows)
 __global__ void __launch_bounds__(kThreads, kResident) finish_kernel(Head head, Rows rows, State state, UnembedOutput output) {
   const std::int64_t row = blockIdx.x, part = row * state.segments, targets = rows.targets, sets = rows.sets.sets;
-  const Merged all = merge_parts(state.sums + part * 3, state.segments, 3);  // every warp does: all need it
+  const Merged all = merge_parts<true>(state.sums + part * 3, state.segments, 3);  // every warp does: all need it
   if (threadIdx.x == 0) {
     output.logsumexp[row] = static_cast<float>(all.logsumexp());
     if (output.entropy != nullptr) output.entropy[row] = static_cast<float>(fmax(all.entropy(), 0.0));
   }
+  if (rows.references != nullptr && warp_index() == 0) finish_divergence(row, all.logsumexp(), rows, state, output.kl + row);
   for (std::int64_t s = warp_index(); s < sets; s += kWarps) {
-    const Merged set = merge_parts(state.masses + (part * sets + s) * 2, state.segments, sets * 2);
+    const Merged set = merge_parts<true>(state.masses + (part * sets + s) * 2, state.segments, sets * 2);
     if (lane_index() == 0)
       output.set_logprobs[row * sets + s] = static_cast<float>(set.logsumexp() - all.logsumexp());
   }

@@ -98,7 +98,7 @@ __device__ inline void add_masses(const Segment& segment, const Head& head, cons
     Merged mine;
     mine.top = top;
     mine.sum = sum;
-    mine = warp_merge(mine);
+    mine = warp_merge<true>(mine);
     if (lane_index() == 0) {
       Merged all;
       all.top = masses[2 * s];

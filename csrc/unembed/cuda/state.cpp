@@ -29,7 +29,7 @@ class Layout {
 };
 
 State lay_out(Layout& layout, std::int64_t rows, std::int64_t segments, std::int64_t k, std::int64_t targets,
-              std::int64_t sets) {
+              std::int64_t sets, bool compared) {
   const std::int64_t parts = rows * segments;
   State state{};
   state.segments = segments;
@@ -37,6 +37,7 @@ State lay_out(Layout& layout, std::int64_t rows, std::int64_t segments, std::int
   state.capacity = capacity_of(k);
   state.sums = layout.take<double>(parts * 3);
   state.masses = layout.take<double>(parts * sets * 2);
+  state.divergences = layout.take<double>(compared ? parts * 3 : 0);
   state.keys = layout.take<std::uint64_t>(parts * state.capacity);
   state.floors = layout.take<std::uint64_t>(parts);
   state.counts = layout.take<std::int32_t>(parts);
@@ -46,16 +47,17 @@ State lay_out(Layout& layout, std::int64_t rows, std::int64_t segments, std::int
 
 }  // namespace
 
-std::int64_t state_bytes(std::int64_t rows, std::int64_t segments, std::int64_t k, std::int64_t targets, std::int64_t sets) {
+std::int64_t state_bytes(std::int64_t rows, std::int64_t segments, std::int64_t k, std::int64_t targets, std::int64_t sets,
+                         bool compared) {
   Layout layout(nullptr);
-  lay_out(layout, rows, segments, k, targets, sets);
+  lay_out(layout, rows, segments, k, targets, sets, compared);
   return layout.bytes();
 }
 
 State state_at(void* block, std::int32_t* nonfinite, std::int64_t rows, std::int64_t segments, std::int64_t k,
-               std::int64_t targets, std::int64_t sets) {
+               std::int64_t targets, std::int64_t sets, bool compared) {
   Layout layout(block);
-  State state = lay_out(layout, rows, segments, k, targets, sets);
+  State state = lay_out(layout, rows, segments, k, targets, sets, compared);
   state.nonfinite = nonfinite;
   return state;
 }

@@ -2,15 +2,19 @@
 //
 // Two ways to the same partial results, then one kernel that finishes both:
 //   reduce_tile   one fused pass over products that a GEMM left in a bounded workspace, tile after tile of the vocabulary
-//   reduce_few    products and pass in one kernel, for at most kFewRows rows: there the weight's bandwidth bounds all
-//   finish        merges a row's segments: top k in order, logsumexp, ranks, masses, entropy
+//   reduce_few    products and pass in one kernel, for at most kFewRows rows: there the weight's bandwidth bounds all;
+//                 compares no rows
+//   diverge_tile  before reduce_tile, and of the same products: what divergences of rows from their references take of it
+//   finish        merges a row's segments: top k in order, logsumexp, ranks, masses, entropy, divergence
 //
 // All pointers are device memory. Every call is queued on `stream` and waits for nothing. Errors of the runtime throw
 // std::runtime_error. Compiled without contraction: only a written fmaf() fuses.
 // Accumulation: float32 within a segment of a tile, in a fixed tree; double between segments. The same call gives the same
 // bits every time. reduce_few adds a logit's products lane by lane (16 bytes of the weight each) and the lanes in one tree:
 // its bits depend on its row and its id alone. reduce_tile takes the bits of the GEMM, and the given bits for targets.
-// Ties: total order, logit descending, then id ascending (top_k.h). A NaN or an infinity raises *state.nonfinite.
+// Divergence: within a segment the differences of two rows' logits are taken below their maxima, so that the sum is small
+// where two distributions are alike. Exactly 0 for a row that is its own reference; what rounding leaves below 0 is 0.
+// Ties: total order, logit descending, then id ascending (top_k.h). A NaN or an infinity raises state.nonfinite.
 #pragma once
 
 #include <cstdint>
@@ -39,6 +43,7 @@ struct Rows {
   const std::int64_t* target_ids;  // (rows, targets)
   float* target_products;          // (rows, targets): h . w of each, as the products hold it
   TokenSets sets;                  // device memory; offsets and ids of these rows
+  const std::int64_t* references;  // (rows): where among the products each one's reference is; null for no divergence
 };
 
 // Partial results of rows x segments, laid out in one zero-filled block of state_bytes(). Each segment of each row has a
@@ -47,17 +52,19 @@ struct State {
   std::int64_t segments, k, capacity;
   double* sums;         // (rows, segments, 3): maximum, sum of exp(z - maximum), weighted sum (merge.h)
   double* masses;       // (rows, segments, sets, 2): maximum, sum
+  double* divergences;  // (rows, segments, 3), where compared: of the reference, weighted by the difference of the logits
   std::uint64_t* keys;  // (rows, segments, capacity)
   std::uint64_t* floors;  // (rows, segments)
   std::int32_t* counts;   // (rows, segments)
   std::int32_t* ranks;    // (rows, segments, targets)
-  std::int32_t* nonfinite;  // one for the whole call
+  std::int32_t* nonfinite;  // two for the whole call: a logit, a divergence
 };
 
 // k may be 0: no list is kept.
-std::int64_t state_bytes(std::int64_t rows, std::int64_t segments, std::int64_t k, std::int64_t targets, std::int64_t sets);
+std::int64_t state_bytes(std::int64_t rows, std::int64_t segments, std::int64_t k, std::int64_t targets, std::int64_t sets,
+                         bool compared);
 State state_at(void* block, std::int32_t* nonfinite, std::int64_t rows, std::int64_t segments, std::int64_t k,
-               std::int64_t targets, std::int64_t sets);
+               std::int64_t targets, std::int64_t sets, bool compared);
 
 // Products (rows, ids) of the ids from `first` on. The first `skip` of them were seen in another tile and do not count.
 struct Tile {
@@ -69,6 +76,9 @@ struct Tile {
 
 // Each segment of a row is a block; state.segments = ceil(ids / kTileIds) of the widest tile.
 void reduce_tile(const Tile& tile, const Head& head, const Rows& rows, const State& state, Stream stream);
+
+// The tile's products may have more rows than are answered: references. Changes none of them.
+void diverge_tile(const Tile& tile, const Head& head, const Rows& rows, const State& state, Stream stream);
 
 // hidden (kFewRows, dim) float32, contiguous, of which rows.count are answered; dim < 2^28.
 // state.segments = few_segments(ids). Fills rows.target_products first.
