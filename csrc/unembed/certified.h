@@ -23,7 +23,7 @@ struct CertifiedOutput {
   std::uint8_t* certified;  // (M)
 };
 
-// request.tile is ignored; output.values.entropy must be null.
+// request.tile and request.references are ignored; output.values.entropy and .kl must be null.
 void unembed_certified(const UnembedRequest& request, const QuantizedWeight& quantized, const CertifiedOutput& output);
 
 }  // namespace pivotkit

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pivotkit import _C
-from pivotkit.kernels import TokenSetTable, cuda_backend, isas, reference, torch_backend
+from pivotkit.kernels import PackedUnembedding, TokenSetTable, cuda_backend, isas, reference, torch_backend
 from pivotkit.kernels import unembed as face
 
 Make = Callable[..., tuple[Any, Any]]
@@ -259,3 +259,34 @@ def test_cuda_takes_references_into_every_block_that_lacks_them(
         torch.testing.assert_close(arrays["kl"].double(), truth.kl, rtol=1e-5, atol=3e-6)
         torch.testing.assert_close(arrays["logits"].double(), truth.logits, rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(arrays["target_logits"].double(), truth.target_logits, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("order", ["backward", "1", "2"])
+def test_the_order_in_which_cuda_threads_run_changes_no_bit(
+    simt: ModuleType, gaussians: Make, monkeypatch: pytest.MonkeyPatch, order: str
+) -> None:
+    hidden, weight = gaussians(11, 5000, 16)
+    call: tuple[Any, ...] = (
+        hidden,
+        weight,
+        3,
+        None,
+        1.0,
+        None,
+        None,
+        None,
+        False,
+        1 << 19,
+        simt,
+        layouts(11)["a ring"].numpy(),
+    )
+    forward = cuda_backend.unembed(*call)
+    monkeypatch.setenv("SIMT_ORDER", order)
+    assert torch.equal(cuda_backend.unembed(*call)["kl"], forward["kl"])
+
+
+def test_certified_screening_cannot_bound_it(gaussians: Make) -> None:
+    hidden, weight = gaussians(3, 200, 16)
+    packed = PackedUnembedding(weight, precision="certified")
+    with pytest.raises(ValueError, match=r"^unembed: references must be None for precision 'certified', .*; got list"):
+        face(hidden, packed, 1, precision="certified", references=[0, 0, 0])
