@@ -108,9 +108,8 @@ def unembed(
     bits for every number of threads and rows. Scratch memory stays within ``WORKSPACE`` bytes. Gradients do not flow.
 
     ``kl`` weights differences of two rows' logits by the reference's probabilities: its error is that of the logits, and
-    what rounding leaves below 0 is 0. A row that is its own reference has exactly 0; in native code on the CPU so has
-    every row with the logits of its reference. Where the workspace parts a reference from rows that name it, it passes
-    the weight again with them.
+    what rounding leaves below 0 is 0. A row that is its own reference has exactly 0. Where the workspace parts a
+    reference from rows that name it, it passes the weight again with them.
 
     Where hidden and weight are both bfloat16, the instruction sets avx512bf16 and amx multiply them by instructions of
     their own. Accumulation is float32 there too, in an order that is theirs, so the last bits are not those of other

@@ -9,7 +9,7 @@ import torch
 from pivotkit.kernels import Unembedded
 
 
-def check_invariants(result: Unembedded, vocabulary: int, *, kl: torch.Tensor | None = None) -> None:
+def check_invariants(result: Unembedded, vocabulary: int) -> None:
     """Refuse readings that no distribution over ``vocabulary`` tokens can give.
 
     Log-probabilities do not exceed 0 and fall from the first to the k-th, no target exceeds the first token, no set's
@@ -40,8 +40,8 @@ def check_invariants(result: Unembedded, vocabulary: int, *, kl: torch.Tensor | 
     if result.entropy is not None:
         held = (result.entropy >= -slack) & (result.entropy <= math.log(vocabulary) + slack)
         _require(result.entropy, held, f"entropy must lie from 0 to {math.log(vocabulary):.6g}")
-    if kl is not None:
-        _require(kl, kl >= -10 * slack, "the divergence from the final layer must not be negative")
+    if result.kl is not None:
+        _require(result.kl, result.kl >= 0, "the divergence from the final layer must not be negative")
 
 
 def _require(values: torch.Tensor, held: torch.Tensor, rule: str) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pivotkit.artifacts import table_metadata, with_metadata
 from pivotkit.kernels import TokenSetTable
-from pivotkit.lens.curves import kl_to_final, logits_of, tracked_tokens
+from pivotkit.lens.curves import logits_of, tracked_tokens
 from pivotkit.lens.encoding import encode, require_room
 from pivotkit.lens.head import LensHead
 from pivotkit.lens.invariants import check_invariants
@@ -174,17 +174,18 @@ def _read(
     head: LensHead, states: torch.Tensor, k: int, tracked: int, targets: Sequence[int], followed: Sequence[list[list[int]]]
 ) -> Reading:  # fmt: skip
     """Everything the lens says of states (L, N, D) with one target and one list of token sets a position."""
-    layers = len(states)
+    layers, count = len(states), len(targets)
+    position = np.tile(np.arange(count), layers)
     result = head.unembed(
         states, k, targets=torch.tensor(targets).unsqueeze(1).expand(layers, -1, 1),
-        token_sets=TokenSetTable.per_row(followed).take(np.tile(np.arange(len(targets)), layers)), entropy=True,
+        token_sets=TokenSetTable.per_row(followed).take(position), entropy=True,
+        references=(layers - 1) * count + position,  # the last layer's row of the same position
     )  # fmt: skip
+    check_invariants(result, len(head.weight))
     normed = head.normed(states)
-    kl = kl_to_final(head, normed, result.logsumexp)
-    check_invariants(result, len(head.weight), kl=kl)
     favorites = tracked_tokens(result.ids.cpu().numpy(), result.logprobs.cpu().numpy(), tracked)
     logits = logits_of(head, normed, torch.from_numpy(favorites.clip(0)).to(normed.device))
-    return Reading.of(result, kl, favorites, logits - result.logsumexp.unsqueeze(-1))
+    return Reading.of(result, favorites, logits - result.logsumexp.unsqueeze(-1))
 
 
 def _follow_chains(

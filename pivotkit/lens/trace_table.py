@@ -33,16 +33,14 @@ class Reading:
     tracked_logprobs: NDArray[np.float32]
 
     @classmethod
-    def of(
-        cls, result: Unembedded, kl: torch.Tensor, tracked_ids: NDArray[np.int64], tracked_logprobs: torch.Tensor
-    ) -> Reading:
+    def of(cls, result: Unembedded, tracked_ids: NDArray[np.int64], tracked_logprobs: torch.Tensor) -> Reading:
         """From arrays (L, N, ...) with one target a position."""
         return cls(
             ids=_turned(result.ids),
             logprobs=_turned(result.logprobs),
             logsumexp=_turned(result.logsumexp),
             entropy=_turned(result.entropy),
-            kl=_turned(kl),
+            kl=_turned(result.kl),
             target_logprob=_turned(result.target_logprobs)[..., 0],
             target_rank=_turned(result.target_ranks)[..., 0],
             masses=_turned(result.set_logprobs),
