@@ -11,6 +11,9 @@ import pytest
 
 from pivotkit.experiment.testbed import World, WorldConfig, build_tokenizer, plant
 
+# Importing the testbed registers the planted model.
+ENTRY = "import sys, pivotkit.experiment.testbed; from pivotkit.cli import main; sys.exit(main(sys.argv[1:]))"
+
 
 @pytest.fixture(scope="module")
 def command(tmp_path_factory):
@@ -21,7 +24,7 @@ def command(tmp_path_factory):
     plant(world).save_pretrained(folder / "model")
     build_tokenizer(world.vocabulary).save_pretrained(folder / "model")
     return [
-        sys.executable, "-m", "pivotkit.cli", "run", "--model", str(folder / "model"), "--lexicon",
+        sys.executable, "-c", ENTRY, "run", "--model", str(folder / "model"), "--lexicon",
         str(folder / "world" / "lexicon.tsv"), "--pairs", "a-b,b-a", "--prompt", "testbed", "--shots", "4",
         "--contexts", "2", "--latent", "p", "--chains", "--out",
     ]  # fmt: skip

@@ -15,8 +15,10 @@ from pivotkit.lens.capture import capture
 from pivotkit.lens.encoding import pad_right
 from pivotkit.lens.head import LensHead
 
-# Tokens that a batch's rows may hold together, cached ones included: what bounds the memory of a forward pass.
+# Tokens that a batch's rows may hold together, cached ones included, and new ones: what bounds the memory of keys and
+# values, and that of activations, which a processor's cache should hold.
 BATCH_TOKENS = 4096
+NEW_TOKENS = 1024
 # Hidden states (layers x positions) that a batch may bring back.
 BATCH_STATES = 4096
 # A forward pass of a small batch costs about as much as this many tokens of a large one, so a prefix that spares fewer
@@ -160,12 +162,13 @@ def _visit(
 
 
 def _batches(nodes: Sequence[tuple[Node, int]], past: int, most: int) -> Iterator[list[tuple[Node, int]]]:
-    """Nodes in order, as many at a time as stay within BATCH_TOKENS and ``most`` wanted positions; at least one."""
+    """Nodes in order, as many at a time as the limits and ``most`` wanted positions allow; at least one."""
     batch: list[tuple[Node, int]] = []
     width = wanted = 0
     for node, parent in nodes:
         wider, more = max(width, len(node.tokens)), wanted + len(node.wanted)
-        if batch and ((len(batch) + 1) * (past + wider) > BATCH_TOKENS or more > most):
+        rows = len(batch) + 1
+        if batch and (rows * (past + wider) > BATCH_TOKENS or rows * wider > NEW_TOKENS or more > most):
             yield batch
             batch, wider, more = [], len(node.tokens), len(node.wanted)
         batch.append((node, parent))
