@@ -11,8 +11,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 from pivotkit.lens.capture import capture, run
+from pivotkit.lens.difference import difference
 from pivotkit.lens.head import LensHead
 from pivotkit.lens.reference import reference_lens
+
+# Share of the largest state: small states beside large ones carry the rounding of the large, up to 1e-5 of them.
+ROUNDING = 1e-4
 
 sequences = st.lists(st.lists(st.integers(1, 55), min_size=1, max_size=10), min_size=1, max_size=4)
 
@@ -35,7 +39,7 @@ def test_padded_batches_equal_each_sequence_alone(family_head, sequences):
                 capture(head, ids, places, attention_mask=mask)
             continue
         padded = capture(head, ids, places, attention_mask=mask if side != "right without a mask" else None)
-        assert torch.allclose(padded, alone, rtol=1e-4, atol=1e-4), side
+        assert difference(padded, alone) <= ROUNDING, side
 
 
 @settings(max_examples=4)
@@ -58,7 +62,7 @@ def test_continuations_of_a_prefix_equal_each_whole_sequence(family_head, prefix
         capture(head, torch.tensor([prefix + one]), [(0, len(prefix) + column) for column in range(len(one))])
         for one in sequences
     ]
-    assert torch.allclose(together, torch.cat(whole, dim=1), rtol=1e-4, atol=1e-4)
+    assert difference(together, torch.cat(whole, dim=1)) <= ROUNDING
 
 
 def test_capture_keeps_the_residual_stream_of_every_layer(model):
