@@ -46,9 +46,10 @@ inline F low_halves(F pairs) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm5
 inline F high_halves(F pairs) {
   return _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(pairs), _mm512_set1_epi32(-65536)));
 }
-#if defined(__AVX512BF16__)
-// turned[j] becomes pair d + j of all rows.
-inline void transpose_halves(const Pair* const (&rows)[W], std::int64_t d, F (&turned)[W / 2]) {
+// turned[j] becomes lane d + j of all rows, whose lanes are T.
+template <class T>
+inline void transpose_halves(const T* const (&rows)[W], std::int64_t d, F (&turned)[W / 2]) {
+  static_assert(sizeof(T) == sizeof(float), "a lane is 32 bits");
   const auto half = [&](int row) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(rows[row] + d)); };
   F a[W / 2], b[W / 2];
   // Such an order of the rows that the last step finds its quarters in theirs.
@@ -71,6 +72,7 @@ inline void transpose_halves(const Pair* const (&rows)[W], std::int64_t d, F (&t
     turned[i + 4] = _mm512_shuffle_f32x4(a[i], a[i + 4], 0xdd);
   }
 }
+#if defined(__AVX512BF16__)
 // c + high * high + low * low.
 inline F dot_pairs(F a, F b, F c) {
   return _mm512_dpbf16_ps(c, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));

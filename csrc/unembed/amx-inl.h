@@ -157,7 +157,8 @@ void exact_tiles(const float* hidden, int rows, int row, const WeightRows& weigh
 }
 
 // Up to 32 rows are one panel: each weight is turned once either way, and then rather beside the tiles than before them.
-constexpr Products kAmx = {2 * kTileRows, 2 * kTileRows, 2 * kTileRows, kTileRows, pack_tiles, run_tiles, exact_tiles};
+constexpr Products kAmx = {
+    2 * kTileRows, {{}, {2 * kTileRows, 2 * kTileRows}, {}}, kTileRows, pack_tiles, run_tiles, exact_tiles};
 
 }  // namespace
 }  // namespace pivotkit

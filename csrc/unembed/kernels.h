@@ -103,12 +103,16 @@ struct ScreenPanel {
 // Ids of a tile rounded up to whole blocks. Static: what the per-ISA files use must have internal linkage.
 static constexpr int padded(int ids) { return (ids + kBlock - 1) / kBlock * kBlock; }
 
+// Rows of a panel that reads the weight in place, and up to how many rows altogether panels do so.
+struct Direct {
+  int rows, most;
+};
+
 // Hidden rows and packed weights are 32-bit lanes: a dimension each, widened to float32, or a pair of bfloat16
 // dimensions each, 2p in the low half of lane p and 2p + 1 in the high half, zero beyond the last.
 struct Products {
-  int max_rows;     // of a panel
-  int direct_rows;  // of a panel that reads the weight in place
-  int direct_most;  // rows up to which panels do so
+  int max_rows;      // of a panel whose weight is packed
+  Direct direct[3];  // by Dtype of the weight
   // 0: lanes are float32, row i's value d at hidden[d * rows + i].
   // Else: they are pairs, `run` of a row side by side, row i's lane p at hidden[(p / run * rows + i) * run + p % run].
   int run;

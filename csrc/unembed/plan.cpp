@@ -41,7 +41,9 @@ void fit(const UnembedRequest& request, int max_rows, std::int64_t least, const 
            request.workspace);
 }
 
-std::int64_t scratch_rows(const Products& products) { return std::max(products.max_rows, products.direct_rows); }
+std::int64_t scratch_rows(const UnembedRequest& request, const Products& products) {
+  return std::max(products.max_rows, products.direct[static_cast<int>(request.weight.type)].rows);
+}
 
 }  // namespace
 
@@ -56,7 +58,7 @@ Plan::Plan(const UnembedRequest& request, const Products& products) {
 
   Bytes bytes{};
   bytes.shared_row = 4 * (lanes + 3 * spans + 2 * spans * sets) + 8;
-  bytes.worker = 4 * lanes * tile + 6 * scratch_rows(products) * tile + 8 * sets + 4096;
+  bytes.worker = 4 * lanes * tile + 6 * scratch_rows(request, products) * tile + 8 * sets + 4096;
   bytes.worker_row = 4 * (kStates * kLanes + 2) + 8 * request.k + 4 * request.target_count + 8 * sets;
   const std::int64_t rows = request.hidden.rows, named = count_references(request);
   window = std::min(rows, kMostOrdered);
@@ -95,9 +97,9 @@ Worker::Worker(const UnembedRequest& request, const Plan& plan, const Products& 
   const auto size = [](std::int64_t count) { return static_cast<std::size_t>(count); };
   const std::int64_t rows = plan.block, sets = request.token_sets.sets;
   packed.resize(size(lanes_of(request.weight.cols, products.run) * plan.tile));
-  logits.resize(size(scratch_rows(products) * plan.tile));
+  logits.resize(size(scratch_rows(request, products) * plan.tile));
   hits.resize(logits.size());
-  hit_counts.resize(size(scratch_rows(products)));
+  hit_counts.resize(size(scratch_rows(request, products)));
   states.resize(size(rows * kStates * kLanes));
   thresholds.resize(size(rows));
   keys.resize(size(rows * request.k));

@@ -110,7 +110,7 @@ template <int Rows, class T>
 inline void lane_products(const float* hidden, std::int64_t stride, const T* const (&lanes)[W], std::int64_t dim,
                           std::int64_t ahead, F (&total)[Rows]) {
   for (int i = 0; i < Rows; ++i) total[i] = broadcast(0.0f);
-  constexpr int kTurned = Rows <= kDirectRows ? W : W / 2;
+  constexpr int kTurned = Rows <= kFullTurnRows ? W : W / 2;
   const std::int64_t count = row_lanes<T>(dim);
   for (std::int64_t begin = 0; begin < count; begin += kRun<T>) {
     const std::int64_t end = count - begin < kRun<T> ? count : begin + kRun<T>;
@@ -170,14 +170,12 @@ void direct_products(const Panel& panel) {
 template <int Rows>
 void direct_products_for(const Panel& panel) {
   if (panel.rows == Rows) {
-    switch (panel.source.type) {
-      case Dtype::float32:
-        return direct_products<Rows, float>(panel);
-      case Dtype::bfloat16:
-        return direct_products<Rows, bfloat16>(panel);
-      case Dtype::float16:
-        return direct_products<Rows, float16>(panel);
-    }
+    if constexpr (Rows <= kDirect<float>.rows)
+      if (panel.source.type == Dtype::float32) return direct_products<Rows, float>(panel);
+    if constexpr (Rows <= kDirect<bfloat16>.rows)
+      if (panel.source.type == Dtype::bfloat16) return direct_products<Rows, bfloat16>(panel);
+    if constexpr (Rows <= kDirect<float16>.rows)
+      if (panel.source.type == Dtype::float16) return direct_products<Rows, float16>(panel);
   }
   if constexpr (Rows > 1) direct_products_for<Rows - 1>(panel);
 }

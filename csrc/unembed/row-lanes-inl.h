@@ -18,10 +18,25 @@ constexpr int kRows = 10;  // 20 accumulators, 2 weights, the rest for hidden va
 constexpr int kRows = W == 8 ? 6 : 3;  // 12 (or 6) accumulators of 16 registers
 #endif
 
-// Turning weights in registers, once a panel, beats packing a tile for so few rows (benchmarks/README.md).
-constexpr int kDirectRows = W == 16 ? 12 : W == 8 ? 4 : 3;
-constexpr int kDirectMost = W == 16 ? 36 : 2 * kDirectRows;
+// Up to so many rows of a panel leave registers for all the W lanes that are turned at once; more leave half of them.
+constexpr int kFullTurnRows = W == 16 ? 12 : W == 8 ? 4 : 3;
 
+// Turning weights in registers, once a panel, beats packing a tile for so few rows (benchmarks/README.md). A position's
+// trace through 18 blocks is one panel of float32 on AVX-512.
+template <class T>
+constexpr Direct kDirect = {kFullTurnRows, 2 * kFullTurnRows};
+
+#if defined(__AVX512F__)
+template <>
+constexpr Direct kDirect<float> = {22, 154};
+template <>
+constexpr Direct kDirect<bfloat16> = {kFullTurnRows, 84};
+template <>
+constexpr Direct kDirect<float16> = {kFullTurnRows, 48};
+#endif
+
+static_assert(kDirect<float>.rows >= kDirect<bfloat16>.rows && kDirect<float>.rows >= kDirect<float16>.rows,
+              "the widest panel is of float32");
 static_assert(kBlock % kIds == 0 && kLanes % W == 0, "blocks and lanes must hold whole registers");
 
 template <class T>
@@ -59,6 +74,15 @@ inline void turn(const T* const (&rows)[W], std::int64_t d, std::int64_t ahead, 
   transpose(turned);
 }
 
+#if defined(__AVX512F__)
+// The same for half as many lanes.
+template <class T>
+inline void turn(const T* const (&rows)[W], std::int64_t d, std::int64_t ahead, F (&turned)[W / 2]) {
+  for (int j = 0; j < W && ahead != 0 && d % W == 0; ++j) __builtin_prefetch(rows[j] + d + ahead, 0, 2);
+  transpose_halves(rows, d, turned);
+}
+#endif
+
 // Whether a row's values are turned two to a lane, for half the shuffles, and then told apart.
 template <class T>
 constexpr bool kTurnedInPairs = false;
@@ -78,13 +102,8 @@ inline F add_product(F h, F w, F sum) {
 template <>
 constexpr int kPer<Pair> = 2;
 
-// Half as many lanes at once leave registers to the sums of more rows: a position's trace through 18 layers is one panel.
-constexpr int kPairDirectRows = 18;
-
-inline void turn(const Pair* const (&rows)[W], std::int64_t d, std::int64_t ahead, F (&turned)[W / 2]) {
-  for (int j = 0; j < W && ahead != 0 && d % W == 0; ++j) __builtin_prefetch(rows[j] + d + ahead, 0, 2);
-  transpose_halves(rows, d, turned);
-}
+template <>
+constexpr Direct kDirect<Pair> = {18, 18};
 
 template <>
 inline float lane_at<Pair>(const Pair* row, std::int64_t d, std::int64_t dim) {

@@ -138,7 +138,7 @@ void finish_exact(const Head& head, const std::int64_t* ids, int count, float* o
 }
 
 bool run_panel(const Panel& panel) {
-  panel.weight != nullptr ? products_for<kRows, float>(panel) : direct_products_for<kDirectRows>(panel);
+  panel.weight != nullptr ? products_for<kRows, float>(panel) : direct_products_for<kDirect<float>.rows>(panel);
   return finish_panel(panel);
 }
 
@@ -158,14 +158,15 @@ void exact(const float* hidden, int rows, int row, const WeightRows& weight, con
   finish_exact(head, ids, count, out);
 }
 
-[[maybe_unused]] constexpr Products kWide = {kRows, kDirectRows, kDirectMost, 0, pack, run_panel, exact};
+[[maybe_unused]] constexpr Products kWide = {
+    kRows, {kDirect<float>, kDirect<bfloat16>, kDirect<float16>}, 0, pack, run_panel, exact};
 
 #if defined(__AVX512BF16__)
 
 void pack_pairs(const WeightRows& weight, int ids, float* packed) { pack_rows<Pair>(weight, ids, 1, packed); }
 
 bool run_pairs(const Panel& panel) {
-  panel.weight != nullptr ? products_for<kRows, Pair>(panel) : direct_pairs_for<kPairDirectRows>(panel);
+  panel.weight != nullptr ? products_for<kRows, Pair>(panel) : direct_pairs_for<kDirect<Pair>.rows>(panel);
   return finish_panel(panel);
 }
 
@@ -175,7 +176,7 @@ void exact_pairs(const float* hidden, int rows, int row, const WeightRows& weigh
   finish_exact(head, ids, count, out);
 }
 
-[[maybe_unused]] constexpr Products kPairs = {kRows, kPairDirectRows, kPairDirectRows, 1, pack_pairs, run_pairs, exact_pairs};
+[[maybe_unused]] constexpr Products kPairs = {kRows, {{}, kDirect<Pair>, {}}, 1, pack_pairs, run_pairs, exact_pairs};
 
 #endif
 

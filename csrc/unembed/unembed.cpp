@@ -46,8 +46,9 @@ class Block {
 
   void run() {
     rows_ = dealt_.count();
-    direct_ = rows_ <= products_.direct_most;
-    panels_ = Panels(rows_, direct_ ? products_.direct_rows : products_.max_rows);
+    const Direct& in_place = products_.direct[static_cast<int>(request_.weight.type)];
+    direct_ = rows_ <= in_place.most;
+    panels_ = Panels(rows_, direct_ ? in_place.rows : products_.max_rows);
     parallel_for(panels_.count, 4, plan_.threads, [&](std::int64_t begin, std::int64_t end, int) {
       for (std::int64_t panel = begin; panel < end; ++panel) load_panel(panel);
     });

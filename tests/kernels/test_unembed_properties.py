@@ -62,14 +62,16 @@ def test_threads_tiles_and_workspace_change_no_bit(
         assert np.array_equal(plain[field], other[field]), field
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
-    seed=st.integers(0, 99), isa=st.sampled_from(isas()), first=st.integers(0, 38), count=st.integers(1, 3),
-    half=st.booleans(),
+    seed=st.integers(0, 99), isa=st.sampled_from(isas()), first=st.integers(0, 136), count=st.integers(1, 24),
+    dim=st.sampled_from([65, 300]), half=st.booleans(),
 )  # fmt: skip
-def test_a_row_alone_has_the_bits_it_has_in_company(seed: int, isa: str, first: int, count: int, half: bool) -> None:
-    # So many rows that their panels read a packed weight, where few read it in place.
-    hidden, weight = random_case(seed, 41, 500, 65, half)
+def test_a_row_alone_has_the_bits_it_has_in_company(
+    seed: int, isa: str, first: int, count: int, dim: int, half: bool
+) -> None:
+    # So many rows that their panels read a packed weight, where few read it in place, by a kernel for each number of rows.
+    hidden, weight = random_case(seed, 160, 500, dim, half)
     together = native(hidden, weight, isa, 2, 0, 64 << 20)
     alone = native(hidden[first : first + count], weight, isa, 2, 0, 64 << 20)
     for field in ("ids", "logits", "logsumexp", "entropy"):
