@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         place = f"{error.filename}: " if error.filename else ""
         print(f"pivotkit: {place}{error.strerror or error}", file=sys.stderr)
         return 2
-    except (ValueError, TypeError, IndexError, MemoryError, BackendUnavailable) as error:
+    except (ValueError, TypeError, IndexError, ArithmeticError, MemoryError, BackendUnavailable) as error:
         if parsed.traceback:
             raise
         print(f"pivotkit: {' '.join(str(error).split())}", file=sys.stderr)

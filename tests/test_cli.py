@@ -220,3 +220,15 @@ def test_importing_pivotkit_imports_nothing_heavy():
 
 def test_only_what_differs_from_the_defaults_is_kept():
     assert Settings(limit=3, pairs=["en-fr"]).given() == {"limit": 3, "pairs": ["en-fr"]}
+
+
+def test_a_reading_that_no_distribution_can_give_ends_in_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def impossible() -> None:
+        raise ArithmeticError("trace: entropy must lie from 0 to 12; got 13")
+
+    monkeypatch.setattr("pivotkit.info.info", impossible)
+    assert refusal(capsys, "info") == "pivotkit: trace: entropy must lie from 0 to 12; got 13\n"
+    with pytest.raises(ArithmeticError):
+        main(["info", "--traceback"])
