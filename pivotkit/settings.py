@@ -53,6 +53,8 @@ class Settings:
     first_layer: int | None = _option(
         None, "behaviors", "first block the strict rule looks at; the middle one by default"
     )
+    threshold: float = _option(0.1, "behaviors", "least probability of a pivot under the threshold rule")
+    least_peak: float = _option(0.0, "behaviors", "least probability of an item's peak under the paper's rule")
     pivot_rule: str = _option("paper", "pivots", "association that ranks pivots", choices=("paper", "npmi", "g2"))
     pivots: int = _option(50, "pivots", "pivots kept an item")
     min_pivot_score: float = _option(0.0, "pivots", "least score of a pivot")

@@ -162,3 +162,13 @@ def test_without_a_corpus_the_model_is_studied_alone(settings, tmp_path):
         run_all(opened, alone)
     assert set(read_json(tmp_path / "run.json")["stages"]) == {"task", "score", "trace", "behaviors", "report"}
     assert (tmp_path / "report.html").exists()
+
+
+def test_the_thresholds_of_every_rule_are_settings(settings, tmp_path):
+    certain = {"min_probability": 1.0, "threshold": 1.0, "least_peak": 1.0}
+    with RunFolder(tmp_path) as opened:
+        run_all(opened, Settings(**{**vars(settings), "corpus": [], "limit": 3, "quotas": {}, **certain}))
+    found = read_table(tmp_path / "behaviors.parquet")
+    pairs = set(zip(found["rule"].to_pylist(), found["behavior"].to_pylist(), strict=True))
+    # No step of the planted model is certain: no peak is likely enough, and nothing stands on the way.
+    assert pairs == {("paper", "excluded"), ("strict", "co-occurrence"), ("threshold", "co-occurrence")}

@@ -95,14 +95,14 @@ def behaviors(run: RunFolder, settings: Settings) -> None:
 
     run.need("traces", "trace")
     outputs = ["behaviors.parquet", "sensitivity.parquet"]
+    wanted = settings.of("behaviors")
 
     def make() -> None:
         traces = run.gather("traces")
-        found = classify(traces, min_probability=settings.min_probability, first_layer=settings.first_layer)
-        write_table(found, run / outputs[0])
+        write_table(classify(traces, **wanted), run / outputs[0])
         write_table(sensitivity(traces), run / outputs[1])
 
-    run.stage("behaviors", outputs, make, settings=settings.of("behaviors"), inputs=["traces"])
+    run.stage("behaviors", outputs, make, settings=wanted, inputs=["traces"])
 
 
 def _missing(**values: object) -> str:
