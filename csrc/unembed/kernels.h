@@ -112,7 +112,7 @@ struct Direct {
 // dimensions each, 2p in the low half of lane p and 2p + 1 in the high half, zero beyond the last.
 struct Products {
   int max_rows;      // of a panel whose weight is packed
-  Direct direct[3];  // by Dtype of the weight
+  Direct direct[3];  // by Dtype of the weight; see in_place()
   // 0: lanes are float32, row i's value d at hidden[d * rows + i].
   // Else: they are pairs, `run` of a row side by side, row i's lane p at hidden[(p / run * rows + i) * run + p % run].
   int run;
@@ -123,6 +123,8 @@ struct Products {
   // The logits of any `count` ids for row `row` of a panel, in the bits that panel() gives them.
   void (*exact)(const float* hidden, int rows, int row, const WeightRows& weight, const Head& head,
                 const std::int64_t* ids, int count, float* out);
+
+  const Direct& in_place(Dtype weight) const { return direct[static_cast<int>(weight)]; }
 };
 
 // Lanes of a row of `dim` values.

@@ -42,7 +42,7 @@ void fit(const UnembedRequest& request, int max_rows, std::int64_t least, const 
 }
 
 std::int64_t scratch_rows(const UnembedRequest& request, const Products& products) {
-  return std::max(products.max_rows, products.direct[static_cast<int>(request.weight.type)].rows);
+  return std::max(products.max_rows, products.in_place(request.weight.type).rows);
 }
 
 }  // namespace

@@ -46,7 +46,7 @@ class Block {
 
   void run() {
     rows_ = dealt_.count();
-    const Direct& in_place = products_.direct[static_cast<int>(request_.weight.type)];
+    const Direct& in_place = products_.in_place(request_.weight.type);
     direct_ = rows_ <= in_place.most;
     panels_ = Panels(rows_, direct_ ? in_place.rows : products_.max_rows);
     parallel_for(panels_.count, 4, plan_.threads, [&](std::int64_t begin, std::int64_t end, int) {
