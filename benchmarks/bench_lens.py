@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from lens_peers import PEERS
 
 from pivotkit.lens.encoding import encode
 from pivotkit.lens.head import LensHead
@@ -126,30 +127,27 @@ def test_trace_everywhere(interleaved: Any, benchmark: Any) -> None:
 
 
 @pytest.mark.parametrize("prompts", [1, 8])
-def test_against_nnterp(interleaved: Any, benchmark: Any, prompts: int) -> None:
-    """nnterp's logit lens of the last position: seconds a prompt, all prompts in one of its batches."""
-    nnterp = pytest.importorskip("nnterp", reason="the peer nnterp is not installed")
+@pytest.mark.parametrize("peer", PEERS)
+def test_against_peers(interleaved: Any, benchmark: Any, peer: str, prompts: int) -> None:
+    """The whole record of a trace against a peer's logit lens of the last position."""
+    pytest.importorskip(peer, reason=f"the peer {peer} is not installed")
     if not FULL:
-        pytest.skip("nnterp does not know the planted model's architecture: PIVOTKIT_BENCH=full compares on a real one")
-    from nnterp.interventions import logit_lens
-
+        pytest.skip("peers do not know the planted model's architecture: PIVOTKIT_BENCH=full compares on a real one")
     model, tokenizer, head, *_ = bench_model()
     items = task(prompts)
-    peer = nnterp.StandardizedTransformer(find_model(MODEL), device_map="cpu", dtype="float32")
-    texts = items["prompt"].to_pylist()
-    benchmark.group = f"logit lens against nnterp prompts={prompts}"
+    theirs = PEERS[peer](find_model(MODEL))
+    texts, ids = items["prompt"].to_pylist(), prompts_of(items, tokenizer)
+    benchmark.group = f"logit lens against {peer} prompts={prompts}"
     found = interleaved(
         {
-            "torch_nnterp": lambda: logit_lens(peer, texts),
+            f"torch_{peer}": lambda: theirs.lens(texts, ids),
             "pivotkit": lambda: trace(model, items, tokenizer, head=head),
         },
         SECONDS / 3,
     )  # fmt: skip
-    theirs = (
-        found["torch_nnterp"].topk(10, dim=-1).indices.numpy()
-    )  # (prompts, layers, 10), without the embedding output
+    top = theirs.top(found[f"torch_{peer}"])
     table = found["pivotkit"].filter(pc.greater(found["pivotkit"]["layer"], 0))
-    ours = np.array(table["top_ids"].to_pylist()).reshape(theirs.shape)
-    agreement = (ours[..., :, None] == theirs[..., None, :]).any(-1).mean()
+    ours = np.array(table["top_ids"].to_pylist()).reshape(top.shape)
+    agreement = (ours[..., :, None] == top[..., None, :]).any(-1).mean()
     benchmark.extra_info["top_10_agreement"] = float(agreement)
     assert agreement > 0.99

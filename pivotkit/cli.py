@@ -101,6 +101,7 @@ STAGE_HELP = {
     "select": "select documents within a budget and language quotas",
     "report": "write report.html",
 }
+BEGIN_RUNS = {"task", "tokens"}  # the stages that need nothing of others
 
 
 def _add_options(parser: Parser, wanted: Sequence[Field[Any]]) -> None:
@@ -183,10 +184,10 @@ def _stage(name: str) -> Command:
         from pivotkit.pipeline import STAGES
         from pivotkit.run_folder import RunFolder
 
-        with RunFolder(parsed.run) as run:
+        with RunFolder(parsed.run, new=name in BEGIN_RUNS) as run:
             settings = _settings(parsed, run.manifest["config"])
-            run.configure(settings.given())
             STAGES[name](run, settings)
+            run.configure(settings.given())  # not before: a setting that was refused must not stay
         return _summary(Path(parsed.run))
 
     return command
@@ -203,7 +204,7 @@ def _pretrain(parsed: argparse.Namespace) -> dict[str, Any]:
     from pivotkit.experiment.arms import pretrain_arms
     from pivotkit.run_folder import RunFolder
 
-    with RunFolder(parsed.run) as run:
+    with RunFolder(parsed.run, new=False) as run:
         pretrain_arms(run, seeds=parsed.seeds)
     return _summary(Path(parsed.run))
 
@@ -221,7 +222,7 @@ def _merge(parsed: argparse.Namespace) -> dict[str, Any]:
 def _export(parsed: argparse.Namespace) -> dict[str, Any]:
     from pivotkit.run_folder import RunFolder
 
-    with RunFolder(parsed.run) as run:
+    with RunFolder(parsed.run, new=False) as run:
         return {"export": str(EXPORTS[parsed.to](run, Path(parsed.out)))}
 
 

@@ -29,16 +29,19 @@ class RunFolder:
     Parameters
     ----------
     folder : str or Path
-        Made when absent.
+    new : bool, default True
+        Whether the folder is made when absent.
 
     Raises
     ------
     ValueError
-        Another process is at work in the folder.
+        Another process is at work in the folder, or it is absent and is not to be made.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, *, new: bool = True) -> None:
         self.folder = Path(folder)
+        if not new and not self.folder.is_dir():
+            raise ValueError(f"RunFolder: folder must be that of a run; got {self.folder}, which is not there")
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = (self.folder / ".lock").open("w")
         try:
@@ -70,8 +73,8 @@ class RunFolder:
         return path
 
     def configure(self, config: Mapping[str, Any]) -> None:
-        """Keep ``config`` as the run's settings, over what was kept before."""
-        self.manifest["config"] = {**self.manifest["config"], **config}
+        """Keep ``config`` as the run's settings, in place of what was kept before."""
+        self.manifest["config"] = dict(config)
         self._save()
 
     def stage(

@@ -106,6 +106,34 @@ def test_an_unknown_model_is_named(tmp_path, capsys, monkeypatch):
     assert not (tmp_path / "run" / "scores.parquet").exists()
 
 
+@pytest.mark.parametrize(
+    "command", [["behaviors"], ["report"], ["pretrain"], ["export", "--to", "lm-eval", "--out", "x"]]
+)
+def test_a_run_folder_that_is_not_there_is_named_and_not_made(command, tmp_path, capsys):
+    line = refusal(capsys, *command, str(tmp_path / "typo"))
+    assert "folder must be that of a run; got " in line
+    assert "typo, which is not there" in line
+    assert not (tmp_path / "typo").exists()
+
+
+def test_a_runs_settings_are_those_of_its_last_stage_and_none_that_was_refused(tmp_path, capsys):
+    (tmp_path / "words.tsv").write_text(LEXICON)
+    folder = tmp_path / "run"
+    task = ["task", str(folder), "--lexicon", str(tmp_path / "words.tsv"), "--pairs", "en-fr"]
+
+    def kept():
+        return orjson.loads((folder / "run.json").read_bytes())["config"]
+
+    assert main([*task, "--limit", "3", "--shots", "2"]) == 0
+    assert (kept()["limit"], kept()["shots"]) == (3, 2)
+    assert main([*task, "--shots", "5"]) == 0  # the default
+    assert kept()["limit"] == 3
+    assert "shots" not in kept()
+    capsys.readouterr()
+    assert "shots" in refusal(capsys, *task, "--shots", "-1")
+    assert "shots" not in kept()
+
+
 def test_an_unwritable_folder_is_named(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     line = refusal(capsys, "task", str(tmp_path / "file" / "run"), "--lexicon", "x", "--pairs", "en-fr")
@@ -170,6 +198,7 @@ def test_counts_of_two_parts_merge_into_those_of_the_whole(tmp_path, capsys):
 def test_an_export_lies_in_the_folder_asked_for(tmp_path, capsys):
     (tmp_path / "words.tsv").write_text(LEXICON)
     folder = str(tmp_path / "run")
+    (tmp_path / "run").mkdir()
     assert "must hold items.parquet; run `pivotkit task` first" in refusal(
         capsys, "export", folder, "--to", "lm-eval", "--out", str(tmp_path / "tasks")
     )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+from torch.utils.hooks import RemovableHandle
 
 from pivotkit.lens.watch import entering, leaving, takes
 
@@ -24,6 +25,7 @@ def capture(
     layers: Sequence[int] | None = None,
     attention_mask: torch.Tensor | None = None,
     past: Any = None,
+    finite: bool = True,
 ) -> torch.Tensor:
     """Run the base model once and keep the residual stream at ``positions``.
 
@@ -43,6 +45,8 @@ def capture(
     past : transformers Cache, optional
         Keys and values of a prefix that all rows share, one copy a row; it grows by T. Such a batch is padded on the
         right: a window over the last tokens would count padding between a prefix and its continuation.
+    finite : bool, default True
+        Whether states with NaN or infinity are refused (`require_finite`).
 
     Returns
     -------
@@ -56,7 +60,8 @@ def capture(
 
     Notes
     -----
-    The model's own logits are never built. Beyond the model's activations this holds ``len(layers) * N * D`` numbers.
+    The model's own logits are never built, and ``head.positionwise`` runs at ``positions`` alone. Beyond the model's
+    activations this holds ``len(layers) * N * D`` numbers.
     """
     mask = None if attention_mask is None else _checked(head, attention_mask, input_ids, past)
     rows, columns = (torch.tensor([place[axis] for place in positions], dtype=torch.int64) for axis in (0, 1))
@@ -68,7 +73,7 @@ def capture(
             raise TypeError(f"capture: block {layer} must pass hidden states on; got no tensor")
         kept[layer] = state[rows.to(state.device), columns.to(state.device)].to(head.weight.device)
 
-    handles = []
+    handles = [handle for part in head.positionwise for handle in narrow(part, rows, columns)]
     for layer in wanted:
         if layer == 0:
             handles.append(head.blocks[0].register_forward_pre_hook(
@@ -84,14 +89,35 @@ def capture(
         for handle in handles:
             handle.remove()
     states = torch.stack([kept[layer] for layer in wanted])
+    if finite:
+        require_finite(states, wanted, lambda number: "row {}, position {}".format(*positions[number]))
+    return states
+
+
+def require_finite(states: torch.Tensor, layers: Sequence[int], name: Callable[[int], str]) -> None:
+    """Refuse ``states`` (L, N, D) of ``layers`` with NaN or infinity: a ValueError says where, position n as ``name(n)``."""
     if not states.isfinite().all():
         at, number, _ = (int(index) for index in (~states.isfinite()).nonzero()[0])
         value = states[at, number][~states[at, number].isfinite()][0].item()
-        raise ValueError(
-            f"capture: hidden states must be finite; got {value} at layer {wanted[at]}, row {positions[number][0]}, "
-            f"position {positions[number][1]}"
-        )
-    return states
+        raise ValueError(f"capture: hidden states must be finite; got {value} at layer {layers[at]}, {name(number)}")
+
+
+def narrow(module: nn.Module, rows: torch.Tensor, columns: torch.Tensor) -> list[RemovableHandle]:
+    """Have ``module`` run at (rows, columns) alone; elsewhere its result is NaN, so that nothing can read it unnoticed."""
+    if not len(rows):
+        rows = columns = torch.zeros(1, dtype=torch.int64)  # not every module runs on no token at all
+    whole: list[int] = []  # the shape (B, T) that the rest of the block expects
+
+    def gather(module: nn.Module, args: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+        whole[:] = args[0].shape[:2]
+        return (args[0][None, rows.to(args[0].device), columns.to(args[0].device)],)
+
+    def scatter(module: nn.Module, args: Any, output: torch.Tensor) -> torch.Tensor:
+        spread = output.new_full((*whole, output.shape[-1]), float("nan"))
+        spread[rows.to(output.device), columns.to(output.device)] = output[0]
+        return spread
+
+    return [module.register_forward_pre_hook(gather), module.register_forward_hook(scatter)]
 
 
 def run(

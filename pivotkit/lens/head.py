@@ -12,7 +12,7 @@ from torch import nn
 from pivotkit.kernels import PackedUnembedding, Unembedded, unembed
 from pivotkit.lens.difference import TOLERANCE
 from pivotkit.lens.families import Operation, context_length, folded, hidden_operations, logit_operations
-from pivotkit.lens.proof import pads_left, probe, prove, shares_prefix
+from pivotkit.lens.proof import pads_left, positionwise, probe, prove, shares_prefix
 from pivotkit.lens.watch import watch
 
 
@@ -36,6 +36,9 @@ class LensHead:
     logit_scale : float; softcap : float or None
     longest : int or None
         The model's context length in tokens; None where it has none (ALiBi) or does not say.
+    positionwise : tuple of nn.Module
+        The last block's parts that see each position alone and whose result at one position no other reads, its
+        feed-forward part say: they need only run where states are wanted.
     shares_prefix : bool
         Whether sequences that go on from a kept prefix (`pivotkit.lens.cache`) have the states of whole sequences.
     pads_left : bool
@@ -53,6 +56,7 @@ class LensHead:
     logit_scale: float
     softcap: float | None
     longest: int | None
+    positionwise: tuple[nn.Module, ...] = ()
     shares_prefix: bool = True
     pads_left: bool = True
     error: float = float("nan")
@@ -75,7 +79,7 @@ class LensHead:
 
         Notes
         -----
-        Cost: about five forward passes over 8 tokens, and one pass over the head's weight.
+        Cost: about a dozen forward passes over 8 tokens, and one pass over the head's weight.
         """
         name = type(model).__name__
         head = model.get_output_embeddings()
@@ -101,7 +105,10 @@ class LensHead:
             longest=context_length(config),
         )
         error = prove(described, watched, operations, name)
-        return replace(described, error=error, shares_prefix=shares_prefix(described), pads_left=pads_left(described))
+        return replace(
+            described, error=error, positionwise=positionwise(described), shares_prefix=shares_prefix(described),
+            pads_left=pads_left(described),
+        )  # fmt: skip
 
     @functools.cached_property
     def packed(self) -> PackedUnembedding:
@@ -145,6 +152,7 @@ class LensHead:
             "logit_scale": self.logit_scale,
             "softcap": self.softcap,
             "longest": self.longest,
+            "positionwise": [type(module).__name__ for module in self.positionwise],
             "shares_prefix": self.shares_prefix,
             "pads_left": self.pads_left,
             "self_check_error": self.error,

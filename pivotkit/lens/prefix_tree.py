@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from pivotkit.lens.cache import new_cache, select_rows
-from pivotkit.lens.capture import capture
+from pivotkit.lens.capture import capture, require_finite
 from pivotkit.lens.encoding import pad_right
 from pivotkit.lens.head import LensHead
 
@@ -57,6 +57,8 @@ class PrefixTree:
     sequences : sequence of tuples of int, none empty
     wanted : for each sequence, the indices whose hidden states are wanted; at least one each
         What comes behind a sequence's last wanted index is never run.
+    names : sequence of str, optional
+        What an error calls each sequence; ``sequence 0`` and so on by default.
 
     Attributes
     ----------
@@ -72,14 +74,16 @@ class PrefixTree:
     of the tree (three for a translation task: instruction, examples, query), and ``BATCH_STATES`` hidden states.
     """
 
-    def __init__(self, sequences: Sequence[tuple[int, ...]], wanted: Sequence[Sequence[int]]) -> None:
+    def __init__(
+        self, sequences: Sequence[tuple[int, ...]], wanted: Sequence[Sequence[int]], names: Sequence[str] | None = None
+    ) -> None:
         self.rows: list[list[int]] = [[] for _ in sequences]
         self.count = 0
         places = [sequence[: max(indices) + 1] for sequence, indices in zip(sequences, wanted, strict=True)]
         order = sorted(range(len(places)), key=places.__getitem__)
-        self._places, self._wanted = places, wanted
+        self._places, self._wanted, self._names = places, wanted, names
         self.roots = self._grow(order, 0)
-        del self._places, self._wanted
+        del self._places
 
     def _grow(self, members: Sequence[int], depth: int) -> list[Node]:
         """Nodes for ``members``, sorted sequences that agree on their first ``depth`` tokens and go on."""
@@ -112,10 +116,20 @@ class PrefixTree:
         """Hidden states of ``layers`` (all by default) at every wanted position, batch by batch, as (rows, states).
 
         States are (layers, rows, D), before the final norm. Caches of prefixes are reused only where the head has proved
-        that this changes nothing (`LensHead.shares_prefix`); elsewhere every sequence runs whole.
+        that this changes nothing (`LensHead.shares_prefix`); elsewhere every sequence runs whole. A ValueError names the
+        layer, sequence and token of a state that is not finite.
         """
-        number = len(head.blocks) + 1 if layers is None else len(layers)
-        yield from _visit(head, layers, BATCH_STATES // number, self.roots, [0] * len(self.roots), None, 0)
+        chosen = range(len(head.blocks) + 1) if layers is None else layers
+        most = BATCH_STATES // len(chosen)
+        for rows, states in _visit(head, chosen, most, self.roots, [0] * len(self.roots), None, 0):
+            require_finite(states, chosen, lambda at, rows=rows: self._name(rows[at]))  # type: ignore[misc]
+            yield rows, states
+
+    def _name(self, row: int) -> str:
+        """The first place that ``row`` stands for."""
+        sequence = next(number for number, rows in enumerate(self.rows) if row in rows)
+        name = f"sequence {sequence}" if self._names is None else self._names[sequence]
+        return f"{name}, token {self._wanted[sequence][self.rows[sequence].index(row)]}"
 
 
 def _shared(first: Sequence[int], second: Sequence[int]) -> int:
@@ -126,7 +140,7 @@ def _shared(first: Sequence[int], second: Sequence[int]) -> int:
 
 def _visit(
     head: LensHead,
-    layers: Sequence[int] | None,
+    layers: Sequence[int],
     most: int,
     nodes: list[Node],
     parents: list[int],
@@ -178,12 +192,12 @@ def _batches(nodes: Sequence[tuple[Node, int]], past: int, most: int) -> Iterato
 
 
 def _forward(
-    head: LensHead, layers: Sequence[int] | None, batch: Sequence[tuple[Node, int]], cache: Any, past: int
+    head: LensHead, layers: Sequence[int], batch: Sequence[tuple[Node, int]], cache: Any, past: int
 ) -> Iterator[tuple[list[int], torch.Tensor]]:
     """One forward pass; its wanted states where there are any."""
     ids = pad_right([node.tokens for node, _ in batch], head.weight.device)
     places = [(line, at, row) for line, (node, _) in enumerate(batch) for at, row in node.wanted]
-    states = capture(head, ids, [(line, at) for line, at, _ in places], layers=layers, past=cache)
+    states = capture(head, ids, [(line, at) for line, at, _ in places], layers=layers, past=cache, finite=False)
     if places:
         yield [row for *_, row in places], states
 

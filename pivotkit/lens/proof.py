@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from pivotkit.lens.cache import new_cache, select_rows
-from pivotkit.lens.capture import capture, run
+from pivotkit.lens.capture import capture, narrow, run
 from pivotkit.lens.difference import TOLERANCE, difference, relation, tolerance
 
 if TYPE_CHECKING:
+    from torch import nn
+    from torch.utils.hooks import RemovableHandle
+
     from pivotkit.lens.families import Operation
     from pivotkit.lens.head import LensHead
     from pivotkit.lens.watch import Watched
@@ -115,6 +118,64 @@ def pads_left(head: LensHead) -> bool:
     except Exception:  # as above
         return False
     return _alike(shifted, whole)
+
+
+def positionwise(head: LensHead) -> tuple[nn.Module, ...]:
+    """The last block's parts that run once on the states alone, where each position is its own matter; largest first.
+
+    The proof, part by part: run on a few positions it gives what it gave there among all; and with NaN in place of its
+    result everywhere else, the block's output is what it was at those positions and NaN at all others. Keys and values
+    fail it, and so do queries where an attention kernel hides NaN.
+    """
+    ids, every = probe(head.weight), torch.arange(len(PROBE))
+    some, others = every[1::3], every[every % 3 != 1]  # the last, which sees all, is among the first of these
+    layers, places = [len(head.blocks)], [(0, column) for column in range(len(PROBE))]
+    whole = capture(head, ids, places, layers=layers)
+    found: list[nn.Module] = []
+    for part, taken, given in _on_states_alone(head, ids):
+        if any(part in other.modules() for other in found):
+            continue
+        handles: list[RemovableHandle] = []
+        try:
+            alone = part(taken[:, some])
+            handles += narrow(part, torch.zeros_like(some), some)
+            tainted = capture(head, ids, places, layers=layers, finite=False)
+        except Exception:  # a part that needs all positions may fail in any way; running it whole loses but time
+            continue
+        finally:
+            for handle in handles:
+                handle.remove()
+        hidden = not tainted[:, others].isnan().any(-1).all()
+        if not hidden and _alike(alone, given[:, some]) and _alike(tainted[:, some], whole[:, some]):
+            found.append(part)
+    return tuple(found)
+
+
+def _on_states_alone(head: LensHead, ids: torch.Tensor) -> list[tuple[nn.Module, torch.Tensor, torch.Tensor]]:
+    """The last block's parts with weights that were called once, with nothing but states, and what came in and out."""
+    calls: dict[nn.Module, list[Any]] = {}
+
+    def note(module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
+        # Copies: a block may go on in place.
+        calls.setdefault(module, []).append(
+            [value.clone() if isinstance(value, torch.Tensor) else None for value in (*args, *kwargs.values(), output)]
+        )
+
+    sizes = {part: sum(weight.numel() for weight in part.parameters() if weight.ndim > 1)
+             for part in head.blocks[-1].modules() if part is not head.blocks[-1]}  # fmt: skip
+    handles = [part.register_forward_hook(note, with_kwargs=True) for part, size in sizes.items() if size]
+    try:
+        run(head.base, ids)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return [
+        (part, *values)
+        for part, (values, *more) in sorted(calls.items(), key=lambda called: -sizes[called[0]])
+        if not more
+        and len(values) == 2
+        and all(value is not None and value.shape[:-1] == ids.shape for value in values)
+    ]
 
 
 def _alike(mine: torch.Tensor, theirs: torch.Tensor) -> bool:

@@ -94,7 +94,8 @@ def score(model: Any, items: pa.Table, tokenizer: Any, *, head: LensHead | None 
         asks = list(_asks(part, tokenizer))
         texts = [ask.text for own in asks for ask in own]
         require_room("score", head.longest, texts)
-        answers, excluded = iter(_answers(head, texts)), excluded_items(part, tokenizer).tolist()
+        names = [f"item {item}" for item, own in zip(part["item"].to_pylist(), asks, strict=True) for _ in own]
+        answers, excluded = iter(_answers(head, texts, names)), excluded_items(part, tokenizer).tolist()
         for row, own, left_out in zip(part.to_pylist(), asks, excluded, strict=True):
             kept = {name: row[name] for name in ("item", "pair", "source", "target")}
             found.append(kept | _summary(own, [next(answers) for _ in own]) | {"excluded": left_out})
@@ -118,10 +119,10 @@ def _asks(items: pa.Table, tokenizer: Any) -> Iterator[list[Ask]]:
         yield [Ask(*key, text) for key, text in zip(keys, texts, strict=True)]
 
 
-def _answers(head: LensHead, texts: Sequence[Encoded]) -> Iterator[Answers]:
+def _answers(head: LensHead, texts: Sequence[Encoded], names: Sequence[str]) -> Iterator[Answers]:
     """The loss and rank of every token of every answer, in the order of ``texts``."""
     predicting = [range(text.start - 1, len(text.ids) - 1) for text in texts]
-    tree = PrefixTree([text.ids for text in texts], predicting)
+    tree = PrefixTree([text.ids for text in texts], predicting, names)
     asked: list[dict[int, int]] = [{} for _ in range(tree.count)]  # for each row, token -> its column
     for text, own in zip(texts, tree.rows, strict=True):
         for row, token in zip(own, text.ids[text.start :], strict=True):

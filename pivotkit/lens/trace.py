@@ -120,7 +120,7 @@ def trace(
     wanted = [sorted({place.index for place in own}) for own in places]
     if chains:
         wanted = [[*own, *range(text.word, len(text.ids) - 1)] for own, text in zip(wanted, texts, strict=True)]
-    tree = PrefixTree([text.ids for text in texts], wanted)
+    tree = PrefixTree([text.ids for text in texts], wanted, [f"item {row['item']}" for row in rows])
     owners: list[list[tuple[int, Place]]] = [[] for _ in range(tree.count)]
     links: list[list[tuple[int, int]]] = [[] for _ in range(tree.count)]  # (item, the token that comes next)
     for item, (text, own) in enumerate(zip(texts, places, strict=True)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from pivotkit.errors import InputError
@@ -39,7 +40,7 @@ def head(run: dict[str, Any]) -> dict[str, Any]:
     seconds = [stage.get("seconds") or 0 for stage in ran.values()]
     return {
         "there": run["run"] is not None,
-        "model": plain(config.get("model") or ("testbed" if run["truth"] else None)),
+        "model": plain(_model(config.get("model")) or ("testbed" if run["truth"] else None)),
         "corpus": plain(config.get("corpus")),
         "pairs": ", ".join(arrow(pair) for pair in pairs) or "–",
         "n_items": items.num_rows if items is not None else None,
@@ -51,6 +52,11 @@ def head(run: dict[str, Any]) -> dict[str, Any]:
         "config": [(visible(name), plain(value)) for name, value in config.items()],
         "environment": [(visible(name), plain(value)) for name, value in environment.items()],
     }
+
+
+def _model(name: str | None) -> str | None:
+    """A folder or file by its last name; a hub id whole, whose owner belongs to it."""
+    return Path(name).name if name is not None and Path(name).is_absolute() else name
 
 
 def testbed(run: dict[str, Any]) -> dict[str, Any] | None:

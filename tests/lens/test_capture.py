@@ -87,6 +87,31 @@ def test_chosen_layers_are_that_part_of_all(model):
     assert torch.equal(capture(head, ids, [(0, 2)], layers=[3, 0]), everything[[3, 0]])
 
 
+@settings(max_examples=6)
+@given(sequences=sequences, data=st.data())
+def test_wanted_positions_alone_give_the_states_they_have_among_all(family_head, sequences, data):
+    width = max(map(len, sequences))
+    ids = torch.tensor([one + [0] * (width - len(one)) for one in sequences])
+    everywhere = [(row, column) for row in range(len(ids)) for column in range(width)]
+    chosen = sorted(data.draw(st.sets(st.integers(0, len(everywhere) - 1), max_size=5)))
+    plain = capture(replace(family_head, positionwise=()), ids, everywhere)[:, chosen]
+    some = capture(family_head, ids, [everywhere[at] for at in chosen])
+    assert some.shape == plain.shape
+    if chosen:
+        assert difference(some, plain) <= ROUNDING
+
+
+def test_the_last_blocks_feed_forward_part_runs_at_the_wanted_positions_alone(make_model, monkeypatch):
+    model = make_model("llama")
+    head = LensHead.from_model(model)
+    seen = []
+    for block in model.model.layers:
+        plain = block.mlp.forward
+        monkeypatch.setattr(block.mlp, "forward", lambda x, plain=plain: (seen.append(tuple(x.shape)), plain(x))[1])
+    capture(head, torch.tensor([[3, 7, 1, 9], [4, 4, 2, 6]]), [(0, 1), (1, 3), (1, 0)])
+    assert seen == [(2, 4, 32), (2, 4, 32), (1, 3, 32)]
+
+
 def test_the_models_own_logits_are_never_built(make_model, monkeypatch):
     model = make_model("llama")
     head = LensHead.from_model(model)

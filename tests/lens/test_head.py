@@ -178,3 +178,43 @@ def test_the_last_layer_equals_real_models(real_models, name):
     with torch.inference_mode():
         truth = model(input_ids=ids).logits[0, -1]
         assert torch.allclose((head.normed(last) @ head.weight.T)[0], truth, rtol=1e-4, atol=1e-4)
+
+
+def test_a_part_that_mixes_positions_runs_whole(make_model):
+    model = make_model("llama")
+    part = model.model.layers[-1].mlp
+
+    class Mixing(type(part)):
+        def forward(self, x):
+            return super().forward(x) + x.cumsum(1)
+
+    part.__class__ = Mixing
+    found = LensHead.from_model(model).positionwise
+    assert part not in found
+    assert part.down_proj in found
+
+
+def test_a_part_runs_whole_where_other_positions_read_its_result_however_little_of_it(make_model):
+    model = make_model("llama")
+    block = model.model.layers[-1]
+
+    class Reading(type(block)):
+        def forward(self, *args, **kwargs):
+            states = super().forward(*args, **kwargs)
+            return states + 1e-30 * states.cumsum(1)
+
+    block.__class__ = Reading
+    assert LensHead.from_model(model).positionwise == ()
+
+
+def test_a_part_that_runs_twice_runs_whole(make_model):
+    model = make_model("llama")
+    block = model.model.layers[-1]
+
+    class Twice(type(block)):
+        def forward(self, *args, **kwargs):
+            states = super().forward(*args, **kwargs)
+            return states + self.mlp(states)
+
+    block.__class__ = Twice
+    assert set(LensHead.from_model(model).positionwise) == {block.self_attn.o_proj}

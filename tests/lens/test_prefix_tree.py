@@ -108,10 +108,10 @@ def test_every_familys_states_are_those_of_whole_sequences(family_head, monkeypa
 def test_a_batch_stays_within_its_tokens_and_states(llama_head, limits, monkeypatch):
     seen = []
 
-    def watched(head, ids, positions, *, layers=None, past=None):
+    def watched(head, ids, positions, *, past=None, **more):
         cached = past.get_seq_length() if past is not None else 0
         seen.append((len(ids), len(ids) * (cached + ids.shape[1]), len(positions) * 4))
-        return capture(head, ids, positions, layers=layers, past=past)
+        return capture(head, ids, positions, past=past, **more)
 
     monkeypatch.setattr(prefix_tree, "capture", watched)
     list(PrefixTree(LONG, [[0, len(s) - 1] for s in LONG]).run(llama_head))
@@ -144,15 +144,26 @@ def test_a_model_without_a_proved_cache_runs_every_sequence_whole(llama, monkeyp
     object.__setattr__(head, "shares_prefix", False)
     pasts = []
 
-    def watched(head, ids, positions, *, layers=None, past=None):
+    def watched(head, ids, positions, *, past=None, **more):
         pasts.append(past)
-        return capture(head, ids, positions, layers=layers, past=past)
+        return capture(head, ids, positions, past=past, **more)
 
     monkeypatch.setattr(prefix_tree, "capture", watched)
     states = states_of(PrefixTree(LONG, [[len(s) - 1] for s in LONG]), head)
     assert pasts == [None] * len(pasts)
     whole = states_of(PrefixTree(LONG, [[len(s) - 1] for s in LONG]), LensHead.from_model(llama))
     assert torch.allclose(states, whole, rtol=1e-4, atol=1e-4)
+
+
+def test_a_state_that_is_not_finite_is_refused_with_its_sequence(make_model):
+    model = make_model("gpt2")
+    head = LensHead.from_model(model)
+    model.transformer.wte.weight.data[9, 3] = float("nan")
+    sequences, wanted = [(1, 2, 3), (1, 2, 4, 9), (5, 6)], [[1, 2], [1, 3], [0]]
+    with pytest.raises(ValueError, match="hidden states must be finite; got nan at layer 0, sequence 1, token 3"):
+        list(PrefixTree(sequences, wanted).run(head))
+    with pytest.raises(ValueError, match="hidden states must be finite; got nan at layer 0, b, token 3"):
+        list(PrefixTree(sequences, wanted, ["a", "b", "c"]).run(head))
 
 
 def test_selecting_rows_leaves_the_cache_as_it_was(gemma2):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from pivotkit.lens.encoding import encode
+from pivotkit.lens.head import LensHead
 from pivotkit.lens.reference import reference_score
 from pivotkit.lens.score import score
 from pivotkit.words.task import build_task, task_languages, task_prompt
@@ -109,3 +110,11 @@ def test_a_prompt_beyond_the_context_is_refused(llama, items, tokenizer, monkeyp
     monkeypatch.setattr(llama.config, "max_position_embeddings", 40)
     with pytest.raises(ValueError, match="score: prompt must fit the model's context of 40 tokens; got"):
         score(llama, items, tokenizer)
+
+
+def test_a_state_that_is_not_finite_is_refused_with_its_item(make_model, items, tokenizer):
+    model = make_model("llama", vocab_size=len(tokenizer))
+    head = LensHead.from_model(model)
+    model.model.layers[-1].input_layernorm.weight.data[3] = float("nan")
+    with pytest.raises(ValueError, match=r"must be finite; got nan at layer 3, item \d+, token \d+"):
+        score(model, items, tokenizer, head=head)

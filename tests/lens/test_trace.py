@@ -179,3 +179,25 @@ def test_a_prompt_beyond_the_context_is_refused(llama, items, tokenizer, monkeyp
     monkeypatch.setattr(llama.config, "max_position_embeddings", 20)
     with pytest.raises(ValueError, match="trace: prompt must fit the model's context of 20 tokens; got"):
         trace(llama, items, tokenizer)
+
+
+def test_a_state_that_is_not_finite_is_refused_with_its_item(make_model, items, tokenizer):
+    model = make_model("llama", vocab_size=len(tokenizer))
+    head = LensHead.from_model(model)
+    broken = items.slice(4, 1)
+    prompt = task_prompt(items)
+    [text] = encode(tokenizer, broken["prompt"].to_pylist(), [prompt.reply(broken["target"][0].as_py())])
+    begin, layer = text.word - 1, model.model.layers[1]
+
+    class Failing(type(layer.mlp)):
+        """Of the prompt's tokens, in whatever batch, the answer's last is not a number."""
+
+        def forward(self, x):
+            states = super().forward(x)
+            return states.index_fill(1, torch.tensor([begin]), float("nan")) if x.shape[1] == begin + 1 else states
+
+    layer.mlp.__class__ = Failing
+    with pytest.raises(
+        ValueError, match=f"must be finite; got nan at layer 2, item {broken['item'][0]}, token {begin}"
+    ):
+        trace(model, broken, tokenizer, head=head)

@@ -26,6 +26,17 @@ def test_the_testbeds_truth_is_shown(page: Any) -> None:
     assert page.has("pivot", "1", "39")
 
 
+@pytest.mark.parametrize(("model", "title"), [("/models/tiny-1b", "tiny-1b"), ("owner/tiny-1b", "owner/tiny-1b")])
+def test_the_title_is_the_models_name_and_not_where_it_lies(
+    new_run: Callable[[], Path], model: str, title: str
+) -> None:
+    run = new_run()
+    record = read_json(run / "run.json")
+    record["config"]["model"] = model
+    write_json(record, run / "run.json")
+    assert f"<h1>{title}</h1>" in write_report(run).read_text(encoding="utf-8")
+
+
 def test_an_incomplete_attribution_is_refused(new_run: Callable[[], Path]) -> None:
     run = new_run()
     write_json({"auc": [{"rule": "paper", "pair": "all"}]}, run / "attribution.json")
