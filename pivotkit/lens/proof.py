@@ -145,8 +145,9 @@ def positionwise(head: LensHead) -> tuple[nn.Module, ...]:
         finally:
             for handle in handles:
                 handle.remove()
-        hidden = not tainted[:, others].isnan().any(-1).all()
-        if not hidden and _alike(alone, given[:, some]) and _alike(tainted[:, some], whole[:, some]):
+        same = [_apart(alone, given[:, some]), _apart(tainted[:, some], whole[:, some])]
+        kept = all(bool((apart <= tolerance(whole)).all()) for apart in same)  # NaN is not
+        if kept and tainted[:, others].isnan().any(-1).all():
             found.append(part)
     return tuple(found)
 
@@ -179,9 +180,15 @@ def _on_states_alone(head: LensHead, ids: torch.Tensor) -> list[tuple[nn.Module,
 
 
 def _alike(mine: torch.Tensor, theirs: torch.Tensor) -> bool:
-    """Whether every layer's states are the same, as a share of their length, at most positions.
+    """Whether every layer's states are the same at most positions.
 
     A wrong cache or mask changes all positions; rounding alone grows large at a few, where a deep model amplifies it.
     """
-    apart = (mine.float() - theirs.float()).norm(dim=-1) / theirs.float().norm(dim=-1).clamp_min(1e-30)
-    return float(apart.median(dim=1).values.max()) <= LAYERS * tolerance(theirs)
+    return float(_apart(mine, theirs).median(dim=1).values.max()) <= LAYERS * tolerance(theirs)
+
+
+def _apart(mine: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
+    """How far states (L, N, D) lie apart, as a share of their length: (L, N)."""
+    length = theirs.float().norm(dim=-1).clamp_min(1e-30)
+    apart: torch.Tensor = (mine.float() - theirs.float()).norm(dim=-1) / length
+    return apart
