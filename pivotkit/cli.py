@@ -229,8 +229,10 @@ def _export(parsed: argparse.Namespace) -> dict[str, Any]:
 def _lm_eval(run: RunFolder, out: Path) -> Path:
     from pivotkit.artifacts import read_table
     from pivotkit.integrations.lm_eval import export_lm_eval
+    from pivotkit.lens.model import load_tokenizer
 
-    return export_lm_eval(read_table(run.need("items.parquet", "task")), out)
+    items, model = read_table(run.need("items.parquet", "task")), run.manifest["config"].get("model")
+    return export_lm_eval(items, out, tokenizer=None if model is None else load_tokenizer(model))
 
 
 def _logitlenskit(run: RunFolder, out: Path) -> Path:

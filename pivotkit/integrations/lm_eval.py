@@ -13,12 +13,14 @@ import yaml
 
 from pivotkit.artifacts import atomic_path, require_columns
 from pivotkit.words.prompts import Prompt
-from pivotkit.words.task import task_languages, task_prompt
+from pivotkit.words.task import excluded_items, task_languages, task_prompt
 
 COLUMNS = ("item", "pair", "source", "target", "distractors", "contexts")
 
 
-def export_lm_eval(items: pa.Table, folder: str | Path, *, name: str = "pivotkit_translation") -> Path:
+def export_lm_eval(
+    items: pa.Table, folder: str | Path, *, name: str = "pivotkit_translation", tokenizer: Any = None
+) -> Path:
     """Write the items as tasks that ``lm_eval --include_path folder --tasks name`` runs.
 
     A document is an item in one of its contexts. Its choices are the contexts with the query line of the right source
@@ -33,6 +35,9 @@ def export_lm_eval(items: pa.Table, folder: str | Path, *, name: str = "pivotkit
         Made when absent. Files of the same names are replaced.
     name : str, default "pivotkit_translation"
         Of the group; the task of a pair is ``name_fr-zh``.
+    tokenizer : a Hugging Face tokenizer, optional
+        Of the model that will be scored: items whose source and target share a piece under it (`excluded_items`) are left
+        out, as every summary of pivotkit's leaves them out. All items by default.
 
     Returns
     -------
@@ -62,8 +67,10 @@ def export_lm_eval(items: pa.Table, folder: str | Path, *, name: str = "pivotkit
     Source: arXiv 2505.16385, section 3.
     """
     require_columns("export_lm_eval", "items", items, COLUMNS)
+    if tokenizer is not None:
+        items = items.filter(pa.array(~excluded_items(items, tokenizer)))
     if not items.num_rows:
-        raise ValueError("export_lm_eval: items must be at least one; got none")
+        raise ValueError("export_lm_eval: items must be at least one that is not excluded; got none")
     prompt = task_prompt(items)
     folder = Path(folder).absolute()
     tasks = {pair: f"{name}_{pair}" for pair in items["pair"].unique().to_pylist()}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from torch.utils.hooks import RemovableHandle
 
 from pivotkit.lens.watch import entering, leaving, takes
 
@@ -55,7 +55,7 @@ def capture(
     Raises
     ------
     ValueError
-        A mask of another shape; padding on the left where ``past`` is given, or in a model that was not proved to keep
+        A layer that is not there, a position outside ``input_ids``; a mask of another shape; padding on the left where ``past`` is given, or in a model that was not proved to keep
         its states under it (``head.pads_left``); a state with NaN or infinity, with its layer and position.
 
     Notes
@@ -64,8 +64,15 @@ def capture(
     activations this holds ``len(layers) * N * D`` numbers.
     """
     mask = None if attention_mask is None else _checked(head, attention_mask, input_ids, past)
+    last = len(head.blocks)
+    wanted = range(last + 1) if layers is None else layers
+    if not len(wanted) or not all(0 <= layer <= last for layer in wanted):
+        raise ValueError(f"capture: layers must be of 0 to {last}, at least one; got {list(wanted)}")
+    lines, width = input_ids.shape
+    for row, column in positions:
+        if not (0 <= row < lines and 0 <= column < width):
+            raise ValueError(f"capture: positions must lie within input_ids, {(lines, width)}; got {(row, column)}")
     rows, columns = (torch.tensor([place[axis] for place in positions], dtype=torch.int64) for axis in (0, 1))
-    wanted = range(len(head.blocks) + 1) if layers is None else layers
     kept: dict[int, torch.Tensor] = {}
 
     def keep(layer: int, state: torch.Tensor | None) -> None:
@@ -73,21 +80,19 @@ def capture(
             raise TypeError(f"capture: block {layer} must pass hidden states on; got no tensor")
         kept[layer] = state[rows.to(state.device), columns.to(state.device)].to(head.weight.device)
 
-    handles = [handle for part in head.positionwise for handle in narrow(part, rows, columns)]
-    for layer in wanted:
-        if layer == 0:
-            handles.append(head.blocks[0].register_forward_pre_hook(
-                lambda module, args, kwargs: keep(0, entering(args, kwargs)), with_kwargs=True
-            ))  # fmt: skip
-        else:
-            handles.append(head.blocks[layer - 1].register_forward_hook(
-                lambda module, args, output, layer=layer: keep(layer, leaving(output))
-            ))  # fmt: skip
-    try:
+    with ExitStack() as hooks:
+        for part in head.positionwise:
+            hooks.enter_context(narrow(part, rows, columns))
+        for layer in wanted:
+            if layer == 0:
+                hooks.enter_context(head.blocks[0].register_forward_pre_hook(
+                    lambda module, args, kwargs: keep(0, entering(args, kwargs)), with_kwargs=True
+                ))  # fmt: skip
+            else:
+                hooks.enter_context(head.blocks[layer - 1].register_forward_hook(
+                    lambda module, args, output, layer=layer: keep(layer, leaving(output))
+                ))  # fmt: skip
         run(head.base, input_ids, attention_mask=mask, past=past)
-    finally:
-        for handle in handles:
-            handle.remove()
     states = torch.stack([kept[layer] for layer in wanted])
     if finite:
         require_finite(states, wanted, lambda number: "row {}, position {}".format(*positions[number]))
@@ -102,8 +107,15 @@ def require_finite(states: torch.Tensor, layers: Sequence[int], name: Callable[[
         raise ValueError(f"capture: hidden states must be finite; got {value} at layer {layers[at]}, {name(number)}")
 
 
-def narrow(module: nn.Module, rows: torch.Tensor, columns: torch.Tensor) -> list[RemovableHandle]:
-    """Have ``module`` run at (rows, columns) alone; elsewhere its result is NaN, so that nothing can read it unnoticed."""
+@contextmanager
+def narrow(module: nn.Module, rows: torch.Tensor, columns: torch.Tensor) -> Iterator[None]:
+    """Have ``module`` run at (rows, columns) alone; elsewhere its result is NaN, so that nothing can read it unnoticed.
+
+    Not where it carries hooks: whoever put them there counts on all positions.
+    """
+    if any(part._forward_hooks or part._forward_pre_hooks for part in module.modules()):
+        yield
+        return
     if not len(rows):
         rows = columns = torch.zeros(1, dtype=torch.int64)  # not every module runs on no token at all
     whole: list[int] = []  # the shape (B, T) that the rest of the block expects
@@ -117,7 +129,8 @@ def narrow(module: nn.Module, rows: torch.Tensor, columns: torch.Tensor) -> list
         spread[rows.to(output.device), columns.to(output.device)] = output[0]
         return spread
 
-    return [module.register_forward_pre_hook(gather), module.register_forward_hook(scatter)]
+    with module.register_forward_pre_hook(gather), module.register_forward_hook(scatter):
+        yield
 
 
 def run(

@@ -88,6 +88,8 @@ class LensHead:
             raise ValueError(f"LensHead: model must be a causal LM with a base model and an output head; got {name}")
         if model.training:
             raise ValueError(f"LensHead: model must be in evaluation mode; got {name} in training mode: call eval()")
+        if head in set(base.modules()):  # the adapters of peft wrap a whole causal LM and call that their base model
+            base = base.get_decoder()
         weight = _weight(head, name)
         config = model.config.get_text_config()
         operations = logit_operations(config)

@@ -9,8 +9,8 @@ import torch
 from pivotkit.kernels import Unembedded
 
 
-def check_invariants(result: Unembedded, vocabulary: int) -> None:
-    """Refuse readings that no distribution over ``vocabulary`` tokens can give.
+def check_invariants(function: str, result: Unembedded, vocabulary: int) -> None:
+    """Refuse readings of ``function`` that no distribution over ``vocabulary`` tokens can give.
 
     Log-probabilities do not exceed 0 and fall from the first to the k-th, no target exceeds the first token, no set's
     mass exceeds 1, ``0 <= entropy <= log(vocabulary)``, a divergence is not negative, ranks lie within the vocabulary.
@@ -27,24 +27,26 @@ def check_invariants(result: Unembedded, vocabulary: int) -> None:
     """
     slack = max(1e-4, 1e-5 * float(result.logsumexp.abs().max())) if result.logsumexp.numel() else 0.0
     logprobs = result.logprobs
-    _require(logprobs, logprobs <= slack, "log-probabilities must not exceed 0")
+    _require(function, logprobs, logprobs <= slack, "log-probabilities must not exceed 0")
     falls = result.logits[..., :-1] - result.logits[..., 1:]
-    _require(falls, falls >= 0, "logits of the top tokens must fall")
+    _require(function, falls, falls >= 0, "logits of the top tokens must fall")
     if result.target_logits is not None and result.target_ranks is not None:
         lead = result.logits[..., :1] - result.target_logits
-        _require(lead, lead >= -slack, "the first token must not be less likely than a target")
+        _require(function, lead, lead >= -slack, "the first token must not be less likely than a target")
         ranks = result.target_ranks
-        _require(ranks, (ranks >= 0) & (ranks < vocabulary), f"ranks must lie from 0 to {vocabulary - 1}")
+        _require(function, ranks, (ranks >= 0) & (ranks < vocabulary), f"ranks must lie from 0 to {vocabulary - 1}")
     if result.set_logprobs is not None:
-        _require(result.set_logprobs, result.set_logprobs <= slack, "the mass of a token set must not exceed 1")
+        _require(
+            function, result.set_logprobs, result.set_logprobs <= slack, "the mass of a token set must not exceed 1"
+        )
     if result.entropy is not None:
         held = (result.entropy >= -slack) & (result.entropy <= math.log(vocabulary) + slack)
-        _require(result.entropy, held, f"entropy must lie from 0 to {math.log(vocabulary):.6g}")
+        _require(function, result.entropy, held, f"entropy must lie from 0 to {math.log(vocabulary):.6g}")
     if result.kl is not None:
-        _require(result.kl, result.kl >= 0, "the divergence from the final layer must not be negative")
+        _require(function, result.kl, result.kl >= 0, "the divergence from the final layer must not be negative")
 
 
-def _require(values: torch.Tensor, held: torch.Tensor, rule: str) -> None:
+def _require(function: str, values: torch.Tensor, held: torch.Tensor, rule: str) -> None:
     if not bool(held.all()):
         place = tuple(int(index) for index in (~held).nonzero()[0])
-        raise ArithmeticError(f"trace: {rule}; got {values[place].item():.6g} at {place} of {tuple(values.shape)}")
+        raise ArithmeticError(f"{function}: {rule}; got {values[place].item():.6g} at {place} of {tuple(values.shape)}")

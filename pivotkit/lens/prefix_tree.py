@@ -71,19 +71,21 @@ class PrefixTree:
     Notes
     -----
     Memory of `run` beyond the model's own activations: keys and values of at most ``BATCH_TOKENS`` tokens for each level
-    of the tree (three for a translation task: instruction, examples, query), and ``BATCH_STATES`` hidden states.
+    of the tree (three for a translation task: instruction, examples, query), and ``BATCH_STATES`` hidden states; a sequence
+    that is longer, or of which more are wanted, runs in a batch of its own.
     """
 
     def __init__(
         self, sequences: Sequence[tuple[int, ...]], wanted: Sequence[Sequence[int]], names: Sequence[str] | None = None
     ) -> None:
-        self.rows: list[list[int]] = [[] for _ in sequences]
         self.count = 0
         places = [sequence[: max(indices) + 1] for sequence, indices in zip(sequences, wanted, strict=True)]
         order = sorted(range(len(places)), key=places.__getitem__)
         self._places, self._wanted, self._names = places, wanted, names
+        self._found: list[dict[int, int]] = [{} for _ in sequences]  # for each sequence, index -> row
         self.roots = self._grow(order, 0)
-        del self._places
+        self.rows = [[found[index] for index in own] for found, own in zip(self._found, wanted, strict=True)]
+        del self._places, self._found
 
     def _grow(self, members: Sequence[int], depth: int) -> list[Node]:
         """Nodes for ``members``, sorted sequences that agree on their first ``depth`` tokens and go on."""
@@ -105,7 +107,7 @@ class PrefixTree:
                         if index not in within:
                             within[index] = self.count
                             self.count += 1
-                        self.rows[member].append(within[index])
+                        self._found[member][index] = within[index]
             node.wanted = [(index - depth, row) for index, row in within.items()]
             node.children = self._grow(rest, length)
             grown.append(node)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,7 +15,6 @@ from pivotkit.lens.difference import TOLERANCE, difference, relation, tolerance
 
 if TYPE_CHECKING:
     from torch import nn
-    from torch.utils.hooks import RemovableHandle
 
     from pivotkit.lens.families import Operation
     from pivotkit.lens.head import LensHead
@@ -125,58 +127,58 @@ def positionwise(head: LensHead) -> tuple[nn.Module, ...]:
 
     The proof, part by part: run on a few positions it gives what it gave there among all; and with NaN in place of its
     result everywhere else, the block's output is what it was at those positions and NaN at all others. Keys and values
-    fail it, and so do queries where an attention kernel hides NaN.
+    fail it, and so do queries where an attention kernel hides NaN. What passes is proved once more all together.
     """
-    ids, every = probe(head.weight), torch.arange(len(PROBE))
-    some, others = every[1::3], every[every % 3 != 1]  # the last, which sees all, is among the first of these
-    layers, places = [len(head.blocks)], [(0, column) for column in range(len(PROBE))]
-    whole = capture(head, ids, places, layers=layers)
+    ids = torch.cat([probe(head.weight), probe(head.weight).flip(1)])
+    places = [(row, column) for row in range(2) for column in range(len(PROBE))]
+    # Neither first nor last of their rows, and out of order: nothing may count on where a position stands.
+    rows, columns = torch.tensor([1, 0, 0, 1]), torch.tensor([6, 4, 1, 3])
+    some = rows * len(PROBE) + columns
+    others = [place for place in range(len(places)) if place not in some.tolist()]
+    whole = capture(head, ids, places, layers=[len(head.blocks)])[0]
+
+    def proved(parts: Sequence[nn.Module]) -> bool:
+        with ExitStack() as hooks:
+            for part in parts:
+                hooks.enter_context(narrow(part, rows, columns))
+            tainted = capture(head, ids, places, layers=[len(head.blocks)], finite=False)[0]
+        return _same(tainted[some], whole[some]) and bool(tainted[others].isnan().any(-1).all())
+
     found: list[nn.Module] = []
     for part, taken, given in _on_states_alone(head, ids):
-        if any(part in other.modules() for other in found):
+        if any(part in other.modules() or other in part.modules() for other in found):
             continue
-        handles: list[RemovableHandle] = []
-        try:
-            alone = part(taken[:, some])
-            handles += narrow(part, torch.zeros_like(some), some)
-            tainted = capture(head, ids, places, layers=layers, finite=False)
-        except Exception:  # a part that needs all positions may fail in any way; running it whole loses but time
-            continue
-        finally:
-            for handle in handles:
-                handle.remove()
-        same = [_apart(alone, given[:, some]), _apart(tainted[:, some], whole[:, some])]
-        kept = all(bool((apart <= tolerance(whole)).all()) for apart in same)  # NaN is not
-        if kept and tainted[:, others].isnan().any(-1).all():
-            found.append(part)
-    return tuple(found)
+        with suppress(
+            Exception
+        ):  # a part that needs all positions may fail in any way; running it whole loses but time
+            if _same(part(taken[None, rows, columns])[0], given[rows, columns]) and proved([part]):
+                found.append(part)
+    return tuple(found) if found and proved(found) else ()
 
 
 def _on_states_alone(head: LensHead, ids: torch.Tensor) -> list[tuple[nn.Module, torch.Tensor, torch.Tensor]]:
     """The last block's parts with weights that were called once, with nothing but states, and what came in and out."""
-    calls: dict[nn.Module, list[Any]] = {}
+    calls: dict[nn.Module, list[Any]] = defaultdict(list)
 
     def note(module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
         # Copies: a block may go on in place.
-        calls.setdefault(module, []).append(
+        calls[module].append(
             [value.clone() if isinstance(value, torch.Tensor) else None for value in (*args, *kwargs.values(), output)]
         )
 
     sizes = {part: sum(weight.numel() for weight in part.parameters() if weight.ndim > 1)
              for part in head.blocks[-1].modules() if part is not head.blocks[-1]}  # fmt: skip
-    handles = [part.register_forward_hook(note, with_kwargs=True) for part, size in sizes.items() if size]
-    try:
+    with ExitStack() as hooks:
+        for part in sizes:
+            hooks.enter_context(part.register_forward_hook(note, with_kwargs=True))
         run(head.base, ids)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return [
-        (part, *values)
-        for part, (values, *more) in sorted(calls.items(), key=lambda called: -sizes[called[0]])
-        if not more
-        and len(values) == 2
-        and all(value is not None and value.shape[:-1] == ids.shape for value in values)
-    ]
+    found = []
+    for part in sorted(filter(sizes.__getitem__, sizes), key=lambda part: -sizes[part]):  # of equals the outer first
+        if len(calls[part]) == 1:
+            [values] = calls[part]
+            if len(values) == 2 and all(value is not None and value.shape[:-1] == ids.shape for value in values):
+                found.append((part, *values))
+    return found
 
 
 def _alike(mine: torch.Tensor, theirs: torch.Tensor) -> bool:
@@ -188,7 +190,12 @@ def _alike(mine: torch.Tensor, theirs: torch.Tensor) -> bool:
 
 
 def _apart(mine: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
-    """How far states (L, N, D) lie apart, as a share of their length: (L, N)."""
+    """How far states (..., D) lie apart, as a share of their length."""
     length = theirs.float().norm(dim=-1).clamp_min(1e-30)
     apart: torch.Tensor = (mine.float() - theirs.float()).norm(dim=-1) / length
     return apart
+
+
+def _same(mine: torch.Tensor, theirs: torch.Tensor) -> bool:
+    """Whether states (N, D) are the same at every position; those with NaN are not."""
+    return bool((_apart(mine, theirs) <= tolerance(theirs)).all())

@@ -11,8 +11,10 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
+from pivotkit.artifacts import require_columns
 from pivotkit.lens.encoding import Encoded, encode, require_room
 from pivotkit.lens.head import LensHead
+from pivotkit.lens.invariants import check_invariants
 from pivotkit.lens.prefix_tree import PrefixTree
 from pivotkit.words.task import accepted_targets, excluded_items, require_tokens, task_languages, task_prompt
 
@@ -74,9 +76,13 @@ def score(model: Any, items: pa.Table, tokenizer: Any, *, head: LensHead | None 
 
     Raises
     ------
+    TypeError
+        Items that are no table.
     ValueError
-        A tokenizer without offsets, a word without tokens, a sequence longer than the model's context, hidden states
+        A missing column, an item without distractors or contexts, a tokenizer without offsets, a word without tokens, a sequence longer than the model's context, hidden states
         that are not finite.
+    ArithmeticError
+        A reading that no distribution can give (`check_invariants`).
 
     Notes
     -----
@@ -86,7 +92,11 @@ def score(model: Any, items: pa.Table, tokenizer: Any, *, head: LensHead | None 
     unembedded. Memory beyond the model's: see `PrefixTree`, and 1,024 hidden rows. Source: arXiv 2505.16385, section
     3.2; equal to running every sequence whole up to the order of a float32 sum's additions.
     """
-    require_tokens(items, tokenizer)
+    require_columns("score", "items", items, ("item", "pair", "source", "target", "distractors", "contexts"))
+    for row in items.select(["item", "distractors", "contexts"]).to_pylist():
+        if not row["distractors"] or not row["contexts"]:
+            raise ValueError(f"score: items must have distractors and contexts; got none in item {row['item']}")
+    require_tokens(items, tokenizer, distractors=True)
     head = head or LensHead.from_model(model)
     found: list[dict[str, Any]] = []
     for begin in range(0, items.num_rows, ITEMS):
@@ -135,6 +145,7 @@ def _answers(head: LensHead, texts: Sequence[Encoded], names: Sequence[str]) -> 
         for line, row in enumerate(rows):
             targets[line, : len(asked[row])] = list(asked[row])
         result = head.unembed(torch.cat(states), 1, targets=torch.from_numpy(targets))
+        check_invariants("score", result, len(head.weight))
         assert result.target_ranks is not None  # targets were given
         assert result.target_logprobs is not None
         loss[rows] = -result.target_logprobs.cpu().numpy()

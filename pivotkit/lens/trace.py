@@ -10,7 +10,7 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from pivotkit.artifacts import table_metadata, with_metadata
+from pivotkit.artifacts import require_columns, table_metadata, with_metadata
 from pivotkit.kernels import TokenSetTable
 from pivotkit.lens.curves import logits_of, tracked_tokens
 from pivotkit.lens.encoding import encode, require_room
@@ -23,6 +23,8 @@ from pivotkit.words.task import accepted_targets, require_tokens, task_prompt
 from pivotkit.words.token_sets import TokenPolicy, TokenSets
 
 Lens = Callable[[torch.Tensor, Sequence[int]], torch.Tensor]
+
+SETS = ("source", "target", "pivot")  # token sets that are no latent language's
 
 
 @torch.inference_mode()
@@ -90,8 +92,10 @@ def trace(
 
     Raises
     ------
+    TypeError
+        Items that are no table, positions or latent languages that are one string.
     ValueError
-        An unknown latent language or position, a tokenizer without offsets, a prompt longer than the model's context, a
+        No items, a missing column, an unknown latent language or position, a tokenizer without offsets, a prompt longer than the model's context, a
         word without tokens, hidden states that are not finite.
     ArithmeticError
         A reading that no distribution can give (`check_invariants`).
@@ -102,19 +106,27 @@ def trace(
     (`PrefixTree`, which states the memory). The head's weight is read once for all layers and prompts of a batch; the
     model's own logits are never built.
     """
+    require_columns("trace", "items", items, ("item", "pair", "source", "target", "words", "prompt"))
+    if not items.num_rows:
+        raise ValueError("trace: items must be at least one; got none")
+    prompt = task_prompt(items)
+    for name, given in (("positions", positions), ("latent", latent)):
+        if isinstance(given, str):
+            raise TypeError(f"trace: {name} must be a sequence of strings; got {given!r}")
     for code in latent:
         if code not in table_metadata(items)["languages"]:
             raise ValueError(f"trace: latent must be languages of the lexicon; got {code!r}")
+        if code in SETS:
+            raise ValueError(f"trace: latent must have codes other than {', '.join(SETS)}; got {code!r}")
     if tracked < 1:
         raise ValueError(f"trace: tracked must be at least 1; got {tracked}")
     require_tokens(items, tokenizer)
     head = head or LensHead.from_model(model)
     rows = items.to_pylist()
-    prompt = task_prompt(items)
     texts = encode(tokenizer, [row["prompt"] for row in rows], [prompt.reply(row["target"]) for row in rows])
     require_room("trace", head.longest, texts)
     sets = TokenSets(tokenizer, policy)
-    names = ["source", "target", *latent, *(["pivot"] if pivots is not None else [])]
+    names = [*SETS[:2], *latent, *(SETS[2:] if pivots is not None else [])]
     followed = [_followed(row, sets, latent, pivots) for row in rows]
     places = find_places(items, texts, positions, spans)
     wanted = [sorted({place.index for place in own}) for own in places]
@@ -181,7 +193,7 @@ def _read(
         token_sets=TokenSetTable.per_row(followed).take(position), entropy=True,
         references=(layers - 1) * count + position,  # the last layer's row of the same position
     )  # fmt: skip
-    check_invariants(result, len(head.weight))
+    check_invariants("trace", result, len(head.weight))
     normed = head.normed(states)
     favorites = tracked_tokens(result.ids.cpu().numpy(), result.logprobs.cpu().numpy(), tracked)
     logits = logits_of(head, normed, torch.from_numpy(favorites.clip(0)).to(normed.device))
@@ -196,6 +208,7 @@ def _follow_chains(
     if here:
         at, whose, tokens = (list(column) for column in zip(*here, strict=True))
         result = head.unembed(states[:, at], 1, targets=torch.tensor(tokens).unsqueeze(1).expand(len(states), -1, 1))
+        check_invariants("trace", result, len(head.weight))
         assert result.target_logprobs is not None  # targets were given
         np.add.at(rest, whose, result.target_logprobs[..., 0].T.double().cpu().numpy())
 

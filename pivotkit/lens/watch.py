@@ -130,7 +130,7 @@ def _holders(model: nn.Module, lists: list[tuple[nn.Module, ...]]) -> set[nn.Mod
 
 def _called_in_order(lists: list[tuple[nn.Module, ...]], calls: list[Call]) -> tuple[nn.Module, ...] | None:
     for blocks in lists:
-        if [call.module for call in calls if call.module in blocks] == list(blocks):
+        if len(set(blocks)) == len(blocks) and [call.module for call in calls if call.module in blocks] == list(blocks):
             return blocks
     return None
 

@@ -173,14 +173,15 @@ def accepted_targets(row: Mapping[str, Any]) -> list[str]:
     return list(row.get("targets") or [row["target"]])
 
 
-def require_tokens(items: pa.Table, tokenizer: Any) -> None:
-    """Refuse a source or target that the tokenizer has no token for; an InputError names its place in the lexicon."""
+def require_tokens(items: pa.Table, tokenizer: Any, *, distractors: bool = False) -> None:
+    """Refuse a source, target or distractor that the tokenizer has no token for; an InputError names the item's line."""
     sets = TokenSets(tokenizer)
     path = table_metadata(items).get("lexicon") or "lexicon"
-    read = [name for name in ("pair", "line", "source", "target", "targets") if name in items.column_names]
-    for row in items.select(read).to_pylist():
+    wanted = ("pair", "line", "source", "target", "targets", *(["distractors"] if distractors else []))
+    for row in items.select([name for name in wanted if name in items.column_names]).to_pylist():
         source, target = row["pair"].split("-")
-        for code, word in [(source, row["source"]), *((target, word) for word in accepted_targets(row))]:
+        sources = [row["source"], *row.get("distractors", ())]
+        for code, word in [*((source, word) for word in sources), *((target, word) for word in accepted_targets(row))]:
             if not sets.pieces(word):
                 problem = f"column {code} must hold a word that the model's tokenizer has a token for; got {word!r}"
                 raise InputError(path, f"line {row['line']}", problem)

@@ -15,7 +15,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from pivotkit.integrations.lm_eval import export_lm_eval
 from pivotkit.lens.encoding import encode
 from pivotkit.lens.score import score
-from pivotkit.words.task import build_task, task_languages, task_prompt
+from pivotkit.words.task import build_task, excluded_items, task_languages, task_prompt
 
 
 @pytest.fixture(scope="module")
@@ -72,12 +72,23 @@ def test_older_items_without_alternatives_are_exported_the_same(items, tmp_path)
     assert documents(tmp_path / "one", "fr-zh") == documents(tmp_path / "other", "fr-zh")
 
 
+def test_items_whose_words_share_a_piece_are_left_out_where_the_tokenizer_is_known(items, tokenizer, tmp_path):
+    alike = items.set_column(
+        items.schema.get_field_index("target"), "target", pa.array([items["source"][0], *items["target"][1:]])
+    )
+    left_out = excluded_items(alike, tokenizer)
+    assert left_out[0]
+    export_lm_eval(alike, tmp_path, tokenizer=tokenizer)
+    written = {found["item"] for pair in ("en-fr", "fr-zh") for found in documents(tmp_path, pair)}
+    assert written == {item for item, out in zip(alike["item"].to_pylist(), left_out, strict=True) if not out}
+
+
 def test_what_cannot_be_exported_is_refused(items, tmp_path):
     with pytest.raises(TypeError, match=r"export_lm_eval: items must be a pyarrow\.Table; got list"):
         export_lm_eval(items.to_pylist(), tmp_path)
     with pytest.raises(ValueError, match=r"items must have the columns .*; got none named contexts"):
         export_lm_eval(items.drop_columns(["contexts"]), tmp_path)
-    with pytest.raises(ValueError, match="items must be at least one; got none"):
+    with pytest.raises(ValueError, match="items must be at least one that is not excluded; got none"):
         export_lm_eval(items.slice(0, 0), tmp_path)
     with pytest.raises(ValueError, match=r"letters, digits, \. _ and -; got '\.\./x_en-fr'"):
         export_lm_eval(items, tmp_path, name="../x")

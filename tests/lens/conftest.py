@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 import transformers
@@ -53,6 +55,14 @@ FAMILIES = {
     "gptj": ("GPTJConfig", "GPTJForCausalLM", {**N_SIZES, "rotary_dim": 4}),
     "falcon": ("FalconConfig", "FalconForCausalLM", {**WHOLE}),
     "falcon alibi": ("FalconConfig", "FalconForCausalLM", {**WHOLE, "alibi": True}),
+    "mixtral": ("MixtralConfig", "MixtralForCausalLM", {**SIZES, "num_local_experts": 4}),
+    "olmoe": ("OlmoeConfig", "OlmoeForCausalLM", {**WHOLE, "num_experts": 4, "num_experts_per_tok": 2}),
+    "qwen2_moe": (
+        "Qwen2MoeConfig", "Qwen2MoeForCausalLM",
+        {**WHOLE, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 24,
+         "shared_expert_intermediate_size": 24, "decoder_sparse_step": 1},
+    ),
+    "bert": ("BertConfig", "BertLMHeadModel", {**WHOLE, "is_decoder": True}),
     "smollm3": ("SmolLM3Config", "SmolLM3ForCausalLM", {**SIZES}),
     "minicpm3": (
         "MiniCPM3Config", "MiniCPM3ForCausalLM",
@@ -131,3 +141,19 @@ def model(request):
 @pytest.fixture(scope="session")
 def items(lexicon):
     return build_task(lexicon, ["en-fr", "fr-zh"], limit=3, shots=2, contexts=2, distractors=4)
+
+
+@pytest.fixture
+def wrong_sums(monkeypatch):
+    """Calling it makes every later reading's logsumexp half of what it is."""
+
+    def begin():
+        right = LensHead.unembed
+
+        def wrong(self, hidden, k=10, **reductions):
+            result = right(self, hidden, k, **reductions)
+            return replace(result, logsumexp=0.5 * result.logsumexp)
+
+        monkeypatch.setattr(LensHead, "unembed", wrong)
+
+    return begin

@@ -101,6 +101,27 @@ def test_wanted_positions_alone_give_the_states_they_have_among_all(family_head,
         assert difference(some, plain) <= ROUNDING
 
 
+@settings(max_examples=4)
+@given(prefix=st.lists(st.integers(1, 55), min_size=1, max_size=9), sequences=sequences, data=st.data())
+def test_so_do_those_behind_a_prefix_and_beside_padding(family_head, prefix, sequences, data):
+    from transformers import DynamicCache
+
+    head = family_head
+    width = max(map(len, sequences))
+    ids = torch.tensor([one + [0] * (width - len(one)) for one in sequences])
+    mask = torch.tensor([[1] * len(one) + [0] * (width - len(one)) for one in sequences])
+    chosen = [(row, data.draw(st.integers(0, len(one) - 1))) for row, one in enumerate(sequences)]
+    found = []
+    for own in (head, replace(head, positionwise=())):
+        cache = None
+        if head.shares_prefix:
+            cache = DynamicCache(config=head.base.config)
+            run(head.base, torch.tensor([prefix]), past=cache)
+            cache.batch_repeat_interleave(len(sequences))
+        found.append(capture(own, ids, chosen, attention_mask=mask, past=cache))
+    assert difference(*found) <= ROUNDING
+
+
 def test_the_last_blocks_feed_forward_part_runs_at_the_wanted_positions_alone(make_model, monkeypatch):
     model = make_model("llama")
     head = LensHead.from_model(model)
@@ -129,6 +150,23 @@ def test_no_hook_stays_behind_even_after_an_error(make_model):
     head = LensHead.from_model(model)
     with pytest.raises(IndexError):
         capture(head, torch.tensor([[3, 7, 99]]), [(0, 2)])
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+@pytest.mark.parametrize(
+    ("positions", "layers", "message"),
+    [
+        ([(0, 2)], [99], r"layers must be of 0 to 3, at least one; got \[99\]"),
+        ([(0, 2)], [-1], r"layers must be of 0 to 3, at least one; got \[-1\]"),
+        ([(0, 2)], [], r"layers must be of 0 to 3, at least one; got \[\]"),
+        ([(0, 3)], None, r"positions must lie within input_ids, \(1, 3\); got \(0, 3\)"),
+        ([(0, 0), (-1, 0)], None, r"positions must lie within input_ids, \(1, 3\); got \(-1, 0\)"),
+    ],
+)
+def test_a_layer_or_position_that_is_not_there_is_refused_and_leaves_no_hook(make_model, positions, layers, message):
+    model = make_model("llama")
+    with pytest.raises(ValueError, match=f"capture: {message}"):
+        capture(LensHead.from_model(model), torch.tensor([[3, 7, 1]]), positions, layers=layers)
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
@@ -162,7 +200,8 @@ def test_blocks_that_return_tuples_are_read_like_those_that_return_tensors(make_
     model.model.layers = nn.ModuleList(InTuples(block) for block in model.model.layers)
     model.model.__class__ = Model
     described = LensHead.from_model(make_model("llama"))
-    head = replace(described, base=model.model, blocks=tuple(model.model.layers))
+    parts = (model.model.layers[-1].block.mlp,)
+    head = replace(described, base=model.model, blocks=tuple(model.model.layers), positionwise=parts)
     assert torch.allclose(capture(head, ids, [(1, 2), (0, 3)]), plain, atol=1e-6)
 
 

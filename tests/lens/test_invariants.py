@@ -20,7 +20,7 @@ def reading():
 
 
 def test_a_true_reading_passes(reading):
-    check_invariants(reading, 50)
+    check_invariants("trace", reading, 50)
 
 
 def damaged(values, place, value):
@@ -46,4 +46,4 @@ def damaged(values, place, value):
 def test_a_damaged_reading_is_refused_with_its_place(reading, field, place, value, message):
     wrong = dataclasses.replace(reading, **{field: damaged(getattr(reading, field), place, value)})
     with pytest.raises(ArithmeticError, match=f"trace: {message}"):
-        check_invariants(wrong, 50)
+        check_invariants("trace", wrong, 50)

@@ -16,9 +16,9 @@ from pivotkit.lens.prefix_tree import PrefixTree
 
 @st.composite
 def wanted_sequences(draw):
-    """Sequences that often begin alike, and the indices wanted of each, ascending."""
+    """Sequences that often begin alike, and the indices wanted of each, in any order and again."""
     sequences = draw(st.lists(st.lists(st.integers(1, 3), min_size=1, max_size=9).map(tuple), min_size=1, max_size=9))
-    return sequences, [sorted(draw(st.sets(st.integers(0, len(s) - 1), min_size=1))) for s in sequences]
+    return sequences, [draw(st.lists(st.integers(0, len(s) - 1), min_size=1, max_size=4)) for s in sequences]
 
 
 def nodes(roots):
@@ -49,7 +49,7 @@ def test_a_place_has_a_row_of_its_own_unless_all_tokens_up_to_it_agree(drawn):
 @given(wanted_sequences())
 def test_the_tree_holds_every_different_prefix_once(drawn):
     sequences, wanted = drawn
-    kept = [sequence[: indices[-1] + 1] for sequence, indices in zip(sequences, wanted, strict=True)]
+    kept = [sequence[: max(indices) + 1] for sequence, indices in zip(sequences, wanted, strict=True)]
     different = {sequence[:length] for sequence in kept for length in range(1, len(sequence) + 1)}
     assert sum(len(node.tokens) for node in nodes(PrefixTree(sequences, wanted).roots)) == len(different)
 

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 import torch
 
+from pivotkit.errors import InputError
 from pivotkit.lens.encoding import encode
 from pivotkit.lens.head import LensHead
 from pivotkit.lens.reference import reference_score
@@ -118,3 +119,25 @@ def test_a_state_that_is_not_finite_is_refused_with_its_item(make_model, items, 
     model.model.layers[-1].input_layernorm.weight.data[3] = float("nan")
     with pytest.raises(ValueError, match=r"must be finite; got nan at layer 3, item \d+, token \d+"):
         score(model, items, tokenizer, head=head)
+
+
+def test_a_reading_that_no_distribution_gives_stops_the_score(llama, items, tokenizer, wrong_sums):
+    head = LensHead.from_model(llama)
+    wrong_sums()
+    with pytest.raises(ArithmeticError, match=r"score: log-probabilities must not exceed 0; got"):
+        score(llama, items, tokenizer, head=head)
+
+
+@pytest.mark.parametrize("name", ["distractors", "contexts"])
+def test_items_without_what_a_score_is_made_of_are_refused(llama, items, tokenizer, name):
+    with pytest.raises(ValueError, match=f"score: items must have the columns .*; got none named {name}"):
+        score(llama, items.drop_columns([name]), tokenizer)
+    bare = with_column(items, name, [[] for _ in range(items.num_rows)])
+    with pytest.raises(ValueError, match="score: items must have distractors and contexts; got none in item 0"):
+        score(llama, bare, tokenizer)
+
+
+def test_a_distractor_that_the_tokenizer_cannot_write_is_refused(llama, items, tokenizer):
+    words = [["<bos>", *row[1:]] for row in items["distractors"].to_pylist()]
+    with pytest.raises(InputError, match=r"column en must hold a word .* a token for; got '<bos>'"):
+        score(llama, with_column(items, "distractors", words), tokenizer)

@@ -144,16 +144,10 @@ def test_a_concept_without_the_latent_word_has_a_null(llama, lexicon, tokenizer)
     assert nulls == {0}
 
 
-def test_a_reading_that_no_distribution_gives_stops_the_trace(llama, items, tokenizer, monkeypatch):
+def test_a_reading_that_no_distribution_gives_stops_the_trace(llama, items, tokenizer, wrong_sums):
     """A head that is told a wrong soft-cap keeps the order of the tokens; only an invariant can see it."""
     head = LensHead.from_model(llama)
-
-    def wrong(self, hidden, k=10, **reductions):
-        result = type(self).right(self, hidden, k, **reductions)
-        return dataclasses.replace(result, logsumexp=0.5 * result.logsumexp)
-
-    monkeypatch.setattr(LensHead, "right", LensHead.unembed, raising=False)
-    monkeypatch.setattr(LensHead, "unembed", wrong)
+    wrong_sums()
     with pytest.raises(ArithmeticError, match=r"trace: .* must .*; got"):
         trace(llama, items, tokenizer, head=head)
 
@@ -168,6 +162,29 @@ def test_a_reading_that_no_distribution_gives_stops_the_trace(llama, items, toke
 def test_a_wrong_argument_is_refused(llama, items, tokenizer, arguments, message):
     with pytest.raises(ValueError, match=f"trace: {message}"):
         trace(llama, items, tokenizer, **arguments)
+
+
+@pytest.mark.parametrize("name", ["positions", "latent"])
+def test_one_string_for_several_is_refused(llama, items, tokenizer, name):
+    with pytest.raises(TypeError, match=f"trace: {name} must be a sequence of strings; got 'en'"):
+        trace(llama, items, tokenizer, **{name: "en"})
+
+
+def test_items_that_are_none_or_no_table_are_refused(llama, items, tokenizer):
+    with pytest.raises(ValueError, match="trace: items must be at least one; got none"):
+        trace(llama, items.slice(0, 0), tokenizer)
+    with pytest.raises(TypeError, match=r"trace: items must be a pyarrow\.Table; got list"):
+        trace(llama, items.to_pylist(), tokenizer)
+    with pytest.raises(ValueError, match=r"trace: items must have the columns .*; got none named prompt"):
+        trace(llama, items.drop_columns(["prompt"]), tokenizer)
+
+
+def test_a_language_that_is_called_as_a_token_set_is_cannot_be_latent(llama, lexicon, tokenizer):
+    names = {**lexicon.names, "target": "Targetish"}
+    rows = [{**row, "target": row["en"]} for row in lexicon.rows]
+    named = build_task(dataclasses.replace(lexicon, names=names, rows=rows), ["en-fr"], limit=2, distractors=2)
+    with pytest.raises(ValueError, match="latent must have codes other than source, target, pivot; got 'target'"):
+        trace(llama, named, tokenizer, latent=["target"])
 
 
 def test_an_unknown_latent_language_is_refused(llama, items, tokenizer):
