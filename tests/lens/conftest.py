@@ -57,11 +57,6 @@ FAMILIES = {
     "falcon alibi": ("FalconConfig", "FalconForCausalLM", {**WHOLE, "alibi": True}),
     "mixtral": ("MixtralConfig", "MixtralForCausalLM", {**SIZES, "num_local_experts": 4}),
     "olmoe": ("OlmoeConfig", "OlmoeForCausalLM", {**WHOLE, "num_experts": 4, "num_experts_per_tok": 2}),
-    "qwen2_moe": (
-        "Qwen2MoeConfig", "Qwen2MoeForCausalLM",
-        {**WHOLE, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 24,
-         "shared_expert_intermediate_size": 24, "decoder_sparse_step": 1},
-    ),
     "bert": ("BertConfig", "BertLMHeadModel", {**WHOLE, "is_decoder": True}),
     "smollm3": ("SmolLM3Config", "SmolLM3ForCausalLM", {**SIZES}),
     "minicpm3": (
