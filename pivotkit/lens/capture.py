@@ -55,8 +55,9 @@ def capture(
     Raises
     ------
     ValueError
-        A layer that is not there, a position outside ``input_ids``; a mask of another shape; padding on the left where ``past`` is given, or in a model that was not proved to keep
-        its states under it (``head.pads_left``); a state with NaN or infinity, with its layer and position.
+        A layer that is not there, a position outside ``input_ids``; a mask of another shape; padding on the left where
+        ``past`` is given, or in a model that was not proved to keep its states under it (``head.pads_left``); a state
+        with NaN or infinity, with its layer and position.
 
     Notes
     -----

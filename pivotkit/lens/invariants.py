@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import torch
@@ -25,25 +26,24 @@ def check_invariants(function: str, result: Unembedded, vocabulary: int) -> None
     -----
     Tolerance: 1e-5 of the largest |logsumexp|, what rounding of float32 can do, and no less than 1e-4.
     """
+    require = functools.partial(_require, function)
     slack = max(1e-4, 1e-5 * float(result.logsumexp.abs().max())) if result.logsumexp.numel() else 0.0
     logprobs = result.logprobs
-    _require(function, logprobs, logprobs <= slack, "log-probabilities must not exceed 0")
+    require(logprobs, logprobs <= slack, "log-probabilities must not exceed 0")
     falls = result.logits[..., :-1] - result.logits[..., 1:]
-    _require(function, falls, falls >= 0, "logits of the top tokens must fall")
+    require(falls, falls >= 0, "logits of the top tokens must fall")
     if result.target_logits is not None and result.target_ranks is not None:
         lead = result.logits[..., :1] - result.target_logits
-        _require(function, lead, lead >= -slack, "the first token must not be less likely than a target")
+        require(lead, lead >= -slack, "the first token must not be less likely than a target")
         ranks = result.target_ranks
-        _require(function, ranks, (ranks >= 0) & (ranks < vocabulary), f"ranks must lie from 0 to {vocabulary - 1}")
+        require(ranks, (ranks >= 0) & (ranks < vocabulary), f"ranks must lie from 0 to {vocabulary - 1}")
     if result.set_logprobs is not None:
-        _require(
-            function, result.set_logprobs, result.set_logprobs <= slack, "the mass of a token set must not exceed 1"
-        )
+        require(result.set_logprobs, result.set_logprobs <= slack, "the mass of a token set must not exceed 1")
     if result.entropy is not None:
         held = (result.entropy >= -slack) & (result.entropy <= math.log(vocabulary) + slack)
-        _require(function, result.entropy, held, f"entropy must lie from 0 to {math.log(vocabulary):.6g}")
+        require(result.entropy, held, f"entropy must lie from 0 to {math.log(vocabulary):.6g}")
     if result.kl is not None:
-        _require(function, result.kl, result.kl >= 0, "the divergence from the final layer must not be negative")
+        require(result.kl, result.kl >= 0, "the divergence from the final layer must not be negative")
 
 
 def _require(function: str, values: torch.Tensor, held: torch.Tensor, rule: str) -> None:

@@ -148,9 +148,8 @@ def positionwise(head: LensHead) -> tuple[nn.Module, ...]:
     for part, taken, given in _on_states_alone(head, ids):
         if any(part in other.modules() or other in part.modules() for other in found):
             continue
-        with suppress(
-            Exception
-        ):  # a part that needs all positions may fail in any way; running it whole loses but time
+        # A part that needs all positions may fail in any way; running it whole loses nothing but time.
+        with suppress(Exception):
             if _same(part(taken[None, rows, columns])[0], given[rows, columns]) and proved([part]):
                 found.append(part)
     return tuple(found) if found and proved(found) else ()

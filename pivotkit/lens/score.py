@@ -79,8 +79,8 @@ def score(model: Any, items: pa.Table, tokenizer: Any, *, head: LensHead | None 
     TypeError
         Items that are no table.
     ValueError
-        A missing column, an item without distractors or contexts, a tokenizer without offsets, a word without tokens, a sequence longer than the model's context, hidden states
-        that are not finite.
+        A missing column, an item without distractors or contexts, a tokenizer without offsets, a word without tokens, a
+        sequence longer than the model's context, hidden states that are not finite.
     ArithmeticError
         A reading that no distribution can give (`check_invariants`).
 

@@ -95,8 +95,8 @@ def trace(
     TypeError
         Items that are no table, positions or latent languages that are one string.
     ValueError
-        No items, a missing column, an unknown latent language or position, a tokenizer without offsets, a prompt longer than the model's context, a
-        word without tokens, hidden states that are not finite.
+        No items, a missing column, an unknown latent language or position, a tokenizer without offsets, a prompt longer
+        than the model's context, a word without tokens, hidden states that are not finite.
     ArithmeticError
         A reading that no distribution can give (`check_invariants`).
 
