@@ -40,7 +40,7 @@ def head(run: dict[str, Any]) -> dict[str, Any]:
     seconds = [stage.get("seconds") or 0 for stage in ran.values()]
     return {
         "there": run["run"] is not None,
-        "model": plain(_model(config.get("model")) or ("testbed" if run["truth"] else None)),
+        "model": "testbed" if run["truth"] else plain(_model(config.get("model"))),
         "corpus": plain(config.get("corpus")),
         "pairs": ", ".join(arrow(pair) for pair in pairs) or "–",
         "n_items": items.num_rows if items is not None else None,

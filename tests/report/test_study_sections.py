@@ -34,6 +34,8 @@ def test_the_title_is_the_models_name_and_not_where_it_lies(
     record = read_json(run / "run.json")
     record["config"]["model"] = model
     write_json(record, run / "run.json")
+    assert "<h1>testbed</h1>" in write_report(run).read_text(encoding="utf-8")  # with a planted truth
+    (run / "truth.json").unlink()
     assert f"<h1>{title}</h1>" in write_report(run).read_text(encoding="utf-8")
 
 
