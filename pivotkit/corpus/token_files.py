@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +14,29 @@ import numpy.typing as npt
 from pivotkit.errors import CorpusError
 
 Ids = npt.NDArray[np.integer]
+Id = TypeVar("Id", bound=np.integer)
 
 TYPES = ("uint16", "uint32")
 SCAN = 1 << 24  # ids that are searched for ends together
 MEGATRON = b"MMIDIDX\x00\x00" + (1).to_bytes(8, "little")  # what an index begins with: its name and version
 MEGATRON_HEADER = 34  # name, version, the ids' type, how many sequences, how many bounds of documents
 MEGATRON_TYPES = {1: "u1", 3: "<i2", 4: "<i4", 5: "<i8", 8: "<u2"}  # by the index's code; the others are no ids
+
+
+def map_ids(path: Path, dtype: np.dtype[Id]) -> npt.NDArray[Id]:
+    """The ids of a headerless file, mapped and read-only; a CorpusError where it ends within one."""
+    size = path.stat().st_size
+    if size % dtype.itemsize:
+        raise CorpusError(
+            path, f"byte {size - size % dtype.itemsize}", f"must hold whole ids of {dtype}; got a part of one"
+        )
+    return np.memmap(path, dtype=dtype, mode="r") if size else np.zeros(0, dtype)  # an empty file cannot be mapped
+
+
+def split(ids: npt.NDArray[Id], offsets: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[Id]]:
+    """Documents ``ids[offsets[d]:offsets[d + 1]]``, views of ``ids``."""
+    for begin, end in pairwise(offsets.tolist()):
+        yield ids[begin:end]
 
 
 @dataclass(frozen=True)
@@ -43,8 +61,7 @@ class TokenFile:
 
     def documents(self) -> Iterator[Ids]:
         """The ids of each document in the order of the file, views of ``ids``."""
-        for begin, end in pairwise(self.offsets.tolist()):
-            yield self.ids[begin:end]
+        return split(self.ids, self.offsets)
 
 
 def open_olmo(path: str | Path, *, dtype: str, eos: int, bos: int | None = None) -> TokenFile:
@@ -80,7 +97,7 @@ def open_olmo(path: str | Path, *, dtype: str, eos: int, bos: int | None = None)
     [[5, 6, 0], [7, 0], [8]]
     """
     path = Path(path)
-    ids = _mapped(path, _type("open_olmo", dtype))
+    ids = map_ids(path, _type("open_olmo", dtype))
     parts = [np.zeros(1, np.int64)]
     for begin in range(0, len(ids), SCAN):
         ends = begin + np.flatnonzero(ids[begin : begin + SCAN] == eos) + 1
@@ -124,7 +141,7 @@ def open_megatron(path: str | Path) -> TokenFile:
     if len(raw) != MEGATRON_HEADER + 12 * sequences + 8 * bounds:
         rule = f"must hold {sequences} sequences and {bounds} bounds, {MEGATRON_HEADER + 12 * sequences + 8 * bounds} bytes"
         raise CorpusError(index, "", f"{rule}; got {len(raw)}")
-    ids = _mapped(path, np.dtype(MEGATRON_TYPES[code]))
+    ids = map_ids(path, np.dtype(MEGATRON_TYPES[code]))
     lengths = np.frombuffer(raw, "<i4", sequences, MEGATRON_HEADER)
     pointers = np.frombuffer(raw, "<i8", sequences, MEGATRON_HEADER + 4 * sequences)
     documents = np.frombuffer(raw, "<i8", bounds, MEGATRON_HEADER + 12 * sequences)
@@ -160,7 +177,7 @@ def open_datatrove(path: str | Path, *, dtype: str) -> TokenFile:
     Cost: one pass over the index.
     """
     path = Path(path)
-    ids = _mapped(path, _type("open_datatrove", dtype))
+    ids = map_ids(path, _type("open_datatrove", dtype))
     index = path.with_name(path.name + ".index")
     raw = _index(index)
     if len(raw) % 8:
@@ -175,15 +192,6 @@ def _type(function: str, dtype: str) -> np.dtype[np.integer]:
     if dtype not in TYPES:
         raise ValueError(f"{function}: dtype must be one of {', '.join(TYPES)}; got {dtype!r}")
     return np.dtype(dtype).newbyteorder("<")
-
-
-def _mapped(path: Path, dtype: np.dtype[np.integer]) -> Ids:
-    size = path.stat().st_size
-    if size % dtype.itemsize:
-        raise CorpusError(
-            path, f"byte {size - size % dtype.itemsize}", f"must hold whole ids of {dtype}; got a part of one"
-        )
-    return np.memmap(path, dtype=dtype, mode="r") if size else np.zeros(0, dtype)  # an empty file cannot be mapped
 
 
 def _index(path: Path) -> bytes:

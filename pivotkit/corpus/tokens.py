@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from tokenizers import Tokenizer
 from pivotkit._text import pack_ids
 from pivotkit.artifacts import atomic_path, read_json, read_table, write_json, write_table
 from pivotkit.corpus.documents import Corpus, Unit, check_on_error, read_documents, work_units
+from pivotkit.corpus.token_files import map_ids, split
 from pivotkit.errors import InputError
 from pivotkit.progress import track
 
@@ -70,16 +70,11 @@ class TokenStore:
 
     def documents(self, unit: Unit) -> Iterator[npt.NDArray[np.uint32]]:
         """The ids of each document of ``unit``, uint32 views of the mapped file."""
-        ids, offsets = self.ids(unit), self.offsets(unit)
-        for begin, end in pairwise(offsets.tolist()):
-            yield ids[begin:end]
+        return split(self.ids(unit), self.offsets(unit))
 
     def ids(self, unit: Unit) -> npt.NDArray[np.uint32]:
         """All ids of ``unit`` back to back, uint32, mapped and read-only."""
-        path = self._path(unit, ".u32")
-        if path.stat().st_size == 0:  # an empty file cannot be mapped
-            return np.zeros(0, np.uint32)
-        return np.memmap(path, dtype="<u4", mode="r")
+        return map_ids(self._path(unit, ".u32"), np.dtype("<u4"))
 
     def offsets(self, unit: Unit) -> npt.NDArray[np.int64]:
         """Where each document of ``unit`` begins in `ids`, int64 (documents + 1)."""

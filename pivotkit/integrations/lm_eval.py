@@ -13,7 +13,7 @@ import yaml
 
 from pivotkit.artifacts import atomic_path, require_columns
 from pivotkit.words.prompts import Prompt
-from pivotkit.words.task import excluded_items, task_languages, task_prompt
+from pivotkit.words.task import excluded_items, require_candidates, task_languages, task_prompt
 
 COLUMNS = ("item", "pair", "source", "target", "distractors", "contexts")
 
@@ -77,12 +77,8 @@ def export_lm_eval(
     for task in tasks.values():
         if not re.fullmatch(r"[\w.-]+", task):
             raise ValueError(f"export_lm_eval: name must give task names of letters, digits, . _ and -; got {task!r}")
+    require_candidates("export_lm_eval", items)
     rows = items.select(COLUMNS).to_pylist()
-    for row in rows:
-        if not row["distractors"] or not row["contexts"]:
-            raise ValueError(
-                f"export_lm_eval: items must have distractors and contexts; got none in item {row['item']}"
-            )
     for pair, task in tasks.items():
         documents = folder / f"{task}.jsonl"
         with atomic_path(documents) as temporary, temporary.open("wb") as file:

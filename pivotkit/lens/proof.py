@@ -165,14 +165,14 @@ def _on_states_alone(head: LensHead, ids: torch.Tensor) -> list[tuple[nn.Module,
             [value.clone() if isinstance(value, torch.Tensor) else None for value in (*args, *kwargs.values(), output)]
         )
 
-    sizes = {part: sum(weight.numel() for weight in part.parameters() if weight.ndim > 1)
-             for part in head.blocks[-1].modules() if part is not head.blocks[-1]}  # fmt: skip
+    sizes = {part: size for part in head.blocks[-1].modules() if part is not head.blocks[-1]
+             and (size := sum(weight.numel() for weight in part.parameters() if weight.ndim > 1))}  # fmt: skip
     with ExitStack() as hooks:
         for part in sizes:
             hooks.enter_context(part.register_forward_hook(note, with_kwargs=True))
         run(head.base, ids)
     found = []
-    for part in sorted(filter(sizes.__getitem__, sizes), key=lambda part: -sizes[part]):  # of equals the outer first
+    for part in sorted(sizes, key=lambda part: -sizes[part]):  # of equals the outer first
         if len(calls[part]) == 1:
             [values] = calls[part]
             if len(values) == 2 and all(value is not None and value.shape[:-1] == ids.shape for value in values):

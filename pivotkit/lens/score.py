@@ -16,7 +16,14 @@ from pivotkit.lens.encoding import Encoded, encode, require_room
 from pivotkit.lens.head import LensHead
 from pivotkit.lens.invariants import check_invariants
 from pivotkit.lens.prefix_tree import PrefixTree
-from pivotkit.words.task import accepted_targets, excluded_items, require_tokens, task_languages, task_prompt
+from pivotkit.words.task import (
+    accepted_targets,
+    excluded_items,
+    require_candidates,
+    require_tokens,
+    task_languages,
+    task_prompt,
+)
 
 SCORES = pa.schema(
     [("item", pa.int32()), ("pair", pa.string()), ("source", pa.string()), ("target", pa.string()),
@@ -93,9 +100,7 @@ def score(model: Any, items: pa.Table, tokenizer: Any, *, head: LensHead | None 
     3.2; equal to running every sequence whole up to the order of a float32 sum's additions.
     """
     require_columns("score", "items", items, ("item", "pair", "source", "target", "distractors", "contexts"))
-    for row in items.select(["item", "distractors", "contexts"]).to_pylist():
-        if not row["distractors"] or not row["contexts"]:
-            raise ValueError(f"score: items must have distractors and contexts; got none in item {row['item']}")
+    require_candidates("score", items)
     require_tokens(items, tokenizer, distractors=True)
     head = head or LensHead.from_model(model)
     found: list[dict[str, Any]] = []

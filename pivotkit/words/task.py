@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pivotkit.artifacts import require_columns, table_metadata, with_metadata
 from pivotkit.errors import InputError
@@ -171,6 +172,15 @@ def task_languages(items: pa.Table, pair: str) -> tuple[str, str]:
 def accepted_targets(row: Mapping[str, Any]) -> list[str]:
     """Every accepted answer of an item, the one that is scored first; its target alone in a table without ``targets``."""
     return list(row.get("targets") or [row["target"]])
+
+
+def require_candidates(function: str, items: pa.Table) -> None:
+    """Refuse items of which one has no distractors or no contexts: there is nothing to contrast its source with."""
+    for name in ("distractors", "contexts"):
+        counts = pc.fill_null(pc.list_value_length(items[name]), 0).to_numpy()
+        if not counts.all():
+            item = items["item"][int(counts.argmin())]
+            raise ValueError(f"{function}: items must have distractors and contexts; got none in item {item}")
 
 
 def require_tokens(items: pa.Table, tokenizer: Any, *, distractors: bool = False) -> None:
