@@ -5,5 +5,6 @@
 
 namespace pivotkit {
 void register_cooccurrence(pybind11::module_& m);
+void register_matcher(pybind11::module_& m);
 void register_unembed(pybind11::module_& m);
 }  // namespace pivotkit

@@ -1,0 +1,54 @@
+// What the bindings share: NumPy arrays to pointers with their checks, vectors to arrays without a copy.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/byte_table.h"
+
+namespace pivotkit {
+
+namespace py = pybind11;
+
+template <class T>
+using Array = py::array_t<T, py::array::c_style>;
+
+// A vector becomes an array that owns it: no copy.
+template <class T>
+py::array_t<T> to_array(std::vector<T>&& values) {
+  auto* owned = new std::vector<T>(std::move(values));
+  const py::capsule owner(owned, [](void* pointer) { delete static_cast<std::vector<T>*>(pointer); });
+  return py::array_t<T>(static_cast<py::ssize_t>(owned->size()), owned->data(), owner);
+}
+
+template <class T>
+py::array_t<T> to_array(const std::vector<T>& values) {
+  return py::array_t<T>(static_cast<py::ssize_t>(values.size()), values.data());
+}
+
+template <class T>
+std::size_t length(const Array<T>& array, const std::string& name) {
+  if (array.ndim() != 1)
+    throw std::invalid_argument(name + " must be one-dimensional; got " + std::to_string(array.ndim()) + " dimensions");
+  return static_cast<std::size_t>(array.shape(0));
+}
+
+inline std::size_t rows_of(const Array<std::int64_t>& offsets, std::size_t total, const std::string& name) {
+  const std::size_t size = length(offsets, name);
+  if (size == 0) throw std::invalid_argument(name + " must hold at least one entry; got none");
+  check_offsets(name, offsets.data(), size - 1, total);
+  return size - 1;
+}
+
+inline ByteTable byte_table(const Array<std::uint8_t>& data, const Array<std::int64_t>& offsets, const std::string& name) {
+  const std::size_t count = rows_of(offsets, length(data, name), name + ": offsets");
+  return {data.data(), offsets.data(), count};
+}
+
+}  // namespace pivotkit
