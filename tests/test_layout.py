@@ -18,7 +18,7 @@ ROOMS = {
     "kernels": set(),
     "words": set(),
     "lens": {"kernels", "words"},
-    "corpus": set(),
+    "corpus": {"words"},
     "pivots": {"corpus"},
     "selection": {"corpus", "pivots"},
     "experiment": {"words", "lens", "corpus", "pivots", "selection", "pipeline", "run_folder", "settings", "report"},

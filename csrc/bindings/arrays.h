@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "common/byte_table.h"
+#include "common/token_documents.h"
 
 namespace pivotkit {
 
@@ -49,6 +50,19 @@ inline std::size_t rows_of(const Array<std::int64_t>& offsets, std::size_t total
 inline ByteTable byte_table(const Array<std::uint8_t>& data, const Array<std::int64_t>& offsets, const std::string& name) {
   const std::size_t count = rows_of(offsets, length(data, name), name + ": offsets");
   return {data.data(), offsets.data(), count};
+}
+
+// Calls compute(TokenDocuments<uint16 or uint32>) on the ids as they lie; other types are refused, never converted.
+template <class Compute>
+auto with_tokens(const std::string& function, const py::array& ids, const Array<std::int64_t>& offsets, Compute&& compute) {
+  if (ids.ndim() != 1 || (ids.flags() & py::array::c_style) == 0)
+    throw std::invalid_argument(function + ": tokens must be one contiguous dimension; got another layout");
+  const std::size_t size = rows_of(offsets, static_cast<std::size_t>(ids.shape(0)), function + ": token offsets");
+  if (py::isinstance<py::array_t<std::uint16_t>>(ids))
+    return compute(TokenDocuments<std::uint16_t>{static_cast<const std::uint16_t*>(ids.data()), offsets.data(), size});
+  if (py::isinstance<py::array_t<std::uint32_t>>(ids))
+    return compute(TokenDocuments<std::uint32_t>{static_cast<const std::uint32_t*>(ids.data()), offsets.data(), size});
+  throw py::type_error(function + ": tokens must be uint16 or uint32; got " + std::string(py::str(ids.dtype())));
 }
 
 }  // namespace pivotkit

@@ -1,65 +1,87 @@
-// Document counting: NumPy arrays in, NumPy arrays out, the GIL released round the compute.
+// Counting: hits and tokens as NumPy arrays in, counts as NumPy arrays out, the GIL released round the compute.
 #include <cstdint>
+#include <memory>
 #include <mutex>
+#include <optional>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "bindings/arrays.h"
 #include "bindings/register.h"
+#include "cooccurrence/context_counter.h"
 #include "cooccurrence/document_counter.h"
+#include "cooccurrence/token_counter.h"
 
 namespace pivotkit {
 namespace {
 
 // A counter and its lock: with the GIL released two Python threads may call one counter.
-struct Counter {
-  Counter(std::size_t words, const Array<std::int32_t>& pairs, std::size_t vocabulary, std::size_t expected_tokens)
-      : counts(words, pairs.data(), pair_count(pairs), vocabulary, expected_tokens) {}
-
-  static std::size_t pair_count(const Array<std::int32_t>& pairs) {
-    if (pairs.ndim() != 2 || pairs.shape(1) != 2)
-      throw std::invalid_argument("DocumentCounter: pairs must have shape (pairs, 2)");
-    return static_cast<std::size_t>(pairs.shape(0));
-  }
+template <class Counter>
+struct Locked {
+  template <class... Arguments>
+  explicit Locked(Arguments&&... arguments) : counter(std::forward<Arguments>(arguments)...) {}
 
   template <class Compute>
-  auto locked(Compute&& compute) {
+  auto run(Compute&& compute) {
     const py::gil_scoped_release release;
     const std::lock_guard<std::mutex> guard(mutex);
-    return compute();
+    return compute(counter);
   }
 
-  DocumentCounter counts;
+  Counter counter;
   std::mutex mutex;
 };
 
-void add(Counter& counter, const Array<std::int64_t>& offsets, const Array<std::int32_t>& words,
-         const Array<std::int32_t>& occurrences, const py::object& tokens, const py::object& token_offsets) {
+using Documents = Locked<DocumentCounter>;
+using Contexts = Locked<ContextCounter>;
+using Tokens = Locked<TokenCounter>;
+
+std::unique_ptr<Documents> make_documents(std::size_t words, const Array<std::int32_t>& pairs, std::int64_t window) {
+  if (pairs.ndim() != 2 || pairs.shape(1) != 2)
+    throw std::invalid_argument("DocumentCounter: pairs must have shape (pairs, 2)");
+  return std::make_unique<Documents>(words, pairs.data(), static_cast<std::size_t>(pairs.shape(0)), window);
+}
+
+void add_documents(Documents& documents, const Array<std::int64_t>& offsets, const Array<std::int32_t>& words,
+                   const Array<std::int32_t>& counts, const py::object& places) {
   const std::size_t total = length(words, "add: words");
-  if (length(occurrences, "add: counts") != total)
-    throw std::invalid_argument("add: counts must be as many as words; got " + std::to_string(occurrences.shape(0)));
-  const std::size_t documents = rows_of(offsets, total, "add: offsets");
-  if (tokens.is_none() != token_offsets.is_none())
-    throw std::invalid_argument("add: tokens and token_offsets must come together; got one of them");
-  if (tokens.is_none()) {
-    counter.locked([&] { counter.counts.add(offsets.data(), words.data(), occurrences.data(), documents); });
-    return;
+  if (length(counts, "add: counts") != total)
+    throw std::invalid_argument("add: counts must be as many as words; got " + std::to_string(counts.shape(0)));
+  const std::size_t size = rows_of(offsets, total, "add: offsets");
+  std::optional<Occurrences> occurrences;
+  if (!places.is_none()) {
+    const auto [ends_of_hits, starts, ends] =
+        py::cast<std::tuple<Array<std::int64_t>, Array<std::int32_t>, Array<std::int32_t>>>(places);
+    if (rows_of(ends_of_hits, length(starts, "add: starts"), "add: places") != total)
+      throw std::invalid_argument("add: places must be of as many hits as words; got others");
+    if (length(ends, "add: ends") != length(starts, "add: starts"))
+      throw std::invalid_argument("add: ends must be as many as starts; got " + std::to_string(ends.shape(0)));
+    occurrences.emplace();
+    occurrences->offsets.assign(ends_of_hits.data(), ends_of_hits.data() + total + 1);
+    occurrences->starts.assign(starts.data(), starts.data() + starts.shape(0));
+    occurrences->ends.assign(ends.data(), ends.data() + ends.shape(0));
   }
-  if (!py::isinstance<Array<std::uint32_t>>(tokens) || !py::isinstance<Array<std::int64_t>>(token_offsets))
-    throw py::type_error("add: tokens must be a contiguous uint32 array and token_offsets an int64 array");
-  const auto flat = py::cast<Array<std::uint32_t>>(tokens);
-  const auto ends = py::cast<Array<std::int64_t>>(token_offsets);
-  if (rows_of(ends, length(flat, "add: tokens"), "add: token_offsets") != documents)
-    throw std::invalid_argument("add: token_offsets must describe " + std::to_string(documents) + " documents; got " +
-                                std::to_string(ends.shape(0) - 1));
-  counter.locked([&] {
-    counter.counts.add(offsets.data(), words.data(), occurrences.data(), documents, ends.data(), flat.data());
+  documents.run([&](DocumentCounter& counter) {
+    counter.add(offsets.data(), words.data(), counts.data(), size, occurrences ? &*occurrences : nullptr);
   });
 }
 
-py::tuple context(Counter& counter, std::size_t begin, std::size_t end) {
-  ContextRows rows = counter.locked([&] { return counter.counts.context(begin, end); });
+std::size_t add_contexts(Contexts& contexts, const Array<std::int64_t>& offsets, const Array<std::int32_t>& words,
+                         const py::array& tokens, const Array<std::int64_t>& token_offsets, std::size_t from) {
+  const std::size_t size = rows_of(offsets, length(words, "add: words"), "add: offsets");
+  return with_tokens("add", tokens, token_offsets, [&](const auto& documents) {
+    if (documents.size != size)
+      throw std::invalid_argument("add: token_offsets must describe " + std::to_string(size) + " documents; got " +
+                                  std::to_string(documents.size));
+    if (from > size) throw std::invalid_argument("add: from must be within the documents; got " + std::to_string(from));
+    return contexts.run([&](ContextCounter& counter) { return counter.add(offsets.data(), words.data(), documents, from); });
+  });
+}
+
+py::tuple context_rows(Contexts& contexts, std::size_t begin, std::size_t end) {
+  ContextRows rows = contexts.run([&](ContextCounter& counter) { return counter.rows(begin, end); });
   return py::make_tuple(to_array(std::move(rows.offsets)), to_array(std::move(rows.tokens)),
                         to_array(std::move(rows.counts)));
 }
@@ -67,22 +89,40 @@ py::tuple context(Counter& counter, std::size_t begin, std::size_t end) {
 }  // namespace
 
 void register_cooccurrence(py::module_& m) {
-  py::class_<Counter>(m, "DocumentCounter", "Counts words, pairs of words and their context tokens over documents.")
-      .def(py::init<std::size_t, const Array<std::int32_t>&, std::size_t, std::size_t>(), py::arg("words"),
-           py::arg("pairs").noconvert(), py::arg("vocabulary") = 0, py::arg("expected_tokens") = 0)
-      .def("add", &add, py::arg("offsets").noconvert(), py::arg("words").noconvert(), py::arg("counts").noconvert(),
-           py::arg("tokens") = py::none(), py::arg("token_offsets") = py::none(),
-           "Count the documents whose hits (and, with a vocabulary, tokens) are given.")
-      .def("context", &context, py::arg("begin"), py::arg("end"),
-           "Rows of the context table: offsets int64, token ids int32, documents int64.")
-      .def("context_bounds",
-           [](Counter& c) { return to_array(c.locked([&] { return c.counts.context_bounds(); })); },
-           "The most entries that each row of the context table can have, int64.")
-      .def_property_readonly("documents", [](const Counter& c) { return c.counts.documents(); })
-      .def_property_readonly("df", [](const Counter& c) { return to_array(c.counts.df()); })
-      .def_property_readonly("tf", [](const Counter& c) { return to_array(c.counts.tf()); })
-      .def_property_readonly("pair_df", [](const Counter& c) { return to_array(c.counts.pair_df()); })
-      .def_property_readonly("background", [](const Counter& c) { return to_array(c.counts.background()); });
+  py::class_<Documents>(m, "DocumentCounter", "Counts words and pairs of words over documents.")
+      .def(py::init(&make_documents), py::arg("words"), py::arg("pairs").noconvert(), py::arg("window") = 0)
+      .def("add", &add_documents, py::arg("offsets").noconvert(), py::arg("words").noconvert(),
+           py::arg("counts").noconvert(), py::arg("places") = py::none(), "Count the documents whose hits are given.")
+      .def_property_readonly("documents", [](const Documents& d) { return d.counter.documents(); })
+      .def_property_readonly("df", [](const Documents& d) { return to_array(d.counter.df()); })
+      .def_property_readonly("tf", [](const Documents& d) { return to_array(d.counter.tf()); })
+      .def_property_readonly("pair_df", [](Documents& d) { return to_array(d.run([](DocumentCounter& counter) { return counter.pair_df(); })); })
+      .def_property_readonly("nbytes", [](const Documents& d) { return d.counter.bytes(); });
+
+  py::class_<Contexts>(m, "ContextCounter", "Counts the tokens of the documents that contain each word.")
+      .def(py::init<std::size_t, std::size_t, std::size_t>(), py::arg("words"), py::arg("vocabulary"), py::arg("capacity"))
+      .def("add", &add_contexts, py::arg("offsets").noconvert(), py::arg("words").noconvert(), py::arg("tokens").noconvert(),
+           py::arg("token_offsets").noconvert(), py::arg("start") = 0,
+           "Take documents into the block until it is full; how many were taken.")
+      .def("rows", &context_rows, py::arg("begin"), py::arg("end"),
+           "Rows of the block's table: offsets int64, token ids int32, documents uint32.")
+      .def("bounds", [](Contexts& c) { return to_array(c.run([](ContextCounter& counter) { return counter.bounds(); })); },
+           "The most entries that each row of the block can have, int64.")
+      .def("clear", [](Contexts& c) { c.run([](ContextCounter& counter) { counter.clear(); }); }, "Begin the next block.")
+      .def_property_readonly("background", [](const Contexts& c) { return to_array(c.counter.background()); });
+
+  py::class_<Tokens>(m, "TokenCounter", "Counts the documents that contain each token.")
+      .def(py::init<std::size_t>(), py::arg("vocabulary"))
+      .def("add",
+           [](Tokens& tokens, const py::array& ids, const Array<std::int64_t>& offsets) {
+             with_tokens("add", ids, offsets, [&](const auto& documents) {
+               tokens.run([&](TokenCounter& counter) { counter.add(documents); });
+             });
+           },
+           py::arg("tokens").noconvert(), py::arg("offsets").noconvert())
+      .def_property_readonly("df", [](const Tokens& t) { return to_array(t.counter.df()); })
+      .def_property_readonly("documents", [](const Tokens& t) { return t.counter.documents(); })
+      .def_property_readonly("tokens", [](const Tokens& t) { return t.counter.tokens(); });
 }
 
 }  // namespace pivotkit

@@ -1,5 +1,6 @@
 // Watch-list matching: NumPy arrays in, NumPy arrays out, the GIL released round the compute.
 #include <cstdint>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -7,6 +8,7 @@
 #include "bindings/arrays.h"
 #include "bindings/register.h"
 #include "matcher/matcher.h"
+#include "matcher/token_matcher.h"
 
 namespace pivotkit {
 namespace {
@@ -32,6 +34,37 @@ py::tuple match(const Matcher& matcher, const Array<std::uint8_t>& data, const A
                         to_array(std::move(hits.counts)));
 }
 
+std::unique_ptr<TokenMatcher> make_token_matcher(const Array<std::uint32_t>& ids, const Array<std::int64_t>& offsets,
+                                                 const Array<std::int32_t>& words, const Array<std::uint8_t>& free,
+                                                 std::size_t word_count, const Array<std::uint8_t>& edges) {
+  const std::size_t spellings = rows_of(offsets, length(ids, "TokenMatcher: ids"), "TokenMatcher: offsets");
+  if (length(words, "TokenMatcher: words") != spellings || length(free, "TokenMatcher: free") != spellings)
+    throw std::invalid_argument("TokenMatcher: words and free must be as many as spellings, " + std::to_string(spellings) +
+                                "; got " + std::to_string(words.shape(0)) + ", " + std::to_string(free.shape(0)));
+  const std::size_t vocabulary = length(edges, "TokenMatcher: edges");
+  const py::gil_scoped_release release;
+  return std::make_unique<TokenMatcher>(ids.data(), offsets.data(), words.data(), free.data(), spellings, word_count,
+                                        edges.data(), vocabulary);
+}
+
+py::tuple match_tokens(const TokenMatcher& matcher, const py::array& tokens, const Array<std::int64_t>& offsets,
+                       bool with_places) {
+  return with_tokens("match", tokens, offsets, [&](const auto& documents) -> py::tuple {
+    Hits hits;
+    Occurrences places;
+    {
+      const py::gil_scoped_release release;
+      hits = matcher.match(documents, with_places ? &places : nullptr);
+    }
+    py::object where = py::none();
+    if (with_places)
+      where = py::make_tuple(to_array(std::move(places.offsets)), to_array(std::move(places.starts)),
+                             to_array(std::move(places.ends)));
+    return py::make_tuple(to_array(std::move(hits.offsets)), to_array(std::move(hits.words)),
+                          to_array(std::move(hits.counts)), where);
+  });
+}
+
 }  // namespace
 
 void register_matcher(py::module_& m) {
@@ -42,6 +75,16 @@ void register_matcher(py::module_& m) {
            "The words of each document: offsets (N + 1) int64, word ids int32, occurrences int32.")
       .def("__len__", &Matcher::size)
       .def_property_readonly("nbytes", &Matcher::bytes, "Memory that the matcher holds, in bytes.");
+
+  py::class_<TokenMatcher>(m, "TokenMatcher", "Finds the words of a watch list in documents of token ids.")
+      .def(py::init(&make_token_matcher), py::arg("ids").noconvert(), py::arg("offsets").noconvert(),
+           py::arg("words").noconvert(), py::arg("free").noconvert(), py::arg("word_count"), py::arg("edges").noconvert())
+      .def("match", &match_tokens, py::arg("tokens").noconvert(), py::arg("offsets").noconvert(), py::arg("places") = false,
+           "The words of each document: offsets (N + 1) int64, word ids int32, occurrences int32, and with `places` where: "
+           "offsets int64 (hits + 1), starts and ends int32, else None.")
+      .def("__len__", &TokenMatcher::size)
+      .def_property_readonly("vocabulary", &TokenMatcher::vocabulary)
+      .def_property_readonly("nbytes", &TokenMatcher::bytes);
 }
 
 }  // namespace pivotkit

@@ -30,6 +30,13 @@ class FlatMap {
     return slot.used ? &slot.value : nullptr;
   }
 
+  // Calls visit(key, value) for each entry, in no order.
+  template <class Visit>
+  void each(Visit&& visit) const {
+    for (const Slot& slot : slots_)
+      if (slot.used) visit(slot.key, slot.value);
+  }
+
   // The value of `key`, made as `Value()` when it was not there; `second` says whether it was made.
   std::pair<Value*, bool> insert(std::uint64_t key) {
     if (size_ + 1 > slots_.size() / 4 * 3) grow();

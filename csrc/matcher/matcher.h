@@ -20,17 +20,11 @@
 
 #include "common/byte_table.h"
 #include "matcher/char_class.h"
+#include "matcher/hits.h"
 #include "matcher/trie.h"
 #include "vocabulary/vocabulary.h"
 
 namespace pivotkit {
-
-// Hits of many documents as compressed sparse rows; the word ids of a row ascend.
-struct Hits {
-  std::vector<std::int64_t> offsets{0};  // (documents + 1)
-  std::vector<std::int32_t> words;
-  std::vector<std::int32_t> counts;
-};
 
 class Matcher {
  public:

@@ -4,6 +4,8 @@ from pivotkit.corpus.count import count
 from pivotkit.corpus.counts import Counts
 from pivotkit.corpus.documents import Batch, Unit, corpus_files, read_documents, work_units
 from pivotkit.corpus.match import Matches, match_documents, match_texts
+from pivotkit.corpus.token_source import TokenFiles
+from pivotkit.corpus.token_watchlist import TokenWatchList
 from pivotkit.corpus.tokens import TokenStore, tokenize
 from pivotkit.corpus.watchlist import WatchList, normalize
 
@@ -11,7 +13,9 @@ __all__ = [
     "Batch",
     "Counts",
     "Matches",
+    "TokenFiles",
     "TokenStore",
+    "TokenWatchList",
     "Unit",
     "WatchList",
     "corpus_files",

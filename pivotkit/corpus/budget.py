@@ -12,7 +12,7 @@ UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**
 UNITS["TIB"] = 2**40
 
 
-def parse_bytes(memory: int | str, function: str = "parse_bytes") -> int:
+def parse_bytes(memory: int | str, function: str = "parse_bytes", argument: str = "memory") -> int:
     """Bytes of a size: an integer, or a number with B, KB, MB, GB, TB (powers of 1000), KiB, MiB, GiB, TiB (of 1024).
 
     >>> parse_bytes("2GB"), parse_bytes("1.5 MiB"), parse_bytes(4096)
@@ -26,9 +26,9 @@ def parse_bytes(memory: int | str, function: str = "parse_bytes") -> int:
         if match and match[2].upper() in UNITS:
             size = int(float(match[1]) * UNITS[match[2].upper()])
     else:
-        raise TypeError(f"{function}: memory must be an int or a str; got {type(memory).__name__}")
+        raise TypeError(f"{function}: {argument} must be an int or a str; got {type(memory).__name__}")
     if size <= 0:
-        raise ValueError(f"{function}: memory must be a positive size such as '2GB'; got {memory!r}")
+        raise ValueError(f"{function}: {argument} must be a positive size such as '2GB'; got {memory!r}")
     return size
 
 

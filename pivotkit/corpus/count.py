@@ -2,129 +2,50 @@
 
 from __future__ import annotations
 
-import hashlib
 import multiprocessing
 import os
 import tempfile
-import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 import pyarrow as pa
 
-from pivotkit import _C
-from pivotkit._text import pack_strings
 from pivotkit.corpus.budget import PROCESS_BYTES, parse_bytes, require
 from pivotkit.corpus.counts import Counts
-from pivotkit.corpus.documents import Batch, Corpus, Unit, check_on_error, read_documents, work_units
-from pivotkit.corpus.partial import merge_all, read_header, read_partial, write_partial
+from pivotkit.corpus.documents import Corpus, Unit, check_on_error, work_units
+from pivotkit.corpus.merge import merge_partials
+from pivotkit.corpus.scope import Scope
+from pivotkit.corpus.sources import TextSource, TokenSource
+from pivotkit.corpus.token_source import TokenFiles
+from pivotkit.corpus.token_watchlist import TokenWatchList
 from pivotkit.corpus.tokens import TokenStore
-from pivotkit.corpus.watchlist import NORMALIZATION, WatchList, as_watchlist, normalize
+from pivotkit.corpus.unit_counter import Plan, UnitCounter
+from pivotkit.corpus.watchlist import WatchList, as_watchlist
 from pivotkit.errors import InputError
 from pivotkit.progress import track
 
-FORMAT = 1
-WORD_BYTES = 400  # of one watched word: its string, its place in the matcher, its counters
-TOKEN_BYTES = 12  # of one token of a unit: kept once a document (4), hits beside it (8)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """All that the counts of a unit depend on besides the unit; its digest names the partials."""
-
-    words: tuple[str, ...]
-    pairs: npt.NDArray[np.int32]
-    on_error: str
-    folder: Path
-    store: Path | None
-    tokenizer: str | None
-    vocabulary: int
-
-    def digest(self) -> str:
-        identity = {
-            "format": FORMAT,
-            "words": list(self.words),
-            "pairs": self.pairs.tolist(),
-            "scope": "document",
-            "normalization": f"{NORMALIZATION} of Unicode {unicodedata.unidata_version}",
-            "on_error": self.on_error,
-            "tokenizer": self.tokenizer,
-        }
-        return hashlib.blake2b(orjson.dumps(identity, option=orjson.OPT_SORT_KEYS), digest_size=12).hexdigest()
-
-
-class UnitCounter:
-    """Counts units by one plan; the matcher is made once."""
-
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self.digest = plan.digest()
-        self.matcher = WatchList(plan.words).matcher()
-        self.store = None if plan.store is None else TokenStore.open(plan.store)
-
-    def path(self, unit: Unit) -> Path:
-        return self.plan.folder / f"{unit.name}-{self.digest}.parquet"
-
-    def is_done(self, unit: Unit) -> bool:
-        header = read_header(self.path(unit))
-        return header is not None and (header["unit"], header["configuration"]) == (unit.name, self.digest)
-
-    def count(self, unit: Unit) -> None:
-        """Count ``unit`` and write its partial."""
-        expected = 0 if self.store is None else self.store.tokens(unit)
-        counter = _C.DocumentCounter(len(self.matcher), self.plan.pairs, self.plan.vocabulary, expected)
-        skipped = 0
-        for batch, tokens, offsets in self._batches(unit):
-            hits = self.matcher.match(*pack_strings([normalize(text) for text in batch.texts]))
-            counter.add(*hits, tokens, offsets)
-            skipped += batch.skipped
-        header = {
-            "unit": unit.name,
-            "path": str(unit.path),
-            "configuration": self.digest,
-            "skipped": skipped,
-            "tokenizer": self.plan.tokenizer,
-        }
-        write_partial(self.path(unit), counter, header)
-
-    def _batches(self, unit: Unit) -> Iterator[tuple[Batch, Any, Any]]:
-        """Batches of documents with their token ids, when there is a store; its rows must be the documents' rows."""
-        if self.store is None:
-            for batch in read_documents(unit, self.plan.on_error):
-                yield batch, None, None
-            return
-        ids, offsets = self.store.ids(unit), self.store.offsets(unit)
-        rows = self.store.table(unit)["row"].to_numpy()
-        at = 0
-        for batch in read_documents(unit, self.plan.on_error):
-            ends = offsets[at : at + len(batch) + 1]
-            if not np.array_equal(rows[at : at + len(batch)], batch.rows):
-                raise InputError(
-                    self.store.folder, unit.path.name, "must hold the documents of the corpus; got other rows"
-                )
-            yield batch, ids[ends[0] : ends[-1]], ends - ends[0]
-            at += len(batch)
-        if at != len(rows):
-            raise InputError(self.store.folder, unit.path.name, f"must hold {at} documents; got {len(rows)}")
+WORD_BYTES = 450  # of one watched word: its string, its place in the matcher, its counters
+PAIR_BYTES = 100
+VOCABULARY_BYTES = 64
+LEAST_BLOCK_CELLS = 1 << 20  # of a context block: a smaller one would write the table again and again
+CELL_BYTES = 8
 
 
 def count(
-    corpus: Corpus,
-    watchlist: WatchList | Iterable[str],
+    corpus: Corpus | TokenFiles | TokenStore,
+    watchlist: WatchList | TokenWatchList | Iterable[str],
     *,
     pairs: Iterable[tuple[str, str]] | None = None,
     scope: str = "document",
     context: bool | TokenStore = False,
     memory: int | str = "2GB",
     workers: int | None = None,
+    unit: int | str | None = "256MB",
     on_error: str = "raise",
     out: str | Path | None = None,
 ) -> Counts:
@@ -136,20 +57,25 @@ def count(
     Parameters
     ----------
     corpus
-        Files, folders or globs, as for `corpus_files`.
+        Text: files, folders or globs, as for `corpus_files`. Or tokens: `TokenFiles`, or a `TokenStore`.
     watchlist
-        W words in any spelling; `pivotkit.corpus.watchlist` says what an occurrence is.
+        W words in any spelling; `pivotkit.corpus.watchlist` says what an occurrence in text is. For tokens a
+        `TokenWatchList` of their tokenizer.
     pairs
         Pairs of watched words whose joint document count is wanted. None: no pairs.
     scope
-        What "together" means; "document".
+        What "together" means: "document"; for tokens also "window:<tokens>" or "instance:<tokens>", as `Scope` says.
     context
-        A `TokenStore` of the same files: count also each token of the documents that contain each word. False: do not.
+        Count also each token of the documents that contain each word: True for tokens, for text a `TokenStore` of the
+        same files. False: do not. Tokens always give the background.
     memory
-        Bytes that all processes together may hold, as an int or like "2GB".
+        Bytes that all processes together may hold, as an int or like "2GB"; what does not fit goes to disk.
     workers
         Processes that share the units; None: one for each available CPU. The counts do not depend on it. With more than
         one, a script must start under ``if __name__ == "__main__"``, as the processes are spawned.
+    unit
+        Bytes of a work unit, about; files are cut into units where their format allows it. None: a file is a unit. The
+        counts do not depend on it. Text that is counted with a context is counted in the store's units.
     on_error
         "raise" or "skip", as for `read_documents`; must be the store's when there is a context.
     out
@@ -162,17 +88,16 @@ def count(
     Raises
     ------
     ValueError
-        For a pair with a word that is not watched, and when ``memory`` cannot hold the work; the message names the
-        bytes needed. What a unit needs is known, and refused, before any work; the size of the merged context tables
-        is known when the units are counted, and with ``out`` a second run with more memory only has to merge.
+        For a pair with a word that is not watched, and when ``memory`` cannot hold what has no place on disk (processes,
+        words, pairs, vocabulary): refused before any work, with the bytes needed.
     CorpusError
-        For a document that cannot be read.
+        For a document that cannot be read, and a file that changes while it is counted.
     InputError
         When the store does not hold these files as they are now.
 
     Notes
     -----
-    The cost does not depend on the number of pairs: see ``csrc/cooccurrence/document_counter.h``.
+    The cost does not depend on the number of pairs: see ``csrc/cooccurrence/pair_counter.h``.
 
     Examples
     --------
@@ -184,43 +109,80 @@ def count(
     ([2, 1], 1, 2)
     """
     check_on_error("count", on_error)
-    if scope != "document":
-        raise ValueError(f"count: scope must be 'document'; got {scope!r}")
-    if context is not False and not isinstance(context, TokenStore):
-        raise TypeError(f"count: context must be False or a TokenStore; got {context!r}")
-    store = context if isinstance(context, TokenStore) else None
-    if store is not None and store.on_error != on_error:
-        raise ValueError(f"count: on_error must be the store's, {store.on_error!r}; got {on_error!r}")
+    together = Scope.parse(scope, "count")
     budget = parse_bytes(memory, "count")
-    watch = as_watchlist(watchlist)
+    unit_bytes = None if unit is None else parse_bytes(unit, "count", "unit")
+    source, units = _source(corpus, watchlist, together, context, on_error, unit_bytes)
+    watch = watchlist if isinstance(watchlist, TokenWatchList) else as_watchlist(source.words)
     ids = np.array([(watch.id(a), watch.id(b)) for a, b in pairs or ()], dtype=np.int32).reshape(-1, 2)
-    units = work_units(corpus)
-    if store is not None:
-        absent = set(units) - set(store.units)
-        if absent:
-            path = min(unit.path for unit in absent)
-            raise InputError(store.folder, "", f"must hold every file of the corpus as it is now; {path} is not in it")
     processes = _processes(workers, len(units))
-    require("count", f"{processes} processes", processes * _unit_bytes(watch, ids, units, store), budget)
+    fixed = _fixed_bytes(source, ids)
+    least = fixed + (LEAST_BLOCK_CELLS * CELL_BYTES if context is not False else 0)
+    require("count", f"{processes} processes", processes * least, budget)
 
     with ExitStack() as exits:
-        folder = Path(exits.enter_context(tempfile.TemporaryDirectory()) if out is None else out) / "partials"
+        place = Path(exits.enter_context(tempfile.TemporaryDirectory()) if out is None else out)
+        folder = place / "partials"
         folder.mkdir(parents=True, exist_ok=True)  # an unwritable place is refused before the work
         plan = Plan(
-            words=tuple(watch.words),
+            source=source,
             pairs=ids,
-            on_error=on_error,
+            scope=together,
+            context=context is not False,
             folder=folder,
-            store=None if store is None else store.folder.resolve(),
-            tokenizer=None if store is None else store.fingerprint,
-            vocabulary=0 if store is None else store.vocab_size,
+            block_cells=(budget // processes - fixed) // CELL_BYTES // 2,
         )
         counter = UnitCounter(plan)
         _run(counter, [unit for unit in units if not counter.is_done(unit)], processes)
-        total = merge_all((_partial(counter, unit) for unit in units), budget)
-    if out is not None:
-        total.save(out)
-    return total
+        try:
+            return merge_partials(counter, units, place, budget - fixed, keep=out is not None)
+        except (OSError, pa.ArrowException):
+            damaged = [unit for unit in units if not counter.is_whole(unit)]
+            if not damaged:
+                raise
+        _run(counter, damaged, processes)  # once: a page failed its checksum
+        return merge_partials(counter, units, place, budget - fixed, keep=out is not None)
+
+
+def _source(
+    corpus: Corpus | TokenFiles | TokenStore,
+    watchlist: WatchList | TokenWatchList | Iterable[str],
+    scope: Scope,
+    context: bool | TokenStore,
+    on_error: str,
+    unit_bytes: int | None,
+) -> tuple[TextSource | TokenSource, list[Unit]]:
+    """What is counted and its work units; an argument that does not go with another is refused."""
+    if isinstance(corpus, TokenFiles | TokenStore):
+        if not isinstance(watchlist, TokenWatchList):
+            raise TypeError(f"count: watchlist must be a TokenWatchList for tokens; got {type(watchlist).__name__}")
+        if not isinstance(context, bool):
+            raise TypeError(f"count: context must be True or False for tokens; got {type(context).__name__}")
+        source = TokenSource(watchlist, corpus)
+        return source, corpus.units(unit_bytes, scope) if isinstance(corpus, TokenFiles) else list(corpus.units)
+    if isinstance(watchlist, TokenWatchList):
+        raise TypeError("count: watchlist must be words for text; got a TokenWatchList")
+    if scope.kind != "document":
+        raise ValueError(f"count: scope must be 'document' for text (tokenize it for others); got {str(scope)!r}")
+    if context is not False and not isinstance(context, TokenStore):
+        raise TypeError(f"count: context must be False or a TokenStore for text; got {context!r}")
+    watch = as_watchlist(watchlist)
+    if context is False:
+        return TextSource(watch, on_error, None), work_units(corpus)
+    if context.on_error != on_error:
+        raise ValueError(f"count: on_error must be the store's, {context.on_error!r}; got {on_error!r}")
+    units = work_units(corpus)
+    absent = set(units) - set(context.units)
+    if absent:
+        path = min(unit.path for unit in absent)
+        raise InputError(context.folder, "", f"must hold every file of the corpus as it is now; {path} is not in it")
+    return TextSource(watch, on_error, context.folder.resolve()), units
+
+
+def _fixed_bytes(source: TextSource | TokenSource, pairs: npt.NDArray[np.int32]) -> int:
+    """What one process needs whatever it counts."""
+    words = WORD_BYTES * len(source.words) + 16 * sum(map(len, source.words))
+    return PROCESS_BYTES + words + PAIR_BYTES * len(pairs) + VOCABULARY_BYTES * source.vocabulary
 
 
 def _processes(workers: int | None, units: int) -> int:
@@ -231,24 +193,6 @@ def _processes(workers: int | None, units: int) -> int:
     if workers < 1:
         raise ValueError(f"count: workers must be at least 1; got {workers}")
     return min(workers, units)
-
-
-def _unit_bytes(watch: WatchList, pairs: npt.NDArray[np.int32], units: list[Unit], store: TokenStore | None) -> int:
-    """What one process needs at most for its largest unit."""
-    needed = PROCESS_BYTES + WORD_BYTES * len(watch) + sum(map(len, watch.words)) * 16 + 64 * len(pairs)
-    if store is not None:
-        needed += 40 * store.vocab_size + TOKEN_BYTES * max(store.tokens(unit) for unit in units)
-    return needed
-
-
-def _partial(counter: UnitCounter, unit: Unit) -> Counts:
-    """The counts of ``unit``; a partial whose pages fail their checksum is counted anew once."""
-    plan = counter.plan
-    try:
-        return read_partial(counter.path(unit), list(plan.words), plan.pairs, plan.vocabulary)
-    except (OSError, pa.ArrowException):
-        counter.count(unit)
-        return read_partial(counter.path(unit), list(plan.words), plan.pairs, plan.vocabulary)
 
 
 _counter: UnitCounter | None = None  # of a worker process

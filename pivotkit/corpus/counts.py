@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 from scipy.sparse import csr_array
 
-from pivotkit.artifacts import atomic_path, read_json, read_table, write_json, write_table
-from pivotkit.corpus.watchlist import NORMALIZATION, WatchList
-from pivotkit.errors import InputError
-
-FORMAT = 1
-GROUP_CELLS = 1 << 19  # of the context table written at once
+from pivotkit.corpus.counts_folder import load_counts, save_counts
+from pivotkit.corpus.postings import Cumulative, Postings, cumulative
+from pivotkit.corpus.watchlist import WatchList
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,13 +41,16 @@ class Counts:
     approximation : None
         Every count here is exact.
     scope : str
-        What "together" means: "document".
+        What "together" means, as `Scope` writes it; with instances ``documents``, ``df`` and all else count those.
     units : tuple[str, ...]
         Names of the work units behind the counts, so that none is added twice; empty for counts made by hand.
     skipped : int
         Documents left out because they could not be read.
     tokenizer : str or None
         Fingerprint of the tokenizer behind ``context``.
+    postings : Postings or None
+        Which documents hold each word: what `query`, `by_language` and `cumulative` look into. None when the counts
+        were kept nowhere.
     """
 
     words: list[str]
@@ -66,6 +66,7 @@ class Counts:
     units: tuple[str, ...] = ()
     skipped: int = 0
     tokenizer: str | None = None
+    postings: Postings | None = None
 
     def __post_init__(self) -> None:
         words, pairs = len(self.words), len(self.pairs)
@@ -73,8 +74,8 @@ class Counts:
         for name, shape in shapes.items():
             if getattr(self, name).shape != shape:
                 raise ValueError(f"Counts: {name} must have shape {shape}; got {getattr(self, name).shape}")
-        if (self.context is None) != (self.background is None):
-            raise ValueError("Counts: context and background must come together; got one of them")
+        if self.context is not None and self.background is None:
+            raise ValueError("Counts: context must come with background; got it alone")
         if self.context is not None and self.background is not None:
             shape = (words, len(self.background))
             if self.context.shape != shape:
@@ -102,6 +103,99 @@ class Counts:
         if place is None:
             raise ValueError(f"pair: a and b must be a listed pair; got {a!r}, {b!r}")
         return int(self.pair_df[place])
+
+    def query(self, *words: str, lang: str | None = None) -> pa.Table:
+        """The documents that contain all ``words``, without another scan.
+
+        Parameters
+        ----------
+        words : str
+            Watched words in any spelling, at least one; they need not be a listed pair.
+        lang : str, optional
+            Only documents of this language.
+
+        Returns
+        -------
+        pyarrow.Table
+            ``path`` (string), ``begin`` (int64, where the document's work unit begins in the file), ``row`` (int64, the
+            document's place in the unit), ``lang`` (string, null for tokens), in the order of the corpus. Its length is
+            the document count.
+
+        Raises
+        ------
+        ValueError
+            For no words, one that was not counted, and counts that were kept nowhere (``out=None``).
+        """
+        if not words:
+            raise ValueError("query: words must hold at least one word; got none")
+        return self._postings("query").documents([self.index(word) for word in words], lang)
+
+    def by_language(self) -> pa.Table:
+        """``lang`` (string), ``word`` (string), ``df`` (int64): documents of each language that contain each word."""
+        return self._postings("by_language").by_language(self.words)
+
+    def cumulative(self, order: npt.NDArray[np.integer], batch_size: int, steps: Iterable[int]) -> Cumulative:
+        """Counts as they stood after some steps of training, from counts of instances.
+
+        ``df[k, w]`` = sum over the first ``steps[k] * batch_size`` entries i of ``order`` of [instance i contains w].
+
+        Parameters
+        ----------
+        order : (instances read,) integers
+            The instances in the order of training: OLMo's ``global_indices.npy``, ``np.memmap(path, "<u4", "r")``. An
+            instance's number runs over the files in the order in which they were counted.
+        batch_size : int
+            Instances of one step.
+        steps : iterable of int
+            Ascending steps.
+
+        Returns
+        -------
+        Cumulative
+            ``steps`` (K,), ``df`` and ``tf`` int64 (K, W), ``pair_df`` int64 (K, P). An instance that was read twice
+            counts twice.
+
+        Raises
+        ------
+        ValueError
+            When the scope is not of instances, or ``order`` names an instance that was not counted or is too short.
+
+        Notes
+        -----
+        Cost: one pass over ``order`` and the postings, and 4 K bytes an instance.
+        """
+        if not self.scope.startswith("instance:"):
+            raise ValueError(f"cumulative: scope must be of instances; got {self.scope!r}")
+        return cumulative(self._postings("cumulative"), len(self.words), self.pairs, order, batch_size, list(steps))
+
+    def _postings(self, function: str) -> Postings:
+        if self.postings is None:
+            raise ValueError(
+                f"{function}: counts must be kept in a folder (count(..., out=...)); got counts without postings"
+            )
+        return self.postings
+
+    def to_pandas(self) -> Any:
+        """A pandas DataFrame of ``word``, ``df``, ``tf``; ImportError without pandas."""
+        return self.words_table().to_pandas()
+
+    def pairs_to_pandas(self) -> Any:
+        """A pandas DataFrame of ``source``, ``target``, ``df_source``, ``df_target``, ``df_both``; needs pandas."""
+        return self.pairs_table().to_pandas()
+
+    def to_scipy(self) -> csr_array:
+        """The counts of the listed pairs as a symmetric sparse matrix (W, W), with df on the diagonal."""
+        size = len(self.words)
+        one, other = self.pairs[:, 0], self.pairs[:, 1]
+        flat = np.unique(
+            np.concatenate([one.astype(np.int64) * size + other, other.astype(np.int64) * size + one]),
+            return_index=True,
+        )
+        counts = np.concatenate([self.pair_df, self.pair_df])[flat[1]]
+        apart = flat[0] // size != flat[0] % size
+        rows = np.concatenate([flat[0][apart] // size, np.arange(size)])
+        columns = np.concatenate([flat[0][apart] % size, np.arange(size)])
+        return csr_array((np.concatenate([counts[apart], self.df]), (rows, columns)), shape=(size, size))
 
     def merge(self, other: Counts) -> Counts:
         """The counts of both corpora together: associative, commutative, and idempotent by unit.
@@ -143,90 +237,35 @@ class Counts:
             units=tuple(sorted(mine | theirs)),
             skipped=self.skipped + other.skipped,
             tokenizer=self.tokenizer,
+            postings=None
+            if self.postings is None or other.postings is None
+            else Postings(self.postings.paths + other.postings.paths),
+        )
+
+    def words_table(self) -> pa.Table:
+        """``word``, ``df``, ``tf``."""
+        return pa.table({"word": pa.array(self.words, pa.string()), "df": self.df, "tf": self.tf})
+
+    def pairs_table(self) -> pa.Table:
+        """``source``, ``target``, ``df_source``, ``df_target``, ``df_both``: a row for each listed pair."""
+        source, target = self.pairs[:, 0], self.pairs[:, 1]
+        names = pa.array(self.words, pa.string())
+        return pa.table(
+            {
+                "source": names.take(pa.array(source)),
+                "target": names.take(pa.array(target)),
+                "df_source": self.df[source],
+                "df_target": self.df[target],
+                "df_both": self.pair_df,
+            }
         )
 
     def save(self, folder: str | Path) -> Path:
-        """Write words.parquet, pairs.parquet, with a context context.parquet and background.parquet, then counts.json."""
-        folder = Path(folder)
-        (folder / "counts.json").unlink(missing_ok=True)  # says that the tables are whole: not meanwhile
-        write_table(
-            pa.table({"word": pa.array(self.words, pa.string()), "df": self.df, "tf": self.tf}),
-            folder / "words.parquet",
-        )
-        source, target = self.pairs[:, 0], self.pairs[:, 1]
-        names = pa.array(self.words, pa.string())
-        pairs = {
-            "source": names.take(pa.array(source)),
-            "target": names.take(pa.array(target)),
-            "df_source": self.df[source],
-            "df_target": self.df[target],
-            "df_both": self.pair_df,
-        }
-        write_table(pa.table(pairs), folder / "pairs.parquet")
-        if self.context is not None and self.background is not None:
-            _write_context(self.context, folder / "context.parquet")
-            tokens = np.arange(len(self.background), dtype=np.int32)
-            write_table(pa.table({"token": tokens, "df": self.background}), folder / "background.parquet")
-        header = {
-            "format": FORMAT,
-            "documents": self.documents,
-            "skipped": self.skipped,
-            "scope": self.scope,
-            "approximation": self.approximation,
-            "context": self.context is not None,
-            "tokenizer": self.tokenizer,
-            "normalization": NORMALIZATION,
-            "units": list(self.units),
-        }
-        write_json(header, folder / "counts.json")
-        return folder
+        """Write words.parquet, pairs.parquet, background.parquet, context/ (`context_table`), then counts.json."""
+        save_counts(self, Path(folder))
+        return Path(folder)
 
     @classmethod
     def load(cls, folder: str | Path) -> Counts:
-        """Read what `save` wrote; InputError when ``folder`` does not hold finished counts."""
-        folder = Path(folder)
-        if not (folder / "counts.json").exists():
-            raise InputError(folder, "", "must hold finished counts; found no counts.json")
-        header: dict[str, Any] = read_json(folder / "counts.json")
-        if header.get("format") != FORMAT:
-            raise InputError(folder / "counts.json", "", f"must have format {FORMAT}; got {header.get('format')}")
-        words = read_table(folder / "words.parquet")
-        names: list[str] = words["word"].to_pylist()
-        ids = {word: place for place, word in enumerate(names)}
-        pairs = read_table(folder / "pairs.parquet")
-        listed = [[ids[word] for word in pairs[side].to_pylist()] for side in ("source", "target")]
-        context = background = None
-        if header["context"]:
-            background = _column(read_table(folder / "background.parquet"), "df")
-            cells = read_table(folder / "context.parquet")
-            coordinates = (_column(cells, "word"), _column(cells, "token"))
-            context = csr_array((_column(cells, "df"), coordinates), shape=(len(names), len(background)))
-        return cls(
-            words=names,
-            documents=header["documents"],
-            df=_column(words, "df"),
-            tf=_column(words, "tf"),
-            pairs=np.array(listed, dtype=np.int32).T.copy(),
-            pair_df=_column(pairs, "df_both"),
-            context=context,
-            background=background,
-            scope=header["scope"],
-            units=tuple(header["units"]),
-            skipped=header["skipped"],
-            tokenizer=header["tokenizer"],
-        )
-
-
-def _write_context(context: csr_array, path: Path) -> None:
-    """Columns word, token (int32), df (int64), in row groups: a second copy of the table is never held."""
-    schema = pa.schema([("word", pa.int32()), ("token", pa.int32()), ("df", pa.int64())])
-    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
-        for begin in range(0, context.nnz, GROUP_CELLS):
-            cells = np.arange(begin, min(begin + GROUP_CELLS, context.nnz))
-            words = np.searchsorted(context.indptr, cells, side="right") - 1
-            tokens = context.indices[cells].astype(np.int32)
-            writer.write_table(pa.table([words.astype(np.int32), tokens, context.data[cells]], schema=schema))
-
-
-def _column(table: pa.Table, name: str) -> npt.NDArray[Any]:
-    return np.array(table[name].to_numpy())  # a copy: Arrow's buffers are read-only
+        """Read what `save` wrote, the context table mapped; InputError when ``folder`` does not hold finished counts."""
+        return cls(**load_counts(Path(folder)))

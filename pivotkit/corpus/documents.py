@@ -39,6 +39,8 @@ class Unit:
     path: Path
     size: int
     modified: int  # nanoseconds
+    begin: int = 0
+    end: int | None = None
 
     @classmethod
     def of(cls, path: str | Path) -> Unit:
@@ -48,7 +50,7 @@ class Unit:
 
     @property
     def name(self) -> str:
-        identity = f"{self.path}\0{self.size}\0{self.modified}"
+        identity = f"{self.path}\0{self.size}\0{self.modified}\0{self.begin}\0{self.end}"
         return hashlib.blake2b(identity.encode("utf-8", "surrogateescape"), digest_size=12).hexdigest()
 
 

@@ -22,6 +22,8 @@ from tokenizers import Tokenizer
 from pivotkit._text import pack_ids
 from pivotkit.artifacts import atomic_path, read_json, read_table, write_json, write_table
 from pivotkit.corpus.documents import Corpus, Unit, check_on_error, read_documents, work_units
+from pivotkit.corpus.scope import Scope
+from pivotkit.corpus.token_blocks import IdFile
 from pivotkit.corpus.token_files import map_ids, split
 from pivotkit.errors import InputError
 from pivotkit.progress import track
@@ -76,10 +78,30 @@ class TokenStore:
         """All ids of ``unit`` back to back, uint32, mapped and read-only."""
         return map_ids(self._path(unit, ".u32"), np.dtype("<u4"))
 
+    def read(self, unit: Unit, begin: int, end: int) -> npt.NDArray[np.uint32]:
+        """Ids [begin, end) of ``unit``, read and not mapped."""
+        return self._file(unit).read(begin, end)
+
     def offsets(self, unit: Unit) -> npt.NDArray[np.int64]:
         """Where each document of ``unit`` begins in `ids`, int64 (documents + 1)."""
         offsets: npt.NDArray[np.int64] = np.load(self._path(unit, ".offsets.npy"))
         return offsets
+
+    def identity(self) -> dict[str, Any]:
+        """What the counts of the store as a token corpus depend on besides its units."""
+        return {
+            "format": "store",
+            "tokenizer": self.fingerprint,
+            "vocab_size": self.vocab_size,
+            "on_error": self.on_error,
+        }
+
+    def blocks(self, unit: Unit, scope: Scope) -> Iterator[tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]]:
+        """The documents of ``unit`` (or its instances) as ids and offsets, some million ids at a time, read and not mapped."""
+        file = self._file(unit)
+        if scope.kind == "instance":
+            return file.instances(0, file.size // scope.tokens * scope.tokens, scope.tokens)
+        return file.documents(self.offsets(unit))
 
     def table(self, unit: Unit) -> pa.Table:
         """``row`` (int64), ``id`` and ``lang`` (string) of each document of ``unit``."""
@@ -88,6 +110,9 @@ class TokenStore:
     def tokens(self, unit: Unit) -> int:
         """How many ids ``unit`` holds."""
         return self._path(unit, ".u32").stat().st_size // 4
+
+    def _file(self, unit: Unit) -> IdFile:
+        return IdFile(self._path(unit, ".u32"), np.dtype("<u4"), self.tokens(unit), self.vocab_size)
 
     def _path(self, unit: Unit, suffix: str) -> Path:
         if unit not in self._known:

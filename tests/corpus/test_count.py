@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from pivotkit.corpus import Counts, TokenStore, count, tokenize
+from pivotkit.corpus import Counts, TokenStore, count, sources, tokenize
 from pivotkit.errors import CorpusError, InputError
 
 WORDS = ["cat", "chat", "chats", "dog", "a1", "a12", "猫", "小猫", "the cat", "l'arbre", "é", "pain"]
@@ -128,8 +128,14 @@ def test_a_bad_document_stops_every_worker(corpus: Path) -> None:
     ("arguments", "error", "message"),
     [
         ({"pairs": [("cat", "bird")]}, ValueError, "word must be in the watch list; got 'bird'"),
-        ({"scope": "window"}, ValueError, "scope must be 'document'; got 'window'"),
-        ({"context": True}, TypeError, "context must be False or a TokenStore; got True"),
+        (
+            {"scope": "window"},
+            ValueError,
+            "scope must be 'document', 'window:<tokens>' or 'instance:<tokens>'; got 'window'",
+        ),
+        ({"scope": "window:5"}, ValueError, r"scope must be 'document' for text \(tokenize it for others\)"),
+        ({"unit": "no"}, ValueError, "unit must be a positive size"),
+        ({"context": True}, TypeError, "context must be False or a TokenStore for text; got True"),
         ({"on_error": "no"}, ValueError, "on_error must be 'raise' or 'skip'"),
         ({"memory": "lots"}, ValueError, "memory must be a positive size"),
         ({"workers": 0}, ValueError, "workers must be at least 1; got 0"),
@@ -150,9 +156,7 @@ def test_a_budget_that_cannot_hold_is_refused_before_any_work(
     corpus: Path, tmp_path: Path, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = tokenize(corpus, tokenizer, tmp_path / "store")
-    monkeypatch.setattr(
-        sys.modules[count.__module__], "read_documents", lambda *_: pytest.fail("no document may be read")
-    )
+    monkeypatch.setattr(sources, "read_documents", lambda *_: pytest.fail("no document may be read"))
     with pytest.raises(ValueError, match=r"count: memory must be at least \d{9} bytes for 1 processes; got 1000000"):
         count(corpus, WORDS, context=store, memory="1MB", workers=1)
 

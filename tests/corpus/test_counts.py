@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
 from pivotkit.corpus import Counts
-from pivotkit.corpus.partial import merge_all
 from pivotkit.errors import InputError
 
 
@@ -54,7 +53,7 @@ def test_saved_counts_come_back(tmp_path: Path, context: bool) -> None:
     assert same(counts, loaded)
     assert loaded.df.dtype == loaded.pair_df.dtype == np.int64
     assert loaded.pairs.dtype == np.int32
-    assert (tmp_path / "counts" / "context.parquet").exists() == context
+    assert (tmp_path / "counts" / "context" / "df.npy").exists() == context
 
 
 def test_saved_pairs_carry_what_attribution_needs(tmp_path: Path) -> None:
@@ -66,10 +65,20 @@ def test_saved_pairs_carry_what_attribution_needs(tmp_path: Path) -> None:
     assert table["df_both"] == counts.pair_df.tolist()
 
 
-def test_a_context_table_in_many_row_groups_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pivotkit.corpus.counts.GROUP_CELLS", 2)
+def test_a_context_table_comes_back_mapped_and_not_read(tmp_path: Path) -> None:
     counts = make(context=csr_array(np.array([[0, 0, 0, 0, 0], [1, 2, 3, 0, 4], [0, 0, 0, 0, 5]])))
-    assert same(counts, Counts.load(counts.save(tmp_path)))
+    loaded = Counts.load(counts.save(tmp_path))
+    assert same(counts, loaded)
+    assert loaded.context is not None
+    for array in (loaded.context.data, loaded.context.indices):
+        while not isinstance(array, np.memmap):
+            array = array.base
+    before = (tmp_path / "context" / "df.npy").stat().st_mtime_ns
+    loaded.save(tmp_path)  # what lies there already is not written over while it is mapped
+    assert (tmp_path / "context" / "df.npy").stat().st_mtime_ns == before
+    (tmp_path / "context" / "df.npy").write_bytes(b"")
+    with pytest.raises(InputError, match="must hold a whole context table"):
+        Counts.load(tmp_path)
     empty = make(context=csr_array((3, 5), dtype=np.int64))
     assert same(empty, Counts.load(empty.save(tmp_path)))
 
@@ -100,7 +109,6 @@ def test_merging_is_associative_commutative_and_idempotent(i: int, j: int, k: in
     assert same(a.merge(b).merge(b), a.merge(b))
     assert same(b.merge(a.merge(b)), a.merge(b))
     assert a.merge(b).documents == a.documents + b.documents
-    assert same(merge_all([a, b, c], 10**9), a.merge(b).merge(c))
 
 
 def test_counts_made_by_hand_add_up() -> None:
@@ -133,7 +141,7 @@ def test_counts_of_different_things_do_not_merge(changes: dict[str, Any], messag
         ({"df": np.zeros(2, np.int64)}, r"df must have shape \(3,\); got \(2,\)"),
         ({"pair_df": np.zeros(2, np.int64)}, "pair_df must have shape"),
         ({"pairs": np.zeros((3, 3), np.int32)}, "pairs must have shape"),
-        ({"background": None}, "context and background must come together"),
+        ({"background": None}, "context must come with background; got it alone"),
         ({"background": np.zeros(9, np.int64)}, "context must have shape"),
     ],
 )
@@ -147,10 +155,23 @@ def test_words_that_normalize_alike_cannot_be_told_apart() -> None:
         make(words=["cat", "Cat", "猫"]).index("cat")
 
 
-def test_a_merge_beyond_the_budget_names_its_bytes() -> None:
-    parts = [make(i, (str(i),)) for i in range(4)]
-    with pytest.raises(ValueError, match=r"count: memory must be at least \d+ bytes for merging the context tables"):
-        merge_all(parts, 100)
+def test_pairs_become_a_symmetric_matrix_with_df_on_its_diagonal() -> None:
+    counts = make()
+    expected = np.diag(counts.df)
+    for (a, b), df in zip(counts.pairs.tolist(), counts.pair_df.tolist(), strict=True):
+        if a != b:
+            expected[a, b] = expected[b, a] = df
+    assert np.array_equal(counts.to_scipy().toarray(), expected)
+
+
+def test_questions_to_postings_are_refused_without_them() -> None:
+    for ask in (lambda: make().query("cat"), lambda: make().by_language()):
+        with pytest.raises(ValueError, match=r"counts must be kept in a folder \(count\(\.\.\., out=\.\.\.\)\)"):
+            ask()
+    with pytest.raises(ValueError, match="scope must be of instances; got 'document'"):
+        make().cumulative(np.arange(3), 1, [1])
+    with pytest.raises(ValueError, match="words must hold at least one word"):
+        make().query()
 
 
 def test_a_folder_without_finished_counts_is_refused(tmp_path: Path) -> None:

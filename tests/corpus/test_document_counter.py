@@ -1,4 +1,4 @@
-"""The native counter, called with arrays."""
+"""The native counters, called with arrays."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pivotkit import _C
 
@@ -14,52 +16,32 @@ NO_PAIRS = np.zeros((0, 2), np.int32)
 
 def arrays(documents: list[dict[int, int]]) -> tuple[Any, Any, Any]:
     offsets = np.cumsum([0, *map(len, documents)], dtype=np.int64)
-    words = np.array([word for hits in documents for word in sorted(hits)], np.int32)
-    counts = np.array([hits[word] for hits in documents for word in sorted(hits)], np.int32)
+    words = np.array([word for hits in documents for word in hits], np.int32)
+    counts = np.array([times for hits in documents for times in hits.values()], np.int32)
     return offsets, words, counts
 
 
-def ids(documents: list[list[int]]) -> tuple[Any, Any]:
-    offsets = np.cumsum([0, *map(len, documents)], dtype=np.int64)
-    return np.array([i for document in documents for i in document], np.uint32), offsets
-
-
-def dense(counter: _C.DocumentCounter, words: int, vocabulary: int) -> Any:
-    offsets, tokens, counts = counter.context(0, words)
-    table = np.zeros((words, vocabulary), np.int64)
-    table[np.repeat(np.arange(words), np.diff(offsets)), tokens] = counts
-    return table
-
-
-@pytest.mark.parametrize(("words", "vocabulary", "documents"), [(7, 20, 60), (40, 300, 200), (3, 5000, 30)])
-def test_counts_equal_dense_products(words: int, vocabulary: int, documents: int) -> None:
+@pytest.mark.parametrize(
+    ("words", "documents", "share", "pairs"), [(7, 60, 0.2, 21), (40, 3000, 0.5, 3000), (300, 9000, 0.05, 90)]
+)
+def test_counts_equal_dense_products(words: int, documents: int, share: float, pairs: int) -> None:
+    """Few and many pairs, few and many hits: documents are counted by edges and by product, and edges move meanwhile."""
     rng = np.random.default_rng(words)
-    occurrences = rng.integers(1, 5, (documents, words)) * (rng.random((documents, words)) < 0.2)
-    tokens = [rng.integers(0, vocabulary, rng.integers(0, 30)).tolist() for _ in range(documents)]
-    pairs = rng.integers(0, words, (3 * words, 2)).astype(np.int32)
-    pairs = np.concatenate([pairs, pairs[:2], pairs[:2, ::-1], [[1, 1]]]).astype(np.int32)
-    counter = _C.DocumentCounter(words, pairs, vocabulary, 10)
-    hits = [{int(w): int(row[w]) for w in np.nonzero(row)[0]} for row in occurrences]
-    for begin in range(0, documents, 17):  # in portions
-        counter.add(*arrays(hits[begin : begin + 17]), *ids(tokens[begin : begin + 17]))
-
+    occurrences = rng.integers(1, 5, (documents, words)) * (rng.random((documents, words)) < share * rng.random(words))
+    listed = rng.integers(0, words, (pairs, 2)).astype(np.int32)
+    listed = np.concatenate([listed, listed[:2], listed[:2, ::-1], [[1, 1]]]).astype(np.int32)
+    counter = _C.DocumentCounter(words, listed)
+    hits = [{int(w): int(row[w]) for w in rng.permutation(np.nonzero(row)[0])} for row in occurrences]
+    for begin in range(0, documents, 170):  # in portions
+        counter.add(*arrays(hits[begin : begin + 170]))
     present = (occurrences > 0).astype(np.int64)
-    bags = np.zeros((documents, vocabulary), np.int64)
-    for document, row in enumerate(tokens):
-        bags[document, row] = 1
     together = present.T @ present
     assert counter.documents == documents
     assert np.array_equal(counter.df, present.sum(0))
     assert np.array_equal(counter.tf, occurrences.sum(0))
-    assert np.array_equal(counter.pair_df, together[pairs[:, 0], pairs[:, 1]])
-    assert np.array_equal(counter.background, bags.sum(0))
-    assert np.array_equal(dense(counter, words, vocabulary), present.T @ bags)
-    part = counter.context(1, 3)
-    assert len(part[0]) == 3
-    sizes = np.diff(counter.context(0, words)[0])
-    assert (sizes <= counter.context_bounds()).all()
-    for row in np.split(counter.context(0, words)[1], np.cumsum(sizes)[:-1]):
-        assert (np.diff(row) > 0).all()
+    assert np.array_equal(counter.pair_df, together[listed[:, 0], listed[:, 1]])
+    counter.add(*arrays(hits[:5]))  # what was read goes on
+    assert np.array_equal(counter.pair_df, (together + present[:5].T @ present[:5])[listed[:, 0], listed[:, 1]])
 
 
 def test_a_hub_word_counts_all_its_pairs() -> None:
@@ -70,6 +52,35 @@ def test_a_hub_word_counts_all_its_pairs() -> None:
     expected = np.zeros(words, np.int64)
     expected[[0, 3, 499]] = 3, 2, 1
     assert np.array_equal(counter.pair_df, expected)
+
+
+Places = st.lists(
+    st.tuples(st.integers(0, 40), st.integers(1, 6)), min_size=1, max_size=8, unique_by=lambda place: place[0]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.dictionaries(st.integers(0, 4), Places, max_size=5), min_size=1, max_size=4), st.integers(1, 20))
+def test_windows_hold_an_occurrence_of_each_word_whole(
+    documents: list[dict[int, list[tuple[int, int]]]], window: int
+) -> None:
+    pairs = np.array([(a, b) for a in range(5) for b in range(a, 5)], np.int32)
+    counter = _C.DocumentCounter(5, pairs, window)
+    hits = [{word: sorted(places) for word, places in document.items()} for document in documents]
+    flat = [place for document in hits for places in document.values() for place in places]
+    sizes = [len(places) for document in hits for places in document.values()]
+    starts = np.array([start for start, _ in flat], np.int32)
+    ends = np.array([start + size for start, size in flat], np.int32)
+    offsets, words, counts = arrays([{word: len(places) for word, places in document.items()} for document in hits])
+    counter.add(offsets, words, counts, (np.cumsum([0, *sizes], dtype=np.int64), starts, ends))
+    expected = [
+        sum(
+            any(max(i + m, j + n) - min(i, j) <= window for i, m in document.get(a, []) for j, n in document.get(b, []))
+            for document in hits
+        )
+        for a, b in pairs.tolist()
+    ]
+    assert counter.pair_df.tolist() == expected
 
 
 @pytest.mark.parametrize(
@@ -87,15 +98,16 @@ def test_pairs_are_checked(pairs: Any, error: type[Exception], message: str) -> 
 
 
 def test_sizes_are_checked() -> None:
-    with pytest.raises(ValueError, match=r"words, pairs and vocabulary must be below 2\^31"):
-        _C.DocumentCounter(2, NO_PAIRS, 2**31)
+    with pytest.raises(ValueError, match=r"words must be below 2\^31"):
+        _C.DocumentCounter(2**31, NO_PAIRS)
+    with pytest.raises(ValueError, match="window must not be negative; got -1"):
+        _C.DocumentCounter(2, NO_PAIRS, -1)
 
 
 @pytest.mark.parametrize(
     ("offsets", "words", "counts", "error", "message"),
     [
         ([0, 1], [3], [1], IndexError, r"words must be word ids in \[0, 3\); got 3"),
-        ([0, 2], [1, 1], [1, 1], ValueError, "words of a document must ascend; got 1, 1"),
         ([0, 1], [1], [0], ValueError, "counts must be positive; got 0"),
         ([0, 1], [1], [1, 1], ValueError, "counts must be as many as words"),
         ([0, 2], [1], [1], ValueError, "offsets must begin at 0, never decrease and end at 1"),
@@ -110,19 +122,15 @@ def test_hits_are_checked_before_anything_is_counted(
     assert counter.documents == 0
 
 
-def test_tokens_are_checked_before_anything_is_counted() -> None:
+def test_a_word_that_comes_twice_in_a_document_is_refused() -> None:
+    with pytest.raises(ValueError, match="words of a document must be distinct; got 1 twice"):
+        _C.DocumentCounter(3, NO_PAIRS).add(np.array([0, 2]), np.array([1, 1], np.int32), np.array([1, 1], np.int32))
+
+
+def test_windows_want_places() -> None:
     counter = _C.DocumentCounter(3, NO_PAIRS, 5)
-    hits = arrays([{0: 1}])
-    with pytest.raises(IndexError, match=r"tokens must be ids in \[0, 5\); got 5"):
-        counter.add(*hits, *ids([[5]]))
-    with pytest.raises(ValueError, match="token_offsets must describe 1 documents; got 2"):
-        counter.add(*hits, *ids([[1], [2]]))
-    with pytest.raises(ValueError, match="must come together"):
-        counter.add(*hits, ids([[1]])[0])
-    with pytest.raises(ValueError, match="documents must come with tokens"):
+    hits = arrays([{0: 2}])
+    with pytest.raises(ValueError, match="places must come with a window; got none"):
         counter.add(*hits)
-    with pytest.raises(TypeError, match="contiguous uint32"):
-        counter.add(*hits, np.array([1]), np.array([0, 1]))
-    with pytest.raises(ValueError, match=r"rows must be a range within 3 words; got 2\.\.4"):
-        counter.context(2, 4)
-    assert counter.documents == 0
+    with pytest.raises(ValueError, match="places must be as many as counts; got others at hit 0"):
+        counter.add(*hits, (np.array([0, 1]), np.zeros(1, np.int32), np.ones(1, np.int32)))

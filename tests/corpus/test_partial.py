@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from scipy.sparse import csr_array
 
-from pivotkit.corpus import Counts, TokenStore, count, tokenize
+from pivotkit.corpus import Counts, TokenStore, count, sources, tokenize, unit_counter
 from pivotkit.corpus import partial as module
+from pivotkit.errors import InputError
 
 WORDS = ["cat", "chat", "dog"]
 PAIRS = [("cat", "chat")]
 
-# Counts a corpus in a process that is stopped while it writes its 13th group of rows, in the middle of the third unit.
+# Counts a corpus in a process that is stopped while it writes its 17th group of rows, in the middle of the third unit.
 KILLED = """
 import os, signal, sys
 import pyarrow.parquet as pq
@@ -28,7 +30,7 @@ real, calls = pq.ParquetWriter.write_table, []
 def write_table(self, table):
     real(self, table)
     calls.append(table)
-    if len(calls) == 13:
+    if len(calls) == 17:
         os.kill(os.getpid(), signal.SIGKILL)
 
 pq.ParquetWriter.write_table = write_table
@@ -129,11 +131,31 @@ def test_a_full_disk_stops_the_tokenizer_and_leaves_nothing_to_trust(
 
 
 def test_a_place_under_a_file_is_refused_before_any_work(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        sys.modules[count.__module__], "read_documents", lambda *_: pytest.fail("no document may be read")
-    )
+    monkeypatch.setattr(sources, "read_documents", lambda *_: pytest.fail("no document may be read"))
     with pytest.raises((NotADirectoryError, FileExistsError)):
         count(corpus, WORDS, out=corpus / "0.jsonl" / "out", workers=1)
+
+
+def page_of(partial: Path, kind: int) -> int:
+    """A place inside a page of the cells of ``kind``."""
+    about = pq.read_metadata(partial)
+    groups = [about.row_group(group) for group in range(about.num_row_groups)]
+    column = next(group for group in groups if group.column(0).statistics.min == kind).column(1)
+    return int(column.data_page_offset) + column.total_compressed_size // 2
+
+
+def test_damaged_postings_are_refused_when_they_are_asked(corpus: Path, tmp_path: Path) -> None:
+    counts = count(corpus, WORDS, workers=1, out=tmp_path / "out")
+    assert counts.query("cat").num_rows == counts.df[0]
+    victim = min((tmp_path / "out" / "partials").iterdir())
+    raw = bytearray(victim.read_bytes())
+    raw[page_of(victim, module.POSTING)] ^= 0x55
+    victim.write_bytes(raw)
+    with pytest.raises(InputError, match="must be the partial that the counts were made of"):
+        counts.query("cat")
+    victim.unlink()
+    with pytest.raises(InputError, match="must be the partial that the counts were made of"):
+        Counts.load(tmp_path / "out").query("cat")
 
 
 @pytest.mark.parametrize("damage", ["empty", "short", "flipped", "foreign"])
@@ -143,7 +165,7 @@ def test_a_damaged_partial_is_counted_anew(corpus: Path, store: TokenStore, tmp_
     victim, other = sorted((out / "partials").iterdir())[:2]
     raw = victim.read_bytes()
     flipped = bytearray(raw)
-    flipped[80] ^= 0x55  # inside the first page
+    flipped[page_of(victim, module.DF)] ^= 0x55
     victim.write_bytes(
         {"empty": b"", "short": raw[:-20], "flipped": bytes(flipped), "foreign": other.read_bytes()}[damage]
     )
@@ -165,17 +187,18 @@ def test_blocks_of_the_context_table_do_not_change_it(
     corpus: Path, store: TokenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = count(corpus, WORDS, pairs=PAIRS, context=store, workers=1)
-    monkeypatch.setattr(module, "BLOCK_CELLS", 1)
+    monkeypatch.setattr(unit_counter, "ROW_CELLS", 1)
+    monkeypatch.setattr(unit_counter, "POSTINGS", 1)
+    monkeypatch.setattr(module, "GROUP_CELLS", 7)
+    monkeypatch.setattr(sys.modules[count.__module__], "LEAST_BLOCK_CELLS", 1)
+    monkeypatch.setattr(sys.modules[count.__module__], "CELL_BYTES", 1 << 30)  # so that a block is of one document
     assert same(count(corpus, WORDS, pairs=PAIRS, context=store, workers=1), whole)
 
 
 def test_the_cells_of_partials_add_up_in_any_engine(corpus: Path, store: TokenStore, tmp_path: Path) -> None:
-    import pyarrow.parquet as pq
-
     counts = count(corpus, WORDS, pairs=PAIRS, context=store, workers=1, out=tmp_path / "out")
-    cells = (
-        pq.read_table(tmp_path / "out" / "partials").group_by(["kind", "row", "column"]).aggregate([("count", "sum")])
-    )
+    cells = pq.read_table(tmp_path / "out" / "partials", filters=[("kind", "<=", module.CONTEXT)])
+    cells = cells.group_by(["kind", "row", "column"]).aggregate([("count", "sum")])
     table = np.zeros((5, max(store.vocab_size, 3), store.vocab_size), np.int64)
     table[tuple(cells[name].to_numpy() for name in ("kind", "row", "column"))] = cells["count_sum"].to_numpy()
     assert np.array_equal(table[module.DF, :3, 0], counts.df)

@@ -1,0 +1,36 @@
+// Documents of token ids as they lie in a pre-training file: document d is ids[offsets[d] .. offsets[d + 1]).
+//
+// `Id` is the file's own type, uint16 or uint32, so that ids are read where they lie and nothing is widened.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+namespace pivotkit {
+
+template <class Id>
+struct TokenDocuments {
+  const Id* ids;
+  const std::int64_t* offsets;  // (size + 1), from 0, never decreasing: proved by check_offsets
+  std::size_t size;
+
+  std::size_t tokens() const noexcept { return static_cast<std::size_t>(offsets[size]); }
+};
+
+// Throws std::out_of_range unless every id is below `vocabulary`. A maximum over the whole array is one vector
+// instruction for many ids; the id to blame is looked for only when there is one.
+template <class Id>
+void check_tokens(const std::string& function, const TokenDocuments<Id>& documents, std::size_t vocabulary) {
+  const std::size_t count = documents.tokens();
+  Id largest = 0;
+  for (std::size_t i = 0; i < count; ++i) largest = documents.ids[i] > largest ? documents.ids[i] : largest;
+  if (count == 0 || largest < vocabulary) return;
+  std::size_t at = 0;
+  while (documents.ids[at] < vocabulary) ++at;
+  throw std::out_of_range(function + ": tokens must be ids in [0, " + std::to_string(vocabulary) + "); got " +
+                          std::to_string(documents.ids[at]) + " at " + std::to_string(at));
+}
+
+}  // namespace pivotkit

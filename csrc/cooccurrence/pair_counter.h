@@ -1,0 +1,69 @@
+// Documents that contain both words of each listed pair, at a cost that hardly depends on how many pairs are listed.
+//
+// Pairs are edges of a graph over words. A document with u hit words is answered in the cheaper of two ways:
+//   by edges    each edge is kept at one of its two words, and the edges kept at the hit words are looked at;
+//   by product  the document waits in a block, and one word at a time all its companions in the block are counted in an
+//               array that fits a core's first cache (a row of H^T H), from which the word's edges read their counts.
+// Every so often the edges are moved to the word of each pair that has been rarer so far, so that frequent words keep
+// few and a hub that is paired with everything costs nothing. So a document costs at most min(edges at its words, u^2)
+// steps, whatever the number of pairs. (By degree alone a word keeps O(sqrt(pairs)) edges: Chiba & Nishizeki, SIAM J.
+// Comput. 14(1), 1985.)
+//
+// Window scope: a document counts for a pair when some window of n consecutive tokens holds an occurrence of each word
+// whole; the document's pairs are found as above, and the occurrences of the rarer word are looked up among the other's.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "matcher/hits.h"
+
+namespace pivotkit {
+
+class PairCounter {
+ public:
+  // `pairs` (pair_count, 2) of word ids below `words`; a pair may be listed again, either way round, and a word may be
+  // paired with itself.
+  PairCounter(std::size_t words, const std::int32_t* pairs, std::size_t pair_count);
+
+  // One document's distinct hit words.
+  void add(const std::int32_t* words, std::size_t size);
+
+  // The same within windows of `window` tokens; hit i has the occurrences places.offsets[first + i .. first + i + 1).
+  void add_windows(const std::int32_t* words, std::size_t size, const Occurrences& places, std::size_t first,
+                   std::int64_t window);
+
+  // Moves edges to the word of lesser `frequency` (words); counts stay.
+  void arrange(const std::vector<std::int64_t>& frequency);
+
+  // (pairs): documents of each listed pair, as listed.
+  std::vector<std::int64_t> counts();
+
+  std::size_t bytes() const noexcept;
+
+ private:
+  struct Edge {
+    std::int32_t other;
+    std::uint32_t pair;  // among the distinct pairs
+  };
+
+  std::size_t edges_at(const std::int32_t* words, std::size_t size) const noexcept;
+  template <class Found>
+  void find(const std::int32_t* words, std::size_t size, Found&& found);
+  void multiply_block();
+
+  std::vector<std::uint32_t> distinct_of_;  // (pairs): the distinct pair that a listed one is
+  std::vector<std::int32_t> firsts_, seconds_;  // (distinct): words, first <= second
+  std::vector<std::int64_t> counts_;            // (distinct)
+  std::vector<std::int64_t> loops_;             // (words): the distinct pair of the word with itself, or -1; empty if none
+  std::vector<std::int64_t> offsets_;           // (words + 1): edges kept at each word, `other` ascending
+  std::vector<Edge> edges_;
+  std::vector<std::uint64_t> present_;  // a bit for each hit word of the document at hand
+  std::vector<std::int32_t> hit_of_;    // (words): its hit, of the document at hand; only windows ask
+  std::vector<std::int64_t> block_offsets_{0};
+  std::vector<std::int32_t> block_words_;  // of the documents that wait
+  std::vector<std::uint32_t> companions_;  // (words): documents of the block that hold the word of the row, too
+};
+
+}  // namespace pivotkit

@@ -1,0 +1,191 @@
+#include "matcher/token_matcher.h"
+
+#include <algorithm>
+#include <limits>
+#include <stdexcept>
+#include <string>
+
+namespace pivotkit {
+namespace {
+
+constexpr std::size_t kStretch = 2048;  // tokens between the two loops: their places fit a core's first cache
+constexpr std::size_t kFollowBits = 16;  // for each continuation: one token in sixteen passes in vain
+
+}  // namespace
+
+// The hits of one document: each word's place among those touched, and how often it came.
+class TokenMatcher::Tally {
+ public:
+  Tally(std::size_t words, bool keeps_places) : places_(words, 0), keeps_places_(keeps_places) {}
+
+  void begin() {
+    base_ += static_cast<std::uint32_t>(words_.size());
+    if (base_ > std::numeric_limits<std::uint32_t>::max() / 2) {  // long before places wrap round
+      std::fill(places_.begin(), places_.end(), 0);
+      base_ = 0;
+    }
+    words_.clear();
+    counts_.clear();
+    found_.clear();
+    last_start_.clear();
+    last_end_.clear();
+  }
+
+  void add(std::int32_t word, std::size_t start, std::size_t end) {
+    // places_[word] is base_ + 1 + its place among the words of this document, so a document needs no clearing.
+    std::uint32_t& place = places_[static_cast<std::size_t>(word)];
+    const auto at = static_cast<std::int64_t>(start);
+    if (place <= base_) {
+      words_.push_back(word);
+      counts_.push_back(0);
+      last_start_.push_back(-1);
+      last_end_.push_back(-1);
+      place = base_ + static_cast<std::uint32_t>(words_.size());
+    }
+    const std::size_t mine = place - base_ - 1;
+    // A longer spelling, or one without the space that this one has as a token of its own.
+    if (last_start_[mine] == at || last_end_[mine] == static_cast<std::int64_t>(end)) return;
+    last_start_[mine] = at;
+    last_end_[mine] = static_cast<std::int64_t>(end);
+    ++counts_[mine];
+    if (keeps_places_)
+      found_.push_back({static_cast<std::uint32_t>(mine), static_cast<std::int32_t>(start), static_cast<std::int32_t>(end)});
+  }
+
+  void flush(Hits& hits, Occurrences* occurrences) {
+    hits.words.insert(hits.words.end(), words_.begin(), words_.end());
+    hits.counts.insert(hits.counts.end(), counts_.begin(), counts_.end());
+    hits.offsets.push_back(static_cast<std::int64_t>(hits.words.size()));
+    if (occurrences == nullptr) return;
+    const std::size_t base = occurrences->starts.size();
+    occurrences->starts.resize(base + found_.size());
+    occurrences->ends.resize(base + found_.size());
+    next_.assign(words_.size(), base);
+    for (std::size_t i = 0; i < words_.size(); ++i) {
+      if (i > 0) next_[i] = next_[i - 1] + static_cast<std::size_t>(counts_[i - 1]);
+      occurrences->offsets.push_back(static_cast<std::int64_t>(next_[i]) + counts_[i]);
+    }
+    for (const Found& one : found_) {
+      const std::size_t to = next_[one.place]++;
+      occurrences->starts[to] = one.start;
+      occurrences->ends[to] = one.end;
+    }
+  }
+
+ private:
+  struct Found {
+    std::uint32_t place;
+    std::int32_t start, end;
+  };
+
+  std::vector<std::uint32_t> places_;
+  std::uint32_t base_ = 0;
+  bool keeps_places_;
+  std::vector<std::int32_t> words_, counts_;
+  std::vector<std::int64_t> last_start_, last_end_;
+  std::vector<Found> found_;
+  std::vector<std::size_t> next_;
+};
+
+TokenMatcher::TokenMatcher(const std::uint32_t* ids, const std::int64_t* offsets, const std::int32_t* words,
+                           const std::uint8_t* free, std::size_t spellings, std::size_t word_count,
+                           const std::uint8_t* edges, std::size_t vocabulary)
+    : word_count_(word_count), begins_(vocabulary / 64 + 1), roots_(vocabulary, kNone), edges_(edges, edges + vocabulary) {
+  constexpr auto kMost = static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max());
+  if (word_count > kMost || vocabulary > kMost)
+    throw std::invalid_argument("TokenMatcher: words and vocabulary must be below 2^31; got " +
+                                std::to_string(word_count) + ", " + std::to_string(vocabulary));
+  for (std::size_t s = 0; s < spellings; ++s) {
+    const auto first = static_cast<std::size_t>(offsets[s]);
+    const auto last = static_cast<std::size_t>(offsets[s + 1]);
+    if (first == last)
+      throw std::invalid_argument("TokenMatcher: spellings must not be empty; got spelling " + std::to_string(s));
+    if (words[s] < 0 || static_cast<std::size_t>(words[s]) >= word_count)
+      throw std::out_of_range("TokenMatcher: words must be ids in [0, " + std::to_string(word_count) + "); got " +
+                              std::to_string(words[s]));
+    std::uint32_t node = kNone;
+    for (std::size_t i = first; i < last; ++i) {
+      const std::uint32_t token = ids[i];
+      if (token >= vocabulary)
+        throw std::out_of_range("TokenMatcher: ids must be in [0, " + std::to_string(vocabulary) + "); got " +
+                                std::to_string(token));
+      std::uint32_t* next = &roots_[token];
+      if (i > first) {
+        nodes_[node].has_children = true;
+        const auto [value, made] = children_.insert(std::uint64_t{node} << 32 | token);
+        if (made) *value = kNone;
+        next = value;
+      }
+      if (*next == kNone) {
+        if (nodes_.size() >= kNone) throw std::length_error("TokenMatcher: spellings must need fewer than 2^32 nodes; got more");
+        *next = static_cast<std::uint32_t>(nodes_.size());
+        nodes_.emplace_back();
+      }
+      node = *next;
+    }
+    begins_[ids[first] / 64] |= std::uint64_t{1} << ids[first] % 64;
+    Node& end = nodes_[node];
+    if (end.word >= 0 && end.word != words[s])
+      throw std::invalid_argument("TokenMatcher: spellings must be of one word each; got one of words " +
+                                  std::to_string(end.word) + " and " + std::to_string(words[s]));
+    end.word = words[s];
+    end.free = static_cast<std::uint8_t>(end.free | free[s]);
+  }
+  std::size_t bits = 64;
+  for (; bits < kFollowBits * children_.size(); bits *= 2) --follow_shift_;
+  follows_.resize(bits / 64);
+  children_.each([&](std::uint64_t key, std::uint32_t) { follows_[follow_bit(key) / 64] |= std::uint64_t{1} << follow_bit(key) % 64; });
+}
+
+template <class Id>
+void TokenMatcher::find_at(const Id* ids, std::size_t size, std::size_t at, Tally& tally) const {
+  std::uint32_t node = roots_[ids[at]];
+  for (std::size_t end = at + 1;; ++end) {
+    const Node& here = nodes_[node];
+    if (here.word >= 0) {
+      const bool left = (here.free & kLeft) != 0 || at == 0 || (edges_[ids[at - 1]] & kRight) == 0;
+      const bool right = (here.free & kRight) != 0 || end == size || (edges_[ids[end]] & kLeft) == 0;
+      if (left && right) tally.add(here.word, at, end);
+    }
+    if (!here.has_children || end == size) return;
+    node = child(node, ids[end]);
+    if (node == kNone) return;
+  }
+}
+
+template <class Id>
+Hits TokenMatcher::match(const TokenDocuments<Id>& documents, Occurrences* occurrences) const {
+  check_tokens("match", documents, edges_.size());
+  Hits hits;
+  hits.offsets.reserve(documents.size + 1);
+  Tally tally(word_count_, occurrences != nullptr);
+  std::vector<std::uint32_t> places(kStretch);
+  for (std::size_t d = 0; d < documents.size; ++d) {
+    const Id* ids = documents.ids + documents.offsets[d];
+    const auto size = static_cast<std::size_t>(documents.offsets[d + 1] - documents.offsets[d]);
+    if (size > static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max()))
+      throw std::length_error("match: documents must be shorter than 2^31 tokens; got " + std::to_string(size));
+    tally.begin();
+    for (std::size_t begin = 0; begin < size; begin += kStretch) {
+      const std::size_t end = std::min(size, begin + kStretch);
+      std::size_t count = 0;
+      for (std::size_t i = begin; i < end; ++i) {
+        places[count] = static_cast<std::uint32_t>(i);
+        count += begins_[ids[i] / 64] >> (ids[i] % 64) & 1;
+      }
+      for (std::size_t i = 0; i < count; ++i) find_at(ids, size, places[i], tally);
+    }
+    tally.flush(hits, occurrences);
+  }
+  return hits;
+}
+
+std::size_t TokenMatcher::bytes() const noexcept {
+  return begins_.capacity() * sizeof(std::uint64_t) + roots_.capacity() * sizeof(std::uint32_t) +
+         nodes_.capacity() * sizeof(Node) + children_.bytes() + edges_.capacity() + follows_.capacity() * sizeof(std::uint64_t);
+}
+
+template Hits TokenMatcher::match(const TokenDocuments<std::uint16_t>&, Occurrences*) const;
+template Hits TokenMatcher::match(const TokenDocuments<std::uint32_t>&, Occurrences*) const;
+
+}  // namespace pivotkit

@@ -1,0 +1,248 @@
+"""Counting one work unit: documents in blocks, hits, counters, one partial."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import pyarrow as pa
+
+from pivotkit import _C
+from pivotkit.corpus.documents import Unit
+from pivotkit.corpus.partial import (
+    BACKGROUND,
+    CONTEXT,
+    DF,
+    LANGUAGE,
+    PAIR,
+    POSTING,
+    TF,
+    PartialWriter,
+    read_cells,
+    read_header,
+)
+from pivotkit.corpus.scope import Scope
+from pivotkit.corpus.watchlist import NORMALIZATION
+from pivotkit.errors import CorpusError
+
+FORMAT = 2
+ROW_CELLS = 1 << 20  # of the context table that are made at once
+KINDS = (DF, TF, PAIR, BACKGROUND, CONTEXT, POSTING, LANGUAGE)
+POSTINGS = 1 << 20  # that wait to be sorted and written
+
+Tokens = tuple[npt.NDArray[Any], npt.NDArray[np.int64]]
+Hits = tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], npt.NDArray[np.int32], Any]
+
+
+@dataclass
+class Block:
+    """Some documents of a unit: their hits, where they are in the unit, and what else is known of them."""
+
+    hits: Hits
+    rows: npt.NDArray[np.int64]
+    tokens: Tokens | None = None
+    langs: list[str] | None = None
+    skipped: int = 0
+
+
+class Source(Protocol):
+    """A corpus and a watch list, ready to be matched in a worker process."""
+
+    words: list[str]
+    vocabulary: int  # 0: documents come without tokens
+    tokenizer: str | None
+
+    def identity(self) -> Any: ...
+    def blocks(self, unit: Unit, scope: Scope) -> Iterator[Block]: ...
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that the counts of a unit depend on besides the unit (its digest names the partials), and how to make them."""
+
+    source: Source
+    pairs: npt.NDArray[np.int32]
+    scope: Scope
+    context: bool
+    folder: Path
+    block_cells: int  # of the context counter's block
+
+    def digest(self) -> str:
+        identity = {
+            "format": FORMAT,
+            "source": self.source.identity(),
+            "words": self.source.words,
+            "pairs": self.pairs.tolist(),
+            "scope": str(self.scope),
+            "context": self.context,
+            "normalization": f"{NORMALIZATION} of Unicode {unicodedata.unidata_version}",
+        }
+        return hashlib.blake2b(orjson.dumps(identity, option=orjson.OPT_SORT_KEYS), digest_size=12).hexdigest()
+
+
+class UnitCounter:
+    """Counts units by one plan."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.digest = plan.digest()
+
+    def path(self, unit: Unit) -> Path:
+        return self.plan.folder / f"{unit.name}-{self.digest}.parquet"
+
+    def is_done(self, unit: Unit) -> bool:
+        header = read_header(self.path(unit))
+        return header is not None and (header["unit"], header["configuration"]) == (unit.name, self.digest)
+
+    def is_whole(self, unit: Unit) -> bool:
+        """Whether every page of the unit's partial can be read; the partial is removed when not."""
+        try:
+            for _ in read_cells(self.path(unit), KINDS):
+                pass
+        except (OSError, pa.ArrowException):
+            self.path(unit).unlink(missing_ok=True)
+            return False
+        return self.is_done(unit)
+
+    def count(self, unit: Unit) -> None:
+        """Count ``unit`` and write its partial; CorpusError when its file is not what it was when the run began."""
+        check_unchanged(unit)
+        with PartialWriter(self.path(unit)) as partial:
+            documents, skipped, languages = self._count(unit, partial)
+            check_unchanged(unit)
+            partial.header(
+                {
+                    "unit": unit.name,
+                    "path": str(unit.path),
+                    "begin": unit.begin,
+                    "end": unit.end,
+                    "configuration": self.digest,
+                    "documents": documents,
+                    "skipped": skipped,
+                    "languages": languages,
+                }
+            )
+
+    def _count(self, unit: Unit, partial: PartialWriter) -> tuple[int, int, list[str]]:
+        source, scope = self.plan.source, self.plan.scope
+        window = scope.tokens if scope.kind == "window" else 0
+        counter = _C.DocumentCounter(len(source.words), self.plan.pairs, window)
+        tokens = _tokens(self.plan)
+        postings = _Postings(partial)
+        languages: dict[str, int] = {}
+        skipped = 0
+        for block in source.blocks(unit, scope):
+            offsets, words, counts, places = block.hits
+            counter.add(offsets, words, counts, places)
+            if tokens is not None and block.tokens is not None:
+                tokens.add(block.hits, block.tokens, partial)
+            postings.add(block)
+            if block.langs is not None:
+                ids = [languages.setdefault(lang, len(languages)) for lang in block.langs]
+                partial.cells(LANGUAGE, block.rows, np.array(ids, np.int32), np.ones(len(ids), np.int64))
+            skipped += block.skipped
+        postings.flush()
+        for kind, vector in ((DF, counter.df), (TF, counter.tf), (PAIR, counter.pair_df)):
+            partial.vector(kind, vector)
+        if tokens is not None:
+            partial.vector(BACKGROUND, tokens.finish(partial))
+        return counter.documents, skipped, list(languages)
+
+
+def check_unchanged(unit: Unit) -> None:
+    try:
+        now = Unit.of(unit.path)
+    except FileNotFoundError:
+        raise CorpusError(unit.path, "", "must stay as it was when the run began; found it gone") from None
+    if (now.size, now.modified) != (unit.size, unit.modified):
+        raise CorpusError(unit.path, "", "must stay as it was when the run began; found it changed")
+
+
+class _Background:
+    """The documents of each token."""
+
+    def __init__(self, vocabulary: int) -> None:
+        self._counter = _C.TokenCounter(vocabulary)
+
+    def add(self, _: Hits, tokens: Tokens, __: PartialWriter) -> None:
+        self._counter.add(*tokens)
+
+    def finish(self, _: PartialWriter) -> npt.NDArray[np.int64]:
+        return self._counter.df
+
+
+class _Contexts:
+    """The same, and the context table, whose full blocks go to the partial as they are."""
+
+    def __init__(self, words: int, vocabulary: int, cells: int) -> None:
+        self._counter = _C.ContextCounter(words, vocabulary, cells)
+
+    def add(self, hits: Hits, tokens: Tokens, partial: PartialWriter) -> None:
+        offsets, words = hits[:2]
+        taken, size = 0, len(offsets) - 1
+        while True:
+            taken += self._counter.add(offsets, words, *tokens, taken)
+            if taken == size:
+                return
+            self._write(partial)
+
+    def finish(self, partial: PartialWriter) -> npt.NDArray[np.int64]:
+        self._write(partial)
+        return self._counter.background
+
+    def _write(self, partial: PartialWriter) -> None:
+        for begin, end in _ranges(self._counter.bounds()):
+            offsets, tokens, counts = self._counter.rows(begin, end)
+            rows = np.repeat(np.arange(begin, end, dtype=np.int32), np.diff(offsets))
+            partial.cells(CONTEXT, rows, tokens, counts)
+        self._counter.clear()
+
+
+def _tokens(plan: Plan) -> _Background | _Contexts | None:
+    source = plan.source
+    if plan.context:
+        return _Contexts(len(source.words), source.vocabulary, plan.block_cells)
+    return _Background(source.vocabulary) if source.vocabulary else None
+
+
+def _ranges(bounds: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Ranges of rows that together cannot have more than `ROW_CELLS` cells, or one row each."""
+    begin, size = 0, 0
+    for row, bound in enumerate(bounds.tolist()):
+        if row > begin and size + bound > ROW_CELLS:
+            yield begin, row
+            begin, size = row, 0
+        size += bound
+    if begin < len(bounds):
+        yield begin, len(bounds)
+
+
+class _Postings:
+    """Which documents hold each word, in runs sorted by word and document."""
+
+    def __init__(self, partial: PartialWriter) -> None:
+        self._partial = partial
+        self._parts: list[tuple[Any, Any, Any]] = []
+        self._size = 0
+
+    def add(self, block: Block) -> None:
+        offsets, words, counts, _ = block.hits
+        rows = np.repeat(block.rows.astype(np.int32), np.diff(offsets))
+        self._parts.append((words, rows, counts))
+        self._size += len(words)
+        if self._size >= POSTINGS:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._size:
+            words, rows, counts = (np.concatenate(column) for column in zip(*self._parts, strict=True))
+            order = np.argsort(words, kind="stable")  # documents ascend already
+            self._partial.cells(POSTING, words[order], rows[order], counts[order])
+        self._parts, self._size = [], 0
