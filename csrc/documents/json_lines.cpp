@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "documents/json_string.h"
+#include "documents/utf8.h"
 
 namespace pivotkit {
 namespace {
@@ -29,7 +30,7 @@ struct Line {
     p += size;
     return true;
   }
-  void space() noexcept {  // a newline is no space here: it ends the line
+  void space() noexcept {  // a newline is none here: a line has none
     while (p != end && (*p == ' ' || *p == '\t' || *p == '\r')) ++p;
   }
   bool digits() noexcept {
@@ -136,7 +137,7 @@ bool optional_string(Line& line, ByteBuffer& buffer, std::size_t begin, bool int
   return true;
 }
 
-// One document at the ends of the three buffers; `line` behind its newline.
+// One document at the ends of the three buffers.
 bool document(Line& line, DocumentBlock& block) {
   const std::size_t text = block.text.size(), id = block.ids.data.size(), lang = block.langs.data.size();
   bool has_text = false, has_id = false, has_lang = false;
@@ -166,7 +167,7 @@ bool document(Line& line, DocumentBlock& block) {
   } while (line.take(','));
   if (!line.take('}') || !has_text) return false;
   line.space();
-  if (line.p != line.end && !line.take('\n')) return false;
+  if (line.p != line.end) return false;
   block.close(has_id, has_lang);
   return true;
 }
@@ -176,16 +177,20 @@ bool document(Line& line, DocumentBlock& block) {
 std::size_t append_json_lines(Bytes lines, DocumentBlock& block) {
   if (lines.size == 0) return 0;
   for (ByteBuffer* buffer : {&block.text, &block.ids.data, &block.langs.data}) buffer->reserve(lines.size + Wide::kBytes);
-  Line line{lines.data, lines.data + lines.size};
-  while (line.p != line.end) {
-    const std::uint8_t* begin = line.p;
+  const std::uint8_t* p = lines.data;
+  const std::uint8_t* end = p + lines.size;
+  while (p != end) {
+    const auto* newline = static_cast<const std::uint8_t*>(std::memchr(p, '\n', static_cast<std::size_t>(end - p)));
+    const std::uint8_t* stop = newline == nullptr ? end : newline;
     const std::size_t text = block.text.size(), id = block.ids.data.size(), lang = block.langs.data.size();
-    if (!document(line, block)) {
+    Line line{p, stop};
+    if (!is_utf8(p, stop) || !document(line, block)) {
       block.text.resize(text);
       block.ids.data.resize(id);
       block.langs.data.resize(lang);
-      return static_cast<std::size_t>(begin - lines.data);
+      return static_cast<std::size_t>(p - lines.data);
     }
+    p = newline == nullptr ? end : newline + 1;
   }
   return lines.size;
 }

@@ -11,7 +11,8 @@
 // of the outer object, a number that may not fit a double, values of other types that a later key may replace, or more
 // than 512 levels. So whatever is taken, any strict parser takes too, and with the same values.
 //
-// Cost: one pass, no memory but the output, which is never larger than the input.
+// Cost: three passes over a line in the cache (its end, its UTF-8, its JSON); no memory but the output, which is never
+// larger than the input.
 #pragma once
 
 #include <cstddef>

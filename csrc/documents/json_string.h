@@ -1,4 +1,4 @@
-// JSON strings (RFC 8259): checked, and unescaped into UTF-8 where they are wanted.
+// JSON strings (RFC 8259) in text that is known to be UTF-8: checked, and unescaped where they are wanted.
 #pragma once
 
 #include <array>
@@ -15,7 +15,7 @@ namespace pivotkit {
 struct Discard {
   void wide(const Wide&) noexcept {}
   void skip(std::size_t) noexcept {}
-  void bytes(std::uint32_t, unsigned) noexcept {}
+  void byte(std::uint8_t) noexcept {}
   void code(std::uint32_t) noexcept {}
 };
 
@@ -25,10 +25,7 @@ struct Write {
 
   void wide(const Wide& chunk) noexcept { chunk.store(out); }  // counts only once skipped
   void skip(std::size_t count) noexcept { out += count; }
-  void bytes(std::uint32_t bytes, unsigned count) noexcept {
-    for (unsigned i = 0; i < 4; ++i) out[i] = static_cast<std::uint8_t>(bytes >> 8 * i);
-    out += count;
-  }
+  void byte(std::uint8_t byte) noexcept { *out++ = byte; }
   void code(std::uint32_t code) noexcept { out += encode_utf8(code, out); }
 };
 
@@ -68,7 +65,7 @@ template <class Sink>
 bool json_escape(const std::uint8_t*& p, const std::uint8_t* end, Sink& sink) noexcept {
   if (end - p < 2) return false;
   if (const std::uint8_t meant = kEscapes[p[1]]; meant != 0) {
-    sink.bytes(meant, 1);
+    sink.byte(meant);
     p += 2;
     return true;
   }
@@ -113,18 +110,10 @@ bool json_string(const std::uint8_t*& p, const std::uint8_t* end, Sink& sink) no
       do {
         if (!json_escape(p, end, sink)) return false;
       } while (p != end && *p == '\\');
-    } else if (*p >= 0x80) {
-      do {
-        const std::uint32_t bytes = four_bytes(p, end);
-        const unsigned length = sequence_length(bytes);
-        if (length == 0) return false;
-        sink.bytes(bytes, length);
-        p += length;
-      } while (p != end && *p >= 0x80);
     } else if (*p < 0x20) {
       return false;
-    } else {  // near the end of the block
-      sink.bytes(*p, 1);
+    } else {  // near the end of the line
+      sink.byte(*p);
       ++p;
     }
   }

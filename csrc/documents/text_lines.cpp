@@ -4,29 +4,8 @@
 #include <cstring>
 
 #include "documents/utf8.h"
-#include "documents/wide.h"
 
 namespace pivotkit {
-namespace {
-
-bool is_utf8(const std::uint8_t* p, const std::uint8_t* end) noexcept {
-  while (p != end) {
-    if (*p >= 0x80) {
-      const unsigned length = sequence_length(four_bytes(p, end));
-      if (length == 0) return false;
-      p += length;
-    } else if (end - p >= static_cast<std::ptrdiff_t>(Wide::kBytes)) {
-      const auto marked = Wide::load(p).not_ascii();
-      p += marked == 0 ? Wide::kBytes : Wide::first(marked);
-    } else {
-      ++p;
-    }
-  }
-  return true;
-}
-
-}  // namespace
-
 std::size_t append_text_lines(Bytes lines, DocumentBlock& block) {
   if (lines.size == 0) return 0;
   block.text.reserve(lines.size);

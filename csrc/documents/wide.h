@@ -20,21 +20,15 @@ struct Wide {
   static Wide load(const std::uint8_t* p) noexcept { return {_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))}; }
   void store(std::uint8_t* p) const noexcept { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes); }
 
-  // Marks of the bytes that are no plain characters of a JSON string: quotes, backslashes, controls, not ASCII. Zero
+  // Marks of the bytes that end a run of a JSON string's plain characters: quotes, backslashes, controls. Zero
   // when there are none, and worth a branch of its own: then the next address does not wait for where the first is.
   std::uint32_t special() const noexcept {
     const __m128i quotes = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('"'));
     const __m128i slashes = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\'));
-    const __m128i others = _mm_cmplt_epi8(bytes, _mm_set1_epi8(0x20));  // signed: also from 0x80 on
-    return marks(_mm_or_si128(_mm_or_si128(quotes, slashes), others));
+    const __m128i controls = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes);
+    return static_cast<std::uint32_t>(_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(quotes, slashes), controls)));
   }
-  std::uint32_t not_ascii() const noexcept { return marks(bytes); }
   static unsigned first(std::uint32_t marked) noexcept { return static_cast<unsigned>(__builtin_ctz(marked)); }
-
- private:
-  static std::uint32_t marks(__m128i high_bits) noexcept {
-    return static_cast<std::uint32_t>(_mm_movemask_epi8(high_bits));
-  }
 };
 
 #else
@@ -53,16 +47,16 @@ struct Wide {
     std::memcpy(p, &ordered, sizeof ordered);
   }
   std::uint64_t special() const noexcept {
-    return marks(zeros(bytes ^ kOnes * '"') | zeros(bytes ^ kOnes * '\\') | ((bytes - kOnes * 0x20) & ~bytes) | bytes);
+    const std::uint64_t found =
+        zeros(bytes ^ kOnes * '"') | zeros(bytes ^ kOnes * '\\') | ((bytes - kOnes * 0x20) & ~bytes);
+    return found & kOnes * 0x80;
   }
-  std::uint64_t not_ascii() const noexcept { return marks(bytes); }
   static unsigned first(std::uint64_t marked) noexcept { return static_cast<unsigned>(__builtin_ctzll(marked)) / 8; }
 
  private:
   static constexpr std::uint64_t kOnes = 0x0101010101010101u;
   // A borrow may mark bytes behind the first that is meant, never one before it.
   static std::uint64_t zeros(std::uint64_t value) noexcept { return (value - kOnes) & ~value; }
-  static std::uint64_t marks(std::uint64_t high_bits) noexcept { return high_bits & kOnes * 0x80; }
   static std::uint64_t in_order(std::uint64_t value) noexcept {
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
     return __builtin_bswap64(value);
