@@ -1,6 +1,7 @@
 // Documents out of lines: NumPy arrays in, NumPy arrays out, the GIL released round the compute.
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <mutex>
 #include <stdexcept>
 #include <string>
@@ -56,11 +57,22 @@ void append(Documents& self, const py::bytes& text, const py::object& id, const 
   self.block.close(has_id, has_lang);
 }
 
+// Memory in an array's hands, and the shelf that it goes back to.
+struct Lent {
+  std::shared_ptr<Shelf> shelf;
+  Memory memory;
+};
+
 py::array_t<std::uint8_t> hand_over(ByteBuffer& buffer) {
   const auto size = static_cast<py::ssize_t>(buffer.size());
   if (size == 0) return py::array_t<std::uint8_t>(0);
-  std::uint8_t* data = buffer.take().release();
-  const py::capsule owner(data, [](void* pointer) { delete[] static_cast<std::uint8_t*>(pointer); });
+  auto lent = std::make_unique<Lent>(Lent{buffer.shelf(), buffer.take()});
+  const std::uint8_t* data = lent->memory.bytes.get();
+  const py::capsule owner(lent.get(), [](void* pointer) {
+    const std::unique_ptr<Lent> back(static_cast<Lent*>(pointer));
+    back->shelf->put(std::move(back->memory));
+  });
+  lent.release();
   return py::array_t<std::uint8_t>(size, data, owner);
 }
 

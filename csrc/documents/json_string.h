@@ -62,7 +62,7 @@ inline std::uint32_t hex4(const std::uint8_t* p) noexcept {
 
 // `p` at a backslash; moves it behind the escape. False: no valid escape, or a surrogate without its partner.
 template <class Sink>
-bool json_escape(const std::uint8_t*& p, const std::uint8_t* end, Sink& sink) noexcept {
+inline bool json_escape(const std::uint8_t*& p, const std::uint8_t* end, Sink& sink) noexcept {
   if (end - p < 2) return false;
   if (const std::uint8_t meant = kEscapes[p[1]]; meant != 0) {
     sink.byte(meant);
@@ -87,34 +87,36 @@ bool json_escape(const std::uint8_t*& p, const std::uint8_t* end, Sink& sink) no
 // `p` behind the opening quote; moves it behind the closing one. False: no valid string up to `end`.
 template <class Sink>
 bool json_string(const std::uint8_t*& p, const std::uint8_t* end, Sink& sink) noexcept {
+  const std::uint8_t* at = p;  // both in registers: the caller's would be stored at every step
+  Sink out = sink;
   for (;;) {
-    if (end - p >= static_cast<std::ptrdiff_t>(Wide::kBytes)) {
-      const Wide chunk = Wide::load(p);
-      sink.wide(chunk);
+    if (end - at >= static_cast<std::ptrdiff_t>(Wide::kBytes)) {
+      const Wide chunk = Wide::load(at);
+      out.wide(chunk);
       const auto special = chunk.special();
       if (special == 0) {
-        p += Wide::kBytes;
-        sink.skip(Wide::kBytes);
+        at += Wide::kBytes;
+        out.skip(Wide::kBytes);
         continue;
       }
-      p += Wide::first(special);
-      sink.skip(Wide::first(special));
-    } else if (p == end) {
+      at += Wide::first(special);
+      out.skip(Wide::first(special));
+    } else if (at == end) {
       return false;
     }
-    if (*p == '"') {
-      ++p;
-      return true;
-    }
-    if (*p == '\\') {
+    if (*at == '\\') {
       do {
-        if (!json_escape(p, end, sink)) return false;
-      } while (p != end && *p == '\\');
-    } else if (*p < 0x20) {
+        if (!json_escape(at, end, out)) return false;
+      } while (at != end && *at == '\\');
+    } else if (*at == '"') {
+      p = at + 1;
+      sink = out;
+      return true;
+    } else if (*at < 0x20) {
       return false;
     } else {  // near the end of the line
-      sink.byte(*p);
-      ++p;
+      out.byte(*at);
+      ++at;
     }
   }
 }
