@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from glob import glob
+from itertools import islice
 from pathlib import Path
 
 import orjson
@@ -191,7 +192,7 @@ def _cuts(whole: Unit, unit_bytes: int) -> list[int]:
         return gzip_members(whole.path, unit_bytes)
     find = zstd_frames if name.endswith(".zst") else parquet_row_groups if name.endswith(".parquet") else arrow_batches
     cuts, last = [], 0
-    for begin in find(whole.path):
+    for begin in islice(find(whole.path), 1, None):  # what lies before the first belongs to it
         if begin - last >= unit_bytes:
             cuts.append(begin)
             last = begin
