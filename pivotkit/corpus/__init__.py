@@ -2,7 +2,7 @@
 
 from pivotkit.corpus.count import count
 from pivotkit.corpus.counts import Counts
-from pivotkit.corpus.documents import Batch, Unit, corpus_files, read_documents, work_units
+from pivotkit.corpus.documents import Batch, TextBlock, Unit, corpus_files, read_documents, read_texts, work_units
 from pivotkit.corpus.match import Matches, match_documents, match_texts
 from pivotkit.corpus.token_source import TokenFiles
 from pivotkit.corpus.token_watchlist import TokenWatchList
@@ -13,6 +13,7 @@ __all__ = [
     "Batch",
     "Counts",
     "Matches",
+    "TextBlock",
     "TokenFiles",
     "TokenStore",
     "TokenWatchList",
@@ -24,6 +25,7 @@ __all__ = [
     "match_texts",
     "normalize",
     "read_documents",
+    "read_texts",
     "tokenize",
     "work_units",
 ]

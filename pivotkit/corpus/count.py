@@ -168,7 +168,7 @@ def _source(
         raise TypeError(f"count: context must be False or a TokenStore for text; got {context!r}")
     watch = as_watchlist(watchlist)
     if context is False:
-        return TextSource(watch, on_error, None), work_units(corpus)
+        return TextSource(watch, on_error, None), work_units(corpus, unit_bytes)
     if context.on_error != on_error:
         raise ValueError(f"count: on_error must be the store's, {context.on_error!r}; got {on_error!r}")
     units = work_units(corpus)

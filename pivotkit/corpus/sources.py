@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pivotkit._text import pack_strings
-from pivotkit.corpus.documents import Batch, Unit, read_documents
+from pivotkit.corpus.documents import TextBlock, Unit, read_texts
 from pivotkit.corpus.scope import Scope
 from pivotkit.corpus.token_source import TokenFiles
 from pivotkit.corpus.token_watchlist import TokenWatchList
@@ -46,30 +46,28 @@ class TextSource:
 
     def blocks(self, unit: Unit, scope: Scope) -> Iterator[Block]:
         if self._store is None:
-            for batch in read_documents(unit, self._on_error):
-                yield self._block(batch)
+            for texts in read_texts(unit, self._on_error):
+                yield self._block(texts)
             return
         offsets = self._store.offsets(unit)
         rows = self._store.table(unit)["row"].to_numpy()
         at = 0
-        for batch in read_documents(unit, self._on_error):
-            ends = offsets[at : at + len(batch) + 1]
-            if not np.array_equal(rows[at : at + len(batch)], batch.rows):
+        for texts in read_texts(unit, self._on_error):
+            ends = offsets[at : at + len(texts) + 1]
+            if not np.array_equal(rows[at : at + len(texts)], texts.rows):
                 raise InputError(
                     self._store.folder, unit.path.name, "must hold the documents of the corpus; got other rows"
                 )
-            block = self._block(batch)
+            block = self._block(texts)
             block.tokens = (self._store.read(unit, int(ends[0]), int(ends[-1])), ends - ends[0])
             yield block
-            at += len(batch)
+            at += len(texts)
         if at != len(rows):
             raise InputError(self._store.folder, unit.path.name, f"must hold {at} documents; got {len(rows)}")
 
-    def _block(self, batch: Batch) -> Block:
-        offsets, words, counts = self._matcher.match(*pack_strings([normalize(text) for text in batch.texts]))
-        return Block(
-            (offsets, words, counts, None), np.array(batch.rows, np.int64), langs=batch.langs, skipped=batch.skipped
-        )
+    def _block(self, texts: TextBlock) -> Block:
+        offsets, words, counts = self._matcher.match(*pack_strings([normalize(text) for text in texts.texts()]))
+        return Block((offsets, words, counts, None), texts.rows, langs=texts.langs, skipped=texts.skipped)
 
 
 class TokenSource:

@@ -30,7 +30,6 @@ from pivotkit.corpus.partial import (
 )
 from pivotkit.corpus.scope import Scope
 from pivotkit.corpus.watchlist import NORMALIZATION
-from pivotkit.errors import CorpusError
 
 FORMAT = 2
 ROW_CELLS = 1 << 20  # of the context table that are made at once
@@ -48,7 +47,7 @@ class Block:
     hits: Hits
     rows: npt.NDArray[np.int64]
     tokens: Tokens | None = None
-    langs: list[str] | None = None
+    langs: Any = None  # Arrow strings
     skipped: int = 0
 
 
@@ -113,10 +112,10 @@ class UnitCounter:
 
     def count(self, unit: Unit) -> None:
         """Count ``unit`` and write its partial; CorpusError when its file is not what it was when the run began."""
-        check_unchanged(unit)
+        unit.check()
         with PartialWriter(self.path(unit)) as partial:
             documents, skipped, languages = self._count(unit, partial)
-            check_unchanged(unit)
+            unit.check()
             partial.header(
                 {
                     "unit": unit.name,
@@ -145,8 +144,10 @@ class UnitCounter:
                 tokens.add(block.hits, block.tokens, partial)
             postings.add(block)
             if block.langs is not None:
-                ids = [languages.setdefault(lang, len(languages)) for lang in block.langs]
-                partial.cells(LANGUAGE, block.rows, np.array(ids, np.int32), np.ones(len(ids), np.int64))
+                coded = block.langs.dictionary_encode()
+                known = [languages.setdefault(lang, len(languages)) for lang in coded.dictionary.to_pylist()]
+                ids = np.array(known, np.int32)[coded.indices.to_numpy()]
+                partial.cells(LANGUAGE, block.rows, ids, np.ones(len(ids), np.int64))
             skipped += block.skipped
         postings.flush()
         for kind, vector in ((DF, counter.df), (TF, counter.tf), (PAIR, counter.pair_df)):
@@ -154,15 +155,6 @@ class UnitCounter:
         if tokens is not None:
             partial.vector(BACKGROUND, tokens.finish(partial))
         return counter.documents, skipped, list(languages)
-
-
-def check_unchanged(unit: Unit) -> None:
-    try:
-        now = Unit.of(unit.path)
-    except FileNotFoundError:
-        raise CorpusError(unit.path, "", "must stay as it was when the run began; found it gone") from None
-    if (now.size, now.modified) != (unit.size, unit.modified):
-        raise CorpusError(unit.path, "", "must stay as it was when the run began; found it changed")
 
 
 class _Background:

@@ -156,7 +156,7 @@ def test_a_budget_that_cannot_hold_is_refused_before_any_work(
     corpus: Path, tmp_path: Path, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = tokenize(corpus, tokenizer, tmp_path / "store")
-    monkeypatch.setattr(sources, "read_documents", lambda *_: pytest.fail("no document may be read"))
+    monkeypatch.setattr(sources, "read_texts", lambda *_: pytest.fail("no document may be read"))
     with pytest.raises(ValueError, match=r"count: memory must be at least \d{9} bytes for 1 processes; got 1000000"):
         count(corpus, WORDS, context=store, memory="1MB", workers=1)
 

@@ -164,7 +164,7 @@ def test_on_error_has_two_values(tmp_path: Path) -> None:
 
 
 def test_files_are_sorted_and_listed_once(tmp_path: Path) -> None:
-    for name in ("b.jsonl", "a.jsonl.zst", "sub/c.parquet", "notes.txt", "x[1].jsonl"):
+    for name in ("b.jsonl", "a.jsonl.zst", "sub/c.parquet", "notes.md", "x[1].jsonl"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     names = [file.name for file in corpus_files(tmp_path)]
@@ -174,13 +174,13 @@ def test_files_are_sorted_and_listed_once(tmp_path: Path) -> None:
 
 
 def test_files_that_are_no_corpus_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").touch()
+    (tmp_path / "notes.md").touch()
     with pytest.raises(CorpusError, match="must match at least one file; found none"):
         corpus_files(tmp_path / "*.jsonl")
     with pytest.raises(CorpusError, match="must match at least one file; found none"):
         corpus_files(tmp_path)
-    with pytest.raises(CorpusError, match=r"must end in one of .*; got 'notes.txt'"):
-        corpus_files(tmp_path / "notes.txt")
+    with pytest.raises(CorpusError, match=r"must end in one of .*; got 'notes.md'"):
+        corpus_files(tmp_path / "notes.md")
     with pytest.raises(CorpusError, match="must name at least one file; got none"):
         corpus_files([])
     with pytest.raises(TypeError, match="must hold paths; got int"):

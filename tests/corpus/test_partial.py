@@ -131,7 +131,7 @@ def test_a_full_disk_stops_the_tokenizer_and_leaves_nothing_to_trust(
 
 
 def test_a_place_under_a_file_is_refused_before_any_work(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "read_documents", lambda *_: pytest.fail("no document may be read"))
+    monkeypatch.setattr(sources, "read_texts", lambda *_: pytest.fail("no document may be read"))
     with pytest.raises((NotADirectoryError, FileExistsError)):
         count(corpus, WORDS, out=corpus / "0.jsonl" / "out", workers=1)
 

@@ -1,0 +1,124 @@
+// Documents out of lines: NumPy arrays in, NumPy arrays out, the GIL released round the compute.
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "bindings/arrays.h"
+#include "bindings/register.h"
+#include "documents/json_lines.h"
+#include "documents/text_lines.h"
+
+namespace pivotkit {
+namespace {
+
+// A block and its lock: with the GIL released two Python threads may call one block.
+struct Documents {
+  DocumentBlock block;
+  std::mutex mutex;
+};
+
+using Append = std::size_t (*)(Bytes, DocumentBlock&);
+
+template <Append append>
+std::size_t add_lines(Documents& self, const Array<std::uint8_t>& lines, std::size_t begin, std::size_t end) {
+  const std::size_t size = length(lines, "add_lines: lines");
+  if (begin > end || end > size)
+    throw std::invalid_argument("add_lines: begin and end must lie in order within the " + std::to_string(size) +
+                                " bytes of lines; got " + std::to_string(begin) + " and " + std::to_string(end));
+  const Bytes bytes{lines.data() + begin, end - begin};
+  const py::gil_scoped_release release;
+  const std::lock_guard<std::mutex> guard(self.mutex);
+  return begin + append(bytes, self.block);
+}
+
+// The bytes of `value` behind `buffer`; None is absent.
+bool put(ByteBuffer& buffer, const py::object& value) {
+  if (value.is_none()) return false;
+  char* data = nullptr;
+  py::ssize_t size = 0;
+  if (PyBytes_AsStringAndSize(value.ptr(), &data, &size) != 0) throw py::error_already_set();
+  buffer.reserve(static_cast<std::size_t>(size));
+  if (size > 0) std::memcpy(buffer.end(), data, static_cast<std::size_t>(size));
+  buffer.resize(buffer.size() + static_cast<std::size_t>(size));
+  return true;
+}
+
+void append(Documents& self, const py::bytes& text, const py::object& id, const py::object& lang) {
+  for (const py::object& value : {id, lang})
+    if (!value.is_none() && !py::isinstance<py::bytes>(value))
+      throw py::type_error("append: id and lang must be bytes or None; got another type");
+  const std::lock_guard<std::mutex> guard(self.mutex);
+  put(self.block.text, text);
+  const bool has_id = put(self.block.ids.data, id), has_lang = put(self.block.langs.data, lang);
+  self.block.close(has_id, has_lang);
+}
+
+// Memory in an array's hands, and the shelf that it goes back to.
+struct Lent {
+  std::shared_ptr<Shelf> shelf;
+  Memory memory;
+};
+
+py::array_t<std::uint8_t> hand_over(ByteBuffer& buffer) {
+  const auto size = static_cast<py::ssize_t>(buffer.size());
+  if (size == 0) return py::array_t<std::uint8_t>(0);
+  auto lent = std::make_unique<Lent>(Lent{buffer.shelf(), buffer.take()});
+  const std::uint8_t* data = lent->memory.bytes.get();
+  const py::capsule owner(lent.get(), [](void* pointer) {
+    const std::unique_ptr<Lent> back(static_cast<Lent*>(pointer));
+    back->shelf->put(std::move(back->memory));
+  });
+  lent.release();
+  return py::array_t<std::uint8_t>(size, data, owner);
+}
+
+py::tuple to_arrays(OptionalStrings& strings) {
+  const std::size_t absent = std::exchange(strings.absent, 0);
+  py::array_t<std::uint8_t> data = hand_over(strings.data);
+  return py::make_tuple(std::move(data), to_array(std::exchange(strings.offsets, {0})),
+                        to_array(std::exchange(strings.valid, {})), absent);
+}
+
+py::tuple take(Documents& self) {
+  const std::lock_guard<std::mutex> guard(self.mutex);
+  DocumentBlock& block = self.block;
+  py::array_t<std::uint8_t> text = hand_over(block.text);
+  return py::make_tuple(std::move(text), to_array(std::exchange(block.offsets, {0})),
+                        to_array(std::exchange(block.rows, {})), to_arrays(block.ids), to_arrays(block.langs));
+}
+
+}  // namespace
+
+void register_documents(py::module_& m) {
+  py::class_<Documents>(m, "DocumentBlock", "Texts, ids, languages and rows of documents, taken out of lines.")
+      .def(py::init<>())
+      .def("add_json_lines", &add_lines<append_json_lines>, py::arg("lines").noconvert(), py::arg("begin"),
+           py::arg("end"), "Take whole lines [begin, end); returns where the first line begins that is left, or end.")
+      .def("add_text_lines", &add_lines<append_text_lines>, py::arg("lines").noconvert(), py::arg("begin"),
+           py::arg("end"), "The same for plain text; left is a line that is no UTF-8.")
+      .def("append", &append, py::arg("text"), py::arg("id"), py::arg("lang"),
+           "The next line's document, UTF-8 as bytes; id and lang may be None.")
+      .def("pass_line", [](Documents& self) {
+             const std::lock_guard<std::mutex> guard(self.mutex);
+             ++self.block.next_row;
+           }, "The next line holds no document.")
+      .def("take", &take, "Hand over what is held and begin anew with the next row.")
+      .def("__len__", [](Documents& self) {
+             const std::lock_guard<std::mutex> guard(self.mutex);
+             return self.block.size();
+           })
+      .def_property_readonly("next_row", [](Documents& self) {
+             const std::lock_guard<std::mutex> guard(self.mutex);
+             return self.block.next_row;
+           })
+      .def_property_readonly("nbytes", [](Documents& self) {
+             const std::lock_guard<std::mutex> guard(self.mutex);
+             return self.block.bytes();
+           });
+}
+
+}  // namespace pivotkit

@@ -1,0 +1,137 @@
+"""Files of lines, plain or compressed: the lines of a unit, in blocks of whole lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+
+from pivotkit.corpus.units import Unit
+
+NEWLINE = b"\n"
+
+
+class BrokenStream(Exception):
+    """The bytes end before they should, or cannot be read; ``place`` where it is not a line."""
+
+    def __init__(self, problem: str, place: str | None = None) -> None:
+        super().__init__(problem)
+        self.place = place
+
+
+def compression_of(path: Path) -> str | None:
+    return "gzip" if path.name.endswith(".gz") else "zstd" if path.name.endswith(".zst") else None
+
+
+class ByteRange:
+    """The (decompressed) bytes of [begin, end) of a file, which must hold whole frames or members."""
+
+    def __init__(self, unit: Unit, begin: int, end: int) -> None:
+        compression = compression_of(unit.path)
+        self._until = "its end" if end == unit.size else f"byte {end}, where a unit of it ends"
+        try:
+            self._file = pa.OSFile(str(unit.path))
+            self._stream = self._file.get_stream(begin, end - begin)
+        except OSError as error:
+            raise self._broken(error) from None
+        if compression is not None:
+            self._stream = pa.CompressedInputStream(self._stream, compression)
+
+    def __enter__(self) -> ByteRange:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
+        self._file.close()
+
+    def read_into(self, target: memoryview) -> int:
+        try:
+            return int(self._stream.readinto(target))
+        except OSError as error:
+            raise self._broken(error) from None
+
+    def _broken(self, error: OSError) -> BrokenStream:
+        return BrokenStream(f"must be readable to {self._until}; {error}")
+
+
+class UnitLines:
+    """The lines that belong to ``unit``, as blocks of whole lines: ``(buffer, size)``, valid until the next.
+
+    A unit that begins inside a file passes over the bytes up to the first newline, and every unit but the last reads on
+    beyond its end to the end of the line that it is in, be it empty so far. Holds at most a line and two reads.
+    """
+
+    def __init__(self, unit: Unit, read_bytes: int, longest: int) -> None:
+        self._unit = unit
+        self._read_bytes = read_bytes
+        self._longest = longest
+        self._buffer = bytearray(2 * read_bytes)
+        self._used = 0  # bytes of a line that is not at its end yet
+
+    def __iter__(self) -> Iterator[tuple[bytearray, int]]:
+        unit = self._unit
+        compression = compression_of(unit.path)
+        if unit.size == 0 and compression is not None:
+            raise BrokenStream(f"must be a {compression} stream; got an empty file", "byte 0")
+        inside = unit.begin == 0  # a line of this unit
+        with ByteRange(unit, unit.begin, unit.stop) as stream:
+            while count := self._fill(stream):
+                end = self._used + count
+                if not inside:
+                    newline = self._buffer.find(NEWLINE, 0, end)
+                    if newline < 0:
+                        continue
+                    inside = True
+                    end = self._drop(newline + 1, end)
+                    self._used, count = 0, end
+                newline = self._buffer.rfind(NEWLINE, self._used, end)
+                if newline >= 0:
+                    yield self._buffer, newline + 1
+                    end = self._drop(newline + 1, end)
+                self._used = end
+                self._check_length()
+        if not inside:
+            return
+        if unit.stop < unit.size:
+            with ByteRange(unit, unit.stop, unit.size) as stream:
+                while count := self._fill(stream):
+                    newline = self._buffer.find(NEWLINE, self._used, self._used + count)
+                    if newline >= 0:
+                        yield self._buffer, newline + 1
+                        return
+                    self._used += count
+                    self._check_length()
+        if self._used:
+            yield self._buffer, self._used
+
+    def _fill(self, stream: ByteRange) -> int:
+        if self._used + self._read_bytes > len(self._buffer):
+            larger = bytearray(2 * len(self._buffer))  # a new one, as the old may still be looked at
+            larger[: self._used] = self._buffer[: self._used]
+            self._buffer = larger
+        with memoryview(self._buffer) as view, view[self._used : self._used + self._read_bytes] as target:
+            return stream.read_into(target)
+
+    def _drop(self, begin: int, end: int) -> int:
+        """Move what follows ``begin`` to the front; returns how much it is."""
+        self._buffer[: end - begin] = self._buffer[begin:end]
+        return end - begin
+
+    def _check_length(self) -> None:
+        if self._used > self._longest:
+            raise BrokenStream(f"must be at most {self._longest} bytes; got more")
+
+
+def lines_before(unit: Unit, read_bytes: int) -> int | None:
+    """How many lines of the file lie before the first of ``unit``; None when that cannot be read."""
+    if unit.begin == 0:
+        return 0
+    count, buffer = 1, bytearray(read_bytes)  # the line that `unit` passes over, and those that end before it
+    try:
+        with ByteRange(unit, 0, unit.begin) as stream, memoryview(buffer) as view:
+            while size := stream.read_into(view):
+                count += buffer.count(NEWLINE, 0, size)
+    except BrokenStream:
+        return None
+    return count

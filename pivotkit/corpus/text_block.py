@@ -1,0 +1,110 @@
+"""Documents as packed text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+UNKNOWN = "und"
+
+
+@dataclass
+class TextBlock:
+    """Documents of one unit in its order, N of them; text i is ``data[offsets[i] : offsets[i + 1]]``.
+
+    Attributes
+    ----------
+    data : uint8
+        UTF-8, the texts back to back.
+    offsets : int64 (N + 1)
+        From 0 to the length of ``data``.
+    ids : pyarrow.LargeStringArray (N)
+        Null for a document without an id of its own.
+    langs : pyarrow.DictionaryArray of string, indices int32 (N)
+        "und" where none is known.
+    rows : int64 (N)
+        Lines or rows, counted from 0 of the unit's first.
+    skipped : int
+        Documents left out since the block before.
+    """
+
+    data: npt.NDArray[np.uint8]
+    offsets: npt.NDArray[np.int64]
+    ids: pa.Array
+    langs: pa.DictionaryArray
+    rows: npt.NDArray[np.int64]
+    skipped: int = 0
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def texts(self) -> list[str]:
+        """The texts as Python strings."""
+        view = self.data.data
+        return [str(view[begin:end], "utf-8") for begin, end in pairwise(self.offsets.tolist())]
+
+    @classmethod
+    def of(cls, taken: tuple[Any, ...], skipped: int) -> TextBlock:
+        """What a native block handed over (`_C.DocumentBlock.take`)."""
+        data, offsets, rows, ids, langs = taken
+        return cls(data, offsets, _strings(*ids), languages(_strings(*langs)), rows, skipped)
+
+    @classmethod
+    def empty(cls, skipped: int) -> TextBlock:
+        """No documents."""
+        none = pa.array([], pa.large_string())
+        return cls(np.zeros(0, np.uint8), np.zeros(1, np.int64), none, languages(none), np.zeros(0, np.int64), skipped)
+
+    @classmethod
+    def slices(
+        cls, texts: pa.Array, ids: pa.Array, langs: pa.DictionaryArray, rows: npt.NDArray[np.int64], size: int
+    ) -> Iterator[TextBlock]:
+        """Blocks of about ``size`` bytes over the buffers of ``texts``, which has no nulls."""
+        _, ends, buffer = texts.buffers()
+        kind = np.int64 if pa.types.is_large_string(texts.type) else np.int32
+        if len(texts) == 0:
+            return
+        offsets = np.frombuffer(ends, kind)[texts.offset : texts.offset + len(texts) + 1].astype(np.int64, copy=False)
+        data = np.zeros(0, np.uint8) if buffer is None else np.frombuffer(buffer, np.uint8)
+        begin = 0
+        while begin < len(texts):
+            end = max(begin + 1, int(np.searchsorted(offsets, offsets[begin] + size, "right")) - 1)
+            first, last = int(offsets[begin]), int(offsets[end])
+            part = offsets[begin : end + 1]
+            count = end - begin
+            yield cls(
+                data[first:last],
+                part - first if first else part,
+                ids.slice(begin, count),
+                langs.slice(begin, count),
+                rows[begin:end],
+            )
+            begin = end
+
+
+def _strings(
+    data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64], valid: npt.NDArray[np.uint8], absent: int
+) -> pa.Array:
+    buffers = [pa.py_buffer(valid) if absent else None, pa.py_buffer(offsets), pa.py_buffer(data)]
+    return pa.Array.from_buffers(pa.large_string(), len(offsets) - 1, buffers, null_count=absent)
+
+
+def languages(tags: pa.Array) -> pa.DictionaryArray:
+    """Language tags without white space around them; "und" for null, nothing and "unknown"."""
+    encoded = tags.dictionary_encode()
+    codes: dict[str, int] = {}
+    table = [codes.setdefault(_language(tag), len(codes)) for tag in [*encoded.dictionary.to_pylist(), None]]
+    places = encoded.indices.fill_null(len(table) - 1).to_numpy(zero_copy_only=False)
+    indices = pa.array(np.array(table, np.int32)[places])
+    return pa.DictionaryArray.from_arrays(indices, pa.array(list(codes), pa.string()))
+
+
+def _language(tag: str | None) -> str:
+    tag = "" if tag is None else tag.strip()
+    return UNKNOWN if tag.casefold() in ("", "unknown") else tag
