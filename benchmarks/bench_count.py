@@ -1,144 +1,252 @@
-"""Counting, against what one would write with PyTorch, Numba and plain Python; every contestant's answer is checked.
+"""Counting token ids, against what one would write with Numba, SciPy and PyTorch; every contestant's answer is checked.
 
-Sizes are small, so that the file runs in seconds. Dims: N documents, W words, P pairs, V token ids.
+Zipf corpora (token r with probability 1 / r, V 50,304, 500 ids a document, uint16), one core. N tokens, W words, P pairs.
+``PIVOTKIT_BENCH=full`` counts 20 million tokens (contexts; the slow contestants a part of them) and 100 million (df, pairs).
 """
 
 from __future__ import annotations
 
-import re
+import os
+from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
 import pytest
 import torch
+from conftest import Interleaved
+from scipy.sparse import csr_array
 
 from pivotkit import _C
-from pivotkit._text import pack_strings
-from pivotkit.corpus.watchlist import WatchList
+from pivotkit.corpus import TokenFiles, count
+from pivotkit.corpus.token_watchlist import TokenWatchList, spell
 
-N, W, V = 4000, 1000, 50_000
-HITS, TOKENS = 12, 200  # of a document, about
-NO_PAIRS = np.zeros((0, 2), np.int32)
-
-
-@pytest.fixture(scope="module")
-def hits() -> tuple[Any, Any, Any]:
-    rng = np.random.default_rng(0)
-    rows = [np.unique(rng.zipf(1.3, HITS) % W).astype(np.int32) for _ in range(N)]
-    offsets = np.cumsum([0, *map(len, rows)], dtype=np.int64)
-    words = np.concatenate(rows)
-    return offsets, words, np.ones(len(words), np.int32)
+FULL = os.environ.get("PIVOTKIT_BENCH") == "full"
+SECONDS = 60.0 if FULL else 1.0
+V, LENGTH = 50_304, 500
+BLOCK = 4096  # documents handed over together
 
 
-@pytest.fixture(scope="module")
-def tokens() -> tuple[Any, Any]:
-    rng = np.random.default_rng(1)
-    sizes = rng.integers(TOKENS // 2, TOKENS * 3 // 2, N)
-    return (rng.zipf(1.2, sizes.sum()) % V).astype(np.uint32), np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+def zipf(tokens: int, seed: int = 0) -> tuple[Any, Any]:
+    """Ids, 1 the most frequent, and the offsets of documents of `LENGTH`."""
+    bounds = np.cumsum(1 / np.arange(1, V))
+    drawn = np.random.default_rng(seed).random(tokens, np.float32) * bounds[-1]
+    return (np.searchsorted(bounds, drawn) + 1).clip(1, V - 1).astype(np.uint16), np.arange(
+        0, tokens + 1, LENGTH, dtype=np.int64
+    )
 
 
-def presence(hits: Any) -> torch.Tensor:
-    """H (N, W), 0/1."""
-    offsets, words, _ = hits
-    dense = torch.zeros(N, W)
-    dense[np.repeat(np.arange(N), np.diff(offsets)), words.astype(np.int64)] = 1
-    return dense
+def blocks(ids: Any, offsets: Any) -> Any:
+    for begin in range(0, len(offsets) - 1, BLOCK):
+        part = offsets[begin : begin + BLOCK + 1]
+        yield ids[part[0] : part[-1]], part - part[0]
+
+
+def single_tokens(words: int, least: int, seed: int = 1) -> Any:
+    """A matcher of ``words`` tokens drawn from those that are not the ``least`` most frequent, and the tokens."""
+    drawn = np.random.default_rng(seed).choice(np.arange(least, V), words, replace=False)
+    return spell([[(int(token),)] for token in drawn], np.zeros(V, np.uint8), [[3]] * words), drawn
 
 
 @numba.njit
-def numba_pairs(offsets: Any, words: Any, pairs: Any, width: int) -> Any:
-    """Each pair looked up in each document: the cost grows with the pairs."""
-    counts = np.zeros(len(pairs), np.int64)
-    present = np.zeros(width, np.bool_)
+def numba_df(ids: Any, offsets: Any, width: int) -> Any:
+    counts = np.zeros(width, np.int64)
+    seen = np.full(width, -1, np.int64)
     for document in range(len(offsets) - 1):
-        row = words[offsets[document] : offsets[document + 1]]
-        for word in row:
-            present[word] = True
-        for place in range(len(pairs)):
-            counts[place] += present[pairs[place, 0]] and present[pairs[place, 1]]
-        for word in row:
-            present[word] = False
+        for place in range(offsets[document], offsets[document + 1]):
+            token = ids[place]
+            if seen[token] != document:
+                seen[token] = document
+                counts[token] += 1
     return counts
 
 
-@pytest.mark.parametrize("pairs", [1000, 100_000])
-@pytest.mark.parametrize("contestant", ["torch", "numba", "pivotkit"])
-def test_pairs(benchmark: Any, hits: Any, pairs: int, contestant: str) -> None:
-    benchmark.group = f"df of {pairs} pairs, N {N}, W {W}"
-    listed = np.random.default_rng(2).integers(0, W, (pairs, 2)).astype(np.int32)
-    dense = presence(hits)
-
-    def by_torch() -> Any:
-        return (dense.T @ dense)[listed[:, 0], listed[:, 1]].long().numpy()
-
-    def by_numba() -> Any:
-        return numba_pairs(hits[0], hits[1], listed, W)
+def test_token_df(interleaved: Interleaved, benchmark: Any) -> None:
+    ids, offsets = zipf(100_000_000 if FULL else 200_000)
+    benchmark.group = f"df of every token, N {len(ids)}"
+    portion = offsets[: len(offsets) // 20 + 1] if FULL else offsets
 
     def by_pivotkit() -> Any:
-        counter = _C.DocumentCounter(W, listed)
-        counter.add(*hits)
+        counter = _C.TokenCounter(V)
+        for part in blocks(ids, offsets):
+            counter.add(*part)
+        return counter.df
+
+    def by_torch() -> Any:
+        some = torch.from_numpy(ids[: portion[-1]].astype(np.int64))
+        cells = torch.unique(torch.arange(len(some)) // LENGTH * V + some)
+        return torch.bincount(cells % V, minlength=V).numpy()
+
+    units = {"pivotkit": len(ids), "numba": len(ids), "torch": int(portion[-1])}
+    methods = {"torch": by_torch, "numba": lambda: numba_df(ids, offsets, V), "pivotkit": by_pivotkit}
+    found = interleaved(methods, SECONDS, units=units)
+    benchmark.extra_info["count"] = {"what": "token df"}
+    assert np.array_equal(found["pivotkit"], found["numba"])
+    assert np.array_equal(found["torch"], numba_df(ids, portion, V))
+
+
+@numba.njit
+def numba_pairs(ids: Any, offsets: Any, word_of: Any, starts: Any, others: Any, places: Any, total: int) -> Any:
+    """Adjacency over a document's words: what one writes who knows the trick."""
+    counts = np.zeros(total, np.int64)
+    seen = np.full(len(starts) - 1, -1, np.int64)
+    words = np.zeros(len(ids), np.int32)
+    for document in range(len(offsets) - 1):
+        size = 0
+        for place in range(offsets[document], offsets[document + 1]):
+            word = word_of[ids[place]]
+            if word >= 0 and seen[word] != document:
+                seen[word] = document
+                words[size] = word
+                size += 1
+        for i in range(size):
+            for edge in range(starts[words[i]], starts[words[i] + 1]):
+                if seen[others[edge]] == document:
+                    counts[places[edge]] += 1
+    return counts
+
+
+@pytest.mark.parametrize("least", [1000, 10_000])
+def test_pairs(interleaved: Interleaved, benchmark: Any, least: int) -> None:
+    """10,000 words that are not the ``least`` most frequent tokens: 34 and 14 of them in a document of 500."""
+    ids, offsets = zipf(100_000_000 if FULL else 200_000)
+    words = 10_000
+    matcher, tokens = single_tokens(words, least)
+    word_of = np.full(V, -1, np.int32)
+    word_of[tokens] = np.arange(words)
+    benchmark.group = f"df of pairs, N {len(ids)}, W {words}, not the {least} most frequent"
+    rng = np.random.default_rng(2)
+    listed = {
+        size: rng.integers(0, words, (size, 2)).astype(np.int32) for size in (10_000, 1_000_000 if FULL else 100_000)
+    }
+
+    def by_pivotkit(size: int) -> Any:
+        counter = _C.DocumentCounter(words, listed[size])
+        for part in blocks(ids, offsets):
+            counter.add(*matcher.match(*part)[:3])
         return counter.pair_df
 
-    run = {"torch": by_torch, "numba": by_numba, "pivotkit": by_pivotkit}[contestant]
-    run()  # compiles
-    found = benchmark(run)
-    assert np.array_equal(found, by_torch())
+    def by_numba(size: int) -> Any:
+        order = np.argsort(listed[size][:, 0], kind="stable")
+        starts = np.searchsorted(listed[size][order, 0], np.arange(words + 1))
+        return numba_pairs(ids, offsets, word_of, starts, listed[size][order, 1], order, size)
+
+    methods = {f"numba {size}": lambda size=size: by_numba(size) for size in listed}
+    methods |= {f"pivotkit {size}": lambda size=size: by_pivotkit(size) for size in listed}
+    found = interleaved(methods, SECONDS, baseline=f"numba {max(listed)}", units=dict.fromkeys(methods, len(ids)))
+    benchmark.extra_info["count"] = {"what": "pairs", "least": least}
+    for size in listed:
+        assert np.array_equal(found[f"pivotkit {size}"], found[f"numba {size}"])
+
+
+@numba.njit
+def numba_context(ids: Any, offsets: Any, word_of: Any, words: int, width: int) -> Any:
+    """The loop one writes first: each hit word's row of a dense table, each distinct token."""
+    table = np.zeros((words, width), np.uint32)
+    seen = np.full(width, -1, np.int64)
+    distinct = np.zeros(len(ids), np.int64)
+    for document in range(len(offsets) - 1):
+        size = 0
+        for place in range(offsets[document], offsets[document + 1]):
+            token = ids[place]
+            if seen[token] != document:
+                seen[token] = document
+                distinct[size] = token
+                size += 1
+        for i in range(size):
+            word = word_of[distinct[i]]
+            if word >= 0:
+                for j in range(size):
+                    table[word, distinct[j]] += 1
+    return table
 
 
 @pytest.mark.filterwarnings("ignore:Sparse")  # torch calls its sparse tensors a beta
-@pytest.mark.parametrize("contestant", ["torch", "pivotkit"])
-def test_context(benchmark: Any, hits: Any, tokens: Any, contestant: str) -> None:
-    benchmark.group = f"context table, N {N}, W {W}, V {V}"
-    ids, ends = tokens
-    documents = torch.from_numpy(np.repeat(np.arange(N), np.diff(ends)))
-    owners = torch.from_numpy(np.repeat(np.arange(N), np.diff(hits[0])))
-    words = torch.from_numpy(hits[1].astype(np.int64))
+def test_context(interleaved: Interleaved, benchmark: Any) -> None:
+    """4,000 words of the whole vocabulary: 30 of them in a document. Each contestant ends with a sparse table in memory."""
+    ids, offsets = zipf(20_000_000 if FULL else 100_000)
+    words = 4000
+    matcher, tokens = single_tokens(words, 1)
+    word_of = np.full(V, -1, np.int32)
+    word_of[tokens] = np.arange(words)
+    benchmark.group = f"context table, N {len(ids)}, W {words}, V {V}"
+    portion = offsets[: len(offsets) // 10 + 1] if FULL else offsets  # what the slow ones count
+
+    def by_pivotkit() -> Any:
+        counter = _C.ContextCounter(words, V, 1 << 26)
+        for part in blocks(ids, offsets):
+            hit_offsets, hit_words = matcher.match(*part)[:2]
+            counter.add(hit_offsets, hit_words, *part)
+        rows = [counter.rows(begin, begin + 50) for begin in range(0, words, 50)]
+        sizes = np.concatenate([[0], *(np.diff(ends) for ends, _, _ in rows)])
+        return csr_array(
+            (
+                np.concatenate([counts for *_, counts in rows]),
+                np.concatenate([ids for _, ids, _ in rows]),
+                np.cumsum(sizes),
+            ),
+            shape=(words, V),
+        )
+
+    def matrices() -> tuple[Any, Any]:
+        some = ids[: portion[-1]].astype(np.int64)
+        cells = np.unique(np.arange(len(some)) // LENGTH * V + some)
+        documents, tokens = np.divmod(cells, V)
+        hits = word_of[tokens] >= 0
+        return (documents, tokens), (word_of[tokens[hits]], documents[hits])
+
+    def by_scipy() -> Any:
+        (documents, tokens), (hit_words, holders) = matrices()
+        bags = csr_array((np.ones(len(documents), np.int32), (documents, tokens)), shape=(len(portion) - 1, V))
+        return (
+            csr_array((np.ones(len(holders), np.int32), (hit_words, holders)), shape=(words, len(portion) - 1)) @ bags
+        )
 
     def by_torch() -> Any:
-        cells = torch.unique(documents * V + torch.from_numpy(ids.astype(np.int64)))
-        bags = torch.sparse_coo_tensor(torch.stack([cells // V, cells % V]), torch.ones(len(cells)), (N, V))
-        rows = torch.sparse_coo_tensor(torch.stack([words, owners]), torch.ones(len(words)), (W, N))
-        table = torch.sparse.mm(rows, bags).coalesce()
-        return (table.indices()[0] * V + table.indices()[1]).numpy(), table.values().long().numpy()
+        (documents, tokens), (hit_words, holders) = matrices()
+        bags = torch.sparse_coo_tensor(np.stack([documents, tokens]), torch.ones(len(documents)), (len(portion) - 1, V))
+        rows = torch.sparse_coo_tensor(
+            np.stack([hit_words.astype(np.int64), holders]), torch.ones(len(holders)), (words, len(portion) - 1)
+        )
+        return torch.sparse.mm(rows, bags).coalesce()
 
-    def by_pivotkit() -> Any:
-        counter = _C.DocumentCounter(W, NO_PAIRS, V, len(ids))
-        counter.add(*hits, ids, ends)
-        offsets, columns, counts = counter.context(0, W)
-        return np.repeat(np.arange(W), np.diff(offsets)) * V + columns, counts
+    some = int(portion[-1])
+    methods = {
+        "torch": by_torch,
+        "scipy": by_scipy,
+        "numba": lambda: numba_context(ids, offsets, word_of, words, V),
+        "pivotkit": by_pivotkit,
+    }
+    units = {"torch": some, "scipy": some, "numba": len(ids), "pivotkit": len(ids)}
+    found = interleaved(methods, SECONDS, baseline="numba", units=units)
+    benchmark.extra_info["count"] = {"what": "context"}
+    for begin in range(0, words, 500):
+        assert np.array_equal(found["pivotkit"][begin : begin + 500].toarray(), found["numba"][begin : begin + 500])
+    part = numba_context(ids[:some], portion, word_of, words, V)
+    assert np.array_equal(found["scipy"].toarray(), part)
+    torch_cells = found["torch"].indices()
+    assert len(torch_cells[0]) == np.count_nonzero(part)
+    assert np.array_equal(part[torch_cells[0], torch_cells[1]], found["torch"].values().numpy().astype(np.uint32))
 
-    found = benchmark({"torch": by_torch, "pivotkit": by_pivotkit}[contestant])
-    expected = by_torch()
-    assert np.array_equal(found[0], expected[0])
-    assert np.array_equal(found[1], expected[1])
 
+def test_workers(interleaved: Interleaved, benchmark: Any, tmp_path: Path) -> None:
+    """The whole of `count`, files to tables, in one process and in two: contexts, so that it is not bound by the disk."""
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
 
-@pytest.mark.parametrize("size", [1000, 100_000])
-@pytest.mark.parametrize("contestant", ["python", "pivotkit"])
-def test_match(benchmark: Any, size: int, contestant: str) -> None:
-    """Text of lower-case Latin words, so that a dictionary of runs is a fair and exact baseline."""
-    benchmark.group = f"tf of {size} words in 2 MB of text"
-    rng = np.random.default_rng(3)
-    letters = np.array(list("etaoinshrdlu"))
-    vocabulary = list(dict.fromkeys("".join(rng.choice(letters, rng.integers(2, 9))) for _ in range(2 * size)))
-    drawn = rng.zipf(1.2, 350_000) % len(vocabulary)
-    texts = [" ".join(vocabulary[i] for i in part) for part in np.array_split(drawn, 1000)]
-    words = vocabulary[: len(vocabulary) // 2]
-    ids = {word: place for place, word in enumerate(words)}
-    matcher = WatchList(words).matcher()
-
-    def by_python() -> Any:
-        counts = np.zeros(len(words), np.int64)
-        for text in texts:
-            for run in re.findall(r"\w+", text):
-                if run in ids:
-                    counts[ids[run]] += 1
-        return counts
-
-    def by_pivotkit() -> Any:
-        _, found, times = matcher.match(*pack_strings(texts))
-        return np.bincount(found, times, len(words)).astype(np.int64)
-
-    found = benchmark({"python": by_python, "pivotkit": by_pivotkit}[contestant])
-    assert np.array_equal(found, by_python())
+    ids, offsets = zipf(40_000_000 if FULL else 100_000)
+    ids[offsets[1:] - 1] = 0  # ends of documents
+    ids.tofile(tmp_path / "tokens.npy")
+    core = Tokenizer(WordLevel({f"w{token}": token for token in range(V)}, unk_token="w0"))
+    watch = TokenWatchList([f"w{token}" for token in range(5, V, V // 4000)], core)
+    files = TokenFiles(tmp_path / "tokens.npy", vocab_size=V, eos=0)
+    benchmark.group = f"count with contexts, N {len(ids)}, one worker and two"
+    unit = "8MB" if FULL else "50KB"
+    methods = {
+        f"{n} workers": lambda n=n: count(files, watch, context=True, unit=unit, workers=n, memory="4GB")
+        for n in (1, 2)
+    }
+    found = interleaved(methods, SECONDS, baseline="1 workers")
+    benchmark.extra_info["count"] = {"what": "workers"}
+    assert np.array_equal(found["1 workers"].df, found["2 workers"].df)
+    assert (found["1 workers"].context != found["2 workers"].context).nnz == 0
