@@ -93,6 +93,7 @@ void register_cooccurrence(py::module_& m) {
       .def(py::init(&make_documents), py::arg("words"), py::arg("pairs").noconvert(), py::arg("window") = 0)
       .def("add", &add_documents, py::arg("offsets").noconvert(), py::arg("words").noconvert(),
            py::arg("counts").noconvert(), py::arg("places") = py::none(), "Count the documents whose hits are given.")
+      .def("clear", [](Documents& d) { d.run([](DocumentCounter& counter) { counter.clear(); }); }, "Begin anew.")
       .def_property_readonly("documents", [](const Documents& d) { return d.counter.documents(); })
       .def_property_readonly("df", [](const Documents& d) { return to_array(d.counter.df()); })
       .def_property_readonly("tf", [](const Documents& d) { return to_array(d.counter.tf()); })

@@ -1,5 +1,6 @@
 #include "cooccurrence/document_counter.h"
 
+#include <algorithm>
 #include <limits>
 #include <stdexcept>
 #include <string>
@@ -38,6 +39,14 @@ void DocumentCounter::check(const std::int64_t* offsets, const std::int32_t* wor
                                   std::to_string(i));
 }
 
+void DocumentCounter::clear() {
+  documents_ = 0;
+  std::fill(df_.begin(), df_.end(), 0);
+  std::fill(tf_.begin(), tf_.end(), 0);
+  std::fill(last_seen_.begin(), last_seen_.end(), 0);
+  pairs_.clear();
+}
+
 void DocumentCounter::add(const std::int64_t* offsets, const std::int32_t* words, const std::int32_t* counts,
                           std::size_t documents, const Occurrences* places) {
   check(offsets, words, counts, documents, places);
@@ -59,7 +68,7 @@ void DocumentCounter::add(const std::int64_t* offsets, const std::int32_t* words
       pairs_.add(words + offsets[d], size);
     else
       pairs_.add_windows(words + offsets[d], size, *places, static_cast<std::size_t>(offsets[d]), window_);
-    if (documents_ == next_arrangement_) {
+    if (++ever_ == next_arrangement_) {
       pairs_.arrange(df_);
       next_arrangement_ *= 8;
     }

@@ -27,6 +27,9 @@ class DocumentCounter {
   void add(const std::int64_t* offsets, const std::int32_t* words, const std::int32_t* counts, std::size_t documents,
            const Occurrences* places);
 
+  // Begins anew, with the same pairs, as cheaply as counts are set to 0.
+  void clear();
+
   std::int64_t documents() const noexcept { return documents_; }
   const std::vector<std::int64_t>& df() const noexcept { return df_; }
   const std::vector<std::int64_t>& tf() const noexcept { return tf_; }
@@ -40,6 +43,7 @@ class DocumentCounter {
 
   std::int64_t documents_ = 0;
   std::int64_t window_;
+  std::int64_t ever_ = 0;                 // documents, `clear` or not
   std::int64_t next_arrangement_ = 1024;  // documents until pairs are moved to their rarer words again
   std::vector<std::int64_t> df_, tf_;
   std::vector<std::int64_t> last_seen_;  // (words): the last document that contained the word, from 1

@@ -26,22 +26,23 @@ PairCounter::PairCounter(std::size_t words, const std::int32_t* pairs, std::size
                               std::to_string(pairs[i]));
   if (pair_count > static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max()))
     throw std::invalid_argument("PairCounter: pairs must be fewer than 2^31; got " + std::to_string(pair_count));
-  std::vector<std::uint32_t> order(pair_count);
-  std::iota(order.begin(), order.end(), 0U);
-  const auto ends = [&](std::uint32_t p) -> std::pair<std::int32_t, std::int32_t> {
-    return std::minmax(pairs[2 * p], pairs[2 * p + 1]);
-  };
-  std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) { return ends(a) < ends(b); });
+  std::vector<std::pair<std::uint64_t, std::uint32_t>> sorted(pair_count);  // both words, the lower first, and the pair
+  for (std::size_t p = 0; p < pair_count; ++p) {
+    const auto [low, high] = std::minmax(pairs[2 * p], pairs[2 * p + 1]);
+    sorted[p] = {std::uint64_t{static_cast<std::uint32_t>(low)} << 32 | static_cast<std::uint32_t>(high),
+                 static_cast<std::uint32_t>(p)};
+  }
+  std::sort(sorted.begin(), sorted.end());
   std::vector<std::int64_t> degree(words);
   for (std::size_t i = 0; i < pair_count; ++i) {
-    const auto [low, high] = ends(order[i]);
-    if (i == 0 || ends(order[i - 1]) != ends(order[i])) {
-      firsts_.push_back(low);
-      seconds_.push_back(high);
-      ++degree[at(low)];
-      ++degree[at(high)];
+    const auto [key, pair] = sorted[i];
+    if (i == 0 || sorted[i - 1].first != key) {
+      firsts_.push_back(static_cast<std::int32_t>(key >> 32));
+      seconds_.push_back(static_cast<std::int32_t>(key & 0xFFFFFFFFU));
+      ++degree[at(firsts_.back())];
+      ++degree[at(seconds_.back())];
     }
-    distinct_of_[order[i]] = static_cast<std::uint32_t>(firsts_.size() - 1);
+    distinct_of_[pair] = static_cast<std::uint32_t>(firsts_.size() - 1);
   }
   counts_.resize(firsts_.size());
   for (std::size_t p = 0; p < firsts_.size(); ++p) {
@@ -70,9 +71,6 @@ void PairCounter::arrange(const std::vector<std::int64_t>& frequency) {
     const auto [keeper, other] = home(p);
     edges_[static_cast<std::size_t>(next[at(keeper)]++)] = {other, static_cast<std::uint32_t>(p)};
   }
-  for (std::size_t w = 0; w + 1 < offsets_.size(); ++w)
-    std::sort(edges_.begin() + offsets_[w], edges_.begin() + offsets_[w + 1],
-              [](const Edge& a, const Edge& b) { return a.other < b.other; });
 }
 
 std::size_t PairCounter::edges_at(const std::int32_t* words, std::size_t size) const noexcept {
@@ -162,6 +160,12 @@ void PairCounter::add_windows(const std::int32_t* words, std::size_t size, const
       }
     }
   });
+}
+
+void PairCounter::clear() {
+  std::fill(counts_.begin(), counts_.end(), 0);
+  block_words_.clear();
+  block_offsets_.assign(1, 0);
 }
 
 std::vector<std::int64_t> PairCounter::counts() {

@@ -40,6 +40,9 @@ class PairCounter {
   // (pairs): documents of each listed pair, as listed.
   std::vector<std::int64_t> counts();
 
+  // Begins anew; edges stay where they are.
+  void clear();
+
   std::size_t bytes() const noexcept;
 
  private:
@@ -57,7 +60,7 @@ class PairCounter {
   std::vector<std::int32_t> firsts_, seconds_;  // (distinct): words, first <= second
   std::vector<std::int64_t> counts_;            // (distinct)
   std::vector<std::int64_t> loops_;             // (words): the distinct pair of the word with itself, or -1; empty if none
-  std::vector<std::int64_t> offsets_;           // (words + 1): edges kept at each word, `other` ascending
+  std::vector<std::int64_t> offsets_;           // (words + 1): edges kept at each word
   std::vector<Edge> edges_;
   std::vector<std::uint64_t> present_;  // a bit for each hit word of the document at hand
   std::vector<std::int32_t> hit_of_;    // (words): its hit, of the document at hand; only windows ask

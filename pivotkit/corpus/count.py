@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import os
 import tempfile
@@ -114,7 +115,8 @@ def count(
     unit_bytes = None if unit is None else parse_bytes(unit, "count", "unit")
     source, units = _source(corpus, watchlist, together, context, on_error, unit_bytes)
     watch = watchlist if isinstance(watchlist, TokenWatchList) else as_watchlist(source.words)
-    ids = np.array([(watch.id(a), watch.id(b)) for a, b in pairs or ()], dtype=np.int32).reshape(-1, 2)
+    id_of = functools.cache(watch.id)  # a word is in many pairs
+    ids = np.array([(id_of(a), id_of(b)) for a, b in pairs or ()], dtype=np.int32).reshape(-1, 2)
     processes = _processes(workers, len(units))
     fixed = _fixed_bytes(source, ids)
     least = fixed + (LEAST_BLOCK_CELLS * CELL_BYTES if context is not False else 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import unicodedata
 from collections.abc import Iterator
@@ -78,7 +79,7 @@ class Plan:
             "format": FORMAT,
             "source": self.source.identity(),
             "words": self.source.words,
-            "pairs": self.pairs.tolist(),
+            "pairs": hashlib.blake2b(self.pairs.astype("<i4").tobytes(), digest_size=12).hexdigest(),
             "scope": str(self.scope),
             "context": self.context,
             "normalization": f"{NORMALIZATION} of Unicode {unicodedata.unidata_version}",
@@ -92,6 +93,13 @@ class UnitCounter:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.digest = plan.digest()
+
+    @functools.cached_property
+    def _counter(self) -> _C.DocumentCounter:
+        """One for all units: a million pairs take longer to arrange than many a unit to count."""
+        scope = self.plan.scope
+        window = scope.tokens if scope.kind == "window" else 0
+        return _C.DocumentCounter(len(self.plan.source.words), self.plan.pairs, window)
 
     def path(self, unit: Unit) -> Path:
         return self.plan.folder / f"{unit.name}-{self.digest}.parquet"
@@ -131,8 +139,8 @@ class UnitCounter:
 
     def _count(self, unit: Unit, partial: PartialWriter) -> tuple[int, int, list[str]]:
         source, scope = self.plan.source, self.plan.scope
-        window = scope.tokens if scope.kind == "window" else 0
-        counter = _C.DocumentCounter(len(source.words), self.plan.pairs, window)
+        counter = self._counter
+        counter.clear()
         tokens = _tokens(self.plan)
         postings = _Postings(partial)
         languages: dict[str, int] = {}

@@ -42,6 +42,11 @@ def test_counts_equal_dense_products(words: int, documents: int, share: float, p
     assert np.array_equal(counter.pair_df, together[listed[:, 0], listed[:, 1]])
     counter.add(*arrays(hits[:5]))  # what was read goes on
     assert np.array_equal(counter.pair_df, (together + present[:5].T @ present[:5])[listed[:, 0], listed[:, 1]])
+    counter.clear()
+    assert (counter.documents, counter.df.sum(), counter.pair_df.sum()) == (0, 0, 0)
+    counter.add(*arrays(hits))
+    assert np.array_equal(counter.df, present.sum(0))
+    assert np.array_equal(counter.pair_df, together[listed[:, 0], listed[:, 1]])
 
 
 def test_a_hub_word_counts_all_its_pairs() -> None:
