@@ -45,7 +45,7 @@ def blocks(ids: Any, offsets: Any) -> Any:
 def single_tokens(words: int, least: int, seed: int = 1) -> Any:
     """A matcher of ``words`` tokens drawn from those that are not the ``least`` most frequent, and the tokens."""
     drawn = np.random.default_rng(seed).choice(np.arange(least, V), words, replace=False)
-    return spell([[(int(token),)] for token in drawn], np.zeros(V, np.uint8), [[3]] * words), drawn
+    return spell([[(int(token),)] for token in drawn], np.zeros(V, np.uint8)), drawn
 
 
 @numba.njit

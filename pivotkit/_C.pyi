@@ -85,7 +85,6 @@ class TokenMatcher:
         ids: NDArray[np.uint32],
         offsets: NDArray[np.int64],
         words: NDArray[np.int32],
-        free: NDArray[np.uint8],
         word_count: int,
         edges: NDArray[np.uint8],
     ) -> None: ...

@@ -35,15 +35,14 @@ py::tuple match(const Matcher& matcher, const Array<std::uint8_t>& data, const A
 }
 
 std::unique_ptr<TokenMatcher> make_token_matcher(const Array<std::uint32_t>& ids, const Array<std::int64_t>& offsets,
-                                                 const Array<std::int32_t>& words, const Array<std::uint8_t>& free,
-                                                 std::size_t word_count, const Array<std::uint8_t>& edges) {
+                                                 const Array<std::int32_t>& words, std::size_t word_count, const Array<std::uint8_t>& edges) {
   const std::size_t spellings = rows_of(offsets, length(ids, "TokenMatcher: ids"), "TokenMatcher: offsets");
-  if (length(words, "TokenMatcher: words") != spellings || length(free, "TokenMatcher: free") != spellings)
-    throw std::invalid_argument("TokenMatcher: words and free must be as many as spellings, " + std::to_string(spellings) +
-                                "; got " + std::to_string(words.shape(0)) + ", " + std::to_string(free.shape(0)));
+  if (length(words, "TokenMatcher: words") != spellings)
+    throw std::invalid_argument("TokenMatcher: words must be as many as spellings, " + std::to_string(spellings) + "; got " +
+                                std::to_string(words.shape(0)));
   const std::size_t vocabulary = length(edges, "TokenMatcher: edges");
   const py::gil_scoped_release release;
-  return std::make_unique<TokenMatcher>(ids.data(), offsets.data(), words.data(), free.data(), spellings, word_count,
+  return std::make_unique<TokenMatcher>(ids.data(), offsets.data(), words.data(), spellings, word_count,
                                         edges.data(), vocabulary);
 }
 
@@ -78,7 +77,7 @@ void register_matcher(py::module_& m) {
 
   py::class_<TokenMatcher>(m, "TokenMatcher", "Finds the words of a watch list in documents of token ids.")
       .def(py::init(&make_token_matcher), py::arg("ids").noconvert(), py::arg("offsets").noconvert(),
-           py::arg("words").noconvert(), py::arg("free").noconvert(), py::arg("word_count"), py::arg("edges").noconvert())
+           py::arg("words").noconvert(), py::arg("word_count"), py::arg("edges").noconvert())
       .def("match", &match_tokens, py::arg("tokens").noconvert(), py::arg("offsets").noconvert(), py::arg("places") = false,
            "The words of each document: offsets (N + 1) int64, word ids int32, occurrences int32, and with `places` where: "
            "offsets int64 (hits + 1), starts and ends int32, else None.")

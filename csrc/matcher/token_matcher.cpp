@@ -88,7 +88,7 @@ class TokenMatcher::Tally {
 };
 
 TokenMatcher::TokenMatcher(const std::uint32_t* ids, const std::int64_t* offsets, const std::int32_t* words,
-                           const std::uint8_t* free, std::size_t spellings, std::size_t word_count,
+                           std::size_t spellings, std::size_t word_count,
                            const std::uint8_t* edges, std::size_t vocabulary)
     : word_count_(word_count), begins_(vocabulary / 64 + 1), roots_(vocabulary, kNone), edges_(edges, edges + vocabulary) {
   constexpr auto kMost = static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max());
@@ -129,7 +129,6 @@ TokenMatcher::TokenMatcher(const std::uint32_t* ids, const std::int64_t* offsets
       throw std::invalid_argument("TokenMatcher: spellings must be of one word each; got one of words " +
                                   std::to_string(end.word) + " and " + std::to_string(words[s]));
     end.word = words[s];
-    end.free = static_cast<std::uint8_t>(end.free | free[s]);
   }
   std::size_t bits = 64;
   for (; bits < kFollowBits * children_.size(); bits *= 2) --follow_shift_;
@@ -143,9 +142,9 @@ void TokenMatcher::find_at(const Id* ids, std::size_t size, std::size_t at, Tall
   for (std::size_t end = at + 1;; ++end) {
     const Node& here = nodes_[node];
     if (here.word >= 0) {
-      const bool left = (here.free & kLeft) != 0 || at == 0 || (edges_[ids[at - 1]] & kRight) == 0;
-      const bool right = (here.free & kRight) != 0 || end == size || (edges_[ids[end]] & kLeft) == 0;
-      if (left && right) tally.add(here.word, at, end);
+      const bool left = at > 0 && (edges_[ids[at - 1]] & kRight) != 0 && (edges_[ids[at]] & kLeft) != 0;
+      const bool right = end < size && (edges_[ids[end - 1]] & kRight) != 0 && (edges_[ids[end]] & kLeft) != 0;
+      if (!left && !right) tally.add(here.word, at, end);
     }
     if (!here.has_children || end == size) return;
     node = child(node, ids[end]);

@@ -1,11 +1,11 @@
 // Which words of a watch list occur in documents of token ids, and how often.
 //
 // A word is given by its spellings: the sequences of ids that a tokenizer can write it as. A word occurs at a place
-// where one of its spellings begins and the edges of the spelling are free; a spelling that begins or ends where the
+// where one of its spellings begins and both its edges are free; a spelling that begins or ends where the
 // word's occurrence before it did is no other: of several that begin at one place the shortest counts, of two that differ
-// in a leading space the longer. An edge is free when the spelling says so (a leading space, a script without spaces)
-// or when the token beyond it does not touch it with a letter: `edges` says of each token whether its text begins and
-// ends with a character that makes a word longer. The ends of a document are free. A spelling does not cross documents.
+// in a leading space the longer. An edge is taken when the texts of the tokens on both its sides meet
+// there with characters that make a word longer: `edges` says of each token whether its text begins and ends with one.
+// The ends of a document are free. A spelling does not cross documents.
 //
 // One table lookup a token tells whether a spelling begins there; only those places are looked at again, and longer
 // spellings are walked through a hash of (node, token). Two loops over a stretch of the document, so that the first has
@@ -27,12 +27,11 @@ class TokenMatcher {
  public:
   enum Edge : std::uint8_t { kLeft = 1, kRight = 2 };
 
-  // Spelling s is ids[offsets[s] .. offsets[s + 1]) of word words[s] < word_count; free[s] holds the edges (Edge bits)
-  // that are free whatever lies beyond. `edges` (vocabulary) holds for each token the edges at which its text has a
-  // word character. Throws std::invalid_argument for an empty spelling and for one that two words share,
+  // Spelling s is ids[offsets[s] .. offsets[s + 1]) of word words[s] < word_count. `edges` (vocabulary) holds for each
+  // token the edges (Edge bits) at which its text has a word character. Throws std::invalid_argument for an empty spelling and for one that two words share,
   // std::out_of_range for an id outside the vocabulary or a word outside the list.
   TokenMatcher(const std::uint32_t* ids, const std::int64_t* offsets, const std::int32_t* words,
-               const std::uint8_t* free, std::size_t spellings, std::size_t word_count, const std::uint8_t* edges,
+               std::size_t spellings, std::size_t word_count, const std::uint8_t* edges,
                std::size_t vocabulary);
 
   // Words of a document come in the order of their first occurrence. `occurrences` may be null. Throws
@@ -49,7 +48,6 @@ class TokenMatcher {
 
   struct Node {
     std::int32_t word = -1;  // said by the path to here
-    std::uint8_t free = 0;
     bool has_children = false;
   };
 

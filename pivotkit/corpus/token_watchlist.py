@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 
 from pivotkit import _C
 from pivotkit._text import pack_ids
-from pivotkit.corpus.watchlist import UNSPACED, WORD, WatchList, char_classes
+from pivotkit.corpus.watchlist import WORD, WatchList, char_classes
 from pivotkit.words.token_sets import TokenPolicy
 
 LEFT, RIGHT = 1, 2
@@ -21,10 +21,9 @@ EVERY_CASE = TokenPolicy(case="all")
 class TokenWatchList:
     """Words as sequences of token ids, several to a word.
 
-    A word occurs where one of its spellings does and both edges are free. An edge is free where the spelling has a
-    leading space, where the word's character there is of a script without spaces, or where the token beyond it does not
-    begin (or end) with a letter, number, mark or underscore of a script with spaces. So `` cat`` is not found in
-    `` cats`` written `` cat`` + ``s``.
+    A word occurs where one of its spellings does and both edges are free. An edge is taken when the tokens on both its
+    sides meet there with letters, numbers, marks or underscores of scripts with spaces. So `` cat`` is not found in
+    `` cats`` written `` cat`` + ``s``, and a leading space or a script without spaces frees an edge.
 
     Parameters
     ----------
@@ -68,15 +67,13 @@ class TokenWatchList:
         self._watch = watch
         self.words = watch.words
         self.spellings: list[list[tuple[int, ...]]] = [[] for _ in watch.words]
-        self._free: dict[tuple[int, ...], int] = {}
         owner: dict[tuple[int, ...], int] = {}
-        for (place, spelling), encoding in zip(flat, encoded, strict=True):
+        for (place, _), encoding in zip(flat, encoded, strict=True):
             ids = tuple(encoding.ids)
             if not ids or special.intersection(ids) or owner.setdefault(ids, place) != place:
                 continue  # nothing, the unknown token, or what an earlier word is written as: the first keeps it
             if ids not in self.spellings[place]:
                 self.spellings[place].append(ids)
-            self._free[ids] = self._free.get(ids, 0) | _free_edges(spelling)
         self._edges = token_edges(core)
 
     def __len__(self) -> int:
@@ -96,26 +93,21 @@ class TokenWatchList:
 
     def identity(self) -> list[Any]:
         """What the matches depend on."""
-        return [self.words, [sorted([list(ids), self._free[ids]] for ids in forms) for forms in self.spellings]]
+        return [self.words, [sorted(map(list, forms)) for forms in self.spellings]]
 
     def matcher(self, vocab_size: int) -> _C.TokenMatcher:
         """A matcher whose word ids are the ids of this list, for ids below ``vocab_size``."""
         edges = np.zeros(vocab_size, np.uint8)
         size = min(vocab_size, len(self._edges))
         edges[:size] = self._edges[:size]
-        return spell(self.spellings, edges, [[self._free[ids] for ids in forms] for forms in self.spellings])
+        return spell(self.spellings, edges)
 
 
-def spell(
-    spellings: Sequence[Sequence[Sequence[int]]], edges: npt.NDArray[np.uint8], free: Sequence[Sequence[int]]
-) -> _C.TokenMatcher:
-    """A native matcher of words, each a list of spellings with their free edges (`LEFT`, `RIGHT`)."""
-    forms = [(word, list(ids), bits) for word, (some, all_bits) in enumerate(zip(spellings, free, strict=True))
-             for ids, bits in zip(some, all_bits, strict=True)]  # fmt: skip
-    ids, offsets = pack_ids([ids for _, ids, _ in forms])
-    owners = np.array([word for word, _, _ in forms], np.int32)
-    bits = np.array([bits for _, _, bits in forms], np.uint8)
-    return _C.TokenMatcher(ids, offsets, owners, bits, len(spellings), edges)
+def spell(spellings: Sequence[Sequence[Sequence[int]]], edges: npt.NDArray[np.uint8]) -> _C.TokenMatcher:
+    """A native matcher of words, each a list of spellings; ``edges`` as `token_edges` gives them."""
+    forms = [(word, list(ids)) for word, some in enumerate(spellings) for ids in some]
+    ids, offsets = pack_ids([ids for _, ids in forms])
+    return _C.TokenMatcher(ids, offsets, np.array([word for word, _ in forms], np.int32), len(spellings), edges)
 
 
 def token_edges(core: Tokenizer) -> npt.NDArray[np.uint8]:
@@ -136,12 +128,6 @@ def token_edges(core: Tokenizer) -> npt.NDArray[np.uint8]:
         if own and token not in special:
             edges[token] = LEFT * (classes[ord(own[0])] == WORD) | RIGHT * (classes[ord(own[-1])] == WORD)
     return edges
-
-
-def _free_edges(spelling: str) -> int:
-    classes = char_classes()
-    left = spelling[0] == " " or classes[ord(spelling[0])] == UNSPACED
-    return LEFT * bool(left) | RIGHT * bool(classes[ord(spelling[-1])] == UNSPACED)
 
 
 def _special(core: Tokenizer) -> frozenset[int]:

@@ -139,7 +139,7 @@ if __name__ == "__main__":
 def test_the_budget_holds_where_the_table_is_larger(tmp_path: Path) -> None:
     """2,000 rows over 50,000 tokens are 800 MB as the sums are held; the corpus has 12 million tokens."""
     bounds = np.cumsum(1 / np.arange(1, 50_000))
-    ids = np.searchsorted(bounds, np.random.default_rng(0).random(12_000_000) * bounds[-1]).astype("<u2")
+    ids = np.searchsorted(bounds, np.random.default_rng(0).random(12_000_000) * bounds[-1] * 0.999).astype("<u2") + 1
     ids[499::500] = 0
     (tmp_path / "corpus").mkdir()
     ids.tofile(tmp_path / "corpus" / "a.npy")
@@ -151,5 +151,5 @@ def test_the_budget_holds_where_the_table_is_larger(tmp_path: Path) -> None:
         )
         assert peak < int(memory[:-2]) * {"M": 10**6, "G": 10**9}[memory[-2]], (memory, peak)
         made[memory] = {name: (tmp_path / memory / "context" / name).read_bytes() for name in ("df.npy", "tokens.npy")}
-        assert (words, cells > 1_000_000) == (2000, True)
+        assert (words, cells > 5_000_000) == (2000, True)
     assert made["420MB"] == made["2GB"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,27 +19,24 @@ from pivotkit.corpus.token_watchlist import LEFT, RIGHT, TokenWatchList, spell, 
 
 V = 6
 Spellings = st.lists(
-    st.tuples(st.lists(st.integers(0, V - 1), min_size=1, max_size=3).map(tuple), st.integers(0, 2), st.integers(0, 3)),
+    st.tuples(st.lists(st.integers(0, V - 1), min_size=1, max_size=3).map(tuple), st.integers(0, 2)),
     min_size=1, max_size=8, unique_by=lambda one: one[0],
 )  # fmt: skip
 
 
-def occurrences(
-    document: list[int], forms: list[tuple[tuple[int, ...], int]], edges: list[int]
-) -> list[tuple[int, int]]:
+def occurrences(document: list[int], forms: list[tuple[int, ...]], edges: list[int]) -> list[tuple[int, int]]:
     """Start and end of each occurrence of a word: at each place the shortest spelling whose edges are free and which does
     not end where the occurrence before it does."""
     found: list[tuple[int, int]] = []
+    taken = [bool(edges[a] & RIGHT and edges[b] & LEFT) for a, b in pairwise(document)]  # between two tokens
+    taken = [False, *taken, False]
     for start in range(len(document)):
-        for ids, free in sorted(forms, key=lambda form: len(form[0])):
+        for ids in sorted(forms, key=len):
             end = start + len(ids)
-            left = free & LEFT or start == 0 or not edges[document[start - 1]] & RIGHT
-            right = (
-                free & RIGHT or end == len(document) or not edges[document[end]] & LEFT if end <= len(document) else 0
-            )
-            if tuple(document[start:end]) == ids and left and right and not (found and found[-1][1] == end):
-                found.append((start, end))
-                break
+            if tuple(document[start:end]) != ids or taken[start] or taken[end] or (found and found[-1][1] == end):
+                continue
+            found.append((start, end))
+            break
     return found
 
 
@@ -50,12 +48,8 @@ def occurrences(
 def test_words_are_found_where_a_look_at_every_place_finds_them(
     spellings: Any, edges: list[int], documents: Any, dtype: Any
 ) -> None:
-    forms = [[(ids, free) for ids, word, free in spellings if word == wanted] for wanted in range(3)]
-    matcher = spell(
-        [[ids for ids, _ in some] for some in forms],
-        np.array(edges, np.uint8),
-        [[free for _, free in some] for some in forms],
-    )
+    forms = [[ids for ids, word in spellings if word == wanted] for wanted in range(3)]
+    matcher = spell(forms, np.array(edges, np.uint8))
     offsets = np.cumsum([0, *map(len, documents)], dtype=np.int64)
     ids = np.array([i for document in documents for i in document], dtype)
     ends, words, counts, (of_hits, starts, stops) = matcher.match(ids, offsets, True)
@@ -83,27 +77,27 @@ def test_words_are_found_where_a_look_at_every_place_finds_them(
 
 
 def test_long_documents_are_matched_across_their_stretches() -> None:
-    matcher = spell([[(1, 2, 3)], [(2,)]], np.zeros(9, np.uint8), [[3], [3]])
+    matcher = spell([[(1, 2, 3)], [(2,)]], np.zeros(9, np.uint8))
     ids = np.tile(np.array([1, 2, 3], np.uint16), 3000)
     _, words, counts, _ = matcher.match(ids, np.array([0, 9000]))
     assert dict(zip(words.tolist(), counts.tolist(), strict=True)) == {0: 3000, 1: 3000}
 
 
 @pytest.mark.parametrize(
-    ("spellings", "free", "error", "message"),
+    ("spellings", "error", "message"),
     [
-        ([[()]], [[0]], ValueError, "spellings must not be empty; got spelling 0"),
-        ([[(9,)]], [[0]], IndexError, r"ids must be in \[0, 6\); got 9"),
-        ([[(1, 2)], [(1, 2)]], [[0], [0]], ValueError, "spellings must be of one word each; got one of words 0 and 1"),
+        ([[()]], ValueError, "spellings must not be empty; got spelling 0"),
+        ([[(9,)]], IndexError, r"ids must be in \[0, 6\); got 9"),
+        ([[(1, 2)], [(1, 2)]], ValueError, "spellings must be of one word each; got one of words 0 and 1"),
     ],
 )
-def test_bad_spellings_are_refused(spellings: Any, free: Any, error: type[Exception], message: str) -> None:
+def test_bad_spellings_are_refused(spellings: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
-        spell(spellings, np.zeros(V, np.uint8), free)
+        spell(spellings, np.zeros(V, np.uint8))
 
 
 def test_bad_tokens_are_refused() -> None:
-    matcher = spell([[(1,)]], np.zeros(V, np.uint8), [[0]])
+    matcher = spell([[(1,)]], np.zeros(V, np.uint8))
     with pytest.raises(IndexError, match=r"match: tokens must be ids in \[0, 6\); got 6 at 1"):
         matcher.match(np.array([1, 6], np.uint32), np.array([0, 2]))
     with pytest.raises(TypeError, match="tokens must be uint16 or uint32; got int32"):
