@@ -12,9 +12,10 @@ constexpr std::size_t kAhead = 16;  // positions whose text is asked for early
 
 template <class Cell>
 PairBlock<Cell>::PairBlock(std::size_t vocabulary, const PairRule& rule, std::size_t cells)
-    : vocabulary_(vocabulary), gap_(rule.weights.size() > kBranchless ? 1 : rule.weights.size()), capacity_(cells),
-      weights_(rule.weights.begin(), rule.weights.end()), symmetric_(rule.symmetric), text_(cells), positions_(cells),
+    : vocabulary_(vocabulary), window_(rule.weights.size()), capacity_(cells),
+      weights_(rule.weights.begin(), rule.weights.end()), symmetric_(rule.symmetric), text_(cells + kStep), positions_(cells),
       ends_(vocabulary + 2) {
+  weights_.resize((window_ + kStep - 1) / kStep * kStep);
   restart();
 }
 
@@ -22,19 +23,19 @@ template <class Cell>
 void PairBlock<Cell>::restart() {
   std::vector<Cell> kept;
   if (document_ != 0) {  // 0: no document is open
-    const std::size_t count = std::min(weights_.size(), size_ - document_);
+    const std::size_t count = std::min(window_, size_ - document_);
     kept.assign(text_.data() + size_ - count, text_.data() + size_);
   }
-  std::fill_n(text_.data(), gap_, static_cast<Cell>(vocabulary_));
-  std::copy(kept.begin(), kept.end(), text_.data() + gap_);
-  size_ = first_ = gap_ + kept.size();
-  if (document_ != 0) document_ = gap_;
+  std::fill_n(text_.data(), kStep, static_cast<Cell>(vocabulary_));
+  std::copy(kept.begin(), kept.end(), text_.data() + kStep);
+  size_ = first_ = kStep + kept.size();
+  if (document_ != 0) document_ = kStep;
 }
 
 template <class Cell>
 template <class Id>
 std::size_t PairBlock<Cell>::append(const Id* ids, std::size_t count) {
-  count = std::min(count, capacity_ - std::min(capacity_, size_ + gap_));
+  count = std::min(count, capacity_ - std::min(capacity_, size_ + kStep));
   std::transform(ids, ids + count, text_.data() + size_, [](Id id) { return static_cast<Cell>(id); });
   size_ += count;
   return count;
@@ -42,8 +43,8 @@ std::size_t PairBlock<Cell>::append(const Id* ids, std::size_t count) {
 
 template <class Cell>
 void PairBlock<Cell>::end_document() {
-  std::fill_n(text_.data() + size_, gap_, static_cast<Cell>(vocabulary_));
-  size_ += gap_;
+  std::fill_n(text_.data() + size_, kStep, static_cast<Cell>(vocabulary_));
+  size_ += kStep;
   document_ = 0;
 }
 
@@ -69,20 +70,19 @@ void PairBlock<Cell>::index() {
 template <class Cell>
 void PairBlock<Cell>::take_rows(RowAccumulator& accumulator, RowSink& sink) {
   if (document_ != 0 && size_ > document_)  // else the text ends in such cells already
-    std::fill_n(text_.data() + size_, gap_, static_cast<Cell>(vocabulary_));
+    std::fill_n(text_.data() + size_, kStep, static_cast<Cell>(vocabulary_));
   index();
-  const bool stop = gap_ < weights_.size();
   if (symmetric_)
-    stop ? rows<true, true>(accumulator, sink) : rows<true, false>(accumulator, sink);
+    rows<true>(accumulator, sink);
   else
-    stop ? rows<false, true>(accumulator, sink) : rows<false, false>(accumulator, sink);
+    rows<false>(accumulator, sink);
   restart();
 }
 
 template <class Cell>
-template <bool kSymmetric, bool kStop>
+template <bool kSymmetric>
 void PairBlock<Cell>::rows(RowAccumulator& accumulator, RowSink& sink) {
-  const std::size_t reach = (kSymmetric ? 2 : 1) * weights_.size();
+  const std::size_t reach = (kSymmetric ? 2 : 1) * window_;
   std::size_t end = 0;
   for (std::size_t token = 0; token < vocabulary_; ++token) {
     std::size_t begin = end;
@@ -93,24 +93,25 @@ void PairBlock<Cell>::rows(RowAccumulator& accumulator, RowSink& sink) {
     if (positions_[begin] < first_) {  // positions ascend: kept cells are the first of a row, and in few rows
       for (; begin < end && positions_[begin] < first_; ++begin)
         gather_kept<kSymmetric>(row, positions_[begin], accumulator);
-      gather<kSymmetric, kStop, false>(row, begin, end, accumulator);
+      gather<kSymmetric, false>(row, begin, end, accumulator);
       const Row found = accumulator.take_scanned(row, limit);
       if (found.size > 0) sink.put(found);
       continue;
     }
     const bool scans = RowAccumulator::scans(limit, (end - begin) * reach);
-    const std::size_t listed = scans ? gather<kSymmetric, kStop, false>(row, begin, end, accumulator)
-                                     : gather<kSymmetric, kStop, true>(row, begin, end, accumulator);
+    const std::size_t listed = scans ? gather<kSymmetric, false>(row, begin, end, accumulator)
+                                     : gather<kSymmetric, true>(row, begin, end, accumulator);
     const Row found = scans ? accumulator.take_scanned(row, limit) : accumulator.take_listed(row, listed);
     if (found.size > 0) sink.put(found);
   }
 }
 
-// Adds the windows round positions begin..end of the list. What does not count goes to spare columns, a different one for
-// each distance, because one for all would be a chain of dependent additions. A pair of equal ids is seen from both ends
+// Adds the windows round positions begin..end of the list, kStep cells at a time and without a branch: a window that leaves
+// its document does so within the cells behind it, of which there are kStep. What does not count goes to spare columns, one
+// for each step, because one for all would be a chain of dependent additions. A pair of equal ids is seen from both ends
 // and counted from the first.
 template <class Cell>
-template <bool kSymmetric, bool kStop, bool kListed>
+template <bool kSymmetric, bool kListed>
 std::size_t PairBlock<Cell>::gather(std::uint32_t row, std::size_t begin, std::size_t end, RowAccumulator& accumulator) {
   std::uint64_t* const values = accumulator.values();
   std::uint32_t* const touched = accumulator.touched();
@@ -128,24 +129,26 @@ std::size_t PairBlock<Cell>::gather(std::uint32_t row, std::size_t begin, std::s
   };
   for (std::size_t i = begin; i < end; ++i) {
     const Cell* const next = text_.data() + positions_[std::min(i + kAhead, last)];
-    __builtin_prefetch(next - window);
-    __builtin_prefetch(next + window);
+    __builtin_prefetch(next - kStep);
+    __builtin_prefetch(next + 2 * kStep);
     const Cell* const cell = text_.data() + positions_[i];
-#pragma GCC unroll 10
-    for (std::ptrdiff_t distance = 1; distance <= window; ++distance) {
-      const std::uint32_t other = cell[distance];
-      if (kStop && other == none) break;
-      const auto spare = none + 1 + static_cast<std::uint32_t>(distance) % kBranchless;
-      add(!kSymmetric || other <= row ? other : spare, weights[distance - 1]);
-    }
-    if constexpr (kSymmetric) {
-#pragma GCC unroll 10
-      for (std::ptrdiff_t distance = 1; distance <= window; ++distance) {
-        const std::uint32_t other = cell[-distance];
-        if (kStop && other == none) break;
-        const auto spare = none + 1 + static_cast<std::uint32_t>(distance) % kBranchless;
-        add(other < row ? other : spare, weights[distance - 1]);
+    for (std::ptrdiff_t near = 0; near < window; near += kStep) {
+#pragma GCC unroll 5
+      for (std::ptrdiff_t step = 1; step <= kStep; ++step) {
+        const std::uint32_t other = cell[near + step];
+        const bool counts = !kSymmetric || other <= row;
+        add(counts ? other : none + static_cast<std::uint32_t>(step), weights[near + step - 1]);
       }
+      if (cell[near + kStep] == none) break;
+    }
+    if constexpr (!kSymmetric) continue;
+    for (std::ptrdiff_t near = 0; near < window; near += kStep) {
+#pragma GCC unroll 5
+      for (std::ptrdiff_t step = 1; step <= kStep; ++step) {
+        const std::uint32_t other = cell[-near - step];
+        add(other < row ? other : none + static_cast<std::uint32_t>(step), weights[near + step - 1]);
+      }
+      if (cell[-near - kStep] == none) break;
     }
   }
   return listed;
@@ -155,7 +158,7 @@ std::size_t PairBlock<Cell>::gather(std::uint32_t row, std::size_t begin, std::s
 template <class Cell>
 template <bool kSymmetric>
 void PairBlock<Cell>::gather_kept(std::uint32_t row, std::size_t position, RowAccumulator& accumulator) {
-  for (std::size_t distance = first_ - position; distance <= weights_.size(); ++distance) {
+  for (std::size_t distance = first_ - position; distance <= window_; ++distance) {
     const std::uint32_t other = text_[position + distance];
     if (other == vocabulary_) break;
     if (!kSymmetric || other <= row) accumulator.values()[other] += weights_[distance - 1];

@@ -8,8 +8,8 @@
 // Symmetric: the row is the larger id of a pair, so that the columns are the smaller ones, in a vocabulary ordered by
 // frequency (as BPE's nearly is) the frequent ones: these cells lie together in the first-level cache.
 //
-// Documents lie one behind another with cells between them that are no token. Up to kBranchless of distance there are
-// `window` such cells, and the loop over a window has no branch; beyond, there is one, at which a window stops.
+// Documents lie one behind another with kStep cells between them that are no token, so that a window is walked kStep cells
+// at a time, unrolled, and looks for its document's end once a step.
 #pragma once
 
 #include <cstddef>
@@ -30,12 +30,12 @@ struct PairRule {
 template <class Cell>  // uint16_t or uint32_t, larger than the vocabulary
 class PairBlock {
  public:
-  static constexpr std::size_t kBranchless = 32;
-  static constexpr std::size_t kSpare = kBranchless + 1;  // columns that the accumulator must have to spare
+  static constexpr std::ptrdiff_t kStep = 5;
+  static constexpr std::size_t kSpare = kStep + 1;  // columns that the accumulator must have to spare
   static constexpr std::size_t kBytesPerCell = sizeof(Cell) + sizeof(std::uint32_t);
 
   // The fewest cells a block can work with; `cells` must be that and less than 2^31.
-  static std::size_t least_cells(std::size_t window) { return 4 * window + 64; }
+  static std::size_t least_cells(std::size_t window) { return 2 * window + 64; }
   PairBlock(std::size_t vocabulary, const PairRule& rule, std::size_t cells);
 
   bool empty() const noexcept { return size_ == first_; }
@@ -55,15 +55,15 @@ class PairBlock {
  private:
   void index();
   void restart();
-  template <bool kSymmetric, bool kStop>
+  template <bool kSymmetric>
   void rows(RowAccumulator& accumulator, RowSink& sink);
-  template <bool kSymmetric, bool kStop, bool kListed>
+  template <bool kSymmetric, bool kListed>
   std::size_t gather(std::uint32_t row, std::size_t begin, std::size_t end, RowAccumulator& accumulator);
   template <bool kSymmetric>
   void gather_kept(std::uint32_t row, std::size_t position, RowAccumulator& accumulator);
 
-  std::size_t vocabulary_, gap_, capacity_;
-  std::vector<std::uint64_t> weights_;
+  std::size_t vocabulary_, window_, capacity_;
+  std::vector<std::uint64_t> weights_;  // by distance from 1, zeros up to a multiple of kStep
   bool symmetric_;
   Pages<Cell> text_;
   Pages<std::uint32_t> positions_;

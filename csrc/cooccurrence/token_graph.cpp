@@ -88,14 +88,15 @@ void TokenGraphCounter::plan() {
   const std::size_t window = options_.rule.weights.size();
   const bool narrow = vocabulary < std::numeric_limits<std::uint16_t>::max();
   const std::size_t cell = narrow ? PairBlock<std::uint16_t>::kBytesPerCell : PairBlock<std::uint32_t>::kBytesPerCell;
-  frame_ = std::clamp(options_.memory / 16 / (options_.fan_in + 3), kLeastFrame, kMostFrame);
-  buffer_ = frame_;
-  const std::size_t fixed = RowAccumulator::bytes(vocabulary, kSpare) + vocabulary * (sizeof(std::uint32_t) + sizeof(std::int64_t)) +
-                            (options_.fan_in + 4) * (frame_ + 512) + window * 32 + (std::size_t{1} << 16);
-  const std::size_t least = fixed + PairBlock<std::uint32_t>::least_cells(window) * cell;
+  const auto fixed = [&](std::size_t frame) {
+    return RowAccumulator::bytes(vocabulary, kSpare) + (vocabulary + 2) * (sizeof(std::uint32_t) + sizeof(std::int64_t)) +
+           (options_.fan_in + 4) * (frame + 512) + window * 32 + (std::size_t{1} << 16);
+  };
+  const std::size_t least = fixed(kLeastFrame) + PairBlock<std::uint32_t>::least_cells(window) * cell;
   if (options_.memory < least)
     refuse("TokenGraphCounter", "memory", text("be at least ", least, " bytes for ", vocabulary, " ids"), options_.memory);
-  cells_ = std::min((options_.memory - fixed) / cell, kMostCells - 1);
+  frame_ = std::clamp((options_.memory - least) / 16 / (options_.fan_in + 4), kLeastFrame, kMostFrame);
+  cells_ = std::min((options_.memory - fixed(frame_)) / cell, kMostCells - 1);
   accumulator_ = std::make_unique<RowAccumulator>(vocabulary, kSpare);
   if (narrow)
     block_ = std::make_unique<PairBlock<std::uint16_t>>(vocabulary, options_.rule, cells_);
@@ -261,7 +262,7 @@ std::uint64_t TokenGraphCounter::finish(const GraphWriter::Paths& paths) {
   const std::uint64_t cells = guarded([&] {
     end_document();
     close_graph();
-    GraphWriter writer(paths, options_.vocabulary, buffer_);
+    GraphWriter writer(paths, options_.vocabulary, frame_);
     if (next_run_ == 0) {
       std::visit(
           [&](auto& block) {

@@ -1,0 +1,406 @@
+"""How much any two tokens of a corpus stand together within a window: counted exactly, kept on disk, mapped when read."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_array, tril
+
+from pivotkit import _C
+from pivotkit.artifacts import atomic_path, read_json, write_json
+from pivotkit.corpus.budget import parse_bytes, require
+from pivotkit.corpus.pair_weights import PairWeights, Weight, pair_weights
+from pivotkit.corpus.token_blocks import Documents, largest_id, pieces, release, token_blocks
+from pivotkit.corpus.token_files import TokenFile
+from pivotkit.corpus.tokens import TokenStore
+from pivotkit.errors import InputError
+
+FORMAT = 1
+FAN_IN = 64
+ARRAYS = {"columns": np.dtype("<i4"), "totals": np.dtype("<i8"), "offsets": np.dtype("<i8")}
+LARGEST_PIECE = 8 << 20  # bytes of a source that are in memory at once
+
+
+@dataclass(frozen=True, eq=False)
+class TokenGraph:
+    """Weights of pairs of tokens within a window; V token ids. Made by `token_graph`, opened by `TokenGraph.load`.
+
+    X(a, b) is the sum of the weights of all pairs of positions of one document, at most ``window`` apart, that hold a and
+    b: symmetric, in any order (X(a, b) = X(b, a), and X(a, a) counts each pair of positions once); directed, a first.
+
+    Attributes
+    ----------
+    folder : Path
+    vocabulary : int
+        V; ids are below it.
+    symmetric : bool
+        A symmetric graph keeps each pair once, in the row of the larger id.
+    weights : PairWeights
+        The weight of each distance; as many as ``window``.
+    documents, tokens : int
+        Counted.
+    units : tuple[str, ...]
+        Names of the work units behind the graph, so that none is added twice; empty for blocks without names.
+    tokenizer : str or None
+        Fingerprint of the tokenizer, where the ids came from a `TokenStore`.
+    columns, totals : int32 and int64, one entry a cell, mapped
+        Cells row by row, columns ascending; the weight is total / ``weights.denominator``.
+    offsets : int64 (V + 1), mapped
+        Row r is cells ``offsets[r]:offsets[r + 1]``.
+    approximation : None
+        Every total is exact.
+    """
+
+    folder: Path
+    vocabulary: int
+    symmetric: bool
+    weights: PairWeights
+    documents: int
+    tokens: int
+    units: tuple[str, ...]
+    tokenizer: str | None
+    columns: npt.NDArray[np.int32] = field(repr=False)
+    totals: npt.NDArray[np.int64] = field(repr=False)
+    offsets: npt.NDArray[np.int64] = field(repr=False)
+    approximation: None = None
+
+    @property
+    def window(self) -> int:
+        """The largest distance counted."""
+        return len(self.weights.numerators)
+
+    @property
+    def cells(self) -> int:
+        """How many pairs of ids have a weight."""
+        return len(self.columns)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> TokenGraph:
+        """Map a finished graph; InputError when there is none or when its files are not whole."""
+        folder = Path(folder)
+        if not (folder / "graph.json").exists():
+            raise InputError(folder, "", "must hold a finished token graph; found no graph.json")
+        header: dict[str, Any] = read_json(folder / "graph.json")
+        if header.get("format") != FORMAT:
+            raise InputError(folder / "graph.json", "", f"must have format {FORMAT}; got {header.get('format')}")
+        sizes = {"columns": header["cells"], "totals": header["cells"], "offsets": header["vocabulary"] + 1}
+        arrays = {}
+        for name, dtype in ARRAYS.items():
+            path = folder / f"{name}.npy"
+            try:
+                arrays[name] = np.load(path, mmap_mode="r", allow_pickle=False)
+            except (OSError, ValueError, EOFError) as error:
+                raise InputError(path, "", f"must be an array of the graph; {error}") from None
+            if arrays[name].dtype != dtype or arrays[name].shape != (sizes[name],):
+                found = f"{arrays[name].dtype} {arrays[name].shape}"
+                raise InputError(path, "", f"must be {dtype} ({sizes[name]},) as graph.json says; got {found}")
+        if arrays["offsets"][0] != 0 or arrays["offsets"][-1] != header["cells"]:
+            raise InputError(folder / "offsets.npy", "", f"must run from 0 to {header['cells']}; got others")
+        weights = PairWeights(header["weight"], tuple(header["numerators"]), header["denominator"])
+        keys = ("vocabulary", "symmetric", "documents", "tokens", "tokenizer")
+        return cls(
+            folder=folder, weights=weights, units=tuple(header["units"]), **{key: header[key] for key in keys}, **arrays
+        )
+
+    def row(self, token: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
+        """The tokens that stand with ``token`` (directed: after it) and their weights.
+
+        Returns
+        -------
+        neighbours : int64, ascending
+        weights : int64 where the denominator is 1 (exact counts), else float64
+
+        Raises
+        ------
+        IndexError
+            When ``token`` is not in the vocabulary.
+
+        Notes
+        -----
+        Cost: directed, the row. Symmetric, also one binary search in each row of a larger id, together O(V log V).
+        """
+        self._check("row", "token", token)
+        begin, end = (int(bound) for bound in self.offsets[token : token + 2])
+        neighbours, totals = np.array(self.columns[begin:end], np.int64), self.totals[begin:end]
+        if self.symmetric:
+            rows, places = self._holders(token)
+            neighbours, totals = np.concatenate([neighbours, rows]), np.concatenate([totals, self.totals[places]])
+        return neighbours, self._scaled(totals)
+
+    def weight(self, a: int, b: int) -> float:
+        """The weight of the pair (directed: of ``a`` before ``b``), an int where the denominator is 1; 0 without one."""
+        self._check("weight", "a", a)
+        self._check("weight", "b", b)
+        row, column = (max(a, b), min(a, b)) if self.symmetric else (a, b)
+        begin, end = (int(bound) for bound in self.offsets[row : row + 2])
+        place = begin + int(np.searchsorted(self.columns[begin:end], column))
+        found = int(self.totals[place]) if place < end and self.columns[place] == column else 0
+        return found if self.weights.denominator == 1 else found / self.weights.denominator
+
+    def to_scipy(self, memory: int | str = "2GB") -> csr_array:
+        """X (V, V) as a sparse array of SciPy, both halves of a symmetric graph.
+
+        Parameters
+        ----------
+        memory : int or str, default "2GB"
+            What making it may take.
+
+        Raises
+        ------
+        ValueError
+            When it would take more: about 80 bytes a cell of a symmetric graph, 40 of a directed one.
+        """
+        per_cell = (40 if 2 * self.cells < 1 << 31 else 60) * (2 if self.symmetric else 1)
+        needed = self.cells * per_cell + 32 * self.vocabulary
+        require("to_scipy", f"{self.cells} cells", needed, parse_bytes(memory, "to_scipy"))
+        shape = (self.vocabulary, self.vocabulary)
+        half = csr_array((self._scaled(self.totals), self.columns, self.offsets), shape=shape)
+        return csr_array(half + tril(half, -1, "csr").T) if self.symmetric else half
+
+    def merge(
+        self, *others: TokenGraph, out: str | Path, memory: int | str = "512MB", _fan_in: int = FAN_IN
+    ) -> TokenGraph:
+        """The graph of all the corpora together: associative, commutative, and idempotent by unit.
+
+        Parameters
+        ----------
+        others : TokenGraph
+        out : str or Path
+            Folder of the result.
+        memory : int or str, default "512MB"
+            Bytes that may be held beyond what the process holds.
+
+        Raises
+        ------
+        ValueError
+            When weights, vocabulary, symmetry or tokenizer differ, or when two share some units but neither holds all of
+            the other's (their common part cannot be taken out again).
+        OverflowError
+            When a total passes 2^63.
+        OSError
+            When the disk is full; then there is no new graph, and no file of it is left.
+
+        Notes
+        -----
+        Cost: each cell is copied to a run and added once. Memory and disk as for `token_graph`.
+        """
+        kept: list[TokenGraph] = []
+        for graph in (self, *others):
+            for name in ("weights", "vocabulary", "symmetric", "tokenizer"):
+                if getattr(graph, name) != getattr(self, name):
+                    raise ValueError(f"merge: others must have the same {name}; got {getattr(graph, name)}")
+            kept = _with(kept, graph)
+        header = {
+            **{name: getattr(self, name) for name in ("vocabulary", "symmetric", "tokenizer")},
+            "units": sorted(itertools.chain.from_iterable(graph.units for graph in kept)),
+            "documents": sum(graph.documents for graph in kept),
+            "tokens": sum(graph.tokens for graph in kept),
+        }
+        budget = parse_bytes(memory, "merge")
+        piece = min(LARGEST_PIECE, budget // 16)
+        spare = piece + 12 * self.vocabulary
+        with _counter("merge", self.weights, header, budget - spare, Path(out), _fan_in) as counter:
+            for graph in kept:
+                for begin, end in _row_ranges(graph.offsets, piece // 12):
+                    first, last = int(graph.offsets[begin]), int(graph.offsets[end])
+                    bounds = np.ascontiguousarray(graph.offsets[begin : end + 1] - first)
+                    counter.add_rows(begin, bounds, graph.columns[first:last], graph.totals[first:last])
+                    for array in (graph.columns, graph.totals, graph.offsets):
+                        release(array)
+        return TokenGraph.load(out)
+
+    def _check(self, function: str, name: str, token: int) -> None:
+        if not 0 <= token < self.vocabulary:
+            raise IndexError(f"{function}: {name} must be in [0, {self.vocabulary}); got {token}")
+
+    def _scaled(self, totals: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        return np.array(totals) if self.weights.denominator == 1 else totals / self.weights.denominator
+
+    def _holders(self, column: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """The rows above ``column`` that hold it, and where: a binary search in all of them at once."""
+        low = np.array(self.offsets[column + 1 : -1])
+        end = np.array(self.offsets[column + 2 :])
+        high = end.copy()
+        open_ = np.flatnonzero(low < high)
+        while len(open_):
+            middle = (low[open_] + high[open_]) // 2
+            before = self.columns[middle] < column
+            low[open_[before]] = middle[before] + 1
+            high[open_[~before]] = middle[~before]
+            open_ = open_[low[open_] < high[open_]]
+        inside = np.flatnonzero(low < end)
+        inside = inside[self.columns[low[inside]] == column]
+        return inside + column + 1, low[inside]
+
+
+def token_graph(
+    documents: Documents,
+    *,
+    out: str | Path,
+    window: int = 10,
+    weight: Weight = "harmonic",
+    symmetric: bool = True,
+    vocabulary: int | None = None,
+    denominator: int | None = None,
+    memory: int | str = "512MB",
+    units: Sequence[str] = (),
+    _fan_in: int = FAN_IN,
+) -> TokenGraph:
+    """Sum the weights of all pairs of tokens at most ``window`` apart, exactly and in bounded memory.
+
+    ``for i in range(len(ids)): for d in range(1, min(window, len(ids) - 1 - i) + 1): X[ids[i], ids[i + d]] += weight(d)``
+    for each document's ``ids``; symmetric, the pair in either order is one cell.
+
+    Parameters
+    ----------
+    documents : TokenFile, list of TokenFile, TokenStore, or iterable of (ids, offsets)
+        In a block, document d is ``ids[offsets[d]:offsets[d + 1]]``; ids of any integer type, offsets int64.
+    out : str or Path
+        Folder of the result: ``columns.npy``, ``totals.npy``, ``offsets.npy`` and ``graph.json``, written last. What does
+        not fit ``memory`` lies there meanwhile, in a folder that is removed at the end, and at an error.
+    window : int, default 10
+        The largest distance of a pair.
+    weight : "harmonic", "flat" or function, default "harmonic"
+        "harmonic" is 1 / distance, as GloVe's; "flat" counts pairs; else a function of the distance: Numba's
+        ``cfunc("float64(int64)")``, or one that Numba compiles so (this imports Numba). It is called once for each distance.
+    symmetric : bool, default True
+        Whether order is ignored.
+    vocabulary : int, optional
+        Ids are below it. By default the tokenizer's for a `TokenStore`, one more than the largest id of token files (one more
+        pass); blocks must come with one. Graphs that will be merged need the same.
+    denominator : int, optional
+        Weights are rounded once to multiples of 1 / denominator, ties to even, and everything after that is exact; so sums do
+        not depend on order, blocks, memory or merging. By default exact for "flat" and for "harmonic" up to window 16,
+        otherwise 2^20: see `pivotkit.corpus.pair_weights.pair_weights`.
+    memory : int or str, default "512MB"
+        Bytes that may be held beyond what the process holds (and beyond Numba, and arrays handed in). The least is about 40
+        bytes an id of the vocabulary and 100 kB.
+    units : sequence of str, optional
+        Names of the work behind blocks, for `TokenGraph.merge`. Files and stores have names of their own.
+
+    Returns
+    -------
+    TokenGraph
+        Mapped from ``out``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For arguments of another kind or out of range; for a weight that is not finite, negative, or rounds to nothing.
+    CorpusError
+        For an id outside the vocabulary in a file, or a temporary file that is not as it was written.
+    IndexError
+        For an id outside the vocabulary in a block.
+    OverflowError
+        When a total passes 2^63.
+    OSError
+        When the disk is full; then there is no new graph, and no file of it is left.
+
+    Notes
+    -----
+    Cost, one thread: about 70 ns a token at window 10 and V 50,000, writing included. Design and exact rules:
+    ``csrc/cooccurrence/token_graph.h``. Weights: J. Pennington, R. Socher and C. Manning, "GloVe", EMNLP 2014.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> ids, offsets = np.array([5, 6, 5, 7, 6], np.uint16), np.array([0, 3, 5])
+    >>> graph = token_graph([(ids, offsets)], out=tempfile.mkdtemp(), window=2, vocabulary=8)
+    >>> graph.weight(6, 5), graph.weight(5, 5), graph.weight(5, 7)
+    (2.0, 0.5, 0.0)
+    >>> graph.row(6)
+    (array([5, 7]), array([2., 1.]))
+    >>> graph.to_scipy().shape
+    (8, 8)
+    """
+    weights = pair_weights("token_graph", weight, window, denominator)
+    budget = parse_bytes(memory, "token_graph")
+    piece = min(LARGEST_PIECE, budget // 16)
+    tokenizer = None
+    if isinstance(documents, TokenStore):
+        tokenizer = documents.fingerprint
+        vocabulary = documents.vocab_size if vocabulary is None else vocabulary
+    elif vocabulary is None:
+        vocabulary = _vocabulary(documents, piece)
+    if not isinstance(vocabulary, int) or isinstance(vocabulary, bool):
+        raise TypeError(f"token_graph: vocabulary must be an int; got {type(vocabulary).__name__}")
+    if not 1 <= vocabulary < 1 << 31:
+        raise ValueError(f"token_graph: vocabulary must be in [1, 2^31); got {vocabulary}")
+    header: dict[str, Any] = {"vocabulary": vocabulary, "symmetric": bool(symmetric), "tokenizer": tokenizer}
+    if isinstance(units, str):
+        raise TypeError("token_graph: units must be a sequence of names; got one str")
+    names = set(units)
+    if len(names) < len(units):
+        raise ValueError("token_graph: units must be distinct; got one twice")
+    with _counter("token_graph", weights, header, budget - piece, Path(out), _fan_in) as counter:
+        for block in token_blocks("token_graph", documents):
+            if block.unit is not None:
+                if block.unit in names:
+                    raise ValueError(f"token_graph: documents must hold each unit once; got {block.path} twice")
+                names.add(block.unit)
+            for part in pieces("token_graph", block, vocabulary, piece):
+                counter.add(part.ids, part.offsets, part.continued)
+        header |= {"units": sorted(names), "documents": counter.documents, "tokens": counter.tokens}
+    return TokenGraph.load(out)
+
+
+def _vocabulary(documents: Documents, bytes_at_once: int) -> int:
+    """One more than the largest id of token files."""
+    files = [documents] if isinstance(documents, TokenFile) else documents
+    if not (isinstance(files, list | tuple) and all(isinstance(file, TokenFile) for file in files)):
+        raise ValueError("token_graph: vocabulary must be given unless documents are token files or a store; got None")
+    blocks = token_blocks("token_graph", files)
+    return max([1, *(largest_id(block, bytes_at_once) + 1 for block in blocks)])
+
+
+@contextlib.contextmanager
+def _counter(
+    function: str, weights: PairWeights, header: dict[str, Any], memory: int, out: Path, fan_in: int
+) -> Iterator[_C.TokenGraphCounter]:
+    """A counter to fill; after the block its graph replaces the one in ``out``, with what ``header`` then holds."""
+    out.mkdir(parents=True, exist_ok=True)
+    numerators = np.array(weights.numerators, np.int64)
+    with tempfile.TemporaryDirectory(prefix=".runs-", dir=out) as runs, contextlib.ExitStack() as files:
+        try:
+            counter = _C.TokenGraphCounter(
+                header["vocabulary"], numerators, header["symmetric"], max(memory, 0), runs, fan_in
+            )
+        except ValueError as error:
+            raise ValueError(str(error).replace("TokenGraphCounter", function)) from None
+        yield counter
+        paths = {name: files.enter_context(atomic_path(out / f"{name}.npy")) for name in ARRAYS}
+        cells = counter.finish(**{name: str(path) for name, path in paths.items()})
+        (out / "graph.json").unlink(missing_ok=True)  # says that the arrays belong together: not meanwhile
+    table = {"weight": weights.name, "numerators": weights.numerators, "denominator": weights.denominator}
+    write_json({"format": FORMAT, **header, **table, "cells": cells, "approximation": None}, out / "graph.json")
+
+
+def _with(kept: list[TokenGraph], graph: TokenGraph) -> list[TokenGraph]:
+    """``kept``, which share no units, and ``graph``, each unit once."""
+    held = {unit for other in kept for unit in other.units}
+    mine = set(graph.units)
+    if mine and mine <= held:
+        return kept
+    apart = [other for other in kept if not (other.units and set(other.units) <= mine)]
+    common = mine & {unit for other in apart for unit in other.units}
+    if common:
+        raise ValueError(f"merge: others must share no work units or all; got {len(common)} in common")
+    return [*apart, graph]
+
+
+def _row_ranges(offsets: npt.NDArray[np.int64], cells: int) -> Iterator[tuple[int, int]]:
+    """Ranges of rows with at most ``cells`` cells together, or one row each."""
+    begin, rows = 0, len(offsets) - 1
+    while begin < rows:
+        end = int(np.searchsorted(offsets, offsets[begin] + cells, "right")) - 1
+        end = min(max(end, begin + 1), rows)
+        yield begin, end
+        begin = end
