@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <limits>
 #include <stdexcept>
+#include <type_traits>
 #include <utility>
 
 #include "common/require.h"
@@ -190,7 +192,6 @@ void TokenGraphCounter::close_graph() {
   last_row_ = -1;
   if (!graph_) return;
   SortedRun run = graph_->finish();
-  seconds_.write += graph_->seconds();
   graph_.reset();
   push(std::move(run), 0);
 }
@@ -200,62 +201,79 @@ std::string TokenGraphCounter::new_run() {
   return paths_.back();
 }
 
-void TokenGraphCounter::remove(const std::vector<SortedRun>& runs) noexcept {
+void TokenGraphCounter::spill() {
+  guarded([&] { spill_block(); });
+}
+
+void TokenGraphCounter::spill_block() {
+  if (std::visit([](auto& block) { return block->empty(); }, block_)) return;
+  RunWriter writer(new_run(), frame_);
+  take_block(writer);
+  push(writer.finish(), 0);
+}
+
+// The rows of the block into a writer; what the index and the system's writes took is not the rows' time.
+template <class Writer>
+void TokenGraphCounter::take_block(Writer& writer) {
+  std::visit(
+      [&](auto& block) {
+        const double indexed = block->index_seconds(), written = writer.seconds();
+        {
+          const Clock clock(seconds_.rows);
+          block->take_rows(*accumulator_, writer);
+        }
+        const double index = block->index_seconds() - indexed, write = writer.seconds() - written;
+        seconds_.index += index;
+        seconds_.write += write;
+        seconds_.rows -= index + write;
+      },
+      block_);
+}
+
+template <class Writer>
+void TokenGraphCounter::merge_into(const std::vector<SortedRun>& runs, Writer& writer) {
+  {
+    const Clock clock(seconds_.merge);
+    merge_runs(runs, frame_, options_.rule.symmetric, options_.vocabulary, *accumulator_, writer);
+  }
+  seconds_.write += writer.seconds();
+  seconds_.merge -= writer.seconds();
   for (const SortedRun& run : runs) {
     ::unlink(run.path.c_str());
     paths_.erase(std::find(paths_.begin(), paths_.end(), run.path));
   }
 }
 
-void TokenGraphCounter::spill() {
-  guarded([&] { spill_block(); });
-}
-
-void TokenGraphCounter::spill_block() {
-  std::visit(
-      [&](auto& block) {
-        if (block->empty()) return;
-        RunWriter writer(new_run(), frame_);
-        {
-          const double before = block->index_seconds();
-          const Clock clock(seconds_.rows);
-          block->take_rows(*accumulator_, writer);
-          seconds_.index += block->index_seconds() - before;
-          seconds_.rows -= block->index_seconds() - before;
-        }
-        SortedRun run = writer.finish();
-        seconds_.write += writer.seconds();
-        seconds_.rows -= writer.seconds();
-        push(std::move(run), 0);
-      },
-      block_);
-}
-
-void TokenGraphCounter::push(SortedRun run, std::size_t level) {
-  spilled_bytes_ += run.bytes;
-  if (levels_.size() <= level) levels_.resize(level + 1);
-  levels_[level].runs.push_back(std::move(run));
-  if (levels_[level].runs.size() == options_.fan_in) merge_level(level);
-}
-
-void TokenGraphCounter::merge_level(std::size_t level) {
-  const std::vector<SortedRun> runs = std::exchange(levels_[level].runs, {});
-  push(merge(runs), level + 1);
-}
-
 SortedRun TokenGraphCounter::merge(const std::vector<SortedRun>& runs) {
   RunWriter writer(new_run(), frame_);
   merge_into(runs, writer);
   SortedRun merged = writer.finish();
-  seconds_.write += writer.seconds();
-  seconds_.merge -= writer.seconds();
-  remove(runs);
+  spilled_bytes_ += merged.bytes;
   return merged;
 }
 
-void TokenGraphCounter::merge_into(const std::vector<SortedRun>& runs, RowSink& sink) {
-  const Clock clock(seconds_.merge);
-  merge_runs(runs, frame_, options_.rule.symmetric, options_.vocabulary, *accumulator_, sink);
+void TokenGraphCounter::push(SortedRun run, std::size_t level) {
+  if (level == 0) spilled_bytes_ += run.bytes;
+  if (levels_.size() <= level) levels_.resize(level + 1);
+  levels_[level].push_back(std::move(run));
+  if (levels_[level].size() < options_.fan_in) return;
+  const std::vector<SortedRun> runs = std::exchange(levels_[level], {});
+  push(merge(runs), level + 1);
+}
+
+// All runs into the graph, the smallest merged first where there are more than can be open.
+void TokenGraphCounter::merge_all(GraphWriter& writer) {
+  std::vector<SortedRun> runs;
+  for (std::vector<SortedRun>& level : levels_) std::move(level.begin(), level.end(), std::back_inserter(runs));
+  levels_.clear();
+  const auto smaller = [](const SortedRun& a, const SortedRun& b) { return a.bytes < b.bytes; };
+  std::stable_sort(runs.begin(), runs.end(), smaller);
+  while (runs.size() > options_.fan_in) {
+    const auto count = static_cast<std::ptrdiff_t>(std::min(options_.fan_in, runs.size() - options_.fan_in + 1));
+    runs.push_back(merge({runs.begin(), runs.begin() + count}));
+    runs.erase(runs.begin(), runs.begin() + count);
+  }
+  merge_into(runs, writer);
 }
 
 std::uint64_t TokenGraphCounter::finish(const GraphWriter::Paths& paths) {
@@ -264,37 +282,16 @@ std::uint64_t TokenGraphCounter::finish(const GraphWriter::Paths& paths) {
     close_graph();
     GraphWriter writer(paths, options_.vocabulary, frame_);
     if (next_run_ == 0) {
-      std::visit(
-          [&](auto& block) {
-            const double before = block->index_seconds();
-            const Clock clock(seconds_.rows);
-            if (!block->empty()) block->take_rows(*accumulator_, writer);
-            seconds_.index += block->index_seconds() - before;
-            seconds_.rows -= block->index_seconds() - before + writer.seconds();
-          },
-          block_);
+      take_block(writer);
     } else {
       spill_block();
       std::visit([](auto& block) { block->free(); }, block_);
-      std::vector<SortedRun> runs;  // the smallest first
-      for (Level& level : levels_)
-        for (SortedRun& run : level.runs) runs.push_back(std::move(run));
-      levels_.clear();
-      std::stable_sort(runs.begin(), runs.end(), [](const SortedRun& a, const SortedRun& b) { return a.bytes < b.bytes; });
-      while (runs.size() > options_.fan_in) {
-        const auto count = static_cast<std::ptrdiff_t>(std::min(options_.fan_in, runs.size() - options_.fan_in + 1));
-        runs.push_back(merge({runs.begin(), runs.begin() + count}));
-        spilled_bytes_ += runs.back().bytes;
-        runs.erase(runs.begin(), runs.begin() + count);
-      }
-      merge_into(runs, writer);
-      seconds_.merge -= writer.seconds();
-      remove(runs);
+      merge_all(writer);
     }
     writer.finish();
-    seconds_.write += writer.seconds();
     if (writer.sum() != mass_)
-      throw std::logic_error(text("TokenGraphCounter: the graph must hold the weights of all pairs, ", mass_, "; got ", writer.sum()));
+      throw std::logic_error(text("TokenGraphCounter: the graph must hold the weights of all pairs, ", mass_, "; got ",
+                                  writer.sum()));
     return writer.cells();
   });
   broken_ = true;  // spent

@@ -76,9 +76,6 @@ class TokenGraphCounter {
   const TokenGraphSeconds& seconds() const noexcept { return seconds_; }
 
  private:
-  struct Level {
-    std::vector<SortedRun> runs;
-  };
   template <class Work>
   auto guarded(Work&& work);
   void plan();
@@ -87,12 +84,14 @@ class TokenGraphCounter {
   void end_document();
   void spill_block();
   void close_graph();
-  void push(SortedRun run, std::size_t level);
-  void merge_level(std::size_t level);
+  template <class Writer>
+  void take_block(Writer& writer);
+  template <class Writer>
+  void merge_into(const std::vector<SortedRun>& runs, Writer& writer);
   SortedRun merge(const std::vector<SortedRun>& runs);
-  void merge_into(const std::vector<SortedRun>& runs, RowSink& sink);
+  void push(SortedRun run, std::size_t level);
+  void merge_all(GraphWriter& writer);
   std::string new_run();
-  void remove(const std::vector<SortedRun>& runs) noexcept;
   std::uint64_t mass(std::uint64_t length) const noexcept;
 
   TokenGraphOptions options_;
@@ -100,7 +99,7 @@ class TokenGraphCounter {
   std::vector<std::uint64_t> weight_sums_, moment_sums_;  // of w(d) and d w(d), up to each distance
   std::unique_ptr<RowAccumulator> accumulator_;
   std::variant<std::unique_ptr<PairBlock<std::uint16_t>>, std::unique_ptr<PairBlock<std::uint32_t>>> block_;
-  std::vector<Level> levels_;
+  std::vector<std::vector<SortedRun>> levels_;
   std::vector<std::string> paths_;  // of runs that may be on disk
   std::unique_ptr<RunWriter> graph_;  // of add_rows
   std::int64_t last_row_ = -1;

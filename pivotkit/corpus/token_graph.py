@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,18 +12,15 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array, tril
 
-from pivotkit import _C
-from pivotkit.artifacts import atomic_path, read_json, write_json
+from pivotkit.artifacts import read_json
 from pivotkit.corpus.budget import parse_bytes, require
+from pivotkit.corpus.graph_files import ARRAYS, FAN_IN, FORMAT, graph_counter, row_ranges
 from pivotkit.corpus.pair_weights import PairWeights, Weight, pair_weights
 from pivotkit.corpus.token_blocks import Documents, largest_id, pieces, release, token_blocks
 from pivotkit.corpus.token_files import TokenFile
 from pivotkit.corpus.tokens import TokenStore
 from pivotkit.errors import InputError
 
-FORMAT = 1
-FAN_IN = 64
-ARRAYS = {"columns": np.dtype("<i4"), "totals": np.dtype("<i8"), "offsets": np.dtype("<i8")}
 LARGEST_PIECE = 8 << 20  # bytes of a source that are in memory at once
 
 
@@ -207,9 +202,9 @@ class TokenGraph:
         budget = parse_bytes(memory, "merge")
         piece = min(LARGEST_PIECE, budget // 16)
         spare = piece + 12 * self.vocabulary
-        with _counter("merge", self.weights, header, budget - spare, Path(out), _fan_in) as counter:
+        with graph_counter("merge", self.weights, header, budget - spare, Path(out), _fan_in) as counter:
             for graph in kept:
-                for begin, end in _row_ranges(graph.offsets, piece // 12):
+                for begin, end in row_ranges(graph.offsets, piece // 12):
                     first, last = int(graph.offsets[begin]), int(graph.offsets[end])
                     bounds = np.ascontiguousarray(graph.offsets[begin : end + 1] - first)
                     counter.add_rows(begin, bounds, graph.columns[first:last], graph.totals[first:last])
@@ -340,7 +335,7 @@ def token_graph(
     names = set(units)
     if len(names) < len(units):
         raise ValueError("token_graph: units must be distinct; got one twice")
-    with _counter("token_graph", weights, header, budget - piece, Path(out), _fan_in) as counter:
+    with graph_counter("token_graph", weights, header, budget - piece, Path(out), _fan_in) as counter:
         for block in token_blocks("token_graph", documents):
             if block.unit is not None:
                 if block.unit in names:
@@ -361,28 +356,6 @@ def _vocabulary(documents: Documents, bytes_at_once: int) -> int:
     return max([1, *(largest_id(block, bytes_at_once) + 1 for block in blocks)])
 
 
-@contextlib.contextmanager
-def _counter(
-    function: str, weights: PairWeights, header: dict[str, Any], memory: int, out: Path, fan_in: int
-) -> Iterator[_C.TokenGraphCounter]:
-    """A counter to fill; after the block its graph replaces the one in ``out``, with what ``header`` then holds."""
-    out.mkdir(parents=True, exist_ok=True)
-    numerators = np.array(weights.numerators, np.int64)
-    with tempfile.TemporaryDirectory(prefix=".runs-", dir=out) as runs, contextlib.ExitStack() as files:
-        try:
-            counter = _C.TokenGraphCounter(
-                header["vocabulary"], numerators, header["symmetric"], max(memory, 0), runs, fan_in
-            )
-        except ValueError as error:
-            raise ValueError(str(error).replace("TokenGraphCounter", function)) from None
-        yield counter
-        paths = {name: files.enter_context(atomic_path(out / f"{name}.npy")) for name in ARRAYS}
-        cells = counter.finish(**{name: str(path) for name, path in paths.items()})
-        (out / "graph.json").unlink(missing_ok=True)  # says that the arrays belong together: not meanwhile
-    table = {"weight": weights.name, "numerators": weights.numerators, "denominator": weights.denominator}
-    write_json({"format": FORMAT, **header, **table, "cells": cells, "approximation": None}, out / "graph.json")
-
-
 def _with(kept: list[TokenGraph], graph: TokenGraph) -> list[TokenGraph]:
     """``kept``, which share no units, and ``graph``, each unit once."""
     held = {unit for other in kept for unit in other.units}
@@ -394,13 +367,3 @@ def _with(kept: list[TokenGraph], graph: TokenGraph) -> list[TokenGraph]:
     if common:
         raise ValueError(f"merge: others must share no work units or all; got {len(common)} in common")
     return [*apart, graph]
-
-
-def _row_ranges(offsets: npt.NDArray[np.int64], cells: int) -> Iterator[tuple[int, int]]:
-    """Ranges of rows with at most ``cells`` cells together, or one row each."""
-    begin, rows = 0, len(offsets) - 1
-    while begin < rows:
-        end = int(np.searchsorted(offsets, offsets[begin] + cells, "right")) - 1
-        end = min(max(end, begin + 1), rows)
-        yield begin, end
-        begin = end
