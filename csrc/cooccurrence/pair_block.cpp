@@ -133,7 +133,7 @@ std::size_t PairBlock<Cell>::gather(std::uint32_t row, std::size_t begin, std::s
     __builtin_prefetch(next + 2 * kStep);
     const Cell* const cell = text_.data() + positions_[i];
     for (std::ptrdiff_t near = 0; near < window; near += kStep) {
-#pragma GCC unroll 5
+#pragma GCC unroll 5  // kStep
       for (std::ptrdiff_t step = 1; step <= kStep; ++step) {
         const std::uint32_t other = cell[near + step];
         const bool counts = !kSymmetric || other <= row;
