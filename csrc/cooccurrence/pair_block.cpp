@@ -12,10 +12,11 @@ constexpr std::size_t kAhead = 16;  // positions whose text is asked for early
 
 template <class Cell>
 PairBlock<Cell>::PairBlock(std::size_t vocabulary, const PairRule& rule, std::size_t cells)
-    : vocabulary_(vocabulary), window_(rule.weights.size()), capacity_(cells),
-      weights_(rule.weights.begin(), rule.weights.end()), symmetric_(rule.symmetric), text_(cells + kStep), positions_(cells),
+    : vocabulary_(vocabulary), window_(rule.weights.size()), steps_((window_ + kStep - 1) / kStep),
+      gap_(kStep * (steps_ <= kUnrolled ? steps_ : 1)), capacity_(cells),
+      weights_(rule.weights.begin(), rule.weights.end()), symmetric_(rule.symmetric), text_(cells + 2 * kStep), positions_(cells),
       ends_(vocabulary + 2) {
-  weights_.resize((window_ + kStep - 1) / kStep * kStep);
+  weights_.resize(steps_ * kStep);
   restart();
 }
 
@@ -26,16 +27,16 @@ void PairBlock<Cell>::restart() {
     const std::size_t count = std::min(window_, size_ - document_);
     kept.assign(text_.data() + size_ - count, text_.data() + size_);
   }
-  std::fill_n(text_.data(), kStep, static_cast<Cell>(vocabulary_));
-  std::copy(kept.begin(), kept.end(), text_.data() + kStep);
-  size_ = first_ = kStep + kept.size();
-  if (document_ != 0) document_ = kStep;
+  std::fill_n(text_.data(), gap_, static_cast<Cell>(vocabulary_));
+  std::copy(kept.begin(), kept.end(), text_.data() + gap_);
+  size_ = first_ = gap_ + kept.size();
+  if (document_ != 0) document_ = gap_;
 }
 
 template <class Cell>
 template <class Id>
 std::size_t PairBlock<Cell>::append(const Id* ids, std::size_t count) {
-  count = std::min(count, capacity_ - std::min(capacity_, size_ + kStep));
+  count = std::min(count, capacity_ - std::min(capacity_, size_ + gap_));
   std::transform(ids, ids + count, text_.data() + size_, [](Id id) { return static_cast<Cell>(id); });
   size_ += count;
   return count;
@@ -43,8 +44,8 @@ std::size_t PairBlock<Cell>::append(const Id* ids, std::size_t count) {
 
 template <class Cell>
 void PairBlock<Cell>::end_document() {
-  std::fill_n(text_.data() + size_, kStep, static_cast<Cell>(vocabulary_));
-  size_ += kStep;
+  std::fill_n(text_.data() + size_, gap_, static_cast<Cell>(vocabulary_));
+  size_ += gap_;
   document_ = 0;
 }
 
@@ -70,17 +71,24 @@ void PairBlock<Cell>::index() {
 template <class Cell>
 void PairBlock<Cell>::take_rows(RowAccumulator& accumulator, RowSink& sink) {
   if (document_ != 0 && size_ > document_)  // else the text ends in such cells already
-    std::fill_n(text_.data() + size_, kStep, static_cast<Cell>(vocabulary_));
+    std::fill_n(text_.data() + size_, gap_, static_cast<Cell>(vocabulary_));
   index();
-  if (symmetric_)
-    rows<true>(accumulator, sink);
-  else
-    rows<false>(accumulator, sink);
+  symmetric_ ? rows_by_steps<true>(accumulator, sink) : rows_by_steps<false>(accumulator, sink);
   restart();
 }
 
 template <class Cell>
 template <bool kSymmetric>
+void PairBlock<Cell>::rows_by_steps(RowAccumulator& accumulator, RowSink& sink) {
+  if (steps_ == 1) return rows<kSymmetric, 1>(accumulator, sink);
+  if (steps_ == 2) return rows<kSymmetric, 2>(accumulator, sink);
+  if (steps_ == 3) return rows<kSymmetric, 3>(accumulator, sink);
+  static_assert(kUnrolled == 3);
+  rows<kSymmetric, 0>(accumulator, sink);
+}
+
+template <class Cell>
+template <bool kSymmetric, int kSteps>
 void PairBlock<Cell>::rows(RowAccumulator& accumulator, RowSink& sink) {
   const std::size_t reach = (kSymmetric ? 2 : 1) * window_;
   std::size_t end = 0;
@@ -93,31 +101,31 @@ void PairBlock<Cell>::rows(RowAccumulator& accumulator, RowSink& sink) {
     if (positions_[begin] < first_) {  // positions ascend: kept cells are the first of a row, and in few rows
       for (; begin < end && positions_[begin] < first_; ++begin)
         gather_kept<kSymmetric>(row, positions_[begin], accumulator);
-      gather<kSymmetric, false>(row, begin, end, accumulator);
+      gather<kSymmetric, kSteps, false>(row, begin, end, accumulator);
       const Row found = accumulator.take_scanned(row, limit);
       if (found.size > 0) sink.put(found);
       continue;
     }
     const bool scans = RowAccumulator::scans(limit, (end - begin) * reach);
-    const std::size_t listed = scans ? gather<kSymmetric, false>(row, begin, end, accumulator)
-                                     : gather<kSymmetric, true>(row, begin, end, accumulator);
+    const std::size_t listed = scans ? gather<kSymmetric, kSteps, false>(row, begin, end, accumulator)
+                                     : gather<kSymmetric, kSteps, true>(row, begin, end, accumulator);
     const Row found = scans ? accumulator.take_scanned(row, limit) : accumulator.take_listed(row, listed);
     if (found.size > 0) sink.put(found);
   }
 }
 
-// Adds the windows round positions begin..end of the list, kStep cells at a time and without a branch: a window that leaves
-// its document does so within the cells behind it, of which there are kStep. What does not count goes to spare columns, one
+// Adds the windows round positions begin..end of the list, kStep cells at a time and without a branch. kSteps is how many
+// steps a window has; 0 means any number, and a look for the document's end after each. What does not count goes to spare columns, one
 // for each step, because one for all would be a chain of dependent additions. A pair of equal ids is seen from both ends
 // and counted from the first.
 template <class Cell>
-template <bool kSymmetric, bool kListed>
+template <bool kSymmetric, int kSteps, bool kListed>
 std::size_t PairBlock<Cell>::gather(std::uint32_t row, std::size_t begin, std::size_t end, RowAccumulator& accumulator) {
   std::uint64_t* const values = accumulator.values();
   std::uint32_t* const touched = accumulator.touched();
   const std::uint64_t* const weights = weights_.data();
   const auto none = static_cast<std::uint32_t>(vocabulary_);
-  const auto window = static_cast<std::ptrdiff_t>(weights_.size());
+  const std::ptrdiff_t window = kSteps == 0 ? static_cast<std::ptrdiff_t>(weights_.size()) : kSteps * kStep;
   const std::size_t last = ends_[vocabulary_ - 1] - std::size_t{1};
   std::size_t listed = 0;
   const auto add = [&](std::uint32_t column, std::uint64_t weight) {
@@ -139,7 +147,7 @@ std::size_t PairBlock<Cell>::gather(std::uint32_t row, std::size_t begin, std::s
         const bool counts = !kSymmetric || other <= row;
         add(counts ? other : none + static_cast<std::uint32_t>(step), weights[near + step - 1]);
       }
-      if (cell[near + kStep] == none) break;
+      if (kSteps == 0 && cell[near + kStep] == none) break;
     }
     if constexpr (!kSymmetric) continue;
     for (std::ptrdiff_t near = 0; near < window; near += kStep) {
@@ -148,7 +156,7 @@ std::size_t PairBlock<Cell>::gather(std::uint32_t row, std::size_t begin, std::s
         const std::uint32_t other = cell[-near - step];
         add(other < row ? other : none + static_cast<std::uint32_t>(step), weights[near + step - 1]);
       }
-      if (cell[-near - kStep] == none) break;
+      if (kSteps == 0 && cell[-near - kStep] == none) break;
     }
   }
   return listed;

@@ -8,8 +8,9 @@
 // Symmetric: the row is the larger id of a pair, so that the columns are the smaller ones, in a vocabulary ordered by
 // frequency (as BPE's nearly is) the frequent ones: these cells lie together in the first-level cache.
 //
-// Documents lie one behind another with kStep cells between them that are no token, so that a window is walked kStep cells
-// at a time, unrolled, and looks for its document's end once a step.
+// Documents lie one behind another with cells between them that are no token, so that a window is walked kStep cells at a
+// time, unrolled: for up to kUnrolled steps as many such cells as the window has, and no look for the document's end; beyond,
+// kStep such cells and a look once a step.
 #pragma once
 
 #include <cstddef>
@@ -31,6 +32,7 @@ template <class Cell>  // uint16_t or uint32_t, larger than the vocabulary
 class PairBlock {
  public:
   static constexpr std::ptrdiff_t kStep = 5;
+  static constexpr std::size_t kUnrolled = 3;
   static constexpr std::size_t kSpare = kStep + 1;  // columns that the accumulator must have to spare
   static constexpr std::size_t kBytesPerCell = sizeof(Cell) + sizeof(std::uint32_t);
 
@@ -56,13 +58,15 @@ class PairBlock {
   void index();
   void restart();
   template <bool kSymmetric>
+  void rows_by_steps(RowAccumulator& accumulator, RowSink& sink);
+  template <bool kSymmetric, int kSteps>
   void rows(RowAccumulator& accumulator, RowSink& sink);
-  template <bool kSymmetric, bool kListed>
+  template <bool kSymmetric, int kSteps, bool kListed>
   std::size_t gather(std::uint32_t row, std::size_t begin, std::size_t end, RowAccumulator& accumulator);
   template <bool kSymmetric>
   void gather_kept(std::uint32_t row, std::size_t position, RowAccumulator& accumulator);
 
-  std::size_t vocabulary_, window_, capacity_;
+  std::size_t vocabulary_, window_, steps_, gap_, capacity_;
   std::vector<std::uint64_t> weights_;  // by distance from 1, zeros up to a multiple of kStep
   bool symmetric_;
   Pages<Cell> text_;
