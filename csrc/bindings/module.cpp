@@ -18,5 +18,6 @@ PYBIND11_MODULE(_C, m, py::mod_gil_not_used()) {
   pivotkit::register_cooccurrence(m);
   pivotkit::register_documents(m);
   pivotkit::register_matcher(m);
+  pivotkit::register_token_graph(m);
   pivotkit::register_unembed(m);
 }

@@ -7,5 +7,6 @@ namespace pivotkit {
 void register_cooccurrence(pybind11::module_& m);
 void register_documents(pybind11::module_& m);
 void register_matcher(pybind11::module_& m);
+void register_token_graph(pybind11::module_& m);
 void register_unembed(pybind11::module_& m);
 }  // namespace pivotkit

@@ -1,0 +1,66 @@
+// Files written and read in large pieces, every failure an error that names the file. POSIX descriptors and a buffer whose
+// size is the caller's, so that what a writer or reader holds is known beforehand.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace pivotkit {
+
+// What the system refused; Python sees OSError with the errno and the file's name.
+struct FileError : std::runtime_error {
+  FileError(int code, const std::string& path);
+  int code;
+  std::string path;
+};
+
+// A file that is not what was written into it; Python sees pivotkit.errors.CorpusError.
+struct CorruptFile : std::runtime_error {
+  CorruptFile(const std::string& path, const std::string& place, const std::string& problem);
+  std::string path, place, problem;
+};
+
+class OutputFile {
+ public:
+  OutputFile(std::string path, std::size_t buffer);  // a new file, or an old one emptied
+  ~OutputFile();                                     // closes; what was not flushed is lost
+  OutputFile(const OutputFile&) = delete;
+  OutputFile& operator=(const OutputFile&) = delete;
+
+  void write(const void* data, std::size_t size);
+  void write_at(std::uint64_t place, const void* data, std::size_t size);  // over bytes that were written before
+  void close();                                                            // flushes
+  std::uint64_t size() const noexcept { return size_; }
+  double seconds() const noexcept { return seconds_; }  // spent in the system's writes
+
+ private:
+  void put(const std::uint8_t* data, std::size_t size);
+
+  std::string path_;
+  int descriptor_;
+  std::vector<std::uint8_t> buffer_;
+  std::size_t used_ = 0;
+  std::uint64_t size_ = 0;
+  double seconds_ = 0;
+};
+
+class InputFile {
+ public:
+  explicit InputFile(std::string path);
+  ~InputFile();
+  InputFile(const InputFile&) = delete;
+  InputFile& operator=(const InputFile&) = delete;
+
+  std::uint64_t size() const;
+  std::size_t read(void* data, std::size_t size);  // fewer bytes at the end of the file alone
+  const std::string& path() const noexcept { return path_; }
+
+ private:
+  std::string path_;
+  int descriptor_;
+};
+
+}  // namespace pivotkit
