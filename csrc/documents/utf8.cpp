@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#ifdef __SSE2__
+#if defined(__SSE2__) && !defined(PIVOTKIT_PORTABLE)
 #include <emmintrin.h>
 #endif
 
@@ -42,7 +42,7 @@ bool one_by_one(const std::uint8_t* p, const std::uint8_t* end) noexcept {
   return true;
 }
 
-#ifdef __SSE2__
+#if defined(__SSE2__) && !defined(PIVOTKIT_PORTABLE)
 
 __m128i load(const std::uint8_t* p) noexcept { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }
 __m128i all(int byte) noexcept { return _mm_set1_epi8(static_cast<char>(byte)); }
@@ -72,7 +72,7 @@ __m128i faults(__m128i bytes, __m128i back1, __m128i back2, __m128i back3) noexc
 }  // namespace
 
 bool is_utf8(const std::uint8_t* p, const std::uint8_t* end) noexcept {
-#ifdef __SSE2__
+#if defined(__SSE2__) && !defined(PIVOTKIT_PORTABLE)
   if (end - p >= 32) {
     const __m128i head = load(p);
     __m128i wrong = faults(head, _mm_slli_si128(head, 1), _mm_slli_si128(head, 2), _mm_slli_si128(head, 3));

@@ -5,13 +5,13 @@
 #include <cstdint>
 #include <cstring>
 
-#ifdef __SSE2__
+#if defined(__SSE2__) && !defined(PIVOTKIT_PORTABLE)
 #include <emmintrin.h>
 #endif
 
 namespace pivotkit {
 
-#ifdef __SSE2__
+#if defined(__SSE2__) && !defined(PIVOTKIT_PORTABLE)
 
 struct Wide {
   static constexpr unsigned kBytes = 16;

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pivotkit.corpus.boundaries import arrow_messages, row_group_begin
+from pivotkit.corpus.boundaries import arrow_messages, row_group_places
 from pivotkit.corpus.units import Unit
 from pivotkit.errors import CorpusError
 
@@ -31,24 +31,23 @@ def rows_before(unit: Unit) -> int:
         return 0
     if unit.path.name.endswith(".parquet"):
         with pq.ParquetFile(unit.path) as file:
-            return sum(file.metadata.row_group(group).num_rows for group in _row_groups(file, 0, unit.begin))
+            return sum(file.metadata.row_group(group).num_rows for group in _row_groups(file, unit, 0, unit.begin))
     return sum(batch.num_rows for batch in _arrow(Unit(unit.path, unit.size, unit.modified, 0, unit.begin)))
 
 
-def _row_groups(file: pq.ParquetFile, begin: int, end: int) -> list[int]:
-    metadata = file.metadata
-    return [group for group in range(metadata.num_row_groups) if begin <= row_group_begin(metadata, group) < end]
+def _row_groups(file: pq.ParquetFile, unit: Unit, begin: int, end: int) -> list[int]:
+    places = row_group_places(file.metadata, unit.size)
+    whole = begin == 0 and end == unit.size
+    return [group for group, place in enumerate(places) if whole or begin <= place < end]
 
 
 def _parquet(unit: Unit, batch_bytes: int) -> Iterator[pa.RecordBatch]:
     with pq.ParquetFile(unit.path, buffer_size=1 << 20) as file:
         columns = _columns(unit, file.schema_arrow)
-        for group in _row_groups(file, unit.begin, unit.stop):
+        for group in _row_groups(file, unit, unit.begin, unit.stop):
             described = file.metadata.row_group(group)
-            chunks = (described.column(place) for place in range(described.num_columns))
-            size = sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema == "text")
-            rows = min(max(1, described.num_rows * batch_bytes // max(size, 1)), MOST_ROWS)
-            yield from file.iter_batches(batch_size=rows, row_groups=[group], columns=columns)
+            rows = max(1, described.num_rows * batch_bytes // max(described.total_byte_size, 1))
+            yield from file.iter_batches(batch_size=min(rows, MOST_ROWS), row_groups=[group], columns=columns)
 
 
 class _Spans(io.RawIOBase):

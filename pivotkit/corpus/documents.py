@@ -19,7 +19,7 @@ import pyarrow as pa
 from pivotkit import _C
 from pivotkit.corpus.column_files import read_batches, rows_before
 from pivotkit.corpus.line_files import BrokenStream, UnitLines, lines_before
-from pivotkit.corpus.records import check_columns, document, parse_line
+from pivotkit.corpus.records import check_columns, parse_line, row_problem
 from pivotkit.corpus.text_block import TextBlock, languages
 from pivotkit.corpus.units import JSON_SUFFIXES, SUFFIXES, Corpus, Unit, check_suffix, corpus_files, work_units
 from pivotkit.errors import CorpusError
@@ -208,13 +208,7 @@ def _columns(unit: Unit, skip: bool) -> Iterator[TextBlock]:
             columns = check_columns(batch)
             if not skip and len(columns.bad):
                 place = int(columns.bad[0])
-                try:
-                    document(batch.slice(place, 1).to_pylist()[0])
-                    problem = f"must be {kind} of UTF-8 text; got other bytes"
-                except UnicodeDecodeError as error:
-                    problem = f"must be {kind} of UTF-8 text; {error}"
-                except ValueError as error:
-                    problem = str(error)
+                problem = row_problem(batch.slice(place, 1)) or f"must be {kind} of UTF-8 text; got other bytes"
                 raise CorpusError(unit.path, _row(unit, row + place), problem)
             skipped += len(columns.bad)
             rows = np.delete(np.arange(row, row + batch.num_rows), columns.bad)

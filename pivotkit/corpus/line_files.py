@@ -25,14 +25,19 @@ def compression_of(path: Path) -> str | None:
 
 
 class ByteRange:
-    """The (decompressed) bytes of [begin, end) of a file, which must hold whole frames or members."""
+    """The (decompressed) bytes of [begin, end) of a unit's file, which must hold whole frames or members."""
 
     def __init__(self, unit: Unit, begin: int, end: int) -> None:
-        compression = compression_of(unit.path)
-        self._until = "its end" if end == unit.size else f"byte {end}, where a unit of it ends"
+        self._unit, self._begin, self._end = unit, begin, end
+        self._given = 0  # bytes
+        self._fault: BrokenStream | None = None
+        self._open()
+
+    def _open(self) -> None:
+        compression = compression_of(self._unit.path)
         try:
-            self._file = pa.OSFile(str(unit.path))
-            self._stream = self._file.get_stream(begin, end - begin)
+            self._file = pa.OSFile(str(self._unit.path))
+            self._stream = self._file.get_stream(self._begin, self._end - self._begin)
         except OSError as error:
             raise self._broken(error) from None
         if compression is not None:
@@ -46,13 +51,37 @@ class ByteRange:
         self._file.close()
 
     def read_into(self, target: memoryview) -> int:
+        """Fill ``target`` as far as there are bytes; BrokenStream comes after all bytes before the break."""
+        if self._fault is not None:
+            raise self._fault
         try:
-            return int(self._stream.readinto(target))
+            count = int(self._stream.readinto(target))
         except OSError as error:
-            raise self._broken(error) from None
+            self._fault = self._broken(error)
+            count = self._salvage(target)
+            if count == 0:
+                raise self._fault from None
+        self._given += count
+        return count
+
+    def _salvage(self, target: memoryview) -> int:
+        """What a read that failed had in hand: the stream once more, byte by byte from where it began."""
+        self._stream.close()
+        self._file.close()
+        count = passed = 0
+        try:
+            self._open()
+            while passed < self._given and (step := self._stream.readinto(target[: self._given - passed])):
+                passed += step
+            while count < len(target) and self._stream.readinto(target[count : count + 1]):
+                count += 1
+        except (OSError, BrokenStream):
+            pass
+        return count if passed == self._given else 0
 
     def _broken(self, error: OSError) -> BrokenStream:
-        return BrokenStream(f"must be readable to {self._until}; {error}")
+        until = "its end" if self._end == self._unit.size else f"byte {self._end}, where a unit of it ends"
+        return BrokenStream(f"must be readable to {until}; {error}")
 
 
 class UnitLines:

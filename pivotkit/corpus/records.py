@@ -69,6 +69,17 @@ def check_columns(batch: pa.RecordBatch) -> Columns:
     return Columns(texts, ids, langs, np.flatnonzero(bad))
 
 
+def row_problem(row: pa.RecordBatch) -> str | None:
+    """What keeps a batch of one row from being a document; None for strings that cannot be read at all."""
+    if any(_is_broken(column) for column in row.columns):
+        return None
+    try:
+        document(row.to_pylist()[0])
+    except ValueError as problem:
+        return str(problem)
+    raise AssertionError("a row that is a document is not refused")
+
+
 def _strings(batch: pa.RecordBatch, name: str, integers: bool) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
     """An optional column as strings, and the rows where it is something else."""
     absent = pa.nulls(batch.num_rows, pa.large_string())

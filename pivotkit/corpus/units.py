@@ -34,8 +34,8 @@ class Unit:
     modified : int
         When it was last changed, in nanoseconds.
     begin, end : int, int or None
-        Bytes of the file; None is its end. What begins there belongs to the unit: row groups and record batches in
-        [begin, end). Of lines, whose places are those in the decompressed text, a unit takes what begins after
+        Bytes of the file; None is its end. What begins there belongs to the unit: row groups (whose places are those
+        that they would have if all compressed alike) and record batches in [begin, end). Of lines, whose places are those in the decompressed text, a unit takes what begins after
         ``begin`` up to and including ``end``, and the first unit also the file's first line. (So nobody has to look
         before ``begin`` to know whether a line begins there.)
     """

@@ -1,155 +1,190 @@
-"""Runs that are killed, share a folder, or find their files changed; and a budget that holds."""
+"""Files that are cut short, corrupt or changed: an error with its place, or a count; nothing lost in silence."""
 
 from __future__ import annotations
 
+import os
 import random
-import subprocess
-import sys
-import time
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
+from corpus_formats import FORMATS, text_lines, write
 
-from pivotkit.corpus import Counts, count
+from pivotkit.corpus import Unit, documents, read_documents, read_texts, work_units
+from pivotkit.errors import CorpusError
 
-COUNT = """
-import sys
-from pivotkit.corpus import TokenFiles, TokenWatchList, count
-from tokenizers import Tokenizer
-
-if __name__ == "__main__":
-    folder, tokenizer, out, workers = sys.argv[1:5]
-    watch = TokenWatchList([f"w{i}" for i in range(5, 400, 4)], Tokenizer.from_file(tokenizer))
-    files = TokenFiles(folder, vocab_size=2000, eos=0)
-    print("begun", flush=True)
-    count(files, watch, pairs=[(f"w{i}", f"w{i + 4}") for i in range(5, 390, 4)], context=True, unit="20KB",
-          workers=int(workers), out=out)
-"""
+DOCUMENTS = [{"text": f"text {i} é猫 " + "ab" * (i % 30), "id": f"d{i}", "lang": "fr"} for i in range(120)]
+TEXTS = [document["text"] for document in DOCUMENTS]
 
 
-def command(corpus: Path, out: Path, workers: int = 1) -> list[str]:
-    return [sys.executable, "-c", COUNT, str(corpus / "tokens"), str(corpus / "tokenizer.json"), str(out), str(workers)]
+def texts_of(unit: Unit | Path, on_error: str = "raise") -> tuple[list[str], int]:
+    batches = list(read_documents(unit, on_error))
+    return [text for batch in batches for text in batch.texts], sum(batch.skipped for batch in batches)
 
 
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tokenizers import Tokenizer
-    from tokenizers.models import WordLevel
-
-    folder = tmp_path_factory.mktemp("corpus")
-    Tokenizer(WordLevel({f"w{i}": i for i in range(2000)}, unk_token="w0")).save(str(folder / "tokenizer.json"))
-    (folder / "tokens").mkdir()
-    rng = np.random.default_rng(0)
-    for name in "abc":
-        (rng.zipf(1.2, 600_000) % 2000).astype("<u2").tofile(folder / "tokens" / f"{name}.npy")
-    return folder
+def places(raw: bytes) -> list[int]:
+    """Where to cut: everywhere near the ends, and in steps between."""
+    return [*range(30), *range(30, len(raw) - 60, 13), *range(max(30, len(raw) - 60), len(raw))]
 
 
-def tables(out: Path) -> dict[str, bytes]:
-    names = [
-        "words.parquet",
-        "pairs.parquet",
-        "background.parquet",
-        "context/df.npy",
-        "context/tokens.npy",
-        "counts.json",
-    ]
-    return {name: (out / name).read_bytes() for name in names}
+@pytest.mark.parametrize("kind", [kind for kind in FORMATS if kind not in ("jsonl", "txt")])
+def test_a_file_cut_anywhere_is_an_error_or_ends_between_pieces(tmp_path: Path, kind: str) -> None:
+    path = write(tmp_path, kind, DOCUMENTS)
+    raw = path.read_bytes()
+    ends = {unit.begin for unit in work_units(path, 1)} if kind.endswith(("gz", "zst")) else set()
+    assert texts_of(path) == (TEXTS, 0)
+    for size in places(raw):
+        path.write_bytes(raw[:size])
+        found, skipped = texts_of(path, "skip")
+        if size in ends and size > 0:  # whole frames or members: only the line that was cut shows it, and JSON sees it
+            assert found[:-1] == TEXTS[: len(found) - 1]
+            assert (TEXTS[len(found) - 1].startswith(found[-1]), skipped) == (True, kind.startswith("jsonl"))
+            continue
+        assert found == TEXTS[: len(found)]
+        assert skipped == 1, size
+        with pytest.raises(CorpusError, match=str(path)):
+            texts_of(path)
 
 
-@pytest.fixture(scope="module")
-def whole(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    out = tmp_path_factory.mktemp("whole")
-    subprocess.run(command(corpus, out), check=True, capture_output=True)
-    assert len(list((out / "partials").iterdir())) > 150
-    return tables(out)
+@pytest.mark.parametrize("kind", ["jsonl.gz", "jsonl.bgz", "jsonl.zst", "parquet", "stream", "file"])
+def test_units_of_a_file_that_is_cut_are_an_error_or_whole(tmp_path: Path, kind: str) -> None:
+    path = write(tmp_path, kind, DOCUMENTS)
+    raw = path.read_bytes()
+    for size in random.Random(1).sample(range(1, len(raw)), 60):
+        path.write_bytes(raw[:size])
+        units = work_units(path, 1)  # planning reads headers, and raises nothing
+        found = [texts_of(unit, "skip") for unit in units]
+        joined = [text for texts, _ in found for text in texts]
+        assert joined == TEXTS[: len(joined)]
+        assert len(joined) < len(TEXTS)
+        assert sum(skipped for _, skipped in found) >= 1
+        with pytest.raises(CorpusError, match=str(path)):
+            [texts_of(unit) for unit in units]
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_ten_kills_at_random_moments_lose_and_repeat_nothing(
-    corpus: Path, whole: Any, tmp_path: Path, workers: int
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_file_that_was_changed_before_reading_is_refused(tmp_path: Path, kind: str) -> None:
+    path = write(tmp_path, kind, DOCUMENTS)
+    units = work_units(path, 500)
+    raw = path.read_bytes()
+    path.write_bytes(raw + b" ")
+    for unit in units:
+        for on_error in ("raise", "skip"):
+            with pytest.raises(
+                CorpusError, match=r"must stay as it was when the run began \(\d+ bytes\); got \d+ bytes"
+            ):
+                texts_of(unit, on_error)
+    path.write_bytes(raw)
+    os.utime(path, ns=(1, units[0].modified + 1))
+    with pytest.raises(CorpusError, match=r"must stay as it was when the run began \(\d+ ns\)"):
+        texts_of(units[0], "skip")
+    path.unlink()
+    with pytest.raises(CorpusError, match=r"must stay as it was when the run began; .*No such file"):
+        texts_of(units[0], "skip")
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("on_error", ["raise", "skip"])
+def test_a_file_that_changes_while_it_is_read_is_refused(
+    tmp_path: Path, kind: str, on_error: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out, random_ = tmp_path / "out", random.Random(workers)
-    killed, done = 0, 0
-    while killed < 10:
-        process = subprocess.Popen(
-            command(corpus, out, workers), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
-        )
-        assert process.stdout is not None
-        process.stdout.readline()
-        time.sleep(random_.uniform(0, 0.25 if workers == 1 else 1.0))
-        finished = process.poll() is not None
-        subprocess.run(["pkill", "-KILL", "-s", str(process.pid)], check=False)
-        process.wait()
-        process.stdout.close()
-        killed += 1
-        partials = len(list((out / "partials").glob("[!.]*"))) if out.exists() else 0
-        assert partials >= done
-        done = partials
-        if finished or (out / "counts.json").exists():  # begin anew: a run that is done has nothing to kill
-            assert tables(out) == whole
-            out, done = tmp_path / f"out{killed}", 0
-    subprocess.run(command(corpus, out, workers), check=True, capture_output=True)
-    assert tables(out) == whole
+    monkeypatch.setattr(documents, "BATCH_BYTES", 100)
+    monkeypatch.setattr(documents, "READ_BYTES", 300)
+    path = write(tmp_path, kind, DOCUMENTS)
+    blocks = read_texts(Unit.of(path), on_error)
+    next(blocks)
+    os.utime(path, ns=(1, path.stat().st_mtime_ns + 1))
+    with pytest.raises(CorpusError, match="must stay as it was when the run began"):
+        list(blocks)
 
 
-def test_two_runs_in_one_folder_do_not_spoil_each_other(corpus: Path, whole: Any, tmp_path: Path) -> None:
-    processes = [
-        subprocess.Popen(command(corpus, tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for _ in range(2)
-    ]
-    for process in processes:
-        errors = process.communicate()[1]
-        assert process.returncode == 0, errors.decode()
-    assert tables(tmp_path) == whole
-    assert Counts.load(tmp_path).documents > 0
+def test_a_file_that_is_absent_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=r"a\.jsonl: must be a readable file; .*No such file"):
+        read_texts(tmp_path / "a.jsonl")
 
 
-def test_a_file_that_changed_between_runs_is_counted_as_it_is_now(write: Any, tmp_path: Path) -> None:
-    path = write(["cat dog", "cat"])
-    out = tmp_path / "out"
-    assert count(path, ["cat", "dog"], workers=1, out=out).df.tolist() == [2, 1]
-    write(["dog", "dog", "dog cat"])
-    counts = count(path, ["cat", "dog"], pairs=[("cat", "dog")], workers=1, out=out)
-    assert (counts.documents, counts.df.tolist(), counts.query("dog").num_rows) == (3, [1, 3], 3)
+def test_a_file_of_no_known_format_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").touch()
+    with pytest.raises(CorpusError, match=r"must end in one of .*; got 'a\.csv'"):
+        list(read_texts(tmp_path / "a.csv"))
 
 
-BUDGET = """
-import resource, sys
-from pathlib import Path
-
-def peak():
-    return next(int(line.split()[1]) * 1024 for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-
-if __name__ == "__main__":
-    before = peak()
-    from tokenizers import Tokenizer
-    from tokenizers.models import WordLevel
-    from pivotkit.corpus import TokenFiles, TokenWatchList, count
-
-    core = Tokenizer(WordLevel({f"w{i}": i for i in range(50_000)}, unk_token="w0"))
-    watch = TokenWatchList([f"w{i}" for i in range(5, 20_000, 10)], core)
-    counts = count(TokenFiles(sys.argv[1], vocab_size=50_000, eos=0), watch, context=True, workers=1, memory=sys.argv[2], out=sys.argv[3])
-    print(peak() - before, counts.context.nnz, len(counts.words))
-"""
+@pytest.mark.parametrize("kind", ["txt", "txt.gz", "txt.zst"])
+@pytest.mark.parametrize("unit_bytes", [None, 600])
+def test_a_line_without_end_is_refused_wherever_it_begins(
+    tmp_path: Path, kind: str, unit_bytes: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(documents, "LONGEST_LINE", 1000)
+    monkeypatch.setattr(documents, "READ_BYTES", 100)
+    path = write(tmp_path, kind, [{"text": "one"}, {"text": os.urandom(2000).hex()}, {"text": "two"}])
+    found = []
+    for unit in work_units(path, unit_bytes):
+        try:
+            found += texts_of(unit)[0]
+        except CorpusError as error:
+            found.append(f"{error.place}: {error.problem}")
+    assert found[0] == "line 2: must be at most 1000 bytes; got more"
+    assert found[1:] == (["two"] if unit_bytes else [])
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak of memory from /proc")
-def test_the_budget_holds_where_the_table_is_larger(tmp_path: Path) -> None:
-    """2,000 rows over 50,000 tokens are 800 MB as the sums are held; the corpus has 12 million tokens."""
-    bounds = np.cumsum(1 / np.arange(1, 50_000))
-    ids = np.searchsorted(bounds, np.random.default_rng(0).random(12_000_000) * bounds[-1] * 0.999).astype("<u2") + 1
-    ids[499::500] = 0
-    (tmp_path / "corpus").mkdir()
-    ids.tofile(tmp_path / "corpus" / "a.npy")
-    made = {}
-    for memory in ("420MB", "2GB"):
-        command = [sys.executable, "-c", BUDGET, str(tmp_path / "corpus"), memory, str(tmp_path / memory)]
-        peak, cells, words = map(
-            int, subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-        )
-        assert peak < int(memory[:-2]) * {"M": 10**6, "G": 10**9}[memory[-2]], (memory, peak)
-        made[memory] = {name: (tmp_path / memory / "context" / name).read_bytes() for name in ("df.npy", "tokens.npy")}
-        assert (words, cells > 5_000_000) == (2000, True)
-    assert made["420MB"] == made["2GB"]
+def mutated(raw: bytes, chance: random.Random) -> bytes:
+    for _ in range(chance.randint(1, 3)):
+        at = chance.randrange(len(raw))
+        match chance.randrange(4):
+            case 0:
+                raw = raw[:at] + bytes([raw[at] ^ 1 << chance.randrange(8)]) + raw[at + 1 :]
+            case 1:
+                raw = raw[:at] + chance.randbytes(chance.randint(1, 8)) + raw[at + 1 :]
+            case 2:
+                raw = raw[:at] + raw[at + chance.randint(1, 40) :]
+            case _:
+                raw = raw[:at] + raw[at : at + 60] + raw[at:]
+        raw = raw or b"\0"
+    return raw
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_damaged_files_give_documents_or_a_corpus_error(tmp_path: Path, kind: str) -> None:
+    path = write(tmp_path, kind, DOCUMENTS)
+    raw, chance = path.read_bytes(), random.Random(len(kind))
+    failed = 0
+    for _ in range(150):
+        path.write_bytes(mutated(raw, chance))
+        whole, skipped = texts_of(path, "skip")
+        assert len(whole) + skipped <= 4 * len(DOCUMENTS)
+        try:
+            found = texts_of(path)[0]
+        except CorpusError:
+            failed += 1
+            assert skipped > 0
+        else:
+            assert (found, skipped) == (whole, 0)
+        for unit in work_units(path, 400):
+            texts_of(unit, "skip")
+    assert failed > 10 or kind in ("txt", "jsonl")
+
+
+@pytest.mark.parametrize("damage", [b"\0" * 100, b"garbage that is no frame"])
+@pytest.mark.parametrize("kind", ["txt.gz", "txt.zst"])
+def test_what_follows_the_last_piece_is_an_error(tmp_path: Path, kind: str, damage: bytes) -> None:
+    path = write(tmp_path, kind, DOCUMENTS)
+    path.write_bytes(path.read_bytes() + damage)
+    with pytest.raises(CorpusError, match=f"line {len(TEXTS) + 1}: must be readable to its end"):
+        texts_of(path)
+    assert texts_of(path, "skip") == (TEXTS, 1)
+
+
+def test_an_arrow_stream_that_goes_on_behind_its_end_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, "stream", DOCUMENTS)
+    path.write_bytes(path.read_bytes() * 2)  # a reader that stops at the marker would lose half
+    with pytest.raises(CorpusError, match="must end at its end marker; it goes on at byte"):
+        texts_of(path)
+
+
+def test_a_member_with_a_wrong_checksum_is_an_error(tmp_path: Path) -> None:
+    path = write(tmp_path, "txt.gz", DOCUMENTS, parts=1)
+    raw = bytearray(path.read_bytes())
+    raw[-8] ^= 1
+    path.write_bytes(raw)
+    with pytest.raises(CorpusError, match="must be readable to its end"):
+        texts_of(path)
+    assert len(text_lines(DOCUMENTS)) < documents.READ_BYTES

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 from pivotkit import _C
 from pivotkit.corpus import read_documents
 
+ROOT = Path(__file__).resolve().parents[2]
 Document = tuple[str, str | None, str | None]
 
 
@@ -275,3 +278,17 @@ def test_blocks_outlive_what_they_came_from_and_each_other(tmp_path: Path) -> No
     assert [data[:1].tobytes() for data, *_ in taken] == [b"1", b"2", b"3", b"4", b"5"]
     assert [rows.tolist() for _, _, rows, *_ in taken] == [[1], [2], [3], [4], [5]]
     assert [strings(*ids) for *_, ids, _ in taken] == [["1"], ["2"], ["3"], ["4"], ["5"]]
+
+
+def test_the_portable_build_gives_the_same_for_mutated_lines(tmp_path: Path) -> None:
+    compiler = shutil.which("g++")
+    if compiler is None or not (ROOT / "csrc").is_dir():
+        pytest.skip("no g++ or no sources here")
+    sources = [ROOT / "tests" / "native" / "fuzz_json_lines.cpp", *sorted((ROOT / "csrc" / "documents").glob("*.cpp"))]
+    digests = set()
+    for name, flags in (("native", []), ("portable", ["-DPIVOTKIT_PORTABLE"])):
+        program = tmp_path / name
+        command = [compiler, "-std=c++17", "-O1", *flags, f"-I{ROOT / 'csrc'}", *map(str, sources), "-o", str(program)]
+        subprocess.run(command, check=True)
+        digests.add(subprocess.run([program, "20000"], check=True, capture_output=True, text=True).stdout)
+    assert len(digests) == 1

@@ -164,7 +164,7 @@ def test_rows_that_are_no_utf8_are_named_or_skipped_alone(tmp_path: Path, kind: 
     table = pa.table(columns)
     with pa.ipc.new_stream(str(tmp_path / "a.arrow"), table.schema) as writer:
         writer.write_table(table)
-    with pytest.raises(CorpusError, match="row 1: must be an Arrow file of UTF-8 text; 'utf-8' codec can't decode"):
+    with pytest.raises(CorpusError, match="row 1: must be an Arrow file of UTF-8 text; got other bytes"):
         list(read_texts(tmp_path / "a.arrow"))
     (block,) = read_texts(tmp_path / "a.arrow", "skip")
     assert (block.rows.tolist(), block.skipped) == ([0, 2, 3], 1)
