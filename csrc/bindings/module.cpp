@@ -18,4 +18,5 @@ PYBIND11_MODULE(_C, m, py::mod_gil_not_used()) {
   pivotkit::register_cooccurrence(m);
   pivotkit::register_matcher(m);
   pivotkit::register_unembed(m);
+  pivotkit::register_unicode(m);
 }

@@ -7,4 +7,5 @@ namespace pivotkit {
 void register_cooccurrence(pybind11::module_& m);
 void register_matcher(pybind11::module_& m);
 void register_unembed(pybind11::module_& m);
+void register_unicode(pybind11::module_& m);
 }  // namespace pivotkit

@@ -8,11 +8,12 @@
 #include <cstdint>
 #include <vector>
 
+#include "unicode/code_points.h"
+
 namespace pivotkit {
 
 enum class CharClass : std::uint8_t { separator = 0, word = 1, unspaced = 2 };
 
-inline constexpr std::size_t kCodePoints = 0x110000;
 
 class CharClasses {
  public:
@@ -38,7 +39,7 @@ struct Decoded {
 
 // The class of the code point at data[at], at < size. A byte that begins no well-formed code point is a separator of
 // one byte, so any bytes are safe to scan.
-inline Decoded decode(const CharClasses& classes, const std::uint8_t* data, std::size_t size, std::size_t at) noexcept {
+inline Decoded classify(const CharClasses& classes, const std::uint8_t* data, std::size_t size, std::size_t at) noexcept {
   const std::uint8_t lead = data[at];
   if (lead < 0x80) return {classes.ascii(lead), 1};
   const std::uint32_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;

@@ -13,7 +13,7 @@ bool is_space(std::uint8_t byte) noexcept { return byte == ' ' || (byte >= '\t' 
 CharClass last_class(const CharClasses& classes, Bytes word) noexcept {
   CharClass last = CharClass::separator;
   for (std::size_t at = 0; at < word.size;) {
-    const Decoded next = decode(classes, word.data, word.size, at);
+    const Decoded next = classify(classes, word.data, word.size, at);
     last = next.kind;
     at += next.length;
   }
@@ -84,7 +84,7 @@ Matcher::Matcher(ByteTable words, const std::uint8_t* classes)
 
 bool Matcher::only_word_characters(Bytes word) const noexcept {
   for (std::size_t at = 0; at < word.size;) {
-    const Decoded next = decode(classes_, word.data, word.size, at);
+    const Decoded next = classify(classes_, word.data, word.size, at);
     if (next.kind != CharClass::word) return false;
     at += next.length;
   }
@@ -105,7 +105,7 @@ Hits Matcher::match(ByteTable documents) const {
 void Matcher::scan(Bytes text, Tally& tally) const {
   bool after_word = false;  // the code point before `at` is a word character
   for (std::size_t at = 0; at < text.size;) {
-    Decoded next = decode(classes_, text.data, text.size, at);
+    Decoded next = classify(classes_, text.data, text.size, at);
     if (walkable_[text.data[at]] && (!after_word || next.kind == CharClass::unspaced)) walk(text, at, tally);
     after_word = next.kind == CharClass::word;
     if (!after_word) {
@@ -115,7 +115,7 @@ void Matcher::scan(Bytes text, Tally& tally) const {
     // A run is consumed whole: inside it no word can begin.
     const std::size_t begin = at;
     for (at += next.length; at < text.size; at += next.length) {
-      next = decode(classes_, text.data, text.size, at);
+      next = classify(classes_, text.data, text.size, at);
       if (next.kind != CharClass::word) break;
     }
     const std::int32_t word = runs_.find({text.data + begin, at - begin});
@@ -134,7 +134,7 @@ void Matcher::walk(Bytes text, std::size_t at, Tally& tally) const {
     if (!trie_.is_word(node)) continue;
     const std::uint32_t word = trie_.value(node);
     if (free_right_[word] || at == text.size ||
-        decode(classes_, text.data, text.size, at).kind != CharClass::word)
+        classify(classes_, text.data, text.size, at).kind != CharClass::word)
       tally.add(static_cast<std::int32_t>(word));
   }
 }

@@ -1,0 +1,31 @@
+// Eight bytes at a time in one 64-bit word (SIMD within a register): portable, and enough where the rest is scalar.
+// Masks hold 0x80 in each byte that is meant. Byte order is little-endian, as in hash.h.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace pivotkit {
+namespace swar {
+
+inline constexpr std::uint64_t kOnes = 0x0101010101010101ULL;
+inline constexpr std::uint64_t kHigh = 0x8080808080808080ULL;
+
+// Bytes in [first, last], both below 0x80; `low` must have no byte of 0x80 or more.
+inline std::uint64_t in_range(std::uint64_t low, std::uint8_t first, std::uint8_t last) noexcept {
+  return (low + kOnes * (0x80U - first)) & ~(low + kOnes * (0x7FU - last)) & kHigh;
+}
+
+// Place of the first byte meant by `mask`, 8 when there is none.
+inline std::size_t first_byte(std::uint64_t mask) noexcept {
+#if defined(__GNUC__)
+  return mask == 0 ? 8 : static_cast<std::size_t>(__builtin_ctzll(mask)) / 8;
+#else
+  std::size_t place = 0;
+  while (place < 8 && (mask >> (8 * place + 7) & 1) == 0) ++place;
+  return place;
+#endif
+}
+
+}  // namespace swar
+}  // namespace pivotkit
