@@ -6,7 +6,7 @@
 #include <stdexcept>
 
 #include "common/hash.h"
-#include "common/swar.h"
+#include "common/bits.h"
 
 namespace pivotkit {
 namespace {

@@ -27,7 +27,7 @@ from pivotkit.corpus.counts import Counts
 from pivotkit.corpus.documents import Batch, Corpus, Unit, check_on_error, read_documents, work_units
 from pivotkit.corpus.partial import merge_all, read_header, read_partial, write_partial
 from pivotkit.corpus.tokens import TokenStore
-from pivotkit.corpus.watchlist import NORMALIZATION, WatchList, as_watchlist, normalize
+from pivotkit.corpus.watchlist import NORMALIZATION, WatchList, as_watchlist
 from pivotkit.errors import InputError
 from pivotkit.progress import track
 
@@ -83,7 +83,7 @@ class UnitCounter:
         counter = _C.DocumentCounter(len(self.matcher), self.plan.pairs, self.plan.vocabulary, expected)
         skipped = 0
         for batch, tokens, offsets in self._batches(unit):
-            hits = self.matcher.match(*pack_strings([normalize(text) for text in batch.texts]))
+            hits = self.matcher.match(*pack_strings(batch.texts))
             counter.add(*hits, tokens, offsets)
             skipped += batch.skipped
         header = {
