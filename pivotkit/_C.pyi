@@ -66,15 +66,40 @@ class DocumentBlock:
     @property
     def nbytes(self) -> int: ...
 
-# ---- csrc/matcher, csrc/cooccurrence ----
+# ---- csrc/unicode, csrc/matcher, csrc/cooccurrence ----
+
+_Texts = tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.uint32]]
+
+class Normalizer:
+    def __init__(
+        self,
+        combining: NDArray[np.uint8],
+        decompositions: _Texts,
+        foldings: _Texts,
+        compositions: NDArray[np.uint32],
+    ) -> None: ...
+    def normalize(
+        self, texts: NDArray[np.uint8], offsets: NDArray[np.int64]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]: ...
+    @property
+    def nbytes(self) -> int: ...
 
 Places = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]
 
 class Matcher:
-    def __init__(self, words: NDArray[np.uint8], offsets: NDArray[np.int64], classes: NDArray[np.uint8]) -> None: ...
+    def __init__(
+        self,
+        words: NDArray[np.uint8],
+        offsets: NDArray[np.int64],
+        normalizer: Normalizer,
+        classes: NDArray[np.uint8],
+    ) -> None: ...
     def match(
         self, documents: NDArray[np.uint8], offsets: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]: ...
+    def spans(
+        self, documents: NDArray[np.uint8], offsets: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]: ...
     def __len__(self) -> int: ...
     @property
     def nbytes(self) -> int: ...

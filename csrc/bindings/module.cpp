@@ -20,4 +20,5 @@ PYBIND11_MODULE(_C, m, py::mod_gil_not_used()) {
   pivotkit::register_matcher(m);
   pivotkit::register_token_graph(m);
   pivotkit::register_unembed(m);
+  pivotkit::register_unicode(m);
 }

@@ -9,4 +9,5 @@ void register_documents(pybind11::module_& m);
 void register_matcher(pybind11::module_& m);
 void register_token_graph(pybind11::module_& m);
 void register_unembed(pybind11::module_& m);
+void register_unicode(pybind11::module_& m);
 }  // namespace pivotkit

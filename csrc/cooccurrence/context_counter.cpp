@@ -6,6 +6,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "common/bits.h"
+
 namespace pivotkit {
 namespace {
 
@@ -14,16 +16,6 @@ namespace {
 constexpr std::size_t kDenseShare = 64;
 constexpr std::size_t kMostDense = 4096;  // and no more than make the bits as large as the ids
 constexpr std::size_t kFewestRows = 8;  // of bits that are added up as such: reading the sums has its price
-
-int lowest_bit(std::uint64_t bits) noexcept {
-#if defined(__GNUC__)
-  return __builtin_ctzll(bits);
-#else
-  int place = 0;
-  for (; (bits & 1) == 0; bits >>= 1) ++place;
-  return place;
-#endif
-}
 
 // What a hit and a document take beside the tokens, in cells of 4 bytes.
 constexpr std::size_t kHitCells = 2;
@@ -160,7 +152,7 @@ void ContextCounter::count_row(const std::uint32_t* documents, std::size_t size)
     for (std::size_t i = 0; i < size; ++i)
       for (std::size_t b = 0; b < dense_width_; ++b)
         for (std::uint64_t bits = row(i)[b]; bits != 0; bits &= bits - 1)
-          ++counts_[dense_tokens_[64 * b + static_cast<std::size_t>(lowest_bit(bits))]];
+          ++counts_[dense_tokens_[64 * b + lowest_bit(bits)]];
     return;
   }
   std::size_t i = 0;

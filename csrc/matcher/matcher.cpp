@@ -4,139 +4,118 @@
 #include <limits>
 #include <stdexcept>
 #include <string>
+#include <tuple>
+#include <utility>
+
+#include "matcher/scanner.h"
 
 namespace pivotkit {
 namespace {
 
-bool is_space(std::uint8_t byte) noexcept { return byte == ' ' || (byte >= '\t' && byte <= '\r'); }
+struct Occurrence {
+  std::size_t begin, end;
+  std::uint32_t word;
+};
 
-CharClass last_class(const CharClasses& classes, Bytes word) noexcept {
-  CharClass last = CharClass::separator;
-  for (std::size_t at = 0; at < word.size;) {
-    const Decoded next = decode(classes, word.data, word.size, at);
-    last = next.kind;
-    at += next.length;
+struct SpanSink {
+  std::vector<Occurrence> found;
+
+  void add(std::uint32_t word, std::size_t begin, std::size_t end) { found.push_back({begin, end, word}); }
+};
+
+void check_word(const Alphabet& alphabet, const CodePoints& word, std::size_t id) {
+  const std::string which = "; got word " + std::to_string(id);
+  if (word.empty()) throw std::invalid_argument("Matcher: words must not be empty" + which);
+  for (std::size_t i = 0; i < word.size(); ++i) {
+    if (alphabet[word[i]].kind() != CharClass::space) continue;
+    const bool edge = i == 0 || i + 1 == word.size();
+    if (edge || word[i] != ' ' || word[i + 1] == ' ')
+      throw std::invalid_argument("Matcher: words must hold white space as single inner blanks only" + which);
   }
-  return last;
 }
 
-void check_word(Bytes word, std::size_t id) {
-  const std::string which = "; got word " + std::to_string(id);
-  if (word.size == 0) throw std::invalid_argument("Matcher: words must not be empty" + which);
-  for (std::size_t i = 0; i < word.size; ++i) {
-    const bool edge = i == 0 || i + 1 == word.size;
-    if (is_space(word.data[i]) && (edge || word.data[i] != ' ' || word.data[i + 1] == ' '))
-      throw std::invalid_argument("Matcher: words must hold white space as single inner spaces only" + which);
-  }
+Bytes checked(const NormalizedText& text) {
+  if (text.bytes().size >= std::numeric_limits<std::uint32_t>::max())
+    throw std::length_error("Matcher: a document must normalize to fewer than 2^32 bytes; got " +
+                            std::to_string(text.bytes().size));
+  return text.bytes();
 }
 
 }  // namespace
 
-// Counts of one document: an array over all words, and the list of those touched, which is what gets cleared.
-class Matcher::Tally {
- public:
-  explicit Tally(std::size_t words) : counts_(words, 0) {}
-
-  void add(std::int32_t word) {
-    std::int32_t& count = counts_[static_cast<std::size_t>(word)];
-    if (count == 0) touched_.push_back(word);
-    if (count == std::numeric_limits<std::int32_t>::max())
-      throw std::overflow_error("Matcher: occurrences of a word in one document must fit 31 bits; got 2^31");
-    ++count;
-  }
-
-  void flush(Hits& hits) {
-    std::sort(touched_.begin(), touched_.end());
-    for (const std::int32_t word : touched_) {
-      hits.words.push_back(word);
-      hits.counts.push_back(counts_[static_cast<std::size_t>(word)]);
-      counts_[static_cast<std::size_t>(word)] = 0;
-    }
-    touched_.clear();
-    hits.offsets.push_back(static_cast<std::int64_t>(hits.words.size()));
-  }
-
- private:
-  std::vector<std::int32_t> counts_;
-  std::vector<std::int32_t> touched_;
-};
-
-Matcher::Matcher(ByteTable words, const std::uint8_t* classes)
-    : size_(words.size), classes_(classes), trie_({}, {}), free_right_(words.size, 0) {
-  if (words.size > static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max()))
-    throw std::invalid_argument("Matcher: words must be fewer than 2^31; got " + std::to_string(words.size));
-  std::vector<Bytes> others;
-  std::vector<std::uint32_t> ids;
+Matcher::Matcher(ByteTable words, std::shared_ptr<const Normalizer> normalizer, const std::uint8_t* classes)
+    : size_(words.size), normalizer_(std::move(normalizer)), alphabet_(classes) {
+  if (words.size >= static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max()))
+    throw std::invalid_argument("Matcher: words must be fewer than 2^31 - 1; got " + std::to_string(words.size));
+  std::vector<Bytes> runs;
+  std::vector<std::int32_t> run_ids;
+  SymbolTable others;
+  std::vector<std::uint32_t> values;
+  CodePoints word;
+  const auto is_word = [this](std::uint32_t code) { return alphabet_[code].kind() == CharClass::word; };
   for (std::size_t id = 0; id < words.size; ++id) {
-    const Bytes word = words[id];
-    check_word(word, id);
-    if (only_word_characters(word)) {
-      runs_.add(word, static_cast<std::int32_t>(id));
+    const Bytes bytes = words[id];
+    word.clear();
+    for (std::size_t at = 0; at < bytes.size;) {
+      const CodePoint code = decode(bytes.data + at, bytes.size - at);
+      word.push_back(code.value);
+      at += code.length;
+    }
+    check_word(alphabet_, word, id);
+    if (std::all_of(word.begin(), word.end(), is_word)) {
+      runs.push_back(bytes);
+      run_ids.push_back(static_cast<std::int32_t>(id));
       continue;
     }
-    others.push_back(word);
-    ids.push_back(static_cast<std::uint32_t>(id));
-    free_right_[id] = last_class(classes_, word) == CharClass::unspaced;
-    walkable_[word.data[0]] = true;
+    for (const std::uint32_t code : word) others.symbols.push_back(alphabet_.symbol(code));
+    others.offsets.push_back(others.symbols.size());
+    const bool free = alphabet_[word.back()].kind() == CharClass::unspaced;
+    values.push_back(static_cast<std::uint32_t>(id) | (free ? 0 : kBound));
   }
-  trie_ = Trie(others, ids);
-}
-
-bool Matcher::only_word_characters(Bytes word) const noexcept {
-  for (std::size_t at = 0; at < word.size;) {
-    const Decoded next = decode(classes_, word.data, word.size, at);
-    if (next.kind != CharClass::word) return false;
-    at += next.length;
-  }
-  return true;
+  runs_ = Vocabulary(runs, run_ids);
+  trie_ = Trie(others, values, alphabet_.symbols());
 }
 
 Hits Matcher::match(ByteTable documents) const {
   Hits hits;
   hits.offsets.reserve(documents.size + 1);
   Tally tally(size_);
+  NormalizedText text;
+  Scanner<Tally> scanner(alphabet_, runs_, trie_, tally);
   for (std::size_t i = 0; i < documents.size; ++i) {
-    scan(documents[i], tally);
+    normalizer_->normalize(documents[i], text);
+    scanner.scan(checked(text));
     tally.flush(hits);
   }
   return hits;
 }
 
-void Matcher::scan(Bytes text, Tally& tally) const {
-  bool after_word = false;  // the code point before `at` is a word character
-  for (std::size_t at = 0; at < text.size;) {
-    Decoded next = decode(classes_, text.data, text.size, at);
-    if (walkable_[text.data[at]] && (!after_word || next.kind == CharClass::unspaced)) walk(text, at, tally);
-    after_word = next.kind == CharClass::word;
-    if (!after_word) {
-      at += next.length;
-      continue;
+Spans Matcher::spans(ByteTable documents) const {
+  Spans spans;
+  NormalizedText text;
+  SpanSink occurrences;
+  Scanner<SpanSink> scanner(alphabet_, runs_, trie_, occurrences);
+  for (std::size_t i = 0; i < documents.size; ++i) {
+    const std::vector<Piece> pieces = normalizer_->align(documents[i], text);
+    occurrences.found.clear();
+    scanner.scan(checked(text));
+    const auto begins_after = [](std::size_t at, const Piece& piece) { return at < piece.begin; };
+    for (Occurrence& found : occurrences.found) {
+      // The piece that holds the first byte, and the end of the one that holds the last.
+      found.begin = (std::upper_bound(pieces.begin(), pieces.end(), found.begin, begins_after) - 1)->source;
+      found.end = std::upper_bound(pieces.begin(), pieces.end(), found.end - 1, begins_after)->source;
     }
-    // A run is consumed whole: inside it no word can begin.
-    const std::size_t begin = at;
-    for (at += next.length; at < text.size; at += next.length) {
-      next = decode(classes_, text.data, text.size, at);
-      if (next.kind != CharClass::word) break;
+    std::sort(occurrences.found.begin(), occurrences.found.end(), [](const Occurrence& a, const Occurrence& b) {
+      return std::tie(a.begin, a.end, a.word) < std::tie(b.begin, b.end, b.word);
+    });
+    for (const Occurrence& found : occurrences.found) {
+      spans.documents.push_back(static_cast<std::int64_t>(i));
+      spans.words.push_back(static_cast<std::int32_t>(found.word));
+      spans.begins.push_back(static_cast<std::int64_t>(found.begin));
+      spans.ends.push_back(static_cast<std::int64_t>(found.end));
     }
-    const std::int32_t word = runs_.find({text.data + begin, at - begin});
-    if (word >= 0) tally.add(word);
   }
-}
-
-void Matcher::walk(Bytes text, std::size_t at, Tally& tally) const {
-  for (std::uint32_t node = Trie::kRoot; at < text.size;) {
-    const bool space = is_space(text.data[at]);
-    node = trie_.child(node, space ? std::uint8_t{' '} : text.data[at]);
-    if (node == Trie::kNone) return;
-    ++at;
-    if (space)
-      while (at < text.size && is_space(text.data[at])) ++at;
-    if (!trie_.is_word(node)) continue;
-    const std::uint32_t word = trie_.value(node);
-    if (free_right_[word] || at == text.size ||
-        decode(classes_, text.data, text.size, at).kind != CharClass::word)
-      tally.add(static_cast<std::int32_t>(word));
-  }
+  return spans;
 }
 
 }  // namespace pivotkit

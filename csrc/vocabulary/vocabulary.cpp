@@ -1,59 +1,37 @@
 #include "vocabulary/vocabulary.h"
 
-#include <cstring>
+#include <array>
 #include <limits>
 #include <stdexcept>
-
-#include "common/hash.h"
+#include <string>
 
 namespace pivotkit {
-namespace {
 
-bool equal(Bytes a, Bytes b) noexcept {
-  return a.size == b.size && (a.size == 0 || std::memcmp(a.data, b.data, a.size) == 0);
-}
-
-}  // namespace
-
-void Vocabulary::add(Bytes word, std::int32_t id) {
-  if (ids_.size() >= std::numeric_limits<std::uint32_t>::max())
-    throw std::length_error("Vocabulary: size must fit 32 bits; got one word more");
-  const auto index = static_cast<std::uint32_t>(ids_.size());
-  arena_.insert(arena_.end(), word.data, word.data + word.size);
-  offsets_.push_back(static_cast<std::int64_t>(arena_.size()));
-  ids_.push_back(id);
-  const auto [value, made] = index_.insert(hash_bytes(word.data, word.size, seed_));
-  if (made) {
-    *value = index;
-  } else if (equal(at(*value), word)) {
-    throw std::invalid_argument("Vocabulary: words must be distinct; got one twice");
-  } else {
-    rehash();
-  }
-}
-
-void Vocabulary::rehash() {
-  for (bool collided = true; collided;) {
-    collided = false;
-    ++seed_;
-    index_ = FlatMap<std::uint32_t>(seed_, ids_.size());
-    for (std::size_t i = 0; i < ids_.size() && !collided; ++i) {
-      const Bytes word = at(i);
-      const auto [value, made] = index_.insert(hash_bytes(word.data, word.size, seed_));
-      *value = static_cast<std::uint32_t>(i);
-      collided = !made;
+Vocabulary::Vocabulary(const std::vector<Bytes>& words, const std::vector<std::int32_t>& ids) : size_(words.size()) {
+  if (words.size() >= std::size_t{1} << 31)
+    throw std::length_error("Vocabulary: words must be fewer than 2^31; got " + std::to_string(words.size()));
+  slots_ = LargeVector<Slot>(words.size() / 5 * 8 + 16);
+  std::array<std::uint8_t, kInline + kPadding> padded;
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    Bytes word = words[i];
+    if (word.size == 0 || word.data[0] == 0)
+      throw std::invalid_argument("Vocabulary: words must not be empty or begin with NUL; got word " + std::to_string(i));
+    if (word.size <= kInline) {
+      padded = {};
+      std::memcpy(padded.data(), word.data, word.size);
+      word.data = padded.data();
     }
+    const Key found = key(word.data, word.size);
+    if (find(found, word.data, word.size) >= 0)
+      throw std::invalid_argument("Vocabulary: words must be distinct; got word " + std::to_string(i) + " twice");
+    std::size_t at = found.slot;
+    while (slots_[at].id >= 0) at = at + 1 == slots_.size() ? 0 : at + 1;
+    slots_[at] = {found.head, found.tail, ids[i]};
+    if (word.size <= kInline) continue;
+    slots_[at].tail = static_cast<std::uint32_t>(ends_.size() - 1);
+    arena_.insert(arena_.end(), word.data, word.data + word.size);
+    ends_.push_back(arena_.size());
   }
-}
-
-std::int32_t Vocabulary::find(Bytes word) const noexcept {
-  const std::uint32_t* index = index_.find(hash_bytes(word.data, word.size, seed_));
-  return index != nullptr && equal(at(*index), word) ? ids_[*index] : -1;
-}
-
-std::size_t Vocabulary::bytes() const noexcept {
-  return arena_.capacity() + offsets_.capacity() * sizeof(std::int64_t) + ids_.capacity() * sizeof(std::int32_t) +
-         index_.bytes();
 }
 
 }  // namespace pivotkit

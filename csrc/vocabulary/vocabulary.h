@@ -1,41 +1,98 @@
-// A frozen vocabulary: byte strings to ids and back, never lossy.
+// A frozen vocabulary: byte strings to ids, exact.
 //
-// The table holds one 64-bit hash per string. When two strings of the list share a hash, the list is hashed again with
-// the next seed, so that within the vocabulary the hash is perfect; a lookup then compares the bytes of one candidate.
-// Cost of a lookup: one hash, one probe, and for a candidate one comparison. Memory: the bytes, 12 bytes and about two
-// 16-byte slots a string.
+// One open-addressing table of 16-byte slots, four to a cache line, at most 5/8 full, linear probing. A string of up to
+// 12 bytes without NUL lies in its slot, padded with zeros, so that most lookups touch one cache line; of a longer one
+// the slot holds 56 bits of its hash and its place in an arena, where the bytes are compared. Tables of this kind miss
+// the cache nearly always once there are 10^5 words, so a caller with many lookups makes the keys first, prefetches, and
+// then finds: `key`, `prefetch`, `find`.
+//
+// Memory: 26 bytes a string, and for those longer than 12 bytes their length and 8 bytes more.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <vector>
 
 #include "common/byte_table.h"
-#include "common/flat_map.h"
+#include "common/hash.h"
+#include "common/large_vector.h"
 
 namespace pivotkit {
 
 class Vocabulary {
  public:
+  static constexpr std::size_t kInline = 12;
+  static constexpr std::size_t kPadding = 12;  // readable bytes after the data of `key`
+
+  struct Key {
+    std::uint64_t head;  // the first 8 bytes, or for long strings a hash above a zero byte
+    std::uint32_t tail;  // the next 4 bytes
+    std::uint32_t slot;  // where the search begins
+  };
+
   Vocabulary() = default;
 
-  // Adds `word` under `id`. Throws std::invalid_argument when the word is there already.
-  void add(Bytes word, std::int32_t id);
+  // Throws std::invalid_argument for a word that comes twice, is empty or begins with NUL.
+  Vocabulary(const std::vector<Bytes>& words, const std::vector<std::int32_t>& ids);
 
-  // The id of `word`, or -1.
-  std::int32_t find(Bytes word) const noexcept;
+  // `data` must be readable up to kPadding bytes after its end.
+  Key key(const std::uint8_t* data, std::size_t size) const noexcept {
+    Key key;
+    std::uint64_t hash;
+    if (size <= kInline) {
+      key.head = load<std::uint64_t>(data) & kHeadMasks[size];
+      key.tail = static_cast<std::uint32_t>(load<std::uint32_t>(data + 8)) & kTailMasks[size];
+      hash = mix64(key.head ^ key.tail * 0x9E3779B97F4A7C15ULL);
+    } else {
+      hash = hash_bytes(data, size, 0);
+      key.head = hash << 8;
+      key.tail = 0;
+    }
+    key.slot = static_cast<std::uint32_t>((hash >> 32) * slots_.size() >> 32);
+    return key;
+  }
+  void prefetch(const Key& key) const noexcept {
+#if defined(__GNUC__)
+    __builtin_prefetch(slots_.data() + key.slot);
+#endif
+  }
 
-  std::size_t size() const noexcept { return ids_.size(); }
-  std::size_t bytes() const noexcept;
+  // The id of the string that `key` was made of, or -1.
+  std::int32_t find(const Key& key, const std::uint8_t* data, std::size_t size) const noexcept {
+    for (std::size_t at = key.slot;; at = at + 1 == slots_.size() ? 0 : at + 1) {
+      const Slot& slot = slots_[at];
+      if (slot.id < 0) return -1;
+      if (slot.head != key.head) continue;
+      if (size <= kInline ? slot.tail == key.tail : is_long(slot.tail, data, size)) return slot.id;
+    }
+  }
+
+  std::size_t size() const noexcept { return size_; }
+  std::size_t bytes() const noexcept {
+    return slots_.capacity() * sizeof(Slot) + arena_.capacity() + ends_.capacity() * sizeof(std::uint64_t);
+  }
 
  private:
-  Bytes at(std::size_t index) const noexcept { return ByteTable{arena_.data(), offsets_.data(), ids_.size()}[index]; }
-  void rehash();
+  struct Slot {
+    std::uint64_t head = 0;
+    std::uint32_t tail = 0;
+    std::int32_t id = -1;
+  };
 
-  std::vector<std::uint8_t> arena_;
-  std::vector<std::int64_t> offsets_{0};
-  std::vector<std::int32_t> ids_;
-  std::uint64_t seed_ = 0;
-  FlatMap<std::uint32_t> index_;
+  static constexpr std::uint64_t kAll = ~std::uint64_t{0};
+  static constexpr std::uint64_t kHeadMasks[kInline + 1] = {
+      0, kAll >> 56, kAll >> 48, kAll >> 40, kAll >> 32, kAll >> 24, kAll >> 16, kAll >> 8, kAll, kAll, kAll, kAll, kAll};
+  static constexpr std::uint32_t kTailMasks[kInline + 1] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFFFF, 0xFFFFFF, 0xFFFFFFFF};
+
+  bool is_long(std::uint32_t place, const std::uint8_t* data, std::size_t size) const noexcept {
+    return ends_[place + 1] - ends_[place] == size && std::memcmp(arena_.data() + ends_[place], data, size) == 0;
+  }
+
+  LargeVector<Slot> slots_ = LargeVector<Slot>(1);
+  std::size_t size_ = 0;
+  std::vector<std::uint8_t> arena_;       // the long strings
+  std::vector<std::uint64_t> ends_{0};  // (long strings + 1)
 };
 
 }  // namespace pivotkit

@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 from pivotkit import _C
 from pivotkit._text import pack_strings
 from pivotkit.corpus.documents import Corpus, check_on_error, read_documents, work_units
-from pivotkit.corpus.watchlist import WatchList, as_watchlist, normalize
+from pivotkit.corpus.watchlist import WatchList, as_watchlist
 from pivotkit.progress import track
 
 
@@ -83,7 +83,7 @@ def match_documents(corpus: Corpus, watchlist: WatchList | Iterable[str], *, on_
 
 
 def _hits(matcher: _C.Matcher, texts: list[str]) -> csr_array:
-    offsets, words, counts = matcher.match(*pack_strings([normalize(text) for text in texts]))
+    offsets, words, counts = matcher.match(*pack_strings(texts))
     return csr_array((counts, words, offsets), shape=(len(texts), len(matcher)))
 
 

@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from pivotkit._text import pack_strings
 from pivotkit.corpus.documents import TextBlock, Unit, read_texts
 from pivotkit.corpus.scope import Scope
 from pivotkit.corpus.token_source import TokenFiles
 from pivotkit.corpus.token_watchlist import TokenWatchList
 from pivotkit.corpus.tokens import TokenStore
 from pivotkit.corpus.unit_counter import Block
-from pivotkit.corpus.watchlist import WatchList, normalize
+from pivotkit.corpus.watchlist import WatchList
 from pivotkit.errors import InputError
 
 
@@ -66,7 +65,7 @@ class TextSource:
             raise InputError(self._store.folder, unit.path.name, f"must hold {at} documents; got {len(rows)}")
 
     def _block(self, texts: TextBlock) -> Block:
-        offsets, words, counts = self._matcher.match(*pack_strings([normalize(text) for text in texts.texts()]))
+        offsets, words, counts = self._matcher.match(texts.data, texts.offsets)
         return Block((offsets, words, counts, None), texts.rows, langs=texts.langs, skipped=texts.skipped)
 
 

@@ -11,7 +11,8 @@ from tokenizers import Tokenizer
 
 from pivotkit import _C
 from pivotkit._text import pack_ids
-from pivotkit.corpus.watchlist import WORD, WatchList, char_classes
+from pivotkit.corpus.unicode_data import WORD, char_classes
+from pivotkit.corpus.watchlist import WatchList
 from pivotkit.words.token_sets import TokenPolicy
 
 LEFT, RIGHT = 1, 2

@@ -13,32 +13,14 @@ overlap: ``aa`` in a script without spaces occurs twice in "aaa".
 
 from __future__ import annotations
 
-import functools
 import unicodedata
 from collections.abc import Iterable
-from itertools import chain
-
-import numpy as np
-import numpy.typing as npt
 
 from pivotkit import _C
 from pivotkit._text import pack_strings
+from pivotkit.corpus.unicode_data import char_classes, normalizer
 
 NORMALIZATION = "NFKC(casefold(NFKC))"
-SEPARATOR, WORD, UNSPACED = 0, 1, 2
-
-# Unicode 17 Scripts.txt, with the iteration, voicing and prolonged sound marks that Han and kana share.
-_UNSPACED_RANGES = (
-    (0x0E01, 0x0E3A), (0x0E40, 0x0E5B),  # Thai
-    (0x0E81, 0x0EDF),  # Lao
-    (0x1000, 0x109F), (0xA9E0, 0xA9FE), (0xAA60, 0xAA7F), (0x116D0, 0x116E3),  # Myanmar
-    (0x1780, 0x17F9), (0x19E0, 0x19FF),  # Khmer
-    (0x2E80, 0x2FD5), (0x3005, 0x3007), (0x3021, 0x3029), (0x3031, 0x3035), (0x3038, 0x303C),  # Han
-    (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAD9), (0x16FE2, 0x16FE3), (0x16FF0, 0x16FF6), (0x20000, 0x3347F),
-    (0x3041, 0x3096), (0x3099, 0x309F), (0x1B001, 0x1B11F), (0x1B132, 0x1B132), (0x1B150, 0x1B152),  # Hiragana
-    (0x30A1, 0x30FA), (0x30FC, 0x30FF), (0x31F0, 0x31FF), (0x32D0, 0x32FE), (0x3300, 0x3357),  # Katakana
-    (0xFF66, 0xFF9F), (0x1AFF0, 0x1AFFE), (0x1B000, 0x1B000), (0x1B120, 0x1B128), (0x1B155, 0x1B168),
-)  # fmt: skip
 
 
 def normalize(text: str) -> str:
@@ -50,21 +32,6 @@ def normalize(text: str) -> str:
     if text.isascii():
         return text.lower()
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-
-
-@functools.cache
-def char_classes() -> npt.NDArray[np.uint8]:
-    """The class of every code point (0x110000,): SEPARATOR, WORD or UNSPACED, by this Python's Unicode tables."""
-    classes = np.zeros(0x110000, dtype=np.uint8)
-    for code in chain(range(0x40000), range(0xE0000, 0xF0000)):  # the other planes hold no letters, numbers or marks
-        character = chr(code)
-        if character.isalnum() or character == "_" or unicodedata.category(character)[0] == "M":
-            classes[code] = WORD
-    for first, last in _UNSPACED_RANGES:
-        inside = classes[first : last + 1]
-        inside[inside == WORD] = UNSPACED
-    classes.setflags(write=False)
-    return classes
 
 
 class WatchList:
@@ -125,8 +92,8 @@ class WatchList:
         return found
 
     def matcher(self) -> _C.Matcher:
-        """A matcher whose word ids are the ids of this list."""
-        return _C.Matcher(*pack_strings(self.words), char_classes())
+        """A matcher of raw text, packed as by `pack_strings`, whose word ids are the ids of this list."""
+        return _C.Matcher(*pack_strings(self.words), normalizer(), char_classes())
 
 
 def _normal(word: str) -> str:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from pivotkit import _C
 from pivotkit._text import pack_strings
 from pivotkit.corpus.match import match_texts
-from pivotkit.corpus.watchlist import SEPARATOR, UNSPACED, WORD, WatchList, char_classes, normalize
+from pivotkit.corpus.unicode_data import SEPARATOR, SPACE, UNSPACED, WORD, char_classes, normalizer
+from pivotkit.corpus.watchlist import WatchList, normalize
 
 # Latin, digits, marks that compose and that do not, apostrophes, joiners, white space, casing and width that fold,
 # scripts without spaces, Hangul, an emoji, a letter outside the basic plane.
@@ -117,6 +118,8 @@ def test_classes_follow_the_unicode_scripts(oracle: Any) -> None:
             assert classes[code] == WORD, hex(code)
         elif classes[code] == SEPARATOR:
             assert not character.isalpha(), hex(code)
+        elif classes[code] == SPACE:
+            assert character in "\t\n\v\f\r ", hex(code)
         else:
             assert classes[code] == UNSPACED, hex(code)
 
@@ -173,28 +176,28 @@ def test_an_unwatched_word_has_no_id() -> None:
     ("words", "message"),
     [
         (["a", ""], "words must not be empty; got word 1"),
-        (["a "], "single inner spaces only; got word 0"),
-        (["a  b"], "single inner spaces"),
-        (["a\tb"], "single inner spaces"),
+        (["a "], "single inner blanks only; got word 0"),
+        (["a  b"], "single inner blanks"),
+        (["a\tb"], "single inner blanks"),
         (["a", "a"], "words must be distinct"),
         (["猫", "猫"], "words must be distinct"),
     ],
 )
 def test_the_matcher_refuses_words(words: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        _C.Matcher(*pack_strings(words), char_classes())
+        _C.Matcher(*pack_strings(words), normalizer(), char_classes())
 
 
 def test_the_matcher_refuses_arrays_that_lie() -> None:
     data, offsets = pack_strings(["ab", "c"])
     for bad in ([1, 2, 3], [0, 3, 2], [0, 2, 4], [0, 2, 2]):
         with pytest.raises(ValueError, match="offsets must begin at 0, never decrease and end at 3"):
-            _C.Matcher(data, np.array(bad, np.int64), char_classes())
+            _C.Matcher(data, np.array(bad, np.int64), normalizer(), char_classes())
     with pytest.raises(ValueError, match="offsets must hold at least one entry"):
-        _C.Matcher(data, np.zeros(0, np.int64), char_classes())
+        _C.Matcher(data, np.zeros(0, np.int64), normalizer(), char_classes())
     with pytest.raises(ValueError, match="classes must hold one byte for each"):
-        _C.Matcher(data, offsets, np.zeros(5, np.uint8))
-    with pytest.raises(ValueError, match="classes must be 0, 1 or 2; got 3"):
-        _C.Matcher(data, offsets, np.full(0x110000, 3, np.uint8))
+        _C.Matcher(data, offsets, normalizer(), np.zeros(5, np.uint8))
+    with pytest.raises(ValueError, match="classes must be 0, 1, 2 or 3; got 4"):
+        _C.Matcher(data, offsets, normalizer(), np.full(0x110000, 4, np.uint8))
     with pytest.raises(TypeError):
-        _C.Matcher(data.astype(np.int64), offsets, char_classes())  # type: ignore[arg-type]
+        _C.Matcher(data.astype(np.int64), offsets, normalizer(), char_classes())  # type: ignore[arg-type]

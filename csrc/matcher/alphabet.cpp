@@ -1,0 +1,52 @@
+#include "matcher/alphabet.h"
+
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+
+namespace pivotkit {
+namespace {
+
+std::vector<Letter> letters_of(const std::uint8_t* classes) {
+  std::vector<Letter> letters(kCodePoints);
+  for (std::uint32_t code = 0; code < kCodePoints; ++code) {
+    if (classes[code] > 3)
+      throw std::invalid_argument("Matcher: classes must be 0, 1, 2 or 3; got " + std::to_string(classes[code]));
+    letters[code] = Letter(static_cast<CharClass>(classes[code]));
+  }
+  return letters;
+}
+
+}  // namespace
+
+Alphabet::Alphabet(const std::uint8_t* classes) : letters_(letters_of(classes).data()) {
+  for (std::uint32_t code = 0; code < kCodePoints; ++code)
+    if (classes[code] == static_cast<std::uint8_t>(CharClass::space)) spaces_.push_back(code);
+  for (std::uint32_t code = 0; code < ascii_.size(); ++code) {
+    ascii_[code] = letters_[code];
+    const bool word = (code >= 'a' && code <= 'z') || (code >= '0' && code <= '9') || code == '_';
+    const bool space = (code >= '\t' && code <= '\r') || code == ' ';
+    const CharClass kind = ascii_[code].kind();
+    const bool upper = code >= 'A' && code <= 'Z';  // never seen: text is folded
+    if (!upper && ((kind == CharClass::word) != word || kind == CharClass::unspaced ||
+                   (space && kind != CharClass::space) || (code == 0 && kind != CharClass::separator)))
+      throw std::invalid_argument("Matcher: classes must call ASCII what it is; got " +
+                                  std::to_string(classes[code]) + " for " + std::to_string(code));
+  }
+}
+
+std::uint32_t Alphabet::symbol(std::uint32_t code_point) {
+  if (const std::uint32_t known = letters_[code_point].symbol(); known != 0) return known;
+  const std::uint32_t made = symbols_++;
+  const auto set = [&](std::uint32_t code) {
+    letters_.edit(code).set_symbol(made);
+    if (code < ascii_.size()) ascii_[code].set_symbol(made);
+  };
+  if (letters_[code_point].kind() == CharClass::space)
+    std::for_each(spaces_.begin(), spaces_.end(), set);
+  else
+    set(code_point);
+  return made;
+}
+
+}  // namespace pivotkit

@@ -1,0 +1,239 @@
+#include "unicode/normalizer.h"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <stdexcept>
+
+#include "common/hash.h"
+#include "common/bits.h"
+
+namespace pivotkit {
+namespace {
+
+std::uint8_t fold_ascii(std::uint8_t byte) noexcept {
+  return byte >= 'A' && byte <= 'Z' ? static_cast<std::uint8_t>(byte | 0x20) : byte;
+}
+
+// The same for eight bytes; bytes of 0x80 and more stay as they are.
+std::uint64_t fold_ascii(std::uint64_t bytes) noexcept {
+  const std::uint64_t upper = swar::in_range(bytes & ~swar::kHigh, 'A', 'Z') & ~bytes;
+  return bytes | upper >> 2;
+}
+
+void write(const CodePoints& text, std::vector<std::uint8_t>& out) {
+  std::uint8_t bytes[4];
+  for (const std::uint32_t code : text) {
+    const std::size_t size = encode(code, bytes);
+    out.insert(out.end(), bytes, bytes + size);
+  }
+}
+
+}  // namespace
+
+Normalizer::Normalizer(const UnicodeData& data)
+    : form_(data), index_(std::vector<std::uint16_t>(kCodePoints, kPlain).data()) {
+  entries_.push_back({0, 0, true, true, 0});
+  entries_.push_back({0, 0, true, false, 0});
+  const std::vector<bool> unsafe = unsafe_beginnings();
+  CodePoints codes = form_.unusual();
+  codes.push_back(kReplacement);  // its bytes must be written where the text's own are ill-formed
+  std::vector<std::uint16_t> index(kCodePoints, kPlain);
+  std::vector<std::uint8_t> utf8;
+  for (const std::uint32_t code : codes) {
+    Entry entry = describe(code, unsafe, utf8);
+    std::uint8_t own[4];
+    const std::size_t size = encode(code, own);
+    if (entry.stable && code != kReplacement && utf8.size() == size && std::equal(utf8.begin(), utf8.end(), own)) {
+      index[code] = entry.open ? kPlain : kSame;
+      continue;
+    }
+    if (utf8.size() > 255) throw std::invalid_argument("Normalizer: a normal form must fit 255 bytes; got more");
+    if (entries_.size() > std::numeric_limits<std::uint16_t>::max())
+      throw std::invalid_argument("Normalizer: fewer than 65536 code points must change; got more");
+    entry.begin = static_cast<std::uint32_t>(texts_.size());
+    entry.size = static_cast<std::uint8_t>(utf8.size());
+    texts_.insert(texts_.end(), utf8.begin(), utf8.end());
+    index[code] = static_cast<std::uint16_t>(entries_.size());
+    entries_.push_back(entry);
+  }
+  index_ = CodePointTable<std::uint16_t>(index.data());
+}
+
+// First code points of decompositions of which some composite's folding begins with a code point that leans back.
+std::vector<bool> Normalizer::unsafe_beginnings() const {
+  std::vector<bool> unsafe(kCodePoints, false);
+  CodePoints text, scratch;
+  for (const std::uint32_t code : form_.unusual()) {
+    text = {code};
+    form_.fold(text, scratch);
+    form_.decompose(text, scratch);
+    if (!form_.leans_back(text.front())) continue;
+    text = {code};
+    form_.decompose(text, scratch);
+    unsafe[text.front()] = true;
+  }
+  return unsafe;
+}
+
+Normalizer::Entry Normalizer::describe(std::uint32_t code, const std::vector<bool>& unsafe,
+                                       std::vector<std::uint8_t>& utf8) const {
+  const auto is_mark = [this](std::uint32_t part) { return form_.combining(part) != 0; };
+  CodePoints decomposed{code}, scratch;
+  form_.decompose(decomposed, scratch);
+  CodePoints normal{code};
+  form_.normalize(normal, scratch);
+  utf8.clear();
+  write(normal, utf8);
+  CodePoints parts = normal;
+  form_.decompose(parts, scratch);
+  Entry entry{};
+  entry.stable = !form_.leans_back(decomposed.front()) && !form_.leans_back(parts.front()) && !unsafe[decomposed.front()];
+  entry.open = entry.stable && std::none_of(decomposed.begin(), decomposed.end(), is_mark) &&
+               std::none_of(parts.begin(), parts.end(), is_mark);
+  CodePoints folded{code};
+  form_.fold(folded, scratch);
+  const CodePoints itself{code};
+  if (decomposed == itself && folded == itself && form_.only_moves(code)) entry.quiet_combining = form_.combining(code);
+  return entry;
+}
+
+void Normalizer::reserve(NormalizedText& out, std::size_t size) {
+  // Eight bytes are stored where one may be meant, so some room is always left.
+  const std::size_t needed = size + 64;
+  if (out.buffer_.size() < needed) out.buffer_.resize(std::max(needed, out.buffer_.size() * 2));
+}
+
+// Holds throughout: the buffer has room for what is written and for as many bytes more as are unread.
+void Normalizer::normalize(Bytes text, NormalizedText& out) const {
+  reserve(out, text.size);
+  State state{0, 0, 0, 0, kClosed};
+  while (state.in < text.size) {
+    if (text.size - state.in >= 8) {
+      std::uint64_t bytes;
+      std::memcpy(&bytes, text.data + state.in, 8);
+      const std::uint64_t folded = fold_ascii(bytes);
+      std::memcpy(out.buffer_.data() + state.out, &folded, 8);
+      const std::size_t ascii = swar::first_byte(bytes & swar::kHigh);
+      state.in += ascii;
+      state.out += ascii;
+      if (ascii == 8) continue;
+    } else if (text.data[state.in] < 0x80) {
+      out.buffer_[state.out++] = fold_ascii(text.data[state.in++]);
+      continue;
+    }
+    if (state.in > 0 && text.data[state.in - 1] < 0x80) {
+      state.stable_in = state.in - 1;
+      state.stable_out = state.out - 1;
+      state.floor = 0;
+    }
+    others(text, state, out);
+  }
+  out.size_ = state.out;
+  std::memset(out.buffer_.data() + out.size_, 0, NormalizedText::kPadding);
+}
+
+// From a byte of 0x80 or more to the next below.
+void Normalizer::others(Bytes text, State& state, NormalizedText& out) const {
+  State at = state;  // a copy may live in registers
+  std::uint8_t* target = out.buffer_.data();
+  while (at.in < text.size && text.data[at.in] >= 0x80) {
+    const std::uint8_t* source = text.data + at.in;
+    const CodePoint code = decode(source, text.size - at.in);
+    const std::uint16_t index = index_[code.value];
+    if (index <= kSame) {
+      at.stable_in = at.in;
+      at.stable_out = at.out;
+      at.floor = index == kPlain ? 0 : kClosed;
+      if (text.size - at.in >= 4)
+        std::memcpy(target + at.out, source, 4);
+      else
+        std::memcpy(target + at.out, source, code.length);
+      at.in += code.length;
+      at.out += code.length;
+      continue;
+    }
+    const Entry& entry = entries_[index];
+    if (entry.stable) {
+      at.stable_in = at.in;
+      at.stable_out = at.out;
+      at.floor = entry.open ? 0 : kClosed;
+    } else if (entry.quiet_combining != 0 && entry.quiet_combining >= at.floor) {
+      at.floor = entry.quiet_combining;
+    } else {
+      stretch(text, at, out);
+      target = out.buffer_.data();
+      continue;
+    }
+    if (entry.size > code.length) {
+      reserve(out, at.out + entry.size + (text.size - at.in));
+      target = out.buffer_.data();
+    }
+    std::memcpy(target + at.out, texts_.data() + entry.begin, entry.size);
+    at.in += code.length;
+    at.out += entry.size;
+  }
+  state = at;
+}
+
+// The text from the last stable code point to the next, once more and by the book.
+void Normalizer::stretch(Bytes text, State& state, NormalizedText& out) const {
+  out.stretch_.clear();
+  std::size_t at = state.stable_in;
+  while (at < text.size) {
+    const CodePoint code = decode(text.data + at, text.size - at);
+    if (!out.stretch_.empty() && entry(code.value).stable) break;
+    out.stretch_.push_back(code.value);
+    at += code.length;
+  }
+  form_.normalize(out.stretch_, out.scratch_);
+  reserve(out, state.stable_out + out.stretch_.size() * 4 + (text.size - at));
+  state.out = state.stable_out;
+  for (const std::uint32_t code : out.stretch_) state.out += encode(code, out.buffer_.data() + state.out);
+  state.in = at;
+  state.floor = kClosed;
+}
+
+std::vector<Piece> Normalizer::align(Bytes text, NormalizedText& out) const {
+  std::vector<Piece> pieces;
+  std::vector<std::uint8_t> normal;
+  CodePoints original, joined, alone, parts;
+  std::size_t source = 0;
+  for (std::size_t at = 0; at < text.size; source += original.size()) {
+    original.clear();
+    while (at < text.size) {
+      const CodePoint code = decode(text.data + at, text.size - at);
+      if (!original.empty() && entry(code.value).stable) break;
+      original.push_back(code.value);
+      at += code.length;
+    }
+    joined = original;
+    form_.normalize(joined, out.scratch_);
+    parts.clear();
+    std::vector<Piece> each;
+    std::size_t bytes = normal.size();
+    for (std::size_t i = 0; i < original.size(); ++i) {
+      alone = {original[i]};
+      form_.normalize(alone, out.scratch_);
+      parts.insert(parts.end(), alone.begin(), alone.end());
+      each.push_back({bytes, source + i});
+      std::uint8_t ignored[4];
+      for (const std::uint32_t code : alone) bytes += encode(code, ignored);
+    }
+    if (parts != joined) each.resize(1);
+    pieces.insert(pieces.end(), each.begin(), each.end());
+    write(joined, normal);
+  }
+  pieces.push_back({normal.size(), source});
+  reserve(out, normal.size());
+  std::copy(normal.begin(), normal.end(), out.buffer_.begin());
+  out.size_ = normal.size();
+  std::memset(out.buffer_.data() + out.size_, 0, NormalizedText::kPadding);
+  return pieces;
+}
+
+std::size_t Normalizer::bytes() const noexcept {
+  return form_.bytes() + index_.bytes() + entries_.capacity() * sizeof(Entry) + texts_.capacity();
+}
+
+}  // namespace pivotkit
