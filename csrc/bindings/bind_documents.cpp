@@ -17,6 +17,8 @@ namespace {
 
 // A block and its lock: with the GIL released two Python threads may call one block.
 struct Documents {
+  explicit Documents(std::size_t expected) : block(expected) {}
+
   DocumentBlock block;
   std::mutex mutex;
 };
@@ -95,7 +97,7 @@ py::tuple take(Documents& self) {
 
 void register_documents(py::module_& m) {
   py::class_<Documents>(m, "DocumentBlock", "Texts, ids, languages and rows of documents, taken out of lines.")
-      .def(py::init<>())
+      .def(py::init<std::size_t>(), py::arg("expected") = 0)
       .def("add_json_lines", &add_lines<append_json_lines>, py::arg("lines").noconvert(), py::arg("begin"),
            py::arg("end"), "Take whole lines [begin, end); returns where the first line begins that is left, or end.")
       .def("add_text_lines", &add_lines<append_text_lines>, py::arg("lines").noconvert(), py::arg("begin"),

@@ -45,6 +45,9 @@ class Shelf {
 // Bytes that grow without being cleared first. Whoever writes reserves room once for all that a call can bring.
 class ByteBuffer {
  public:
+  // `expected`: what the buffer will hold in the end, about; it gets that much at once when it grows first.
+  explicit ByteBuffer(std::size_t expected = 0) : before_(expected) {}
+
   // Room for `extra` more bytes; afterwards `end()` may be written that far.
   void reserve(std::size_t extra) {
     if (extra > SIZE_MAX / 2 - size_) throw std::bad_alloc();
@@ -69,7 +72,7 @@ class ByteBuffer {
  private:
   std::shared_ptr<Shelf> shelf_ = std::make_shared<Shelf>();
   Memory memory_;
-  std::size_t size_ = 0, before_ = 0;
+  std::size_t size_ = 0, before_;
 };
 
 // Strings of which some may be absent: Arrow's layout, `valid` with one bit each, the lowest first.
@@ -89,6 +92,8 @@ struct OptionalStrings {
 };
 
 struct DocumentBlock {
+  explicit DocumentBlock(std::size_t expected = 0) : text(expected) {}  // bytes of text
+
   ByteBuffer text;
   std::vector<std::int64_t> offsets{0};  // (documents + 1)
   std::vector<std::int64_t> rows;        // (documents): the line of each, from 0 of the first line ever read

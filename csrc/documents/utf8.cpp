@@ -80,7 +80,7 @@ bool is_utf8(const std::uint8_t* p, const std::uint8_t* end) noexcept {
     const auto judge = [](const std::uint8_t* at) { return faults(load(at), load(at - 1), load(at - 2), load(at - 3)); };
     for (; end - p >= 64; p += 64) {
       const __m128i four = _mm_or_si128(_mm_or_si128(load(p), load(p + 16)), _mm_or_si128(load(p + 32), load(p + 48)));
-      if (!any_high(_mm_or_si128(four, load(p - 3)))) continue;  // the three before it may want continuations
+      if (!any_high(_mm_or_si128(four, load(p - 1)))) continue;  // the one before may want a continuation
       wrong = _mm_or_si128(_mm_or_si128(wrong, _mm_or_si128(judge(p), judge(p + 16))),
                            _mm_or_si128(judge(p + 32), judge(p + 48)));
     }

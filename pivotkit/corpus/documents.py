@@ -163,7 +163,7 @@ def _checked(unit: Unit, skip: bool) -> Iterator[TextBlock]:
 
 
 def _lines(unit: Unit, skip: bool) -> Iterator[TextBlock]:
-    documents = _C.DocumentBlock()
+    documents = _C.DocumentBlock(BATCH_BYTES + 2 * READ_BYTES)
     is_json = unit.path.name.endswith(JSON_SUFFIXES)
     add = documents.add_json_lines if is_json else documents.add_text_lines
     skipped = 0

@@ -176,6 +176,8 @@ LEFT = [
     b'{"text":"\\u00g0"}',
     b'{"text":"\\ud800"}',
     b'{"text":"\\udc00\\ud800"}',
+    b'{"text":"\\ud800\\ue000"}',
+    b'{"text":"\\ud800\\udbff"}',
     b'{"text":"\xff"}',
     b'{"text":"a"}\xff',
     b'{"text":"a","x":01}',
