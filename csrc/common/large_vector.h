@@ -1,10 +1,9 @@
-// A fixed number of values for tables that are looked up at random: on Linux, memory of 2 MiB and more is aligned so that
-// the system may back it with huge pages, which spares most lookups a page walk.
+// A fixed number of values for tables that are looked up at random. On Linux, memory of 2 MiB and more is aligned so that
+// the system may back it with huge pages, which spares most look-ups a page walk.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
-#include <cstdlib>
 #include <memory>
 #include <new>
 #include <type_traits>
@@ -33,23 +32,20 @@ class LargeVector {
   static constexpr std::size_t kHugePage = std::size_t{2} << 20;
 
   struct Free {
-    void operator()(T* values) const noexcept { std::free(values); }
+    std::align_val_t alignment;
+    void operator()(T* values) const noexcept { ::operator delete(values, alignment); }
   };
 
-  static T* allocate(std::size_t size) {
-    if (size > static_cast<std::size_t>(-1) / sizeof(T) - kHugePage) throw std::bad_alloc();
-    const std::size_t bytes = std::max<std::size_t>(size, 1) * sizeof(T);
-    void* values = nullptr;
+  static std::unique_ptr<T, Free> allocate(std::size_t size) {
+    if (size > static_cast<std::size_t>(-1) / sizeof(T)) throw std::bad_alloc();
+    const std::size_t bytes = size * sizeof(T);
+    const std::align_val_t alignment{bytes >= kHugePage ? kHugePage : alignof(T)};
+    std::unique_ptr<T, Free> values(static_cast<T*>(::operator new(bytes, alignment)), Free{alignment});
 #if defined(__linux__)
-    if (bytes >= kHugePage) {
-      if (posix_memalign(&values, kHugePage, bytes) != 0) throw std::bad_alloc();
-      madvise(values, bytes, MADV_HUGEPAGE);  // advice: a system without huge pages does as well, only slower
-      return static_cast<T*>(values);
-    }
+    // Advice: a system without huge pages does as well, only slower.
+    if (bytes >= kHugePage) madvise(values.get(), bytes, MADV_HUGEPAGE);
 #endif
-    values = std::malloc(bytes);
-    if (values == nullptr) throw std::bad_alloc();
-    return static_cast<T*>(values);
+    return values;
   }
 
   std::size_t size_;

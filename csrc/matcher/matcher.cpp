@@ -20,6 +20,7 @@ struct Occurrence {
 struct SpanSink {
   std::vector<Occurrence> found;
 
+  void prefetch(std::uint32_t /*word*/) const noexcept {}
   void add(std::uint32_t word, std::size_t begin, std::size_t end) { found.push_back({begin, end, word}); }
 };
 

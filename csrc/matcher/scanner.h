@@ -58,19 +58,28 @@ class Scanner {
       if (has_runs_) run(begin, at);
     }
     flush_runs();
-    flush_starts();
+    flush_walks();
   }
 
  private:
-  static constexpr std::size_t kBatch = 32;
+  static constexpr std::size_t kBatch = 64, kLetters = 1024;
 
   struct Run {
     Vocabulary::Key key;
     std::uint32_t begin, end;
   };
-  struct Start {
-    std::uint32_t slot, parent, symbol;
-    std::uint32_t begin, end;  // of the two code points
+  struct Walk {
+    Trie::Edge edge;
+    std::uint32_t begin, end;  // from the word's begin to the end of the edge's code point
+    std::uint32_t next;        // the letter at `end`, in letters_
+  };
+  struct Seen {  // a letter that was read already, and where it ends; 0 where no more were
+    Letter letter;
+    std::uint32_t end;
+  };
+
+  struct Found {
+    std::uint32_t value, begin, end;
   };
 
   Letter letter_at(std::size_t at, std::size_t& length) const noexcept {
@@ -106,20 +115,29 @@ class Scanner {
     }
   }
 
-  // From a code point of a script without spaces to the first of another kind.
+  // From a code point of a script without spaces to the first of another kind, or a piece of that. The letters are kept,
+  // as walks that begin at different places read the same ones.
   std::size_t unspaced(std::size_t at, std::size_t length, Letter letter) {
+    if (letter_count_ + 3 > kLetters) flush_walks();
+    const std::size_t first = letter_count_;
+    std::size_t begin = at;
     do {
-      const std::size_t next = at + length;
-      const Letter after = letter_at(next, length);
-      if (letter.symbol() != 0) start(letter.symbol(), at, next, after, next + length);
-      at = next;
-      letter = after;
-    } while (letter.kind() == CharClass::unspaced);
+      at += length;
+      letters_[letter_count_++] = {letter, static_cast<std::uint32_t>(at)};
+      letter = letter_at(at, length);
+    } while (letter.kind() == CharClass::unspaced && letter_count_ + 2 < kLetters);
+    const std::size_t end = letter_count_;
+    letters_[letter_count_++] = {letter, static_cast<std::uint32_t>(at + length)};
+    letters_[letter_count_++] = {Letter(), 0};
+    for (std::size_t i = first; i < end; ++i) {
+      start(letters_[i].letter.symbol(), begin, letters_[i].end, letters_[i + 1].letter, letters_[i + 1].end, i + 2);
+      begin = letters_[i].end;
+    }
     return at;
   }
 
   void run(std::size_t begin, std::size_t end) {
-    Run& entry = run_batch_[run_count_];
+    Run& entry = runs_waiting_[run_count_];
     entry.key = runs_.key(text_ + begin, end - begin);
     entry.begin = static_cast<std::uint32_t>(begin);
     entry.end = static_cast<std::uint32_t>(end);
@@ -127,54 +145,74 @@ class Scanner {
     if (++run_count_ == kBatch) flush_runs();
   }
   void flush_runs() {
+    std::size_t found = 0;
     for (std::size_t i = 0; i < run_count_; ++i) {
-      const Run& entry = run_batch_[i];
+      const Run& entry = runs_waiting_[i];
       const std::int32_t word = runs_.find(entry.key, text_ + entry.begin, entry.end - entry.begin);
-      if (word >= 0) sink_.add(static_cast<std::uint32_t>(word), entry.begin, entry.end);
+      found_[found] = {static_cast<std::uint32_t>(word), entry.begin, entry.end};
+      if (word < 0) continue;
+      sink_.prefetch(found_[found++].value);
     }
+    for (std::size_t i = 0; i < found; ++i) sink_.add(found_[i].value, found_[i].begin, found_[i].end);
     run_count_ = 0;
   }
 
   // A word may begin at `begin` with the code point of `symbol`, which ends at `next`.
   void start(std::uint32_t symbol, std::size_t begin, std::size_t next) {
-    if (!trie_.is_first(symbol)) return;
-    std::size_t length;
-    const Letter after = letter_at(next, length);
-    start(symbol, begin, next, after, next + length);
-  }
-  void start(std::uint32_t symbol, std::size_t begin, std::size_t next, Letter after, std::size_t end) {
-    const Trie::Node& first = trie_.first(symbol);
-    if (first.value != Trie::kNone) report(first.value, begin, next);
-    if (after.symbol() == 0 || next >= size_ || !Trie::has_children(first)) return;
-    const std::uint32_t parent = Trie::first_name(symbol);
-    const std::uint32_t slot = trie_.slot(parent, after.symbol());
-    trie_.prefetch(slot);
-    if (after.kind() == CharClass::space) end = end_of_space(end);
-    start_batch_[start_count_] = {slot, parent, after.symbol(), static_cast<std::uint32_t>(begin),
-                                  static_cast<std::uint32_t>(end)};
-    if (++start_count_ == kBatch) flush_starts();
-  }
-  void flush_starts() {
-    for (std::size_t i = 0; i < start_count_; ++i) {
-      const Start& entry = start_batch_[i];
-      const std::uint32_t name = trie_.child(entry.slot, entry.parent, entry.symbol);
-      if (name != Trie::kNone) walk(name, entry.begin, entry.end);
-    }
-    start_count_ = 0;
-  }
-  void walk(std::uint32_t name, std::size_t begin, std::size_t at) {
-    while (true) {
-      const Trie::Node& node = trie_.node(name);
-      if (node.value != Trie::kNone) report(node.value, begin, at);
-      if (!Trie::has_children(node) || at >= size_) return;
+    if (trie_.first(symbol).is_word() || trie_.first(symbol).children != 0) {
       std::size_t length;
-      const Letter letter = letter_at(at, length);
-      if (letter.symbol() == 0) return;
-      name = trie_.child(trie_.slot(name, letter.symbol()), name, letter.symbol());
-      if (name == Trie::kNone) return;
-      at += length;
-      if (letter.kind() == CharClass::space) at = end_of_space(at);
+      const Letter after = letter_at(next, length);
+      start(symbol, begin, next, after, next + length, 0);
     }
+  }
+  // The same where the letter after it is known to be `after`, which ends at `end`, and the one after that is `seen`.
+  void start(std::uint32_t symbol, std::size_t begin, std::size_t next, Letter after, std::size_t end, std::size_t seen) {
+    const Trie::Node& first = trie_.first(symbol);
+    if (first.is_word()) report(first.value, begin, next);
+    if (!first.may_have(after.symbol()) || next >= size_) return;
+    walks_[walk_count_] = step(Trie::first_name(symbol), begin, after, end, seen);
+    if (++walk_count_ == kBatch) walk();
+  }
+  Walk step(std::uint32_t parent, std::size_t begin, Letter letter, std::size_t end, std::size_t next) const noexcept {
+    const Trie::Edge edge = trie_.edge(parent, letter.symbol());
+    trie_.prefetch(edge);
+    if (letter.kind() == CharClass::space) {
+      end = end_of_space(end);
+      next = 0;
+    }
+    return {edge, static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(end), static_cast<std::uint32_t>(next)};
+  }
+  // All walks a step down, and again, until none is left. What is unsure is written and then kept or not, as a branch
+  // that is guessed wrong costs more.
+  void walk() {
+    while (walk_count_ > 0) {
+      std::size_t left = 0, found = 0;
+      for (std::size_t i = 0; i < walk_count_; ++i) {
+        const Walk walk = walks_[i];
+        const std::uint32_t name = trie_.child(walk.edge);
+        const Trie::Node& node = trie_.node(name);
+        found_[found] = {node.value, walk.begin, walk.end};
+        found += node.is_word();
+        if (node.children == 0 || walk.end >= size_) continue;
+        Seen seen = letters_[walk.next];
+        std::size_t next = walk.next + 1;
+        if (seen.end == 0) {
+          std::size_t length;
+          seen.letter = letter_at(walk.end, length);
+          seen.end = static_cast<std::uint32_t>(walk.end + length);
+          next = 0;
+        }
+        walks_[left] = step(name, walk.begin, seen.letter, seen.end, next);
+        left += node.may_have(seen.letter.symbol());
+      }
+      for (std::size_t i = 0; i < found; ++i) sink_.prefetch(found_[i].value & ~kBound);
+      for (std::size_t i = 0; i < found; ++i) report(found_[i].value, found_[i].begin, found_[i].end);
+      walk_count_ = left;
+    }
+  }
+  void flush_walks() {
+    walk();
+    letter_count_ = 1;
   }
   std::size_t end_of_space(std::size_t at) const noexcept {
     std::size_t length;
@@ -192,9 +230,11 @@ class Scanner {
   bool has_runs_;
   const std::uint8_t* text_ = nullptr;
   std::size_t size_ = 0;
-  std::array<Run, kBatch> run_batch_;
-  std::array<Start, kBatch> start_batch_;
-  std::size_t run_count_ = 0, start_count_ = 0;
+  std::array<Run, kBatch> runs_waiting_;
+  std::array<Walk, kBatch> walks_;
+  std::array<Seen, kLetters> letters_{};  // the first is none
+  std::array<Found, kBatch> found_;
+  std::size_t run_count_ = 0, walk_count_ = 0, letter_count_ = 1;
 };
 
 }  // namespace pivotkit

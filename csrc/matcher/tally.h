@@ -24,6 +24,12 @@ class Tally {
   }
   void add(std::uint32_t word, std::size_t /*begin*/, std::size_t /*end*/) noexcept { add(word); }
 
+  void prefetch(std::uint32_t word) const noexcept {
+#if defined(__GNUC__)
+    __builtin_prefetch(counts_.data() + word, 1);
+#endif
+  }
+
   // Ends the document. A count cannot have wrapped: its occurrences begin at different bytes of fewer than 2^32.
   void flush(Hits& hits) {
     for (std::size_t block = 0; block < blocks_.size(); ++block) {

@@ -32,30 +32,31 @@ Trie::Trie(const SymbolTable& words, const std::vector<std::uint32_t>& values, s
   for (std::size_t i = 0; i < words.size(); ++i)
     if (words.offsets[i] == words.offsets[i + 1])
       throw std::invalid_argument("Trie: words must not be empty; got word " + std::to_string(i));
-  const std::size_t slots = count_nodes(words) / 2 * 3 + 16;
-  if (slots >= kFirst) throw std::length_error("Trie: words must need fewer than 2^30 nodes; got more");
-  nodes_ = LargeVector<Node>(slots);
+  const std::size_t buckets = count_nodes(words) / (kBucket / 2) + 2;
+  if (buckets >= kFirst / kBucket) throw std::length_error("Trie: words must need fewer than 2^30 nodes; got more");
+  buckets_ = LargeVector<Bucket>(buckets);
   for (std::size_t i = 0; i < words.size(); ++i) {
     Node* node = &first_[words.symbols[words.offsets[i]]];
     std::uint32_t name = first_name(words.symbols[words.offsets[i]]);
     for (std::size_t at = words.offsets[i] + 1; at < words.offsets[i + 1]; ++at) {
       const std::uint32_t symbol = words.symbols[at];
-      node->symbol |= kParent;
-      std::size_t place = slot(name, symbol);
-      const std::uint32_t known = child(static_cast<std::uint32_t>(place), name, symbol);
-      if (known != kNone) {
-        place = known;
-      } else {
-        while (nodes_[place].parent != kNone) place = place + 1 == nodes_.size() ? 0 : place + 1;
-        nodes_[place].parent = name;
-        nodes_[place].symbol = symbol;
-      }
-      node = &nodes_[place];
-      name = static_cast<std::uint32_t>(place);
+      node->children |= Node::bit(symbol);
+      name = make_child(edge(name, symbol));
+      node = &buckets_[name / kBucket].nodes[name % kBucket];
     }
-    if (node->value != kNone) throw std::invalid_argument("Trie: words must be distinct; got one twice");
+    if (node->is_word()) throw std::invalid_argument("Trie: words must be distinct; got one twice");
     node->value = values[i];
   }
+}
+
+std::uint32_t Trie::make_child(const Edge& edge) {
+  const std::uint32_t known = child(edge);
+  if (known != kNobody) return known;
+  std::size_t place = std::size_t{edge.bucket} * kBucket;
+  while (buckets_[place / kBucket].nodes[place % kBucket].key != kEmpty)
+    place = place + 1 == buckets_.size() * kBucket ? kBucket : place + 1;
+  buckets_[place / kBucket].nodes[place % kBucket].key = edge.key;
+  return static_cast<std::uint32_t>(place);
 }
 
 }  // namespace pivotkit
