@@ -33,6 +33,7 @@ from pivotkit.artifacts import atomic_path
 
 DF, TF, PAIR, BACKGROUND, CONTEXT, POSTING, LANGUAGE = range(7)
 GROUP_CELLS = 1 << 18  # of a row group: what a reader must hold to look at one cell
+DELTA = dict.fromkeys(("column", "count"), "DELTA_BINARY_PACKED")  # 2.5 bytes a cell, at half the time of zstd's 3.3
 KEY = "pivotkit"
 SCHEMA = pa.schema([("kind", pa.int8()), ("row", pa.int32()), ("column", pa.int32()), ("count", pa.int64())])
 
@@ -48,7 +49,14 @@ class PartialWriter:
     def __enter__(self) -> PartialWriter:
         temporary = self._exits.enter_context(atomic_path(self._path))
         self._writer = self._exits.enter_context(
-            pq.ParquetWriter(temporary, SCHEMA, compression="zstd", write_page_checksum=True)
+            pq.ParquetWriter(
+                temporary,
+                SCHEMA,
+                compression="none",
+                use_dictionary=["kind", "row"],
+                column_encoding=DELTA,
+                write_page_checksum=True,
+            )
         )
         return self
 
