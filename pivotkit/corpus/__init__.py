@@ -3,7 +3,7 @@
 from pivotkit.corpus.count import count
 from pivotkit.corpus.counts import Counts
 from pivotkit.corpus.documents import Batch, Unit, corpus_files, read_documents, work_units
-from pivotkit.corpus.match import Matches, match_documents, match_texts
+from pivotkit.corpus.match import Matches, match_documents, match_spans, match_texts
 from pivotkit.corpus.tokens import TokenStore, tokenize
 from pivotkit.corpus.watchlist import WatchList, normalize
 
@@ -17,6 +17,7 @@ __all__ = [
     "corpus_files",
     "count",
     "match_documents",
+    "match_spans",
     "match_texts",
     "normalize",
     "read_documents",

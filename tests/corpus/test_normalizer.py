@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import unicodedata
+from itertools import pairwise
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +20,9 @@ from pivotkit.corpus.watchlist import normalize
 
 EVERY = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000]
 # Letters with and without a decomposition, case and width that fold, expansions, and what joins or moves.
-STEADY = list("aAéÉßſİıǰﬁΐᾳΣςＡｶか가각한ㄱ猫①㍿क१ა\u1100\u1112\u0f40\u09c7\u0b47\u1025 .\n\u2126\ufdfa\u1e9e😀𝒜\U0001d15e\U00011099\ufffd\u1f80ᾼ")
+STEADY = list(
+    "aAéÉßſİıǰﬁΐᾳΣςＡｶか가각한ㄱ猫①㍿क१ა\u1100\u1112\u0f40\u09c7\u0b47\u1025 .\n\u2126\ufdfa\u1e9e😀𝒜\U0001d15e\U00011099\ufffd\u1f80ᾼ"
+)
 LEANING = list(
     "\u0300\u0301\u0308\u030a\u0313\u0320\u0323\u0327\u0338\u0342\u0344\u0345\u0359\u035c\u093c\u094d\u09be\u0b57"
     "\u0e38\u0e48\u0eb9\u0f71\u0f72\u0f73\u0f81\u1039\u102e\u1161\u1175\u11a8\u11c2\u302a\u3099\u309a\u0591\u05b0\u064b"
@@ -30,7 +33,7 @@ LEANING = list(
 def native(texts: list[str]) -> list[str]:
     data, offsets = normalizer().normalize(*pack_strings(texts))
     raw = data.tobytes()
-    return [raw[begin:end].decode() for begin, end in zip(offsets[:-1], offsets[1:], strict=True)]
+    return [raw[begin:end].decode() for begin, end in pairwise(offsets)]
 
 
 def test_every_code_point() -> None:
@@ -39,7 +42,13 @@ def test_every_code_point() -> None:
 
 def test_every_code_point_between_letters_and_marks() -> None:
     """A mark before and after every code point is what shows that it is stable, open or quiet."""
-    for left, right in [("a", "\u0301"), ("\u0e38", "\u0323"), ("\u1100", "\u1161"), ("\u0301", "\u05b0x"), ("か", "\u3099")]:
+    for left, right in [
+        ("a", "\u0301"),
+        ("\u0e38", "\u0323"),
+        ("\u1100", "\u1161"),
+        ("\u0301", "\u05b0x"),
+        ("か", "\u3099"),
+    ]:
         texts = [left + character + right for character in EVERY]
         assert native(texts) == list(map(normalize, texts))
 
@@ -75,7 +84,9 @@ def test_decomposed_text_at_every_alignment(text: str, shift: int, form: Any) ->
 
 
 @settings(max_examples=600)
-@given(st.lists(st.binary(max_size=3) | st.sampled_from(["é", "e\u0301", "猫", "a", "😀"]).map(str.encode)).map(b"".join))
+@given(
+    st.lists(st.binary(max_size=3) | st.sampled_from(["é", "e\u0301", "猫", "a", "😀"]).map(str.encode)).map(b"".join)
+)
 @example(b"\xe7\x8c")
 @example(b"a\xf0\x9f\x98")
 @example(b"\xed\xa0\x80\xc0\xaf\xe0\x80\x80\xf4\x90\x80\x80\xff")
@@ -96,7 +107,9 @@ def test_real_text(shared: Any) -> None:
     from pivotkit.corpus import read_documents
 
     for code in ("en", "de", "fr", "es", "ja", "zh"):
-        texts = [text for batch in read_documents(shared / "data" / "corpus" / f"{code}.jsonl.zst") for text in batch.texts]
+        texts = [
+            text for batch in read_documents(shared / "data" / "corpus" / f"{code}.jsonl.zst") for text in batch.texts
+        ]
         for sample in (texts[:1000], [unicodedata.normalize("NFD", text) for text in texts[:200]]):
             assert native(sample) == list(map(normalize, sample))
 
