@@ -3,7 +3,7 @@
 from pivotkit.corpus.count import count
 from pivotkit.corpus.counts import Counts
 from pivotkit.corpus.documents import Batch, TextBlock, Unit, corpus_files, read_documents, read_texts, work_units
-from pivotkit.corpus.match import Matches, match_documents, match_texts
+from pivotkit.corpus.match import Matches, match_documents, match_spans, match_texts
 from pivotkit.corpus.token_source import TokenFiles
 from pivotkit.corpus.token_watchlist import TokenWatchList
 from pivotkit.corpus.tokens import TokenStore, tokenize
@@ -22,6 +22,7 @@ __all__ = [
     "corpus_files",
     "count",
     "match_documents",
+    "match_spans",
     "match_texts",
     "normalize",
     "read_documents",

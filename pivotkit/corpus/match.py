@@ -48,6 +48,48 @@ def match_texts(texts: list[str], watchlist: WatchList | Iterable[str]) -> csr_a
     return _hits(watch.matcher(), texts)
 
 
+def match_spans(texts: list[str], watchlist: WatchList | Iterable[str]) -> pa.Table:
+    """Where each watch word occurs: ``texts[document][begin:end]`` is the occurrence in its own spelling.
+
+    Parameters
+    ----------
+    texts
+        Documents as they are; nothing need be normalized.
+    watchlist
+        Words in any spelling; see `pivotkit.corpus.watchlist` for what counts as an occurrence.
+
+    Returns
+    -------
+    pyarrow.Table
+        ``document`` (int64, place in ``texts``), ``word`` (string, normalized), ``begin`` and ``end`` (int64, code
+        points of the text, half-open), in the order of document, begin, end and the word's id. Occurrences may overlap.
+        One that covers a part of what a code point becomes (the ``f`` of ``ﬁ``), or of what several became together (an
+        ``e`` and its accent), covers them whole. There are as many rows as `match_texts` counts occurrences.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a text that is no str or holds a lone surrogate.
+
+    Notes
+    -----
+    About 10 MB/s: every piece of text is normalized by itself, to know where it goes.
+
+    Examples
+    --------
+    >>> texts = ["Straße, STRASSE", "a ﬁsh"]
+    >>> spans = match_spans(texts, ["strasse", "fish"]).to_pylist()
+    >>> [texts[span["document"]][span["begin"] : span["end"]] for span in spans]
+    ['Straße', 'STRASSE', 'ﬁsh']
+    >>> spans[2]
+    {'document': 1, 'word': 'fish', 'begin': 2, 'end': 5}
+    """
+    watch = as_watchlist(watchlist)
+    documents, words, begins, ends = watch.matcher().spans(*pack_strings(texts))
+    names = pa.array(watch.words, pa.string()).take(pa.array(words))
+    return pa.table({"document": documents, "word": names, "begin": begins, "end": ends})
+
+
 def match_documents(corpus: Corpus, watchlist: WatchList | Iterable[str], *, on_error: str = "raise") -> Matches:
     """How often each watch word occurs in each document of a corpus.
 

@@ -26,7 +26,7 @@ class Oracle:
     @staticmethod
     def normalize(text: str) -> str:
         folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-        return re.sub(r"[\t\n\v\f\r ]+", " ", folded)
+        return re.sub(r"\s+", " ", folded)
 
     @staticmethod
     def joins(character: str) -> bool:
