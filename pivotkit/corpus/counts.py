@@ -15,6 +15,7 @@ from scipy.sparse import csr_array
 
 from pivotkit.corpus.counts_folder import load_counts, save_counts
 from pivotkit.corpus.postings import Cumulative, Postings, cumulative
+from pivotkit.corpus.units import overlap
 from pivotkit.corpus.watchlist import WatchList
 
 
@@ -204,7 +205,7 @@ class Counts:
         ------
         ValueError
             When words, pairs, scope or tokenizer differ, or when the two share some work units but neither holds all
-            of the other's (their common part cannot be taken out again).
+            of the other's (their common part cannot be taken out again), or share a part of a file cut otherwise.
         """
         for name in ("words", "scope", "tokenizer"):
             if getattr(self, name) != getattr(other, name):
@@ -222,6 +223,10 @@ class Counts:
             if mine <= theirs:
                 return other
             raise ValueError(f"merge: other must share no work units or all; got {len(mine & theirs)} in common")
+        files = {name.partition(".")[0] for name in mine} & {name.partition(".")[0] for name in theirs}
+        shared = [[name for name in names if name.partition(".")[0] in files] for names in (mine, theirs)]
+        if any(overlap(one, another) for one in shared[0] for another in shared[1]):
+            raise ValueError("merge: other must share no part of a file cut into other units; got one that does")
         return Counts(
             words=self.words,
             documents=self.documents + other.documents,

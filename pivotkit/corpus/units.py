@@ -24,7 +24,8 @@ Corpus = str | Path | Sequence[str | Path]
 class Unit:
     """One piece of work: a file as it was when it was found, or a part of it.
 
-    ``name`` is a hash of all fields, so work done on a file is not taken for work on its successor or on another part.
+    ``name`` is a hash of the file as it was, and the part's ends, so work done on a file is not taken for work on its
+    successor or on another part, and two names tell whether their parts share anything (`overlap`).
 
     Attributes
     ----------
@@ -55,8 +56,10 @@ class Unit:
 
     @property
     def name(self) -> str:
-        identity = f"{self.path}\0{self.size}\0{self.modified}\0{self.begin}\0{self.end}"
-        return hashlib.blake2b(identity.encode("utf-8", "surrogateescape"), digest_size=12).hexdigest()
+        identity = f"{self.path}\0{self.size}\0{self.modified}"
+        digest = hashlib.blake2b(identity.encode("utf-8", "surrogateescape"), digest_size=12).hexdigest()
+        whole = self.begin == 0 and self.end is None
+        return digest if whole else f"{digest}.{self.begin}-{'' if self.end is None else self.end}"
 
     @property
     def stop(self) -> int:
@@ -73,6 +76,24 @@ class Unit:
             if now != then:
                 problem = f"must stay as it was when the run began ({then} {name}); got {now} {name}"
                 raise CorpusError(self.path, "", problem)
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether the units of these names, or names that are none, share a part of one file as it was.
+
+    >>> overlap("a.0-10", "a.5-"), overlap("a.0-10", "a.10-20"), overlap("a", "a.10-20"), overlap("a", "b")
+    (True, False, True, False)
+    """
+    if one == other:
+        return True
+    (file, begin, end), (other_file, other_begin, other_end) = _extent(one), _extent(other)
+    return file == other_file and begin < other_end and other_begin < end
+
+
+def _extent(name: str) -> tuple[str, float, float]:
+    file, _, part = name.partition(".")
+    begin, _, end = part.partition("-")
+    return file, float(begin or 0), float(end or "inf")
 
 
 def corpus_files(corpus: Corpus) -> list[Path]:

@@ -205,6 +205,16 @@ def test_counts_of_steps_are_those_of_the_instances_read_by_then(
         counts.cumulative(np.array([1, 2, 3]), 1, [4])
 
 
+def test_counts_of_one_file_cut_otherwise_do_not_merge(corpus: Any, tokenizer: Tokenizer) -> None:
+    files, _ = corpus
+    watch = TokenWatchList(WORDS, tokenizer)
+    made = [count(files, watch, unit=unit, workers=1) for unit in (None, 100, 200)]
+    for one, other in combinations(made, 2):
+        with pytest.raises(ValueError, match="must share no (part of a file cut into other|work) units"):
+            one.merge(other)
+    assert made[1].merge(count(files, watch, unit=100, workers=1)).documents == made[1].documents
+
+
 def test_a_store_is_counted_as_tokens(write: Any, tmp_path: Path, tokenizer: Tokenizer) -> None:
     store = tokenize(write(["the cat and the dog", "chien", "cat"]), tokenizer, tmp_path / "store")
     counts = count(store, TokenWatchList(WORDS, tokenizer), pairs=[("cat", "dog")], scope="window:4", workers=1)
