@@ -210,7 +210,7 @@ def test_counts_of_one_file_cut_otherwise_do_not_merge(corpus: Any, tokenizer: T
     watch = TokenWatchList(WORDS, tokenizer)
     made = [count(files, watch, unit=unit, workers=1) for unit in (None, 100, 200)]
     for one, other in combinations(made, 2):
-        with pytest.raises(ValueError, match="must share no (part of a file cut into other|work) units"):
+        with pytest.raises(ValueError, match=r"must share no (part of a file cut into other|work) units"):
             one.merge(other)
     assert made[1].merge(count(files, watch, unit=100, workers=1)).documents == made[1].documents
 
