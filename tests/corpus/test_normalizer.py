@@ -42,13 +42,7 @@ def test_every_code_point() -> None:
 
 def test_every_code_point_between_letters_and_marks() -> None:
     """A mark before and after every code point is what shows that it is stable, open or quiet."""
-    for left, right in [
-        ("a", "\u0301"),
-        ("\u0e38", "\u0323"),
-        ("\u1100", "\u1161"),
-        ("\u0301", "\u05b0x"),
-        ("か", "\u3099"),
-    ]:
+    for left, right in [("a\u0e38", "\u0323\u0301"), ("\u1100", "\u1161"), ("\u0301", "\u05b0か")]:
         texts = [left + character + right for character in EVERY]
         assert native(texts) == list(map(normalize, texts))
 
@@ -99,8 +93,9 @@ def test_ill_formed_bytes_become_replacement_characters_as_in_python(data: bytes
 
 
 def test_a_long_tail_of_marks_is_sorted_once() -> None:
-    texts = ["a" + "\u0301\u0323" * 100_000 + "b"]
-    assert native(texts) == list(map(normalize, texts))
+    size = 100_000  # Python's own sort of them is quadratic
+    texts = ["A" + "\u0301\u0323" * size + "B"]
+    assert native(texts) == ["ạ" + "\u0323" * (size - 1) + "\u0301" * size + "b"]
 
 
 def test_real_text(shared: Any) -> None:
