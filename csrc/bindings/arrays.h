@@ -28,6 +28,12 @@ py::array_t<T> to_array(std::vector<T>&& values) {
   return py::array_t<T>(static_cast<py::ssize_t>(owned->size()), owned->data(), owner);
 }
 
+// Each of the vectors as such an array; they are empty afterwards.
+template <class... T>
+py::tuple to_arrays(std::vector<T>&... values) {
+  return py::make_tuple(to_array(std::move(values))...);
+}
+
 template <class T>
 py::array_t<T> to_array(const std::vector<T>& values) {
   return py::array_t<T>(static_cast<py::ssize_t>(values.size()), values.data());

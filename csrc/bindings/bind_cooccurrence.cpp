@@ -1,7 +1,6 @@
 // Counting: hits and tokens as NumPy arrays in, counts as NumPy arrays out, the GIL released round the compute.
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -9,6 +8,7 @@
 #include <utility>
 
 #include "bindings/arrays.h"
+#include "bindings/locked.h"
 #include "bindings/register.h"
 #include "cooccurrence/context_counter.h"
 #include "cooccurrence/document_counter.h"
@@ -16,23 +16,6 @@
 
 namespace pivotkit {
 namespace {
-
-// A counter and its lock: with the GIL released two Python threads may call one counter.
-template <class Counter>
-struct Locked {
-  template <class... Arguments>
-  explicit Locked(Arguments&&... arguments) : counter(std::forward<Arguments>(arguments)...) {}
-
-  template <class Compute>
-  auto run(Compute&& compute) {
-    const py::gil_scoped_release release;
-    const std::lock_guard<std::mutex> guard(mutex);
-    return compute(counter);
-  }
-
-  Counter counter;
-  std::mutex mutex;
-};
 
 using Documents = Locked<DocumentCounter>;
 using Contexts = Locked<ContextCounter>;
@@ -82,8 +65,7 @@ std::size_t add_contexts(Contexts& contexts, const Array<std::int64_t>& offsets,
 
 py::tuple context_rows(Contexts& contexts, std::size_t begin, std::size_t end) {
   ContextRows rows = contexts.run([&](ContextCounter& counter) { return counter.rows(begin, end); });
-  return py::make_tuple(to_array(std::move(rows.offsets)), to_array(std::move(rows.tokens)),
-                        to_array(std::move(rows.counts)));
+  return to_arrays(rows.offsets, rows.tokens, rows.counts);
 }
 
 }  // namespace
@@ -94,11 +76,11 @@ void register_cooccurrence(py::module_& m) {
       .def("add", &add_documents, py::arg("offsets").noconvert(), py::arg("words").noconvert(),
            py::arg("counts").noconvert(), py::arg("places") = py::none(), "Count the documents whose hits are given.")
       .def("clear", [](Documents& d) { d.run([](DocumentCounter& counter) { counter.clear(); }); }, "Begin anew.")
-      .def_property_readonly("documents", [](const Documents& d) { return d.counter.documents(); })
-      .def_property_readonly("df", [](const Documents& d) { return to_array(d.counter.df()); })
-      .def_property_readonly("tf", [](const Documents& d) { return to_array(d.counter.tf()); })
+      .def_property_readonly("documents", [](const Documents& d) { return d.object.documents(); })
+      .def_property_readonly("df", [](const Documents& d) { return to_array(d.object.df()); })
+      .def_property_readonly("tf", [](const Documents& d) { return to_array(d.object.tf()); })
       .def_property_readonly("pair_df", [](Documents& d) { return to_array(d.run([](DocumentCounter& counter) { return counter.pair_df(); })); })
-      .def_property_readonly("nbytes", [](const Documents& d) { return d.counter.bytes(); });
+      .def_property_readonly("nbytes", [](const Documents& d) { return d.object.bytes(); });
 
   py::class_<Contexts>(m, "ContextCounter", "Counts the tokens of the documents that contain each word.")
       .def(py::init<std::size_t, std::size_t, std::size_t>(), py::arg("words"), py::arg("vocabulary"), py::arg("capacity"))
@@ -110,7 +92,7 @@ void register_cooccurrence(py::module_& m) {
       .def("bounds", [](Contexts& c) { return to_array(c.run([](ContextCounter& counter) { return counter.bounds(); })); },
            "The most entries that each row of the block can have, int64.")
       .def("clear", [](Contexts& c) { c.run([](ContextCounter& counter) { counter.clear(); }); }, "Begin the next block.")
-      .def_property_readonly("background", [](const Contexts& c) { return to_array(c.counter.background()); });
+      .def_property_readonly("background", [](const Contexts& c) { return to_array(c.object.background()); });
 
   py::class_<Tokens>(m, "TokenCounter", "Counts the documents that contain each token.")
       .def(py::init<std::size_t>(), py::arg("vocabulary"))
@@ -121,9 +103,9 @@ void register_cooccurrence(py::module_& m) {
              });
            },
            py::arg("tokens").noconvert(), py::arg("offsets").noconvert())
-      .def_property_readonly("df", [](const Tokens& t) { return to_array(t.counter.df()); })
-      .def_property_readonly("documents", [](const Tokens& t) { return t.counter.documents(); })
-      .def_property_readonly("tokens", [](const Tokens& t) { return t.counter.tokens(); });
+      .def_property_readonly("df", [](const Tokens& t) { return to_array(t.object.df()); })
+      .def_property_readonly("documents", [](const Tokens& t) { return t.object.documents(); })
+      .def_property_readonly("tokens", [](const Tokens& t) { return t.object.tokens(); });
 }
 
 }  // namespace pivotkit

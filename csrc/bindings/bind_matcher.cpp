@@ -31,12 +31,12 @@ py::tuple match(const Matcher& matcher, const Array<std::uint8_t>& data, const A
     const py::gil_scoped_release release;
     hits = matcher.match(documents);
   }
-  return py::make_tuple(to_array(std::move(hits.offsets)), to_array(std::move(hits.words)),
-                        to_array(std::move(hits.counts)));
+  return to_arrays(hits.offsets, hits.words, hits.counts);
 }
 
 std::unique_ptr<TokenMatcher> make_token_matcher(const Array<std::uint32_t>& ids, const Array<std::int64_t>& offsets,
-                                                 const Array<std::int32_t>& words, std::size_t word_count, const Array<std::uint8_t>& edges) {
+                                                 const Array<std::int32_t>& words, std::size_t word_count,
+                                                 const Array<std::uint8_t>& edges) {
   const std::size_t spellings = rows_of(offsets, length(ids, "TokenMatcher: ids"), "TokenMatcher: offsets");
   if (length(words, "TokenMatcher: words") != spellings)
     throw std::invalid_argument("TokenMatcher: words must be as many as spellings, " + std::to_string(spellings) + "; got " +
@@ -57,9 +57,7 @@ py::tuple match_tokens(const TokenMatcher& matcher, const py::array& tokens, con
       hits = matcher.match(documents, with_places ? &places : nullptr);
     }
     py::object where = py::none();
-    if (with_places)
-      where = py::make_tuple(to_array(std::move(places.offsets)), to_array(std::move(places.starts)),
-                             to_array(std::move(places.ends)));
+    if (with_places) where = to_arrays(places.offsets, places.starts, places.ends);
     return py::make_tuple(to_array(std::move(hits.offsets)), to_array(std::move(hits.words)),
                           to_array(std::move(hits.counts)), where);
   });
@@ -72,8 +70,7 @@ py::tuple spans(const Matcher& matcher, const Array<std::uint8_t>& data, const A
     const py::gil_scoped_release release;
     found = matcher.spans(documents);
   }
-  return py::make_tuple(to_array(std::move(found.documents)), to_array(std::move(found.words)),
-                        to_array(std::move(found.begins)), to_array(std::move(found.ends)));
+  return to_arrays(found.documents, found.words, found.begins, found.ends);
 }
 
 }  // namespace

@@ -4,12 +4,13 @@
 #include <cmath>
 #include <cstdint>
 #include <exception>
-#include <mutex>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
 #include "bindings/arrays.h"
+#include "bindings/locked.h"
 #include "bindings/register.h"
 #include "common/file.h"
 #include "common/require.h"
@@ -18,37 +19,19 @@
 namespace pivotkit {
 namespace {
 
-// A counter and its lock: with the GIL released two Python threads may call one counter.
-struct Counter {
-  Counter(std::size_t vocabulary, const Array<std::int64_t>& weights, bool symmetric, std::size_t memory,
-          std::string folder, std::size_t fan_in)
-      : counts({vocabulary,
-                {{weights.data(), weights.data() + length(weights, "TokenGraphCounter: weights")}, symmetric},
-                memory,
-                std::move(folder),
-                fan_in}) {}
+using Counter = Locked<TokenGraphCounter>;
 
-  template <class Compute>
-  auto locked(Compute&& compute) {
-    const py::gil_scoped_release release;
-    const std::lock_guard<std::mutex> guard(mutex);
-    return compute();
-  }
-
-  TokenGraphCounter counts;
-  std::mutex mutex;
-};
-
-template <class Id>
-void add_ids(Counter& counter, const Array<Id>& ids, const Array<std::int64_t>& offsets, bool continued) {
-  const std::size_t documents = rows_of(offsets, length(ids, "add: ids"), "add: offsets");
-  counter.locked([&] { counter.counts.add(ids.data(), offsets.data(), documents, continued); });
+std::unique_ptr<Counter> make_counter(std::size_t vocabulary, const Array<std::int64_t>& weights, bool symmetric,
+                                      std::size_t memory, std::string folder, std::size_t fan_in) {
+  const std::size_t window = length(weights, "TokenGraphCounter: weights");
+  return std::make_unique<Counter>(TokenGraphOptions{
+      vocabulary, {{weights.data(), weights.data() + window}, symmetric}, memory, std::move(folder), fan_in});
 }
 
 void add(Counter& counter, const py::array& ids, const Array<std::int64_t>& offsets, bool continued) {
-  if (py::isinstance<Array<std::uint16_t>>(ids)) return add_ids<std::uint16_t>(counter, ids, offsets, continued);
-  if (py::isinstance<Array<std::uint32_t>>(ids)) return add_ids<std::uint32_t>(counter, ids, offsets, continued);
-  throw py::type_error("add: ids must be a contiguous uint16 or uint32 array");
+  with_tokens("add", ids, offsets, [&](const auto& documents) {
+    counter.run([&](TokenGraphCounter& counts) { counts.add(documents.ids, documents.offsets, documents.size, continued); });
+  });
 }
 
 void add_rows(Counter& counter, std::size_t first_row, const Array<std::int64_t>& offsets,
@@ -57,11 +40,13 @@ void add_rows(Counter& counter, std::size_t first_row, const Array<std::int64_t>
   if (length(totals, "add_rows: totals") != cells)
     throw std::invalid_argument("add_rows: totals must be as many as columns; got " + std::to_string(totals.shape(0)));
   const std::size_t rows = rows_of(offsets, cells, "add_rows: offsets");
-  counter.locked([&] { counter.counts.add_rows(first_row, rows, offsets.data(), columns.data(), totals.data()); });
+  counter.run([&](TokenGraphCounter& counts) {
+    counts.add_rows(first_row, rows, offsets.data(), columns.data(), totals.data());
+  });
 }
 
 py::dict seconds(const Counter& counter) {
-  const TokenGraphSeconds& spent = counter.counts.seconds();
+  const TokenGraphSeconds& spent = counter.object.seconds();
   py::dict found;
   found["fill"] = spent.fill;
   found["index"] = spent.index;
@@ -97,23 +82,22 @@ void register_token_graph(py::module_& m) {
   m.def("call_by_distance", &call_by_distance, py::arg("address"), py::arg("window"),
         "The values of a C function double(int64) at 1 .. window, float64.");
   py::class_<Counter>(m, "TokenGraphCounter", "Sums weights of pairs of tokens within a window, in bounded memory.")
-      .def(py::init<std::size_t, const Array<std::int64_t>&, bool, std::size_t, std::string, std::size_t>(),
-           py::arg("vocabulary"), py::arg("weights").noconvert(), py::arg("symmetric"), py::arg("memory"),
+      .def(py::init(&make_counter), py::arg("vocabulary"), py::arg("weights").noconvert(), py::arg("symmetric"), py::arg("memory"),
            py::arg("folder"), py::arg("fan_in") = 64)
       .def("add", &add, py::arg("ids").noconvert(), py::arg("offsets").noconvert(), py::arg("continued") = false,
            "Count documents of token ids.")
       .def("add_rows", &add_rows, py::arg("first_row"), py::arg("offsets").noconvert(), py::arg("columns").noconvert(),
            py::arg("totals").noconvert(), "Add rows of another graph.")
-      .def("spill", [](Counter& c) { c.locked([&] { c.counts.spill(); }); }, "Write what is in memory as a run.")
+      .def("spill", [](Counter& c) { c.run([](TokenGraphCounter& counts) { counts.spill(); }); }, "Write what is in memory as a run.")
       .def("finish",
            [](Counter& c, const std::string& columns, const std::string& totals, const std::string& offsets) {
-             return c.locked([&] { return c.counts.finish({columns, totals, offsets}); });
+             return c.run([&](TokenGraphCounter& counts) { return counts.finish({columns, totals, offsets}); });
            },
            py::arg("columns"), py::arg("totals"), py::arg("offsets"), "Write the graph; the number of its cells.")
-      .def_property_readonly("documents", [](const Counter& c) { return c.counts.documents(); })
-      .def_property_readonly("tokens", [](const Counter& c) { return c.counts.tokens(); })
-      .def_property_readonly("runs", [](const Counter& c) { return c.counts.runs(); })
-      .def_property_readonly("spilled_bytes", [](const Counter& c) { return c.counts.spilled_bytes(); })
+      .def_property_readonly("documents", [](const Counter& c) { return c.object.documents(); })
+      .def_property_readonly("tokens", [](const Counter& c) { return c.object.tokens(); })
+      .def_property_readonly("runs", [](const Counter& c) { return c.object.runs(); })
+      .def_property_readonly("spilled_bytes", [](const Counter& c) { return c.object.spilled_bytes(); })
       .def_property_readonly("seconds", &seconds);
 }
 

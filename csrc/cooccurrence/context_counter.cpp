@@ -15,7 +15,10 @@ namespace {
 // incrementing a counter for one document in a hundred.
 constexpr std::size_t kDenseShare = 64;
 constexpr std::size_t kMostDense = 4096;  // and no more than make the bits as large as the ids
-constexpr std::size_t kFewestRows = 8;  // of bits that are added up as such: reading the sums has its price
+constexpr std::size_t kFewestRows = 8;    // of bits that are added up as such: reading the sums has its price
+
+// A row of fewer tokens than one in this many ids of the vocabulary is sorted, not counted in an array over it.
+constexpr std::size_t kScanShare = 64;
 
 // What a hit and a document take beside the tokens, in cells of 4 bytes.
 constexpr std::size_t kHitCells = 2;
@@ -139,8 +142,52 @@ void ContextCounter::split_dense() {
   for (const std::uint32_t token : dense_tokens_) counts_[token] = 0;
 }
 
+// Calls found(token) for each token of the document.
+template <class Found>
+void ContextCounter::each_token(std::size_t document, Found&& found) const {
+  for (std::int64_t i = kept_offsets_[document]; i < kept_offsets_[document + 1]; ++i)
+    found(kept_tokens_[static_cast<std::size_t>(i)]);
+  for (std::size_t b = 0; b < dense_width_; ++b)
+    for (std::uint64_t bits = dense_bits_[document * dense_width_ + b]; bits != 0; bits &= bits - 1)
+      found(dense_tokens_[64 * b + lowest_bit(bits)]);
+}
+
+// Appends the row of a word with few tokens: they are gathered, sorted, and each run of one token is its count.
+void ContextCounter::sort_row(const std::uint32_t* documents, std::size_t size, ContextRows& rows) {
+  gathered_.clear();
+  for (std::size_t i = 0; i < size; ++i)
+    each_token(documents[i], [&](std::uint32_t token) { gathered_.push_back(token); });
+  std::sort(gathered_.begin(), gathered_.end());
+  for (std::size_t i = 0, end = 0; i < gathered_.size(); i = end) {
+    while (end < gathered_.size() && gathered_[end] == gathered_[i]) ++end;
+    rows.tokens.push_back(static_cast<std::int32_t>(gathered_[i]));
+    rows.counts.push_back(static_cast<std::uint32_t>(end - i));
+  }
+}
+
+// Appends the row of any other word, counted in an array over the vocabulary.
+void ContextCounter::scan_row(const std::uint32_t* documents, std::size_t size, std::size_t most, ContextRows& rows) {
+  count_row(documents, size);
+  // Every token is written and the place moves on only past one that was counted: no branch to mispredict.
+  std::size_t to = rows.tokens.size();
+  rows.tokens.resize(to + most + 1);
+  rows.counts.resize(to + most + 1);
+  for (std::size_t t = 0; t < counts_.size(); ++t) {
+    rows.tokens[to] = static_cast<std::int32_t>(t);
+    rows.counts[to] = counts_[t];
+    to += counts_[t] != 0;
+  }
+  rows.tokens.resize(to);
+  rows.counts.resize(to);
+  std::fill(counts_.begin(), counts_.end(), 0U);
+}
+
 // Adds up the documents' tokens in counts_.
 void ContextCounter::count_row(const std::uint32_t* documents, std::size_t size) {
+  if (size < kFewestRows) {
+    for (std::size_t i = 0; i < size; ++i) each_token(documents[i], [&](std::uint32_t token) { ++counts_[token]; });
+    return;
+  }
   for (std::size_t i = 0; i < size; ++i) {
     const std::uint32_t* last = kept_tokens_.data() + kept_offsets_[documents[i] + 1];
     for (const std::uint32_t* token = kept_tokens_.data() + kept_offsets_[documents[i]]; token != last; ++token)
@@ -148,13 +195,6 @@ void ContextCounter::count_row(const std::uint32_t* documents, std::size_t size)
   }
   if (dense_width_ == 0) return;
   const auto row = [&](std::size_t i) { return dense_bits_.data() + documents[i] * dense_width_; };
-  if (size < kFewestRows) {
-    for (std::size_t i = 0; i < size; ++i)
-      for (std::size_t b = 0; b < dense_width_; ++b)
-        for (std::uint64_t bits = row(i)[b]; bits != 0; bits &= bits - 1)
-          ++counts_[dense_tokens_[64 * b + lowest_bit(bits)]];
-    return;
-  }
   std::size_t i = 0;
   for (; i + 8 <= size; i += 8)
     dense_counters_.add8({row(i), row(i + 1), row(i + 2), row(i + 3), row(i + 4), row(i + 5), row(i + 6), row(i + 7)});
@@ -175,21 +215,13 @@ ContextRows ContextCounter::rows(std::size_t begin, std::size_t end) {
   finish();
   ContextRows rows;
   for (std::size_t w = begin; w < end; ++w) {
+    const std::uint32_t* documents = word_documents_.data() + word_offsets_[w];
     const auto size = static_cast<std::size_t>(word_offsets_[w + 1] - word_offsets_[w]);
-    count_row(word_documents_.data() + word_offsets_[w], size);
-    // Every token is written and the place moves on only past one that was counted: no branch to mispredict.
-    std::size_t to = rows.tokens.size();
-    const std::size_t most = std::min(counts_.size(), static_cast<std::size_t>(bounds_[w]));
-    rows.tokens.resize(to + most + 1);
-    rows.counts.resize(to + most + 1);
-    for (std::size_t t = 0; t < counts_.size(); ++t) {
-      rows.tokens[to] = static_cast<std::int32_t>(t);
-      rows.counts[to] = counts_[t];
-      to += counts_[t] != 0;
-    }
-    rows.tokens.resize(to);
-    rows.counts.resize(to);
-    std::fill(counts_.begin(), counts_.end(), 0U);
+    const auto most = static_cast<std::size_t>(bounds_[w]);
+    if (most < counts_.size() / kScanShare)
+      sort_row(documents, size, rows);
+    else
+      scan_row(documents, size, most, rows);
     rows.offsets.push_back(static_cast<std::int64_t>(rows.tokens.size()));
   }
   return rows;

@@ -6,7 +6,8 @@
 // into a block, as many as fit the memory given; then the block's rows are made one word at a time (F. Gustavson, "Two
 // fast algorithms for sparse matrices", ACM TOMS 4(3), 1978), so that the counts of one word live in an array over the
 // vocabulary that fits a core's second cache. Tokens that are in many documents of the block are a bit matrix beside it,
-// and a row adds up 64 of them at a time in vertical counters (a carry-save adder of bits).
+// and a row adds up 64 of them at a time in vertical counters (a carry-save adder of bits). The few tokens of a rare word
+// are sorted instead, so that no row costs the vocabulary but one that fills a good part of it.
 //
 // Rows of different blocks add up; the table itself is never held.
 #pragma once
@@ -58,6 +59,10 @@ class ContextCounter {
   std::size_t used() const noexcept;
   void finish();
   void split_dense();
+  template <class Found>
+  void each_token(std::size_t document, Found&& found) const;
+  void sort_row(const std::uint32_t* documents, std::size_t size, ContextRows& rows);
+  void scan_row(const std::uint32_t* documents, std::size_t size, std::size_t most, ContextRows& rows);
   void count_row(const std::uint32_t* documents, std::size_t size);
 
   std::size_t words_, capacity_;
@@ -82,7 +87,8 @@ class ContextCounter {
   VerticalCounters dense_counters_;
   std::vector<std::uint32_t> dense_counts_;
 
-  std::vector<std::uint32_t> counts_;  // (vocabulary): of one row
+  std::vector<std::uint32_t> counts_;    // (vocabulary): of one row
+  std::vector<std::uint32_t> gathered_;  // the tokens of one row
 };
 
 }  // namespace pivotkit

@@ -10,9 +10,10 @@
 namespace pivotkit {
 namespace {
 
-constexpr std::size_t kEdgeCost = 2;             // of an edge looked at, in companions counted
-constexpr std::size_t kBlockHits = 1 << 19;      // of the documents that wait: 2 MB, a core's second cache
-constexpr std::size_t kFewestHits = 4;           // a document of fewer does not wait: it costs nothing either way
+constexpr std::size_t kEdgeCost = 2;         // of an edge looked at, in companions counted
+constexpr std::size_t kClearCost = 8;        // of a companion set to 0 by itself, in companions of a whole array
+constexpr std::size_t kBlockHits = 1 << 19;  // of the documents that wait: 2 MB, a core's second cache
+constexpr std::size_t kFewestHits = 4;       // a document of fewer does not wait: it costs nothing either way
 
 std::size_t at(std::int32_t word) noexcept { return static_cast<std::size_t>(word); }
 
@@ -120,17 +121,34 @@ void PairCounter::multiply_block() {
     if (starts[w] == starts[w + 1]) continue;
     if (!loops_.empty() && loops_[w] >= 0) counts_[static_cast<std::size_t>(loops_[w])] += starts[w + 1] - starts[w];
     if (offsets_[w] == offsets_[w + 1]) continue;
-    for (std::uint32_t i = starts[w]; i < starts[w + 1]; ++i)
-      for (std::int64_t j = block_offsets_[documents[i]]; j < block_offsets_[documents[i] + 1]; ++j)
-        ++companions_[at(block_words_[static_cast<std::size_t>(j)])];
+    each_companion(documents.data() + starts[w], starts[w + 1] - starts[w], [](std::uint32_t& count) { ++count; });
     for (std::int64_t e = offsets_[w]; e < offsets_[w + 1]; ++e) {
       const Edge& edge = edges_[static_cast<std::size_t>(e)];
       counts_[edge.pair] += companions_[at(edge.other)];
     }
-    std::fill(companions_.begin(), companions_.end(), 0U);
+    clear_companions(documents.data() + starts[w], starts[w + 1] - starts[w]);
   }
   block_words_.clear();
   block_offsets_.assign(1, 0);
+}
+
+// Calls visit(companions_[word]) for each word of each of the block's documents.
+template <class Visit>
+void PairCounter::each_companion(const std::uint32_t* documents, std::size_t size, Visit&& visit) {
+  for (std::size_t i = 0; i < size; ++i)
+    for (std::int64_t j = block_offsets_[documents[i]]; j < block_offsets_[documents[i] + 1]; ++j)
+      visit(companions_[at(block_words_[static_cast<std::size_t>(j)])]);
+}
+
+// Undoes each_companion, by the same walk where the list of words is longer than it.
+void PairCounter::clear_companions(const std::uint32_t* documents, std::size_t size) {
+  std::size_t walked = 0;
+  for (std::size_t i = 0; i < size; ++i)
+    walked += static_cast<std::size_t>(block_offsets_[documents[i] + 1] - block_offsets_[documents[i]]);
+  if (walked * kClearCost < companions_.size())
+    each_companion(documents, size, [](std::uint32_t& count) { count = 0; });
+  else
+    std::fill(companions_.begin(), companions_.end(), 0U);
 }
 
 void PairCounter::add_windows(const std::int32_t* words, std::size_t size, const Occurrences& places, std::size_t first,
@@ -146,14 +164,14 @@ void PairCounter::add_windows(const std::int32_t* words, std::size_t size, const
     const auto from = places.starts.begin() + static_cast<std::ptrdiff_t>(begin(b));
     const auto to = places.starts.begin() + static_cast<std::ptrdiff_t>(end(b));
     for (std::size_t i = begin(a); i < end(a); ++i) {
-      // Of the occurrences that begin after this one the first is nearest; of those before, any may end latest, but an
-      // earlier start never shortens the window, so of each length the last; walking back stops at the window's edge.
+      // Outwards from this occurrence both ways, as far as one that begins there can still fit: the nearest need not,
+      // as occurrences differ in length.
       const auto after = static_cast<std::size_t>(std::lower_bound(from, to, places.starts[i]) - places.starts.begin());
-      bool near = after < end(b) && fits(i, after);
+      bool near = false;
+      for (std::size_t j = after; !near && j < end(b) && places.starts[j] + 1 - places.starts[i] <= window; ++j)
+        near = fits(i, j);
       for (std::size_t j = after; !near && j > begin(b) && places.ends[i] - places.starts[j - 1] <= window; --j)
         near = fits(i, j - 1);
-      for (std::size_t j = after + 1; !near && j < end(b) && places.starts[j] + 1 - places.starts[i] <= window; ++j)
-        near = fits(i, j);
       if (near) {
         ++counts_[pair];
         return;

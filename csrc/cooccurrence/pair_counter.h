@@ -1,4 +1,4 @@
-// Documents that contain both words of each listed pair, at a cost that hardly depends on how many pairs are listed.
+// Documents that contain both words of each listed pair, at a cost that is bounded whatever the number of pairs.
 //
 // Pairs are edges of a graph over words. A document with u hit words is answered in the cheaper of two ways:
 //   by edges    each edge is kept at one of its two words, and the edges kept at the hit words are looked at;
@@ -55,6 +55,9 @@ class PairCounter {
   template <class Found>
   void find(const std::int32_t* words, std::size_t size, Found&& found);
   void multiply_block();
+  template <class Visit>
+  void each_companion(const std::uint32_t* documents, std::size_t size, Visit&& visit);
+  void clear_companions(const std::uint32_t* documents, std::size_t size);
 
   std::vector<std::uint32_t> distinct_of_;  // (pairs): the distinct pair that a listed one is
   std::vector<std::int32_t> firsts_, seconds_;  // (distinct): words, first <= second

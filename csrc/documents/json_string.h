@@ -6,8 +6,8 @@
 #include <cstdint>
 #include <cstring>
 
-#include "documents/utf8.h"
 #include "documents/wide.h"
+#include "unicode/code_points.h"
 
 namespace pivotkit {
 
@@ -26,7 +26,7 @@ struct Write {
   void wide(const Wide& chunk) noexcept { chunk.store(out); }  // counts only once skipped
   void skip(std::size_t count) noexcept { out += count; }
   void byte(std::uint8_t byte) noexcept { *out++ = byte; }
-  void code(std::uint32_t code) noexcept { out += encode_utf8(code, out); }
+  void code(std::uint32_t code) noexcept { out += encode(code, out); }
 };
 
 constexpr std::uint32_t kNoHex = 0x10000;  // and so is whatever it is shifted and joined to: above 0xffff

@@ -22,7 +22,7 @@ from pivotkit.corpus.documents import Corpus, Unit, check_on_error, work_units
 from pivotkit.corpus.merge import merge_partials
 from pivotkit.corpus.scope import Scope
 from pivotkit.corpus.sources import TextSource, TokenSource
-from pivotkit.corpus.token_source import TokenFiles
+from pivotkit.corpus.token_corpus import TokenFiles
 from pivotkit.corpus.token_watchlist import TokenWatchList
 from pivotkit.corpus.tokens import TokenStore
 from pivotkit.corpus.unit_counter import Plan, UnitCounter
@@ -98,7 +98,8 @@ def count(
 
     Notes
     -----
-    The cost does not depend on the number of pairs: see ``csrc/cooccurrence/pair_counter.h``.
+    A document costs at most the square of its watched words, whatever the number of pairs: see
+    ``csrc/cooccurrence/pair_counter.h``.
 
     Examples
     --------
@@ -114,8 +115,7 @@ def count(
     budget = parse_bytes(memory, "count")
     unit_bytes = None if unit is None else parse_bytes(unit, "count", "unit")
     source, units = _source(corpus, watchlist, together, context, on_error, unit_bytes)
-    watch = watchlist if isinstance(watchlist, TokenWatchList) else as_watchlist(source.words)
-    id_of = functools.cache(watch.id)  # a word is in many pairs
+    id_of = functools.cache(source.watch.id)  # a word is in many pairs
     ids = np.array([(id_of(a), id_of(b)) for a, b in pairs or ()], dtype=np.int32).reshape(-1, 2)
     processes = _processes(workers, len(units))
     fixed = _fixed_bytes(source, ids)
@@ -178,12 +178,12 @@ def _source(
     if absent:
         path = min(unit.path for unit in absent)
         raise InputError(context.folder, "", f"must hold every file of the corpus as it is now; {path} is not in it")
-    return TextSource(watch, on_error, context.folder.resolve()), units
+    return TextSource(watch, on_error, context), units
 
 
 def _fixed_bytes(source: TextSource | TokenSource, pairs: npt.NDArray[np.int32]) -> int:
     """What one process needs whatever it counts."""
-    words = WORD_BYTES * len(source.words) + 16 * sum(map(len, source.words))
+    words = WORD_BYTES * len(source.watch) + 16 * sum(map(len, source.watch.words))
     return PROCESS_BYTES + words + PAIR_BYTES * len(pairs) + VOCABULARY_BYTES * source.vocabulary
 
 

@@ -1,4 +1,4 @@
-"""The files of a token graph: counted into a folder whole or not at all, read in ranges of rows."""
+"""The files of a token graph: counted into a folder whole or not at all."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from pivotkit import _C
 from pivotkit.artifacts import atomic_path, write_json
@@ -40,13 +39,3 @@ def graph_counter(
         (out / "graph.json").unlink(missing_ok=True)  # says that the arrays belong together: not meanwhile
     table = {"weight": weights.name, "numerators": weights.numerators, "denominator": weights.denominator}
     write_json({"format": FORMAT, **header, **table, "cells": cells, "approximation": None}, out / "graph.json")
-
-
-def row_ranges(offsets: npt.NDArray[np.int64], cells: int) -> Iterator[tuple[int, int]]:
-    """Ranges of rows with at most ``cells`` cells together, or one row each."""
-    begin, rows = 0, len(offsets) - 1
-    while begin < rows:
-        end = int(np.searchsorted(offsets, offsets[begin] + cells, "right")) - 1
-        end = min(max(end, begin + 1), rows)
-        yield begin, end
-        begin = end

@@ -13,8 +13,9 @@ from scipy.sparse import csr_array, tril
 
 from pivotkit.artifacts import read_json
 from pivotkit.corpus.budget import parse_bytes, require
-from pivotkit.corpus.graph_files import ARRAYS, FAN_IN, FORMAT, graph_counter, row_ranges
+from pivotkit.corpus.graph_files import ARRAYS, FAN_IN, FORMAT, graph_counter
 from pivotkit.corpus.pair_weights import PairWeights
+from pivotkit.corpus.row_ranges import row_ranges
 from pivotkit.corpus.token_pieces import LARGEST_PIECE, release
 from pivotkit.errors import InputError
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from pivotkit.corpus.counts_folder import CONTEXT_FOLDER
 from pivotkit.corpus.documents import Unit
 from pivotkit.corpus.partial import BACKGROUND, CONTEXT, DF, PAIR, TF, read_cells, read_header
 from pivotkit.corpus.postings import Postings
+from pivotkit.corpus.row_ranges import row_ranges
 from pivotkit.corpus.unit_counter import UnitCounter
 
 CELL_BYTES = 8
@@ -38,7 +39,7 @@ def add_contexts(paths: Sequence[Path], words: int, vocabulary: int, folder: Pat
     once for each such range of rows, and only its groups that touch the range.
     """
     with ContextWriter(folder, words, vocabulary) as writer:
-        for first, last in _ranges(words, vocabulary, memory):
+        for first, last in row_ranges(np.arange(words + 1) * vocabulary, memory // CELL_BYTES):
             table = np.zeros((last - first) * vocabulary, np.int64)
             for path in paths:
                 for _, row, column, count in read_cells(path, (CONTEXT,), first, last):
@@ -47,12 +48,6 @@ def add_contexts(paths: Sequence[Path], words: int, vocabulary: int, folder: Pat
                 cells = table[(begin - first) * vocabulary : (begin - first + 1) * vocabulary]
                 (tokens,) = np.nonzero(cells)
                 writer.row(tokens, cells[tokens])
-
-
-def _ranges(words: int, vocabulary: int, memory: int) -> Iterator[tuple[int, int]]:
-    rows = max(1, memory // (CELL_BYTES * vocabulary))
-    for first in range(0, words, rows):
-        yield first, min(first + rows, words)
 
 
 def merge_partials(counter: UnitCounter, units: Sequence[Unit], place: Path, memory: int, *, keep: bool) -> Counts:
@@ -65,7 +60,7 @@ def merge_partials(counter: UnitCounter, units: Sequence[Unit], place: Path, mem
     headers = [read_header(path) for path in paths]
     if None in headers:
         raise OSError(f"merge_partials: {paths[headers.index(None)]} must be a whole partial; got none")
-    words, vocabulary = list(plan.source.words), plan.source.vocabulary
+    words, vocabulary = list(plan.source.watch.words), plan.source.vocabulary
     sums = add_vectors(paths, len(words), len(plan.pairs), vocabulary)
     (place / "counts.json").unlink(missing_ok=True)  # of a count before: its tables are written over from here on
     context = None

@@ -56,8 +56,8 @@ class Postings:
         for path, header in self.parts():
             rows = reduce(_common, (word_rows(path, word)[0] for word in words))
             of_row = row_languages(path)
-            names = np.array(header["languages"], dtype=object)
-            langs = [names[of_row[row]] for row in rows.tolist()] if of_row else [None] * len(rows)
+            names = header["languages"]
+            langs = [names[code] for code in of_row[rows].tolist()] if names else [None] * len(rows)
             table = {
                 "path": [header["path"]] * len(rows),
                 "begin": [header["begin"]] * len(rows),
@@ -73,14 +73,12 @@ class Postings:
         sums: dict[str, npt.NDArray[np.int64]] = {}
         for path, header in self.parts():
             of_row = row_languages(path)
-            if not of_row:
+            if header["documents"] and not header["languages"]:
                 raise ValueError("by_language: documents must have languages; got documents of tokens")
-            dense = np.zeros(max(of_row) + 1, np.int64)
-            dense[list(of_row)] = list(of_row.values())
             for _, word, row, _ in read_cells(path, POSTING):
                 for place, lang in enumerate(header["languages"]):
                     sums.setdefault(lang, np.zeros(len(words), np.int64))
-                    sums[lang] += np.bincount(word[dense[row] == place], minlength=len(words))
+                    sums[lang] += np.bincount(word[of_row[row] == place], minlength=len(words))
         rows = [
             (lang, words[word], int(sums[lang][word]))
             for lang in sorted(sums)
@@ -157,12 +155,13 @@ def word_rows(path: Path, word: int) -> tuple[Rows, npt.NDArray[np.int64]]:
     return np.concatenate([row for row, _ in found]), np.concatenate([count for _, count in found])
 
 
-def row_languages(path: Path) -> dict[int, int]:
-    """The language's place in the header for each document's row; empty for tokens."""
-    found: dict[int, int] = {}
-    for _, row, column, _ in read_cells(path, LANGUAGE):
-        found.update(zip(row.tolist(), column.tolist(), strict=True))
-    return found
+def row_languages(path: Path) -> npt.NDArray[np.int32]:
+    """For each row of the unit the place of its document's language in the header; none for tokens."""
+    cells = [(row, column) for _, row, column, _ in read_cells(path, LANGUAGE)]
+    of_row = np.zeros(1 + max((int(row[-1]) for row, _ in cells if len(row)), default=-1), np.int32)
+    for row, column in cells:
+        of_row[row] = column
+    return of_row
 
 
 def _common(a: Rows, b: Rows) -> Rows:

@@ -22,8 +22,8 @@ from tokenizers import Tokenizer
 from pivotkit._text import pack_ids
 from pivotkit.artifacts import atomic_path, read_json, read_table, write_json, write_table
 from pivotkit.corpus.documents import Corpus, Unit, check_on_error, read_documents, work_units
+from pivotkit.corpus.id_file import IdFile
 from pivotkit.corpus.scope import Scope
-from pivotkit.corpus.token_blocks import IdFile
 from pivotkit.corpus.token_files import map_ids, split
 from pivotkit.errors import InputError
 from pivotkit.progress import track

@@ -29,8 +29,10 @@ from pivotkit.corpus.partial import (
     read_cells,
     read_header,
 )
+from pivotkit.corpus.row_ranges import row_ranges
 from pivotkit.corpus.scope import Scope
-from pivotkit.corpus.watchlist import NORMALIZATION
+from pivotkit.corpus.token_watchlist import TokenWatchList
+from pivotkit.corpus.watchlist import NORMALIZATION, WatchList
 
 FORMAT = 2
 ROW_CELLS = 1 << 20  # of the context table that are made at once
@@ -48,14 +50,16 @@ class Block:
     hits: Hits
     rows: npt.NDArray[np.int64]
     tokens: Tokens | None = None
-    langs: Any = None  # Arrow strings
+    langs: pa.DictionaryArray | None = None
     skipped: int = 0
 
 
 class Source(Protocol):
     """A corpus and a watch list, ready to be matched in a worker process."""
 
-    words: list[str]
+    @property
+    def watch(self) -> WatchList | TokenWatchList: ...
+
     vocabulary: int  # 0: documents come without tokens
     tokenizer: str | None
 
@@ -78,7 +82,7 @@ class Plan:
         identity = {
             "format": FORMAT,
             "source": self.source.identity(),
-            "words": self.source.words,
+            "words": self.source.watch.words,
             "pairs": hashlib.blake2b(self.pairs.astype("<i4").tobytes(), digest_size=12).hexdigest(),
             "scope": str(self.scope),
             "context": self.context,
@@ -99,7 +103,7 @@ class UnitCounter:
         """One for all units: a million pairs take longer to arrange than many a unit to count."""
         scope = self.plan.scope
         window = scope.tokens if scope.kind == "window" else 0
-        return _C.DocumentCounter(len(self.plan.source.words), self.plan.pairs, window)
+        return _C.DocumentCounter(len(self.plan.source.watch), self.plan.pairs, window)
 
     def path(self, unit: Unit) -> Path:
         return self.plan.folder / f"{unit.name}-{self.digest}.parquet"
@@ -152,9 +156,8 @@ class UnitCounter:
                 tokens.add(block.hits, block.tokens, partial)
             postings.add(block)
             if block.langs is not None:
-                coded = block.langs.dictionary_encode()
-                known = [languages.setdefault(lang, len(languages)) for lang in coded.dictionary.to_pylist()]
-                ids = np.array(known, np.int32)[coded.indices.to_numpy()]
+                known = [languages.setdefault(lang, len(languages)) for lang in block.langs.dictionary.to_pylist()]
+                ids = np.array(known, np.int32)[block.langs.indices.to_numpy()]
                 partial.cells(LANGUAGE, block.rows, ids, np.ones(len(ids), np.int64))
             skipped += block.skipped
         postings.flush()
@@ -198,7 +201,8 @@ class _Contexts:
         return self._counter.background
 
     def _write(self, partial: PartialWriter) -> None:
-        for begin, end in _ranges(self._counter.bounds()):
+        most = np.concatenate([[0], np.cumsum(self._counter.bounds())])
+        for begin, end in row_ranges(most, ROW_CELLS):
             offsets, tokens, counts = self._counter.rows(begin, end)
             rows = np.repeat(np.arange(begin, end, dtype=np.int32), np.diff(offsets))
             partial.cells(CONTEXT, rows, tokens, counts)
@@ -208,20 +212,8 @@ class _Contexts:
 def _tokens(plan: Plan) -> _Background | _Contexts | None:
     source = plan.source
     if plan.context:
-        return _Contexts(len(source.words), source.vocabulary, plan.block_cells)
+        return _Contexts(len(source.watch), source.vocabulary, plan.block_cells)
     return _Background(source.vocabulary) if source.vocabulary else None
-
-
-def _ranges(bounds: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-    """Ranges of rows that together cannot have more than `ROW_CELLS` cells, or one row each."""
-    begin, size = 0, 0
-    for row, bound in enumerate(bounds.tolist()):
-        if row > begin and size + bound > ROW_CELLS:
-            yield begin, row
-            begin, size = row, 0
-        size += bound
-    if begin < len(bounds):
-        yield begin, len(bounds)
 
 
 class _Postings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from glob import glob
 from itertools import islice
@@ -110,23 +110,30 @@ def corpus_files(corpus: Corpus) -> list[Path]:
     CorpusError
         When a part matches nothing or a file's name does not end in one of `SUFFIXES`.
     """
+    return find_files("corpus_files", corpus, SUFFIXES, _below)
+
+
+def find_files(
+    function: str, corpus: Corpus, suffixes: tuple[str, ...], below: Callable[[Path], list[Path]]
+) -> list[Path]:
+    """The files of ``suffixes`` that ``corpus`` means, each once, sorted; ``below`` finds those in a folder."""
     parts = [corpus] if isinstance(corpus, str | Path) else list(corpus)
     if not parts:
         raise CorpusError("corpus", "", "must name at least one file; got none")
     files: set[Path] = set()
     for part in parts:
         if not isinstance(part, str | Path):
-            raise TypeError(f"corpus_files: corpus must hold paths; got {type(part).__name__}")
+            raise TypeError(f"{function}: corpus must hold paths; got {type(part).__name__}")
         path = Path(part)
         if path.is_dir():
-            found = _below(path)
+            found = below(path)
         else:
             found = [path] if path.exists() else [Path(match) for match in glob(str(part), recursive=True)]  # noqa: PTH207 (a glob may be absolute)
         if not found:
             raise CorpusError(part, "", "must match at least one file; found none")
         files.update(file.resolve() for file in found if not file.is_dir())
     for file in sorted(files):
-        check_suffix(file)
+        check_suffix(file, suffixes)
     return sorted(files)
 
 
@@ -151,9 +158,10 @@ def _listed(folder: Path) -> set[str] | None:
         raise CorpusError(state, "", 'must list the "_data_files" of a saved dataset; got something else') from None
 
 
-def check_suffix(path: Path) -> None:
-    if not path.name.endswith(SUFFIXES):
-        raise CorpusError(path, "", f"must end in one of {', '.join(SUFFIXES)}; got {path.name!r}")
+def check_suffix(path: Path, suffixes: tuple[str, ...] = SUFFIXES) -> None:
+    if not path.name.endswith(suffixes):
+        one_of = "one of " if len(suffixes) > 1 else ""
+        raise CorpusError(path, "", f"must end in {one_of}{', '.join(suffixes)}; got {path.name!r}")
 
 
 def work_units(corpus: Corpus, unit_bytes: int | None = None) -> list[Unit]:

@@ -168,6 +168,20 @@ def test_a_store_of_other_files_is_refused(corpus: Path, tmp_path: Path, tokeniz
         count(corpus, WORDS, context=TokenStore.open(store.folder))
 
 
+def test_languages_are_told_apart_without_another_scan(write: Any, tmp_path: Path) -> None:
+    files = [
+        write(["cat dog", "cat", "dog"], "a.jsonl", "en"),
+        write(["cat", "chat"], "b.jsonl", "fr"),
+        write([], "c.jsonl"),
+    ]
+    count(files, ["cat", "dog", "chat"], workers=1, unit=20, out=tmp_path / "out")
+    counts = Counts.load(tmp_path / "out")
+    rows = [tuple(row.values()) for row in counts.by_language().to_pylist()]
+    assert rows == [("en", "cat", 2), ("en", "dog", 2), ("fr", "cat", 1), ("fr", "chat", 1)]
+    assert [counts.query("cat", lang=lang).num_rows for lang in (None, "en", "fr", "de")] == [3, 2, 1, 0]
+    assert counts.query("dog", "cat")["lang"].to_pylist() == ["en"]
+
+
 def test_a_script_that_does_not_guard_its_start_is_told_so(corpus: Path, tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(f"from pivotkit.corpus import count\ncount({str(corpus)!r}, ['cat'], workers=2)\n")

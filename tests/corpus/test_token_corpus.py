@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from pivotkit.corpus import Counts, TokenFiles, TokenWatchList, count, token_blocks, tokenize
+from pivotkit.corpus import Counts, TokenFiles, TokenWatchList, count, id_file, tokenize
 from pivotkit.corpus.documents import Unit
 from pivotkit.corpus.scope import Scope
 from pivotkit.errors import CorpusError
@@ -47,13 +47,14 @@ def split(ids: list[int], eos: int, bos: int | None) -> list[list[int]]:
 def test_every_document_is_in_one_unit(
     tmp_path: Path, monkeypatch: Any, ids: list[int], unit: int, bos: int | None, block: int, dtype: str
 ) -> None:
-    monkeypatch.setattr(token_blocks, "READ_IDS", block)
+    monkeypatch.setattr(id_file, "READ_IDS", block)
     path = tmp_path / "a.npy"
     np.array(ids, dtype).tofile(path)
     files = TokenFiles(path, vocab_size=4, dtype=dtype, eos=0, bos=bos)
     expected = split(ids, 0, bos)
     assert documents_of(files, files.units(None, DOCUMENT)) == expected
     assert documents_of(files, files.units(unit, DOCUMENT)) == expected
+    assert documents_of(files, [Unit.of(path)]) == expected
     scope = Scope("instance", 3)
     instances = [ids[i : i + 3] for i in range(0, len(ids) - 2, 3)]
     assert documents_of(files, files.units(unit, scope), scope) == instances

@@ -35,7 +35,7 @@ class IdFile:
         if len(ids) != end - begin:
             place = f"token {begin + len(ids)}"
             raise CorpusError(self.path, place, "must stay as it was when the run began; found it shorter")
-        if len(ids) and (ids.max() >= self.vocab_size or ids.min() < 0):
+        if len(ids) and (ids.max() >= self.vocab_size or (self.dtype.kind == "i" and ids.min() < 0)):
             at = int(np.flatnonzero((ids >= self.vocab_size) | (ids < 0))[0])
             rule = f"must be an id in [0, {self.vocab_size}); got {ids[at]}"
             raise CorpusError(self.path, f"token {begin + at}", rule)

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pivotkit.corpus.documents import Unit
+from pivotkit.corpus.id_file import Block, IdFile
 from pivotkit.corpus.scope import Scope
-from pivotkit.corpus.token_blocks import Block, IdFile
 from pivotkit.corpus.token_files import MEGATRON_TYPES, TokenFile, open_datatrove, open_megatron
+from pivotkit.corpus.units import Corpus, Unit, find_files
 from pivotkit.errors import CorpusError
 
 FORMATS = ("olmo", "megatron", "datatrove")
@@ -54,7 +54,7 @@ class TokenFiles:
     'olmo'
     """
 
-    files: Any
+    files: Corpus
     vocab_size: int
     format: str = "olmo"
     dtype: str = "uint16"
@@ -84,26 +84,7 @@ class TokenFiles:
     def paths(self) -> list[Path]:
         """The files, sorted; CorpusError where a part matches nothing or is of another suffix."""
         suffix = SUFFIXES[self.format]
-        parts = [self.files] if isinstance(self.files, str | Path) else list(self.files)
-        found: set[Path] = set()
-        for part in parts:
-            path = Path(part)
-            if path.is_dir():
-                here = [file for file in path.rglob(f"*{suffix}") if file.is_file()]
-            elif path.exists():
-                here = [path]
-            else:
-                anchor = Path(path.anchor) if path.is_absolute() else Path()
-                here = [file for file in anchor.glob(str(path.relative_to(anchor))) if file.is_file()]
-            if not here:
-                raise CorpusError(part, "", f"must match at least one {suffix} file; found none")
-            found.update(file.resolve() for file in here)
-        for file in sorted(found):
-            if file.suffix != suffix:
-                raise CorpusError(file, "", f"must end in {suffix}; got {file.name!r}")
-        if not found:
-            raise CorpusError("corpus", "", "must name at least one file; got none")
-        return sorted(found)
+        return find_files("TokenFiles", self.files, (suffix,), lambda folder: list(folder.rglob(f"*{suffix}")))
 
     def units(self, unit_bytes: int | None, scope: Scope) -> list[Unit]:
         """Stretches of about ``unit_bytes`` of every file, in order; None: whole files.
@@ -135,7 +116,7 @@ class TokenFiles:
 
     def blocks(self, unit: Unit, scope: Scope) -> Iterator[Block]:
         """The documents (or instances) of ``unit`` as ids and offsets, some million ids at a time, read and not mapped."""
-        end = 0 if unit.end is None else unit.end
+        end = self._extent(unit.path, scope)[0] if unit.end is None else unit.end
         dtype = self._dtype(unit.path)
         file = IdFile(unit.path, dtype, unit.size // dtype.itemsize, self.vocab_size)
         if scope.kind == "instance":
