@@ -31,7 +31,9 @@ class Settings:
     prompt: str = _option("paper", "task", "the prompt's wording", choices=("paper", "testbed"))
     seed: int = _option(0, "task pivots attribution select pretrain", "seed of every draw")
     corpus: list[str] = _option(
-        [], "tokens count score-documents select", "files or globs of JSONL documents, plain, .gz or .zst"
+        [],
+        "tokens count score-documents select",
+        "files, folders or globs: JSONL or plain text (.gz, .zst too), Parquet, Arrow",
     )
     on_error: str = _option(
         "raise", "tokens count score-documents select", "what to do at a corrupt document", choices=("raise", "skip")
