@@ -171,11 +171,11 @@ class Scanner {
     if (first.is_word()) report(first.value, begin, next);
     if (!first.may_have(after.symbol()) || next >= size_) return;
     walks_[walk_count_] = step(Trie::first_name(symbol), begin, after, end, seen);
+    trie_.prefetch(walks_[walk_count_].edge);
     if (++walk_count_ == kBatch) walk();
   }
   Walk step(std::uint32_t parent, std::size_t begin, Letter letter, std::size_t end, std::size_t next) const noexcept {
     const Trie::Edge edge = trie_.edge(parent, letter.symbol());
-    trie_.prefetch(edge);
     if (letter.kind() == CharClass::space) {
       end = end_of_space(end);
       next = 0;
@@ -203,6 +203,7 @@ class Scanner {
           next = 0;
         }
         walks_[left] = step(name, walk.begin, seen.letter, seen.end, next);
+        trie_.prefetch(walks_[left].edge);
         left += node.may_have(seen.letter.symbol());
       }
       for (std::size_t i = 0; i < found; ++i) sink_.prefetch(found_[i].value & ~kBound);

@@ -32,7 +32,7 @@ Trie::Trie(const SymbolTable& words, const std::vector<std::uint32_t>& values, s
   for (std::size_t i = 0; i < words.size(); ++i)
     if (words.offsets[i] == words.offsets[i + 1])
       throw std::invalid_argument("Trie: words must not be empty; got word " + std::to_string(i));
-  const std::size_t buckets = count_nodes(words) / (kBucket / 2) + 2;
+  const std::size_t buckets = count_nodes(words) / 4 * 3 + 5;
   if (buckets >= kFirst / kBucket) throw std::length_error("Trie: words must need fewer than 2^30 nodes; got more");
   buckets_ = LargeVector<Bucket>(buckets);
   for (std::size_t i = 0; i < words.size(); ++i) {
