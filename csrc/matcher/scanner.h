@@ -167,7 +167,7 @@ class Scanner {
   }
   // The same where the letter after it is known to be `after`, which ends at `end`, and the one after that is `seen`.
   void start(std::uint32_t symbol, std::size_t begin, std::size_t next, Letter after, std::size_t end, std::size_t seen) {
-    const Trie::Node& first = trie_.first(symbol);
+    const Trie::End& first = trie_.first(symbol);
     if (first.is_word()) report(first.value, begin, next);
     if (!first.may_have(after.symbol()) || next >= size_) return;
     walks_[walk_count_] = step(Trie::first_name(symbol), begin, after, end, seen);

@@ -36,11 +36,11 @@ Trie::Trie(const SymbolTable& words, const std::vector<std::uint32_t>& values, s
   if (buckets >= kFirst / kBucket) throw std::length_error("Trie: words must need fewer than 2^30 nodes; got more");
   buckets_ = LargeVector<Bucket>(buckets);
   for (std::size_t i = 0; i < words.size(); ++i) {
-    Node* node = &first_[words.symbols[words.offsets[i]]];
+    End* node = &first_[words.symbols[words.offsets[i]]];
     std::uint32_t name = first_name(words.symbols[words.offsets[i]]);
     for (std::size_t at = words.offsets[i] + 1; at < words.offsets[i + 1]; ++at) {
       const std::uint32_t symbol = words.symbols[at];
-      node->children |= Node::bit(symbol);
+      node->add(symbol);
       name = make_child(edge(name, symbol));
       node = &buckets_[name / kBucket].nodes[name % kBucket];
     }

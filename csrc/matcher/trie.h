@@ -31,16 +31,17 @@ class Trie {
 
   static constexpr std::uint64_t kEmpty = ~std::uint64_t{0};  // the key of no edge
 
-  struct Node {
+  struct End {
     bool is_word() const noexcept { return value != kNone; }
+    // Whether a child by `symbol` is likely. Symbols are no multiples of 32, so that 0, which no word has, has none.
     bool may_have(std::uint32_t symbol) const noexcept { return (children >> symbol % 32 & 1) != 0; }
+    void add(std::uint32_t symbol) noexcept { children |= std::uint32_t{1} << symbol % 32; }
 
-    std::uint64_t key = kEmpty;  // parent and symbol
     std::uint32_t value = kNone;
     std::uint32_t children = 0;  // the filter
-
-    // Symbols are no multiples of 32, so that 0, the symbol of what no word has, has no child.
-    static std::uint32_t bit(std::uint32_t symbol) noexcept { return std::uint32_t{1} << symbol % 32; }
+  };
+  struct Node : End {
+    std::uint64_t key = kEmpty;  // parent and symbol
   };
 
   // An edge, and the bucket where the search for it begins.
@@ -54,8 +55,8 @@ class Trie {
   // Values must be below 2^32 - 1. Throws std::invalid_argument for a word that is empty or comes twice.
   Trie(const SymbolTable& words, const std::vector<std::uint32_t>& values, std::uint32_t symbols);
 
-  // The node of the first symbol; `symbol` below the constructor's `symbols`.
-  const Node& first(std::uint32_t symbol) const noexcept { return first_[symbol]; }
+  // The end of the first symbol; `symbol` below the constructor's `symbols`.
+  const End& first(std::uint32_t symbol) const noexcept { return first_[symbol]; }
   static std::uint32_t first_name(std::uint32_t symbol) noexcept { return kFirst | symbol; }
 
   Edge edge(std::uint32_t parent, std::uint32_t symbol) const noexcept {
@@ -81,7 +82,7 @@ class Trie {
   }
   const Node& node(std::uint32_t name) const noexcept { return buckets_[name / kBucket].nodes[name % kBucket]; }
 
-  std::size_t bytes() const noexcept { return buckets_.size() * sizeof(Bucket) + first_.capacity() * sizeof(Node); }
+  std::size_t bytes() const noexcept { return buckets_.size() * sizeof(Bucket) + first_.capacity() * sizeof(End); }
 
  private:
   static constexpr std::uint32_t kFirst = 0x80000000U;
@@ -95,7 +96,7 @@ class Trie {
 
   std::uint32_t make_child(const Edge& edge);
 
-  std::vector<Node> first_ = std::vector<Node>(1);
+  std::vector<End> first_ = std::vector<End>(1);
   LargeVector<Bucket> buckets_ = LargeVector<Bucket>(2);
 };
 
