@@ -188,21 +188,22 @@ class Scanner {
     while (walk_count_ > 0) {
       std::size_t left = 0, found = 0;
       for (std::size_t i = 0; i < walk_count_; ++i) {
-        const Walk walk = walks_[i];
-        const std::uint32_t name = trie_.child(walk.edge);
+        const Walk& waiting = walks_[i];
+        const std::uint32_t name = trie_.child({waiting.edge.key, waiting.edge.bucket});
+        const std::size_t begin = waiting.begin, end = waiting.end, place = waiting.next;
         const Trie::Node& node = trie_.node(name);
-        found_[found] = {node.value, walk.begin, walk.end};
+        found_[found] = {node.value, static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(end)};
         found += node.is_word();
-        if (node.children == 0 || walk.end >= size_) continue;
-        Seen seen = letters_[walk.next];
-        std::size_t next = walk.next + 1;
+        if (node.children == 0 || end >= size_) continue;
+        Seen seen = letters_[place];
+        std::size_t next = place + 1;
         if (seen.end == 0) {
           std::size_t length;
-          seen.letter = letter_at(walk.end, length);
-          seen.end = static_cast<std::uint32_t>(walk.end + length);
+          seen.letter = letter_at(end, length);
+          seen.end = static_cast<std::uint32_t>(end + length);
           next = 0;
         }
-        walks_[left] = step(name, walk.begin, seen.letter, seen.end, next);
+        walks_[left] = step(name, begin, seen.letter, seen.end, next);
         trie_.prefetch(walks_[left].edge);
         left += node.may_have(seen.letter.symbol());
       }

@@ -74,8 +74,10 @@ class Trie {
     while (true) {
       const Node* nodes = buckets_[bucket].nodes;
       std::uint32_t found = kNobody;
-      for (std::uint32_t i = 0; i < kBucket; ++i)
-        found = nodes[i].key == edge.key ? static_cast<std::uint32_t>(bucket * kBucket + i) : found;
+      for (std::uint32_t i = 0; i < kBucket; ++i) {  // arithmetic, as a compiler makes branches of a choice
+        const std::uint32_t same = 0U - static_cast<std::uint32_t>(nodes[i].key == edge.key);
+        found |= same & static_cast<std::uint32_t>(bucket * kBucket + i);
+      }
       if (nodes[kBucket - 1].key == kEmpty || found != kNobody) return found;
       bucket = bucket + 1 == buckets_.size() ? 1 : bucket + 1;
     }
