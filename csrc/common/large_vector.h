@@ -37,8 +37,9 @@ class LargeVector {
   };
 
   static std::unique_ptr<T, Free> allocate(std::size_t size) {
-    if (size > static_cast<std::size_t>(-1) / sizeof(T)) throw std::bad_alloc();
-    const std::size_t bytes = size * sizeof(T);
+    if (size > (static_cast<std::size_t>(-1) - kHugePage) / sizeof(T)) throw std::bad_alloc();
+    std::size_t bytes = size * sizeof(T);
+    if (bytes >= kHugePage) bytes = (bytes + kHugePage - 1) / kHugePage * kHugePage;  // the last page too
     const std::align_val_t alignment{bytes >= kHugePage ? kHugePage : alignof(T)};
     std::unique_ptr<T, Free> values(static_cast<T*>(::operator new(bytes, alignment)), Free{alignment});
 #if defined(__linux__)

@@ -38,6 +38,7 @@ Alphabet::Alphabet(const std::uint8_t* classes) : letters_(letters_of(classes).d
 std::uint32_t Alphabet::symbol(std::uint32_t code_point) {
   if (const std::uint32_t known = letters_[code_point].symbol(); known != 0) return known;
   const std::uint32_t made = symbols_++;
+  if (symbols_ % 32 == 0) ++symbols_;
   const auto set = [&](std::uint32_t code) {
     letters_.edit(code).set_symbol(made);
     if (code < ascii_.size()) ascii_[code].set_symbol(made);

@@ -37,7 +37,7 @@ class Alphabet {
   Letter operator[](std::uint32_t code_point) const noexcept { return letters_[code_point]; }
   Letter ascii(std::uint8_t byte) const noexcept { return ascii_[byte]; }
 
-  // The symbol of `code_point`, made when it has none.
+  // The symbol of `code_point`, made when it has none: never a multiple of 32, as the trie's filters want it.
   std::uint32_t symbol(std::uint32_t code_point);
   std::uint32_t symbols() const noexcept { return symbols_; }  // one more than the greatest symbol
   std::size_t bytes() const noexcept { return letters_.bytes(); }

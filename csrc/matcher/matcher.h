@@ -11,7 +11,7 @@
 // Every other word (phrases, punctuation, scripts without spaces) is in a trie that is walked from each place where a
 // word may begin. Cost: time O(text + walks), a walk ends at the first code point that no word has, so only a list of
 // very long words that repeat themselves approaches O(text x longest word). Memory: 26 bytes a word of the first kind
-// (more beyond 12 bytes), 18 bytes a trie node, and at least 0.1 MB.
+// (more beyond 12 bytes), 48 bytes a trie node, and at least 0.1 MB.
 #pragma once
 
 #include <cstddef>

@@ -167,15 +167,15 @@ class Scanner {
   }
   // The same where the letter after it is known to be `after`, which ends at `end`, and the one after that is `seen`.
   void start(std::uint32_t symbol, std::size_t begin, std::size_t next, Letter after, std::size_t end, std::size_t seen) {
-    const Trie::Node& first = trie_.first(symbol);
+    const Trie::End& first = trie_.first(symbol);
     if (first.is_word()) report(first.value, begin, next);
     if (!first.may_have(after.symbol()) || next >= size_) return;
     walks_[walk_count_] = step(Trie::first_name(symbol), begin, after, end, seen);
+    trie_.prefetch(walks_[walk_count_].edge);
     if (++walk_count_ == kBatch) walk();
   }
   Walk step(std::uint32_t parent, std::size_t begin, Letter letter, std::size_t end, std::size_t next) const noexcept {
     const Trie::Edge edge = trie_.edge(parent, letter.symbol());
-    trie_.prefetch(edge);
     if (letter.kind() == CharClass::space) {
       end = end_of_space(end);
       next = 0;
@@ -188,21 +188,23 @@ class Scanner {
     while (walk_count_ > 0) {
       std::size_t left = 0, found = 0;
       for (std::size_t i = 0; i < walk_count_; ++i) {
-        const Walk walk = walks_[i];
-        const std::uint32_t name = trie_.child(walk.edge);
+        const Walk& waiting = walks_[i];
+        const std::uint32_t name = trie_.child({waiting.edge.key, waiting.edge.bucket});
+        const std::size_t begin = waiting.begin, end = waiting.end, place = waiting.next;
         const Trie::Node& node = trie_.node(name);
-        found_[found] = {node.value, walk.begin, walk.end};
+        found_[found] = {node.value, static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(end)};
         found += node.is_word();
-        if (node.children == 0 || walk.end >= size_) continue;
-        Seen seen = letters_[walk.next];
-        std::size_t next = walk.next + 1;
+        if (node.children == 0 || end >= size_) continue;
+        Seen seen = letters_[place];
+        std::size_t next = place + 1;
         if (seen.end == 0) {
           std::size_t length;
-          seen.letter = letter_at(walk.end, length);
-          seen.end = static_cast<std::uint32_t>(walk.end + length);
+          seen.letter = letter_at(end, length);
+          seen.end = static_cast<std::uint32_t>(end + length);
           next = 0;
         }
-        walks_[left] = step(name, walk.begin, seen.letter, seen.end, next);
+        walks_[left] = step(name, begin, seen.letter, seen.end, next);
+        trie_.prefetch(walks_[left].edge);
         left += node.may_have(seen.letter.symbol());
       }
       for (std::size_t i = 0; i < found; ++i) sink_.prefetch(found_[i].value & ~kBound);

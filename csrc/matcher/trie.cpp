@@ -32,15 +32,15 @@ Trie::Trie(const SymbolTable& words, const std::vector<std::uint32_t>& values, s
   for (std::size_t i = 0; i < words.size(); ++i)
     if (words.offsets[i] == words.offsets[i + 1])
       throw std::invalid_argument("Trie: words must not be empty; got word " + std::to_string(i));
-  const std::size_t buckets = count_nodes(words) / (kBucket / 2) + 2;
+  const std::size_t buckets = count_nodes(words) / 4 * 3 + 5;
   if (buckets >= kFirst / kBucket) throw std::length_error("Trie: words must need fewer than 2^30 nodes; got more");
   buckets_ = LargeVector<Bucket>(buckets);
   for (std::size_t i = 0; i < words.size(); ++i) {
-    Node* node = &first_[words.symbols[words.offsets[i]]];
+    End* node = &first_[words.symbols[words.offsets[i]]];
     std::uint32_t name = first_name(words.symbols[words.offsets[i]]);
     for (std::size_t at = words.offsets[i] + 1; at < words.offsets[i + 1]; ++at) {
       const std::uint32_t symbol = words.symbols[at];
-      node->children |= Node::bit(symbol);
+      node->add(symbol);
       name = make_child(edge(name, symbol));
       node = &buckets_[name / kBucket].nodes[name % kBucket];
     }

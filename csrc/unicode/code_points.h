@@ -21,6 +21,11 @@ struct CodePoint {
 
 namespace detail {
 
+// The code point of the first three bytes of a little-endian word, which must have the form of one.
+inline std::uint32_t three(std::uint32_t bytes) noexcept {
+  return (bytes & 0x0F) << 12 | (bytes >> 2 & 0xFC0) | (bytes >> 16 & 0x3F);
+}
+
 // Any code point, a byte at a time.
 inline CodePoint decode_slowly(const std::uint8_t* data, std::size_t size) noexcept {
   const std::uint32_t lead = data[0];
@@ -46,22 +51,27 @@ inline CodePoint decode_slowly(const std::uint8_t* data, std::size_t size) noexc
 // `bytes.decode("utf-8", "replace")` gives.
 inline CodePoint decode(const std::uint8_t* data, std::size_t size) noexcept {
   const std::uint32_t lead = data[0];
-  if (size >= 3 && lead >= 0xE0 && lead < 0xF0) {
-    const std::uint32_t value = (lead & 0x0F) << 12 | (data[1] & 0x3FU) << 6 | (data[2] & 0x3FU);
-    const bool continued = (data[1] & 0xC0) == 0x80 && (data[2] & 0xC0) == 0x80;
-    if (continued && value >= 0x800 && value - 0xD800 >= 0x800) return {value, 3};
+  if (size >= 4 && lead >= 0xE0) {
+    std::uint32_t bytes;
+    std::memcpy(&bytes, data, 4);
+    const std::uint32_t value = detail::three(bytes);
+    if ((bytes & 0xC0C0F0) == 0x8080E0 && value >= 0x800 && value - 0xD800 >= 0x800) return {value, 3};
   } else if (size >= 2 && lead >= 0xC2 && lead < 0xE0 && (data[1] & 0xC0) == 0x80) {
     return {(lead & 0x1F) << 6 | (data[1] & 0x3FU), 2};
   }
   return detail::decode_slowly(data, size);
 }
 
-// The same for text that is known to be well-formed.
+// The same for text that is known to be well-formed and readable for 3 bytes more.
 inline CodePoint decode_valid(const std::uint8_t* data) noexcept {
   const std::uint32_t lead = data[0];
   if (lead < 0x80) return {lead, 1};
+  if (lead >= 0xE0 && lead < 0xF0) {
+    std::uint32_t bytes;
+    std::memcpy(&bytes, data, 4);
+    return {detail::three(bytes), 3};
+  }
   if (lead < 0xE0) return {(lead & 0x1F) << 6 | (data[1] & 0x3FU), 2};
-  if (lead < 0xF0) return {(lead & 0x0F) << 12 | (data[1] & 0x3FU) << 6 | (data[2] & 0x3FU), 3};
   return {(lead & 0x07) << 18 | (data[1] & 0x3FU) << 12 | (data[2] & 0x3FU) << 6 | (data[3] & 0x3FU), 4};
 }
 

@@ -139,13 +139,14 @@ void Normalizer::others(Bytes text, State& state, NormalizedText& out) const {
   std::uint8_t* target = out.buffer_.data();
   while (at.in < text.size && text.data[at.in] >= 0x80) {
     const std::uint8_t* source = text.data + at.in;
-    const CodePoint code = decode(source, text.size - at.in);
+    const std::size_t unread = text.size - at.in;
+    const CodePoint code = decode(source, unread);
     const std::uint16_t index = index_[code.value];
     if (index <= kSame) {
       at.stable_in = at.in;
       at.stable_out = at.out;
       at.floor = index == kPlain ? 0 : kClosed;
-      if (text.size - at.in >= 4)
+      if (unread >= 4)
         std::memcpy(target + at.out, source, 4);
       else
         std::memcpy(target + at.out, source, code.length);

@@ -34,7 +34,7 @@ from pivotkit.corpus.scope import Scope
 from pivotkit.corpus.token_watchlist import TokenWatchList
 from pivotkit.corpus.watchlist import NORMALIZATION, WatchList
 
-FORMAT = 2
+FORMAT = 3
 ROW_CELLS = 1 << 20  # of the context table that are made at once
 KINDS = (DF, TF, PAIR, BACKGROUND, CONTEXT, POSTING, LANGUAGE)
 POSTINGS = 1 << 20  # that wait to be sorted and written

@@ -7,8 +7,9 @@ So ``cat`` is found in "a cat." and in "这是cat吗" but not in "cats", and ``�
 
 Against UAX #29 this deviates on purpose: an apostrophe, a full stop and a colon separate words wherever they stand
 (``eau`` is found in "l'eau"), and Hangul, whose spaces part phrases from each other, is matched by whole space-parted
-words, so ``집`` is not found in "집은". White space inside a word stands for any run of white space. Occurrences may
-overlap: ``aa`` in a script without spaces occurs twice in "aaa".
+words, so ``집`` is not found in "집은". Joiners (U+200C, U+200D) separate, variation selectors are marks. White space
+inside a word stands for any run of white space, as `str.isspace` knows it. Occurrences may overlap: ``aa`` in a script
+without spaces occurs twice in "aaa".
 """
 
 from __future__ import annotations
@@ -92,7 +93,12 @@ class WatchList:
         return found
 
     def matcher(self) -> _C.Matcher:
-        """A matcher of raw text, packed as by `pack_strings`, whose word ids are the ids of this list."""
+        """A matcher of raw text, which it normalizes itself; its word ids are the ids of this list.
+
+        ``match(data, offsets)`` takes documents packed as by `pack_strings` (UTF-8 as uint8, int64 offsets) and returns
+        the words of each: offsets (N + 1) int64, word ids int32, ascending within a document, and how often each occurs,
+        int32. ``spans(data, offsets)`` is `pivotkit.corpus.match_spans` in numbers. Both release the GIL.
+        """
         return _C.Matcher(*pack_strings(self.words), normalizer(), char_classes())
 
 

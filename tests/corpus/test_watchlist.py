@@ -167,6 +167,28 @@ def test_words_of_every_length_are_told_apart() -> None:
     assert hits.toarray().tolist() == [[1] * len(watch)]
 
 
+def test_long_stretches_without_spaces_hide_nothing(oracle: Any) -> None:
+    """Far longer than any buffer; words lie across every place where one may be cut, and leave the stretch."""
+    rng = np.random.default_rng(2)
+    text = "".join(rng.choice(list("猫犬鳥"), 6000)) + "t恤 猫\n\n犬cat " + "猫" * 3000 + "です2"
+    words = [
+        "猫犬",
+        "犬鳥猫",
+        "鳥鳥鳥鳥鳥",
+        "猫 犬cat",
+        "です2",
+        "t恤",
+        "鳥t恤 猫",
+        "猫" * 40,
+        "猫" * 2999 + "です",
+        "犬猫" * 3,
+    ]
+    watch = WatchList(words)
+    expected = [oracle.occurrences(word, oracle.normalize(text)) for word in watch.words]
+    assert match_texts([text, "", text], watch).toarray().tolist() == [expected, [0] * len(words), expected]
+    assert min(expected[:5]) > 0
+
+
 def test_any_bytes_are_safe_to_scan() -> None:
     matcher = WatchList(["é", "猫", "a"]).matcher()
     rng = np.random.default_rng(1)
