@@ -1,4 +1,6 @@
 // Counting: hits and tokens as NumPy arrays in, counts as NumPy arrays out, the GIL released round the compute.
+#include <pybind11/stl.h>
+
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -6,16 +8,22 @@
 #include <string>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 #include "bindings/arrays.h"
 #include "bindings/locked.h"
 #include "bindings/register.h"
 #include "cooccurrence/context_counter.h"
+#include "cooccurrence/csr_writer.h"
 #include "cooccurrence/document_counter.h"
+#include "cooccurrence/row_file.h"
+#include "cooccurrence/row_merge.h"
 #include "cooccurrence/token_counter.h"
 
 namespace pivotkit {
 namespace {
+
+constexpr std::size_t kFileBuffer = 1 << 20;
 
 using Documents = Locked<DocumentCounter>;
 using Contexts = Locked<ContextCounter>;
@@ -68,6 +76,33 @@ py::tuple context_rows(Contexts& contexts, std::size_t begin, std::size_t end) {
   return to_arrays(rows.offsets, rows.tokens, rows.counts);
 }
 
+std::uint64_t write_contexts(Contexts& contexts, const std::string& path) {
+  return contexts.run([&](ContextCounter& counter) {
+    RowFileWriter file(path, counter.words(), kFileBuffer);
+    counter.write(file);
+    return file.finish();
+  });
+}
+
+std::uint64_t merge_to_rows(const std::vector<std::string>& paths, std::size_t rows, std::size_t columns, std::size_t memory,
+                            const std::string& path) {
+  const py::gil_scoped_release release;
+  RowFileWriter file(path, rows, kFileBuffer);
+  merge_row_files(paths, rows, columns, memory, 1, file);
+  return file.finish();
+}
+
+std::uint64_t merge_to_csr(const std::vector<std::string>& paths, std::size_t rows, std::size_t columns, std::size_t memory,
+                           int threads, const std::string& columns_path, const std::string& totals_path,
+                           const std::string& offsets_path) {
+  if (threads < 1) throw std::invalid_argument("merge_to_csr: threads must be at least 1; got " + std::to_string(threads));
+  const py::gil_scoped_release release;
+  CsrWriter table({columns_path, totals_path, offsets_path}, rows, kFileBuffer);
+  merge_row_files(paths, rows, columns, memory, threads, table);
+  table.finish();
+  return table.cells();
+}
+
 }  // namespace
 
 void register_cooccurrence(py::module_& m) {
@@ -89,8 +124,7 @@ void register_cooccurrence(py::module_& m) {
            "Take documents into the block until it is full; how many were taken.")
       .def("rows", &context_rows, py::arg("begin"), py::arg("end"),
            "Rows of the block's table: offsets int64, token ids int32, documents uint32.")
-      .def("bounds", [](Contexts& c) { return to_array(c.run([](ContextCounter& counter) { return counter.bounds(); })); },
-           "The most entries that each row of the block can have, int64.")
+      .def("write", &write_contexts, py::arg("path"), "Write the block's table as a row file; its bytes.")
       .def("clear", [](Contexts& c) { c.run([](ContextCounter& counter) { counter.clear(); }); }, "Begin the next block.")
       .def_property_readonly("background", [](const Contexts& c) { return to_array(c.object.background()); });
 
@@ -106,6 +140,18 @@ void register_cooccurrence(py::module_& m) {
       .def_property_readonly("df", [](const Tokens& t) { return to_array(t.object.df()); })
       .def_property_readonly("documents", [](const Tokens& t) { return t.object.documents(); })
       .def_property_readonly("tokens", [](const Tokens& t) { return t.object.tokens(); });
+
+  m.def("merge_to_rows", &merge_to_rows, py::arg("paths"), py::arg("rows"), py::arg("columns"), py::arg("memory"), py::arg("path"),
+        "Add up row files into another; its bytes.");
+  m.def("merge_to_csr", &merge_to_csr, py::arg("paths"), py::arg("rows"), py::arg("columns"), py::arg("memory"), py::arg("threads"),
+        py::arg("columns_path"), py::arg("totals_path"), py::arg("offsets_path"),
+        "Add up row files into compressed sparse rows in three .npy files; the number of cells.");
+  m.def("check_rows",
+        [](const std::string& path, std::size_t rows, std::size_t columns) {
+          const py::gil_scoped_release release;
+          check_row_file(path, rows, columns, kFileBuffer);
+        },
+        py::arg("path"), py::arg("rows"), py::arg("columns"), "CorpusError unless all of a row file is as it was written.");
 }
 
 }  // namespace pivotkit

@@ -102,4 +102,17 @@ std::size_t InputFile::read(void* data, std::size_t size) {
   return total;
 }
 
+void InputFile::read_at(std::uint64_t place, void* data, std::size_t size) const {
+  auto* bytes = static_cast<std::uint8_t*>(data);
+  while (size > 0) {
+    const ssize_t done = ::pread(descriptor_, bytes, size, static_cast<off_t>(place));
+    if (done < 0 && errno == EINTR) continue;
+    if (done < 0) throw FileError(errno, path_);
+    if (done == 0) throw CorruptFile(path_, "byte " + std::to_string(place), "must hold more bytes; got the end of the file");
+    bytes += done;
+    size -= static_cast<std::size_t>(done);
+    place += static_cast<std::uint64_t>(done);
+  }
+}
+
 }  // namespace pivotkit

@@ -56,6 +56,7 @@ class InputFile {
 
   std::uint64_t size() const;
   std::size_t read(void* data, std::size_t size);  // fewer bytes at the end of the file alone
+  void read_at(std::uint64_t place, void* data, std::size_t size) const;  // CorruptFile when the file ends before
   const std::string& path() const noexcept { return path_; }
 
  private:

@@ -203,9 +203,15 @@ void ContextCounter::count_row(const std::uint32_t* documents, std::size_t size)
   for (std::size_t c = 0; c < dense_tokens_.size(); ++c) counts_[dense_tokens_[c]] = dense_counts_[c];
 }
 
-const std::vector<std::int64_t>& ContextCounter::bounds() {
-  finish();
-  return bounds_;
+void ContextCounter::append_row(std::size_t word, ContextRows& rows) {
+  const std::uint32_t* documents = word_documents_.data() + word_offsets_[word];
+  const auto size = static_cast<std::size_t>(word_offsets_[word + 1] - word_offsets_[word]);
+  const auto most = static_cast<std::size_t>(bounds_[word]);
+  if (most < counts_.size() / kScanShare)
+    sort_row(documents, size, rows);
+  else
+    scan_row(documents, size, most, rows);
+  rows.offsets.push_back(static_cast<std::int64_t>(rows.tokens.size()));
 }
 
 ContextRows ContextCounter::rows(std::size_t begin, std::size_t end) {
@@ -214,17 +220,19 @@ ContextRows ContextCounter::rows(std::size_t begin, std::size_t end) {
                                 std::to_string(begin) + ".." + std::to_string(end));
   finish();
   ContextRows rows;
-  for (std::size_t w = begin; w < end; ++w) {
-    const std::uint32_t* documents = word_documents_.data() + word_offsets_[w];
-    const auto size = static_cast<std::size_t>(word_offsets_[w + 1] - word_offsets_[w]);
-    const auto most = static_cast<std::size_t>(bounds_[w]);
-    if (most < counts_.size() / kScanShare)
-      sort_row(documents, size, rows);
-    else
-      scan_row(documents, size, most, rows);
-    rows.offsets.push_back(static_cast<std::int64_t>(rows.tokens.size()));
-  }
+  for (std::size_t w = begin; w < end; ++w) append_row(w, rows);
   return rows;
+}
+
+void ContextCounter::write(RowFileWriter& file) {
+  finish();
+  ContextRows row;
+  for (std::size_t w = 0; w < words_; ++w) {
+    row.tokens.clear();
+    row.counts.clear();
+    append_row(w, row);
+    file.put(static_cast<std::uint32_t>(w), row.tokens.data(), row.counts.data(), row.tokens.size());
+  }
 }
 
 template std::size_t ContextCounter::add(const std::int64_t*, const std::int32_t*, const TokenDocuments<std::uint16_t>&, std::size_t);

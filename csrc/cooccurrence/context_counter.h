@@ -18,6 +18,7 @@
 
 #include "common/token_documents.h"
 #include "cooccurrence/distinct_tokens.h"
+#include "cooccurrence/row_file.h"
 #include "cooccurrence/vertical_counters.h"
 
 namespace pivotkit {
@@ -45,8 +46,8 @@ class ContextCounter {
   // Rows begin..end of the block's table.
   ContextRows rows(std::size_t begin, std::size_t end);
 
-  // At most this many entries are in each row of the block: min(vocabulary, distinct tokens over the word's documents).
-  const std::vector<std::int64_t>& bounds();
+  // All of them into a file.
+  void write(RowFileWriter& file);
 
   // Begins the next block.
   void clear();
@@ -61,6 +62,7 @@ class ContextCounter {
   void split_dense();
   template <class Found>
   void each_token(std::size_t document, Found&& found) const;
+  void append_row(std::size_t word, ContextRows& rows);
   void sort_row(const std::uint32_t* documents, std::size_t size, ContextRows& rows);
   void scan_row(const std::uint32_t* documents, std::size_t size, std::size_t most, ContextRows& rows);
   void count_row(const std::uint32_t* documents, std::size_t size);
@@ -78,7 +80,7 @@ class ContextCounter {
   // Made of it once it is full: the documents of each word; the tokens of many documents as rows of bits, and the rest
   // (which are what kept_tokens_ holds then).
   bool finished_ = false;
-  std::vector<std::int64_t> bounds_;
+  std::vector<std::int64_t> bounds_;  // no row has more cells: min(vocabulary, distinct tokens over the word's documents)
   std::vector<std::int64_t> word_offsets_;
   std::vector<std::uint32_t> word_documents_;
   std::vector<std::uint32_t> dense_tokens_;

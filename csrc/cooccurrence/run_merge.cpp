@@ -1,40 +1,10 @@
 #include "cooccurrence/run_merge.h"
 
 #include <algorithm>
-#include <cstring>
 #include <limits>
 #include <memory>
-#include <stdexcept>
 
 namespace pivotkit {
-namespace {
-
-// Adds the cells of a segment; lists the columns that leave zero. Returns how many are listed.
-template <class Column, class Total>
-std::size_t add_cells(const Segment& segment, std::uint64_t* values, std::uint32_t* touched, std::size_t listed) {
-  std::uint64_t all = 0;
-  for (std::size_t i = 0; i < segment.size; ++i) {
-    Column column;
-    Total total;
-    std::memcpy(&column, segment.columns + i * sizeof(Column), sizeof(Column));
-    std::memcpy(&total, segment.totals + i * sizeof(Total), sizeof(Total));
-    touched[listed] = column;
-    listed += values[column] == 0;
-    values[column] += total;
-    all |= values[column];  // each is below 2^63, so a sum that is not has its highest bit set
-  }
-  if (all >> 63 != 0) throw std::overflow_error("token_graph: every total must stay below 2^63; got a larger one");
-  return listed;
-}
-
-template <class Column>
-std::size_t add_cells(const Segment& segment, std::uint64_t* values, std::uint32_t* touched, std::size_t listed) {
-  if (segment.total_bytes == 2) return add_cells<Column, std::uint16_t>(segment, values, touched, listed);
-  if (segment.total_bytes == 4) return add_cells<Column, std::uint32_t>(segment, values, touched, listed);
-  return add_cells<Column, std::uint64_t>(segment, values, touched, listed);
-}
-
-}  // namespace
 
 void merge_runs(const std::vector<SortedRun>& runs, std::size_t frame, bool triangular, std::size_t vocabulary,
                 RowAccumulator& accumulator, RowSink& sink) {
@@ -55,9 +25,7 @@ void merge_runs(const std::vector<SortedRun>& runs, std::size_t frame, bool tria
       for (; rows[i] == row; step(i)) {
         const Segment& segment = readers[i]->segment();
         cells += segment.size;
-        listed = segment.column_bytes == 2
-                     ? add_cells<std::uint16_t>(segment, accumulator.values(), accumulator.touched(), listed)
-                     : add_cells<std::uint32_t>(segment, accumulator.values(), accumulator.touched(), listed);
+        listed = add_cells(segment, accumulator.values(), accumulator.touched(), listed);
       }
     }
     const auto id = static_cast<std::uint32_t>(row);

@@ -1,10 +1,8 @@
 // Rows of a sparse matrix in a temporary file, in ascending order, to be merged later.
 //
-// A file is a list of frames, each a header (payload's length, its checksum) and a payload of whole segments; a row may take
-// several segments, of ascending columns. A segment stores columns in 2 or 4 bytes each and totals in 2, 4 or 8, whichever
-// holds all of them. The checksum is seeded with the frame's number and changes with every change that is confined to
-// eight aligned bytes (each step is a bijection of the word); of other changes it misses one in 2^64. The file's length is
-// kept by who wrote it. So a run that was cut short, extended or altered is refused, never merged.
+// A file is a list of frames, each a header (payload's length, its checksum, seeded with the frame's number) and a payload of
+// whole segments of cells. The file's length is kept by who wrote it. So a run that was cut short, extended or altered is
+// refused, never merged.
 #pragma once
 
 #include <cstddef>
@@ -14,6 +12,7 @@
 
 #include "common/file.h"
 #include "cooccurrence/row_accumulator.h"
+#include "cooccurrence/row_cells.h"
 
 namespace pivotkit {
 
@@ -39,15 +38,6 @@ class RunWriter final : public RowSink {
   std::vector<std::uint8_t> payload_;
   std::size_t used_ = 0;
   std::uint64_t frames_ = 0;
-};
-
-// Cells as they lie in a frame, not aligned.
-struct Segment {
-  std::uint32_t row;
-  std::uint32_t size;
-  unsigned column_bytes, total_bytes;
-  const std::uint8_t* columns;
-  const std::uint8_t* totals;
 };
 
 class RunReader {

@@ -252,7 +252,7 @@ void TokenGraphCounter::push(SortedRun run, std::size_t level) {
 }
 
 // All runs into the graph, the smallest merged first where there are more than can be open.
-void TokenGraphCounter::merge_all(GraphWriter& writer) {
+void TokenGraphCounter::merge_all(CsrWriter& writer) {
   std::vector<SortedRun> runs;
   for (std::vector<SortedRun>& level : levels_) std::move(level.begin(), level.end(), std::back_inserter(runs));
   levels_.clear();
@@ -266,11 +266,11 @@ void TokenGraphCounter::merge_all(GraphWriter& writer) {
   merge_into(runs, writer);
 }
 
-std::uint64_t TokenGraphCounter::finish(const GraphWriter::Paths& paths) {
+std::uint64_t TokenGraphCounter::finish(const CsrWriter::Paths& paths) {
   const std::uint64_t cells = guarded([&] {
     end_document();
     close_graph();
-    GraphWriter writer(paths, options_.vocabulary, frame_);
+    CsrWriter writer(paths, options_.vocabulary, frame_);
     if (next_run_ == 0) {
       take_block(writer);
     } else {

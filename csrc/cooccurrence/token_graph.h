@@ -10,7 +10,7 @@
 //
 // Design. Text fills a block (`PairBlock`, as large as memory allows), each full block becomes a sorted run on disk
 // (`SortedRun`, checksummed), `fan_in` runs of a level become one of the next (`merge_runs`), and what is left at the end
-// becomes the graph (`GraphWriter`); a corpus of one block goes straight there. What was written is checked against the sum
+// becomes the graph (`CsrWriter`); a corpus of one block goes straight there. What was written is checked against the sum
 // of weights that the documents' lengths foretell.
 //
 // Cost: a token's window, 2 W additions into an array over the vocabulary (W directed), and of each distinct pair of a
@@ -29,7 +29,7 @@
 #include <variant>
 #include <vector>
 
-#include "cooccurrence/graph_writer.h"
+#include "cooccurrence/csr_writer.h"
 #include "cooccurrence/pair_block.h"
 #include "cooccurrence/row_accumulator.h"
 #include "cooccurrence/sorted_run.h"
@@ -67,7 +67,7 @@ class TokenGraphCounter {
 
   void spill();  // the block so far becomes a run
   // Writes the graph; the counter is spent. Returns how many cells.
-  std::uint64_t finish(const GraphWriter::Paths& paths);
+  std::uint64_t finish(const CsrWriter::Paths& paths);
 
   std::uint64_t documents() const noexcept { return documents_; }
   std::uint64_t tokens() const noexcept { return tokens_; }
@@ -90,7 +90,7 @@ class TokenGraphCounter {
   void merge_into(const std::vector<SortedRun>& runs, Writer& writer);
   SortedRun merge(const std::vector<SortedRun>& runs);
   void push(SortedRun run, std::size_t level);
-  void merge_all(GraphWriter& writer);
+  void merge_all(CsrWriter& writer);
   std::string new_run();
   std::uint64_t mass(std::uint64_t length) const noexcept;
 

@@ -27,14 +27,13 @@ from pivotkit.corpus.token_watchlist import TokenWatchList
 from pivotkit.corpus.tokens import TokenStore
 from pivotkit.corpus.unit_counter import Plan, UnitCounter
 from pivotkit.corpus.watchlist import WatchList, as_watchlist
-from pivotkit.errors import InputError
+from pivotkit.errors import CorpusError, InputError
 from pivotkit.progress import track
 
 WORD_BYTES = 450  # of one watched word: its string, its place in the matcher, its counters
 PAIR_BYTES = 100
 VOCABULARY_BYTES = 64
-LEAST_BLOCK_CELLS = 1 << 20  # of a context block: a smaller one would write the table again and again
-CELL_BYTES = 8
+LEAST_BLOCK_BYTES = 8 << 20  # of a context block: a smaller one would write the table again and again
 
 
 def count(
@@ -119,7 +118,7 @@ def count(
     ids = np.array([(id_of(a), id_of(b)) for a, b in pairs or ()], dtype=np.int32).reshape(-1, 2)
     processes = _processes(workers, len(units))
     fixed = _fixed_bytes(source, ids)
-    least = fixed + (LEAST_BLOCK_CELLS * CELL_BYTES if context is not False else 0)
+    least = fixed + (LEAST_BLOCK_BYTES if context is not False else 0)
     require("count", f"{processes} processes", processes * least, budget)
 
     with ExitStack() as exits:
@@ -132,18 +131,21 @@ def count(
             scope=together,
             context=context is not False,
             folder=folder,
-            block_cells=(budget // processes - fixed) // CELL_BYTES // 2,
+            block_bytes=(budget // processes - fixed) // 2,
         )
         counter = UnitCounter(plan)
         _run(counter, [unit for unit in units if not counter.is_done(unit)], processes)
+        merge = functools.partial(
+            merge_partials, counter, units, place, budget - processes * fixed, processes, keep=out is not None
+        )
         try:
-            return merge_partials(counter, units, place, budget - fixed, keep=out is not None)
-        except (OSError, pa.ArrowException):
+            return merge()
+        except (OSError, pa.ArrowException, CorpusError):
             damaged = [unit for unit in units if not counter.is_whole(unit)]
             if not damaged:
                 raise
         _run(counter, damaged, processes)  # once: a page failed its checksum
-        return merge_partials(counter, units, place, budget - fixed, keep=out is not None)
+        return merge()
 
 
 def _source(

@@ -7,17 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_array
 
-from pivotkit.corpus.context_table import ContextWriter, open_context
+from pivotkit import _C
+from pivotkit.corpus.context_table import atomic_context, open_context
 from pivotkit.corpus.counts import Counts
 from pivotkit.corpus.counts_folder import CONTEXT_FOLDER
 from pivotkit.corpus.documents import Unit
-from pivotkit.corpus.partial import BACKGROUND, CONTEXT, DF, PAIR, TF, read_cells, read_header
+from pivotkit.corpus.partial import BACKGROUND, DF, PAIR, TF, read_cells, read_header
 from pivotkit.corpus.postings import Postings
-from pivotkit.corpus.row_ranges import row_ranges
 from pivotkit.corpus.unit_counter import UnitCounter
-
-CELL_BYTES = 8
 
 
 def add_vectors(paths: Sequence[Path], words: int, pairs: int, vocabulary: int) -> dict[int, npt.NDArray[np.int64]]:
@@ -32,28 +31,21 @@ def add_vectors(paths: Sequence[Path], words: int, pairs: int, vocabulary: int) 
     return sums
 
 
-def add_contexts(paths: Sequence[Path], words: int, vocabulary: int, folder: Path, memory: int) -> None:
-    """The sum of the context tables, written to ``folder``.
-
-    Rows are added up in an array over the vocabulary, as many at a time as ``memory`` bytes hold; every partial is read
-    once for each such range of rows, and only its groups that touch the range.
-    """
-    with ContextWriter(folder, words, vocabulary) as writer:
-        for first, last in row_ranges(np.arange(words + 1) * vocabulary, memory // CELL_BYTES):
-            table = np.zeros((last - first) * vocabulary, np.int64)
-            for path in paths:
-                for _, row, column, count in read_cells(path, (CONTEXT,), first, last):
-                    np.add.at(table, (row.astype(np.int64) - first) * vocabulary + column, count)
-            for begin in range(first, last):
-                cells = table[(begin - first) * vocabulary : (begin - first + 1) * vocabulary]
-                (tokens,) = np.nonzero(cells)
-                writer.row(tokens, cells[tokens])
+def add_contexts(
+    paths: Sequence[Path], words: int, vocabulary: int, folder: Path, memory: int, threads: int
+) -> csr_array:
+    """The sum of the context tables in the row files ``paths``, written to ``folder`` and mapped."""
+    with atomic_context(folder) as (indptr, tokens, df):
+        _C.merge_to_csr([*map(str, paths)], words, vocabulary, memory, threads, str(tokens), str(df), str(indptr))
+    return open_context(folder, words, vocabulary)
 
 
-def merge_partials(counter: UnitCounter, units: Sequence[Unit], place: Path, memory: int, *, keep: bool) -> Counts:
+def merge_partials(
+    counter: UnitCounter, units: Sequence[Unit], place: Path, memory: int, threads: int, *, keep: bool
+) -> Counts:
     """The sum of the units' partials; with ``keep`` saved in ``place``, else only its context table is put there, mapped.
 
-    An Arrow error or OSError when a partial is damaged.
+    An Arrow error, OSError or CorpusError when a partial is damaged.
     """
     plan = counter.plan
     paths = [counter.path(unit) for unit in units]
@@ -65,8 +57,8 @@ def merge_partials(counter: UnitCounter, units: Sequence[Unit], place: Path, mem
     (place / "counts.json").unlink(missing_ok=True)  # of a count before: its tables are written over from here on
     context = None
     if plan.context:
-        add_contexts(paths, len(words), vocabulary, place / CONTEXT_FOLDER, memory // 2)
-        context = open_context(place / CONTEXT_FOLDER, len(words), vocabulary)
+        tables = [counter.context_path(unit) for unit in units]
+        context = add_contexts(tables, len(words), vocabulary, place / CONTEXT_FOLDER, memory, threads)
     total = Counts(
         words=words,
         documents=sum(header["documents"] for header in headers if header),

@@ -1,11 +1,11 @@
 """The counts of one work unit on disk: one Parquet file of cells, so that merging is a sum grouped by cell.
 
+The context table lies beside it, in a row file: cells of it are many, and Parquet takes 40 times as long for one.
+
 Columns: ``kind`` (int8), ``row``, ``column`` (int32), ``count`` (int64). A row group holds one kind:
 
 DF, TF, PAIR, BACKGROUND
     ``row`` is a word, a listed pair or a token id, ``column`` 0. Zero counts are left out.
-CONTEXT
-    ``row`` a word, ``column`` a token id; several sorted runs one behind another, so a cell may come more than once.
 POSTING
     ``row`` a word, ``column`` the row of a document that holds it, ``count`` how often; sorted runs, documents ascending.
 LANGUAGE
@@ -31,7 +31,7 @@ import pyarrow.parquet as pq
 
 from pivotkit.artifacts import atomic_path
 
-DF, TF, PAIR, BACKGROUND, CONTEXT, POSTING, LANGUAGE = range(7)
+DF, TF, PAIR, BACKGROUND, POSTING, LANGUAGE = range(6)
 GROUP_CELLS = 1 << 18  # of a row group: what a reader must hold to look at one cell
 DELTA = dict.fromkeys(("column", "count"), "DELTA_BINARY_PACKED")  # 2.5 bytes a cell, at half the time of zstd's 3.3
 KEY = "pivotkit"

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import unicodedata
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,7 +20,6 @@ from pivotkit import _C
 from pivotkit.corpus.documents import Unit
 from pivotkit.corpus.partial import (
     BACKGROUND,
-    CONTEXT,
     DF,
     LANGUAGE,
     PAIR,
@@ -29,17 +29,16 @@ from pivotkit.corpus.partial import (
     read_cells,
     read_header,
 )
-from pivotkit.corpus.row_ranges import row_ranges
 from pivotkit.corpus.scope import Scope
 from pivotkit.corpus.token_watchlist import TokenWatchList
+from pivotkit.corpus.unit_tokens import Background, Contexts, Tokens, read_seal
 from pivotkit.corpus.watchlist import NORMALIZATION, WatchList
+from pivotkit.errors import CorpusError
 
 FORMAT = 3
-ROW_CELLS = 1 << 20  # of the context table that are made at once
-KINDS = (DF, TF, PAIR, BACKGROUND, CONTEXT, POSTING, LANGUAGE)
+KINDS = (DF, TF, PAIR, BACKGROUND, POSTING, LANGUAGE)
 POSTINGS = 1 << 20  # that wait to be sorted and written
 
-Tokens = tuple[npt.NDArray[Any], npt.NDArray[np.int64]]
 Hits = tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], npt.NDArray[np.int32], Any]
 
 
@@ -76,7 +75,7 @@ class Plan:
     scope: Scope
     context: bool
     folder: Path
-    block_cells: int  # of the context counter's block
+    block_bytes: int  # of the context counter's block
 
     def digest(self) -> str:
         identity = {
@@ -108,16 +107,26 @@ class UnitCounter:
     def path(self, unit: Unit) -> Path:
         return self.plan.folder / f"{unit.name}-{self.digest}.parquet"
 
+    def context_path(self, unit: Unit) -> Path:
+        """Of the unit's context table: a row file, see ``csrc/cooccurrence/row_file.h``."""
+        return self.path(unit).with_suffix(".rows")
+
     def is_done(self, unit: Unit) -> bool:
         header = read_header(self.path(unit))
-        return header is not None and (header["unit"], header["configuration"]) == (unit.name, self.digest)
+        if header is None or (header["unit"], header["configuration"]) != (unit.name, self.digest):
+            return False
+        path = self.context_path(unit)
+        return not self.plan.context or (path.is_file() and read_seal(path) == header["context"])
 
     def is_whole(self, unit: Unit) -> bool:
         """Whether every page of the unit's partial can be read; the partial is removed when not."""
+        source = self.plan.source
         try:
             for _ in read_cells(self.path(unit), KINDS):
                 pass
-        except (OSError, pa.ArrowException):
+            if self.plan.context:
+                _C.check_rows(str(self.context_path(unit)), len(source.watch), source.vocabulary)
+        except (OSError, pa.ArrowException, CorpusError):
             self.path(unit).unlink(missing_ok=True)
             return False
         return self.is_done(unit)
@@ -126,7 +135,10 @@ class UnitCounter:
         """Count ``unit`` and write its partial; CorpusError when its file is not what it was when the run began."""
         unit.check()
         with PartialWriter(self.path(unit)) as partial:
-            documents, skipped, languages = self._count(unit, partial)
+            with self._tokens() as tokens:
+                documents, skipped, languages = self._count(unit, partial, tokens)
+                if tokens is not None:
+                    partial.vector(BACKGROUND, tokens.finish(self.context_path(unit)))
             unit.check()
             partial.header(
                 {
@@ -138,14 +150,23 @@ class UnitCounter:
                     "documents": documents,
                     "skipped": skipped,
                     "languages": languages,
+                    "context": read_seal(self.context_path(unit)) if self.plan.context else None,
                 }
             )
 
-    def _count(self, unit: Unit, partial: PartialWriter) -> tuple[int, int, list[str]]:
+    def _tokens(self) -> Contexts | Background | nullcontext[None]:
+        """What a unit's tokens are counted into."""
+        plan, source = self.plan, self.plan.source
+        if plan.context:
+            return Contexts(len(source.watch), source.vocabulary, plan.block_bytes, plan.folder)
+        return Background(source.vocabulary) if source.vocabulary else nullcontext()
+
+    def _count(
+        self, unit: Unit, partial: PartialWriter, tokens: Contexts | Background | None
+    ) -> tuple[int, int, list[str]]:
         source, scope = self.plan.source, self.plan.scope
         counter = self._counter
         counter.clear()
-        tokens = _tokens(self.plan)
         postings = _Postings(partial)
         languages: dict[str, int] = {}
         skipped = 0
@@ -153,7 +174,7 @@ class UnitCounter:
             offsets, words, counts, places = block.hits
             counter.add(offsets, words, counts, places)
             if tokens is not None and block.tokens is not None:
-                tokens.add(block.hits, block.tokens, partial)
+                tokens.add(offsets, words, block.tokens)
             postings.add(block)
             if block.langs is not None:
                 known = [languages.setdefault(lang, len(languages)) for lang in block.langs.dictionary.to_pylist()]
@@ -163,57 +184,7 @@ class UnitCounter:
         postings.flush()
         for kind, vector in ((DF, counter.df), (TF, counter.tf), (PAIR, counter.pair_df)):
             partial.vector(kind, vector)
-        if tokens is not None:
-            partial.vector(BACKGROUND, tokens.finish(partial))
         return counter.documents, skipped, list(languages)
-
-
-class _Background:
-    """The documents of each token."""
-
-    def __init__(self, vocabulary: int) -> None:
-        self._counter = _C.TokenCounter(vocabulary)
-
-    def add(self, _: Hits, tokens: Tokens, __: PartialWriter) -> None:
-        self._counter.add(*tokens)
-
-    def finish(self, _: PartialWriter) -> npt.NDArray[np.int64]:
-        return self._counter.df
-
-
-class _Contexts:
-    """The same, and the context table, whose full blocks go to the partial as they are."""
-
-    def __init__(self, words: int, vocabulary: int, cells: int) -> None:
-        self._counter = _C.ContextCounter(words, vocabulary, cells)
-
-    def add(self, hits: Hits, tokens: Tokens, partial: PartialWriter) -> None:
-        offsets, words = hits[:2]
-        taken, size = 0, len(offsets) - 1
-        while True:
-            taken += self._counter.add(offsets, words, *tokens, taken)
-            if taken == size:
-                return
-            self._write(partial)
-
-    def finish(self, partial: PartialWriter) -> npt.NDArray[np.int64]:
-        self._write(partial)
-        return self._counter.background
-
-    def _write(self, partial: PartialWriter) -> None:
-        most = np.concatenate([[0], np.cumsum(self._counter.bounds())])
-        for begin, end in row_ranges(most, ROW_CELLS):
-            offsets, tokens, counts = self._counter.rows(begin, end)
-            rows = np.repeat(np.arange(begin, end, dtype=np.int32), np.diff(offsets))
-            partial.cells(CONTEXT, rows, tokens, counts)
-        self._counter.clear()
-
-
-def _tokens(plan: Plan) -> _Background | _Contexts | None:
-    source = plan.source
-    if plan.context:
-        return _Contexts(len(source.watch), source.vocabulary, plan.block_cells)
-    return _Background(source.vocabulary) if source.vocabulary else None
 
 
 class _Postings:

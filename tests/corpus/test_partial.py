@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from scipy.sparse import csr_array
 
-from pivotkit.corpus import Counts, TokenStore, count, sources, tokenize, unit_counter
+from pivotkit.corpus import Counts, TokenStore, count, sources, tokenize, unit_counter, unit_tokens
 from pivotkit.corpus import partial as module
 from pivotkit.errors import InputError
 
@@ -163,13 +162,30 @@ def test_damaged_postings_are_refused_when_they_are_asked(corpus: Path, tmp_path
 def test_a_damaged_partial_is_counted_anew(corpus: Path, store: TokenStore, tmp_path: Path, damage: str) -> None:
     out = tmp_path / "out"
     whole = count(corpus, WORDS, pairs=PAIRS, context=store, workers=1, out=out)
-    victim, other = sorted((out / "partials").iterdir())[:2]
+    victim, other = sorted((out / "partials").glob("*.parquet"))[:2]
     raw = victim.read_bytes()
     flipped = bytearray(raw)
     flipped[page_of(victim, module.DF)] ^= 0x55
     victim.write_bytes(
         {"empty": b"", "short": raw[:-20], "flipped": bytes(flipped), "foreign": other.read_bytes()}[damage]
     )
+    assert same(count(corpus, WORDS, pairs=PAIRS, context=store, workers=1, out=out), whole)
+    assert victim.read_bytes() == raw
+
+
+@pytest.mark.parametrize("damage", ["gone", "empty", "short", "flipped", "foreign"])
+def test_a_damaged_context_table_is_counted_anew(corpus: Path, store: TokenStore, tmp_path: Path, damage: str) -> None:
+    out = tmp_path / "out"
+    whole = count(corpus, WORDS, pairs=PAIRS, context=store, workers=1, out=out)
+    victim, other = sorted((out / "partials").glob("*.rows"))[:2]
+    raw = victim.read_bytes()
+    flipped = bytearray(raw)
+    flipped[20] ^= 0x55
+    damaged = {"empty": b"", "short": raw[:-20], "flipped": bytes(flipped), "foreign": other.read_bytes()}
+    if damage == "gone":
+        victim.unlink()
+    else:
+        victim.write_bytes(damaged[damage])
     assert same(count(corpus, WORDS, pairs=PAIRS, context=store, workers=1, out=out), whole)
     assert victim.read_bytes() == raw
 
@@ -188,21 +204,18 @@ def test_blocks_of_the_context_table_do_not_change_it(
     corpus: Path, store: TokenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = count(corpus, WORDS, pairs=PAIRS, context=store, workers=1)
-    monkeypatch.setattr(unit_counter, "ROW_CELLS", 1)
     monkeypatch.setattr(unit_counter, "POSTINGS", 1)
     monkeypatch.setattr(module, "GROUP_CELLS", 7)
-    monkeypatch.setattr(sys.modules[count.__module__], "LEAST_BLOCK_CELLS", 1)
-    monkeypatch.setattr(sys.modules[count.__module__], "CELL_BYTES", 1 << 30)  # so that a block is of one document
+    monkeypatch.setattr(unit_tokens, "CELL_BYTES", 1 << 40)  # so that a block is of one document
     assert same(count(corpus, WORDS, pairs=PAIRS, context=store, workers=1), whole)
 
 
-def test_the_cells_of_partials_add_up_in_any_engine(corpus: Path, store: TokenStore, tmp_path: Path) -> None:
-    counts = count(corpus, WORDS, pairs=PAIRS, context=store, workers=1, out=tmp_path / "out")
-    cells = pq.read_table(tmp_path / "out" / "partials", filters=[("kind", "<=", module.CONTEXT)])
-    cells = cells.group_by(["kind", "row", "column"]).aggregate([("count", "sum")])
-    table = np.zeros((5, max(store.vocab_size, 3), store.vocab_size), np.int64)
-    table[tuple(cells[name].to_numpy() for name in ("kind", "row", "column"))] = cells["count_sum"].to_numpy()
-    assert np.array_equal(table[module.DF, :3, 0], counts.df)
-    assert np.array_equal(table[module.BACKGROUND, :, 0], counts.background)
-    assert counts.context is not None
-    assert np.array_equal(table[module.CONTEXT, :3], csr_array(counts.context).toarray())
+def test_the_cells_of_partials_add_up_in_any_engine(corpus: Path, tmp_path: Path) -> None:
+    counts = count(corpus, WORDS, pairs=PAIRS, workers=1, out=tmp_path / "out")
+    cells = pq.read_table(tmp_path / "out" / "partials", filters=[("kind", "<=", module.PAIR)])
+    cells = cells.group_by(["kind", "row"]).aggregate([("count", "sum")])
+    table = np.zeros((3, 3), np.int64)
+    table[tuple(cells[name].to_numpy() for name in ("kind", "row"))] = cells["count_sum"].to_numpy()
+    assert np.array_equal(table[module.DF], counts.df)
+    assert np.array_equal(table[module.TF], counts.tf)
+    assert np.array_equal(table[module.PAIR, :1], counts.pair_df)

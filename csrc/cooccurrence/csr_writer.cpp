@@ -1,4 +1,4 @@
-#include "cooccurrence/graph_writer.h"
+#include "cooccurrence/csr_writer.h"
 
 #include <utility>
 
@@ -19,14 +19,14 @@ std::string npy_header(const std::string& type, std::uint64_t size) {
 
 }  // namespace
 
-GraphWriter::GraphWriter(Paths paths, std::size_t vocabulary, std::size_t buffer)
+CsrWriter::CsrWriter(Paths paths, std::size_t rows, std::size_t buffer)
     : offsets_path_(std::move(paths.offsets)), columns_(std::move(paths.columns), buffer),
-      totals_(std::move(paths.totals), buffer), offsets_(vocabulary + 1) {
+      totals_(std::move(paths.totals), buffer), offsets_(rows + 1) {
   columns_.write(npy_header("<i4", 0).data(), kHeader);
   totals_.write(npy_header("<i8", 0).data(), kHeader);
 }
 
-void GraphWriter::put(const Row& row) {
+void CsrWriter::put(const Row& row) {
   while (next_row_ < row.id) offsets_[++next_row_] = static_cast<std::int64_t>(cells_);
   columns_.write(row.columns, row.size * sizeof(std::uint32_t));
   totals_.write(row.totals, row.size * sizeof(std::int64_t));
@@ -34,7 +34,7 @@ void GraphWriter::put(const Row& row) {
   cells_ += row.size;
 }
 
-void GraphWriter::finish() {
+void CsrWriter::finish() {
   while (next_row_ + 1 < offsets_.size()) offsets_[++next_row_] = static_cast<std::int64_t>(cells_);
   columns_.write_at(0, npy_header("<i4", cells_).data(), kHeader);
   totals_.write_at(0, npy_header("<i8", cells_).data(), kHeader);

@@ -1,5 +1,5 @@
-// A graph as three .npy files, compressed sparse rows: columns (int32) and totals (int64) of all cells row by row, and where
-// each row begins (int64, vocabulary + 1).
+// A sparse matrix as three .npy files, compressed sparse rows: columns (int32) and totals (int64) of all cells row by row, and
+// where each row begins (int64, rows + 1).
 #pragma once
 
 #include <cstddef>
@@ -12,12 +12,12 @@
 
 namespace pivotkit {
 
-class GraphWriter final : public RowSink {
+class CsrWriter final : public RowSink {
  public:
   struct Paths {
     std::string columns, totals, offsets;
   };
-  GraphWriter(Paths paths, std::size_t vocabulary, std::size_t buffer);  // two buffers of so many bytes
+  CsrWriter(Paths paths, std::size_t rows, std::size_t buffer);  // two buffers of so many bytes
   void put(const Row& row) override;
   void finish();  // nothing is whole before
 
