@@ -1,13 +1,16 @@
 #include "cooccurrence/row_accumulator.h"
 
+#include <algorithm>
+
+#include "common/bits.h"
+#include "common/nonzero.h"
+
 namespace pivotkit {
 namespace {
 
 constexpr std::size_t kWord = 64;
 
 std::size_t words_for(std::size_t bits) { return bits / kWord + 1; }
-
-std::size_t lowest(std::uint64_t word) { return static_cast<std::size_t>(__builtin_ctzll(word)); }
 
 }  // namespace
 
@@ -23,12 +26,11 @@ std::size_t RowAccumulator::bytes(std::size_t vocabulary, std::size_t spare) {
 
 Row RowAccumulator::take_scanned(std::uint32_t id, std::size_t limit) {
   std::size_t size = 0;
-  for (std::size_t column = 0; column < limit; ++column) {
+  each_nonzero(values_.data(), limit, [&](std::size_t column) {
     columns_[size] = static_cast<std::uint32_t>(column);
-    totals_[size] = static_cast<std::int64_t>(values_[column]);
-    size += values_[column] != 0;
-    values_[column] = 0;
-  }
+    totals_[size++] = static_cast<std::int64_t>(values_[column]);
+  });
+  std::fill_n(values_.begin(), limit, std::uint64_t{0});
   return {id, columns_.data(), totals_.data(), size};
 }
 
@@ -41,9 +43,9 @@ Row RowAccumulator::take_listed(std::uint32_t id, std::size_t listed) {
   std::size_t size = 0;
   for (std::size_t group = 0; group < summary_.size(); ++group) {
     for (std::uint64_t words = summary_[group]; words != 0; words &= words - 1) {
-      const std::size_t word = group * kWord + lowest(words);
+      const std::size_t word = group * kWord + lowest_bit(words);
       for (std::uint64_t bits = bits_[word]; bits != 0; bits &= bits - 1) {
-        const std::size_t column = word * kWord + lowest(bits);
+        const std::size_t column = word * kWord + lowest_bit(bits);
         columns_[size] = static_cast<std::uint32_t>(column);
         totals_[size++] = static_cast<std::int64_t>(values_[column]);
         values_[column] = 0;
