@@ -1,6 +1,7 @@
 """The context table on disk: compressed sparse rows in three arrays, mapped and not read, however large.
 
-``indptr.npy`` (int64, words + 1), ``tokens.npy`` (int32, the token id of each cell) and ``df.npy`` (int64).
+``indptr.npy`` (int64, words + 1), ``tokens.npy`` (int32, the token id of each cell) and ``df.npy`` (int64; float64 where they
+are estimates).
 """
 
 from __future__ import annotations
@@ -28,7 +29,11 @@ def atomic_context(folder: Path) -> Iterator[list[Path]]:
 
 def write_context(context: csr_array, folder: Path) -> None:
     """Write a table that is in memory."""
-    arrays = (context.indptr, "<i8"), (context.indices, "<i4"), (context.data, "<i8")
+    arrays = (
+        (context.indptr, "<i8"),
+        (context.indices, "<i4"),
+        (context.data, "<f8" if context.dtype.kind == "f" else "<i8"),
+    )
     with atomic_context(folder) as paths:
         for path, (array, dtype) in zip(paths, arrays, strict=True):
             with path.open("wb") as file:

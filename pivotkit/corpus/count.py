@@ -32,6 +32,7 @@ from pivotkit.progress import track
 
 WORD_BYTES = 450  # of one watched word: its string, its place in the matcher, its counters
 PAIR_BYTES = 100
+SAMPLE_BYTES = 64  # of a document in the sample of a word
 VOCABULARY_BYTES = 64
 LEAST_BLOCK_BYTES = 8 << 20  # of a context block: a smaller one would write the table again and again
 
@@ -43,6 +44,7 @@ def count(
     pairs: Iterable[tuple[str, str]] | None = None,
     scope: str = "document",
     context: bool | TokenStore = False,
+    sample: int | None = None,
     memory: int | str = "2GB",
     workers: int | None = None,
     unit: int | str | None = "256MB",
@@ -68,6 +70,10 @@ def count(
     context
         Count also each token of the documents that contain each word: True for tokens, for text a `TokenStore` of the
         same files. False: do not. Tokens always give the background.
+    sample
+        Make each word's context row of this many of its documents, those with the lowest hashes, and scale it to all:
+        the row of a word in no more documents is exact, of others an estimate (`Counts.context_error`). All else stays
+        exact. It does not depend on ``unit``, ``workers`` or ``memory``. None: the table is exact.
     memory
         Bytes that all processes together may hold, as an int or like "2GB"; what does not fit goes to disk.
     workers
@@ -117,7 +123,9 @@ def count(
     id_of = functools.cache(source.watch.id)  # a word is in many pairs
     ids = np.array([(id_of(a), id_of(b)) for a, b in pairs or ()], dtype=np.int32).reshape(-1, 2)
     processes = _processes(workers, len(units))
-    fixed = _fixed_bytes(source, ids)
+    if sample is not None:
+        _check_sample(sample, context)
+    fixed = _fixed_bytes(source, ids) + SAMPLE_BYTES * (sample or 0) * len(source.watch)
     least = fixed + (LEAST_BLOCK_BYTES if context is not False else 0)
     require("count", f"{processes} processes", processes * least, budget)
 
@@ -132,6 +140,7 @@ def count(
             context=context is not False,
             folder=folder,
             block_bytes=(budget // processes - fixed) // 2,
+            sample=sample,
         )
         counter = UnitCounter(plan)
         _run(counter, [unit for unit in units if not counter.is_done(unit)], processes)
@@ -181,6 +190,15 @@ def _source(
         path = min(unit.path for unit in absent)
         raise InputError(context.folder, "", f"must hold every file of the corpus as it is now; {path} is not in it")
     return TextSource(watch, on_error, context), units
+
+
+def _check_sample(sample: int, context: bool | TokenStore) -> None:
+    if isinstance(sample, bool) or not isinstance(sample, int):
+        raise TypeError(f"count: sample must be an int or None; got {type(sample).__name__}")
+    if sample < 2:
+        raise ValueError(f"count: sample must be at least 2 documents, or no error can be told; got {sample}")
+    if context is False:
+        raise ValueError(f"count: sample must come with a context, which it is of; got {sample} without")
 
 
 def _fixed_bytes(source: TextSource | TokenSource, pairs: npt.NDArray[np.int32]) -> int:

@@ -15,6 +15,7 @@ from scipy.sparse import csr_array
 
 from pivotkit.corpus.counts_folder import load_counts, save_counts
 from pivotkit.corpus.postings import Cumulative, Postings, cumulative
+from pivotkit.corpus.sampled_context import standard_error
 from pivotkit.corpus.units import overlap
 from pivotkit.corpus.watchlist import WatchList
 
@@ -39,8 +40,10 @@ class Counts:
         Documents that contain word w and token t.
     background : (V,) or None
         Documents that contain token t.
-    approximation : None
-        Every count here is exact.
+    approximation : dict or None
+        None when every count here is exact. Else what is not and how it was made: ``{"context": "bottom-k documents",
+        "k": 1000}`` when ``context`` (float64 then) estimates each row from that many documents of the word, with the
+        error that `context_error` gives; all else is exact.
     scope : str
         What "together" means, as `Scope` writes it; with instances ``documents``, ``df`` and all else count those.
     units : tuple[str, ...]
@@ -62,7 +65,7 @@ class Counts:
     pair_df: npt.NDArray[np.int64]
     context: csr_array | None = None
     background: npt.NDArray[np.int64] | None = None
-    approximation: None = None
+    approximation: dict[str, Any] | None = None
     scope: str = "document"
     units: tuple[str, ...] = ()
     skipped: int = 0
@@ -216,6 +219,11 @@ class Counts:
             raise ValueError("merge: other must have a context table too; got one without")
         if self.context is not None and other.context is not None and self.context.shape != other.context.shape:
             raise ValueError(f"merge: other must have context shape {self.context.shape}; got {other.context.shape}")
+        for which, counts in (("self", self), ("other", other)):
+            if counts.approximation is not None:
+                raise ValueError(
+                    f"merge: {which} must have an exact context (count the whole together); got a sampled one"
+                )
         mine, theirs = set(self.units), set(other.units)
         if mine & theirs:
             if theirs <= mine:
@@ -246,6 +254,20 @@ class Counts:
             if self.postings is None or other.postings is None
             else Postings(self.postings.paths + other.postings.paths),
         )
+
+    def context_error(self) -> csr_array:
+        """The standard error of each cell of ``context``, float64 (W, V); zeros where it is exact.
+
+        A row estimated from k of its df documents: ``df sqrt(p (1 - p) / (k - 1) (1 - k / df))`` with p = context / df,
+        as of a sample without replacement (W. Cochran, Sampling Techniques, 3rd ed., 1977, section 3.2); 0 where
+        df <= k. A token that the sample does not show may still be in up to about 3 df / k documents (95 %).
+        """
+        if self.context is None:
+            raise ValueError("context_error: counts must have a context; got counts made without")
+        if self.approximation is None:
+            zeros = np.zeros(self.context.nnz)
+            return csr_array((zeros, self.context.indices, self.context.indptr), shape=self.context.shape)
+        return standard_error(self.context, self.df, self.approximation["k"])
 
     def words_table(self) -> pa.Table:
         """``word``, ``df``, ``tf``."""

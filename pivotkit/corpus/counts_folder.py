@@ -74,6 +74,7 @@ def load_counts(folder: Path) -> dict[str, Any]:
         "context": context,
         "background": background,
         "scope": header["scope"],
+        "approximation": header["approximation"],
         "units": tuple(header["units"]),
         "skipped": header["skipped"],
         "tokenizer": header["tokenizer"],

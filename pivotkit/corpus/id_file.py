@@ -15,7 +15,8 @@ from pivotkit.errors import CorpusError
 READ_IDS = 1 << 21  # ids that are read together
 LONGEST_DOCUMENT = 1 << 27  # ids: beyond this the end-of-sequence id is another one
 
-Block = tuple[npt.NDArray[Any], npt.NDArray[np.int64]]
+# Ids, where each document begins among them, and where in the file the first does.
+TokenBlock = tuple[npt.NDArray[Any], npt.NDArray[np.int64], int]
 
 
 @dataclass(frozen=True)
@@ -41,22 +42,23 @@ class IdFile:
             raise CorpusError(self.path, f"token {begin + at}", rule)
         return ids if self.dtype in (np.dtype("<u2"), np.dtype("<u4")) else ids.astype(np.uint32)
 
-    def instances(self, begin: int, end: int, size: int) -> Iterator[Block]:
+    def instances(self, begin: int, end: int, size: int) -> Iterator[TokenBlock]:
         """Stretches of ``size`` ids."""
         step = max(1, READ_IDS // size) * size
         for at in range(begin, end, step):
             ids = self.read(at, min(at + step, end))
-            yield ids, np.arange(0, len(ids) + 1, size, dtype=np.int64)
+            yield ids, np.arange(0, len(ids) + 1, size, dtype=np.int64), at
 
-    def documents(self, offsets: npt.NDArray[np.int64]) -> Iterator[Block]:
+    def documents(self, offsets: npt.NDArray[np.int64]) -> Iterator[TokenBlock]:
         """Documents between ``offsets``."""
         at, last = 0, len(offsets) - 1
         while at < last:
             to = min(last, max(at + 1, int(np.searchsorted(offsets, offsets[at] + READ_IDS, side="right")) - 1))
-            yield self.read(int(offsets[at]), int(offsets[to])), offsets[at : to + 1] - offsets[at]
+            first = int(offsets[at])
+            yield self.read(first, int(offsets[to])), offsets[at : to + 1] - first, first
             at = to
 
-    def until_eos(self, begin: int, end: int, eos: int, bos: int | None) -> Iterator[Block]:
+    def until_eos(self, begin: int, end: int, eos: int, bos: int | None) -> Iterator[TokenBlock]:
         """Documents that begin in [begin, end): after the end of another, or at the file's start."""
         at, wanted = self._first_start(begin, end, eos, bos), READ_IDS
         while at < end:
@@ -64,7 +66,7 @@ class IdFile:
             ends = _ends(ids, eos, bos, at + len(ids) == self.size)
             ends = ends[: int(np.searchsorted(ends, end - at)) + 1]  # the last begins before `end`
             if len(ends):
-                yield ids[: ends[-1]], np.concatenate([np.zeros(1, np.int64), ends])
+                yield ids[: ends[-1]], np.concatenate([np.zeros(1, np.int64), ends]), at
                 at, wanted = at + int(ends[-1]), READ_IDS
             elif wanted < LONGEST_DOCUMENT:
                 wanted *= 2

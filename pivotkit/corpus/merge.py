@@ -16,6 +16,7 @@ from pivotkit.corpus.counts_folder import CONTEXT_FOLDER
 from pivotkit.corpus.documents import Unit
 from pivotkit.corpus.partial import BACKGROUND, DF, PAIR, TF, read_cells, read_header
 from pivotkit.corpus.postings import Postings
+from pivotkit.corpus.sampled_context import add_samples
 from pivotkit.corpus.unit_counter import UnitCounter
 
 
@@ -55,19 +56,25 @@ def merge_partials(
     words, vocabulary = list(plan.source.watch.words), plan.source.vocabulary
     sums = add_vectors(paths, len(words), len(plan.pairs), vocabulary)
     (place / "counts.json").unlink(missing_ok=True)  # of a count before: its tables are written over from here on
+    documents = sum(header["documents"] for header in headers if header)
     context = None
     if plan.context:
-        tables = [counter.context_path(unit) for unit in units]
-        context = add_contexts(tables, len(words), vocabulary, place / CONTEXT_FOLDER, memory, threads)
+        folder = place / CONTEXT_FOLDER
+        if plan.sample is None:
+            tables = [counter.context_path(unit) for unit in units]
+            context = add_contexts(tables, len(words), vocabulary, folder, memory, threads)
+        else:
+            context = add_samples(paths, plan.sample, sums[DF], vocabulary, folder, memory)
     total = Counts(
         words=words,
-        documents=sum(header["documents"] for header in headers if header),
+        documents=documents,
         df=sums[DF],
         tf=sums[TF],
         pairs=plan.pairs,
         pair_df=sums[PAIR],
         context=context,
         background=sums[BACKGROUND] if vocabulary else None,
+        approximation=None if plan.sample is None else {"context": "bottom-k documents", "k": plan.sample},
         scope=str(plan.scope),
         units=tuple(sorted(header["unit"] for header in headers if header)),
         skipped=sum(header["skipped"] for header in headers if header),

@@ -10,6 +10,10 @@ POSTING
     ``row`` a word, ``column`` the row of a document that holds it, ``count`` how often; sorted runs, documents ascending.
 LANGUAGE
     ``row`` the row of a document, ``column`` the place of its language in the header's ``languages``, ``count`` 1.
+SAMPLED
+    ``row`` the row of a document whose tokens are kept, ``count`` the 64 bits of its hash.
+SAMPLED_TOKEN
+    ``row`` the row of such a document, ``column`` a token id that is in it, ``count`` 1; documents ascending.
 
 The header, JSON in the file's metadata, names the unit and the configuration. It is written last and pages carry
 checksums: a file that is not whole is counted anew, never trusted.
@@ -31,7 +35,7 @@ import pyarrow.parquet as pq
 
 from pivotkit.artifacts import atomic_path
 
-DF, TF, PAIR, BACKGROUND, POSTING, LANGUAGE = range(6)
+DF, TF, PAIR, BACKGROUND, POSTING, LANGUAGE, SAMPLED, SAMPLED_TOKEN = range(8)
 GROUP_CELLS = 1 << 18  # of a row group: what a reader must hold to look at one cell
 DELTA = dict.fromkeys(("column", "count"), "DELTA_BINARY_PACKED")  # 2.5 bytes a cell, at half the time of zstd's 3.3
 KEY = "pivotkit"

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from pivotkit import _C
+from pivotkit.corpus.block import Block
 from pivotkit.corpus.documents import TextBlock, Unit, read_texts
 from pivotkit.corpus.scope import Scope
 from pivotkit.corpus.token_corpus import TokenFiles
 from pivotkit.corpus.token_watchlist import TokenWatchList
 from pivotkit.corpus.tokens import TokenStore
-from pivotkit.corpus.unit_counter import Block
 from pivotkit.corpus.watchlist import WatchList
 from pivotkit.errors import InputError
 
@@ -66,7 +66,7 @@ class TextSource(_Matching):
 
     def _block(self, texts: TextBlock) -> Block:
         offsets, words, counts = self.matcher.match(texts.data, texts.offsets)
-        return Block((offsets, words, counts, None), texts.rows, langs=texts.langs, skipped=texts.skipped)
+        return Block((offsets, words, counts, None), texts.rows, texts.rows, langs=texts.langs, skipped=texts.skipped)
 
 
 class TokenSource(_Matching):
@@ -87,8 +87,8 @@ class TokenSource(_Matching):
 
     def blocks(self, unit: Unit, scope: Scope) -> Iterator[Block]:
         row = 0
-        for ids, offsets in self._files.blocks(unit, scope):
+        for ids, offsets, first in self._files.blocks(unit, scope):
             hits = self.matcher.match(ids, offsets, scope.kind == "window")
             size = len(offsets) - 1
-            yield Block(hits, np.arange(row, row + size), (ids, offsets))
+            yield Block(hits, np.arange(row, row + size), first + offsets[:-1], (ids, offsets))
             row += size

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pivotkit.corpus.id_file import Block, IdFile
+from pivotkit.corpus.id_file import IdFile, TokenBlock
 from pivotkit.corpus.scope import Scope
 from pivotkit.corpus.token_files import MEGATRON_TYPES, TokenFile, open_datatrove, open_megatron
 from pivotkit.corpus.units import Corpus, Unit, find_files
@@ -114,7 +114,7 @@ class TokenFiles:
             ]
         return units
 
-    def blocks(self, unit: Unit, scope: Scope) -> Iterator[Block]:
+    def blocks(self, unit: Unit, scope: Scope) -> Iterator[TokenBlock]:
         """The documents (or instances) of ``unit`` as ids and offsets, some million ids at a time, read and not mapped."""
         end = self._extent(unit.path, scope)[0] if unit.end is None else unit.end
         dtype = self._dtype(unit.path)

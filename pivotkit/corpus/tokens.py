@@ -22,7 +22,7 @@ from tokenizers import Tokenizer
 from pivotkit._text import pack_ids
 from pivotkit.artifacts import atomic_path, read_json, read_table, write_json, write_table
 from pivotkit.corpus.documents import Corpus, Unit, check_on_error, read_documents, work_units
-from pivotkit.corpus.id_file import IdFile
+from pivotkit.corpus.id_file import IdFile, TokenBlock
 from pivotkit.corpus.scope import Scope
 from pivotkit.corpus.token_files import map_ids, split
 from pivotkit.errors import InputError
@@ -96,7 +96,7 @@ class TokenStore:
             "on_error": self.on_error,
         }
 
-    def blocks(self, unit: Unit, scope: Scope) -> Iterator[tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]]:
+    def blocks(self, unit: Unit, scope: Scope) -> Iterator[TokenBlock]:
         """The documents of ``unit`` (or its instances) as ids and offsets, some million ids at a time, read and not mapped."""
         file = self._file(unit)
         if scope.kind == "instance":

@@ -17,6 +17,7 @@ import orjson
 import pyarrow as pa
 
 from pivotkit import _C
+from pivotkit.corpus.block import Block
 from pivotkit.corpus.documents import Unit
 from pivotkit.corpus.partial import (
     BACKGROUND,
@@ -24,6 +25,8 @@ from pivotkit.corpus.partial import (
     LANGUAGE,
     PAIR,
     POSTING,
+    SAMPLED,
+    SAMPLED_TOKEN,
     TF,
     PartialWriter,
     read_cells,
@@ -31,26 +34,13 @@ from pivotkit.corpus.partial import (
 )
 from pivotkit.corpus.scope import Scope
 from pivotkit.corpus.token_watchlist import TokenWatchList
-from pivotkit.corpus.unit_tokens import Background, Contexts, Tokens, read_seal
+from pivotkit.corpus.unit_tokens import Background, Contexts, Sample, read_seal
 from pivotkit.corpus.watchlist import NORMALIZATION, WatchList
 from pivotkit.errors import CorpusError
 
 FORMAT = 3
-KINDS = (DF, TF, PAIR, BACKGROUND, POSTING, LANGUAGE)
+KINDS = (DF, TF, PAIR, BACKGROUND, POSTING, LANGUAGE, SAMPLED, SAMPLED_TOKEN)
 POSTINGS = 1 << 20  # that wait to be sorted and written
-
-Hits = tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], npt.NDArray[np.int32], Any]
-
-
-@dataclass
-class Block:
-    """Some documents of a unit: their hits, where they are in the unit, and what else is known of them."""
-
-    hits: Hits
-    rows: npt.NDArray[np.int64]
-    tokens: Tokens | None = None
-    langs: pa.DictionaryArray | None = None
-    skipped: int = 0
 
 
 class Source(Protocol):
@@ -76,6 +66,7 @@ class Plan:
     context: bool
     folder: Path
     block_bytes: int  # of the context counter's block
+    sample: int | None = None  # documents of each word that its context row is made of; None: all
 
     def digest(self) -> str:
         identity = {
@@ -85,6 +76,7 @@ class Plan:
             "pairs": hashlib.blake2b(self.pairs.astype("<i4").tobytes(), digest_size=12).hexdigest(),
             "scope": str(self.scope),
             "context": self.context,
+            "sample": self.sample,
             "normalization": f"{NORMALIZATION} of Unicode {unicodedata.unidata_version}",
         }
         return hashlib.blake2b(orjson.dumps(identity, option=orjson.OPT_SORT_KEYS), digest_size=12).hexdigest()
@@ -116,7 +108,12 @@ class UnitCounter:
         if header is None or (header["unit"], header["configuration"]) != (unit.name, self.digest):
             return False
         path = self.context_path(unit)
-        return not self.plan.context or (path.is_file() and read_seal(path) == header["context"])
+        return not self._has_table or (path.is_file() and read_seal(path) == header["context"])
+
+    @property
+    def _has_table(self) -> bool:
+        """Whether units have context tables: a sample has documents."""
+        return self.plan.context and self.plan.sample is None
 
     def is_whole(self, unit: Unit) -> bool:
         """Whether every page of the unit's partial can be read; the partial is removed when not."""
@@ -124,7 +121,7 @@ class UnitCounter:
         try:
             for _ in read_cells(self.path(unit), KINDS):
                 pass
-            if self.plan.context:
+            if self._has_table:
                 _C.check_rows(str(self.context_path(unit)), len(source.watch), source.vocabulary)
         except (OSError, pa.ArrowException, CorpusError):
             self.path(unit).unlink(missing_ok=True)
@@ -135,7 +132,7 @@ class UnitCounter:
         """Count ``unit`` and write its partial; CorpusError when its file is not what it was when the run began."""
         unit.check()
         with PartialWriter(self.path(unit)) as partial:
-            with self._tokens() as tokens:
+            with self._tokens(unit, partial) as tokens:
                 documents, skipped, languages = self._count(unit, partial, tokens)
                 if tokens is not None:
                     partial.vector(BACKGROUND, tokens.finish(self.context_path(unit)))
@@ -150,15 +147,18 @@ class UnitCounter:
                     "documents": documents,
                     "skipped": skipped,
                     "languages": languages,
-                    "context": read_seal(self.context_path(unit)) if self.plan.context else None,
+                    "context": read_seal(self.context_path(unit)) if self._has_table else None,
                 }
             )
 
-    def _tokens(self) -> Contexts | Background | nullcontext[None]:
+    def _tokens(self, unit: Unit, partial: PartialWriter) -> Contexts | Background | nullcontext[None]:
         """What a unit's tokens are counted into."""
         plan, source = self.plan, self.plan.source
-        if plan.context:
+        if self._has_table:
             return Contexts(len(source.watch), source.vocabulary, plan.block_bytes, plan.folder)
+        if plan.sample is not None:
+            file = unit.name.partition(".")[0]
+            return Sample(len(source.watch), source.vocabulary, plan.sample, file, partial)
         return Background(source.vocabulary) if source.vocabulary else nullcontext()
 
     def _count(
@@ -173,8 +173,8 @@ class UnitCounter:
         for block in source.blocks(unit, scope):
             offsets, words, counts, places = block.hits
             counter.add(offsets, words, counts, places)
-            if tokens is not None and block.tokens is not None:
-                tokens.add(offsets, words, block.tokens)
+            if tokens is not None:
+                tokens.add(block)
             postings.add(block)
             if block.langs is not None:
                 known = [languages.setdefault(lang, len(languages)) for lang in block.langs.dictionary.to_pylist()]

@@ -6,18 +6,18 @@ import tempfile
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pivotkit import _C
 from pivotkit.artifacts import atomic_path
+from pivotkit.corpus.block import Block
+from pivotkit.corpus.lowest_hashes import LowestHashes, document_hashes
+from pivotkit.corpus.partial import SAMPLED, SAMPLED_TOKEN, PartialWriter
 
 CELL_BYTES = 8  # of a block, the most
 FOOTER = 24  # bytes at the end of a row file, which tell what is in it
-
-Tokens = tuple[npt.NDArray[Any], npt.NDArray[np.int64]]  # ids, and where each document begins
 
 
 class Background(AbstractContextManager["Background"]):
@@ -29,15 +29,43 @@ class Background(AbstractContextManager["Background"]):
     def __exit__(self, *_: object) -> None:
         pass
 
-    def add(self, _: npt.NDArray[np.int64], __: npt.NDArray[np.int32], tokens: Tokens) -> None:
-        self._counter.add(*tokens)
+    def add(self, block: Block) -> None:
+        assert block.tokens is not None
+        self._counter.add(*block.tokens)
 
     def finish(self, _: Path) -> npt.NDArray[np.int64]:
         return self._counter.df
 
 
+class Sample(Background):
+    """The same; and the tokens of the documents that may be in the sample of a word of theirs go to the partial."""
+
+    def __init__(self, words: int, vocabulary: int, size: int, file: str, partial: PartialWriter) -> None:
+        super().__init__(vocabulary)
+        self._lowest = LowestHashes(words, size)
+        self._file, self._partial = file, partial
+
+    def add(self, block: Block) -> None:
+        super().add(block)
+        assert block.tokens is not None
+        hashes = document_hashes(self._file, block.places)
+        document = np.repeat(np.arange(len(block.rows)), np.diff(block.hits[0]))
+        low = self._lowest.add(block.hits[1], hashes[document])
+        kept = np.unique(document[low])
+        if not len(kept):
+            return
+        ids, offsets = block.tokens
+        keys = [
+            (row << 32) + np.unique(ids[offsets[d] : offsets[d + 1]])
+            for d, row in zip(kept, block.rows[kept], strict=True)
+        ]
+        rows, tokens = np.divmod(np.concatenate(keys), 1 << 32)
+        self._partial.cells(SAMPLED, block.rows[kept], np.zeros(len(kept), np.int32), hashes[kept].view(np.int64))
+        self._partial.cells(SAMPLED_TOKEN, rows, tokens, np.ones(len(rows), np.int64))
+
+
 class Contexts(AbstractContextManager["Contexts"]):
-    """The same, and the context table, as a row file: full blocks wait beside it and are added up."""
+    """The same, and the context table, as a row file: full blocks wait in ``place``, which vanishes, and are added up."""
 
     def __init__(self, words: int, vocabulary: int, block_bytes: int, folder: Path) -> None:
         self._words, self._vocabulary, self._bytes = words, vocabulary, block_bytes
@@ -48,7 +76,7 @@ class Contexts(AbstractContextManager["Contexts"]):
 
     def __enter__(self) -> Contexts:
         place = tempfile.TemporaryDirectory(dir=self._folder, prefix=".blocks-")
-        self._place = Path(self._exits.enter_context(place))
+        self.place = Path(self._exits.enter_context(place))
         return self
 
     def __exit__(
@@ -56,14 +84,16 @@ class Contexts(AbstractContextManager["Contexts"]):
     ) -> None:
         self._exits.__exit__(kind, error, trace)
 
-    def add(self, offsets: npt.NDArray[np.int64], words: npt.NDArray[np.int32], tokens: Tokens) -> None:
+    def add(self, block: Block) -> None:
         assert self._counter is not None
+        assert block.tokens is not None
+        offsets, words, *_ = block.hits
         taken, size = 0, len(offsets) - 1
         while True:
-            taken += self._counter.add(offsets, words, *tokens, taken)
+            taken += self._counter.add(offsets, words, *block.tokens, taken)
             if taken == size:
                 return
-            path = str(self._place / f"{len(self._blocks)}.rows")
+            path = str(self.place / f"{len(self._blocks)}.rows")
             self._counter.write(path)
             self._counter.clear()
             self._blocks.append(path)
@@ -73,7 +103,7 @@ class Contexts(AbstractContextManager["Contexts"]):
         assert self._counter is not None
         background = self._counter.background
         with atomic_path(path) as temporary:
-            last = str(self._place / "last.rows") if self._blocks else str(temporary)
+            last = str(self.place / "last.rows") if self._blocks else str(temporary)
             self._counter.write(last)
             self._counter = None  # its memory is what the blocks are added up in
             if self._blocks:

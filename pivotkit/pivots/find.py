@@ -158,6 +158,12 @@ def find_pivots(
         families = [np.unique(np.asarray(list(token_sets.family(word)), dtype=np.int64)) for word in (source, target)]
         tokens, given_source, given_target = _shared(context, rows[0], rows[1], families, min_df)
         frequency = background[tokens]
+        if getattr(counts, "approximation", None) is not None:
+            # Estimates of rare tokens go beyond what the exact margins allow.
+            most = [np.minimum(counts.df[row], frequency) for row in rows]
+            least = [np.maximum(0, counts.df[row] + frequency - counts.documents) for row in rows]
+            given_source = np.clip(given_source, least[0], most[0])
+            given_target = np.clip(given_target, least[1], most[1])
         tables = [
             (given, int(counts.df[row]), frequency, counts.documents)
             for given, row in zip((given_source, given_target), rows, strict=True)
@@ -247,7 +253,7 @@ def _shared(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Tokens of neither family that share ``min_df`` documents with each word, and how many they share."""
     a, b = (slice(context.indptr[row], context.indptr[row + 1]) for row in (source, target))
-    with_source = np.zeros(context.shape[1], dtype=np.int64)  # one look-up table is faster than merging two rows
+    with_source = np.zeros(context.shape[1], context.dtype)  # one look-up table is faster than merging two rows
     with_source[context.indices[a]] = context.data[a]
     for family in families:
         with_source[family] = 0

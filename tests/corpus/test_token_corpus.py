@@ -23,7 +23,9 @@ WORDS = ["cat", "dog", "chat", "chien", "tree"]
 
 
 def documents_of(files: TokenFiles, units: list[Unit], scope: Scope = DOCUMENT) -> list[list[int]]:
-    return [ids[a:b].tolist() for unit in units for ids, ends in files.blocks(unit, scope) for a, b in pairwise(ends)]
+    return [
+        ids[a:b].tolist() for unit in units for ids, ends, _ in files.blocks(unit, scope) for a, b in pairwise(ends)
+    ]
 
 
 def split(ids: list[int], eos: int, bos: int | None) -> list[list[int]]:

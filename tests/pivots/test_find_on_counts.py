@@ -29,8 +29,8 @@ def tokenizer():
     return core
 
 
-@pytest.fixture(scope="module")
-def counts(tokenizer, tmp_path_factory):
+@pytest.fixture(scope="module", params=[None, 25], ids=["exact", "sampled"])
+def counts(request, tokenizer, tmp_path_factory):
     """``katze`` and ``chat`` meet ``cat`` and never each other; ``kat``, a piece of ``katze``, meets ``decoy``."""
     draw = np.random.default_rng(3)
     folder = tmp_path_factory.mktemp("corpus")
@@ -56,7 +56,7 @@ def counts(tokenizer, tmp_path_factory):
         (folder / f"{part}.jsonl").write_bytes(b"\n".join(lines))
     store = tokenize(folder, tokenizer, tmp_path_factory.mktemp("store"))
     words = ["Katze", "chat", "maus", "souris", "nirgends"]
-    return count(folder, words, pairs=[("katze", "chat")], context=store, workers=1)
+    return count(folder, words, pairs=[("katze", "chat")], context=store, sample=request.param, workers=1)
 
 
 @pytest.fixture(scope="module")

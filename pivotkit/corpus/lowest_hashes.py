@@ -1,0 +1,64 @@
+"""Of each word the documents with the lowest hashes: a sample that depends on nothing but the documents.
+
+Whatever the order and the units in which documents come, and however the samples of parts are put together, the ``size``
+lowest of all are among the lowest of each part (E. Cohen and H. Kaplan, "Summarizing data using bottom-k sketches",
+PODC 2007).
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import numpy.typing as npt
+
+Hashes = npt.NDArray[np.uint64]
+HIGHEST = np.uint64(2**64 - 1)
+WAITING = 1 << 20  # hashes that wait to be ranked
+
+
+def document_hashes(file: str, places: npt.NDArray[np.int64]) -> Hashes:
+    """A hash of each document by its place in ``file``: the finalizer of SplitMix64 over place and file's name."""
+    seed = int.from_bytes(hashlib.blake2b(file.encode(), digest_size=8).digest(), "little")
+    with np.errstate(over="ignore"):
+        value = places.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed)
+        value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return value ^ (value >> np.uint64(31))
+
+
+class LowestHashes:
+    """Keeps the ``size`` lowest hashes of each of ``words`` words."""
+
+    def __init__(self, words: int, size: int) -> None:
+        self._size = size
+        self._bounds = np.full(words, HIGHEST)
+        self._words = [np.zeros(0, np.int32)]
+        self._hashes = [np.zeros(0, np.uint64)]
+        self._ranked, self._waiting = 0, 0
+
+    def add(self, words: npt.NDArray[np.int32], hashes: Hashes) -> npt.NDArray[np.bool_]:
+        """Take the hash of a document for each word in it; which of them may be among the lowest of their word."""
+        low = hashes <= self._bounds[words]
+        self._words.append(words[low])
+        self._hashes.append(hashes[low])
+        self._waiting += len(self._words[-1])
+        if self._waiting > max(WAITING, self._ranked):
+            self._rank()
+        return low
+
+    def bounds(self) -> Hashes:
+        """The highest hash in the sample of each word; `HIGHEST` where all its documents are in it."""
+        self._rank()
+        return self._bounds
+
+    def _rank(self) -> None:
+        words, hashes = np.concatenate(self._words), np.concatenate(self._hashes)
+        order = np.lexsort((hashes, words))
+        words, hashes = words[order], hashes[order]
+        rank = np.arange(len(words)) - np.searchsorted(words, words)
+        last = rank == self._size - 1
+        self._bounds[words[last]] = hashes[last]
+        kept = rank < self._size
+        self._words, self._hashes = [words[kept]], [hashes[kept]]
+        self._ranked, self._waiting = len(self._words[0]), 0
