@@ -94,6 +94,7 @@ class RangeMerger {
   // Returns once the range's rows are written, or something failed elsewhere. A range that must be read `at_once` is; else
   // it is one row, read a file at a time.
   void merge(const Range& range, std::int64_t number, bool at_once) {
+    walks_.clear();  // of a range that was given up
     if (at_once) {
       buffer_.resize(static_cast<std::size_t>(range.bytes));
       std::size_t used = 0;
