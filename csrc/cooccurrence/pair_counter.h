@@ -15,8 +15,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <variant>
 #include <vector>
 
+#include "cooccurrence/pair_product.h"
 #include "matcher/hits.h"
 
 namespace pivotkit {
@@ -46,30 +48,20 @@ class PairCounter {
   std::size_t bytes() const noexcept;
 
  private:
-  struct Edge {
-    std::int32_t other;
-    std::uint32_t pair;  // among the distinct pairs
-  };
-
-  std::size_t edges_at(const std::int32_t* words, std::size_t size) const noexcept;
+  std::size_t rank_hits(const std::int32_t* words, std::size_t size);
   template <class Found>
-  void find(const std::int32_t* words, std::size_t size, Found&& found);
-  void multiply_block();
-  template <class Visit>
-  void each_companion(const std::uint32_t* documents, std::size_t size, Visit&& visit);
-  void clear_companions(const std::uint32_t* documents, std::size_t size);
+  void find(std::size_t size, Found&& found);
+  void multiply();
 
-  std::vector<std::uint32_t> distinct_of_;  // (pairs): the distinct pair that a listed one is
-  std::vector<std::int32_t> firsts_, seconds_;  // (distinct): words, first <= second
-  std::vector<std::int64_t> counts_;            // (distinct)
-  std::vector<std::int64_t> loops_;             // (words): the distinct pair of the word with itself, or -1; empty if none
-  std::vector<std::int64_t> offsets_;           // (words + 1): edges kept at each word
-  std::vector<Edge> edges_;
-  std::vector<std::uint64_t> present_;  // a bit for each hit word of the document at hand
-  std::vector<std::int32_t> hit_of_;    // (words): its hit, of the document at hand; only windows ask
-  std::vector<std::int64_t> block_offsets_{0};
-  std::vector<std::int32_t> block_words_;  // of the documents that wait
-  std::vector<std::uint32_t> companions_;  // (words): documents of the block that hold the word of the row, too
+  std::vector<std::uint32_t> edge_of_;  // (pairs): the edge that a listed pair is
+  std::vector<std::uint32_t> rank_of_;  // (words): 0 the most frequent; kNoRank of a word without pairs
+  std::vector<std::uint32_t> offsets_;  // (ranks + 1): edges kept at each rank
+  std::vector<std::uint32_t> others_;   // (edges): the other rank, not the larger one
+  std::vector<std::int64_t> counts_;    // (edges)
+  std::vector<std::uint64_t> present_;  // a bit for each rank of the document at hand
+  std::vector<std::uint32_t> ranks_;    // of the document at hand
+  std::vector<std::int32_t> hit_of_;    // (ranks): its hit, of the document at hand; only windows ask
+  std::variant<PairProduct<std::uint16_t>, PairProduct<std::uint32_t>> product_;
 };
 
 }  // namespace pivotkit
