@@ -12,7 +12,8 @@ namespace {
 
 constexpr std::size_t kEdgeCost = 2;   // of an edge looked at, in companions counted
 constexpr std::size_t kFewestHits = 4; // a document of fewer does not wait: it costs nothing either way
-constexpr std::size_t kBlockHits = 1 << 20;
+constexpr std::size_t kEdgeHits = 2;    // hits that wait for each edge, so that reading the edges is a small part of a block
+constexpr std::size_t kLeastHits = 1 << 14, kMostHits = 1 << 26;
 constexpr std::uint32_t kNoRank = std::numeric_limits<std::uint32_t>::max();
 
 std::size_t at(std::int32_t word) noexcept { return static_cast<std::size_t>(word); }
@@ -56,7 +57,7 @@ PairCounter::PairCounter(std::size_t words, const std::int32_t* pairs, std::size
   counts_.resize(others_.size());
   present_.resize(ranks / 64 + 1);
   hit_of_.resize(ranks);
-  const std::size_t hits = kBlockHits;
+  const std::size_t hits = std::clamp(kEdgeHits * others_.size(), kLeastHits, kMostHits);
   if (ranks <= std::numeric_limits<std::uint16_t>::max())
     product_.emplace<PairProduct<std::uint16_t>>(ranks, hits);
   else
@@ -143,7 +144,7 @@ void PairCounter::add(const std::int32_t* words, std::size_t size) {
 }
 
 void PairCounter::multiply() {
-  std::visit([&](auto& product) { product.take(offsets_, others_.data(), counts_.data()); }, product_);
+  std::visit([&](auto& product) { product.take(offsets_.data(), others_.data(), counts_.data()); }, product_);
 }
 
 void PairCounter::add_windows(const std::int32_t* words, std::size_t size, const Occurrences& places, std::size_t first,
