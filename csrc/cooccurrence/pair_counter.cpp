@@ -10,7 +10,7 @@
 namespace pivotkit {
 namespace {
 
-constexpr std::size_t kEdgeCost = 2;   // of an edge looked at, in companions counted
+constexpr std::size_t kEdgeCost = 3;   // of an edge looked at, in companions counted
 constexpr std::size_t kFewestHits = 4; // a document of fewer does not wait: it costs nothing either way
 constexpr std::size_t kEdgeHits = 2;    // hits that wait for each edge, so that reading the edges is a small part of a block
 constexpr std::size_t kLeastHits = 1 << 14, kMostHits = 1 << 26;

@@ -10,7 +10,7 @@ namespace {
 constexpr std::size_t kCopied = 64;    // bytes at a time, whatever the size: most documents take one step
 constexpr std::size_t kAhead = 8;      // documents that are fetched before they are read
 constexpr std::size_t kRow = 65535;    // documents of a row at most: what 16 bits count
-constexpr std::size_t kBuffer = 4096;  // companions counted at once, in 8 KB of a core's first cache
+constexpr std::size_t kBuffer = 2048;  // companions counted at once: a fraction of a core's first cache
 
 }  // namespace
 

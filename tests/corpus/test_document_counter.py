@@ -59,6 +59,67 @@ def test_a_hub_word_counts_all_its_pairs() -> None:
     assert np.array_equal(counter.pair_df, expected)
 
 
+Sets = st.lists(st.sets(st.integers(0, 9)), max_size=12)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=80), Sets, Sets)
+def test_pairs_equal_brute_force(listed: list[tuple[int, int]], first: list[set[int]], second: list[set[int]]) -> None:
+    """Pairs listed twice, either way round, of a word with itself; words in no pair; documents with most words."""
+    pairs = np.array(listed, np.int32).reshape(-1, 2)
+    counter = _C.DocumentCounter(10, pairs)
+    for added in (first, first + second):
+        counter.add(*arrays([dict.fromkeys(words, 1) for words in (first if added is first else second)]))
+        assert counter.pair_df.tolist() == [sum({a, b} <= words for words in added) for a, b in listed]
+
+
+def test_a_document_of_more_words_than_are_counted_at_once() -> None:
+    words = 2150
+    pairs = np.stack(np.triu_indices(words), 1).astype(np.int32)
+    counter = _C.DocumentCounter(words, pairs)
+    rng = np.random.default_rng(0)
+    present = rng.random((40, words)) < np.linspace(0.01, 1.2, 40)[:, None]
+    counter.add(*arrays([dict.fromkeys(np.nonzero(row)[0].tolist(), 1) for row in present]))
+    together = present.T.astype(np.float32) @ present.astype(np.float32)
+    assert present[-1].all()
+    assert np.array_equal(counter.pair_df, together[pairs[:, 0], pairs[:, 1]])
+
+
+def test_a_pair_in_more_documents_of_a_block_than_16_bits_count() -> None:
+    """Edges are arranged last after 65,536 of these documents; the block of then is of 80,000."""
+    words, documents = 700, 65_536 + 80_000
+    pairs = np.stack(np.triu_indices(words), 1).astype(np.int32)
+    rng = np.random.default_rng(0)
+    rare = rng.integers(0, 232, (documents, 3)) * 3 + [2, 3, 4]
+    hits = np.concatenate([np.tile([0, 1], (documents, 1)), rare], 1).astype(np.int32)
+    counter = _C.DocumentCounter(words, pairs)
+    counter.add(np.arange(documents + 1) * 5, hits.ravel(), np.ones(hits.size, np.int32))
+    expected = np.zeros((words, words), np.int64)
+    for i in range(5):
+        for j in range(i, 5):
+            np.add.at(expected, (np.minimum(hits[:, i], hits[:, j]), np.maximum(hits[:, i], hits[:, j])), 1)
+    assert expected[0, 0] == expected[0, 1] == documents
+    assert np.array_equal(counter.pair_df, expected[pairs[:, 0], pairs[:, 1]])
+
+
+def test_more_words_than_16_bits_number() -> None:
+    words = 70_000
+    rng = np.random.default_rng(0)
+    often = np.concatenate([rng.choice(words // 2, 39, replace=False) * 2, [words - 1]])
+    each = np.stack([np.arange(words), (np.arange(words) + 2) % words], 1)
+    first, second = np.triu_indices(40)
+    pairs = np.concatenate([np.stack([often[second], often[first]], 1), each]).astype(np.int32)
+    present = rng.random((3000, 40)) < 0.5
+    counter = _C.DocumentCounter(words, pairs)
+    counter.add(*arrays([dict.fromkeys(often[row].tolist(), 1) for row in present]))
+    together = np.zeros((words, 40), np.int64)
+    together[often] = present.T.astype(np.int64) @ present
+    column = np.full(words, -1)
+    column[often] = np.arange(40)
+    expected = np.where(column[pairs[:, 1]] < 0, 0, together[pairs[:, 0], column[pairs[:, 1]]])
+    assert np.array_equal(counter.pair_df, expected)
+
+
 Places = st.lists(
     st.tuples(st.integers(0, 40), st.integers(1, 6)), min_size=1, max_size=8, unique_by=lambda place: place[0]
 )
