@@ -103,21 +103,19 @@ def test_a_pair_in_more_documents_of_a_block_than_16_bits_count() -> None:
 
 
 def test_more_words_than_16_bits_number() -> None:
-    words = 70_000
-    rng = np.random.default_rng(0)
-    often = np.concatenate([rng.choice(words // 2, 39, replace=False) * 2, [words - 1]])
-    each = np.stack([np.arange(words), (np.arange(words) + 2) % words], 1)
-    first, second = np.triu_indices(40)
-    pairs = np.concatenate([np.stack([often[second], often[first]], 1), each]).astype(np.int32)
-    present = rng.random((3000, 40)) < 0.5
+    """The words of the documents have the fewest pairs, and so the last numbers of 70,000 until edges are arranged."""
+    words, group = 70_000, 8
+    others = words - group
+    first, second = np.triu_indices(group)
+    ring = np.arange(others)
+    steps = [np.stack([ring, (ring + step) % others], 1) for step in range(1, 6)]
+    pairs = np.concatenate([np.stack([others + second, others + first], 1), *steps]).astype(np.int32)
+    present = np.random.default_rng(0).random((1000, group)) < 0.6
     counter = _C.DocumentCounter(words, pairs)
-    counter.add(*arrays([dict.fromkeys(often[row].tolist(), 1) for row in present]))
-    together = np.zeros((words, 40), np.int64)
-    together[often] = present.T.astype(np.int64) @ present
-    column = np.full(words, -1)
-    column[often] = np.arange(40)
-    expected = np.where(column[pairs[:, 1]] < 0, 0, together[pairs[:, 0], column[pairs[:, 1]]])
-    assert np.array_equal(counter.pair_df, expected)
+    counter.add(*arrays([dict.fromkeys((others + np.nonzero(row)[0]).tolist(), 1) for row in present]))
+    together = present.T.astype(np.int64) @ present
+    assert np.array_equal(counter.pair_df[: len(first)], together[first, second])
+    assert not counter.pair_df[len(first) :].any()
 
 
 Places = st.lists(
