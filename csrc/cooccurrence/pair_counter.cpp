@@ -10,10 +10,10 @@
 namespace pivotkit {
 namespace {
 
-constexpr std::size_t kEdgeCost = 3;   // of an edge looked at, in companions counted
-constexpr std::size_t kFewestHits = 4; // a document of fewer does not wait: it costs nothing either way
-constexpr std::size_t kEdgeHits = 2;    // hits that wait for each edge, so that reading the edges is a small part of a block
-constexpr std::size_t kLeastHits = 1 << 14, kMostHits = 1 << 26;
+constexpr std::size_t kEdgeCost = 3;    // of an edge looked at, in companions counted both ways
+constexpr std::size_t kFewestHits = 4;  // a document of fewer does not wait: it costs nothing either way
+constexpr std::size_t kEdgeHits = 2;    // of a block for each edge: reading all edges is a small part of its time
+constexpr std::size_t kLeastHits = std::size_t{1} << 14, kMostHits = std::size_t{1} << 26;  // of a block
 constexpr std::uint32_t kNoRank = std::numeric_limits<std::uint32_t>::max();
 
 std::size_t at(std::int32_t word) noexcept { return static_cast<std::size_t>(word); }
@@ -29,7 +29,7 @@ PairCounter::PairCounter(std::size_t words, const std::int32_t* pairs, std::size
   if (pair_count > static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max()))
     throw std::invalid_argument("PairCounter: pairs must be fewer than 2^31; got " + std::to_string(pair_count));
 
-  // Ranks as the words come, and edges at the larger of two; then arranged.
+  // At first ranks are as the words come.
   std::uint32_t ranks = 0;
   for (std::size_t i = 0; i < pair_count * 2; ++i) rank_of_[at(pairs[i])] = 0;
   for (std::uint32_t& rank : rank_of_)
@@ -53,7 +53,7 @@ PairCounter::PairCounter(std::size_t words, const std::int32_t* pairs, std::size
     edge_of_[pair] = static_cast<std::uint32_t>(others_.size() - 1);
   }
   std::partial_sum(offsets_.begin(), offsets_.end(), offsets_.begin());
-  std::vector<std::pair<std::uint64_t, std::uint32_t>>().swap(sorted);
+  std::vector<std::pair<std::uint64_t, std::uint32_t>>().swap(sorted);  // before more is made: it is the most of all
   counts_.resize(others_.size());
   present_.resize(ranks / 64 + 1);
   hit_of_.resize(ranks);
@@ -83,6 +83,7 @@ void PairCounter::arrange(const std::vector<std::int64_t>& frequency) {
     rank_of_[words[r]] = static_cast<std::uint32_t>(r);
   }
 
+  // Edges in the order of their new keepers.
   std::vector<std::uint32_t> offsets(ranks + 1);
   const auto each_edge = [&](auto&& visit) {
     for (std::size_t r = 0; r < ranks; ++r)
@@ -114,6 +115,13 @@ std::size_t PairCounter::rank_hits(const std::int32_t* words, std::size_t size) 
   return found;
 }
 
+// The edges kept at the document's ranks.
+std::size_t PairCounter::edges_at(std::size_t size) const noexcept {
+  std::size_t edges = 0;
+  for (std::size_t i = 0; i < size; ++i) edges += offsets_[ranks_[i] + 1] - offsets_[ranks_[i]];
+  return edges;
+}
+
 // Calls found(a, b, edge) for each edge between two of the document's `size` ranks.
 template <class Found>
 void PairCounter::find(std::size_t size, Found&& found) {
@@ -128,9 +136,7 @@ void PairCounter::find(std::size_t size, Found&& found) {
 
 void PairCounter::add(const std::int32_t* words, std::size_t size) {
   const std::size_t found = rank_hits(words, size);
-  std::size_t edges = 0;
-  for (std::size_t i = 0; i < found; ++i) edges += offsets_[ranks_[i] + 1] - offsets_[ranks_[i]];
-  if (found < kFewestHits || edges * kEdgeCost <= found * (found - 1)) {
+  if (found < kFewestHits || edges_at(found) * kEdgeCost <= found * (found - 1)) {
     find(found, [&](std::uint32_t, std::uint32_t, std::size_t edge) { ++counts_[edge]; });
     return;
   }

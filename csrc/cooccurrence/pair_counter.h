@@ -1,13 +1,16 @@
 // Documents that contain both words of each listed pair, at a cost that is bounded whatever the number of pairs.
 //
-// Pairs are edges of a graph over words. A document with u hit words is answered in the cheaper of two ways:
-//   by edges    each edge is kept at one of its two words, and the edges kept at the hit words are looked at;
-//   by product  the document waits in a block, and one word at a time all its companions in the block are counted in an
-//               array that fits a core's first cache (a row of H^T H), from which the word's edges read their counts.
-// Every so often the edges are moved to the word of each pair that has been rarer so far, so that frequent words keep
-// few and a hub that is paired with everything costs nothing. So a document costs at most min(edges at its words, u^2)
-// steps, whatever the number of pairs. (By degree alone a word keeps O(sqrt(pairs)) edges: Chiba & Nishizeki, SIAM J.
-// Comput. 14(1), 1985.)
+// Pairs are edges of a graph over words, each kept at the word of the two that has been rarer so far, so that frequent words
+// keep few and a hub that is paired with everything costs nothing. A document with u hit words is answered in the cheaper of
+// two ways:
+//   by edges    the edges kept at the hit words are looked at;
+//   by product  the document waits in a block, whose words meet all their companions (pair_product.h): u^2 / 2 steps.
+// A block is as large as the edges are many, so that reading them adds a few steps a hit. So a document costs at most
+// min(edges at its words, u^2 / 2) steps, whatever the number of pairs. (By degree alone a word keeps O(sqrt(pairs)) edges:
+// Chiba & Nishizeki, SIAM J. Comput. 14(1), 1985.)
+//
+// Inside, words that are in some pair are numbered by rank, 0 the most frequent, so that what is looked up often lies
+// together; other words are passed over. Counts lie in the order of edges.
 //
 // Window scope: a document counts for a pair when some window of n consecutive tokens holds an occurrence of each word
 // whole; the document's pairs are found as above, and the occurrences of the rarer word are looked up among the other's.
@@ -36,7 +39,7 @@ class PairCounter {
   void add_windows(const std::int32_t* words, std::size_t size, const Occurrences& places, std::size_t first,
                    std::int64_t window);
 
-  // Moves edges to the word of lesser `frequency` (words); counts stay.
+  // Ranks words by `frequency` (words), and moves edges to the one of lesser frequency; counts stay.
   void arrange(const std::vector<std::int64_t>& frequency);
 
   // (pairs): documents of each listed pair, as listed.
@@ -49,6 +52,7 @@ class PairCounter {
 
  private:
   std::size_t rank_hits(const std::int32_t* words, std::size_t size);
+  std::size_t edges_at(std::size_t size) const noexcept;
   template <class Found>
   void find(std::size_t size, Found&& found);
   void multiply();

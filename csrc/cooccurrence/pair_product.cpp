@@ -50,6 +50,7 @@ void PairProduct<Cell>::list_documents() noexcept {
 
 template <class Cell>
 void PairProduct<Cell>::take(const std::uint32_t* offsets, const std::uint32_t* others, std::int64_t* counts) {
+  if (used_ == 0) return;
   list_documents();
   std::size_t begin = 0;
   for (std::size_t rank = 0; rank < ranks_; ++rank) {
