@@ -1,24 +1,36 @@
 #include "cooccurrence/pair_product.h"
 
 #include <algorithm>
-#include <cstring>
 #include <numeric>
+#include <string>
+#include <type_traits>
+
+#include "common/isa.h"
 
 namespace pivotkit {
 namespace {
 
-constexpr std::size_t kCopied = 64;    // bytes at a time, whatever the size: most documents take one step
-constexpr std::size_t kAhead = 8;      // documents that are fetched before they are read
 constexpr std::size_t kRow = 65535;    // documents of a row at most: what 16 bits count
 constexpr std::size_t kBuffer = 2048;  // companions counted at once: a fraction of a core's first cache
+
+template <class Cell>
+Gathered (*choose_gather())(const CompanionRow<Cell>&) {
+#ifdef PIVOTKIT_X86
+  static const bool compresses = __builtin_cpu_supports("avx512vbmi2");
+  if constexpr (std::is_same_v<Cell, std::uint16_t>)
+    if (compresses && select_isa("") >= Isa::avx512) return gather_filtered;
+#endif
+  return gather_all<Cell>;
+}
 
 }  // namespace
 
 template <class Cell>
 PairProduct<Cell>::PairProduct(std::size_t ranks, std::size_t hits)
-    : ranks_(ranks),
+    : gather_(choose_gather<Cell>()),
+      ranks_(ranks),
       capacity_(hits),
-      slots_(hits + ranks + 1 + kCopied / sizeof(Cell)),
+      slots_(hits + ranks + 1 + CompanionRow<Cell>::kStep),
       documents_(hits + ranks + kAhead),
       ends_(ranks + 1),
       together_(ranks) {}
@@ -56,6 +68,11 @@ void PairProduct<Cell>::take(const std::uint32_t* offsets, const std::uint32_t* 
   for (std::size_t rank = 0; rank < ranks_; ++rank) {
     const std::size_t first = offsets[rank], last = offsets[rank + 1];
     if (before_.size() < last - first) before_.resize(last - first);
+    std::fill(std::begin(filter_), std::end(filter_), std::uint16_t{0});
+    for (std::size_t e = first; e < last; ++e) {
+      std::uint16_t& word = filter_[others[e] / 16 % kFilterWords];
+      word = static_cast<std::uint16_t>(word | 1 << others[e] % 16);
+    }
     for (const std::size_t end = ends_[rank]; begin < end;) {
       const std::size_t size = std::min(kRow, end - begin);
       for (std::size_t e = first; e < last; ++e) before_[e - first] = together_[others[e]];
@@ -72,23 +89,15 @@ void PairProduct<Cell>::take(const std::uint32_t* offsets, const std::uint32_t* 
 // Counts the companions of a rank in some of its documents, and puts it into them.
 template <class Cell>
 void PairProduct<Cell>::put(Cell rank, const std::uint32_t* documents, std::size_t size) {
-  constexpr std::size_t kStep = kCopied / sizeof(Cell);
-  std::size_t filled = 0;
-  for (std::size_t i = 0; i < size; ++i) {
-    __builtin_prefetch(slots_.data() + documents[i + kAhead], 1);
-    Cell* slot = slots_.data() + documents[i];
-    const std::size_t held = slot[0];
-    if (filled + held + kStep > companions_.size()) {
-      count(filled);
-      filled = 0;
-      if (companions_.size() < held + kStep) companions_.resize(std::max(held + kStep, kBuffer));
-    }
-    for (std::size_t j = 0; j < held; j += kStep) std::memcpy(companions_.data() + filled + j, slot + 1 + j, kCopied);
-    filled += held;
-    slot[0] = static_cast<Cell>(held + 1);
-    slot[1 + held] = rank;
+  while (size > 0) {
+    const std::size_t least = slots_[documents[0]] + CompanionRow<Cell>::kStep;
+    if (companions_.size() < least) companions_.resize(std::max(least, kBuffer));
+    const Gathered done =
+        gather_({rank, filter_, slots_.data(), documents, size, companions_.data(), companions_.size()});
+    count(done.companions);
+    documents += done.documents;
+    size -= done.documents;
   }
-  count(filled);
 }
 
 template <class Cell>

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "common/pages.h"
+#include "cooccurrence/companions.h"
 
 namespace pivotkit {
 
@@ -41,6 +42,7 @@ class PairProduct {
   void put(Cell rank, const std::uint32_t* documents, std::size_t size);
   void count(std::size_t companions) noexcept;
 
+  Gathered (*gather_)(const CompanionRow<Cell>&);
   std::size_t ranks_, capacity_;
   std::size_t used_ = 0;
   Pages<Cell> slots_;                    // of each document its size, then its ranks; in `take` those put so far
@@ -49,6 +51,7 @@ class PairProduct {
   std::vector<Cell> companions_;         // one behind another
   std::vector<std::uint16_t> together_;  // (ranks): times the rank was a companion, modulo 2^16
   std::vector<std::uint16_t> before_;    // together_ of the others of a row
+  std::uint16_t filter_[kFilterWords];   // of the others of a row
 };
 
 }  // namespace pivotkit

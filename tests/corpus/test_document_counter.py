@@ -14,6 +14,13 @@ from pivotkit import _C
 NO_PAIRS = np.zeros((0, 2), np.int32)
 
 
+@pytest.fixture(params=["scalar", ""], ids=["portable", "default"])
+def instructions(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Companions are filtered where one instruction does it; both ways must count the same."""
+    if request.param:
+        monkeypatch.setenv("PIVOTKIT_ISA", request.param)
+
+
 def arrays(documents: list[dict[int, int]]) -> tuple[Any, Any, Any]:
     offsets = np.cumsum([0, *map(len, documents)], dtype=np.int64)
     words = np.array([word for hits in documents for word in hits], np.int32)
@@ -21,6 +28,7 @@ def arrays(documents: list[dict[int, int]]) -> tuple[Any, Any, Any]:
     return offsets, words, counts
 
 
+@pytest.mark.usefixtures("instructions")
 @pytest.mark.parametrize(
     ("words", "documents", "share", "pairs"), [(7, 60, 0.2, 21), (40, 3000, 0.5, 3000), (300, 9000, 0.05, 90)]
 )
@@ -73,6 +81,7 @@ def test_pairs_equal_brute_force(listed: list[tuple[int, int]], first: list[set[
         assert counter.pair_df.tolist() == [sum({a, b} <= words for words in added) for a, b in listed]
 
 
+@pytest.mark.usefixtures("instructions")
 def test_a_document_of_more_words_than_are_counted_at_once() -> None:
     words = 2150
     pairs = np.stack(np.triu_indices(words), 1).astype(np.int32)
@@ -85,6 +94,7 @@ def test_a_document_of_more_words_than_are_counted_at_once() -> None:
     assert np.array_equal(counter.pair_df, together[pairs[:, 0], pairs[:, 1]])
 
 
+@pytest.mark.usefixtures("instructions")
 def test_a_pair_in_more_documents_of_a_block_than_16_bits_count() -> None:
     """Edges are arranged last after 65,536 of these documents; the block of then is of 80,000."""
     words, documents = 700, 65_536 + 80_000
@@ -102,6 +112,7 @@ def test_a_pair_in_more_documents_of_a_block_than_16_bits_count() -> None:
     assert np.array_equal(counter.pair_df, expected[pairs[:, 0], pairs[:, 1]])
 
 
+@pytest.mark.usefixtures("instructions")
 def test_more_words_than_16_bits_number() -> None:
     """The words of the documents have the fewest pairs, and so the last numbers of 70,000 until edges are arranged."""
     words, group = 70_000, 8
