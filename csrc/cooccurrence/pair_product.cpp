@@ -1,8 +1,8 @@
 #include "cooccurrence/pair_product.h"
 
 #include <algorithm>
+#include <iterator>
 #include <numeric>
-#include <string>
 #include <type_traits>
 
 #include "common/isa.h"
@@ -66,6 +66,7 @@ void PairProduct<Cell>::take(const std::uint32_t* offsets, const std::uint32_t* 
   list_documents();
   std::size_t begin = 0;
   for (std::size_t rank = 0; rank < ranks_; ++rank) {
+    if (ends_[rank] == begin) continue;
     const std::size_t first = offsets[rank], last = offsets[rank + 1];
     if (before_.size() < last - first) before_.resize(last - first);
     std::fill(std::begin(filter_), std::end(filter_), std::uint16_t{0});

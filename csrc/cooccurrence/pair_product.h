@@ -4,8 +4,8 @@
 // Words are ranks, 0 the most frequent. A block of documents is turned into lists, rank by rank the documents that hold it,
 // and the lists are walked from the most frequent rank on. Each rank is put into its documents when its turn has come, so
 // that a document holds the more frequent ones by then, which are the companions of the rank: half of H^T H, and nothing
-// is sorted. The companions in all documents of a rank are copied one behind another and counted in one long loop; a loop
-// for each document would end in a branch guessed wrong, which costs as much as 10 companions.
+// is sorted. The companions in all documents of a rank are copied one behind another (companions.h) and counted in one long
+// loop; a loop for each document would end in a branch guessed wrong, which costs as much as 10 companions.
 //
 // What counts the companions is never set to 0. A row adds the difference of after and before, which 16 bits hold as long
 // as the row is of fewer than 2^16 documents.
