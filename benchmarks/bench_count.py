@@ -108,7 +108,7 @@ def numba_pairs(ids: Any, offsets: Any, word_of: Any, starts: Any, others: Any, 
 
 @pytest.mark.parametrize("least", [1000, 10_000])
 def test_pairs(interleaved: Interleaved, benchmark: Any, least: int) -> None:
-    """10,000 words that are not the ``least`` most frequent tokens: 34 and 14 of them in a document of 500."""
+    """10,000 words that are not the ``least`` most frequent tokens: 34 and 18 of them in a document of 500."""
     ids, offsets = zipf(100_000_000 if FULL else 200_000)
     words = 10_000
     matcher, tokens = single_tokens(words, least)

@@ -1,13 +1,16 @@
 // Documents that contain both words of each listed pair, at a cost that is bounded whatever the number of pairs.
 //
-// Pairs are edges of a graph over words. A document with u hit words is answered in the cheaper of two ways:
-//   by edges    each edge is kept at one of its two words, and the edges kept at the hit words are looked at;
-//   by product  the document waits in a block, and one word at a time all its companions in the block are counted in an
-//               array that fits a core's first cache (a row of H^T H), from which the word's edges read their counts.
-// Every so often the edges are moved to the word of each pair that has been rarer so far, so that frequent words keep
-// few and a hub that is paired with everything costs nothing. So a document costs at most min(edges at its words, u^2)
-// steps, whatever the number of pairs. (By degree alone a word keeps O(sqrt(pairs)) edges: Chiba & Nishizeki, SIAM J.
-// Comput. 14(1), 1985.)
+// Pairs are edges of a graph over words, each kept at the word of the two that has been rarer so far, so that frequent words
+// keep few and a hub that is paired with everything costs nothing. A document with u hit words is answered in the cheaper of
+// two ways:
+//   by edges    the edges kept at the hit words are looked at;
+//   by product  the document waits in a block, whose words meet all their companions (pair_product.h): u^2 / 2 steps.
+// A block is as large as the edges are many, so that reading them adds a few steps a hit. So a document costs at most
+// min(edges at its words, u^2 / 2) steps, whatever the number of pairs. (By degree alone a word keeps O(sqrt(pairs)) edges:
+// Chiba & Nishizeki, SIAM J. Comput. 14(1), 1985.)
+//
+// Inside, words that are in some pair are numbered by rank, 0 the most frequent, so that what is looked up often lies
+// together; other words are passed over. Counts lie in the order of edges.
 //
 // Window scope: a document counts for a pair when some window of n consecutive tokens holds an occurrence of each word
 // whole; the document's pairs are found as above, and the occurrences of the rarer word are looked up among the other's.
@@ -15,8 +18,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <variant>
 #include <vector>
 
+#include "cooccurrence/pair_product.h"
 #include "matcher/hits.h"
 
 namespace pivotkit {
@@ -34,7 +39,7 @@ class PairCounter {
   void add_windows(const std::int32_t* words, std::size_t size, const Occurrences& places, std::size_t first,
                    std::int64_t window);
 
-  // Moves edges to the word of lesser `frequency` (words); counts stay.
+  // Ranks words by `frequency` (words), and moves edges to the one of lesser frequency; counts stay.
   void arrange(const std::vector<std::int64_t>& frequency);
 
   // (pairs): documents of each listed pair, as listed.
@@ -46,30 +51,21 @@ class PairCounter {
   std::size_t bytes() const noexcept;
 
  private:
-  struct Edge {
-    std::int32_t other;
-    std::uint32_t pair;  // among the distinct pairs
-  };
-
-  std::size_t edges_at(const std::int32_t* words, std::size_t size) const noexcept;
+  std::size_t rank_hits(const std::int32_t* words, std::size_t size);
+  std::size_t edges_at(std::size_t size) const noexcept;
   template <class Found>
-  void find(const std::int32_t* words, std::size_t size, Found&& found);
-  void multiply_block();
-  template <class Visit>
-  void each_companion(const std::uint32_t* documents, std::size_t size, Visit&& visit);
-  void clear_companions(const std::uint32_t* documents, std::size_t size);
+  void find(std::size_t size, Found&& found);
+  void multiply();
 
-  std::vector<std::uint32_t> distinct_of_;  // (pairs): the distinct pair that a listed one is
-  std::vector<std::int32_t> firsts_, seconds_;  // (distinct): words, first <= second
-  std::vector<std::int64_t> counts_;            // (distinct)
-  std::vector<std::int64_t> loops_;             // (words): the distinct pair of the word with itself, or -1; empty if none
-  std::vector<std::int64_t> offsets_;           // (words + 1): edges kept at each word
-  std::vector<Edge> edges_;
-  std::vector<std::uint64_t> present_;  // a bit for each hit word of the document at hand
-  std::vector<std::int32_t> hit_of_;    // (words): its hit, of the document at hand; only windows ask
-  std::vector<std::int64_t> block_offsets_{0};
-  std::vector<std::int32_t> block_words_;  // of the documents that wait
-  std::vector<std::uint32_t> companions_;  // (words): documents of the block that hold the word of the row, too
+  std::vector<std::uint32_t> edge_of_;  // (pairs): the edge that a listed pair is
+  std::vector<std::uint32_t> rank_of_;  // (words): 0 the most frequent; kNoRank of a word without pairs
+  std::vector<std::uint32_t> offsets_;  // (ranks + 1): edges kept at each rank
+  std::vector<std::uint32_t> others_;   // (edges): the other rank, not the larger one
+  std::vector<std::int64_t> counts_;    // (edges)
+  std::vector<std::uint64_t> present_;  // a bit for each rank of the document at hand
+  std::vector<std::uint32_t> ranks_;    // of the document at hand
+  std::vector<std::int32_t> hit_of_;    // (ranks): its hit, of the document at hand; only windows ask
+  std::variant<PairProduct<std::uint16_t>, PairProduct<std::uint32_t>> product_;
 };
 
 }  // namespace pivotkit

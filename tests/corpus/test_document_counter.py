@@ -14,6 +14,13 @@ from pivotkit import _C
 NO_PAIRS = np.zeros((0, 2), np.int32)
 
 
+@pytest.fixture(params=["scalar", ""], ids=["portable", "default"])
+def instructions(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Companions are filtered where one instruction does it; both ways must count the same."""
+    if request.param:
+        monkeypatch.setenv("PIVOTKIT_ISA", request.param)
+
+
 def arrays(documents: list[dict[int, int]]) -> tuple[Any, Any, Any]:
     offsets = np.cumsum([0, *map(len, documents)], dtype=np.int64)
     words = np.array([word for hits in documents for word in hits], np.int32)
@@ -21,6 +28,7 @@ def arrays(documents: list[dict[int, int]]) -> tuple[Any, Any, Any]:
     return offsets, words, counts
 
 
+@pytest.mark.usefixtures("instructions")
 @pytest.mark.parametrize(
     ("words", "documents", "share", "pairs"), [(7, 60, 0.2, 21), (40, 3000, 0.5, 3000), (300, 9000, 0.05, 90)]
 )
@@ -57,6 +65,68 @@ def test_a_hub_word_counts_all_its_pairs() -> None:
     expected = np.zeros(words, np.int64)
     expected[[0, 3, 499]] = 3, 2, 1
     assert np.array_equal(counter.pair_df, expected)
+
+
+Sets = st.lists(st.sets(st.integers(0, 9)), max_size=12)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=80), Sets, Sets)
+def test_pairs_equal_brute_force(listed: list[tuple[int, int]], first: list[set[int]], second: list[set[int]]) -> None:
+    """Pairs listed twice, either way round, of a word with itself; words in no pair; documents with most words."""
+    pairs = np.array(listed, np.int32).reshape(-1, 2)
+    counter = _C.DocumentCounter(10, pairs)
+    for added in (first, first + second):
+        counter.add(*arrays([dict.fromkeys(words, 1) for words in (first if added is first else second)]))
+        assert counter.pair_df.tolist() == [sum({a, b} <= words for words in added) for a, b in listed]
+
+
+@pytest.mark.usefixtures("instructions")
+def test_a_document_of_more_words_than_are_counted_at_once() -> None:
+    words = 2150
+    pairs = np.stack(np.triu_indices(words), 1).astype(np.int32)
+    counter = _C.DocumentCounter(words, pairs)
+    rng = np.random.default_rng(0)
+    present = rng.random((40, words)) < np.linspace(0.01, 1.2, 40)[:, None]
+    counter.add(*arrays([dict.fromkeys(np.nonzero(row)[0].tolist(), 1) for row in present]))
+    together = present.T.astype(np.float32) @ present.astype(np.float32)
+    assert present[-1].all()
+    assert np.array_equal(counter.pair_df, together[pairs[:, 0], pairs[:, 1]])
+
+
+@pytest.mark.usefixtures("instructions")
+def test_a_pair_in_more_documents_of_a_block_than_16_bits_count() -> None:
+    """Edges are arranged last after 65,536 of these documents; the block of then is of 80,000."""
+    words, documents = 700, 65_536 + 80_000
+    pairs = np.stack(np.triu_indices(words), 1).astype(np.int32)
+    rng = np.random.default_rng(0)
+    rare = rng.integers(0, 232, (documents, 3)) * 3 + [2, 3, 4]
+    hits = np.concatenate([np.tile([0, 1], (documents, 1)), rare], 1).astype(np.int32)
+    counter = _C.DocumentCounter(words, pairs)
+    counter.add(np.arange(documents + 1) * 5, hits.ravel(), np.ones(hits.size, np.int32))
+    expected = np.zeros((words, words), np.int64)
+    for i in range(5):
+        for j in range(i, 5):
+            np.add.at(expected, (np.minimum(hits[:, i], hits[:, j]), np.maximum(hits[:, i], hits[:, j])), 1)
+    assert expected[0, 0] == expected[0, 1] == documents
+    assert np.array_equal(counter.pair_df, expected[pairs[:, 0], pairs[:, 1]])
+
+
+@pytest.mark.usefixtures("instructions")
+def test_more_words_than_16_bits_number() -> None:
+    """The words of the documents have the fewest pairs, and so the last numbers of 70,000 until edges are arranged."""
+    words, group = 70_000, 8
+    others = words - group
+    first, second = np.triu_indices(group)
+    ring = np.arange(others)
+    steps = [np.stack([ring, (ring + step) % others], 1) for step in range(1, 6)]
+    pairs = np.concatenate([np.stack([others + second, others + first], 1), *steps]).astype(np.int32)
+    present = np.random.default_rng(0).random((1000, group)) < 0.6
+    counter = _C.DocumentCounter(words, pairs)
+    counter.add(*arrays([dict.fromkeys((others + np.nonzero(row)[0]).tolist(), 1) for row in present]))
+    together = present.T.astype(np.int64) @ present
+    assert np.array_equal(counter.pair_df[: len(first)], together[first, second])
+    assert not counter.pair_df[len(first) :].any()
 
 
 Places = st.lists(
