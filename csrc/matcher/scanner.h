@@ -141,11 +141,12 @@ class Scanner {
     entry.key = runs_.key(text_ + begin, end - begin);
     entry.begin = static_cast<std::uint32_t>(begin);
     entry.end = static_cast<std::uint32_t>(end);
-    runs_.prefetch(entry.key);
-    if (++run_count_ == kBatch) flush_runs();
+    run_count_ += runs_.may_have(entry.key);  // written already: whether it stays is no branch to guess wrong
+    if (run_count_ == kBatch) flush_runs();
   }
   void flush_runs() {
     std::size_t found = 0;
+    for (std::size_t i = 0; i < run_count_; ++i) runs_.prefetch(runs_waiting_[i].key);
     for (std::size_t i = 0; i < run_count_; ++i) {
       const Run& entry = runs_waiting_[i];
       const std::int32_t word = runs_.find(entry.key, text_ + entry.begin, entry.end - entry.begin);
