@@ -189,7 +189,7 @@ def test_blocks_of_the_context_table_do_not_change_it(
 ) -> None:
     whole = count(corpus, WORDS, pairs=PAIRS, context=store, workers=1)
     monkeypatch.setattr(unit_counter, "ROW_CELLS", 1)
-    monkeypatch.setattr(unit_counter, "POSTINGS", 1)
+    monkeypatch.setattr(unit_counter, "WAITING_CELLS", 1)
     monkeypatch.setattr(module, "GROUP_CELLS", 7)
     monkeypatch.setattr(sys.modules[count.__module__], "LEAST_BLOCK_CELLS", 1)
     monkeypatch.setattr(sys.modules[count.__module__], "CELL_BYTES", 1 << 30)  # so that a block is of one document
