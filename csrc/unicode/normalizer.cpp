@@ -100,7 +100,7 @@ Normalizer::Entry Normalizer::describe(std::uint32_t code, const std::vector<boo
 
 void Normalizer::reserve(NormalizedText& out, std::size_t size) {
   // Eight bytes are stored where one may be meant, so some room is always left.
-  const std::size_t needed = size + 64;
+  const std::size_t needed = size + NormalizedText::kPadding;
   if (out.buffer_.size() < needed) out.buffer_.resize(std::max(needed, out.buffer_.size() * 2));
 }
 
