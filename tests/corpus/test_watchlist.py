@@ -189,6 +189,24 @@ def test_long_stretches_without_spaces_hide_nothing(oracle: Any) -> None:
     assert min(expected[:5]) > 0
 
 
+@pytest.mark.parametrize("more", [[], ["l'a", "été l"], [".a", "-"], ["ß ", "œ-"]])
+def test_runs_across_the_bytes_that_are_read_together(oracle: Any, more: list[str]) -> None:
+    """Latin letters are read 64 bytes at a time: runs of all lengths begin and end at each of them, beside all else."""
+    rng = np.random.default_rng(3)
+    pieces = ["a", "z", "l", "été", "ÿ", "Àß", "œ", "a\u0320", "7_", "猫", "\0", "x" * 70, "×", "÷", "a÷é×b", "한", "—"]
+    between = ["", " ", "'", "-", " .", ", ", "\n\n", " " * 60]
+    chances = [0.3, 0.3, *[0.4 / 6] * 6]
+    texts = []
+    for size in range(200):
+        parts = zip(rng.choice(pieces, size // 2), rng.choice(between, size // 2, p=chances), strict=True)
+        texts.append("".join(piece + gap for piece, gap in parts))
+    runs = {run for text in texts for run in oracle.normalize(text).replace("'", " ").split() if len(run) < 30}
+    watch = WatchList([*sorted(runs)[::7], "x" * 70, "a", "été", "œ", "z", "猫", *more])
+    expected = [[oracle.occurrences(word, oracle.normalize(text)) for word in watch.words] for text in texts]
+    assert match_texts(texts, watch).toarray().tolist() == expected
+    assert np.count_nonzero(np.sum(expected, axis=0)) > 0.8 * len(watch)
+
+
 def test_any_bytes_are_safe_to_scan() -> None:
     matcher = WatchList(["é", "猫", "a"]).matcher()
     rng = np.random.default_rng(1)
