@@ -36,7 +36,7 @@ class Scanner {
     size_ = text.size;
     bool after_word = false;  // the code point before `at` is a word character
     for (std::size_t at = 0; at < size_;) {
-      if (has_latin_ && !after_word && text_[at] < 0x80) {
+      if (has_latin_ && !after_word && text_[at] < 0x80 && text_[at + 1] < 0xE0) {  // not for a mark between ideographs
         at = latin(at);
         if (at >= size_) break;
       }
