@@ -136,7 +136,10 @@ void Normalizer::normalize(Bytes text, NormalizedText& out) const {
         written = state.out;
         continue;
       }
-      std::memcpy(out.buffer_.data() + written, text.data + in, unread >= 4 ? 4 : code.length);
+      if (unread >= 4)  // a copy of fixed size, which is one move
+        std::memcpy(out.buffer_.data() + written, text.data + in, 4);
+      else
+        std::memcpy(out.buffer_.data() + written, text.data + in, code.length);
       in += code.length;
       written += code.length;
       last = code.length;
