@@ -1,4 +1,4 @@
-"""Reading a corpus, against what one would write in Python; every contestant's texts are checked.
+"""Reading a corpus and counting it, against what one would write in Python; every contestant's texts are checked.
 
 The bar of all counting is "decompression plus JSON parsing alone", the method ``orjson`` here: a zstandard stream, split
 into lines, each through ``orjson.loads``. ``inflate`` only decompresses: nothing that reads the file can be faster.
@@ -6,6 +6,7 @@ into lines, each through ``orjson.loads``. ``inflate`` only decompresses: nothin
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import os
@@ -21,13 +22,14 @@ import pyarrow.json
 import pytest
 import zstandard
 
-from pivotkit.corpus import read_documents, read_texts
+from pivotkit.corpus import WatchList, count, read_documents, read_texts
 
 FULL = os.environ.get("PIVOTKIT_BENCH") == "full"
 SECONDS = 20 if FULL else 1
 READ = 1 << 20
 SHARED = Path(os.environ.get("PIVOTKIT_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 REAL = sorted((SHARED / "data" / "corpus").glob("*.jsonl.zst"))
+LANGUAGES = ("de", "en", "es", "fr", "ja", "zh")
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +104,31 @@ def test_made_up(made_up: Path, interleaved: Any, benchmark: Any) -> None:
 @pytest.mark.parametrize("path", REAL if FULL else REAL[:1], ids=lambda path: path.name)
 def test_real(path: Path, interleaved: Any, benchmark: Any) -> None:
     run(path, interleaved, benchmark)
+
+
+@pytest.mark.parametrize("language", [*LANGUAGES, "all"] if FULL else ["es"])
+def test_text_end_to_end(language: str, interleaved: Any, benchmark: Any) -> None:
+    """The whole of `count`, files to counts, and of its way what only reads, or reads and matches."""
+    lexicon = SHARED / "data" / "lexicon" / "concrete_nouns.tsv"
+    if not lexicon.exists() or not REAL:
+        pytest.skip("the corpus and its lexicon are absent: no ../shared/data")
+    with lexicon.open(encoding="utf-8", newline="") as file:
+        watch = WatchList(
+            [row[code] for row in csv.DictReader(file, delimiter="\t") for code in LANGUAGES if row[code]]
+        )
+    paths = [path for path in REAL if language in ("all", path.name.split(".")[0])]
+    benchmark.group = f"count of {len(watch)} words in {language}"
+    matcher = watch.matcher()
+    methods = {
+        "inflate": lambda: sum(len(chunk) for path in paths for chunk in chunks(path)),
+        "orjson": lambda: sum("text" in orjson.loads(line) for path in paths for part in lines(path) for line in part),
+        "read": lambda: sum(len(block) for path in paths for block in read_texts(path)),
+        "match": lambda: sum(
+            len(matcher.match(block.data, block.offsets)[0]) - 1 for path in paths for block in read_texts(path)
+        ),
+        "pivotkit": lambda: count(paths, watch, workers=1).documents,
+    }
+    found = interleaved(methods, SECONDS, baseline="orjson")
+    assert found["orjson"] == found["read"] == found["match"] == found["pivotkit"]
+    if not benchmark.disabled:
+        benchmark.extra_info["megabytes"] = found["inflate"] / 1e6

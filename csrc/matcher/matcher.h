@@ -7,7 +7,8 @@
 // are found across line breaks. Occurrences of different words, and of one word, may overlap; each start counts once.
 //
 // Two structures, because two kinds of words differ. A word made of word characters only (nearly all words of spaced
-// scripts) can occur only as one whole run of such characters, so each run of the text costs one look-up in a hash table.
+// scripts) can occur only as one whole run of such characters, so each run of the text costs one look-up in a hash table, and
+// in a small list mostly one bit of its filter.
 // Every other word (phrases, punctuation, scripts without spaces) is in a trie that is walked from each place where a
 // word may begin. Cost: time O(text + walks), a walk ends at the first code point that no word has, so only a list of
 // very long words that repeat themselves approaches O(text x longest word). Memory: 26 bytes a word of the first kind

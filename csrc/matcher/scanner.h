@@ -13,6 +13,7 @@
 #include "common/byte_table.h"
 #include "common/bits.h"
 #include "matcher/alphabet.h"
+#include "matcher/latin_words.h"
 #include "matcher/trie.h"
 #include "vocabulary/vocabulary.h"
 
@@ -25,14 +26,20 @@ template <class Sink>
 class Scanner {
  public:
   Scanner(const Alphabet& alphabet, const Vocabulary& runs, const Trie& trie, Sink& sink)
-      : alphabet_(alphabet), runs_(runs), trie_(trie), sink_(sink), has_runs_(runs.size() > 0) {}
+      : alphabet_(alphabet), runs_(runs), trie_(trie), sink_(sink), has_runs_(runs.size() > 0) {
+    prepare_latin();
+  }
 
-  // `text` is well-formed, normalized, shorter than 2^32 bytes, and followed by NUL and 15 readable bytes more.
+  // `text` is well-formed, normalized, shorter than 2^32 bytes, and followed by 64 bytes of NUL.
   void scan(Bytes text) {
     text_ = text.data;
     size_ = text.size;
     bool after_word = false;  // the code point before `at` is a word character
     for (std::size_t at = 0; at < size_;) {
+      if (has_latin_ && !after_word && text_[at] < 0x80 && text_[at + 1] < 0xE0) {  // not for a mark between ideographs
+        at = latin(at);
+        if (at >= size_) break;
+      }
       std::size_t length = 1;
       Letter letter;
       if (text_[at] < 0x80) {
@@ -96,6 +103,52 @@ class Scanner {
     return letter_at(at, length).kind() != CharClass::word;
   }
 
+  // What `latin` relies on: that the letters it takes for words are, and that no word of the trie begins with a character
+  // of ASCII that is none.
+  void prepare_latin() {
+    const auto begins = [this](Letter letter) {
+      const Trie::End& first = trie_.first(letter.symbol());
+      return letter.symbol() != 0 && (first.is_word() || first.children != 0);
+    };
+    for (std::uint32_t code = 0; code < 0x100; ++code) {
+      const Letter letter = alphabet_[code];
+      const bool is_word = letter.kind() == CharClass::word;
+      if (code < 0x80) {
+        begins_[code] = begins(letter);
+        has_latin_ &= is_word || !begins(letter);
+      } else if (code >= 0xC0 && code != 0xD7 && code != 0xF7) {
+        begins_[0xC3] |= begins(letter);
+        has_latin_ &= is_word;
+      }
+    }
+  }
+
+  // From a place where a run may begin, over runs of Latin letters that end at ASCII, 64 bytes at a time: finding all ends
+  // at once spares a branch on the length of each run, which is hard to guess. Returns the place of the first run or code
+  // point that it leaves, or the end.
+  std::size_t latin(std::size_t at) {
+    while (at < size_) {
+      const LatinWords found(text_ + at);
+      const std::uint64_t after = found.words << 1;
+      const std::uint64_t known = found.others == 0 ? ~std::uint64_t{0} : (found.others & (0 - found.others)) - 1;
+      std::uint64_t begins = found.words & ~after & known, ends = after & ~found.words & known;
+      for (; ends != 0; ends &= ends - 1, begins &= begins - 1) {
+        const std::size_t begin = at + lowest_bit(begins);
+        if (begins_[text_[begin]]) {
+          std::size_t length;
+          const Letter letter = letter_at(begin, length);
+          start(letter.symbol(), begin, begin + length);
+        }
+        if (has_runs_) run(begin, at + lowest_bit(ends));
+      }
+      // Of the last run the end is not known yet.
+      const std::size_t passed = begins != 0 ? lowest_bit(begins) : found.others != 0 ? lowest_bit(found.others) : 64;
+      at += passed;
+      if (passed == 0 || found.others != 0) break;
+    }
+    return at;
+  }
+
   // Where the word characters from `at` on end.
   std::size_t end_of_run(std::size_t at) const noexcept {
     while (true) {
@@ -141,11 +194,12 @@ class Scanner {
     entry.key = runs_.key(text_ + begin, end - begin);
     entry.begin = static_cast<std::uint32_t>(begin);
     entry.end = static_cast<std::uint32_t>(end);
-    runs_.prefetch(entry.key);
-    if (++run_count_ == kBatch) flush_runs();
+    run_count_ += runs_.may_have(entry.key);  // written already: whether it stays is no branch to guess wrong
+    if (run_count_ == kBatch) flush_runs();
   }
   void flush_runs() {
     std::size_t found = 0;
+    for (std::size_t i = 0; i < run_count_; ++i) runs_.prefetch(runs_waiting_[i].key);
     for (std::size_t i = 0; i < run_count_; ++i) {
       const Run& entry = runs_waiting_[i];
       const std::int32_t word = runs_.find(entry.key, text_ + entry.begin, entry.end - entry.begin);
@@ -229,7 +283,8 @@ class Scanner {
   const Vocabulary& runs_;
   const Trie& trie_;
   Sink& sink_;
-  bool has_runs_;
+  bool has_runs_, has_latin_ = true;
+  std::array<bool, 256> begins_{};  // whether a word of the trie may begin with this byte of a Latin letter
   const std::uint8_t* text_ = nullptr;
   std::size_t size_ = 0;
   std::array<Run, kBatch> runs_waiting_;

@@ -100,60 +100,63 @@ Normalizer::Entry Normalizer::describe(std::uint32_t code, const std::vector<boo
 
 void Normalizer::reserve(NormalizedText& out, std::size_t size) {
   // Eight bytes are stored where one may be meant, so some room is always left.
-  const std::size_t needed = size + 64;
+  const std::size_t needed = size + NormalizedText::kPadding;
   if (out.buffer_.size() < needed) out.buffer_.resize(std::max(needed, out.buffer_.size() * 2));
 }
 
 // Holds throughout: the buffer has room for what is written and for as many bytes more as are unread.
 void Normalizer::normalize(Bytes text, NormalizedText& out) const {
   reserve(out, text.size);
-  State state{0, 0, 0, 0, kClosed};
-  while (state.in < text.size) {
-    if (text.size - state.in >= 8) {
+  std::size_t in = 0, written = 0;
+  while (in < text.size) {
+    if (text.size - in >= 8) {
       std::uint64_t bytes;
-      std::memcpy(&bytes, text.data + state.in, 8);
+      std::memcpy(&bytes, text.data + in, 8);
       const std::uint64_t folded = fold_ascii(bytes);
-      std::memcpy(out.buffer_.data() + state.out, &folded, 8);
+      std::memcpy(out.buffer_.data() + written, &folded, 8);
       const std::size_t ascii = swar::first_byte(bytes & swar::kHigh);
-      state.in += ascii;
-      state.out += ascii;
+      in += ascii;
+      written += ascii;
       if (ascii == 8) continue;
-    } else if (text.data[state.in] < 0x80) {
-      out.buffer_[state.out++] = fold_ascii(text.data[state.in++]);
+    } else if (text.data[in] < 0x80) {
+      out.buffer_[written++] = fold_ascii(text.data[in++]);
       continue;
     }
-    if (state.in > 0 && text.data[state.in - 1] < 0x80) {
-      state.stable_in = state.in - 1;
-      state.stable_out = state.out - 1;
-      state.floor = 0;
+    // Beyond ASCII. Most code points stay as they are and need no more of what came before than its last one.
+    std::size_t last = in > 0 ? 1 : 0;  // the size of the last code point, which is stable
+    std::uint32_t floor = in > 0 ? 0 : kClosed;
+    while (in < text.size && text.data[in] >= 0x80) {
+      const std::size_t unread = text.size - in;
+      const CodePoint code = decode(text.data + in, unread);
+      const std::uint16_t index = index_[code.value];
+      if (index > kSame) {
+        State state{in, written, in - last, written - last, floor};
+        others(text, state, out);
+        in = state.in;
+        written = state.out;
+        continue;
+      }
+      if (unread >= 4)  // a copy of fixed size, which is one move
+        std::memcpy(out.buffer_.data() + written, text.data + in, 4);
+      else
+        std::memcpy(out.buffer_.data() + written, text.data + in, code.length);
+      in += code.length;
+      written += code.length;
+      last = code.length;
+      floor = index == kPlain ? 0 : kClosed;
     }
-    others(text, state, out);
   }
-  out.size_ = state.out;
+  out.size_ = written;
   std::memset(out.buffer_.data() + out.size_, 0, NormalizedText::kPadding);
 }
 
-// From a byte of 0x80 or more to the next below.
+// From a code point that does not stay as it is to the next that does, which is stable.
 void Normalizer::others(Bytes text, State& state, NormalizedText& out) const {
   State at = state;  // a copy may live in registers
-  std::uint8_t* target = out.buffer_.data();
   while (at.in < text.size && text.data[at.in] >= 0x80) {
-    const std::uint8_t* source = text.data + at.in;
-    const std::size_t unread = text.size - at.in;
-    const CodePoint code = decode(source, unread);
+    const CodePoint code = decode(text.data + at.in, text.size - at.in);
     const std::uint16_t index = index_[code.value];
-    if (index <= kSame) {
-      at.stable_in = at.in;
-      at.stable_out = at.out;
-      at.floor = index == kPlain ? 0 : kClosed;
-      if (unread >= 4)
-        std::memcpy(target + at.out, source, 4);
-      else
-        std::memcpy(target + at.out, source, code.length);
-      at.in += code.length;
-      at.out += code.length;
-      continue;
-    }
+    if (index <= kSame) break;
     const Entry& entry = entries_[index];
     if (entry.stable) {
       at.stable_in = at.in;
@@ -163,14 +166,10 @@ void Normalizer::others(Bytes text, State& state, NormalizedText& out) const {
       at.floor = entry.quiet_combining;
     } else {
       stretch(text, at, out);
-      target = out.buffer_.data();
       continue;
     }
-    if (entry.size > code.length) {
-      reserve(out, at.out + entry.size + (text.size - at.in));
-      target = out.buffer_.data();
-    }
-    std::memcpy(target + at.out, texts_.data() + entry.begin, entry.size);
+    if (entry.size > code.length) reserve(out, at.out + entry.size + (text.size - at.in));
+    std::memcpy(out.buffer_.data() + at.out, texts_.data() + entry.begin, entry.size);
     at.in += code.length;
     at.out += entry.size;
   }

@@ -25,10 +25,10 @@
 
 namespace pivotkit {
 
-// Normalized text, with kPadding readable bytes after it, the first of them 0. Reused from text to text.
+// Normalized text, with kPadding bytes of 0 after it. Reused from text to text.
 class NormalizedText {
  public:
-  static constexpr std::size_t kPadding = 16;
+  static constexpr std::size_t kPadding = 64;
 
   Bytes bytes() const noexcept { return {buffer_.data(), size_}; }
 

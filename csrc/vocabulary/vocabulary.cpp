@@ -24,7 +24,8 @@ Vocabulary::Vocabulary(const std::vector<Bytes>& words, const std::vector<std::i
     const Key found = key(word.data, word.size);
     if (find(found, word.data, word.size) >= 0)
       throw std::invalid_argument("Vocabulary: words must be distinct; got word " + std::to_string(i) + " twice");
-    std::size_t at = found.slot;
+    filter_[found.hash / 64 % kFilter] |= std::uint64_t{1} << found.hash % 64;
+    std::size_t at = first_slot(found);
     while (slots_[at].id >= 0) at = at + 1 == slots_.size() ? 0 : at + 1;
     slots_[at] = {found.head, found.tail, ids[i]};
     if (word.size <= kInline) continue;

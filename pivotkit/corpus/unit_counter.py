@@ -40,7 +40,7 @@ from pivotkit.errors import CorpusError
 
 FORMAT = 3
 KINDS = (DF, TF, PAIR, BACKGROUND, POSTING, LANGUAGE, SAMPLED, SAMPLED_TOKEN)
-POSTINGS = 1 << 20  # that wait to be sorted and written
+WAITING_CELLS = 1 << 20  # that wait to be sorted and written together
 
 
 class Source(Protocol):
@@ -167,7 +167,7 @@ class UnitCounter:
         source, scope = self.plan.source, self.plan.scope
         counter = self._counter
         counter.clear()
-        postings = _Postings(partial)
+        postings, language_cells = _Runs(partial, POSTING), _Runs(partial, LANGUAGE)
         languages: dict[str, int] = {}
         skipped = 0
         for block in source.blocks(unit, scope):
@@ -175,37 +175,37 @@ class UnitCounter:
             counter.add(offsets, words, counts, places)
             if tokens is not None:
                 tokens.add(block)
-            postings.add(block)
+            postings.add(words, np.repeat(block.rows.astype(np.int32), np.diff(offsets)), counts)
             if block.langs is not None:
                 known = [languages.setdefault(lang, len(languages)) for lang in block.langs.dictionary.to_pylist()]
                 ids = np.array(known, np.int32)[block.langs.indices.to_numpy()]
-                partial.cells(LANGUAGE, block.rows, ids, np.ones(len(ids), np.int64))
+                language_cells.add(block.rows, ids, np.ones(len(ids), np.int32))
             skipped += block.skipped
         postings.flush()
+        language_cells.flush()
         for kind, vector in ((DF, counter.df), (TF, counter.tf), (PAIR, counter.pair_df)):
             partial.vector(kind, vector)
         return counter.documents, skipped, list(languages)
 
 
-class _Postings:
-    """Which documents hold each word, in runs sorted by word and document."""
+class _Runs:
+    """Cells of one kind, in runs sorted by row; those of a row stay in the order that they came in."""
 
-    def __init__(self, partial: PartialWriter) -> None:
+    def __init__(self, partial: PartialWriter, kind: int) -> None:
         self._partial = partial
+        self._kind = kind
         self._parts: list[tuple[Any, Any, Any]] = []
         self._size = 0
 
-    def add(self, block: Block) -> None:
-        offsets, words, counts, _ = block.hits
-        rows = np.repeat(block.rows.astype(np.int32), np.diff(offsets))
-        self._parts.append((words, rows, counts))
-        self._size += len(words)
-        if self._size >= POSTINGS:
+    def add(self, rows: npt.NDArray[Any], columns: npt.NDArray[Any], counts: npt.NDArray[Any]) -> None:
+        self._parts.append((rows, columns, counts))
+        self._size += len(rows)
+        if self._size >= WAITING_CELLS:
             self.flush()
 
     def flush(self) -> None:
         if self._size:
-            words, rows, counts = (np.concatenate(column) for column in zip(*self._parts, strict=True))
-            order = np.argsort(words, kind="stable")  # documents ascend already
-            self._partial.cells(POSTING, words[order], rows[order], counts[order])
+            rows, columns, counts = (np.concatenate(column) for column in zip(*self._parts, strict=True))
+            order = np.argsort(rows, kind="stable")
+            self._partial.cells(self._kind, rows[order], columns[order], counts[order])
         self._parts, self._size = [], 0

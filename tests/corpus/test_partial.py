@@ -204,7 +204,7 @@ def test_blocks_of_the_context_table_do_not_change_it(
     corpus: Path, store: TokenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = count(corpus, WORDS, pairs=PAIRS, context=store, workers=1)
-    monkeypatch.setattr(unit_counter, "POSTINGS", 1)
+    monkeypatch.setattr(unit_counter, "WAITING_CELLS", 1)
     monkeypatch.setattr(module, "GROUP_CELLS", 7)
     monkeypatch.setattr(unit_tokens, "CELL_BYTES", 1 << 40)  # so that a block is of one document
     assert same(count(corpus, WORDS, pairs=PAIRS, context=store, workers=1), whole)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import unicodedata
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +22,7 @@ from pivotkit.corpus.watchlist import WatchList, normalize
 # Latin, digits, marks that compose and that do not, apostrophes, joiners, white space, casing and width that fold,
 # scripts without spaces, Hangul, an emoji, a letter outside the basic plane.
 ALPHABET = list("ab1Ee\u0301\u0320'’_-+. \n\t\u00a0\u2028\x85\x1c\0ßſＡｶﾞﬁİ猫犬カー々かのก็าລམ한국😀𝒜𠀀")
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def found(word: str, text: str) -> int:
@@ -187,6 +191,46 @@ def test_long_stretches_without_spaces_hide_nothing(oracle: Any) -> None:
     expected = [oracle.occurrences(word, oracle.normalize(text)) for word in watch.words]
     assert match_texts([text, "", text], watch).toarray().tolist() == [expected, [0] * len(words), expected]
     assert min(expected[:5]) > 0
+
+
+@pytest.mark.parametrize("more", [[], ["l'a", "été l"], [".a", "-"], ["ß ", "œ-"]])
+def test_runs_across_the_bytes_that_are_read_together(oracle: Any, more: list[str]) -> None:
+    """Latin letters are read 64 bytes at a time: runs of all lengths begin and end at each of them, beside all else."""
+    rng = np.random.default_rng(3)
+    pieces = ["a", "z", "l", "été", "ÿ", "Àß", "œ", "a\u0320", "7_", "猫", "\0", "x" * 70, "×", "÷", "a÷é×b", "한", "—"]
+    between = ["", " ", "'", "-", " .", ", ", "\n\n", " " * 60]
+    chances = [0.3, 0.3, *[0.4 / 6] * 6]
+    texts = []
+    for size in range(200):
+        parts = zip(rng.choice(pieces, size // 2), rng.choice(between, size // 2, p=chances), strict=True)
+        texts.append("".join(piece + gap for piece, gap in parts))
+    runs = {run for text in texts for run in oracle.normalize(text).replace("'", " ").split() if len(run) < 30}
+    watch = WatchList([*sorted(runs)[::7], "x" * 70, "a", "été", "œ", "z", "猫", *more])
+    expected = [[oracle.occurrences(word, oracle.normalize(text)) for word in watch.words] for text in texts]
+    assert match_texts(texts, watch).toarray().tolist() == expected
+    assert np.count_nonzero(np.sum(expected, axis=0)) > 0.8 * len(watch)
+
+
+@pytest.mark.parametrize("flags", [[], ["-DPIVOTKIT_PORTABLE"]], ids=["native", "portable"])
+def test_the_bytes_of_latin_words(tmp_path: Path, flags: list[str]) -> None:
+    compiler = shutil.which("g++")
+    if compiler is None or not (ROOT / "csrc").is_dir():
+        pytest.skip("no g++ or no sources here")
+    some = [*map(chr, range(0x100)), "é", "ß", "œ", "猫", "×", "÷", "\u2197", "ķ"]
+    text = "".join(np.random.default_rng(4).choice(some, 20_000)).lower()
+    kinds = []  # of each byte: 1 a word's, 2 another one beyond ASCII
+    for letter in text:
+        size = len(letter.encode())
+        is_latin = "À" <= letter <= "ÿ" and letter not in "×÷" and len(kinds) % 64 < 63  # whole in its 64 bytes
+        is_word = is_latin or (letter.isascii() and (letter.isalnum() or letter == "_"))
+        kinds += [1 if is_word else 2 * (size > 1)] * size
+    blocks = np.array(kinds[: len(kinds) // 64 * 64], np.uint8).reshape(-1, 64)
+    expected = [np.packbits(blocks == kind, axis=1, bitorder="little").view("<u8")[:, 0] for kind in (1, 2)]
+    program = tmp_path / "latin_words"
+    source = ROOT / "tests" / "native" / "latin_words.cpp"
+    subprocess.run([compiler, "-std=c++17", "-O1", *flags, f"-I{ROOT / 'csrc'}", source, "-o", program], check=True)
+    found = subprocess.run([program], input=text.encode(), check=True, capture_output=True).stdout.decode().split()
+    assert list(map(int, found)) == np.stack(expected, axis=1).ravel().tolist()
 
 
 def test_any_bytes_are_safe_to_scan() -> None:
