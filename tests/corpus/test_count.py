@@ -187,7 +187,7 @@ def test_a_script_that_does_not_guard_its_start_is_told_so(corpus: Path, tmp_pat
     script.write_text(f"from pivotkit.corpus import count\ncount({str(corpus)!r}, ['cat'], workers=2)\n")
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert 'if __name__ == "__main__"' in done.stderr.splitlines()[-1]
+    assert 'if __name__ == "__main__"' in done.stderr  # not always the last line: its processes end in their own time
 
 
 def test_the_corpus_wing_loads_no_model_library() -> None:
