@@ -30,7 +30,7 @@ class ContextCounter {
  public:
   // A block holds up to `capacity` cells, or one document: one for each distinct token of a document with a hit, two for
   // each hit, four for each such document. A cell takes up to 8 bytes, and the counter besides 27 bytes for each id of the
-  // vocabulary and 16 for each word.
+  // vocabulary and 24 for each word.
   ContextCounter(std::size_t words, std::size_t vocabulary, std::size_t capacity);
 
   // The distinct hit words words[offsets[d] .. offsets[d + 1]) of some documents, and their tokens. Takes documents

@@ -49,7 +49,7 @@ void each_cell(const Segment& segment, Visit&& visit) {
 
 // Each sum is of two below 2^63, so one that is not has its highest bit set.
 void require_small(std::uint64_t all) {
-  if (all >> 63 != 0) throw std::overflow_error("add_cells: every total must stay below 2^63; got a larger one");
+  if (all >> 63 != 0) throw std::overflow_error("merge: every total must stay below 2^63; got a larger one");
 }
 
 }  // namespace

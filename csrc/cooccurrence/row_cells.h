@@ -2,7 +2,6 @@
 // whichever holds all of them. A row may take several such segments, of ascending columns.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>

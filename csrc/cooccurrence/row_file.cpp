@@ -75,8 +75,7 @@ RowFile::Place RowFile::place(std::size_t first, std::size_t last) const {
 void RowFile::read(const Place& place, std::uint8_t* out) const { file_.read_at(place.begin, out, place.bytes()); }
 
 void RowFile::add_sizes(std::vector<std::uint64_t>& sizes) const {
-  std::uint64_t sum = 0, before = 0, written = 0;
-  file_.read_at(index_at(rows_ + 1), &sum, sizeof sum);
+  std::uint64_t sum = sums(), before = 0, written = 0;
   std::vector<std::uint64_t> part(kIndexPart);
   for (std::size_t i = 0; i <= rows_; i += kIndexPart) {
     const std::size_t size = std::min(kIndexPart, rows_ + 1 - i);
@@ -92,6 +91,12 @@ void RowFile::add_sizes(std::vector<std::uint64_t>& sizes) const {
   if (sum != written) corrupt(0);
 }
 
+std::uint64_t RowFile::sums() const {
+  std::uint64_t sums = 0;
+  file_.read_at(index_at(rows_ + 1), &sums, sizeof sums);
+  return sums;
+}
+
 void RowFile::corrupt(std::size_t row) const { refuse_row(file_.path(), row); }
 
 bool RowWalk::take(std::size_t row, Segment& segment) {
@@ -102,9 +107,8 @@ bool RowWalk::take(std::size_t row, Segment& segment) {
   if (segment.row > row) return false;
   const std::size_t bytes = segment.bytes();
   if (segment.row < row || segment.size == 0 || bytes > left - kChecksum) refuse_row(*path_, row);
-  std::uint64_t sum;
-  std::memcpy(&sum, at_ + bytes, sizeof sum);
-  if (checksum(at_, bytes, row) != sum || segment.last_column() >= columns_) refuse_row(*path_, row);
+  std::memcpy(&sum_, at_ + bytes, sizeof sum_);
+  if (checksum(at_, bytes, row) != sum_ || segment.last_column() >= columns_) refuse_row(*path_, row);
   at_ += bytes + kChecksum;
   return true;
 }
@@ -118,16 +122,24 @@ void check_row_file(const std::string& path, std::size_t rows, std::size_t colum
   std::vector<std::uint64_t> sizes(rows);
   file.add_sizes(sizes);
   std::vector<std::uint8_t> bytes;
+  std::uint64_t sums = 0;
   Segment segment;
   for (std::size_t first = 0, last = 0; first < rows; first = last) {
     std::uint64_t size = 0;
     while (last < rows && (last == first || size + sizes[last] <= buffer)) size += sizes[last++];
     bytes.resize(static_cast<std::size_t>(size));
-    file.read(file.place(first, last), bytes.data());
+    const RowFile::Place place = file.place(first, last);
+    if (place.bytes() != bytes.size()) file.corrupt(first);
+    file.read(place, bytes.data());
     RowWalk walk(path, bytes.data(), bytes.size(), columns);
-    for (std::size_t row = first; row < last; ++row) walk.take(row, segment);
+    for (std::size_t row = first; row < last; ++row) {
+      if (!walk.take(row, segment)) continue;
+      const std::uint64_t sum = walk.sum();
+      sums = checksum(reinterpret_cast<const std::uint8_t*>(&sum), sizeof sum, sums);
+    }
     walk.require_done();
   }
+  if (sums != file.sums()) file.corrupt(0);
 }
 
 template void RowFileWriter::put(std::uint32_t, const std::uint32_t*, const std::int64_t*, std::size_t);

@@ -45,6 +45,7 @@ class RowFile {
   Place place(std::size_t first, std::size_t last) const;      // of rows [first, last)
   void read(const Place& place, std::uint8_t* out) const;
   void add_sizes(std::vector<std::uint64_t>& sizes) const;  // each row's bytes, by the index, whose checksum is proved
+  std::uint64_t sums() const;  // the checksum of the rows' checksums, as the footer has it
   [[noreturn]] void corrupt(std::size_t row) const;
 
  private:
@@ -64,6 +65,7 @@ class RowWalk {
   // Whether the next row is `row`; if so gives its cells, proved by their checksum, and moves on. Every row of the range must
   // be asked for, in order.
   bool take(std::size_t row, Segment& segment);
+  std::uint64_t sum() const noexcept { return sum_; }  // the checksum of the row taken last
   void require_done() const;  // CorruptFile when bytes are left
 
  private:
@@ -71,6 +73,7 @@ class RowWalk {
   const std::uint8_t* at_;
   const std::uint8_t* end_;
   std::size_t columns_;
+  std::uint64_t sum_ = 0;
 };
 
 // Reads all of a file and throws CorruptFile unless it is whole, a portion of about `buffer` bytes at a time.

@@ -17,6 +17,7 @@ namespace {
 constexpr std::size_t kRangesPerThread = 16;  // so that threads end at about the same time
 constexpr std::uint64_t kLeastRange = 1 << 16;
 constexpr std::size_t kUsualCell = 4;  // bytes
+constexpr std::size_t kRowCells = 3;   // that a row's id and end take while it waits, in a vector that grows
 
 struct Range {
   std::size_t first, last;  // rows
@@ -56,10 +57,14 @@ class Turns {
 // Finished rows of a range that wait for its turn.
 class Waiting {
  public:
-  explicit Waiting(std::size_t cells) : capacity_(cells) {}
+  // Reserved, as a vector that grows holds what it leaves as well; pages that are not touched cost nothing.
+  explicit Waiting(std::size_t cells) : capacity_(cells) {
+    columns_.reserve(cells);
+    totals_.reserve(cells);
+  }
 
   bool keep(const Row& row) {
-    if (columns_.size() + row.size > capacity_) return false;
+    if (columns_.size() + kRowCells * (rows_.size() + 1) + row.size > capacity_) return false;
     columns_.insert(columns_.end(), row.columns, row.columns + row.size);
     totals_.insert(totals_.end(), row.totals, row.totals + row.size);
     rows_.push_back({row.id, columns_.size()});
@@ -96,7 +101,7 @@ class RangeMerger {
   void merge(const Range& range, std::int64_t number, bool at_once) {
     walks_.clear();  // of a range that was given up
     if (at_once) {
-      buffer_.resize(static_cast<std::size_t>(range.bytes));
+      room(static_cast<std::size_t>(range.bytes));
       std::size_t used = 0;
       for (const std::string& path : paths_) used += load(path, range, used);
       for (std::size_t row = range.first; row < range.last; ++row) {
@@ -108,7 +113,7 @@ class RangeMerger {
     } else {
       begin(range.first);
       for (const std::string& path : paths_) {
-        buffer_.resize(RowFile(path, sizes_.size()).place(range.first, range.last).bytes());
+        room(RowFile(path, sizes_.size()).place(range.first, range.last).bytes());
         load(path, range, 0);
         add(range.first);
         require_done();
@@ -121,6 +126,11 @@ class RangeMerger {
   }
 
  private:
+  void room(std::size_t bytes) {
+    if (bytes > buffer_.capacity()) buffer_ = std::vector<std::uint8_t>();  // not both at once
+    buffer_.resize(bytes);
+  }
+
   std::size_t load(const std::string& path, const Range& range, std::size_t used) {
     const RowFile file(path, sizes_.size());
     const RowFile::Place place = file.place(range.first, range.last);

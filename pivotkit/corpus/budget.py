@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 # What one process holds whatever is counted, measured with some room: the interpreter and its libraries, a batch of
-# text in its few forms, a block of the context table on its way to disk.
+# text in its few forms, buffers of files, hashes that wait to be ranked.
 PROCESS_BYTES = 280 << 20
 
 UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}

@@ -26,13 +26,14 @@ from pivotkit.corpus.token_corpus import TokenFiles
 from pivotkit.corpus.token_watchlist import TokenWatchList
 from pivotkit.corpus.tokens import TokenStore
 from pivotkit.corpus.unit_counter import Plan, UnitCounter
+from pivotkit.corpus.unit_tokens import sweep_blocks
 from pivotkit.corpus.watchlist import WatchList, as_watchlist
 from pivotkit.errors import CorpusError, InputError
 from pivotkit.progress import track
 
 WORD_BYTES = 450  # of one watched word: its string, its place in the matcher, its counters
 PAIR_BYTES = 100
-SAMPLE_BYTES = 64  # of a document in the sample of a word
+SAMPLE_BYTES = 128  # of a document in the sample of a word, while they are ranked
 VOCABULARY_BYTES = 64
 LEAST_BLOCK_BYTES = 8 << 20  # of a context block: a smaller one would write the table again and again
 
@@ -73,7 +74,8 @@ def count(
     sample
         Make each word's context row of this many of its documents, those with the lowest hashes, and scale it to all:
         the row of a word in no more documents is exact, of others an estimate (`Counts.context_error`). All else stays
-        exact. It does not depend on ``unit``, ``workers`` or ``memory``. None: the table is exact.
+        exact. It does not depend on ``unit``, ``workers`` or ``memory``; files that were moved or touched draw another.
+        None: the table is exact.
     memory
         Bytes that all processes together may hold, as an int or like "2GB"; what does not fit goes to disk.
     workers
@@ -133,6 +135,7 @@ def count(
         place = Path(exits.enter_context(tempfile.TemporaryDirectory()) if out is None else out)
         folder = place / "partials"
         folder.mkdir(parents=True, exist_ok=True)  # an unwritable place is refused before the work
+        sweep_blocks(folder)
         plan = Plan(
             source=source,
             pairs=ids,

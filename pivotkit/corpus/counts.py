@@ -208,7 +208,8 @@ class Counts:
         ------
         ValueError
             When words, pairs, scope or tokenizer differ, or when the two share some work units but neither holds all
-            of the other's (their common part cannot be taken out again), or share a part of a file cut otherwise.
+            of the other's (their common part cannot be taken out again), or share a part of a file cut otherwise; when either has
+            a sampled context.
         """
         for name in ("words", "scope", "tokenizer"):
             if getattr(self, name) != getattr(other, name):

@@ -18,7 +18,7 @@ from pivotkit.errors import InputError
 if TYPE_CHECKING:
     from pivotkit.corpus.counts import Counts
 
-FORMAT = 2
+FORMAT = 3
 CONTEXT_FOLDER = "context"
 
 

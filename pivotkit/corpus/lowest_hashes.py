@@ -1,4 +1,4 @@
-"""Of each word the documents with the lowest hashes: a sample that depends on nothing but the documents.
+"""Of each word the documents with the lowest hashes, by the documents' files (as they were found) and places in them.
 
 Whatever the order and the units in which documents come, and however the samples of parts are put together, the ``size``
 lowest of all are among the lowest of each part (E. Cohen and H. Kaplan, "Summarizing data using bottom-k sketches",
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 Hashes = npt.NDArray[np.uint64]
 HIGHEST = np.uint64(2**64 - 1)
-WAITING = 1 << 20  # hashes that wait to be ranked
+WAITING = 1 << 18  # hashes that wait to be ranked
 
 
 def document_hashes(file: str, places: npt.NDArray[np.int64]) -> Hashes:

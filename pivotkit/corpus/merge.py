@@ -50,9 +50,10 @@ def merge_partials(
     """
     plan = counter.plan
     paths = [counter.path(unit) for unit in units]
+    for path, unit in zip(paths, units, strict=True):
+        if not counter.is_done(unit):
+            raise OSError(f"merge_partials: {path} must be the whole partial of its unit; got none")
     headers = [read_header(path) for path in paths]
-    if None in headers:
-        raise OSError(f"merge_partials: {paths[headers.index(None)]} must be a whole partial; got none")
     words, vocabulary = list(plan.source.watch.words), plan.source.vocabulary
     sums = add_vectors(paths, len(words), len(plan.pairs), vocabulary)
     (place / "counts.json").unlink(missing_ok=True)  # of a count before: its tables are written over from here on
@@ -64,7 +65,7 @@ def merge_partials(
             tables = [counter.context_path(unit) for unit in units]
             context = add_contexts(tables, len(words), vocabulary, folder, memory, threads)
         else:
-            context = add_samples(paths, plan.sample, sums[DF], vocabulary, folder, memory)
+            context = add_samples(paths, plan.sample, sums[DF], vocabulary, plan.folder, folder, memory)
     total = Counts(
         words=words,
         documents=documents,

@@ -23,7 +23,13 @@ NOTHING = np.zeros(0, np.int64)
 
 
 def add_samples(
-    paths: Sequence[Path], size: int, df: npt.NDArray[np.int64], vocabulary: int, folder: Path, memory: int
+    paths: Sequence[Path],
+    size: int,
+    df: npt.NDArray[np.int64],
+    vocabulary: int,
+    partials: Path,
+    folder: Path,
+    memory: int,
 ) -> csr_array:
     """The table of the ``size`` lowest documents of each word, from all partials, scaled to its ``df`` documents.
 
@@ -36,19 +42,20 @@ def add_samples(
         for word, _, hashes in _hits(path, np.full(words, HIGHEST)):
             lowest.add(word, hashes)
     bounds = lowest.bounds()
+    del lowest
     taken = np.zeros(words, np.int64)
-    folder.mkdir(parents=True, exist_ok=True)
-    with Contexts(words, vocabulary, memory // 2, folder) as contexts:
+    with Contexts(words, vocabulary, memory // 2, partials) as contexts:
         for path in paths:
+            for word, _, _ in _hits(path, bounds):
+                taken += np.bincount(word, minlength=words)
             for block in _blocks(path, bounds):
                 contexts.add(block)
-                taken += np.bincount(block.hits[1], minlength=words)
         rows = contexts.place / "sample.rows"
         contexts.finish(rows)
         with atomic_context(folder) as (indptr, tokens, counts):
             paths_ = str(tokens), str(counts), str(indptr)
             _C.merge_to_csr([str(rows)], words, vocabulary, memory, 1, *paths_)
-            _scale(indptr, counts, df / np.maximum(taken, 1))
+            _scale(indptr, counts, df, taken)
     return open_context(folder, words, vocabulary)
 
 
@@ -56,7 +63,7 @@ def standard_error(context: csr_array, df: npt.NDArray[np.int64], size: int) -> 
     """The standard error of each cell of a sampled table: `Counts.context_error`."""
     lengths = np.diff(context.indptr)
     of = np.repeat(df, lengths).astype(np.float64)
-    share = context.data / np.maximum(of, 1)
+    share = np.minimum(context.data / np.maximum(of, 1), 1)
     unseen = np.maximum(0, 1 - size / np.maximum(of, 1))
     error = of * np.sqrt(share * (1 - share) / max(size - 1, 1) * unseen)
     return csr_array((error, context.indices, context.indptr), shape=context.shape)
@@ -91,8 +98,9 @@ def _blocks(path: Path, bounds: Hashes) -> Iterator[Block]:
     for document, offsets, tokens in _documents(path):
         begin, end = np.searchsorted(rows, document), np.searchsorted(rows, document, "right")
         first, last = int(begin[0]), int(end[-1])
-        of_words = np.append(begin, last) - first
-        part = words[first:last].astype(np.int32)
+        of_words = np.concatenate([np.zeros(1, np.int64), np.cumsum(end - begin)])
+        # A document of the sample without a token is not among these.
+        part = words[first:last][np.isin(rows[first:last], document)].astype(np.int32)
         yield Block((of_words, part, np.ones(len(part), np.int32), None), document, document, (tokens, offsets))
 
 
@@ -114,14 +122,14 @@ def _split(rows: npt.NDArray[np.int64], tokens: npt.NDArray[np.uint32]) -> Any:
     return document, np.append(begin, len(rows)).astype(np.int64), tokens
 
 
-def _scale(indptr: Path, counts: Path, factors: npt.NDArray[np.float64]) -> None:
-    """Multiply each row's counts by its factor, in place: int64 becomes float64."""
+def _scale(indptr: Path, counts: Path, df: npt.NDArray[np.int64], taken: npt.NDArray[np.int64]) -> None:
+    """Multiply each row's counts by df / taken, in place: int64 becomes float64."""
     offsets, values = np.load(indptr), np.load(counts, mmap_mode="r+")
     estimates = values.view(np.float64)
     for begin in range(0, len(values), CHUNK):
         part = slice(begin, min(begin + CHUNK, len(values)))
         word = np.searchsorted(offsets, np.arange(part.start, part.stop), "right") - 1
-        estimates[part] = values[part] * factors[word]
+        estimates[part] = values[part] * df[word] / taken[word]  # in this order: df itself where all were counted
     values.flush()
     with counts.open("r+b") as file:
         header = file.read(HEADER)

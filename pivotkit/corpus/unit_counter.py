@@ -116,7 +116,7 @@ class UnitCounter:
         return self.plan.context and self.plan.sample is None
 
     def is_whole(self, unit: Unit) -> bool:
-        """Whether every page of the unit's partial can be read; the partial is removed when not."""
+        """Whether all of the unit's partial and row file can be read; the partial is removed when not."""
         source = self.plan.source
         try:
             for _ in read_cells(self.path(unit), KINDS):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import shutil
 import tempfile
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
@@ -17,6 +20,7 @@ from pivotkit.corpus.lowest_hashes import LowestHashes, document_hashes
 from pivotkit.corpus.partial import SAMPLED, SAMPLED_TOKEN, PartialWriter
 
 CELL_BYTES = 8  # of a block, the most
+BLOCKS = f".blocks-{platform.node()}-"  # and the process, whose blocks lie in the folder
 FOOTER = 24  # bytes at the end of a row file, which tell what is in it
 
 
@@ -38,7 +42,7 @@ class Background(AbstractContextManager["Background"]):
 
 
 class Sample(Background):
-    """The same; and the tokens of the documents that may be in the sample of a word of theirs go to the partial."""
+    """The documents of each token; and the tokens of the documents that may be in the sample of a word of theirs go to the partial."""
 
     def __init__(self, words: int, vocabulary: int, size: int, file: str, partial: PartialWriter) -> None:
         super().__init__(vocabulary)
@@ -65,7 +69,7 @@ class Sample(Background):
 
 
 class Contexts(AbstractContextManager["Contexts"]):
-    """The same, and the context table, as a row file: full blocks wait in ``place``, which vanishes, and are added up."""
+    """The documents of each token and the context table, as a row file: full blocks wait in ``place``, which vanishes, and are added up."""
 
     def __init__(self, words: int, vocabulary: int, block_bytes: int, folder: Path) -> None:
         self._words, self._vocabulary, self._bytes = words, vocabulary, block_bytes
@@ -75,7 +79,7 @@ class Contexts(AbstractContextManager["Contexts"]):
         self._counter: _C.ContextCounter | None = _C.ContextCounter(words, vocabulary, block_bytes // CELL_BYTES)
 
     def __enter__(self) -> Contexts:
-        place = tempfile.TemporaryDirectory(dir=self._folder, prefix=".blocks-")
+        place = tempfile.TemporaryDirectory(dir=self._folder, prefix=f"{BLOCKS}{os.getpid()}-")
         self.place = Path(self._exits.enter_context(place))
         return self
 
@@ -117,3 +121,23 @@ def read_seal(path: Path) -> str:
         size = file.seek(0, 2)
         file.seek(max(0, size - FOOTER))
         return f"{size}:{file.read().hex()}"
+
+
+def sweep_blocks(folder: Path) -> None:
+    """Remove from ``folder`` the blocks of processes of this machine that were killed."""
+    for place in folder.glob(f"{BLOCKS}*"):
+        process = place.name.removeprefix(BLOCKS).partition("-")[0]
+        if process.isdigit() and not _is_alive(int(process)):
+            shutil.rmtree(place, ignore_errors=True)  # another run may sweep, too
+
+
+def _is_alive(process: int) -> bool:
+    if os.name != "posix":
+        return True  # there is no asking without a signal
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # another user's
+    return True

@@ -82,7 +82,7 @@ def find_pivots(
         With ``embedding``: a pivot's cosine to the mean of the two words' embeddings is at least this, where a word's
         embedding is the mean over its family.
     min_df : int, default 2
-        Documents that a pivot shares with each word, at least.
+        Documents that a pivot shares with each word, at least; of a sampled context the estimates of them.
     min_score : float, default 0
         A pivot's score is above it.
     seed : int, default 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -188,6 +189,45 @@ def test_a_damaged_context_table_is_counted_anew(corpus: Path, store: TokenStore
         victim.write_bytes(damaged[damage])
     assert same(count(corpus, WORDS, pairs=PAIRS, context=store, workers=1, out=out), whole)
     assert victim.read_bytes() == raw
+
+
+def test_tables_that_change_places_before_they_are_added_up_are_counted_anew(
+    corpus: Path, store: TokenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = count(corpus, WORDS, pairs=PAIRS, context=store, workers=1)
+    run, out = count.__globals__["_run"], tmp_path / "out"
+
+    def run_and_swap(*arguments: Any) -> None:
+        run(*arguments)
+        if not list(out.glob("*.swapped")):
+            one, another = sorted((out / "partials").glob("*.rows"))[:2]
+            one.rename(out / "1.swapped")
+            another.rename(one)
+            (out / "1.swapped").rename(another)
+            (out / "2.swapped").touch()
+
+    monkeypatch.setitem(count.__globals__, "_run", run_and_swap)
+    assert same(count(corpus, WORDS, pairs=PAIRS, context=store, workers=1, out=out), whole)
+    assert (out / "2.swapped").exists()
+
+
+def test_blocks_of_a_killed_process_are_swept_and_those_of_a_living_one_are_not(corpus: Path, tmp_path: Path) -> None:
+    partials = tmp_path / "out" / "partials"
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    stale, living, foreign = (
+        partials / name
+        for name in (
+            f"{unit_tokens.BLOCKS}{ended.pid}-a",
+            f"{unit_tokens.BLOCKS}{os.getpid()}-a",
+            ".blocks-elsewhere-1-a",
+        )
+    )
+    for place in (stale, living, foreign):
+        place.mkdir(parents=True)
+        (place / "0.rows").touch()
+    count(corpus, WORDS, workers=1, out=tmp_path / "out")
+    assert [place.exists() for place in (stale, living, foreign)] == [False, True, True]
 
 
 def test_other_words_pairs_or_rules_do_not_share_partials(corpus: Path, tmp_path: Path) -> None:

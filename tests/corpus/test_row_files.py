@@ -100,6 +100,21 @@ def test_whatever_was_altered_cut_or_added_is_refused(tmp_path: Path) -> None:
             _C.check_rows(str(victim), 12, 60)
 
 
+def test_a_row_of_another_file_in_its_place_is_found_by_a_whole_reading(tmp_path: Path) -> None:
+    once, twice = tmp_path / "once.rows", tmp_path / "twice.rows"
+    write_rows(once, 12, 60, 3)
+    _C.merge_to_rows([str(once), str(once)], 12, 60, 1 << 20, str(twice))  # the same columns
+    raw, other = once.read_bytes(), twice.read_bytes()
+    offsets = np.frombuffer(raw[-24 - 13 * 8 : -24], "<u8").astype(int)
+    assert len(raw) == len(other)
+    row = int(np.argmax(np.diff(offsets)))
+    part = slice(offsets[row], offsets[row + 1])
+    once.write_bytes(raw[: part.start] + other[part] + raw[part.stop :])
+    assert once.read_bytes() != raw
+    with pytest.raises(CorpusError, match=r"once\.rows"):
+        _C.check_rows(str(once), 12, 60)
+
+
 def test_a_file_of_other_rows_or_columns_is_refused(tmp_path: Path) -> None:
     write_rows(tmp_path / "a.rows", 12, 60, 3)
     with pytest.raises(CorpusError, match="must be a whole file of 11 rows; got another"):

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
+from tokenizers.models import BPE, WordLevel
+from tokenizers.pre_tokenizers import Whitespace
 
 from pivotkit.corpus import Counts, TokenFiles, TokenWatchList, count, lowest_hashes, tokenize, unit_tokens
 from pivotkit.corpus.lowest_hashes import HIGHEST, LowestHashes, document_hashes
@@ -90,7 +91,7 @@ def by_hand(paths: list[Path], size: int) -> Any:
         holders = np.flatnonzero(hits[:, word])
         chosen = holders[np.argsort(hashes[holders])[:size]]
         sums = bags[chosen].sum(0)
-        table[word] = sums * (len(holders) / max(len(chosen), 1))
+        table[word] = sums * len(holders) / max(len(chosen), 1)
     return table
 
 
@@ -177,6 +178,31 @@ def test_text_is_sampled_too_and_a_kept_sample_is_loaded_and_taken_up(
         counts.merge(exact)
     with pytest.raises(ValueError, match="merge: other must have an exact context"):
         exact.merge(counts)
+
+
+def test_documents_without_tokens_are_in_the_sample_as_they_are_in_the_exact_table(write: Any, tmp_path: Path) -> None:
+    """A tokenizer that knows no word of a document gives it no token, first, last and in between."""
+    core = Tokenizer(BPE({letter: place for place, letter in enumerate("acdgost")}, []))
+    core.pre_tokenizer = Whitespace()
+    write(["mue", "cat sat", "mue cat", "mue", "dog mue", "cat", "mue"], "corpus/a.jsonl")
+    store = tokenize(tmp_path / "corpus", core, tmp_path / "store")
+    exact = count(tmp_path / "corpus", ["mue", "cat"], context=store, workers=1)
+    counts = count(tmp_path / "corpus", ["mue", "cat"], context=store, sample=10, workers=1)
+    assert exact.df.tolist() == [5, 3]
+    assert np.array_equal(counts.context.toarray(), exact.context.toarray())
+    two = count(tmp_path / "corpus", ["mue", "cat"], context=store, sample=2, workers=1)
+    assert set(np.unique(two.context.toarray()[0])) <= {0, 2.5, 5}
+
+
+@pytest.mark.parametrize("documents", [109, 218, 2007])
+def test_a_token_of_every_document_of_a_word_is_in_df_documents_without_error(
+    watch: TokenWatchList, tmp_path: Path, documents: int
+) -> None:
+    np.tile(np.array([7, 9, 0], "<u2"), documents).tofile(tmp_path / "a.npy")
+    counts = count(token_files(tmp_path / "a.npy"), watch, context=True, sample=100, workers=1)
+    row = counts.index("w7")
+    assert counts.context.toarray()[row, [0, 7, 9]].tolist() == [documents] * 3
+    assert not counts.context_error().toarray().any()
 
 
 def test_a_sample_that_cannot_be_is_refused(watch: TokenWatchList, tmp_path: Path) -> None:
