@@ -20,13 +20,16 @@ std::size_t checked(std::size_t words, std::size_t vocabulary) {
   return words;
 }
 
+ContextCounter::Block block_for(std::size_t words, std::size_t vocabulary, std::size_t capacity) {
+  if (vocabulary <= std::size_t{1} << 16) return ContextBlock<std::uint16_t>(words, vocabulary, capacity);
+  return ContextBlock<std::uint32_t>(words, vocabulary, capacity);
+}
+
 }  // namespace
 
 ContextCounter::ContextCounter(std::size_t words, std::size_t vocabulary, std::size_t capacity)
     : words_(checked(words, vocabulary)), distinct_(vocabulary), background_(vocabulary),
-      block_(std::in_place_index<0>, words, vocabulary > 1 << 16 ? 0 : vocabulary, vocabulary > 1 << 16 ? 0 : capacity) {
-  if (vocabulary > 1 << 16) block_.emplace<1>(words, vocabulary, capacity);
-}
+      block_(block_for(words, vocabulary, capacity)) {}
 
 template <class Id>
 std::size_t ContextCounter::add(const std::int64_t* offsets, const std::int32_t* words,

@@ -28,6 +28,8 @@ struct ContextRows {
 
 class ContextCounter {
  public:
+  using Block = std::variant<ContextBlock<std::uint16_t>, ContextBlock<std::uint32_t>>;
+
   // A block holds up to `capacity` cells, or one document: one for each distinct token of a document with a hit, two for
   // each hit, four for each such document. A cell takes up to 8 bytes, and the counter besides 27 bytes for each id of the
   // vocabulary and 24 for each word.
@@ -56,7 +58,7 @@ class ContextCounter {
   std::size_t words_;
   DistinctTokens distinct_;
   std::vector<std::int64_t> background_;
-  std::variant<ContextBlock<std::uint16_t>, ContextBlock<std::uint32_t>> block_;
+  Block block_;
 };
 
 }  // namespace pivotkit

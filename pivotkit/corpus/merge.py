@@ -14,7 +14,7 @@ from pivotkit.corpus.context_table import atomic_context, open_context
 from pivotkit.corpus.counts import Counts
 from pivotkit.corpus.counts_folder import CONTEXT_FOLDER
 from pivotkit.corpus.documents import Unit
-from pivotkit.corpus.partial import BACKGROUND, DF, PAIR, TF, read_cells, read_header
+from pivotkit.corpus.partial import BACKGROUND, DF, PAIR, TF, read_cells
 from pivotkit.corpus.postings import Postings
 from pivotkit.corpus.sampled_context import add_samples
 from pivotkit.corpus.unit_counter import UnitCounter
@@ -50,14 +50,16 @@ def merge_partials(
     """
     plan = counter.plan
     paths = [counter.path(unit) for unit in units]
+    headers = []
     for path, unit in zip(paths, units, strict=True):
-        if not counter.is_done(unit):
+        header = counter.header(unit)
+        if header is None:
             raise OSError(f"merge_partials: {path} must be the whole partial of its unit; got none")
-    headers = [read_header(path) for path in paths]
+        headers.append(header)
     words, vocabulary = list(plan.source.watch.words), plan.source.vocabulary
     sums = add_vectors(paths, len(words), len(plan.pairs), vocabulary)
     (place / "counts.json").unlink(missing_ok=True)  # of a count before: its tables are written over from here on
-    documents = sum(header["documents"] for header in headers if header)
+    documents = sum(header["documents"] for header in headers)
     context = None
     if plan.context:
         folder = place / CONTEXT_FOLDER
@@ -77,8 +79,8 @@ def merge_partials(
         background=sums[BACKGROUND] if vocabulary else None,
         approximation=None if plan.sample is None else {"context": "bottom-k documents", "k": plan.sample},
         scope=str(plan.scope),
-        units=tuple(sorted(header["unit"] for header in headers if header)),
-        skipped=sum(header["skipped"] for header in headers if header),
+        units=tuple(sorted(header["unit"] for header in headers)),
+        skipped=sum(header["skipped"] for header in headers),
         tokenizer=plan.source.tokenizer,
         postings=Postings(tuple(paths)) if keep else None,
     )

@@ -21,6 +21,8 @@ CHUNK = 1 << 20  # cells that are scaled together
 HEADER = 128  # bytes of a .npy file's header
 NOTHING = np.zeros(0, np.int64)
 
+Hits = tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], Hashes]  # words, rows and hashes of documents
+
 
 def add_samples(
     paths: Sequence[Path],
@@ -46,9 +48,10 @@ def add_samples(
     taken = np.zeros(words, np.int64)
     with Contexts(words, vocabulary, memory // 2, partials) as contexts:
         for path in paths:
-            for word, _, _ in _hits(path, bounds):
+            hits = list(_hits(path, bounds))
+            for word, _, _ in hits:
                 taken += np.bincount(word, minlength=words)
-            for block in _blocks(path, bounds):
+            for block in _blocks(path, hits) if hits else ():
                 contexts.add(block)
         rows = contexts.place / "sample.rows"
         contexts.finish(rows)
@@ -76,7 +79,7 @@ def _sampled(path: Path) -> tuple[npt.NDArray[np.int64], Hashes]:
     return rows, np.concatenate([NOTHING, *(count for _, count in cells)]).view(np.uint64)
 
 
-def _hits(path: Path, bounds: Hashes) -> Iterator[tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], Hashes]]:
+def _hits(path: Path, bounds: Hashes) -> Iterator[Hits]:
     """Words, rows and hashes of the hits in documents that are kept, where the hash is within the word's bound."""
     rows, hashes = _sampled(path)
     if not len(rows):
@@ -87,11 +90,8 @@ def _hits(path: Path, bounds: Hashes) -> Iterator[tuple[npt.NDArray[np.int32], n
         yield word[low], rows[at[low]], hashes[at[low]]
 
 
-def _blocks(path: Path, bounds: Hashes) -> Iterator[Block]:
-    """The documents of the sample, with those of their words whose sample they are in."""
-    hits = list(_hits(path, bounds))
-    if not hits:
-        return
+def _blocks(path: Path, hits: list[Hits]) -> Iterator[Block]:
+    """The documents of the sample, with those of their words whose sample they are in: ``hits``."""
     words, rows = (np.concatenate([hit[i] for hit in hits]) for i in (0, 1))
     order = np.lexsort((words, rows))
     words, rows = words[order], rows[order]

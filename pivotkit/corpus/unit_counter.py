@@ -103,12 +103,16 @@ class UnitCounter:
         """Of the unit's context table: a row file, see ``csrc/cooccurrence/row_file.h``."""
         return self.path(unit).with_suffix(".rows")
 
-    def is_done(self, unit: Unit) -> bool:
+    def header(self, unit: Unit) -> dict[str, Any] | None:
+        """What the finished partial of ``unit`` says of itself; None when there is none, or its row file is another's."""
         header = read_header(self.path(unit))
         if header is None or (header["unit"], header["configuration"]) != (unit.name, self.digest):
-            return False
+            return None
         path = self.context_path(unit)
-        return not self._has_table or (path.is_file() and read_seal(path) == header["context"])
+        return header if not self._has_table or (path.is_file() and read_seal(path) == header["context"]) else None
+
+    def is_done(self, unit: Unit) -> bool:
+        return self.header(unit) is not None
 
     @property
     def _has_table(self) -> bool:
