@@ -20,7 +20,7 @@ from scipy.sparse import csr_array
 
 from pivotkit import _C
 from pivotkit.corpus import TokenFiles, count
-from pivotkit.corpus.token_watchlist import TokenWatchList, spell
+from pivotkit.corpus.matching.token_watchlist import TokenWatchList, spell
 
 FULL = os.environ.get("PIVOTKIT_BENCH") == "full"
 SECONDS = 60.0 if FULL else 1.0

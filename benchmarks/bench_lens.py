@@ -18,9 +18,9 @@ import pyarrow.compute as pc
 import pytest
 from lens_peers import PEERS
 
-from pivotkit.lens.encoding import encode
-from pivotkit.lens.head import LensHead
-from pivotkit.lens.model import find_model, load_model
+from pivotkit.lens.model.encoding import encode
+from pivotkit.lens.model.head import LensHead
+from pivotkit.lens.model.loading import find_model, load_model
 from pivotkit.lens.score import score
 from pivotkit.lens.trace import trace
 from pivotkit.words.lexicon import Lexicon, read_lexicon
@@ -42,7 +42,7 @@ def bench_model() -> tuple[Any, Any, LensHead, Lexicon, str, Prompt]:
             pytest.skip(f"real words or the model {MODEL} are absent: set $PIVOTKIT_SHARED and $PIVOTKIT_MODELS")
         model, tokenizer = load_model(MODEL)
         return model, tokenizer, LensHead.from_model(model), read_lexicon(words), "en-fr", PAPER
-    from pivotkit.experiment.testbed import World, WorldConfig, build_tokenizer, plant
+    from pivotkit.testbed import World, WorldConfig, build_tokenizer, plant
 
     world = World(WorldConfig(concepts=40, held_out=20, background=30, documents=10, blocks=10))
     model = plant(world)

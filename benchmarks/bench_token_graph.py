@@ -24,7 +24,7 @@ from scipy.sparse import csr_array
 
 from pivotkit import _C
 from pivotkit.corpus import tokenize
-from pivotkit.corpus.token_graph import TokenGraph, token_graph
+from pivotkit.corpus.token_graph.build import TokenGraph, token_graph
 
 FULL = os.environ.get("PIVOTKIT_BENCH") == "full"
 V, WINDOW, DOCUMENT = 50_304, 10, 500

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from pivotkit.lens.encoding import Encoded, encode, pad_right
-from pivotkit.lens.head import LensHead
+from pivotkit.lens.model.encoding import Encoded, encode, pad_right
+from pivotkit.lens.model.head import LensHead
 from pivotkit.words.task import task_languages, task_prompt
 
 BATCH = 10  # sequences of a pass, as the published code has them

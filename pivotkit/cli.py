@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pivotkit.errors import BackendUnavailable
-from pivotkit.settings import Settings, options
+from pivotkit.pipeline.settings import Settings, options
 
 if TYPE_CHECKING:
-    from pivotkit.run_folder import RunFolder
+    from pivotkit.pipeline.run_folder import RunFolder
 
 Command = Callable[[argparse.Namespace], dict[str, Any]]
 
@@ -171,8 +171,8 @@ def _summary(folder: Path) -> dict[str, Any]:
 
 
 def _run(parsed: argparse.Namespace) -> dict[str, Any]:
-    from pivotkit.pipeline import run_all
-    from pivotkit.run_folder import RunFolder
+    from pivotkit.pipeline.run import run_all
+    from pivotkit.pipeline.run_folder import RunFolder
 
     with RunFolder(parsed.out) as run:
         run_all(run, _settings(parsed, {}))
@@ -181,8 +181,8 @@ def _run(parsed: argparse.Namespace) -> dict[str, Any]:
 
 def _stage(name: str) -> Command:
     def command(parsed: argparse.Namespace) -> dict[str, Any]:
-        from pivotkit.pipeline import STAGES
-        from pivotkit.run_folder import RunFolder
+        from pivotkit.pipeline.run import STAGES
+        from pivotkit.pipeline.run_folder import RunFolder
 
         with RunFolder(parsed.run, new=name in BEGIN_RUNS) as run:
             settings = _settings(parsed, run.manifest["config"])
@@ -194,15 +194,15 @@ def _stage(name: str) -> Command:
 
 
 def _demo(parsed: argparse.Namespace) -> dict[str, Any]:
-    from pivotkit.experiment.demo import demo
+    from pivotkit.testbed.demo import demo
 
     demo(parsed.out, seed=parsed.seed, full=parsed.full)
     return _summary(Path(parsed.out))
 
 
 def _pretrain(parsed: argparse.Namespace) -> dict[str, Any]:
-    from pivotkit.experiment.arms import pretrain_arms
-    from pivotkit.run_folder import RunFolder
+    from pivotkit.pipeline.run_folder import RunFolder
+    from pivotkit.testbed.arms import pretrain_arms
 
     with RunFolder(parsed.run, new=False) as run:
         pretrain_arms(run, seeds=parsed.seeds)
@@ -210,7 +210,7 @@ def _pretrain(parsed: argparse.Namespace) -> dict[str, Any]:
 
 
 def _merge(parsed: argparse.Namespace) -> dict[str, Any]:
-    from pivotkit.corpus.counts import Counts
+    from pivotkit.corpus.tables.counts import Counts
 
     first, *others = (Counts.load(folder) for folder in parsed.counts)
     for other in others:
@@ -220,7 +220,7 @@ def _merge(parsed: argparse.Namespace) -> dict[str, Any]:
 
 
 def _export(parsed: argparse.Namespace) -> dict[str, Any]:
-    from pivotkit.run_folder import RunFolder
+    from pivotkit.pipeline.run_folder import RunFolder
 
     with RunFolder(parsed.run, new=False) as run:
         return {"export": str(EXPORTS[parsed.to](run, Path(parsed.out)))}
@@ -229,7 +229,7 @@ def _export(parsed: argparse.Namespace) -> dict[str, Any]:
 def _lm_eval(run: RunFolder, out: Path) -> Path:
     from pivotkit.artifacts import read_table
     from pivotkit.integrations.lm_eval import export_lm_eval
-    from pivotkit.lens.model import load_tokenizer
+    from pivotkit.lens.model.loading import load_tokenizer
 
     items, model = read_table(run.need("items.parquet", "task")), run.manifest["config"].get("model")
     return export_lm_eval(items, out, tokenizer=None if model is None else load_tokenizer(model))

@@ -11,7 +11,7 @@ def info() -> dict[str, Any]:
     import torch
 
     from pivotkit.kernels import cuda_backend, isas, select_isa
-    from pivotkit.run_folder import environment
+    from pivotkit.pipeline.run_folder import environment
 
     return {
         **environment(),

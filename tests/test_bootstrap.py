@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pivotkit.attribution.statistics import auc_of_clusters
 from pivotkit.bootstrap import Estimate, estimate, mean_of, resample
-from pivotkit.experiment.statistics import auc_of_clusters
 
 
 def area(values, positive, clusters, resamples, seed=0):
@@ -43,7 +43,7 @@ def test_copies_of_the_same_clusters_do_not_narrow_the_interval():
 def test_blocks_of_resamples_do_not_change_the_draw(monkeypatch):
     values, positive = np.arange(9.0), np.arange(9) % 3 > 0
     whole = area(values, positive, np.arange(9), 20)
-    for module in ("pivotkit.bootstrap", "pivotkit.experiment.statistics"):
+    for module in ("pivotkit.bootstrap", "pivotkit.attribution.statistics"):
         monkeypatch.setattr(f"{module}.HELD_AT_ONCE", 27)
     assert area(values, positive, np.arange(9), 20) == whole
 

@@ -14,9 +14,9 @@ import zstandard
 
 from pivotkit.cli import main
 from pivotkit.corpus.count import count
-from pivotkit.corpus.counts import Counts
-from pivotkit.experiment.testbed import World, WorldConfig, build_tokenizer, plant
-from pivotkit.settings import Settings, options
+from pivotkit.corpus.tables.counts import Counts
+from pivotkit.pipeline.settings import Settings, options
+from pivotkit.testbed import World, WorldConfig, build_tokenizer, plant
 
 ENTRY = "from pivotkit.cli import main; sys.exit(main(sys.argv[1:]))"
 LEXICON = "en\tfr\n" + "".join(f"word{n}\tmot{n}\n" for n in range(20))

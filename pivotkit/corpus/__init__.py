@@ -1,13 +1,21 @@
 """Documents, token stores, watch lists and counts."""
 
 from pivotkit.corpus.count import count
-from pivotkit.corpus.counts import Counts
-from pivotkit.corpus.documents import Batch, TextBlock, Unit, corpus_files, read_documents, read_texts, work_units
-from pivotkit.corpus.match import Matches, match_documents, match_spans, match_texts
-from pivotkit.corpus.token_corpus import TokenFiles
-from pivotkit.corpus.token_watchlist import TokenWatchList
-from pivotkit.corpus.tokens import TokenStore, tokenize
-from pivotkit.corpus.watchlist import WatchList, normalize
+from pivotkit.corpus.matching.match import Matches, match_documents, match_spans, match_texts
+from pivotkit.corpus.matching.token_watchlist import TokenWatchList
+from pivotkit.corpus.matching.watchlist import WatchList, normalize
+from pivotkit.corpus.reading.documents import (
+    Batch,
+    TextBlock,
+    Unit,
+    corpus_files,
+    read_documents,
+    read_texts,
+    work_units,
+)
+from pivotkit.corpus.reading.token_files import TokenFiles
+from pivotkit.corpus.reading.token_store import TokenStore, tokenize
+from pivotkit.corpus.tables.counts import Counts
 
 __all__ = [
     "Batch",

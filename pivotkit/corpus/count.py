@@ -16,18 +16,18 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pivotkit.corpus.budget import PROCESS_BYTES, parse_bytes, require
-from pivotkit.corpus.counts import Counts
-from pivotkit.corpus.documents import Corpus, Unit, check_on_error, work_units
-from pivotkit.corpus.merge import merge_partials
-from pivotkit.corpus.scope import Scope
-from pivotkit.corpus.sources import TextSource, TokenSource
-from pivotkit.corpus.token_corpus import TokenFiles
-from pivotkit.corpus.token_watchlist import TokenWatchList
-from pivotkit.corpus.tokens import TokenStore
-from pivotkit.corpus.unit_counter import Plan, UnitCounter
-from pivotkit.corpus.unit_tokens import sweep_blocks
-from pivotkit.corpus.watchlist import WatchList, as_watchlist
+from pivotkit.corpus.counting.merge import merge_partials
+from pivotkit.corpus.counting.sources import TextSource, TokenSource
+from pivotkit.corpus.counting.unit_counter import Plan, UnitCounter
+from pivotkit.corpus.counting.unit_tokens import sweep_blocks
+from pivotkit.corpus.matching.token_watchlist import TokenWatchList
+from pivotkit.corpus.matching.watchlist import WatchList, as_watchlist
+from pivotkit.corpus.reading.budget import PROCESS_BYTES, parse_bytes, require
+from pivotkit.corpus.reading.documents import Corpus, Unit, check_on_error, work_units
+from pivotkit.corpus.reading.scope import Scope
+from pivotkit.corpus.reading.token_files import TokenFiles
+from pivotkit.corpus.reading.token_store import TokenStore
+from pivotkit.corpus.tables.counts import Counts
 from pivotkit.errors import CorpusError, InputError
 from pivotkit.progress import track
 
@@ -62,7 +62,7 @@ def count(
     corpus
         Text: files, folders or globs, as for `corpus_files`. Or tokens: `TokenFiles`, or a `TokenStore`.
     watchlist
-        W words in any spelling; `pivotkit.corpus.watchlist` says what an occurrence in text is. For tokens a
+        W words in any spelling; `pivotkit.corpus.matching.watchlist` says what an occurrence in text is. For tokens a
         `TokenWatchList` of their tokenizer.
     pairs
         Pairs of watched words whose joint document count is wanted. None: no pairs.

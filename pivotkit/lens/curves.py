@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pivotkit.lens.head import LensHead
+from pivotkit.lens.model.head import LensHead
 
 
 def tracked_tokens(ids: NDArray[np.int64], logprobs: NDArray[np.float32], count: int) -> NDArray[np.int64]:

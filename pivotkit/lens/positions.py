@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from pivotkit.lens.encoding import Encoded
+from pivotkit.lens.model.encoding import Encoded
 from pivotkit.words.task import task_languages, task_prompt
 
 ANSWER = "answer"

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from pivotkit.lens.encoding import encode
+from pivotkit.lens.model.encoding import encode
 from pivotkit.words.task import task_languages, task_prompt
 
 

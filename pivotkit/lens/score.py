@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 
 from pivotkit.artifacts import require_columns
-from pivotkit.lens.encoding import Encoded, encode, require_room
-from pivotkit.lens.head import LensHead
 from pivotkit.lens.invariants import check_invariants
-from pivotkit.lens.prefix_tree import PrefixTree
+from pivotkit.lens.model.encoding import Encoded, encode, require_room
+from pivotkit.lens.model.head import LensHead
+from pivotkit.lens.model.prefix_tree import PrefixTree
 from pivotkit.words.task import (
     accepted_targets,
     excluded_items,

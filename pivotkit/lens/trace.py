@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from pivotkit.artifacts import require_columns, table_metadata, with_metadata
 from pivotkit.kernels import TokenSetTable
 from pivotkit.lens.curves import logits_of, tracked_tokens
-from pivotkit.lens.encoding import encode, require_room
-from pivotkit.lens.head import LensHead
 from pivotkit.lens.invariants import check_invariants
+from pivotkit.lens.model.encoding import encode, require_room
+from pivotkit.lens.model.head import LensHead
+from pivotkit.lens.model.prefix_tree import PrefixTree
 from pivotkit.lens.positions import Place, Spans, find_places
-from pivotkit.lens.prefix_tree import PrefixTree
 from pivotkit.lens.trace_table import Reading, tables
 from pivotkit.words.task import accepted_targets, require_tokens, task_prompt
 from pivotkit.words.token_sets import TokenPolicy, TokenSets

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from pivotkit.kernels import Unembedded
-from pivotkit.lens.encoding import Encoded
+from pivotkit.lens.model.encoding import Encoded
 from pivotkit.lens.positions import Place
 from pivotkit.words.token_sets import TokenSets
 

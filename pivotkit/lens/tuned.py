@@ -13,7 +13,7 @@ from pivotkit.artifacts import read_json
 from pivotkit.errors import InputError
 
 if TYPE_CHECKING:
-    from pivotkit.lens.head import LensHead
+    from pivotkit.lens.model.head import LensHead
 
 KIND = "linear_tuned_lens"
 SAFE_LOAD = (2, 6)  # before, torch.load could be made to run code in spite of weights_only (CVE-2025-32434)

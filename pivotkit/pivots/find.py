@@ -22,7 +22,7 @@ Measure = Callable[..., NDArray[np.float64]]
 
 
 class ContextCounts(Protocol):
-    """What `find_pivots` reads of `pivotkit.corpus.counts.Counts`."""
+    """What `find_pivots` reads of `pivotkit.corpus.tables.counts.Counts`."""
 
     @property
     def words(self) -> list[str]: ...
@@ -63,7 +63,7 @@ def find_pivots(
 
     Parameters
     ----------
-    counts : pivotkit.corpus.counts.Counts
+    counts : pivotkit.corpus.tables.counts.Counts
         With ``context`` (documents that hold word w and token t, (W, V)) and ``background`` (documents that hold t).
     items : pyarrow.Table
         Columns ``item, pair, source, target``.

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from pivotkit.artifacts import table_metadata
-from pivotkit.corpus.watchlist import normalize
+from pivotkit.corpus.matching.watchlist import normalize
 from pivotkit.errors import InputError
 from pivotkit.report.data import by_pair, floats
 from pivotkit.report.model_sections import grid, latent_languages

@@ -14,8 +14,8 @@ from pivotkit.artifacts import require_columns, with_metadata
 from pivotkit.progress import track
 
 if TYPE_CHECKING:
-    from pivotkit.corpus.match import Matches
-    from pivotkit.corpus.tokens import TokenStore
+    from pivotkit.corpus.matching.match import Matches
+    from pivotkit.corpus.reading.token_store import TokenStore
 
 BLOCK_TOKENS = 1 << 22  # looked up at once, so that memory does not grow with the size of a file
 
@@ -33,11 +33,11 @@ def score_documents(
 
     Parameters
     ----------
-    store : pivotkit.corpus.tokens.TokenStore
+    store : pivotkit.corpus.reading.token_store.TokenStore
     pivots : pyarrow.Table or sequence of int
         The pivot set: token ids, or a table of pivots or hubs with the column ``token_id``. A token counts once, however
         often it is listed.
-    hits : pivotkit.corpus.match.Matches, optional
+    hits : pivotkit.corpus.matching.match.Matches, optional
         Which watch words occur in the same documents.
     pairs : pyarrow.Table or pairs of str, optional
         With ``hits``: the word pairs to count, as pairs or as the columns ``source`` and ``target``. A pair and its
@@ -159,7 +159,7 @@ def _pivot_mask(pivots: pa.Table | Sequence[int] | NDArray[np.integer], vocab_si
 
 def _pair_matrix(words: Sequence[str], pairs: pa.Table | Iterable[tuple[str, str]]) -> csr_array:
     """(W, W), 1 at each pair once; the pairs' words in the form in which a watch list keeps them."""
-    from pivotkit.corpus.watchlist import WatchList
+    from pivotkit.corpus.matching.watchlist import WatchList
 
     if isinstance(pairs, pa.Table):
         require_columns("score_documents", "pairs", pairs, ("source", "target"))

@@ -11,7 +11,7 @@ import pyarrow as pa
 import zstandard
 
 from pivotkit.artifacts import atomic_path, require_columns, table_metadata, write_json, write_table
-from pivotkit.corpus.documents import Corpus, Unit, read_documents, work_units
+from pivotkit.corpus.reading.documents import Corpus, Unit, read_documents, work_units
 from pivotkit.errors import CorpusError
 from pivotkit.progress import track
 

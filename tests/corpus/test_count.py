@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from pivotkit.corpus import Counts, TokenStore, count, sources, tokenize
+from pivotkit.corpus import Counts, TokenStore, count, tokenize
+from pivotkit.corpus.counting import sources
 from pivotkit.errors import CorpusError, InputError
 
 WORDS = ["cat", "chat", "chats", "dog", "a1", "a12", "猫", "小猫", "the cat", "l'arbre", "é", "pain"]

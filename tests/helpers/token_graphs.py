@@ -14,7 +14,7 @@ import pytest
 
 import pivotkit
 from pivotkit import _C
-from pivotkit.corpus.token_graph import TokenGraph
+from pivotkit.corpus.token_graph.build import TokenGraph
 
 FILES = ("columns.npy", "totals.npy", "offsets.npy", "graph.json")
 LEAST = 400_000  # bytes that suffice for a small vocabulary with any fan-in

@@ -13,7 +13,7 @@ import yaml
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from pivotkit.integrations.lm_eval import export_lm_eval
-from pivotkit.lens.encoding import encode
+from pivotkit.lens.model.encoding import encode
 from pivotkit.lens.score import score
 from pivotkit.words.task import build_task, excluded_items, task_languages, task_prompt
 

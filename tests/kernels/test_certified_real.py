@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from pivotkit.kernels import PackedUnembedding, unembed
-from pivotkit.lens.head import LensHead
-from pivotkit.lens.model import load_model
+from pivotkit.lens.model.head import LensHead
+from pivotkit.lens.model.loading import load_model
 
 PROMPT = 'Français: "fleur" - 中文: "花"\nEnglish: "book" - Deutsch: "Buch"\nFrançais: "nuage" - 中文: "'
 

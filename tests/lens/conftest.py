@@ -9,7 +9,7 @@ import torch
 import transformers
 from transformers import Gemma2Config, Gemma2ForCausalLM, LlamaConfig, LlamaForCausalLM
 
-from pivotkit.lens.head import LensHead
+from pivotkit.lens.model.head import LensHead
 from pivotkit.words.task import build_task
 
 VOCABULARY = 60

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pivotkit.lens.curves import logits_of, tracked_tokens
-from pivotkit.lens.head import LensHead
+from pivotkit.lens.model.head import LensHead
 
 
 @pytest.fixture(scope="module")

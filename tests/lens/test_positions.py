@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pivotkit.lens.encoding import encode
+from pivotkit.lens.model.encoding import encode
 from pivotkit.lens.positions import find_places
 from pivotkit.words.task import task_prompt
 

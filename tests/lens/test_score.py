@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from pivotkit.errors import InputError
-from pivotkit.lens.encoding import encode
-from pivotkit.lens.head import LensHead
+from pivotkit.lens.model.encoding import encode
+from pivotkit.lens.model.head import LensHead
 from pivotkit.lens.reference import reference_score
 from pivotkit.lens.score import score
 from pivotkit.words.task import build_task, task_languages, task_prompt

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from pivotkit.lens.encoding import encode
-from pivotkit.lens.head import LensHead
+from pivotkit.lens.model.encoding import encode
+from pivotkit.lens.model.head import LensHead
 from pivotkit.lens.reference import reference_lens
 from pivotkit.lens.trace import trace
 from pivotkit.words.task import build_task, task_prompt

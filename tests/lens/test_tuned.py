@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 
 from pivotkit.artifacts import table_metadata
 from pivotkit.errors import InputError
-from pivotkit.lens.capture import capture
-from pivotkit.lens.head import LensHead
+from pivotkit.lens.model.capture import capture
+from pivotkit.lens.model.head import LensHead
 from pivotkit.lens.trace import trace
 from pivotkit.lens.tuned import TunedLens
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from pivotkit.corpus.match import match_documents
-from pivotkit.corpus.tokens import tokenize
+from pivotkit.corpus.matching.match import match_documents
+from pivotkit.corpus.reading.token_store import tokenize
 from pivotkit.selection.scores import count_members, score_documents
 
 VOCABULARY = 12

@@ -14,7 +14,7 @@ import pytest
 import zstandard
 
 from pivotkit.artifacts import read_json, read_table
-from pivotkit.corpus.documents import read_documents, work_units
+from pivotkit.corpus.reading.documents import read_documents, work_units
 from pivotkit.errors import CorpusError
 from pivotkit.selection.select import select
 from pivotkit.selection.write import write_selection

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from pivotkit.lens.model import load_tokenizer
+from pivotkit.lens.model.loading import load_tokenizer
 from pivotkit.words.token_sets import POLICIES, TokenPolicy, TokenSets
 
 

@@ -1,0 +1,89 @@
+"""Partials into counts: a sum grouped by cell, in bounded memory however large the context table is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_array
+
+from pivotkit import _C
+from pivotkit.corpus.counting.sampled_context import add_samples
+from pivotkit.corpus.counting.unit_counter import UnitCounter
+from pivotkit.corpus.reading.documents import Unit
+from pivotkit.corpus.tables.context_table import atomic_context, open_context
+from pivotkit.corpus.tables.counts import Counts
+from pivotkit.corpus.tables.counts_folder import CONTEXT_FOLDER
+from pivotkit.corpus.tables.postings import Postings
+from pivotkit.corpus.tables.unit_counts import BACKGROUND, DF, PAIR, TF, read_cells
+
+
+def add_vectors(paths: Sequence[Path], words: int, pairs: int, vocabulary: int) -> dict[int, npt.NDArray[np.int64]]:
+    """The sums of DF, TF, PAIR and BACKGROUND over the partials."""
+    sums = {
+        kind: np.zeros(size, np.int64)
+        for kind, size in ((DF, words), (TF, words), (PAIR, pairs), (BACKGROUND, vocabulary))
+    }
+    for path in paths:
+        for kind, row, _, count in read_cells(path, tuple(sums)):
+            sums[kind][row] += count  # the rows of a group are distinct
+    return sums
+
+
+def add_contexts(
+    paths: Sequence[Path], words: int, vocabulary: int, folder: Path, memory: int, threads: int
+) -> csr_array:
+    """The sum of the context tables in the row files ``paths``, written to ``folder`` and mapped."""
+    with atomic_context(folder) as (indptr, tokens, df):
+        _C.merge_to_csr([*map(str, paths)], words, vocabulary, memory, threads, str(tokens), str(df), str(indptr))
+    return open_context(folder, words, vocabulary)
+
+
+def merge_partials(
+    counter: UnitCounter, units: Sequence[Unit], place: Path, memory: int, threads: int, *, keep: bool
+) -> Counts:
+    """The sum of the units' partials; with ``keep`` saved in ``place``, else only its context table is put there, mapped.
+
+    An Arrow error, OSError or CorpusError when a partial is damaged.
+    """
+    plan = counter.plan
+    paths = [counter.path(unit) for unit in units]
+    headers = []
+    for path, unit in zip(paths, units, strict=True):
+        header = counter.header(unit)
+        if header is None:
+            raise OSError(f"merge_partials: {path} must be the whole partial of its unit; got none")
+        headers.append(header)
+    words, vocabulary = list(plan.source.watch.words), plan.source.vocabulary
+    sums = add_vectors(paths, len(words), len(plan.pairs), vocabulary)
+    (place / "counts.json").unlink(missing_ok=True)  # of a count before: its tables are written over from here on
+    documents = sum(header["documents"] for header in headers)
+    context = None
+    if plan.context:
+        folder = place / CONTEXT_FOLDER
+        if plan.sample is None:
+            tables = [counter.context_path(unit) for unit in units]
+            context = add_contexts(tables, len(words), vocabulary, folder, memory, threads)
+        else:
+            context = add_samples(paths, plan.sample, sums[DF], vocabulary, plan.folder, folder, memory)
+    total = Counts(
+        words=words,
+        documents=documents,
+        df=sums[DF],
+        tf=sums[TF],
+        pairs=plan.pairs,
+        pair_df=sums[PAIR],
+        context=context,
+        background=sums[BACKGROUND] if vocabulary else None,
+        approximation=None if plan.sample is None else {"context": "bottom-k documents", "k": plan.sample},
+        scope=str(plan.scope),
+        units=tuple(sorted(header["unit"] for header in headers)),
+        skipped=sum(header["skipped"] for header in headers),
+        tokenizer=plan.source.tokenizer,
+        postings=Postings(tuple(paths)) if keep else None,
+    )
+    if keep:
+        total.save(place)
+    return total

@@ -1,0 +1,127 @@
+"""Context tables estimated from a sample of the documents of each word, and how far they can be off."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_array
+
+from pivotkit import _C
+from pivotkit.corpus.counting.bottom_k import HIGHEST, Hashes, LowestHashes
+from pivotkit.corpus.counting.matched_block import Block
+from pivotkit.corpus.counting.unit_tokens import Contexts
+from pivotkit.corpus.tables.context_table import atomic_context, open_context
+from pivotkit.corpus.tables.unit_counts import POSTING, SAMPLED, SAMPLED_TOKEN, read_cells
+
+CHUNK = 1 << 20  # cells that are scaled together
+HEADER = 128  # bytes of a .npy file's header
+NOTHING = np.zeros(0, np.int64)
+
+Hits = tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], Hashes]  # words, rows and hashes of documents
+
+
+def add_samples(
+    paths: Sequence[Path],
+    size: int,
+    df: npt.NDArray[np.int64],
+    vocabulary: int,
+    partials: Path,
+    folder: Path,
+    memory: int,
+) -> csr_array:
+    """The table of the ``size`` lowest documents of each word, from all partials, scaled to its ``df`` documents.
+
+    A cell is c df / n, float64: unbiased, and so of a rare token it may be more than the documents that contain it.
+    Written to ``folder`` and mapped.
+    """
+    words = len(df)
+    lowest = LowestHashes(words, size)
+    for path in paths:
+        for word, _, hashes in _hits(path, np.full(words, HIGHEST)):
+            lowest.add(word, hashes)
+    bounds = lowest.bounds()
+    del lowest
+    taken = np.zeros(words, np.int64)
+    with Contexts(words, vocabulary, memory // 2, partials) as contexts:
+        for path in paths:
+            hits = list(_hits(path, bounds))
+            for word, _, _ in hits:
+                taken += np.bincount(word, minlength=words)
+            for block in _blocks(path, hits) if hits else ():
+                contexts.add(block)
+        rows = contexts.place / "sample.rows"
+        contexts.finish(rows)
+        with atomic_context(folder) as (indptr, tokens, counts):
+            paths_ = str(tokens), str(counts), str(indptr)
+            _C.merge_to_csr([str(rows)], words, vocabulary, memory, 1, *paths_)
+            _scale(indptr, counts, df, taken)
+    return open_context(folder, words, vocabulary)
+
+
+def _sampled(path: Path) -> tuple[npt.NDArray[np.int64], Hashes]:
+    """The rows of the documents whose tokens are kept, ascending, and their hashes."""
+    cells = [(row, count) for _, row, _, count in read_cells(path, (SAMPLED,))]
+    rows = np.concatenate([NOTHING, *(row for row, _ in cells)])
+    return rows, np.concatenate([NOTHING, *(count for _, count in cells)]).view(np.uint64)
+
+
+def _hits(path: Path, bounds: Hashes) -> Iterator[Hits]:
+    """Words, rows and hashes of the hits in documents that are kept, where the hash is within the word's bound."""
+    rows, hashes = _sampled(path)
+    if not len(rows):
+        return
+    for _, word, row, _ in read_cells(path, (POSTING,)):
+        at = np.minimum(np.searchsorted(rows, row), len(rows) - 1)
+        low = (rows[at] == row) & (hashes[at] <= bounds[word])
+        yield word[low], rows[at[low]], hashes[at[low]]
+
+
+def _blocks(path: Path, hits: list[Hits]) -> Iterator[Block]:
+    """The documents of the sample, with those of their words whose sample they are in: ``hits``."""
+    words, rows = (np.concatenate([hit[i] for hit in hits]) for i in (0, 1))
+    order = np.lexsort((words, rows))
+    words, rows = words[order], rows[order]
+    for document, offsets, tokens in _documents(path):
+        begin, end = np.searchsorted(rows, document), np.searchsorted(rows, document, "right")
+        first, last = int(begin[0]), int(end[-1])
+        of_words = np.concatenate([np.zeros(1, np.int64), np.cumsum(end - begin)])
+        # A document of the sample without a token is not among these.
+        part = words[first:last][np.isin(rows[first:last], document)].astype(np.int32)
+        yield Block((of_words, part, np.ones(len(part), np.int32), None), document, document, (tokens, offsets))
+
+
+def _documents(path: Path) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.uint32]]]:
+    """Rows, offsets and tokens of the documents that are kept; only whole ones, though their cells are in any groups."""
+    rows, tokens = NOTHING, np.zeros(0, np.uint32)
+    for _, row, token, _ in read_cells(path, (SAMPLED_TOKEN,)):
+        rows, tokens = np.concatenate([rows, row]), np.concatenate([tokens, token.astype(np.uint32)])
+        whole = int(np.searchsorted(rows, rows[-1]))  # the last may go on
+        if whole:
+            yield _split(rows[:whole], tokens[:whole])
+        rows, tokens = rows[whole:], tokens[whole:]
+    if len(rows):
+        yield _split(rows, tokens)
+
+
+def _split(rows: npt.NDArray[np.int64], tokens: npt.NDArray[np.uint32]) -> Any:
+    document, begin = np.unique(rows, return_index=True)
+    return document, np.append(begin, len(rows)).astype(np.int64), tokens
+
+
+def _scale(indptr: Path, counts: Path, df: npt.NDArray[np.int64], taken: npt.NDArray[np.int64]) -> None:
+    """Multiply each row's counts by df / taken, in place: int64 becomes float64."""
+    offsets, values = np.load(indptr), np.load(counts, mmap_mode="r+")
+    estimates = values.view(np.float64)
+    for begin in range(0, len(values), CHUNK):
+        part = slice(begin, min(begin + CHUNK, len(values)))
+        word = np.searchsorted(offsets, np.arange(part.start, part.stop), "right") - 1
+        estimates[part] = values[part] * df[word] / taken[word]  # in this order: df itself where all were counted
+    values.flush()
+    with counts.open("r+b") as file:
+        header = file.read(HEADER)
+        file.seek(0)
+        file.write(header.replace(b"<i8", b"<f8"))

@@ -1,0 +1,94 @@
+"""What `count` can read: text matched by words, and token files matched by spellings."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from pivotkit import _C
+from pivotkit.corpus.counting.matched_block import Block
+from pivotkit.corpus.matching.token_watchlist import TokenWatchList
+from pivotkit.corpus.matching.watchlist import WatchList
+from pivotkit.corpus.reading.documents import TextBlock, Unit, read_texts
+from pivotkit.corpus.reading.scope import Scope
+from pivotkit.corpus.reading.token_files import TokenFiles
+from pivotkit.corpus.reading.token_store import TokenStore
+from pivotkit.errors import InputError
+
+
+class _Matching:
+    """What has a ``matcher``, which is native and so made anew in each process that matches."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "matcher"}
+
+
+class TextSource(_Matching):
+    """Documents of text; with a store their tokens come along, for the context table."""
+
+    def __init__(self, watch: WatchList, on_error: str, store: TokenStore | None) -> None:
+        self.watch = watch
+        self.vocabulary = 0 if store is None else store.vocab_size
+        self.tokenizer = None if store is None else store.fingerprint
+        self._on_error = on_error
+        self._store = store
+
+    @functools.cached_property
+    def matcher(self) -> _C.Matcher:
+        return self.watch.matcher()
+
+    def identity(self) -> Any:
+        return {"text": True, "on_error": self._on_error, "tokenizer": self.tokenizer}
+
+    def blocks(self, unit: Unit, scope: Scope) -> Iterator[Block]:
+        if self._store is None:
+            for texts in read_texts(unit, self._on_error):
+                yield self._block(texts)
+            return
+        offsets = self._store.offsets(unit)
+        rows = self._store.table(unit)["row"].to_numpy()
+        at = 0
+        for texts in read_texts(unit, self._on_error):
+            ends = offsets[at : at + len(texts) + 1]
+            if not np.array_equal(rows[at : at + len(texts)], texts.rows):
+                raise InputError(
+                    self._store.folder, unit.path.name, "must hold the documents of the corpus; got other rows"
+                )
+            block = self._block(texts)
+            block.tokens = (self._store.read(unit, int(ends[0]), int(ends[-1])), ends - ends[0])
+            yield block
+            at += len(texts)
+        if at != len(rows):
+            raise InputError(self._store.folder, unit.path.name, f"must hold {at} documents; got {len(rows)}")
+
+    def _block(self, texts: TextBlock) -> Block:
+        offsets, words, counts = self.matcher.match(texts.data, texts.offsets)
+        return Block((offsets, words, counts, None), texts.rows, texts.rows, langs=texts.langs, skipped=texts.skipped)
+
+
+class TokenSource(_Matching):
+    """Documents of token ids."""
+
+    def __init__(self, watch: TokenWatchList, files: TokenFiles | TokenStore) -> None:
+        self.watch = watch
+        self.vocabulary = files.vocab_size
+        self.tokenizer = files.tokenizer if isinstance(files, TokenFiles) else files.fingerprint
+        self._files = files
+
+    @functools.cached_property
+    def matcher(self) -> _C.TokenMatcher:
+        return self.watch.matcher(self.vocabulary)
+
+    def identity(self) -> Any:
+        return {"tokens": self._files.identity(), "watch": self.watch.identity()}
+
+    def blocks(self, unit: Unit, scope: Scope) -> Iterator[Block]:
+        row = 0
+        for ids, offsets, first in self._files.blocks(unit, scope):
+            hits = self.matcher.match(ids, offsets, scope.kind == "window")
+            size = len(offsets) - 1
+            yield Block(hits, np.arange(row, row + size), first + offsets[:-1], (ids, offsets))
+            row += size

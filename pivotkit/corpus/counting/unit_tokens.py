@@ -1,0 +1,143 @@
+"""What the tokens of a unit's documents are counted into: the documents of each token, and the context table."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import tempfile
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import numpy.typing as npt
+
+from pivotkit import _C
+from pivotkit.artifacts import atomic_path
+from pivotkit.corpus.counting.bottom_k import LowestHashes, document_hashes
+from pivotkit.corpus.counting.matched_block import Block
+from pivotkit.corpus.tables.unit_counts import SAMPLED, SAMPLED_TOKEN, PartialWriter
+
+CELL_BYTES = 8  # of a block, the most
+BLOCKS = f".blocks-{platform.node()}-"  # and the process, whose blocks lie in the folder
+FOOTER = 24  # bytes at the end of a row file, which tell what is in it
+
+
+class Background(AbstractContextManager["Background"]):
+    """The documents of each token."""
+
+    def __init__(self, vocabulary: int) -> None:
+        self._counter = _C.TokenCounter(vocabulary)
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def add(self, block: Block) -> None:
+        assert block.tokens is not None
+        self._counter.add(*block.tokens)
+
+    def finish(self, _: Path) -> npt.NDArray[np.int64]:
+        return self._counter.df
+
+
+class Sample(Background):
+    """The documents of each token; and the tokens of the documents that may be in the sample of a word of theirs go to the partial."""
+
+    def __init__(self, words: int, vocabulary: int, size: int, file: str, partial: PartialWriter) -> None:
+        super().__init__(vocabulary)
+        self._lowest = LowestHashes(words, size)
+        self._file, self._partial = file, partial
+
+    def add(self, block: Block) -> None:
+        super().add(block)
+        assert block.tokens is not None
+        hashes = document_hashes(self._file, block.places)
+        document = np.repeat(np.arange(len(block.rows)), np.diff(block.hits[0]))
+        low = self._lowest.add(block.hits[1], hashes[document])
+        kept = np.unique(document[low])
+        if not len(kept):
+            return
+        ids, offsets = block.tokens
+        keys = [
+            (row << 32) + np.unique(ids[offsets[d] : offsets[d + 1]])
+            for d, row in zip(kept, block.rows[kept], strict=True)
+        ]
+        rows, tokens = np.divmod(np.concatenate(keys), 1 << 32)
+        self._partial.cells(SAMPLED, block.rows[kept], np.zeros(len(kept), np.int32), hashes[kept].view(np.int64))
+        self._partial.cells(SAMPLED_TOKEN, rows, tokens, np.ones(len(rows), np.int64))
+
+
+class Contexts(AbstractContextManager["Contexts"]):
+    """The documents of each token and the context table, as a row file: full blocks wait in ``place``, which vanishes, and are added up."""
+
+    def __init__(self, words: int, vocabulary: int, block_bytes: int, folder: Path) -> None:
+        self._words, self._vocabulary, self._bytes = words, vocabulary, block_bytes
+        self._folder = folder
+        self._exits = ExitStack()
+        self._blocks: list[str] = []
+        self._counter: _C.ContextCounter | None = _C.ContextCounter(words, vocabulary, block_bytes // CELL_BYTES)
+
+    def __enter__(self) -> Contexts:
+        place = tempfile.TemporaryDirectory(dir=self._folder, prefix=f"{BLOCKS}{os.getpid()}-")
+        self.place = Path(self._exits.enter_context(place))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._exits.__exit__(kind, error, trace)
+
+    def add(self, block: Block) -> None:
+        assert self._counter is not None
+        assert block.tokens is not None
+        offsets, words, *_ = block.hits
+        taken, size = 0, len(offsets) - 1
+        while True:
+            taken += self._counter.add(offsets, words, *block.tokens, taken)
+            if taken == size:
+                return
+            path = str(self.place / f"{len(self._blocks)}.rows")
+            self._counter.write(path)
+            self._counter.clear()
+            self._blocks.append(path)
+
+    def finish(self, path: Path) -> npt.NDArray[np.int64]:
+        """Write the table to ``path``; the background."""
+        assert self._counter is not None
+        background = self._counter.background
+        with atomic_path(path) as temporary:
+            last = str(self.place / "last.rows") if self._blocks else str(temporary)
+            self._counter.write(last)
+            self._counter = None  # its memory is what the blocks are added up in
+            if self._blocks:
+                _C.merge_to_rows([*self._blocks, last], self._words, self._vocabulary, self._bytes, str(temporary))
+        return background
+
+
+def read_seal(path: Path) -> str:
+    """What tells the row file at ``path`` from any other: its size and its footer. OSError when there is none."""
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - FOOTER))
+        return f"{size}:{file.read().hex()}"
+
+
+def sweep_blocks(folder: Path) -> None:
+    """Remove from ``folder`` the blocks of processes of this machine that were killed."""
+    for place in folder.glob(f"{BLOCKS}*"):
+        process = place.name.removeprefix(BLOCKS).partition("-")[0]
+        if process.isdigit() and not _is_alive(int(process)):
+            shutil.rmtree(place, ignore_errors=True)  # another run may sweep, too
+
+
+def _is_alive(process: int) -> bool:
+    if os.name != "posix":
+        return True  # there is no asking without a signal
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # another user's
+    return True

@@ -1,0 +1,1 @@
+"""Watched words in text and in token ids."""

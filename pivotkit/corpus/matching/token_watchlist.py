@@ -1,0 +1,141 @@
+"""The words to look for in token ids: every spelling a tokenizer can give them, and where a spelling may stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Tokenizer
+
+from pivotkit import _C
+from pivotkit._text import pack_ids
+from pivotkit.corpus.matching.unicode_data import WORD, char_classes
+from pivotkit.corpus.matching.watchlist import WatchList
+from pivotkit.words.token_sets import TokenPolicy
+
+LEFT, RIGHT = 1, 2
+EVERY_CASE = TokenPolicy(case="all")
+
+
+class TokenWatchList:
+    """Words as sequences of token ids, several to a word.
+
+    A word occurs where one of its spellings does and both edges are free. An edge is taken when the tokens on both its
+    sides meet there with letters, numbers, marks or underscores of scripts with spaces. So `` cat`` is not found in
+    `` cats`` written `` cat`` + ``s``, and a leading space or a script without spaces frees an edge.
+
+    Parameters
+    ----------
+    words : iterable of str
+        As for `WatchList`; ids follow the order of first appearance.
+    tokenizer : a fast Hugging Face tokenizer or a ``tokenizers.Tokenizer``
+    policy : TokenPolicy, optional
+        ``space`` and ``case`` say which spellings are looked for; by default with and without a leading space, as given,
+        with the first letter in the other case, all upper and all lower.
+
+    Attributes
+    ----------
+    words : list[str]
+        The distinct normalized words by id.
+    spellings : list[list[tuple[int, ...]]]
+        The sequences of ids of each word.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `WatchList`; a tokenizer that is none.
+
+    Notes
+    -----
+    A tokenizer writes a word otherwise where it stands beside some characters (a quotation mark that it joins to the
+    word). Such occurrences are missed: text is the truth, and `count` on text finds them.
+    """
+
+    def __init__(self, words: Iterable[str], tokenizer: Any, policy: TokenPolicy = EVERY_CASE) -> None:
+        core = getattr(tokenizer, "backend_tokenizer", tokenizer)
+        if not isinstance(core, Tokenizer):
+            raise TypeError(f"TokenWatchList: tokenizer must be a fast tokenizer; got {type(tokenizer).__name__}")
+        given = list(words)
+        watch = WatchList(given)
+        spelled: dict[int, dict[str, None]] = {}
+        for word in given:
+            spelled.setdefault(watch.id(word), {}).update(dict.fromkeys(policy.spellings(word)))
+        flat = [(place, spelling) for place, forms in sorted(spelled.items()) for spelling in forms]
+        encoded = core.encode_batch_fast([spelling for _, spelling in flat], add_special_tokens=False)
+        special = _special(core)
+        self._watch = watch
+        self.words = watch.words
+        self.spellings: list[list[tuple[int, ...]]] = [[] for _ in watch.words]
+        owner: dict[tuple[int, ...], int] = {}
+        for (place, _), encoding in zip(flat, encoded, strict=True):
+            ids = tuple(encoding.ids)
+            if not ids or special.intersection(ids) or owner.setdefault(ids, place) != place:
+                continue  # nothing, the unknown token, or what an earlier word is written as: the first keeps it
+            if ids not in self.spellings[place]:
+                self.spellings[place].append(ids)
+        self._edges = token_edges(core)
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def __contains__(self, word: str) -> bool:
+        return word in self._watch
+
+    def id(self, word: str) -> int:
+        """The id of ``word`` in any spelling; ValueError when it is not watched."""
+        return self._watch.id(word)
+
+    @property
+    def unspelled(self) -> list[str]:
+        """Words that the tokenizer cannot write (only with its unknown token): they are found nowhere."""
+        return [word for word, forms in zip(self.words, self.spellings, strict=True) if not forms]
+
+    def identity(self) -> list[Any]:
+        """What the matches depend on."""
+        return [self.words, [sorted(map(list, forms)) for forms in self.spellings]]
+
+    def matcher(self, vocab_size: int) -> _C.TokenMatcher:
+        """A matcher whose word ids are the ids of this list, for ids below ``vocab_size``."""
+        edges = np.zeros(vocab_size, np.uint8)
+        size = min(vocab_size, len(self._edges))
+        edges[:size] = self._edges[:size]
+        return spell(self.spellings, edges)
+
+
+def spell(spellings: Sequence[Sequence[Sequence[int]]], edges: npt.NDArray[np.uint8]) -> _C.TokenMatcher:
+    """A native matcher of words, each a list of spellings; ``edges`` as `token_edges` gives them."""
+    forms = [(word, list(ids)) for word, some in enumerate(spellings) for ids in some]
+    ids, offsets = pack_ids([ids for _, ids in forms])
+    return _C.TokenMatcher(ids, offsets, np.array([word for word, _ in forms], np.int32), len(spellings), edges)
+
+
+def token_edges(core: Tokenizer) -> npt.NDArray[np.uint8]:
+    """For each token the edges (`LEFT`, `RIGHT`) at which its text has a word character of a script with spaces.
+
+    A token's text is what it adds to a text before it, so a leading space is seen. A fragment of a character has none.
+    """
+    vocabulary: Mapping[str, int] = core.get_vocab(with_added_tokens=True)
+    size = max(vocabulary.values()) + 1
+    anchor = core.encode("a", add_special_tokens=False).ids
+    before = len(core.decode(anchor, skip_special_tokens=False))
+    texts = core.decode_batch([[*anchor, token] for token in range(size)], skip_special_tokens=False)
+    classes = char_classes()
+    special = _special(core)
+    edges = np.zeros(size, np.uint8)
+    for token, text in enumerate(texts):
+        own = text[before:]
+        if own and token not in special:
+            edges[token] = LEFT * (classes[ord(own[0])] == WORD) | RIGHT * (classes[ord(own[-1])] == WORD)
+    return edges
+
+
+def _special(core: Tokenizer) -> frozenset[int]:
+    """Tokens that are no text: special ones and the unknown token."""
+    found = {token for token, added in core.get_added_tokens_decoder().items() if added.special}
+    unknown = getattr(core.model, "unk_token", None)
+    place = None if unknown is None else core.token_to_id(unknown)
+    if place is not None:
+        found.add(place)
+    return frozenset(found)

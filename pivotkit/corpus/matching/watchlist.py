@@ -1,0 +1,111 @@
+"""The words to look for in text, and what counts as an occurrence.
+
+Text and words go through the same `normalize`. A word occurs where its characters do and both its edges are free. An
+edge is free when the word's own character there is of a script without spaces (Han, Hiragana, Katakana, Thai, Lao,
+Khmer, Myanmar), or when the neighbour beyond it is not a letter, number, mark or underscore of a script with spaces.
+So ``cat`` is found in "a cat." and in "这是cat吗" but not in "cats", and ``猫`` is found in "小猫咪".
+
+Against UAX #29 this deviates on purpose: an apostrophe, a full stop and a colon separate words wherever they stand
+(``eau`` is found in "l'eau"), and Hangul, whose spaces part phrases from each other, is matched by whole space-parted
+words, so ``집`` is not found in "집은". Joiners (U+200C, U+200D) separate, variation selectors are marks. White space
+inside a word stands for any run of white space, as `str.isspace` knows it. Occurrences may overlap: ``aa`` in a script
+without spaces occurs twice in "aaa".
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+
+from pivotkit import _C
+from pivotkit._text import pack_strings
+from pivotkit.corpus.matching.unicode_data import char_classes, normalizer
+
+NORMALIZATION = "NFKC(casefold(NFKC))"
+
+
+def normalize(text: str) -> str:
+    """NFKC(casefold(NFKC(text))): width, compatibility forms and case folded away, on text and words alike.
+
+    >>> normalize("Ｓtraße ﬁn"), normalize("E\u0301COLE")
+    ('strasse fin', 'école')
+    """
+    if text.isascii():
+        return text.lower()
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+
+
+class WatchList:
+    """Words to look for, normalized; words that become one by normalization share one id.
+
+    Parameters
+    ----------
+    words
+        Words or phrases, in any spelling. Ids follow the order of first appearance.
+
+    Attributes
+    ----------
+    words : list[str]
+        The distinct normalized words by id.
+
+    Raises
+    ------
+    TypeError
+        For an item that is not a str.
+    ValueError
+        For no words, an empty word, or one with a lone surrogate.
+
+    Examples
+    --------
+    >>> watch = WatchList(["Haus", "maison", "HAUS"])
+    >>> watch.words, watch.id("haus"), "Maison" in watch
+    (['haus', 'maison'], 0, True)
+    """
+
+    def __init__(self, words: Iterable[str]) -> None:
+        if isinstance(words, str):
+            raise TypeError("WatchList: words must be an iterable of str; got one str")
+        ids: dict[str, int] = {}
+        for place, word in enumerate(words):
+            if not isinstance(word, str):
+                raise TypeError(f"WatchList: words must be str; got {type(word).__name__} at {place}")
+            normal = _normal(word)
+            if not normal:
+                raise ValueError(f"WatchList: words must not be empty; got {word!r} at {place}")
+            ids.setdefault(normal, len(ids))
+        if not ids:
+            raise ValueError("WatchList: words must hold at least one word; got none")
+        self.words = list(ids)
+        self._ids = ids
+        pack_strings(self.words)  # refuses lone surrogates here, where the words are named
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def __contains__(self, word: str) -> bool:
+        return _normal(word) in self._ids
+
+    def id(self, word: str) -> int:
+        """The id of ``word`` in any spelling; ValueError when it is not watched."""
+        found = self._ids.get(_normal(word))
+        if found is None:
+            raise ValueError(f"WatchList: word must be in the watch list; got {word!r}")
+        return found
+
+    def matcher(self) -> _C.Matcher:
+        """A matcher of raw text, which it normalizes itself; its word ids are the ids of this list.
+
+        ``match(data, offsets)`` takes documents packed as by `pack_strings` (UTF-8 as uint8, int64 offsets) and returns
+        the words of each: offsets (N + 1) int64, word ids int32, ascending within a document, and how often each occurs,
+        int32. ``spans(data, offsets)`` is `pivotkit.corpus.match_spans` in numbers. Both release the GIL.
+        """
+        return _C.Matcher(*pack_strings(self.words), normalizer(), char_classes())
+
+
+def _normal(word: str) -> str:
+    return " ".join(normalize(word).split())
+
+
+def as_watchlist(words: WatchList | Iterable[str]) -> WatchList:
+    """``words`` itself when it is a watch list, else a watch list of them."""
+    return words if isinstance(words, WatchList) else WatchList(words)

@@ -1,0 +1,1 @@
+"""Text files and token files: cut into units, read in blocks, strictly and in bounded memory."""

@@ -1,0 +1,103 @@
+"""Files of columns, Parquet and Arrow: the record batches of a unit."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pivotkit.corpus.reading.boundaries import arrow_messages, row_group_places
+from pivotkit.corpus.reading.units import Unit
+from pivotkit.errors import CorpusError
+
+COLUMNS = ("id", "text", "lang")
+MOST_ROWS = 1 << 16  # of a batch
+
+
+def read_batches(unit: Unit, batch_bytes: int) -> Iterator[pa.RecordBatch]:
+    """Batches of the columns among `COLUMNS` that the file has, of about ``batch_bytes`` of text where that is free.
+
+    Raises CorpusError for a file without text, and what pyarrow raises for one that is broken.
+    """
+    return _parquet(unit, batch_bytes) if unit.path.name.endswith(".parquet") else _arrow(unit)
+
+
+def rows_before(unit: Unit) -> int:
+    """How many rows of the file lie before the first of ``unit``."""
+    if unit.begin == 0:
+        return 0
+    if unit.path.name.endswith(".parquet"):
+        with pq.ParquetFile(unit.path) as file:
+            return sum(file.metadata.row_group(group).num_rows for group in _row_groups(file, unit, 0, unit.begin))
+    return sum(batch.num_rows for batch in _arrow(Unit(unit.path, unit.size, unit.modified, 0, unit.begin)))
+
+
+def _row_groups(file: pq.ParquetFile, unit: Unit, begin: int, end: int) -> list[int]:
+    places = row_group_places(file.metadata, unit.size)
+    whole = begin == 0 and end == unit.size
+    return [group for group, place in enumerate(places) if whole or begin <= place < end]
+
+
+def _parquet(unit: Unit, batch_bytes: int) -> Iterator[pa.RecordBatch]:
+    with pq.ParquetFile(unit.path, buffer_size=1 << 20) as file:
+        columns = _columns(unit, file.schema_arrow)
+        for group in _row_groups(file, unit, unit.begin, unit.stop):
+            described = file.metadata.row_group(group)
+            rows = max(1, described.num_rows * batch_bytes // max(described.total_byte_size, 1))
+            yield from file.iter_batches(batch_size=min(rows, MOST_ROWS), row_groups=[group], columns=columns)
+
+
+class _Spans(io.RawIOBase):
+    """Spans of a file, read as if they were one."""
+
+    def __init__(self, file: int, spans: list[tuple[int, int]]) -> None:
+        self._file = file
+        self._spans = spans[::-1]
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        parts = []
+        while self._spans and size:
+            begin, end = self._spans.pop()
+            part = os.pread(self._file, end - begin if size < 0 else min(size, end - begin), begin)
+            if begin + len(part) < end and part:
+                self._spans.append((begin + len(part), end))
+            parts.append(part)
+            size -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _arrow(unit: Unit) -> Iterator[pa.RecordBatch]:
+    spans = []
+    for begin, end, kind in arrow_messages(unit.path):  # headers alone; refuses what is cut short
+        if kind in ("schema", "dictionary") or (kind == "batch" and unit.begin <= begin < unit.stop):
+            spans.append((begin, end))
+    with (
+        unit.path.open("rb", buffering=0) as raw,
+        pa.PythonFile(_Spans(raw.fileno(), spans), mode="r") as source,
+        pa.ipc.open_stream(source) as reader,
+    ):
+        columns = _columns(unit, reader.schema)
+        for batch in reader:
+            yield batch.select(columns)
+
+
+def _columns(unit: Unit, schema: pa.Schema) -> list[str]:
+    fields = [field for field in schema if field.name == "text"]
+    if len(fields) != 1 or not is_text(fields[0].type):
+        got = "none" if not fields else fields[0].type if len(fields) == 1 else f"{len(fields)} of them"
+        raise CorpusError(unit.path, "", f'must have a string column "text"; got {got}')
+    columns = [name for name in COLUMNS if name in schema.names]
+    for name in columns:
+        if len(schema.get_all_field_indices(name)) > 1:
+            raise CorpusError(unit.path, "", f"must have one column {name!r}; got more")
+    return columns
+
+
+def is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))

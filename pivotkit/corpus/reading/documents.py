@@ -1,0 +1,236 @@
+"""Documents of a corpus: units into blocks of packed text or batches of strings, strictly and in bounded memory.
+
+A JSONL file holds one object a line: ``text`` is a string; ``id`` (a string or an integer, default
+``<file name>:<line>``) and ``lang`` (default ``und``) may stand beside it, and anything else is passed over. A text file
+holds one document a line, and an empty line is no document. Both may be plain, ``.gz`` or ``.zst``. Parquet and Arrow
+files (as Hugging Face ``datasets`` saves them) hold the same names as columns. Lines count from 1 in messages; ``rows``
+count from 0 of the unit's first line or row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from pivotkit import _C
+from pivotkit.corpus.reading.column_files import read_batches, rows_before
+from pivotkit.corpus.reading.line_files import BrokenStream, UnitLines, lines_before
+from pivotkit.corpus.reading.records import check_columns, parse_line, row_problem
+from pivotkit.corpus.reading.text_block import TextBlock, languages
+from pivotkit.corpus.reading.units import JSON_SUFFIXES, SUFFIXES, Corpus, Unit, check_suffix, corpus_files, work_units
+from pivotkit.errors import CorpusError
+
+__all__ = [
+    "SUFFIXES",
+    "Batch",
+    "Corpus",
+    "TextBlock",
+    "Unit",
+    "check_on_error",
+    "corpus_files",
+    "read_documents",
+    "read_texts",
+    "work_units",
+]
+
+BATCH_BYTES = 4 << 20  # of a block, about
+BATCH_DOCUMENTS = 4096
+READ_BYTES = 1 << 18  # stays in the cache until it is parsed
+LONGEST_LINE = 256 << 20  # beyond this it is no document but a file of another format
+
+
+@dataclass
+class Batch:
+    """Documents of one unit in its order, as columns; ``skipped`` counts what was left out since the batch before."""
+
+    ids: list[str] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    langs: list[str] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
+    skipped: int = 0
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def check_on_error(function: str, on_error: str) -> None:
+    if on_error not in ("raise", "skip"):
+        raise ValueError(f"{function}: on_error must be 'raise' or 'skip'; got {on_error!r}")
+
+
+def read_texts(unit: Unit | str | Path, on_error: str = "raise") -> Iterator[TextBlock]:
+    """Read the documents of one unit as packed UTF-8, about 4 MiB at a time, without a Python object for each.
+
+    Parameters
+    ----------
+    unit
+        A work unit, or the path of one file. The units of a file hold each of its documents exactly once.
+    on_error
+        "raise" stops at the first document that is not one; "skip" leaves it out and counts it in `TextBlock.skipped`.
+        A stream that breaks off counts as one, after the documents before the break.
+
+    Yields
+    ------
+    TextBlock
+        Of JSONL what ``orjson.loads`` makes of each line; of Parquet and Arrow the file's own buffers, not copied.
+
+    Raises
+    ------
+    CorpusError
+        With the file and the line of it (or row: Parquet, Arrow), for: a line that is not a JSON object with a string
+        ``text``, invalid UTF-8, a lone surrogate, a file that is truncated or not in its format, a gzip member that
+        does not end where the unit does; and whatever ``on_error`` says, a file that is not as the unit says.
+
+    Notes
+    -----
+    Holds one block, one line and the decompressor's window. Most lines are parsed natively
+    (``csrc/documents/json_lines.h``); the few that it leaves, among them all bad ones, are settled by orjson.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp()) / "a.jsonl"
+    >>> _ = file.write_text('{"text": "un deux"}\\n{"text": "trois", "lang": "fr", "id": "x"}\\n')
+    >>> block = next(read_texts(file))
+    >>> block.data.tobytes(), block.offsets.tolist(), block.ids.to_pylist(), block.langs.to_pylist()
+    (b'un deuxtrois', [0, 7, 12], [None, 'x'], ['und', 'fr'])
+    """
+    check_on_error("read_texts", on_error)
+    return _checked(_unit(unit), skip=on_error == "skip")
+
+
+def read_documents(unit: Unit | str | Path, on_error: str = "raise") -> Iterator[Batch]:
+    """Read the documents of one unit in batches of strings: `read_texts`, decoded.
+
+    Parameters
+    ----------
+    unit, on_error
+        As for `read_texts`. A document without an id gets ``<file name>:<line>``, and in a unit that begins inside a
+        file ``<file name>@<begin>:<line in unit>``.
+
+    Raises
+    ------
+    CorpusError
+        As `read_texts`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp()) / "a.jsonl"
+    >>> _ = file.write_text('{"text": "un deux"}\\n{"text": "trois", "lang": "fr", "id": "x"}\\n')
+    >>> [(batch.ids, batch.texts, batch.langs, batch.rows) for batch in read_documents(file)]
+    [(['a.jsonl:1', 'x'], ['un deux', 'trois'], ['und', 'fr'], [0, 1])]
+    """
+    check_on_error("read_documents", on_error)
+    return _batches(_unit(unit), skip=on_error == "skip")
+
+
+def _unit(unit: Unit | str | Path) -> Unit:
+    if isinstance(unit, Unit):
+        return unit
+    path = Path(unit)
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise CorpusError(path, "", f"must be a readable file; {error}") from None
+    return Unit(path, status.st_size, status.st_mtime_ns)
+
+
+def _batches(unit: Unit, skip: bool) -> Iterator[Batch]:
+    prefix = unit.path.name if unit.begin == 0 else f"{unit.path.name}@{unit.begin}"
+    for block in _checked(unit, skip):
+        rows = block.rows.tolist()
+        ids = [
+            f"{prefix}:{row + 1}" if own is None else own for own, row in zip(block.ids.to_pylist(), rows, strict=True)
+        ]
+        texts, langs, skipped = block.texts(), block.langs.to_pylist(), block.skipped
+        for begin in range(0, max(len(rows), 1), BATCH_DOCUMENTS):
+            part = slice(begin, begin + BATCH_DOCUMENTS)
+            yield Batch(ids[part], texts[part], langs[part], rows[part], skipped)
+            skipped = 0
+
+
+def _checked(unit: Unit, skip: bool) -> Iterator[TextBlock]:
+    """The blocks of a file that stays as it was."""
+    check_suffix(unit.path)
+    unit.check()
+    yield from _columns(unit, skip) if unit.path.suffix in (".parquet", ".arrow") else _lines(unit, skip)
+    unit.check()
+
+
+def _lines(unit: Unit, skip: bool) -> Iterator[TextBlock]:
+    documents = _C.DocumentBlock(BATCH_BYTES + 2 * READ_BYTES)
+    is_json = unit.path.name.endswith(JSON_SUFFIXES)
+    add = documents.add_json_lines if is_json else documents.add_text_lines
+    skipped = 0
+    try:
+        for buffer, size in UnitLines(unit, READ_BYTES, LONGEST_LINE):
+            lines = np.frombuffer(buffer, np.uint8)
+            at = add(lines, 0, size)
+            while at < size:  # a line that only Python can settle
+                newline = buffer.find(b"\n", at, size)
+                end = size if newline < 0 else newline
+                try:
+                    documents.append(*parse_line(bytes(buffer[at:end]), is_json))
+                except ValueError as problem:
+                    if not skip:
+                        raise CorpusError(unit.path, _line(unit, documents.next_row), str(problem)) from None
+                    documents.pass_line()
+                    skipped += 1
+                at = add(lines, min(end + 1, size), size)
+            if documents.nbytes >= BATCH_BYTES:
+                yield TextBlock.of(documents.take(), skipped)
+                skipped = 0
+    except BrokenStream as problem:  # nothing can be read beyond this place
+        if not skip:
+            place = problem.place or _line(unit, documents.next_row)
+            raise CorpusError(unit.path, place, str(problem)) from None
+        skipped += 1
+    if len(documents) or skipped:
+        yield TextBlock.of(documents.take(), skipped)
+
+
+def _line(unit: Unit, row: int) -> str:
+    """The place of a unit's line in messages: its number in the file."""
+    before = lines_before(unit, READ_BYTES)
+    return f"line {row + 1} of those after byte {unit.begin}" if before is None else f"line {before + row + 1}"
+
+
+def _columns(unit: Unit, skip: bool) -> Iterator[TextBlock]:
+    kind = "a Parquet file" if unit.path.suffix == ".parquet" else "an Arrow file"
+    row = skipped = 0
+    try:
+        for batch in read_batches(unit, BATCH_BYTES):
+            columns = check_columns(batch)
+            if not skip and len(columns.bad):
+                place = int(columns.bad[0])
+                problem = row_problem(batch.slice(place, 1)) or f"must be {kind} of UTF-8 text; got other bytes"
+                raise CorpusError(unit.path, _row(unit, row + place), problem)
+            skipped += len(columns.bad)
+            rows = np.delete(np.arange(row, row + batch.num_rows), columns.bad)
+            row += batch.num_rows
+            for block in TextBlock.slices(columns.texts, columns.ids, languages(columns.langs), rows, BATCH_BYTES):
+                block.skipped, skipped = skipped, 0
+                yield block
+    except CorpusError:
+        if not skip:
+            raise
+        skipped += 1
+    except (pa.ArrowException, OSError, ValueError) as error:
+        if not skip:
+            raise CorpusError(unit.path, _row(unit, row), f"must be {kind} of UTF-8 text; {error}") from None
+        skipped += 1
+    if skipped:
+        yield TextBlock.empty(skipped)
+
+
+def _row(unit: Unit, row: int) -> str:
+    """The place of a unit's row in messages: its number in the file."""
+    try:
+        return f"row {rows_before(unit) + row}"
+    except (pa.ArrowException, OSError, ValueError):
+        return f"row {row} of those from byte {unit.begin} on"

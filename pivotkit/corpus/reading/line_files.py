@@ -1,0 +1,166 @@
+"""Files of lines, plain or compressed: the lines of a unit, in blocks of whole lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+
+from pivotkit.corpus.reading.units import Unit
+
+NEWLINE = b"\n"
+
+
+class BrokenStream(Exception):
+    """The bytes end before they should, or cannot be read; ``place`` where it is not a line."""
+
+    def __init__(self, problem: str, place: str | None = None) -> None:
+        super().__init__(problem)
+        self.place = place
+
+
+def compression_of(path: Path) -> str | None:
+    return "gzip" if path.name.endswith(".gz") else "zstd" if path.name.endswith(".zst") else None
+
+
+class ByteRange:
+    """The (decompressed) bytes of [begin, end) of a unit's file, which must hold whole frames or members."""
+
+    def __init__(self, unit: Unit, begin: int, end: int) -> None:
+        self._unit, self._begin, self._end = unit, begin, end
+        self._given = 0  # bytes
+        self._fault: BrokenStream | None = None
+        self._open()
+
+    def _open(self) -> None:
+        compression = compression_of(self._unit.path)
+        try:
+            self._file = pa.OSFile(str(self._unit.path))
+            self._stream = self._file.get_stream(self._begin, self._end - self._begin)
+        except OSError as error:
+            raise self._broken(error) from None
+        if compression is not None:
+            self._stream = pa.CompressedInputStream(self._stream, compression)
+
+    def __enter__(self) -> ByteRange:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
+        self._file.close()
+
+    def read_into(self, target: memoryview) -> int:
+        """Fill ``target`` as far as there are bytes; BrokenStream comes after all bytes before the break."""
+        if self._fault is not None:
+            raise self._fault
+        try:
+            count = int(self._stream.readinto(target))
+        except OSError as error:
+            self._fault = self._broken(error)
+            count = self._salvage(target)
+            if count == 0:
+                raise self._fault from None
+        self._given += count
+        return count
+
+    def _salvage(self, target: memoryview) -> int:
+        """What a read that failed had in hand: the stream once more, byte by byte from where it began."""
+        self._stream.close()
+        self._file.close()
+        count = passed = 0
+        try:
+            self._open()
+            while passed < self._given and (step := self._stream.readinto(target[: self._given - passed])):
+                passed += step
+            while count < len(target) and self._stream.readinto(target[count : count + 1]):
+                count += 1
+        except (OSError, BrokenStream):
+            pass
+        return count if passed == self._given else 0
+
+    def _broken(self, error: OSError) -> BrokenStream:
+        until = "its end" if self._end == self._unit.size else f"byte {self._end}, where a unit of it ends"
+        return BrokenStream(f"must be readable to {until}; {error}")
+
+
+class UnitLines:
+    """The lines that belong to ``unit``, as blocks of whole lines: ``(buffer, size)``, valid until the next.
+
+    A unit that begins inside a file passes over the bytes up to the first newline, and every unit but the last reads on
+    beyond its end to the end of the line that it is in, be it empty so far. Holds at most a line and two reads.
+    """
+
+    def __init__(self, unit: Unit, read_bytes: int, longest: int) -> None:
+        self._unit = unit
+        self._read_bytes = read_bytes
+        self._longest = longest
+        self._buffer = bytearray(2 * read_bytes)
+        self._used = 0  # bytes of a line that is not at its end yet
+
+    def __iter__(self) -> Iterator[tuple[bytearray, int]]:
+        unit = self._unit
+        compression = compression_of(unit.path)
+        if unit.size == 0 and compression is not None:
+            raise BrokenStream(f"must be a {compression} stream; got an empty file", "byte 0")
+        inside = unit.begin == 0  # a line of this unit
+        with ByteRange(unit, unit.begin, unit.stop) as stream:
+            while count := self._fill(stream):
+                end = self._used + count
+                if not inside:
+                    newline = self._buffer.find(NEWLINE, 0, end)
+                    if newline < 0:
+                        continue
+                    inside = True
+                    end = self._drop(newline + 1, end)
+                    self._used, count = 0, end
+                newline = self._buffer.rfind(NEWLINE, self._used, end)
+                if newline >= 0:
+                    yield self._buffer, newline + 1
+                    end = self._drop(newline + 1, end)
+                self._used = end
+                self._check_length()
+        if not inside:
+            return
+        if unit.stop < unit.size:
+            with ByteRange(unit, unit.stop, unit.size) as stream:
+                while count := self._fill(stream):
+                    newline = self._buffer.find(NEWLINE, self._used, self._used + count)
+                    if newline >= 0:
+                        yield self._buffer, newline + 1
+                        return
+                    self._used += count
+                    self._check_length()
+        if self._used:
+            yield self._buffer, self._used
+
+    def _fill(self, stream: ByteRange) -> int:
+        if self._used + self._read_bytes > len(self._buffer):
+            larger = bytearray(2 * len(self._buffer))  # a new one, as the old may still be looked at
+            larger[: self._used] = self._buffer[: self._used]
+            self._buffer = larger
+        with memoryview(self._buffer) as view, view[self._used : self._used + self._read_bytes] as target:
+            return stream.read_into(target)
+
+    def _drop(self, begin: int, end: int) -> int:
+        """Move what follows ``begin`` to the front; returns how much it is."""
+        self._buffer[: end - begin] = self._buffer[begin:end]
+        return end - begin
+
+    def _check_length(self) -> None:
+        if self._used > self._longest:
+            raise BrokenStream(f"must be at most {self._longest} bytes; got more")
+
+
+def lines_before(unit: Unit, read_bytes: int) -> int | None:
+    """How many lines of the file lie before the first of ``unit``; None when that cannot be read."""
+    if unit.begin == 0:
+        return 0
+    count, buffer = 1, bytearray(read_bytes)  # the line that `unit` passes over, and those that end before it
+    try:
+        with ByteRange(unit, 0, unit.begin) as stream, memoryview(buffer) as view:
+            while size := stream.read_into(view):
+                count += buffer.count(NEWLINE, 0, size)
+    except BrokenStream:
+        return None
+    return count

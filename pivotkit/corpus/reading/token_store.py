@@ -1,0 +1,243 @@
+"""A corpus as token ids on disk: each document tokenized once, read back without copying.
+
+A store is a folder: ``tokenizer.json`` says whose ids these are, ``units/<unit>.u32`` holds the ids of one work unit
+back to back (little-endian uint32), ``<unit>.offsets.npy`` where each document begins (int64, documents + 1),
+``<unit>.parquet`` the row, id and language of each document; ``store.json``, written last, lists the units in order. A
+unit whose Parquet file is there is complete, because that file is written last and every file appears whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tokenizers import Tokenizer
+
+from pivotkit._text import pack_ids
+from pivotkit.artifacts import atomic_path, read_json, read_table, write_json, write_table
+from pivotkit.corpus.reading.documents import Corpus, Unit, check_on_error, read_documents, work_units
+from pivotkit.corpus.reading.id_file import IdFile, TokenBlock
+from pivotkit.corpus.reading.scope import Scope
+from pivotkit.corpus.reading.token_formats import map_ids, split
+from pivotkit.errors import InputError
+from pivotkit.progress import track
+
+FORMAT = 1
+ENCODE_CHARACTERS = 1 << 20  # of text handed to the tokenizer at once: its working memory is many times that
+
+
+class TokenStore:
+    """Token ids of a corpus, memory-mapped; made by `tokenize`, opened by `TokenStore.open`.
+
+    Attributes
+    ----------
+    folder : Path
+    fingerprint : str
+        Hash of the tokenizer, so that ids of one tokenizer are not read as another's.
+    vocab_size : int
+        One more than the tokenizer's largest id.
+    on_error : str
+        Whether bad documents were refused or skipped when the store was written.
+    units : list[Unit]
+        The work units, in the order of the corpus.
+    """
+
+    def __init__(self, folder: Path, header: dict[str, Any], units: list[Unit]) -> None:
+        self.folder = folder
+        self.fingerprint: str = header["fingerprint"]
+        self.vocab_size: int = header["vocab_size"]
+        self.on_error: str = header["on_error"]
+        self.units = units
+        self._known = frozenset(units)
+
+    @classmethod
+    def open(cls, folder: str | Path) -> TokenStore:
+        """Open a finished store; InputError when there is none or when a file of it is missing or cut short."""
+        folder = Path(folder)
+        if not (folder / "store.json").exists():
+            raise InputError(folder, "", "must be a finished token store; found no store.json")
+        listed = read_json(folder / "store.json")
+        units = [Unit(Path(unit["path"]), unit["size"], unit["modified"]) for unit in listed["units"]]
+        store = cls(folder, read_json(folder / "tokenizer.json"), units)
+        for unit in units:
+            if not unit_is_complete(folder, unit):
+                raise InputError(folder, unit.path.name, "must have all files of this unit whole; found otherwise")
+        return store
+
+    def documents(self, unit: Unit) -> Iterator[npt.NDArray[np.uint32]]:
+        """The ids of each document of ``unit``, uint32 views of the mapped file."""
+        return split(self.ids(unit), self.offsets(unit))
+
+    def ids(self, unit: Unit) -> npt.NDArray[np.uint32]:
+        """All ids of ``unit`` back to back, uint32, mapped and read-only."""
+        return map_ids(self._path(unit, ".u32"), np.dtype("<u4"))
+
+    def read(self, unit: Unit, begin: int, end: int) -> npt.NDArray[np.uint32]:
+        """Ids [begin, end) of ``unit``, read and not mapped."""
+        return self._file(unit).read(begin, end)
+
+    def offsets(self, unit: Unit) -> npt.NDArray[np.int64]:
+        """Where each document of ``unit`` begins in `ids`, int64 (documents + 1)."""
+        offsets: npt.NDArray[np.int64] = np.load(self._path(unit, ".offsets.npy"))
+        return offsets
+
+    def identity(self) -> dict[str, Any]:
+        """What the counts of the store as a token corpus depend on besides its units."""
+        return {
+            "format": "store",
+            "tokenizer": self.fingerprint,
+            "vocab_size": self.vocab_size,
+            "on_error": self.on_error,
+        }
+
+    def blocks(self, unit: Unit, scope: Scope) -> Iterator[TokenBlock]:
+        """The documents of ``unit`` (or its instances) as ids and offsets, some million ids at a time, read and not mapped."""
+        file = self._file(unit)
+        if scope.kind == "instance":
+            return file.instances(0, file.size // scope.tokens * scope.tokens, scope.tokens)
+        return file.documents(self.offsets(unit))
+
+    def table(self, unit: Unit) -> pa.Table:
+        """``row`` (int64), ``id`` and ``lang`` (string) of each document of ``unit``."""
+        return read_table(self._path(unit, ".parquet"))
+
+    def tokens(self, unit: Unit) -> int:
+        """How many ids ``unit`` holds."""
+        return self._path(unit, ".u32").stat().st_size // 4
+
+    def _file(self, unit: Unit) -> IdFile:
+        return IdFile(self._path(unit, ".u32"), np.dtype("<u4"), self.tokens(unit), self.vocab_size)
+
+    def _path(self, unit: Unit, suffix: str) -> Path:
+        if unit not in self._known:
+            raise ValueError(f"TokenStore: unit must be one of the store's units; got {unit.path}")
+        return unit_path(self.folder, unit, suffix)
+
+
+def unit_path(folder: Path, unit: Unit, suffix: str) -> Path:
+    return folder / "units" / (unit.name + suffix)
+
+
+def unit_is_complete(folder: Path, unit: Unit) -> bool:
+    """Whether all three files of ``unit`` are there and agree on the number of documents and tokens."""
+    flat, ends, listed = (unit_path(folder, unit, suffix) for suffix in (".u32", ".offsets.npy", ".parquet"))
+    if not (flat.exists() and ends.exists() and listed.exists()):
+        return False
+    try:
+        offsets = np.load(ends, mmap_mode="r")
+        documents = pq.read_metadata(listed).num_rows
+    except (ValueError, EOFError, OSError, pa.ArrowException):
+        return False
+    return len(offsets) == documents + 1 and int(offsets[-1]) * 4 == flat.stat().st_size
+
+
+def tokenize(corpus: Corpus, tokenizer: Any, out: str | Path, *, on_error: str = "raise") -> TokenStore:
+    """Tokenize every document of a corpus once and keep the ids in ``out``.
+
+    A document's ids equal ``tokenizer(text, add_special_tokens=False)``, never truncated or padded.
+
+    Parameters
+    ----------
+    corpus
+        Files, folders or globs, as for `corpus_files`.
+    tokenizer
+        A fast Hugging Face tokenizer, a ``tokenizers.Tokenizer``, or the path of a ``tokenizer.json`` or its folder.
+    out
+        The store's folder. Units already there are kept, so that a run that was stopped goes on where it was; a file
+        that changed since is a new unit.
+    on_error
+        "raise" or "skip", as for `read_documents`.
+
+    Raises
+    ------
+    CorpusError
+        For a document that cannot be read.
+    InputError
+        When ``out`` holds ids of another tokenizer or of another ``on_error``.
+    """
+    check_on_error("tokenize", on_error)
+    folder = Path(out)
+    core, fingerprint = _core(tokenizer)
+    header = {
+        "format": FORMAT,
+        "fingerprint": fingerprint,
+        "vocab_size": max(core.get_vocab(with_added_tokens=True).values()) + 1,
+        "on_error": on_error,
+    }
+    if (folder / "tokenizer.json").exists():
+        before = read_json(folder / "tokenizer.json")
+        for key, value in header.items():
+            if before.get(key) != value:
+                raise InputError(folder, "", f"must be a token store with {key} {value}; got {before.get(key)}")
+    else:
+        write_json(header, folder / "tokenizer.json")
+    units = work_units(corpus)
+    for unit in track(units, "Tokenizing"):
+        if not unit_is_complete(folder, unit):
+            _tokenize_unit(unit, core, folder, on_error)
+    listed = [{"path": str(unit.path), "size": unit.size, "modified": unit.modified} for unit in units]
+    write_json({"units": listed}, folder / "store.json")
+    return TokenStore.open(folder)
+
+
+def _tokenize_unit(unit: Unit, core: Tokenizer, folder: Path, on_error: str) -> None:
+    unit_path(folder, unit, ".parquet").unlink(missing_ok=True)  # says that the other two are whole: not meanwhile
+    rows: list[int] = []
+    ids: list[str] = []
+    langs: list[str] = []
+    sizes = [np.zeros(1, np.int64)]
+    skipped = 0
+    with atomic_path(unit_path(folder, unit, ".u32")) as path, path.open("wb") as file:
+        for batch in read_documents(unit, on_error):
+            for texts in _portions(batch.texts):
+                encoded = core.encode_batch_fast(texts, add_special_tokens=False)
+                flat, offsets = pack_ids([encoding.ids for encoding in encoded])
+                flat.astype("<u4", copy=False).tofile(file)
+                sizes.append(np.diff(offsets))
+            rows += batch.rows
+            ids += batch.ids
+            langs += batch.langs
+            skipped += batch.skipped
+    with atomic_path(unit_path(folder, unit, ".offsets.npy")) as path, path.open("wb") as file:
+        np.save(file, np.cumsum(np.concatenate(sizes), dtype=np.int64))
+    table = pa.table(
+        {"row": pa.array(rows, pa.int64()), "id": pa.array(ids, pa.string()), "lang": pa.array(langs, pa.string())}
+    )
+    write_table(table, unit_path(folder, unit, ".parquet"), {"unit": unit.name, "skipped": skipped})
+
+
+def _portions(texts: list[str]) -> Iterator[list[str]]:
+    portion: list[str] = []
+    size = 0
+    for text in texts:
+        portion.append(text)
+        size += len(text)
+        if size >= ENCODE_CHARACTERS:
+            yield portion
+            portion, size = [], 0
+    if portion:
+        yield portion
+
+
+def _core(tokenizer: Any) -> tuple[Tokenizer, str]:
+    """A private copy of the Rust tokenizer, without truncation and padding, and its fingerprint."""
+    if isinstance(tokenizer, str | Path):
+        path = Path(tokenizer)
+        file = path / "tokenizer.json" if path.is_dir() else path
+        if not file.is_file():
+            raise InputError(file, "", "must be a tokenizer.json; found no such file")
+        core = Tokenizer.from_file(str(file))
+    else:
+        inner = getattr(tokenizer, "backend_tokenizer", tokenizer)
+        if not isinstance(inner, Tokenizer):
+            raise TypeError(f"tokenize: tokenizer must be a fast tokenizer or a path; got {type(tokenizer).__name__}")
+        core = Tokenizer.from_str(inner.to_str())
+    core.no_truncation()
+    core.no_padding()
+    return core, hashlib.sha256(core.to_str().encode()).hexdigest()

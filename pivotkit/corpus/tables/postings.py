@@ -1,0 +1,168 @@
+"""Which documents hold each word: what is asked of it later needs no other scan of the corpus."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pivotkit.corpus.tables import unit_counts
+from pivotkit.corpus.tables.unit_counts import LANGUAGE, POSTING, Cells, read_header
+from pivotkit.errors import InputError
+
+Rows = npt.NDArray[np.int32]
+RULE = "must be the partial that the counts were made of"
+DOCUMENTS = pa.schema([("path", pa.string()), ("begin", pa.int64()), ("row", pa.int64()), ("lang", pa.string())])
+
+
+@dataclass(frozen=True)
+class Postings:
+    """The posting lists of some partials, read where and when they are asked for.
+
+    Attributes
+    ----------
+    paths : tuple[Path, ...]
+        The partials, in the order of the corpus.
+    """
+
+    paths: tuple[Path, ...]
+
+    def relative_to(self, folder: Path) -> list[str]:
+        """The paths as they are seen from ``folder``."""
+        return [os.path.relpath(path, folder) for path in self.paths]
+
+    @classmethod
+    def beside(cls, folder: Path, paths: Sequence[str]) -> Postings:
+        return cls(tuple((folder / path).resolve() for path in paths))
+
+    def parts(self) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """Each partial and its header; InputError for one that is gone or damaged."""
+        for path in self.paths:
+            header = read_header(path)
+            if header is None:
+                raise InputError(path, "", f"{RULE}; found none that is whole")
+            yield path, header
+
+    def documents(self, words: Sequence[int], lang: str | None) -> pa.Table:
+        """The documents that hold all ``words``."""
+        tables = [DOCUMENTS.empty_table()]
+        for path, header in self.parts():
+            rows = reduce(_common, (word_rows(path, word)[0] for word in words))
+            of_row = row_languages(path)
+            names = header["languages"]
+            langs = [names[code] for code in of_row[rows].tolist()] if names else [None] * len(rows)
+            table = {
+                "path": [header["path"]] * len(rows),
+                "begin": [header["begin"]] * len(rows),
+                "row": rows.astype(np.int64),
+                "lang": langs,
+            }
+            found = pa.table(table, schema=DOCUMENTS)
+            tables.append(found if lang is None else found.filter(pa.array([one == lang for one in langs], pa.bool_())))
+        return pa.concat_tables(tables)
+
+    def by_language(self, words: Sequence[str]) -> pa.Table:
+        """``lang``, ``word``, ``df``, sorted by language and word id; no row where df is 0."""
+        sums: dict[str, npt.NDArray[np.int64]] = {}
+        for path, header in self.parts():
+            of_row = row_languages(path)
+            if header["documents"] and not header["languages"]:
+                raise ValueError("by_language: documents must have languages; got documents of tokens")
+            for _, word, row, _ in read_cells(path, POSTING):
+                for place, lang in enumerate(header["languages"]):
+                    sums.setdefault(lang, np.zeros(len(words), np.int64))
+                    sums[lang] += np.bincount(word[of_row[row] == place], minlength=len(words))
+        rows = [
+            (lang, words[word], int(sums[lang][word]))
+            for lang in sorted(sums)
+            for word in np.flatnonzero(sums[lang]).tolist()
+        ]
+        columns = list(zip(*rows, strict=True)) if rows else [(), (), ()]
+        schema = pa.schema([("lang", pa.string()), ("word", pa.string()), ("df", pa.int64())])
+        return pa.table(
+            [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)], schema=schema
+        )
+
+
+@dataclass(frozen=True)
+class Cumulative:
+    """Counts as they stood after some steps; see `Counts.cumulative`."""
+
+    steps: npt.NDArray[np.int64]
+    df: npt.NDArray[np.int64]
+    tf: npt.NDArray[np.int64]
+    pair_df: npt.NDArray[np.int64]
+
+
+def cumulative(
+    postings: Postings,
+    words: int,
+    pairs: npt.NDArray[np.int32],
+    order: npt.NDArray[np.integer],
+    batch_size: int,
+    steps: list[int],
+) -> Cumulative:
+    """`Counts.cumulative`, from the postings of instances."""
+    ends = [step * batch_size for step in steps]
+    if batch_size < 1 or not ends or min(ends) < 0 or sorted(ends) != ends or ends[-1] > len(order):
+        raise ValueError(
+            f"cumulative: steps must ascend within {len(order) // max(batch_size, 1)} steps of {batch_size}; got {steps}"
+        )
+    parts = list(postings.parts())
+    instances = sum(header["documents"] for _, header in parts)
+    times = np.zeros((len(ends), instances), np.int32)  # how often each instance was read in each stretch of steps
+    for place, (begin, end) in enumerate(zip([0, *ends], ends, strict=False)):
+        read = np.asarray(order[begin:end], np.int64)
+        if len(read) and (read.min() < 0 or read.max() >= instances):
+            raise ValueError(f"cumulative: order must name instances in [0, {instances}); got {read.max()}")
+        times[place] = np.bincount(read, minlength=instances)
+    df, tf = np.zeros((len(ends), words), np.int64), np.zeros((len(ends), words), np.int64)
+    pair_df = np.zeros((len(ends), len(pairs)), np.int64)
+    first = 0
+    for path, header in parts:
+        here = times[:, first : first + header["documents"]]
+        for _, word, row, count in read_cells(path, POSTING):
+            for place in range(len(ends)):
+                df[place] += np.bincount(word, here[place, row], words).astype(np.int64)
+                tf[place] += np.bincount(word, here[place, row] * count, words).astype(np.int64)
+        for place, (a, b) in enumerate(pairs.tolist()):
+            pair_df[:, place] += here[:, _common(word_rows(path, a)[0], word_rows(path, b)[0])].sum(1)
+        first += header["documents"]
+    sums = [np.cumsum(counts, axis=0) for counts in (df, tf, pair_df)]
+    return Cumulative(np.array(steps, np.int64), *sums)
+
+
+def read_cells(path: Path, kind: int, first: int = 0, last: int = 1 << 31) -> Iterator[Cells]:
+    """`unit_counts.read_cells`; InputError when a page fails its checksum."""
+    try:
+        yield from unit_counts.read_cells(path, (kind,), first, last)
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(path, "", f"{RULE}; {error}") from None
+
+
+def word_rows(path: Path, word: int) -> tuple[Rows, npt.NDArray[np.int64]]:
+    """The rows of the documents that hold ``word``, ascending, and how often each does."""
+    found = [(row, count) for _, _, row, count in read_cells(path, POSTING, word, word + 1)]
+    if not found:
+        return np.zeros(0, np.int32), np.zeros(0, np.int64)
+    return np.concatenate([row for row, _ in found]), np.concatenate([count for _, count in found])
+
+
+def row_languages(path: Path) -> npt.NDArray[np.int32]:
+    """For each row of the unit the place of its document's language in the header; none for tokens."""
+    cells = [(row, column) for _, row, column, _ in read_cells(path, LANGUAGE)]
+    of_row = np.zeros(1 + max((int(row[-1]) for row, _ in cells if len(row)), default=-1), np.int32)
+    for row, column in cells:
+        of_row[row] = column
+    return of_row
+
+
+def _common(a: Rows, b: Rows) -> Rows:
+    return np.intersect1d(a, b, assume_unique=True)

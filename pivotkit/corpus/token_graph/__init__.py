@@ -1,0 +1,6 @@
+"""How much any two tokens of a corpus stand together within a window."""
+
+from pivotkit.corpus.token_graph.build import token_graph
+from pivotkit.corpus.token_graph.graph import TokenGraph
+
+__all__ = ["TokenGraph", "token_graph"]

@@ -1,0 +1,41 @@
+"""The files of a token graph: counted into a folder whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pivotkit import _C
+from pivotkit.artifacts import atomic_path, write_json
+from pivotkit.corpus.token_graph.pair_weights import PairWeights
+
+FORMAT = 1
+FAN_IN = 64  # runs that are merged at once, and open together
+ARRAYS = {"columns": np.dtype("<i4"), "totals": np.dtype("<i8"), "offsets": np.dtype("<i8")}
+
+
+@contextlib.contextmanager
+def graph_counter(
+    function: str, weights: PairWeights, header: dict[str, Any], memory: int, out: Path, fan_in: int
+) -> Iterator[_C.TokenGraphCounter]:
+    """A counter to fill; after the block its graph replaces the one in ``out``, with what ``header`` then holds."""
+    out.mkdir(parents=True, exist_ok=True)
+    numerators = np.array(weights.numerators, np.int64)
+    with tempfile.TemporaryDirectory(prefix=".runs-", dir=out) as runs, contextlib.ExitStack() as files:
+        try:
+            counter = _C.TokenGraphCounter(
+                header["vocabulary"], numerators, header["symmetric"], max(memory, 0), runs, fan_in
+            )
+        except ValueError as error:
+            raise ValueError(str(error).replace("TokenGraphCounter", function)) from None
+        yield counter
+        paths = {name: files.enter_context(atomic_path(out / f"{name}.npy")) for name in ARRAYS}
+        cells = counter.finish(**{name: str(path) for name, path in paths.items()})
+        (out / "graph.json").unlink(missing_ok=True)  # says that the arrays belong together: not meanwhile
+    table = {"weight": weights.name, "numerators": weights.numerators, "denominator": weights.denominator}
+    write_json({"format": FORMAT, **header, **table, "cells": cells, "approximation": None}, out / "graph.json")

@@ -1,0 +1,245 @@
+"""A token graph on disk: mapped when it is read, merged without ever being held."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_array, tril
+
+from pivotkit.artifacts import read_json
+from pivotkit.corpus.reading.budget import parse_bytes, require
+from pivotkit.corpus.token_graph.files import ARRAYS, FAN_IN, FORMAT, graph_counter
+from pivotkit.corpus.token_graph.pair_weights import PairWeights
+from pivotkit.corpus.token_graph.pieces import LARGEST_PIECE, release
+from pivotkit.corpus.token_graph.row_ranges import row_ranges
+from pivotkit.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class TokenGraph:
+    """Weights of pairs of tokens within a window; V token ids. Made by `token_graph`, opened by `TokenGraph.load`.
+
+    X(a, b) is the sum of the weights of all pairs of positions of one document, at most ``window`` apart, that hold a and
+    b: symmetric, in any order (X(a, b) = X(b, a), and X(a, a) counts each pair of positions once); directed, a first.
+
+    Attributes
+    ----------
+    folder : Path
+    vocabulary : int
+        V; ids are below it.
+    symmetric : bool
+        A symmetric graph keeps each pair once, in the row of the larger id.
+    weights : PairWeights
+        The weight of each distance; as many as ``window``.
+    documents, tokens : int
+        Counted.
+    units : tuple[str, ...]
+        Names of the work units behind the graph, so that none is added twice; empty for blocks without names.
+    tokenizer : str or None
+        Fingerprint of the tokenizer, where the ids came from a `TokenStore`.
+    columns, totals : int32 and int64, one entry a cell, mapped
+        Cells row by row, columns ascending; the weight is total / ``weights.denominator``.
+    offsets : int64 (V + 1), mapped
+        Row r is cells ``offsets[r]:offsets[r + 1]``.
+    approximation : None
+        Every total is exact.
+    """
+
+    folder: Path
+    vocabulary: int
+    symmetric: bool
+    weights: PairWeights
+    documents: int
+    tokens: int
+    units: tuple[str, ...]
+    tokenizer: str | None
+    columns: npt.NDArray[np.int32] = field(repr=False)
+    totals: npt.NDArray[np.int64] = field(repr=False)
+    offsets: npt.NDArray[np.int64] = field(repr=False)
+    approximation: None = None
+
+    @property
+    def window(self) -> int:
+        """The largest distance counted."""
+        return len(self.weights.numerators)
+
+    @property
+    def cells(self) -> int:
+        """How many pairs of ids have a weight."""
+        return len(self.columns)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> TokenGraph:
+        """Map a finished graph; InputError when there is none or when its files are not whole."""
+        folder = Path(folder)
+        if not (folder / "graph.json").exists():
+            raise InputError(folder, "", "must hold a finished token graph; found no graph.json")
+        header: dict[str, Any] = read_json(folder / "graph.json")
+        if header.get("format") != FORMAT:
+            raise InputError(folder / "graph.json", "", f"must have format {FORMAT}; got {header.get('format')}")
+        sizes = {"columns": header["cells"], "totals": header["cells"], "offsets": header["vocabulary"] + 1}
+        arrays = {}
+        for name, dtype in ARRAYS.items():
+            path = folder / f"{name}.npy"
+            try:
+                arrays[name] = np.load(path, mmap_mode="r", allow_pickle=False)
+            except (OSError, ValueError, EOFError) as error:
+                raise InputError(path, "", f"must be an array of the graph; {error}") from None
+            if arrays[name].dtype != dtype or arrays[name].shape != (sizes[name],):
+                found = f"{arrays[name].dtype} {arrays[name].shape}"
+                raise InputError(path, "", f"must be {dtype} ({sizes[name]},) as graph.json says; got {found}")
+        if arrays["offsets"][0] != 0 or arrays["offsets"][-1] != header["cells"]:
+            raise InputError(folder / "offsets.npy", "", f"must run from 0 to {header['cells']}; got others")
+        weights = PairWeights(header["weight"], tuple(header["numerators"]), header["denominator"])
+        keys = ("vocabulary", "symmetric", "documents", "tokens", "tokenizer")
+        return cls(
+            folder=folder, weights=weights, units=tuple(header["units"]), **{key: header[key] for key in keys}, **arrays
+        )
+
+    def row(self, token: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
+        """The tokens that stand with ``token`` (directed: after it) and their weights.
+
+        Returns
+        -------
+        neighbours : int64, ascending
+        weights : int64 where the denominator is 1 (exact counts), else float64
+
+        Raises
+        ------
+        IndexError
+            When ``token`` is not in the vocabulary.
+
+        Notes
+        -----
+        Cost: directed, the row. Symmetric, also one binary search in each row of a larger id, together O(V log V).
+        """
+        self._check("row", "token", token)
+        begin, end = (int(bound) for bound in self.offsets[token : token + 2])
+        neighbours, totals = np.array(self.columns[begin:end], np.int64), self.totals[begin:end]
+        if self.symmetric:
+            rows, places = self._holders(token)
+            neighbours, totals = np.concatenate([neighbours, rows]), np.concatenate([totals, self.totals[places]])
+        return neighbours, self._scaled(totals)
+
+    def weight(self, a: int, b: int) -> float:
+        """The weight of the pair (directed: of ``a`` before ``b``), an int where the denominator is 1; 0 without one."""
+        self._check("weight", "a", a)
+        self._check("weight", "b", b)
+        row, column = (max(a, b), min(a, b)) if self.symmetric else (a, b)
+        begin, end = (int(bound) for bound in self.offsets[row : row + 2])
+        place = begin + int(np.searchsorted(self.columns[begin:end], column))
+        found = int(self.totals[place]) if place < end and self.columns[place] == column else 0
+        return found if self.weights.denominator == 1 else found / self.weights.denominator
+
+    def to_scipy(self, memory: int | str = "2GB") -> csr_array:
+        """X (V, V) as a sparse array of SciPy, both halves of a symmetric graph.
+
+        Parameters
+        ----------
+        memory : int or str, default "2GB"
+            What making it may take.
+
+        Raises
+        ------
+        ValueError
+            When it would take more: about 80 bytes a cell of a symmetric graph, 40 of a directed one.
+        """
+        per_cell = (40 if 2 * self.cells < 1 << 31 else 60) * (2 if self.symmetric else 1)
+        needed = self.cells * per_cell + 32 * self.vocabulary
+        require("to_scipy", f"{self.cells} cells", needed, parse_bytes(memory, "to_scipy"))
+        shape = (self.vocabulary, self.vocabulary)
+        half = csr_array((self._scaled(self.totals), self.columns, self.offsets), shape=shape)
+        return csr_array(half + tril(half, -1, "csr").T) if self.symmetric else half
+
+    def merge(
+        self, *others: TokenGraph, out: str | Path, memory: int | str = "512MB", _fan_in: int = FAN_IN
+    ) -> TokenGraph:
+        """The graph of all the corpora together: associative, commutative, and idempotent by unit.
+
+        Parameters
+        ----------
+        others : TokenGraph
+        out : str or Path
+            Folder of the result.
+        memory : int or str, default "512MB"
+            Bytes that may be held beyond what the process holds.
+
+        Raises
+        ------
+        ValueError
+            When weights, vocabulary, symmetry or tokenizer differ, or when two share some units but neither holds all of
+            the other's (their common part cannot be taken out again).
+        OverflowError
+            When a total passes 2^63.
+        OSError
+            When the disk is full; then there is no new graph, and no file of it is left.
+
+        Notes
+        -----
+        Cost: each cell is copied to a run and added once. Memory and disk as for `token_graph`.
+        """
+        kept: list[TokenGraph] = []
+        for graph in (self, *others):
+            for name in ("weights", "vocabulary", "symmetric", "tokenizer"):
+                if getattr(graph, name) != getattr(self, name):
+                    raise ValueError(f"merge: others must have the same {name}; got {getattr(graph, name)}")
+            kept = _with(kept, graph)
+        header = {
+            **{name: getattr(self, name) for name in ("vocabulary", "symmetric", "tokenizer")},
+            "units": sorted(itertools.chain.from_iterable(graph.units for graph in kept)),
+            "documents": sum(graph.documents for graph in kept),
+            "tokens": sum(graph.tokens for graph in kept),
+        }
+        budget = parse_bytes(memory, "merge")
+        piece = min(LARGEST_PIECE, budget // 16)
+        spare = piece + 12 * self.vocabulary
+        with graph_counter("merge", self.weights, header, budget - spare, Path(out), _fan_in) as counter:
+            for graph in kept:
+                for begin, end in row_ranges(graph.offsets, piece // 12):
+                    first, last = int(graph.offsets[begin]), int(graph.offsets[end])
+                    bounds = np.ascontiguousarray(graph.offsets[begin : end + 1] - first)
+                    counter.add_rows(begin, bounds, graph.columns[first:last], graph.totals[first:last])
+                    for array in (graph.columns, graph.totals, graph.offsets):
+                        release(array)
+        return TokenGraph.load(out)
+
+    def _check(self, function: str, name: str, token: int) -> None:
+        if not 0 <= token < self.vocabulary:
+            raise IndexError(f"{function}: {name} must be in [0, {self.vocabulary}); got {token}")
+
+    def _scaled(self, totals: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        return np.array(totals) if self.weights.denominator == 1 else totals / self.weights.denominator
+
+    def _holders(self, column: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """The rows above ``column`` that hold it, and where: a binary search in all of them at once."""
+        low = np.array(self.offsets[column + 1 : -1])
+        end = np.array(self.offsets[column + 2 :])
+        high = end.copy()
+        open_ = np.flatnonzero(low < high)
+        while len(open_):
+            middle = (low[open_] + high[open_]) // 2
+            before = self.columns[middle] < column
+            low[open_[before]] = middle[before] + 1
+            high[open_[~before]] = middle[~before]
+            open_ = open_[low[open_] < high[open_]]
+        inside = np.flatnonzero(low < end)
+        inside = inside[self.columns[low[inside]] == column]
+        return inside + column + 1, low[inside]
+
+
+def _with(kept: list[TokenGraph], graph: TokenGraph) -> list[TokenGraph]:
+    """``kept``, which share no units, and ``graph``, each unit once."""
+    held = {unit for other in kept for unit in other.units}
+    mine = set(graph.units)
+    if mine and mine <= held:
+        return kept
+    apart = [other for other in kept if not (other.units and set(other.units) <= mine)]
+    common = mine & {unit for other in apart for unit in other.units}
+    if common:
+        raise ValueError(f"merge: others must share no work units or all; got {len(common)} in common")
+    return [*apart, graph]

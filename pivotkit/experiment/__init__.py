@@ -1,1 +1,0 @@
-"""Where model and corpus meet: attribution, continued pre-training, testbed."""

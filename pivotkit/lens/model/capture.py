@@ -1,0 +1,180 @@
+"""Hidden states of chosen layers, kept only at the wanted positions."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from pivotkit.lens.model.observe import entering, leaving, takes
+
+if TYPE_CHECKING:
+    from pivotkit.lens.model.head import LensHead
+
+
+@torch.inference_mode()
+def capture(
+    head: LensHead,
+    input_ids: torch.Tensor,
+    positions: Sequence[tuple[int, int]],
+    *,
+    layers: Sequence[int] | None = None,
+    attention_mask: torch.Tensor | None = None,
+    past: Any = None,
+    finite: bool = True,
+) -> torch.Tensor:
+    """Run the base model once and keep the residual stream at ``positions``.
+
+    Equivalent to ``torch.stack([states[layer][rows, columns] for layer in layers])`` where ``states`` is what enters
+    the first block followed by every block's output.
+
+    Parameters
+    ----------
+    head : LensHead
+    input_ids : (B, T) int64, padded where lengths differ
+    positions : sequence of (row, column), N of them
+    layers : sequence of int, optional
+        0 is what enters the first block, l what block l puts out, before the final norm; all by default.
+    attention_mask : (B, T) of 0 and 1, optional
+        0 where ``input_ids`` is padding, on the left or on the right. Padding on the right needs none: a causal model's
+        earlier positions never see it.
+    past : transformers Cache, optional
+        Keys and values of a prefix that all rows share, one copy a row; it grows by T. Such a batch is padded on the
+        right: a window over the last tokens would count padding between a prefix and its continuation.
+    finite : bool, default True
+        Whether states with NaN or infinity are refused (`require_finite`).
+
+    Returns
+    -------
+    (len(layers), N, D) tensor in the model's dtype, on the device of the head's weight
+
+    Raises
+    ------
+    ValueError
+        A layer that is not there, a position outside ``input_ids``; a mask of another shape; padding on the left where
+        ``past`` is given, or in a model that was not proved to keep its states under it (``head.pads_left``); a state
+        with NaN or infinity, with its layer and position.
+
+    Notes
+    -----
+    The model's own logits are never built, and ``head.positionwise`` runs at ``positions`` alone. Beyond the model's
+    activations this holds ``len(layers) * N * D`` numbers.
+    """
+    mask = None if attention_mask is None else _checked(head, attention_mask, input_ids, past)
+    last = len(head.blocks)
+    wanted = range(last + 1) if layers is None else layers
+    if not len(wanted) or not all(0 <= layer <= last for layer in wanted):
+        raise ValueError(f"capture: layers must be of 0 to {last}, at least one; got {list(wanted)}")
+    lines, width = input_ids.shape
+    for row, column in positions:
+        if not (0 <= row < lines and 0 <= column < width):
+            raise ValueError(f"capture: positions must lie within input_ids, {(lines, width)}; got {(row, column)}")
+    rows, columns = (torch.tensor([place[axis] for place in positions], dtype=torch.int64) for axis in (0, 1))
+    kept: dict[int, torch.Tensor] = {}
+
+    def keep(layer: int, state: torch.Tensor | None) -> None:
+        if state is None:
+            raise TypeError(f"capture: block {layer} must pass hidden states on; got no tensor")
+        kept[layer] = state[rows.to(state.device), columns.to(state.device)].to(head.weight.device)
+
+    with ExitStack() as hooks:
+        for part in head.positionwise:
+            hooks.enter_context(narrow(part, rows, columns))
+        for layer in wanted:
+            if layer == 0:
+                hooks.enter_context(head.blocks[0].register_forward_pre_hook(
+                    lambda module, args, kwargs: keep(0, entering(args, kwargs)), with_kwargs=True
+                ))  # fmt: skip
+            else:
+                hooks.enter_context(head.blocks[layer - 1].register_forward_hook(
+                    lambda module, args, output, layer=layer: keep(layer, leaving(output))
+                ))  # fmt: skip
+        run(head.base, input_ids, attention_mask=mask, past=past)
+    states = torch.stack([kept[layer] for layer in wanted])
+    if finite:
+        require_finite(states, wanted, lambda number: "row {}, position {}".format(*positions[number]))
+    return states
+
+
+def require_finite(states: torch.Tensor, layers: Sequence[int], name: Callable[[int], str]) -> None:
+    """Refuse ``states`` (L, N, D) of ``layers`` with NaN or infinity: a ValueError says where, position n as ``name(n)``."""
+    if not states.isfinite().all():
+        at, number, _ = (int(index) for index in (~states.isfinite()).nonzero()[0])
+        value = states[at, number][~states[at, number].isfinite()][0].item()
+        raise ValueError(f"capture: hidden states must be finite; got {value} at layer {layers[at]}, {name(number)}")
+
+
+@contextmanager
+def narrow(module: nn.Module, rows: torch.Tensor, columns: torch.Tensor) -> Iterator[None]:
+    """Have ``module`` run at (rows, columns) alone; elsewhere its result is NaN, so that nothing can read it unnoticed.
+
+    Not where it carries hooks: whoever put them there counts on all positions.
+    """
+    if any(part._forward_hooks or part._forward_pre_hooks for part in module.modules()):
+        yield
+        return
+    if not len(rows):
+        rows = columns = torch.zeros(1, dtype=torch.int64)  # not every module runs on no token at all
+    whole: list[int] = []  # the shape (B, T) that the rest of the block expects
+
+    def gather(module: nn.Module, args: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+        whole[:] = args[0].shape[:2]
+        return (args[0][None, rows.to(args[0].device), columns.to(args[0].device)],)
+
+    def scatter(module: nn.Module, args: Any, output: torch.Tensor) -> torch.Tensor:
+        spread = output.new_full((*whole, output.shape[-1]), float("nan"))
+        spread[rows.to(output.device), columns.to(output.device)] = output[0]
+        return spread
+
+    with module.register_forward_pre_hook(gather), module.register_forward_hook(scatter):
+        yield
+
+
+def run(
+    base: nn.Module, input_ids: torch.Tensor, *, attention_mask: torch.Tensor | None = None, past: Any = None
+) -> Any:
+    """Run a base model on (B, T) ids behind ``past``, whatever its forward method calls its arguments.
+
+    ``attention_mask`` is (B, T) too; the prefix in ``past`` counts as seen. Positions are counted over the tokens that the
+    mask keeps.
+    """
+    named = inspect.signature(type(base).forward).parameters
+    arguments: dict[str, Any] = {"use_cache": past is not None} if takes(base, "use_cache") else {}
+    if past is not None:
+        # transformers 5.24 renames the argument.
+        arguments["cache" if "cache" in named else "past_key_values"] = past
+    if attention_mask is not None:
+        mask = attention_mask.to(torch.int64)
+        seen = past.get_seq_length() if past is not None else 0
+        mask = torch.cat([mask.new_ones(len(mask), seen), mask], dim=1)
+        arguments["attention_mask"] = mask
+        # Models without the argument (ALiBi) derive positions from the mask.
+        if "position_ids" in named:
+            arguments["position_ids"] = (mask.cumsum(1) - 1).clamp_min(0)[:, seen:]
+    return base(input_ids=input_ids, **arguments)
+
+
+def _checked(head: LensHead, attention_mask: torch.Tensor, input_ids: torch.Tensor, past: Any) -> torch.Tensor | None:
+    """The mask, or None where nothing is masked."""
+    if attention_mask.shape != input_ids.shape:
+        raise ValueError(
+            f"capture: attention_mask must have the shape of input_ids, {tuple(input_ids.shape)}; got "
+            f"{tuple(attention_mask.shape)}"
+        )
+    mask = attention_mask.to(torch.bool)
+    if mask.all():
+        return None
+    if past is not None and not mask[:, 0].all():
+        raise ValueError(
+            "capture: attention_mask must keep every row's first token where past is given; got a row padded on the left"
+        )
+    if not head.pads_left and not mask[:, 0].all():
+        raise ValueError(
+            f"capture: attention_mask must pad on the right for {type(head.base).__name__}, whose states change with "
+            "padding on the left; got a row padded on the left"
+        )
+    return mask

@@ -1,1 +1,0 @@
-"""One function a stage: from the artifacts before it to its own, unless they are there already."""

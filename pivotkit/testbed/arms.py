@@ -1,0 +1,106 @@
+"""Arms of continued pre-training: documents that one rule or another would choose, at equal tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pivotkit.artifacts import read_table, write_table
+from pivotkit.corpus.reading.documents import read_documents
+from pivotkit.pipeline.run import STAGES
+from pivotkit.pipeline.run_folder import RunFolder
+from pivotkit.pipeline.settings import Settings
+from pivotkit.selection.select import select
+from pivotkit.selection.write import write_selection
+from pivotkit.testbed import World, held_out_items, scarce_config, train_model
+from pivotkit.training.pretrain import pretrain
+
+QUOTAS = {"a": 0.5, "b": 0.5}
+
+# What each arm's documents are ranked by, and within which languages.
+ARMS: dict[str, dict[str, Any]] = {
+    "random": {"strategy": "random"},
+    "language-matched": {"strategy": "random", "language_quotas": QUOTAS},
+    "pivot share": {"strategy": "pivot"},
+    "pivot-aware": {"strategy": "pivot", "language_quotas": QUOTAS},
+    "parallel": {"strategy": "parallel", "language_quotas": QUOTAS},
+}
+
+# The base model sees little; the documents to choose from are many, so that every arm can be choosy.
+BASE: dict[str, Any] = {"documents": 12_000, "blocks": 8_000}
+POOL: dict[str, Any] = {"documents": 150_000, "blocks": 16_000}
+DOCUMENT_TOKENS = 180_000
+LINE_SHARE = 0.3
+
+# The corpus is counted, and its pivots found and its documents scored, by the same stages as any other.
+SELECTION_STAGES = ("task", "tokens", "count", "pivots", "score-documents")
+
+
+def pretrain_arms(run: RunFolder, *, seeds: int = 2, seed: int = 0) -> None:
+    """Select documents of the scarce world by every rule, continue training on each, write ``pretrain.parquet``.
+
+    Parameters
+    ----------
+    run : RunFolder
+        Everything goes into its folder ``pretrain/``, the result beside the other artifacts.
+    seeds : int, default 2
+        Trainings an arm.
+    seed : int, default 0
+        Of the world, the base model and the selections.
+    """
+    if seeds < 1:
+        raise ValueError(f"pretrain_arms: seeds must be at least 1; got {seeds}")
+    world = World(replace(scarce_config(seed), **POOL))
+    checkpoint = train_model(World(replace(scarce_config(seed), **BASE)), seed=seed) / "model"
+    with RunFolder(run / "pretrain") as below:
+        below.stage("world", ["world"], lambda: world.write(below / "world"), settings=POOL | {"seed": seed})
+        settings = Settings(
+            model=str(checkpoint),
+            lexicon=str(below / "world" / "lexicon.tsv"),
+            corpus=[str(below / "world" / "corpus.jsonl.zst")],
+            pairs=["a-b"],
+            prompt="testbed",
+            shots=4,
+            latent=["p"],
+            min_pivot_score=0.1,
+            seed=seed,
+        )
+        below.configure(settings.given())
+        for name in SELECTION_STAGES:
+            STAGES[name](below, settings)
+        _select_arms(below, settings)
+
+        def make() -> None:
+            table = pretrain(
+                checkpoint,
+                {arm: list(_texts(below / "arms" / arm / "selected.jsonl.zst")) for arm in ARMS},
+                _texts(below / "world" / "lines.jsonl.zst"),
+                held_out_items(world),
+                tokens=round(DOCUMENT_TOKENS / (1 - LINE_SHARE)),
+                line_share=LINE_SHARE,
+                seeds=range(seeds),
+            )
+            write_table(table, run / "pretrain.parquet")
+
+        run.stage(
+            "pretrain", ["pretrain.parquet"], make, settings={"seeds": seeds, "seed": seed},
+            inputs=["pretrain/arms", checkpoint],
+        )  # fmt: skip
+
+
+def _select_arms(below: RunFolder, settings: Settings) -> None:
+    def make() -> None:
+        documents = read_table(below / "documents.parquet")
+        for arm, how in ARMS.items():
+            chosen = select(documents, budget_tokens=DOCUMENT_TOKENS, seed=settings.seed, **how)
+            write_selection(chosen, settings.corpus, below / "arms" / arm)
+
+    wanted = {"arms": ARMS, "tokens": DOCUMENT_TOKENS, "seed": settings.seed}
+    below.stage("arms", ["arms"], make, settings=wanted, inputs=["documents.parquet"])
+
+
+def _texts(path: Path) -> Iterator[str]:
+    for batch in read_documents(path):
+        yield from batch.texts

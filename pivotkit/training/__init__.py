@@ -1,0 +1,1 @@
+"""Continued pre-training, and the small training loop below it."""

@@ -1,0 +1,161 @@
+"""Spellings in token ids, against a look at every place."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+from tokenizers.decoders import ByteLevel as ByteLevelDecoder
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
+
+from pivotkit import _C
+from pivotkit.corpus.matching.token_watchlist import LEFT, RIGHT, TokenWatchList, spell, token_edges
+
+V = 6
+Spellings = st.lists(
+    st.tuples(st.lists(st.integers(0, V - 1), min_size=1, max_size=3).map(tuple), st.integers(0, 2)),
+    min_size=1, max_size=8, unique_by=lambda one: one[0],
+)  # fmt: skip
+
+
+def occurrences(document: list[int], forms: list[tuple[int, ...]], edges: list[int]) -> list[tuple[int, int]]:
+    """Start and end of each occurrence of a word: at each place the shortest spelling whose edges are free and which does
+    not end where the occurrence before it does."""
+    found: list[tuple[int, int]] = []
+    taken = [bool(edges[a] & RIGHT and edges[b] & LEFT) for a, b in pairwise(document)]  # between two tokens
+    taken = [False, *taken, False]
+    for start in range(len(document)):
+        for ids in sorted(forms, key=len):
+            end = start + len(ids)
+            if tuple(document[start:end]) != ids or taken[start] or taken[end] or (found and found[-1][1] == end):
+                continue
+            found.append((start, end))
+            break
+    return found
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    Spellings, st.lists(st.integers(0, 3), min_size=V, max_size=V),
+    st.lists(st.lists(st.integers(0, V - 1), max_size=12), min_size=1, max_size=5), st.sampled_from([np.uint16, np.uint32]),
+)  # fmt: skip
+def test_words_are_found_where_a_look_at_every_place_finds_them(
+    spellings: Any, edges: list[int], documents: Any, dtype: Any
+) -> None:
+    forms = [[ids for ids, word in spellings if word == wanted] for wanted in range(3)]
+    matcher = spell(forms, np.array(edges, np.uint8))
+    offsets = np.cumsum([0, *map(len, documents)], dtype=np.int64)
+    ids = np.array([i for document in documents for i in document], dtype)
+    ends, words, counts, (of_hits, starts, stops) = matcher.match(ids, offsets, True)
+    assert all((a == b).all() for a, b in zip((ends, words, counts), matcher.match(ids, offsets)[:3], strict=True))
+    for d, document in enumerate(documents):
+        expected = {word: places for word in range(3) if (places := occurrences(document, forms[word], edges))}
+        hits = range(ends[d], ends[d + 1])
+        places = {
+            int(words[h]): list(
+                zip(
+                    starts[of_hits[h] : of_hits[h + 1]].tolist(),
+                    stops[of_hits[h] : of_hits[h + 1]].tolist(),
+                    strict=True,
+                )
+            )
+            for h in hits
+        }
+        assert places == expected
+        assert [int(counts[h]) for h in hits] == [len(places[int(words[h])]) for h in hits]
+        assert (
+            list(places) == sorted(places, key=lambda word: places[word][0])
+            or len(places) < 2
+            or len(set(places)) == len(places)
+        )
+
+
+def test_long_documents_are_matched_across_their_stretches() -> None:
+    matcher = spell([[(1, 2, 3)], [(2,)]], np.zeros(9, np.uint8))
+    ids = np.tile(np.array([1, 2, 3], np.uint16), 3000)
+    _, words, counts, _ = matcher.match(ids, np.array([0, 9000]))
+    assert dict(zip(words.tolist(), counts.tolist(), strict=True)) == {0: 3000, 1: 3000}
+
+
+@pytest.mark.parametrize(
+    ("spellings", "error", "message"),
+    [
+        ([[()]], ValueError, "spellings must not be empty; got spelling 0"),
+        ([[(9,)]], IndexError, r"ids must be in \[0, 6\); got 9"),
+        ([[(1, 2)], [(1, 2)]], ValueError, "spellings must be of one word each; got one of words 0 and 1"),
+    ],
+)
+def test_bad_spellings_are_refused(spellings: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        spell(spellings, np.zeros(V, np.uint8))
+
+
+def test_bad_tokens_are_refused() -> None:
+    matcher = spell([[(1,)]], np.zeros(V, np.uint8))
+    with pytest.raises(IndexError, match=r"match: tokens must be ids in \[0, 6\); got 6 at 1"):
+        matcher.match(np.array([1, 6], np.uint32), np.array([0, 2]))
+    with pytest.raises(TypeError, match="tokens must be uint16 or uint32; got int32"):
+        matcher.match(np.array([1], np.int32), np.array([0, 1]))
+    with pytest.raises(ValueError, match="must be one contiguous dimension"):
+        matcher.match(np.array([1, 1, 1], np.uint16)[::2], np.array([0, 2]))
+    assert isinstance(matcher, _C.TokenMatcher)
+
+
+@pytest.fixture
+def bytes_tokenizer() -> Tokenizer:
+    """Bytes and a few merges: ``Ġcat``, ``s``, ``cat``."""
+    alphabet = sorted(ByteLevel.alphabet())
+    merges = [("c", "a"), ("ca", "t"), ("Ġ", "cat")]
+    pieces = [*alphabet, "ca", "cat", "Ġcat"]
+    core = Tokenizer(BPE({piece: place for place, piece in enumerate(pieces)}, merges))
+    core.pre_tokenizer = ByteLevel(add_prefix_space=False)
+    core.decoder = ByteLevelDecoder()
+    return core
+
+
+def test_a_word_is_spelled_in_every_case_with_and_without_a_space(bytes_tokenizer: Tokenizer) -> None:
+    watch = TokenWatchList(["cat", "Cat"], bytes_tokenizer)
+    decoded = {bytes_tokenizer.decode(list(ids)) for ids in watch.spellings[0]}
+    assert (watch.words, watch.id("CAT"), "dog" in watch) == (["cat"], 0, False)
+    assert decoded == {" cat", "cat", " Cat", "Cat", " CAT", "CAT"}
+
+
+@pytest.mark.parametrize(
+    ("text", "times"),
+    [
+        ("a cat.", 1),
+        ("cats", 0),
+        (" cats cat", 1),
+        ("concat", 0),
+        ("CAT cat Cat", 3),
+        ("'cat'", 1),
+        ("这是cat吗", 1),
+        ("_cat", 0),
+        ("", 0),
+    ],
+)
+def test_token_edges_tell_a_word_from_a_part_of_one(bytes_tokenizer: Tokenizer, text: str, times: int) -> None:
+    watch = TokenWatchList(["cat"], bytes_tokenizer)
+    matcher = watch.matcher(bytes_tokenizer.get_vocab_size())
+    ids = np.array(bytes_tokenizer.encode(text).ids, np.uint32)
+    assert matcher.match(ids, np.array([0, len(ids)]))[2].sum() == times
+
+
+def test_edges_see_a_leading_space_and_no_fragments(bytes_tokenizer: Tokenizer) -> None:
+    edges = token_edges(bytes_tokenizer)
+    of = {piece: int(edges[place]) for piece, place in bytes_tokenizer.get_vocab().items()}
+    assert (of["cat"], of["Ġcat"], of["Ġ"], of["."]) == (LEFT | RIGHT, RIGHT, 0, 0)
+    assert of["ä"] == 0  # byte E4: a part of a character
+
+
+def test_words_that_cannot_be_written_are_named(tokenizer: Tokenizer) -> None:
+    watch = TokenWatchList(["cat", "unheard"], tokenizer)
+    assert watch.unspelled == ["unheard"]
+    with pytest.raises(TypeError, match="tokenizer must be a fast tokenizer; got str"):
+        TokenWatchList(["cat"], "gpt2")

@@ -1,0 +1,216 @@
+"""The head: described, proved against the model's own logits, and refused by name where it is not as described."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from pivotkit.lens.model.capture import capture
+from pivotkit.lens.model.head import LensHead
+from pivotkit.lens.model.loading import load_model
+
+
+def test_the_last_layer_equals_the_model(model):
+    head = LensHead.from_model(model)
+    assert head.error <= 1e-5
+    assert len(head.blocks) == 3
+
+
+def changed(model, function):
+    """The same model, whose forward method changes its output by ``function``."""
+
+    class Changed(type(model)):
+        def forward(self, *args, **kwargs):
+            output = super().forward(*args, **kwargs)
+            output.logits = function(output.logits)
+            return output
+
+    model.__class__ = Changed
+    return model
+
+
+@pytest.mark.parametrize(
+    ("family_name", "settings", "function", "message"),
+    [
+        ("llama", {"logit_scale": 2.0}, None, "with multiply by logit_scale 2 within 0.0001 .*; got no change instead"),
+        ("llama", {}, lambda z: z / 2, "with no operation within .*; got a factor of 0.5 instead"),
+        ("llama", {}, lambda z: torch.tanh(z / 7) * 7, "with no operation within .*; got a soft-cap at 7 instead"),
+        ("llama", {}, lambda z: z + torch.arange(60) / 10, "with no operation .*; got an offset of up to 5.9 instead"),
+        ("llama", {}, lambda z: z.abs(), "that no factor, soft-cap or offset explains"),
+        ("llama", {"final_logit_softcapping": 5.0}, None, "cap at final_logit_softcapping 5 within .*; got no change"),
+        ("granite", {}, lambda z: z * 64, "divide by logits_scaling 8 within .*; got a factor of 8 instead"),
+        ("gemma2", {}, lambda z: z * 2, "cap at final_logit_softcapping 5 within"),
+    ],
+)  # fmt: skip
+def test_logits_that_are_not_as_configured_are_refused_by_the_difference(
+    make_model, family_name, settings, function, message
+):
+    model = make_model(family_name, **settings)
+    with pytest.raises(ValueError, match=f"LensHead: the logits of .* must be its head's output .*{message}"):
+        LensHead.from_model(model if function is None else changed(model, function))
+
+
+def test_a_change_between_the_norm_and_the_head_is_refused(make_model):
+    model = make_model("llama")
+
+    class Scaled(type(model.model)):
+        def forward(self, *args, **kwargs):
+            output = super().forward(*args, **kwargs)
+            output.last_hidden_state = output.last_hidden_state * 3
+            return output
+
+    model.model.__class__ = Scaled
+    message = (
+        "the head of LlamaForCausalLM must read what its last modules put out; got a factor of 3 behind LlamaRMSNorm"
+    )
+    with pytest.raises(ValueError, match=message):
+        LensHead.from_model(model)
+
+
+def test_a_head_that_is_more_than_a_product_is_refused(make_model):
+    class Tempered(nn.Linear):
+        def forward(self, hidden):
+            return super().forward(hidden) * 4
+
+    model = make_model("llama")
+    model.lm_head.__class__ = Tempered
+    with pytest.raises(ValueError, match=r"must be hidden @ weight.T; got a factor of 4 on top of it"):
+        LensHead.from_model(model)
+
+
+def test_a_model_without_a_head_is_refused(llama):
+    with pytest.raises(ValueError, match="must be a causal LM with a base model and an output head; got LlamaModel"):
+        LensHead.from_model(llama.model)
+
+
+def test_a_model_in_training_mode_is_refused(make_model):
+    with pytest.raises(
+        ValueError, match="must be in evaluation mode; got LlamaForCausalLM in training mode: call eval"
+    ):
+        LensHead.from_model(make_model("llama").train())
+
+
+def test_a_model_whose_blocks_do_not_all_run_is_refused(make_model):
+    model = make_model("llama")
+    model.config.num_hidden_layers = 2
+    with pytest.raises(ValueError, match="must run a list of num_hidden_layers blocks once each, in order"):
+        LensHead.from_model(model)
+
+
+def test_a_quantized_head_is_refused_with_what_to_do(make_model):
+    model = make_model("llama")
+    model.lm_head.weight = nn.Parameter(torch.zeros(60, 32, dtype=torch.int8), requires_grad=False)
+    with pytest.raises(
+        ValueError, match=r"got torch.int8 in LlamaForCausalLM: leave the head out of the quantization \(llm_int8"
+    ):
+        LensHead.from_model(model)
+
+
+def test_an_offloaded_head_is_refused_with_what_to_do(make_model):
+    model = make_model("llama")
+    model.lm_head.to("meta")
+    with pytest.raises(ValueError, match="got one that is offloaded in LlamaForCausalLM: give the head"):
+        LensHead.from_model(model)
+
+
+class Int8Linear(nn.Module):
+    """What a quantized linear layer is to the lens: an int8 weight and a forward method of its own."""
+
+    def __init__(self, linear):
+        super().__init__()
+        self.scale = linear.weight.detach().abs().amax(1, keepdim=True) / 127
+        self.weight = nn.Parameter((linear.weight / self.scale).round().to(torch.int8), requires_grad=False)
+
+    def forward(self, hidden):
+        return hidden @ (self.weight.to(hidden.dtype) * self.scale.to(hidden.dtype)).T
+
+
+def test_a_model_that_overflows_its_type_is_refused(make_model):
+    model = make_model("llama").to(torch.float16)
+    model.model.embed_tokens.weight.data *= 65000
+    model.model.layers[0].mlp.down_proj.weight.data *= 65000
+    with pytest.raises(ValueError, match=r"must give finite logits; .* in torch.float16 \(float16 overflows"):
+        LensHead.from_model(model)
+
+
+def test_quantized_blocks_under_a_16_bit_head_work(make_model):
+    model = make_model("llama").to(torch.bfloat16)
+    for block in model.model.layers:
+        for name in ("gate_proj", "up_proj", "down_proj"):
+            setattr(block.mlp, name, Int8Linear(getattr(block.mlp, name)))
+    head = LensHead.from_model(model)
+    assert head.describe()["dtype"] == "bfloat16"
+    assert head.error < 1e-2
+
+
+def test_a_model_that_returns_tuples_works(make_model):
+    model = make_model("bloom")
+    model.config.return_dict = False
+    ids = torch.tensor([[3, 7, 1, 9]])
+    tuples = capture(LensHead.from_model(model), ids, [(0, 3)])
+    model.config.return_dict = True
+    assert torch.equal(tuples, capture(LensHead.from_model(model), ids, [(0, 3)]))
+
+
+def test_unembed_is_the_kernel_behind_the_norm(gemma2):
+    from pivotkit.kernels import unembed
+
+    head = LensHead.from_model(gemma2)
+    states = capture(head, torch.tensor([[3, 7, 1, 9]]), [(0, 3), (0, 1)])
+    mine = head.unembed(states, 4, targets=[3], entropy=True)
+    with torch.inference_mode():
+        normed = gemma2.model.norm(states)
+    truth = unembed(normed, gemma2.lm_head.weight.detach(), 4, softcap=5.0, targets=[3], entropy=True)
+    for name in ("ids", "logits", "logsumexp", "target_ranks", "entropy"):
+        assert torch.equal(getattr(mine, name), getattr(truth, name))
+
+
+@pytest.mark.parametrize("name", ["smollm2-135m", "gemma3-270m"])
+def test_the_last_layer_equals_real_models(real_models, name):
+    model, tokenizer = load_model(real_models / name)
+    head = LensHead.from_model(model)
+    assert head.error <= 1e-5
+    assert head.shares_prefix
+    assert head.pads_left
+    ids = torch.tensor([tokenizer("French: chien\nChinese:")["input_ids"]])
+    last = capture(head, ids, [(0, ids.shape[1] - 1)])[-1]
+    with torch.inference_mode():
+        truth = model(input_ids=ids).logits[0, -1]
+        assert torch.allclose((head.normed(last) @ head.weight.T)[0], truth, rtol=1e-4, atol=1e-4)
+
+
+def test_one_block_in_every_layer_is_refused(make_model):
+    """Its hooks could not tell the layers apart."""
+    model = make_model("llama")
+    model.model.layers = nn.ModuleList([model.model.layers[0]] * 3)
+    with pytest.raises(ValueError, match="must run a list of num_hidden_layers blocks once each, in order; found none"):
+        LensHead.from_model(model)
+
+
+class Adapted(nn.Module):
+    """A model within another module that passes everything on, as adapters of peft have it."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def __getattr__(self, name):
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("model"), name)
+
+    def forward(self, *args, **kwargs):
+        return self.model(*args, **kwargs)
+
+
+def test_an_adapters_base_model_is_the_one_without_the_head(make_model, monkeypatch):
+    inner = make_model("llama")
+    plain = capture(LensHead.from_model(inner), torch.tensor([[3, 7, 1]]), [(0, 2)])
+    outer = Adapted(Adapted(inner))
+    object.__setattr__(outer, "base_model", outer.model)
+    head = LensHead.from_model(outer.eval())
+    assert head.base is inner.model
+    monkeypatch.setattr(inner.lm_head, "forward", None)
+    assert torch.equal(capture(head, torch.tensor([[3, 7, 1]]), [(0, 2)]), plain)

@@ -1,0 +1,64 @@
+"""Peak memory of score and trace: the model's activations, bounded batches, and never the logits of a vocabulary."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+# A small model with a vocabulary as large as real ones: logits of all sequences or of all positions would take gigabytes.
+SCRIPT = """
+import sys
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from pivotkit.lens.model.head import LensHead
+from pivotkit.lens.score import score
+from pivotkit.lens.trace import trace
+from pivotkit.words.lexicon import Lexicon
+from pivotkit.words.task import build_task
+
+
+def resident(field):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
+
+
+rows = [{"en": f"word{n}", "fr": f"mot{n}"} for n in range(40)]
+known = ["[UNK]", ":", ".", "English", "French", *"Please translate words from to".split()]
+known += [word for row in rows for word in row.values()]
+raw = Tokenizer(models.WordLevel({word: at for at, word in enumerate(known)}, unk_token="[UNK]"))
+raw.pre_tokenizer = pre_tokenizers.Whitespace()
+tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, unk_token="[UNK]")
+torch.manual_seed(0)
+model = LlamaForCausalLM(LlamaConfig(
+    vocab_size=150_000, hidden_size=64, intermediate_size=128, num_hidden_layers=4, num_attention_heads=4,
+    max_position_embeddings=256)).eval()
+items = build_task(Lexicon({"en": "English", "fr": "French"}, rows, [""] * 40), ["en-fr"], limit=12)
+head = LensHead.from_model(model)
+run = {
+    "score": lambda items: score(model, items, tokenizer, head=head),
+    "trace": lambda items: trace(model, items, tokenizer, head=head),
+    "everywhere": lambda items: trace(model, items, tokenizer, positions=["all"], head=head),
+}[sys.argv[1]]
+run(items.slice(0, 1))  # libraries' own buffers
+Path("/proc/self/clear_refs").write_text("5")
+before = resident("VmRSS")
+run(items)
+print(resident("VmHWM") - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
+@pytest.mark.parametrize("what", ["score", "trace", "everywhere"])
+def test_the_peak_stays_within_what_is_stated(what):
+    """64 MiB of the unembedding's workspace, keys and values of 4,096 tokens (8 MiB here), 4,096 states, and results.
+
+    Logits of 600 sequences of 40 tokens would take 14 GB; of every token of one prompt in five layers, 120 MB.
+    """
+    done = subprocess.run([sys.executable, "-c", SCRIPT, what], capture_output=True, text=True, check=True, timeout=300)
+    assert float(done.stdout) < 150, done.stdout
