@@ -1,1 +1,69 @@
-"""pivotkit: semantic pivots in multilingual language models, from the model's layers to its pre-training corpus."""
+"""pivotkit: semantic pivots in multilingual language models, from the model's layers to its pre-training corpus.
+
+``import pivotkit as pk`` loads nothing else: a public name loads its room when it is first asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+from pivotkit import _moved
+
+# Each public name and the room it comes from; __init__.pyi says the same to editors and type checkers.
+PUBLIC = {
+    "unembed": "pivotkit.kernels",
+    "PackedUnembedding": "pivotkit.kernels",
+    "read_lexicon": "pivotkit.words.lexicon",
+    "build_task": "pivotkit.words.task",
+    "load_model": "pivotkit.lens.model",
+    "LensHead": "pivotkit.lens.model.head",
+    "score": "pivotkit.lens.score",
+    "trace": "pivotkit.lens.trace",
+    "classify": "pivotkit.lens.behavior",
+    "TokenFiles": "pivotkit.corpus",
+    "TokenWatchList": "pivotkit.corpus",
+    "WatchList": "pivotkit.corpus",
+    "tokenize": "pivotkit.corpus",
+    "count": "pivotkit.corpus",
+    "Counts": "pivotkit.corpus",
+    "token_graph": "pivotkit.corpus.token_graph",
+    "find_pivots": "pivotkit.pivots",
+    "hub_pivots": "pivotkit.pivots",
+    "score_documents": "pivotkit.selection",
+    "select": "pivotkit.selection",
+    "write_selection": "pivotkit.selection",
+    "attribute": "pivotkit.attribution",
+    "write_report": "pivotkit.report",
+}
+__all__ = ["__version__", *PUBLIC]
+
+_moved.install()
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        value: object = _version()
+    elif name in PUBLIC:
+        value = getattr(importlib.import_module(PUBLIC[name]), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value  # asked once
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _version() -> str:
+    """The version that was installed; in a checkout without an installation, the one in its pyproject.toml."""
+    import re
+    from importlib.metadata import PackageNotFoundError, version
+    from pathlib import Path
+
+    try:
+        return version("pivotkit")
+    except PackageNotFoundError:
+        project = Path(__file__).parents[1] / "pyproject.toml"
+        found = re.search(r'^version = "(.+)"$', project.read_text("utf-8"), re.MULTILINE) if project.exists() else None
+        return f"{found[1]}+checkout" if found else "0+unknown"
