@@ -7,6 +7,6 @@ from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("NEED_CORPUS", "STAGES", "run_all"):  # late, so that the settings alone load no stage
+    if name in ("STAGES", "run_all"):  # late, so that the settings alone load no stage
         return getattr(importlib.import_module("pivotkit.pipeline.run"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
