@@ -14,6 +14,7 @@ import orjson
 import pandas
 import pytest
 import torch
+import yaml
 import zstandard
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
@@ -96,3 +97,15 @@ def test_every_function_that_the_readme_names_exists():
     for name in names:
         module, _, function = name.rpartition(".")
         assert callable(getattr(importlib.import_module(f"pivotkit.{module}"), function))
+
+
+def test_every_link_of_the_texts_leads_to_a_file():
+    for text in sorted(README.parent.glob("*.md")):
+        for link in re.findall(r"\]\(([^):]+)\)", text.read_text("utf-8")):
+            assert (README.parent / link).exists(), f"{text.name} links to {link}"
+
+
+def test_the_citation_names_this_version_and_the_paper():
+    citation = yaml.safe_load((README.parent / "CITATION.cff").read_text("utf-8"))
+    assert citation["version"] == pivotkit.__version__.split("+")[0]
+    assert citation["references"][0]["url"].endswith("2505.16385")
