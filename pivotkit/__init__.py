@@ -3,9 +3,7 @@
 ``import pivotkit as pk`` loads nothing else: a public name loads its room when it is first asked for.
 """
 
-from __future__ import annotations
-
-import importlib
+from importlib import import_module as _import_module
 
 from pivotkit import _moved
 
@@ -44,7 +42,7 @@ def __getattr__(name: str) -> object:
     if name == "__version__":
         value: object = _version()
     elif name in PUBLIC:
-        value = getattr(importlib.import_module(PUBLIC[name]), name)
+        value = getattr(_import_module(PUBLIC[name]), name)
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value  # asked once

@@ -88,7 +88,9 @@ class _Finder:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        return ModuleSpec(name, self, is_package=name in GONE) if name in MOVED or name in GONE else None  # type: ignore[arg-type]
+        if name in MOVED or name in GONE:
+            return ModuleSpec(name, self, is_package=name in GONE)  # type: ignore[arg-type]
+        return None
 
     def create_module(self, spec: ModuleSpec) -> None:
         """None: an empty module of the usual kind."""
@@ -106,6 +108,6 @@ _finder = _Finder()
 
 
 def install() -> None:
-    """Let imports find the old paths; first, as the path of an alias for a package would be searched for its children."""
+    """Let imports find the old paths. It goes first: else an old child of an alias would load a second time."""
     if _finder not in sys.meta_path:
         sys.meta_path.insert(0, _finder)

@@ -10,11 +10,13 @@ def info() -> dict[str, Any]:
     """Version, instruction set, threads, CUDA, and the versions of what pivotkit builds on."""
     import torch
 
+    import pivotkit
     from pivotkit.kernels import cuda_backend, isas, select_isa
     from pivotkit.pipeline.run_folder import environment
 
     return {
         **environment(),
+        "pivotkit": pivotkit.__version__,
         "isa": select_isa(),
         "isas": isas(),
         "cores": os.cpu_count(),
