@@ -33,7 +33,7 @@ class ErrorBounds {
   double scale_, softcap_, dim_, roundings_, largest_norm_, largest_residual_, largest_bias_;
 };
 
-// Four steps of a row as the kernels' table wants them (Kernels::digits).
+// Four steps of a row as the kernels' table wants them (ScreenKernels::digits).
 void put_digits(const std::int8_t* steps, int digits, std::int32_t* out);
 
 struct Certified {

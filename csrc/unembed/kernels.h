@@ -132,9 +132,9 @@ static constexpr std::int64_t lanes_of(std::int64_t dim, int run) {
   return run == 0 ? dim : ((dim + 1) / 2 + run - 1) / run * run;
 }
 
-struct Kernels {
-  Products wide;   // of any types
-  Products pairs;  // of bfloat16 and bfloat16; panel is null where the instruction set multiplies no pairs
+// The work in float32: products of any types, and what follows them.
+struct FloatKernels {
+  Products products;
   // Folds one row's states into out[0] = maximum, out[1] = sum of exp(z - maximum),
   // out[2] = sum of (z - maximum) exp(z - maximum) where the weights are relative to the maximum, else as they are.
   void (*fold)(const float* states, bool relative, float* out);
@@ -143,17 +143,25 @@ struct Kernels {
   // Adds a tile of a row, its padding overwritten, to the row's kLanes sums of weight * ((reference's z - z) - shift).
   // `fresh`: the tile begins a span, whose sums begin at zero and whose shift it chooses.
   void (*diverge)(const Reference& reference, float* logits, int ids, bool fresh, float* shift, float* sums);
-  int digits;  // integers per group of four steps of a hidden row: 1 = four signed bytes, 2 = (0, 2) and (1, 3) as pairs
-  int screen_rows;  // of a panel
-  void (*screen)(const ScreenPanel& panel);
 };
 
-extern const Kernels kKernelsScalar;
-extern const Kernels kKernelsNeon;
-extern const Kernels kKernelsAvx2;
-extern const Kernels kKernelsAvx512;
-extern const Kernels kKernelsAvx512vnni;
-extern const Kernels kKernelsAvx512bf16;
-extern const Kernels kKernelsAmx;
+// The screening in int8.
+struct ScreenKernels {
+  int digits;  // integers per group of four steps of a hidden row: 1 = four signed bytes, 2 = (0, 2) and (1, 3) as pairs
+  int rows;    // of a panel
+  void (*panel)(const ScreenPanel& panel);
+};
+
+// The kernels of one instruction set. An instruction set that adds only some of them shares the rest with a lesser one:
+// dispatch.h puts the parts together.
+struct Kernels {
+  const FloatKernels* floats;
+  const Products* pairs;  // of bfloat16 and bfloat16; null where the instruction set multiplies no pairs
+  const ScreenKernels* screen;
+};
+
+extern const FloatKernels kFloatsScalar, kFloatsNeon, kFloatsAvx2, kFloatsAvx512;
+extern const Products kPairsAvx512bf16, kPairsAmx;
+extern const ScreenKernels kScreenScalar, kScreenNeon, kScreenAvx2, kScreenAvx512, kScreenAvx512vnni;
 
 }  // namespace pivotkit

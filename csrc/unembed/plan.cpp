@@ -86,11 +86,11 @@ ScreenPlan::ScreenPlan(const UnembedRequest& request, const Kernels& kernels, co
   // Rows to be quantized are float32; exact logits may want pairs of them beside.
   const std::int64_t pairs = products.run == 0 ? 0 : lanes_of(request.weight.cols, products.run);
   Bytes bytes{};
-  bytes.shared_row = 4 * (request.weight.cols + pairs) + 4 * groups * kernels.digits + 32 + 4 * kStates * spans;
+  bytes.shared_row = 4 * (request.weight.cols + pairs) + 4 * groups * kernels.screen->digits + 32 + 4 * kStates * spans;
   // The last term: what one row needs to be finished.
-  bytes.worker = 10 * kernels.screen_rows * std::int64_t{tile} + 8 * request.k + 64 * capacity + 4096;
+  bytes.worker = 10 * kernels.screen->rows * std::int64_t{tile} + 8 * request.k + 64 * capacity + 4096;
   bytes.worker_row = 4 * (kStates * kLanes + 3) + 8 * request.k + 4 * request.target_count + 12 * capacity;
-  fit(request, kernels.screen_rows, 1, bytes, spans, threads, block);
+  fit(request, kernels.screen->rows, 1, bytes, spans, threads, block);
 }
 
 Worker::Worker(const UnembedRequest& request, const Plan& plan, const Products& products) {

@@ -180,7 +180,7 @@ void exact_pairs(const float* hidden, int rows, int row, const WeightRows& weigh
 
 #endif
 
-void fold(const float* states, bool relative, float* out) {
+[[maybe_unused]] void fold(const float* states, bool relative, float* out) {
   float top = states[0];
   for (int j = 1; j < kLanes; ++j) top = states[j] > top ? states[j] : top;
   float sum[kLanes], weighted[kLanes];

@@ -99,7 +99,7 @@ class Block {
     for (std::int64_t first = begin; first < end && finite_; first += plan_.tile)
       run_tile(span, first, static_cast<int>(std::min<std::int64_t>(plan_.tile, end - first)), worker);
     for (std::int64_t row = 0; row < rows_; ++row)
-      kernels_.fold(&worker.states[row * kStates * kLanes], true, partial(span, row));
+      kernels_.floats->fold(&worker.states[row * kStates * kLanes], true, partial(span, row));
     divergence_.end_span(worker, span);
   }
 
@@ -252,7 +252,7 @@ class Block {
 void unembed(const UnembedRequest& request, const UnembedOutput& output) {
   check_request(request);
   if (request.hidden.rows == 0) return;
-  const Kernels& kernels = kernels_of(request.isa);
+  const Kernels kernels = kernels_of(request.isa);
   const Products& products = products_of(kernels, request);
   const Plan plan(request, products);
   BlockRows rows(request, plan);
