@@ -14,7 +14,7 @@
 #include "bindings/register.h"
 #include "common/file.h"
 #include "common/require.h"
-#include "cooccurrence/token_graph.h"
+#include "token_graph/token_graph.h"
 
 namespace pivotkit {
 namespace {
