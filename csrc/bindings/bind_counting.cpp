@@ -13,6 +13,7 @@
 #include "bindings/arrays.h"
 #include "bindings/locked.h"
 #include "bindings/register.h"
+#include "common/require.h"
 #include "counting/context_counter.h"
 #include "counting/document_counter.h"
 #include "rows/row_file.h"
@@ -27,24 +28,24 @@ using Tokens = Locked<TokenCounter>;
 
 std::unique_ptr<Documents> make_documents(std::size_t words, const Array<std::int32_t>& pairs, std::int64_t window) {
   if (pairs.ndim() != 2 || pairs.shape(1) != 2)
-    throw std::invalid_argument("DocumentCounter: pairs must have shape (pairs, 2)");
+    refuse("DocumentCounter", "pairs", "have shape (pairs, 2)", "another");
   return std::make_unique<Documents>(words, pairs.data(), static_cast<std::size_t>(pairs.shape(0)), window);
 }
 
 void add_documents(Documents& documents, const Array<std::int64_t>& offsets, const Array<std::int32_t>& words,
                    const Array<std::int32_t>& counts, const py::object& places) {
-  const std::size_t total = length(words, "add: words");
-  if (length(counts, "add: counts") != total)
-    throw std::invalid_argument("add: counts must be as many as words; got " + std::to_string(counts.shape(0)));
-  const std::size_t size = rows_of(offsets, total, "add: offsets");
+  const std::size_t total = length(words, "add", "words");
+  if (length(counts, "add", "counts") != total)
+    refuse("add", "counts", "be as many as words", counts.shape(0));
+  const std::size_t size = rows_of(offsets, total, "add", "offsets");
   std::optional<Occurrences> occurrences;
   if (!places.is_none()) {
     const auto [ends_of_hits, starts, ends] =
         py::cast<std::tuple<Array<std::int64_t>, Array<std::int32_t>, Array<std::int32_t>>>(places);
-    if (rows_of(ends_of_hits, length(starts, "add: starts"), "add: places") != total)
-      throw std::invalid_argument("add: places must be of as many hits as words; got others");
-    if (length(ends, "add: ends") != length(starts, "add: starts"))
-      throw std::invalid_argument("add: ends must be as many as starts; got " + std::to_string(ends.shape(0)));
+    if (rows_of(ends_of_hits, length(starts, "add", "starts"), "add", "places") != total)
+      refuse("add", "places", "be of as many hits as words", "others");
+    if (length(ends, "add", "ends") != length(starts, "add", "starts"))
+      refuse("add", "ends", "be as many as starts", ends.shape(0));
     occurrences.emplace();
     occurrences->offsets.assign(ends_of_hits.data(), ends_of_hits.data() + total + 1);
     occurrences->starts.assign(starts.data(), starts.data() + starts.shape(0));
@@ -57,12 +58,11 @@ void add_documents(Documents& documents, const Array<std::int64_t>& offsets, con
 
 std::size_t add_contexts(Contexts& contexts, const Array<std::int64_t>& offsets, const Array<std::int32_t>& words,
                          const py::array& tokens, const Array<std::int64_t>& token_offsets, std::size_t from) {
-  const std::size_t size = rows_of(offsets, length(words, "add: words"), "add: offsets");
+  const std::size_t size = rows_of(offsets, length(words, "add", "words"), "add", "offsets");
   return with_tokens("add", tokens, token_offsets, [&](const auto& documents) {
     if (documents.size != size)
-      throw std::invalid_argument("add: token_offsets must describe " + std::to_string(size) + " documents; got " +
-                                  std::to_string(documents.size));
-    if (from > size) throw std::invalid_argument("add: from must be within the documents; got " + std::to_string(from));
+      refuse("add", "token_offsets", text("describe ", size, " documents"), documents.size);
+    if (from > size) refuse("add", "from", "be within the documents", from);
     return contexts.run([&](ContextCounter& counter) { return counter.add(offsets.data(), words.data(), documents, from); });
   });
 }

@@ -3,12 +3,12 @@
 #include <cstring>
 #include <memory>
 #include <mutex>
-#include <stdexcept>
 #include <string>
 #include <utility>
 
 #include "bindings/arrays.h"
 #include "bindings/register.h"
+#include "common/require.h"
 #include "documents/json_lines.h"
 #include "documents/text_lines.h"
 
@@ -27,10 +27,9 @@ using Append = std::size_t (*)(Bytes, DocumentBlock&);
 
 template <Append append>
 std::size_t add_lines(LockedBlock& self, const Array<std::uint8_t>& lines, std::size_t begin, std::size_t end) {
-  const std::size_t size = length(lines, "add_lines: lines");
+  const std::size_t size = length(lines, "add_lines", "lines");
   if (begin > end || end > size)
-    throw std::invalid_argument("add_lines: begin and end must lie in order within the " + std::to_string(size) +
-                                " bytes of lines; got " + std::to_string(begin) + " and " + std::to_string(end));
+    refuse("add_lines", "begin and end", text("lie in order within the ", size, " bytes of lines"), text(begin, " and ", end));
   const Bytes bytes{lines.data() + begin, end - begin};
   const py::gil_scoped_release release;
   const std::lock_guard<std::mutex> guard(self.mutex);
@@ -52,7 +51,7 @@ bool put(ByteBuffer& buffer, const py::object& value) {
 void append(LockedBlock& self, const py::bytes& text, const py::object& id, const py::object& lang) {
   for (const py::object& value : {id, lang})
     if (!value.is_none() && !py::isinstance<py::bytes>(value))
-      throw py::type_error("append: id and lang must be bytes or None; got another type");
+      refuse<py::type_error>("append", "id and lang", "be bytes or None", "another type");
   const std::lock_guard<std::mutex> guard(self.mutex);
   put(self.block.text, text);
   const bool has_id = put(self.block.ids.data, id), has_lang = put(self.block.langs.data, lang);

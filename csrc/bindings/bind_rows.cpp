@@ -2,11 +2,11 @@
 #include <pybind11/stl.h>
 
 #include <cstdint>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "bindings/register.h"
+#include "common/require.h"
 #include "rows/csr_writer.h"
 #include "rows/row_file.h"
 #include "rows/row_merge.h"
@@ -27,7 +27,7 @@ std::uint64_t merge_to_rows(const std::vector<std::string>& paths, std::size_t r
 std::uint64_t merge_to_csr(const std::vector<std::string>& paths, std::size_t rows, std::size_t columns, std::size_t memory,
                            int threads, const std::string& columns_path, const std::string& totals_path,
                            const std::string& offsets_path) {
-  if (threads < 1) throw std::invalid_argument("merge_to_csr: threads must be at least 1; got " + std::to_string(threads));
+  if (threads < 1) refuse("merge_to_csr", "threads", "be at least 1", threads);
   const py::gil_scoped_release release;
   CsrWriter table({columns_path, totals_path, offsets_path}, rows, kRowFileBuffer);
   merge_row_files(paths, rows, columns, memory, threads, table);

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <exception>
 #include <memory>
-#include <stdexcept>
 #include <string>
 #include <utility>
 
@@ -23,7 +22,7 @@ using Counter = Locked<TokenGraphCounter>;
 
 std::unique_ptr<Counter> make_counter(std::size_t vocabulary, const Array<std::int64_t>& weights, bool symmetric,
                                       std::size_t memory, std::string folder, std::size_t fan_in) {
-  const std::size_t window = length(weights, "TokenGraphCounter: weights");
+  const std::size_t window = length(weights, "TokenGraphCounter", "weights");
   return std::make_unique<Counter>(TokenGraphOptions{
       vocabulary, {{weights.data(), weights.data() + window}, symmetric}, memory, std::move(folder), fan_in});
 }
@@ -36,10 +35,10 @@ void add(Counter& counter, const py::array& ids, const Array<std::int64_t>& offs
 
 void add_rows(Counter& counter, std::size_t first_row, const Array<std::int64_t>& offsets,
               const Array<std::int32_t>& columns, const Array<std::int64_t>& totals) {
-  const std::size_t cells = length(columns, "add_rows: columns");
-  if (length(totals, "add_rows: totals") != cells)
-    throw std::invalid_argument("add_rows: totals must be as many as columns; got " + std::to_string(totals.shape(0)));
-  const std::size_t rows = rows_of(offsets, cells, "add_rows: offsets");
+  const std::size_t cells = length(columns, "add_rows", "columns");
+  if (length(totals, "add_rows", "totals") != cells)
+    refuse("add_rows", "totals", "be as many as columns", totals.shape(0));
+  const std::size_t rows = rows_of(offsets, cells, "add_rows", "offsets");
   counter.run([&](TokenGraphCounter& counts) {
     counts.add_rows(first_row, rows, offsets.data(), columns.data(), totals.data());
   });
@@ -58,7 +57,7 @@ py::dict seconds(const Counter& counter) {
 
 // w(1) .. w(window) by a C function double(int64), which Numba's cfunc gives the address of.
 py::array_t<double> call_by_distance(std::uintptr_t address, std::size_t window) {
-  if (address == 0) throw std::invalid_argument("call_by_distance: address must be a function's; got 0");
+  if (address == 0) refuse("call_by_distance", "address", "be a function's", "0");
   const auto function = reinterpret_cast<double (*)(std::int64_t)>(address);  // NOLINT: the C calling convention's
   std::vector<double> weights(window);
   for (std::size_t i = 0; i < window; ++i) weights[i] = function(static_cast<std::int64_t>(i) + 1);

@@ -23,6 +23,9 @@ struct CorruptFile : std::runtime_error {
   std::string path, place, problem;
 };
 
+[[noreturn]] void refuse_file(const std::string& path, const std::string& place, const std::string& rule,
+                              const std::string& got);
+
 class OutputFile {
  public:
   OutputFile(std::string path, std::size_t buffer);  // a new file, or an old one emptied
@@ -31,6 +34,12 @@ class OutputFile {
   OutputFile& operator=(const OutputFile&) = delete;
 
   void write(const void* data, std::size_t size);
+  // Where the next `size` bytes may be put, or null where they are more than the buffer; filled(size) says that they were.
+  std::uint8_t* room(std::size_t size);
+  void filled(std::size_t size) noexcept {
+    used_ += size;
+    size_ += size;
+  }
   void write_at(std::uint64_t place, const void* data, std::size_t size);  // over bytes that were written before
   void close();                                                            // flushes
   std::uint64_t size() const noexcept { return size_; }

@@ -22,7 +22,7 @@ class FlatMap {
   }
 
   std::size_t size() const noexcept { return size_; }
-  std::size_t bytes() const noexcept { return slots_.capacity() * sizeof(Slot); }
+  std::size_t bytes() const noexcept { return slots_.size() * sizeof(Slot); }
 
   // The value of `key`, or null.
   const Value* find(std::uint64_t key) const noexcept {

@@ -8,6 +8,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "common/require.h"
+
 namespace pivotkit {
 
 template <class Id>
@@ -29,8 +31,7 @@ void check_tokens(const std::string& function, const TokenDocuments<Id>& documen
   if (count == 0 || largest < vocabulary) return;
   std::size_t at = 0;
   while (documents.ids[at] < vocabulary) ++at;
-  throw std::out_of_range(function + ": tokens must be ids in [0, " + std::to_string(vocabulary) + "); got " +
-                          std::to_string(documents.ids[at]) + " at " + std::to_string(at));
+  refuse<std::out_of_range>(function, "tokens", text("be ids in [0, ", vocabulary, ")"), text(documents.ids[at], " at ", at));
 }
 
 }  // namespace pivotkit

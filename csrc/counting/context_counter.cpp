@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "common/require.h"
+
 namespace pivotkit {
 namespace {
 
@@ -14,9 +16,8 @@ std::size_t size_of(const std::int64_t* offsets, std::size_t i) {
 
 std::size_t checked(std::size_t words, std::size_t vocabulary) {
   constexpr auto kMost = static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max());
-  if (words > kMost || vocabulary > kMost || vocabulary == 0)
-    throw std::invalid_argument("ContextCounter: words and vocabulary must be in [1, 2^31); got " +
-                                std::to_string(words) + ", " + std::to_string(vocabulary));
+  if (words == 0 || words > kMost || vocabulary == 0 || vocabulary > kMost)
+    refuse("ContextCounter", "words and vocabulary", "be in [1, 2^31)", text(words, ", ", vocabulary));
   return words;
 }
 
@@ -37,11 +38,10 @@ std::size_t ContextCounter::add(const std::int64_t* offsets, const std::int32_t*
   check_tokens("ContextCounter", documents, background_.size());
   for (std::int64_t i = 0; i < offsets[documents.size]; ++i)
     if (words[i] < 0 || static_cast<std::size_t>(words[i]) >= words_)
-      throw std::out_of_range("ContextCounter: words must be word ids in [0, " + std::to_string(words_) + "); got " +
-                              std::to_string(words[i]));
+      refuse<std::out_of_range>("ContextCounter", "words", text("be word ids in [0, ", words_, ")"), words[i]);
   return std::visit(
       [&](auto& block) {
-        if (block.finished()) throw std::logic_error("add: the block must be cleared once its rows were read");
+        if (block.finished()) refuse<std::logic_error>("add", "the block", "be cleared once its rows were read", "more documents");
         std::vector<Id> found;
         std::size_t d = from;
         for (; d < documents.size; ++d) {
@@ -58,8 +58,7 @@ std::size_t ContextCounter::add(const std::int64_t* offsets, const std::int32_t*
 
 ContextRows ContextCounter::rows(std::size_t begin, std::size_t end) {
   if (begin > end || end > words_)
-    throw std::invalid_argument("rows: rows must be a range within " + std::to_string(words_) + " words; got " +
-                                std::to_string(begin) + ".." + std::to_string(end));
+    refuse("rows", "rows", text("be a range within ", words_, " words"), text(begin, "..", end));
   ContextRows rows;
   std::visit([&](auto& block) {
     for (std::size_t w = begin; w < end; ++w) {

@@ -5,13 +5,15 @@
 #include <stdexcept>
 #include <string>
 
+#include "common/require.h"
+
 namespace pivotkit {
 namespace {
 
 std::size_t checked_size(std::size_t words, std::int64_t window) {
   if (words > static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max()))
-    throw std::invalid_argument("DocumentCounter: words must be below 2^31; got " + std::to_string(words));
-  if (window < 0) throw std::invalid_argument("DocumentCounter: window must not be negative; got " + std::to_string(window));
+    refuse("DocumentCounter", "words", "be below 2^31", words);
+  if (window < 0) refuse("DocumentCounter", "window", "not be negative", window);
   return words;
 }
 
@@ -26,17 +28,15 @@ void DocumentCounter::check(const std::int64_t* offsets, const std::int32_t* wor
   const auto total = static_cast<std::size_t>(offsets[documents]);
   for (std::size_t i = 0; i < total; ++i) {
     if (words[i] < 0 || static_cast<std::size_t>(words[i]) >= df_.size())
-      throw std::out_of_range("DocumentCounter: words must be word ids in [0, " + std::to_string(df_.size()) + "); got " +
-                              std::to_string(words[i]));
+      refuse<std::out_of_range>("DocumentCounter", "words", text("be word ids in [0, ", df_.size(), ")"), words[i]);
     if (counts[i] < 1)
-      throw std::invalid_argument("DocumentCounter: counts must be positive; got " + std::to_string(counts[i]));
+      refuse("DocumentCounter", "counts", "be positive", counts[i]);
   }
   if (window_ == 0) return;
-  if (places == nullptr) throw std::invalid_argument("DocumentCounter: places must come with a window; got none");
+  if (places == nullptr) refuse("DocumentCounter", "places", "come with a window", "none");
   for (std::size_t i = 0; i < total; ++i)
     if (places->offsets[i + 1] - places->offsets[i] != counts[i])
-      throw std::invalid_argument("DocumentCounter: places must be as many as counts; got others at hit " +
-                                  std::to_string(i));
+      refuse("DocumentCounter", "places", "be as many as counts", text("others at hit ", i));
 }
 
 void DocumentCounter::clear() {
@@ -55,12 +55,11 @@ void DocumentCounter::add(const std::int64_t* offsets, const std::int32_t* words
     for (std::int64_t i = offsets[d]; i < offsets[d + 1]; ++i) {
       const auto word = static_cast<std::size_t>(words[i]);
       if (last_seen_[word] == documents_)
-        throw std::invalid_argument("DocumentCounter: words of a document must be distinct; got " +
-                                    std::to_string(words[i]) + " twice");
+        refuse("DocumentCounter", "words of a document", "be distinct", text(words[i], " twice"));
       last_seen_[word] = documents_;
       ++df_[word];
       if (tf_[word] > std::numeric_limits<std::int64_t>::max() - counts[i])
-        throw std::overflow_error("DocumentCounter: occurrences of a word must fit 63 bits; got more");
+        refuse<std::overflow_error>("DocumentCounter", "occurrences of a word", "fit 63 bits", "more");
       tf_[word] += counts[i];
     }
     const auto size = static_cast<std::size_t>(offsets[d + 1] - offsets[d]);

@@ -7,6 +7,8 @@
 #include <string>
 #include <utility>
 
+#include "common/require.h"
+
 namespace pivotkit {
 namespace {
 
@@ -24,10 +26,9 @@ PairCounter::PairCounter(std::size_t words, const std::int32_t* pairs, std::size
     : edge_of_(pair_count), rank_of_(words, kNoRank), product_(std::in_place_index<0>, 0, 0) {
   for (std::size_t i = 0; i < pair_count * 2; ++i)
     if (pairs[i] < 0 || at(pairs[i]) >= words)
-      throw std::out_of_range("PairCounter: pairs must be word ids in [0, " + std::to_string(words) + "); got " +
-                              std::to_string(pairs[i]));
+      refuse<std::out_of_range>("PairCounter", "pairs", text("be word ids in [0, ", words, ")"), pairs[i]);
   if (pair_count > static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max()))
-    throw std::invalid_argument("PairCounter: pairs must be fewer than 2^31; got " + std::to_string(pair_count));
+    refuse("PairCounter", "pairs", "be fewer than 2^31", pair_count);
 
   // At first ranks are as the words come.
   std::uint32_t ranks = 0;

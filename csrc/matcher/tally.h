@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "common/bits.h"
+#include "common/require.h"
 #include "matcher/hits.h"
 
 namespace pivotkit {
@@ -38,7 +39,7 @@ class Tally {
         for (; marks_[place] != 0; marks_[place] &= marks_[place] - 1) {
           const std::size_t word = place * 64 + lowest_bit(marks_[place]);
           if (counts_[word] > static_cast<std::uint32_t>(std::numeric_limits<std::int32_t>::max()))
-            throw std::overflow_error("Matcher: occurrences of a word in one document must fit 31 bits; got more");
+            refuse<std::overflow_error>("Matcher", "occurrences of a word in one document", "fit 31 bits", "more");
           hits.words.push_back(static_cast<std::int32_t>(word));
           hits.counts.push_back(static_cast<std::int32_t>(counts_[word]));
           counts_[word] = 0;

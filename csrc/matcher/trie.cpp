@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "common/require.h"
+
 namespace pivotkit {
 namespace {
 
@@ -31,10 +33,10 @@ std::size_t count_nodes(const SymbolTable& words) {
 Trie::Trie(const SymbolTable& words, const std::vector<std::uint32_t>& values, std::uint32_t symbols) : first_(symbols) {
   for (std::size_t i = 0; i < words.size(); ++i)
     if (words.offsets[i] == words.offsets[i + 1])
-      throw std::invalid_argument("Trie: words must not be empty; got word " + std::to_string(i));
+      refuse("Trie", "words", "not be empty", text("word ", i));
   const std::size_t buckets = count_nodes(words) / 4 * 3 + 5;
-  if (buckets >= kFirst / kBucket) throw std::length_error("Trie: words must need fewer than 2^30 nodes; got more");
-  buckets_ = LargeVector<Bucket>(buckets);
+  if (buckets >= kFirst / kBucket) refuse<std::length_error>("Trie", "words", "need fewer than 2^30 nodes", "more");
+  buckets_ = HugeArray<Bucket>(buckets, Bucket());
   for (std::size_t i = 0; i < words.size(); ++i) {
     End* node = &first_[words.symbols[words.offsets[i]]];
     std::uint32_t name = first_name(words.symbols[words.offsets[i]]);
@@ -44,7 +46,7 @@ Trie::Trie(const SymbolTable& words, const std::vector<std::uint32_t>& values, s
       name = make_child(edge(name, symbol));
       node = &buckets_[name / kBucket].nodes[name % kBucket];
     }
-    if (node->is_word()) throw std::invalid_argument("Trie: words must be distinct; got one twice");
+    if (node->is_word()) refuse("Trie", "words", "be distinct", "one twice");
     node->value = values[i];
   }
 }

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "common/hash.h"
-#include "common/large_vector.h"
+#include "common/huge_array.h"
 
 namespace pivotkit {
 
@@ -99,7 +99,7 @@ class Trie {
   std::uint32_t make_child(const Edge& edge);
 
   std::vector<End> first_ = std::vector<End>(1);
-  LargeVector<Bucket> buckets_ = LargeVector<Bucket>(2);
+  HugeArray<Bucket> buckets_{2, Bucket()};
 };
 
 }  // namespace pivotkit

@@ -2,6 +2,8 @@
 
 #include <stdexcept>
 
+#include "common/require.h"
+
 namespace pivotkit {
 namespace {
 
@@ -49,7 +51,7 @@ void each_cell(const Segment& segment, Visit&& visit) {
 
 // Each sum is of two below 2^63, so one that is not has its highest bit set.
 void require_small(std::uint64_t all) {
-  if (all >> 63 != 0) throw std::overflow_error("merge: every total must stay below 2^63; got a larger one");
+  if (all >> 63 != 0) refuse<std::overflow_error>("merge", "every total", "stay below 2^63", "a larger one");
 }
 
 }  // namespace

@@ -6,12 +6,11 @@
 namespace pivotkit {
 namespace {
 
-constexpr std::size_t kChecksum = 8;
-constexpr std::size_t kFooter = 24;        // the rows' checksums in one, the index's seeded with it, the number of rows
+constexpr std::size_t kFooter = 24;        // the digest of the records, the index's checksum seeded with it, the number of rows
 constexpr std::size_t kIndexPart = 8192;  // entries of an index that are read at once
 
 [[noreturn]] void refuse_row(const std::string& path, std::size_t row) {
-  throw CorruptFile(path, "row " + std::to_string(row), "must be as it was written; got another checksum");
+  refuse_file(path, "row " + std::to_string(row), "be as it was written", "another checksum");
 }
 
 std::uint64_t index_checksum(const std::vector<std::uint64_t>& part, std::size_t size, std::uint64_t seed) {
@@ -21,35 +20,29 @@ std::uint64_t index_checksum(const std::vector<std::uint64_t>& part, std::size_t
 }  // namespace
 
 RowFileWriter::RowFileWriter(std::string path, std::size_t rows, std::size_t buffer)
-    : file_(std::move(path), buffer), offsets_(rows + 1) {}
+    : records_(std::move(path), buffer), offsets_(rows + 1) {}
 
 template <class Column, class Total>
 void RowFileWriter::put(std::uint32_t row, const Column* columns, const Total* totals, std::size_t size) {
   if (size == 0) return;
-  while (next_row_ < row) offsets_[++next_row_] = file_.size();
-  const Segment segment = segment_of(row, columns, totals, size);
-  row_.resize(segment.bytes() + kChecksum);
-  store_segment(segment, columns, totals, row_.data());
-  const std::uint64_t sum = checksum(row_.data(), segment.bytes(), row);
-  std::memcpy(row_.data() + segment.bytes(), &sum, sizeof sum);
-  sums_ = checksum(reinterpret_cast<const std::uint8_t*>(&sum), sizeof sum, sums_);
-  file_.write(row_.data(), row_.size());
+  while (next_row_ < row) offsets_[++next_row_] = records_.size();
+  records_.put(row, columns, totals, size);
 }
 
 std::uint64_t RowFileWriter::finish() {
-  while (next_row_ + 1 < offsets_.size()) offsets_[++next_row_] = file_.size();
-  std::uint64_t sum = sums_;
+  while (next_row_ + 1 < offsets_.size()) offsets_[++next_row_] = records_.size();
+  std::uint64_t sum = records_.digest();
   std::vector<std::uint64_t> part;
   for (std::size_t i = 0; i < offsets_.size(); i += part.size()) {
     const auto begin = offsets_.begin() + static_cast<std::ptrdiff_t>(i);
     part.assign(begin, begin + static_cast<std::ptrdiff_t>(std::min(kIndexPart, offsets_.size() - i)));
     sum = index_checksum(part, part.size(), sum);
   }
-  file_.write(offsets_.data(), offsets_.size() * sizeof offsets_[0]);
-  const std::uint64_t footer[3] = {sums_, sum, offsets_.size() - 1};
-  file_.write(footer, sizeof footer);
-  file_.close();
-  return file_.size();
+  records_.write(offsets_.data(), offsets_.size() * sizeof offsets_[0]);
+  const std::uint64_t footer[3] = {records_.digest(), sum, offsets_.size() - 1};
+  records_.write(footer, sizeof footer);
+  records_.close();
+  return records_.size();
 }
 
 RowFile::RowFile(const std::string& path, std::size_t rows) : file_(path), rows_(rows), index_(0) {
@@ -61,7 +54,7 @@ RowFile::RowFile(const std::string& path, std::size_t rows) : file_(path), rows_
     file_.read_at(index_at(rows), &end, sizeof end);
   }
   if (size < least || found != rows || end != index_)
-    throw CorruptFile(path, "", "must be a whole file of " + std::to_string(rows) + " rows; got another");
+    refuse_file(path, "", "be a whole file of " + std::to_string(rows) + " rows", "another");
 }
 
 RowFile::Place RowFile::place(std::size_t first, std::size_t last) const {
@@ -75,7 +68,7 @@ RowFile::Place RowFile::place(std::size_t first, std::size_t last) const {
 void RowFile::read(const Place& place, std::uint8_t* out) const { file_.read_at(place.begin, out, place.bytes()); }
 
 void RowFile::add_sizes(std::vector<std::uint64_t>& sizes) const {
-  std::uint64_t sum = sums(), before = 0, written = 0;
+  std::uint64_t sum = footer_digest(), before = 0, written = 0;
   std::vector<std::uint64_t> part(kIndexPart);
   for (std::size_t i = 0; i <= rows_; i += kIndexPart) {
     const std::size_t size = std::min(kIndexPart, rows_ + 1 - i);
@@ -91,10 +84,10 @@ void RowFile::add_sizes(std::vector<std::uint64_t>& sizes) const {
   if (sum != written) corrupt(0);
 }
 
-std::uint64_t RowFile::sums() const {
-  std::uint64_t sums = 0;
-  file_.read_at(index_at(rows_ + 1), &sums, sizeof sums);
-  return sums;
+std::uint64_t RowFile::footer_digest() const {
+  std::uint64_t digest = 0;
+  file_.read_at(index_at(rows_ + 1), &digest, sizeof digest);
+  return digest;
 }
 
 void RowFile::corrupt(std::size_t row) const { refuse_row(file_.path(), row); }
@@ -102,14 +95,12 @@ void RowFile::corrupt(std::size_t row) const { refuse_row(file_.path(), row); }
 bool RowWalk::take(std::size_t row, Segment& segment) {
   if (at_ == end_) return false;
   const auto left = static_cast<std::size_t>(end_ - at_);
-  if (left < Segment::kHeader + kChecksum) refuse_row(*path_, row);
+  if (left < kLeastRecord) refuse_row(*path_, row);
   segment = Segment::at(at_);
   if (segment.row > row) return false;
-  const std::size_t bytes = segment.bytes();
-  if (segment.row < row || segment.size == 0 || bytes > left - kChecksum) refuse_row(*path_, row);
-  std::memcpy(&sum_, at_ + bytes, sizeof sum_);
-  if (checksum(at_, bytes, row) != sum_ || segment.last_column() >= columns_) refuse_row(*path_, row);
-  at_ += bytes + kChecksum;
+  if (segment.row < row || !is_whole_record(segment, at_, left, sum_) || segment.last_column() >= columns_)
+    refuse_row(*path_, row);
+  at_ += record_bytes(segment);
   return true;
 }
 
@@ -122,7 +113,7 @@ void check_row_file(const std::string& path, std::size_t rows, std::size_t colum
   std::vector<std::uint64_t> sizes(rows);
   file.add_sizes(sizes);
   std::vector<std::uint8_t> bytes;
-  std::uint64_t sums = 0;
+  std::uint64_t digest = 0;
   Segment segment;
   for (std::size_t first = 0, last = 0; first < rows; first = last) {
     std::uint64_t size = 0;
@@ -134,12 +125,11 @@ void check_row_file(const std::string& path, std::size_t rows, std::size_t colum
     RowWalk walk(path, bytes.data(), bytes.size(), columns);
     for (std::size_t row = first; row < last; ++row) {
       if (!walk.take(row, segment)) continue;
-      const std::uint64_t sum = walk.sum();
-      sums = checksum(reinterpret_cast<const std::uint8_t*>(&sum), sizeof sum, sums);
+      digest = extended_digest(digest, walk.sum());
     }
     walk.require_done();
   }
-  if (sums != file.sums()) file.corrupt(0);
+  if (digest != file.footer_digest()) file.corrupt(0);
 }
 
 template void RowFileWriter::put(std::uint32_t, const std::uint32_t*, const std::int64_t*, std::size_t);

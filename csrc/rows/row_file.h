@@ -1,9 +1,8 @@
 // Rows of a sparse matrix in a file of which any range of rows can be read.
 //
-// The rows that are not empty one behind another, each a segment of cells and its checksum (seeded with the row); then where
-// each row begins (rows + 1 uint64), and the footer: a checksum of the rows' checksums, one of the index (seeded with that),
-// the number of rows. What was cut short, extended or altered is refused, never added up; two files with one footer hold the
-// same.
+// First the rows that are not empty, one record each (row_records.h); then where each row begins (rows + 1 uint64); then the
+// footer: the digest of the records, a checksum of the index (seeded with that digest), the number of rows. A file that was
+// cut short, extended or altered is refused, never added up. Two files with the same footer hold the same.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +12,7 @@
 
 #include "common/file.h"
 #include "rows/row_accumulator.h"
-#include "rows/row_cells.h"
+#include "rows/row_records.h"
 
 namespace pivotkit {
 
@@ -29,10 +28,8 @@ class RowFileWriter final : public RowSink {
   std::uint64_t finish();  // the file's bytes; nothing is whole before
 
  private:
-  OutputFile file_;
+  RecordWriter records_;
   std::vector<std::uint64_t> offsets_;
-  std::vector<std::uint8_t> row_;
-  std::uint64_t sums_ = 0;    // of the rows' checksums
   std::size_t next_row_ = 0;  // offsets up to this row are known
 };
 
@@ -47,7 +44,7 @@ class RowFile {
   Place place(std::size_t first, std::size_t last) const;      // of rows [first, last)
   void read(const Place& place, std::uint8_t* out) const;
   void add_sizes(std::vector<std::uint64_t>& sizes) const;  // each row's bytes, by the index, whose checksum is proved
-  std::uint64_t sums() const;  // the checksum of the rows' checksums, as the footer has it
+  std::uint64_t footer_digest() const;
   [[noreturn]] void corrupt(std::size_t row) const;
 
  private:

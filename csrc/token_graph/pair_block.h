@@ -17,7 +17,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "common/pages.h"
+#include "common/huge_array.h"
 #include "rows/row_accumulator.h"
 
 namespace pivotkit {
@@ -69,8 +69,8 @@ class PairBlock {
   std::size_t vocabulary_, window_, steps_, gap_, capacity_;
   std::vector<std::uint64_t> weights_;  // by distance from 1, zeros up to a multiple of kStep
   bool symmetric_;
-  Pages<Cell> text_;
-  Pages<std::uint32_t> positions_;
+  HugeArray<Cell> text_;
+  HugeArray<std::uint32_t> positions_;
   std::vector<std::uint32_t> ends_;  // (vocabulary + 1): where each token's positions end
   std::size_t size_ = 0, document_ = 0;
   std::size_t first_ = 0;  // cells before it were counted with one another in an earlier block

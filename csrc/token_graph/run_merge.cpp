@@ -6,14 +6,14 @@
 
 namespace pivotkit {
 
-void merge_runs(const std::vector<SortedRun>& runs, std::size_t frame, bool triangular, std::size_t vocabulary,
+void merge_runs(const std::vector<SortedRun>& runs, std::size_t buffer, bool triangular, std::size_t vocabulary,
                 RowAccumulator& accumulator, RowSink& sink) {
   constexpr std::uint64_t kDone = std::numeric_limits<std::uint64_t>::max();
-  std::vector<std::unique_ptr<RunReader>> readers;
+  std::vector<std::unique_ptr<RecordReader>> readers;
   std::vector<std::uint64_t> rows;  // the next row of each run
   const auto step = [&](std::size_t i) { rows[i] = readers[i]->next() ? readers[i]->segment().row : kDone; };
   for (const SortedRun& run : runs) {
-    readers.push_back(std::make_unique<RunReader>(run, frame));
+    readers.push_back(std::make_unique<RecordReader>(run.path, run.bytes, run.digest, buffer));
     rows.push_back(0);
     step(rows.size() - 1);
   }

@@ -10,9 +10,9 @@
 
 namespace pivotkit {
 
-// All `runs` are open together; each takes `frame` bytes. The accumulator must be all zero and is left so. `triangular`
+// All `runs` are open together; each takes `buffer` bytes. The accumulator must be all zero and is left so. `triangular`
 // says that a row's columns are at most its id. A sum of 2^63 or more throws std::overflow_error.
-void merge_runs(const std::vector<SortedRun>& runs, std::size_t frame, bool triangular, std::size_t vocabulary,
+void merge_runs(const std::vector<SortedRun>& runs, std::size_t buffer, bool triangular, std::size_t vocabulary,
                 RowAccumulator& accumulator, RowSink& sink);
 
 }  // namespace pivotkit

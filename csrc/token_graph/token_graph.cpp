@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::size_t kSpare = PairBlock<std::uint32_t>::kSpare;
 constexpr std::size_t kMostCells = std::size_t{1} << 31;  // positions in 32 bits, sums of a block below 2^62
-constexpr std::size_t kMostFrame = std::size_t{1} << 18;
+constexpr std::size_t kMostRunBuffer = std::size_t{1} << 18;
 
 void check(const TokenGraphOptions& options) {
   constexpr auto kMostIds = static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max());
@@ -41,7 +41,8 @@ void check(const TokenGraphOptions& options) {
 // After a failure what was counted is not known, and nothing more may come of it.
 template <class Work>
 auto TokenGraphCounter::guarded(Work&& work) {
-  if (broken_) throw std::runtime_error("TokenGraphCounter: must not be used after a failure or after finish");
+  if (broken_) 
+    refuse<std::runtime_error>("TokenGraphCounter", "the counter", "not be used after a failure or after finish", "a call");
   broken_ = true;
   struct Restore {
     bool& broken;
@@ -80,15 +81,15 @@ void TokenGraphCounter::plan() {
   const std::size_t window = options_.rule.weights.size();
   const bool narrow = vocabulary < std::numeric_limits<std::uint16_t>::max();
   const std::size_t cell = narrow ? PairBlock<std::uint16_t>::kBytesPerCell : PairBlock<std::uint32_t>::kBytesPerCell;
-  const auto fixed = [&](std::size_t frame) {
+  const auto fixed = [&](std::size_t buffer) {
     return RowAccumulator::bytes(vocabulary, kSpare) + (vocabulary + 2) * (sizeof(std::uint32_t) + sizeof(std::int64_t)) +
-           (options_.fan_in + 4) * (frame + 512) + window * 32 + (std::size_t{1} << 16);
+           (options_.fan_in + 4) * (buffer + 512) + window * 32 + (std::size_t{1} << 16);
   };
-  const std::size_t least = fixed(kLeastFrame) + PairBlock<std::uint32_t>::least_cells(window) * cell;
+  const std::size_t least = fixed(kLeastRunBuffer) + PairBlock<std::uint32_t>::least_cells(window) * cell;
   if (options_.memory < least)
     refuse("TokenGraphCounter", "memory", text("be at least ", least, " bytes for ", vocabulary, " ids"), options_.memory);
-  frame_ = std::clamp((options_.memory - least) / 16 / (options_.fan_in + 4), kLeastFrame, kMostFrame);
-  cells_ = std::min((options_.memory - fixed(frame_)) / cell, kMostCells - 1);
+  buffer_ = std::clamp((options_.memory - least) / 16 / (options_.fan_in + 4), kLeastRunBuffer, kMostRunBuffer);
+  cells_ = std::min((options_.memory - fixed(buffer_)) / cell, kMostCells - 1);
   accumulator_ = std::make_unique<RowAccumulator>(vocabulary, kSpare);
   if (narrow)
     block_ = std::make_unique<PairBlock<std::uint16_t>>(vocabulary, options_.rule, cells_);
@@ -169,7 +170,7 @@ void TokenGraphCounter::add_rows(std::size_t first_row, std::size_t rows, const 
     for (std::size_t r = 0; r < rows; ++r) {
       const auto size = static_cast<std::size_t>(offsets[r + 1] - offsets[r]);
       if (size == 0) continue;
-      if (!graph_) graph_ = std::make_unique<RunWriter>(new_run(), frame_);
+      if (!graph_) graph_ = std::make_unique<RunWriter>(new_run(), buffer_);
       ids.assign(columns + offsets[r], columns + offsets[r + 1]);
       graph_->put({static_cast<std::uint32_t>(first_row + r), ids.data(), totals + offsets[r], size});
       for (std::int64_t i = offsets[r]; i < offsets[r + 1]; ++i) mass_ += static_cast<std::uint64_t>(totals[i]);
@@ -197,7 +198,7 @@ void TokenGraphCounter::spill() {
 
 void TokenGraphCounter::spill_block() {
   if (std::visit([](auto& block) { return block->empty(); }, block_)) return;
-  RunWriter writer(new_run(), frame_);
+  RunWriter writer(new_run(), buffer_);
   take_block(writer);
   push(writer.finish(), 0);
 }
@@ -224,7 +225,7 @@ template <class Writer>
 void TokenGraphCounter::merge_into(const std::vector<SortedRun>& runs, Writer& writer) {
   {
     const Clock clock(seconds_.merge);
-    merge_runs(runs, frame_, options_.rule.symmetric, options_.vocabulary, *accumulator_, writer);
+    merge_runs(runs, buffer_, options_.rule.symmetric, options_.vocabulary, *accumulator_, writer);
   }
   seconds_.write += writer.seconds();
   seconds_.merge -= writer.seconds();
@@ -235,7 +236,7 @@ void TokenGraphCounter::merge_into(const std::vector<SortedRun>& runs, Writer& w
 }
 
 SortedRun TokenGraphCounter::merge(const std::vector<SortedRun>& runs) {
-  RunWriter writer(new_run(), frame_);
+  RunWriter writer(new_run(), buffer_);
   merge_into(runs, writer);
   SortedRun merged = writer.finish();
   spilled_bytes_ += merged.bytes;
@@ -270,7 +271,7 @@ std::uint64_t TokenGraphCounter::finish(const CsrWriter::Paths& paths) {
   const std::uint64_t cells = guarded([&] {
     end_document();
     close_graph();
-    CsrWriter writer(paths, options_.vocabulary, frame_);
+    CsrWriter writer(paths, options_.vocabulary, buffer_);
     if (next_run_ == 0) {
       take_block(writer);
     } else {
@@ -280,8 +281,7 @@ std::uint64_t TokenGraphCounter::finish(const CsrWriter::Paths& paths) {
     }
     writer.finish();
     if (writer.sum() != mass_)
-      throw std::logic_error(text("TokenGraphCounter: the graph must hold the weights of all pairs, ", mass_, "; got ",
-                                  writer.sum()));
+      refuse<std::logic_error>("TokenGraphCounter", "the graph", text("hold the weights of all pairs, ", mass_), writer.sum());
     return writer.cells();
   });
   broken_ = true;  // spent

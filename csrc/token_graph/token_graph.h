@@ -95,7 +95,7 @@ class TokenGraphCounter {
   std::uint64_t mass(std::uint64_t length) const noexcept;
 
   TokenGraphOptions options_;
-  std::size_t frame_ = 0, cells_ = 0;
+  std::size_t buffer_ = 0, cells_ = 0;
   std::vector<std::uint64_t> weight_sums_, moment_sums_;  // of w(d) and d w(d), up to each distance
   std::unique_ptr<RowAccumulator> accumulator_;
   std::variant<std::unique_ptr<PairBlock<std::uint16_t>>, std::unique_ptr<PairBlock<std::uint32_t>>> block_;

@@ -30,9 +30,9 @@ void add_logit(float z, float* mass) {
 }
 
 // One block of rows on its way past the whole vocabulary.
-class Block {
+class UnembedBlock {
  public:
-  Block(const UnembedRequest& request, const UnembedOutput& output, const Plan& plan, const Kernels& kernels,
+  UnembedBlock(const UnembedRequest& request, const UnembedOutput& output, const Plan& plan, const Kernels& kernels,
         const Products& products, const BlockRows& rows_of_block)
       : request_(request), output_(output), plan_(plan), kernels_(kernels), products_(products), dealt_(rows_of_block),
         lanes_(lanes_of(request.weight.cols, products.run)), sets_(request.token_sets.sets),
@@ -256,7 +256,7 @@ void unembed(const UnembedRequest& request, const UnembedOutput& output) {
   const Products& products = products_of(kernels, request);
   const Plan plan(request, products);
   BlockRows rows(request, plan);
-  Block block(request, output, plan, kernels, products, rows);
+  UnembedBlock block(request, output, plan, kernels, products, rows);
   while (rows.next()) block.run();
 }
 

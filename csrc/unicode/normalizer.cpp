@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
-#include <stdexcept>
 
 #include "common/hash.h"
 #include "common/bits.h"
+#include "common/require.h"
 
 namespace pivotkit {
 namespace {
@@ -48,9 +48,9 @@ Normalizer::Normalizer(const UnicodeData& data)
       index[code] = entry.open ? kPlain : kSame;
       continue;
     }
-    if (utf8.size() > 255) throw std::invalid_argument("Normalizer: a normal form must fit 255 bytes; got more");
+    if (utf8.size() > 255) refuse("Normalizer", "a normal form", "fit 255 bytes", "more");
     if (entries_.size() > std::numeric_limits<std::uint16_t>::max())
-      throw std::invalid_argument("Normalizer: fewer than 65536 code points must change; got more");
+      refuse("Normalizer", "code points that change", "be fewer than 65536", "more");
     entry.begin = static_cast<std::uint32_t>(texts_.size());
     entry.size = static_cast<std::uint8_t>(utf8.size());
     texts_.insert(texts_.end(), utf8.begin(), utf8.end());

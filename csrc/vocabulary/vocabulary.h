@@ -17,7 +17,7 @@
 
 #include "common/byte_table.h"
 #include "common/hash.h"
-#include "common/large_vector.h"
+#include "common/huge_array.h"
 
 namespace pivotkit {
 
@@ -73,7 +73,7 @@ class Vocabulary {
 
   std::size_t size() const noexcept { return size_; }
   std::size_t bytes() const noexcept {
-    return slots_.capacity() * sizeof(Slot) + arena_.capacity() + (ends_.capacity() + kFilter) * sizeof(std::uint64_t);
+    return slots_.size() * sizeof(Slot) + arena_.capacity() + (ends_.capacity() + kFilter) * sizeof(std::uint64_t);
   }
 
  private:
@@ -95,7 +95,7 @@ class Vocabulary {
     return ends_[place + 1] - ends_[place] == size && std::memcmp(arena_.data() + ends_[place], data, size) == 0;
   }
 
-  LargeVector<Slot> slots_ = LargeVector<Slot>(1);
+  HugeArray<Slot> slots_{1, Slot()};
   std::vector<std::uint64_t> filter_ = std::vector<std::uint64_t>(kFilter);
   std::size_t size_ = 0;
   std::vector<std::uint8_t> arena_;       // the long strings
