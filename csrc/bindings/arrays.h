@@ -62,7 +62,8 @@ inline ByteTable byte_table(const Array<std::uint8_t>& data, const Array<std::in
 
 // Calls compute(TokenDocuments<uint16 or uint32>) on the ids as they lie; other types are refused, never converted.
 template <class Compute>
-auto with_tokens(const std::string& function, const py::array& ids, const Array<std::int64_t>& offsets, Compute&& compute) {
+auto with_tokens(const std::string& function, const py::array& ids, const Array<std::int64_t>& offsets,
+                 Compute&& compute) {
   if (ids.ndim() != 1 || (ids.flags() & py::array::c_style) == 0)
     refuse(function, "tokens", "be one contiguous dimension", "another layout");
   const std::size_t size = rows_of(offsets, static_cast<std::size_t>(ids.shape(0)), function, "token offsets");

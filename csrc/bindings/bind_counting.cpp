@@ -63,7 +63,8 @@ std::size_t add_contexts(Contexts& contexts, const Array<std::int64_t>& offsets,
     if (documents.size != size)
       refuse("add", "token_offsets", text("describe ", size, " documents"), documents.size);
     if (from > size) refuse("add", "from", "be within the documents", from);
-    return contexts.run([&](ContextCounter& counter) { return counter.add(offsets.data(), words.data(), documents, from); });
+    return contexts.run(
+        [&](ContextCounter& counter) { return counter.add(offsets.data(), words.data(), documents, from); });
   });
 }
 
@@ -87,22 +88,28 @@ void register_counting(py::module_& m) {
       .def(py::init(&make_documents), py::arg("words"), py::arg("pairs").noconvert(), py::arg("window") = 0)
       .def("add", &add_documents, py::arg("offsets").noconvert(), py::arg("words").noconvert(),
            py::arg("counts").noconvert(), py::arg("places") = py::none(), "Count the documents whose hits are given.")
-      .def("clear", [](Documents& d) { d.run([](DocumentCounter& counter) { counter.clear(); }); }, "Begin anew.")
+      .def(
+          "clear", [](Documents& d) { d.run([](DocumentCounter& counter) { counter.clear(); }); }, "Begin anew.")
       .def_property_readonly("documents", [](const Documents& d) { return d.object.documents(); })
       .def_property_readonly("df", [](const Documents& d) { return to_array(d.object.df()); })
       .def_property_readonly("tf", [](const Documents& d) { return to_array(d.object.tf()); })
-      .def_property_readonly("pair_df", [](Documents& d) { return to_array(d.run([](DocumentCounter& counter) { return counter.pair_df(); })); })
+      .def_property_readonly(
+          "pair_df",
+          [](Documents& d) { return to_array(d.run([](DocumentCounter& counter) { return counter.pair_df(); })); })
       .def_property_readonly("nbytes", [](const Documents& d) { return d.object.bytes(); });
 
   py::class_<Contexts>(m, "ContextCounter", "Counts the tokens of the documents that contain each word.")
-      .def(py::init<std::size_t, std::size_t, std::size_t>(), py::arg("words"), py::arg("vocabulary"), py::arg("capacity"))
-      .def("add", &add_contexts, py::arg("offsets").noconvert(), py::arg("words").noconvert(), py::arg("tokens").noconvert(),
-           py::arg("token_offsets").noconvert(), py::arg("start") = 0,
+      .def(py::init<std::size_t, std::size_t, std::size_t>(), py::arg("words"), py::arg("vocabulary"),
+           py::arg("capacity"))
+      .def("add", &add_contexts, py::arg("offsets").noconvert(), py::arg("words").noconvert(),
+           py::arg("tokens").noconvert(), py::arg("token_offsets").noconvert(), py::arg("start") = 0,
            "Take documents into the block until it is full; how many were taken.")
       .def("rows", &context_rows, py::arg("begin"), py::arg("end"),
            "Rows of the block's table: offsets int64, token ids int32, documents uint32.")
       .def("write", &write_contexts, py::arg("path"), "Write the block's table as a row file; its bytes.")
-      .def("clear", [](Contexts& c) { c.run([](ContextCounter& counter) { counter.clear(); }); }, "Begin the next block.")
+      .def(
+          "clear", [](Contexts& c) { c.run([](ContextCounter& counter) { counter.clear(); }); },
+          "Begin the next block.")
       .def_property_readonly("background", [](const Contexts& c) { return to_array(c.object.background()); });
 
   py::class_<Tokens>(m, "TokenCounter", "Counts the documents that contain each token.")

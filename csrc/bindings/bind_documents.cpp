@@ -29,7 +29,8 @@ template <Append append>
 std::size_t add_lines(LockedBlock& self, const Array<std::uint8_t>& lines, std::size_t begin, std::size_t end) {
   const std::size_t size = length(lines, "add_lines", "lines");
   if (begin > end || end > size)
-    refuse("add_lines", "begin and end", text("lie in order within the ", size, " bytes of lines"), text(begin, " and ", end));
+    refuse("add_lines", "begin and end", text("lie in order within the ", size, " bytes of lines"),
+           text(begin, " and ", end));
   const Bytes bytes{lines.data() + begin, end - begin};
   const py::gil_scoped_release release;
   const std::lock_guard<std::mutex> guard(self.mutex);

@@ -87,8 +87,10 @@ void register_matcher(py::module_& m) {
   py::class_<TokenMatcher>(m, "TokenMatcher", "Finds the words of a watch list in documents of token ids.")
       .def(py::init(&make_token_matcher), py::arg("ids").noconvert(), py::arg("offsets").noconvert(),
            py::arg("words").noconvert(), py::arg("word_count"), py::arg("edges").noconvert())
-      .def("match", &match_tokens, py::arg("tokens").noconvert(), py::arg("offsets").noconvert(), py::arg("places") = false,
-           "The words of each document: offsets (N + 1) int64, word ids int32, occurrences int32, and with `places` where: "
+      .def("match", &match_tokens, py::arg("tokens").noconvert(), py::arg("offsets").noconvert(),
+           py::arg("places") = false,
+           "The words of each document: offsets (N + 1) int64, word ids int32, occurrences int32, and with `places` "
+           "where: "
            "offsets int64 (hits + 1), starts and ends int32, else None.")
       .def("__len__", &TokenMatcher::size)
       .def_property_readonly("vocabulary", &TokenMatcher::vocabulary)

@@ -29,7 +29,8 @@ std::unique_ptr<Counter> make_counter(std::size_t vocabulary, const Array<std::i
 
 void add(Counter& counter, const py::array& ids, const Array<std::int64_t>& offsets, bool continued) {
   with_tokens("add", ids, offsets, [&](const auto& documents) {
-    counter.run([&](TokenGraphCounter& counts) { counts.add(documents.ids, documents.offsets, documents.size, continued); });
+    counter.run(
+        [&](TokenGraphCounter& counts) { counts.add(documents.ids, documents.offsets, documents.size, continued); });
   });
 }
 
@@ -71,8 +72,9 @@ void register_token_graph(py::module_& m) {
     try {
       if (error) std::rethrow_exception(error);
     } catch (const FileError& failed) {
-      PyErr_SetObject(PyExc_OSError, py::make_tuple(failed.code, py::module_::import("os").attr("strerror")(failed.code),
-                                                    failed.path).ptr());
+      PyErr_SetObject(
+          PyExc_OSError,
+          py::make_tuple(failed.code, py::module_::import("os").attr("strerror")(failed.code), failed.path).ptr());
     } catch (const CorruptFile& corrupt) {
       const py::object kind = py::module_::import("pivotkit.errors").attr("CorpusError");
       PyErr_SetObject(kind.ptr(), kind(corrupt.path, corrupt.place, corrupt.problem).ptr());
@@ -81,18 +83,21 @@ void register_token_graph(py::module_& m) {
   m.def("call_by_distance", &call_by_distance, py::arg("address"), py::arg("window"),
         "The values of a C function double(int64) at 1 .. window, float64.");
   py::class_<Counter>(m, "TokenGraphCounter", "Sums weights of pairs of tokens within a window, in bounded memory.")
-      .def(py::init(&make_counter), py::arg("vocabulary"), py::arg("weights").noconvert(), py::arg("symmetric"), py::arg("memory"),
-           py::arg("folder"), py::arg("fan_in") = 64)
+      .def(py::init(&make_counter), py::arg("vocabulary"), py::arg("weights").noconvert(), py::arg("symmetric"),
+           py::arg("memory"), py::arg("folder"), py::arg("fan_in") = 64)
       .def("add", &add, py::arg("ids").noconvert(), py::arg("offsets").noconvert(), py::arg("continued") = false,
            "Count documents of token ids.")
       .def("add_rows", &add_rows, py::arg("first_row"), py::arg("offsets").noconvert(), py::arg("columns").noconvert(),
            py::arg("totals").noconvert(), "Add rows of another graph.")
-      .def("spill", [](Counter& c) { c.run([](TokenGraphCounter& counts) { counts.spill(); }); }, "Write what is in memory as a run.")
-      .def("finish",
-           [](Counter& c, const std::string& columns, const std::string& totals, const std::string& offsets) {
-             return c.run([&](TokenGraphCounter& counts) { return counts.finish({columns, totals, offsets}); });
-           },
-           py::arg("columns"), py::arg("totals"), py::arg("offsets"), "Write the graph; the number of its cells.")
+      .def(
+          "spill", [](Counter& c) { c.run([](TokenGraphCounter& counts) { counts.spill(); }); },
+          "Write what is in memory as a run.")
+      .def(
+          "finish",
+          [](Counter& c, const std::string& columns, const std::string& totals, const std::string& offsets) {
+            return c.run([&](TokenGraphCounter& counts) { return counts.finish({columns, totals, offsets}); });
+          },
+          py::arg("columns"), py::arg("totals"), py::arg("offsets"), "Write the graph; the number of its cells.")
       .def_property_readonly("documents", [](const Counter& c) { return c.object.documents(); })
       .def_property_readonly("tokens", [](const Counter& c) { return c.object.tokens(); })
       .def_property_readonly("runs", [](const Counter& c) { return c.object.runs(); })

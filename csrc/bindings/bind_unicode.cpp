@@ -17,7 +17,8 @@ using Texts = std::tuple<Array<std::uint32_t>, Array<std::int64_t>, Array<std::u
 
 CodePointTexts code_point_texts(const Texts& texts, const std::string& argument) {
   const auto& [codes, offsets, values] = texts;
-  const std::size_t count = rows_of(offsets, length(values, "Normalizer", argument + " texts"), "Normalizer", argument + " offsets");
+  const std::size_t count =
+      rows_of(offsets, length(values, "Normalizer", argument + " texts"), "Normalizer", argument + " offsets");
   if (length(codes, "Normalizer", argument + " codes") != count)
     refuse("Normalizer", argument + " codes", "hold one code point for each text", codes.shape(0));
   return {codes.data(), offsets.data(), values.data(), count};

@@ -1,5 +1,5 @@
-// A list of byte strings in two arrays: string i is data[offsets[i] .. offsets[i + 1]). This is how text crosses the
-// border from Python, and `check_offsets` is the one place where such a pair is proved sound before anything reads it.
+// A list of byte strings in two arrays: string i is data[offsets[i] .. offsets[i + 1]). Text comes from Python in this
+// form. `check_offsets` proves the offsets before anything reads them.
 #pragma once
 
 #include <cstddef>

@@ -12,11 +12,13 @@
 namespace pivotkit {
 namespace {
 
-// With errno's reason.
+// Throws with the reason that errno gives.
 [[noreturn]] void fail(const std::string& path) { throw FileError(errno, path); }
 
-// Nothing more could be written, though the system gave no reason where it wrote 0 bytes.
-[[noreturn]] void fail_write(ssize_t done, const std::string& path) { throw FileError(done < 0 ? errno : ENOSPC, path); }
+// A write of 0 bytes has no errno: the file is full.
+[[noreturn]] void fail_write(ssize_t done, const std::string& path) {
+  throw FileError(done < 0 ? errno : ENOSPC, path);
+}
 
 int open_file(const std::string& path, int flags) {
   const int descriptor = ::open(path.c_str(), flags | O_CLOEXEC, 0666);

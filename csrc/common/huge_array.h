@@ -1,5 +1,6 @@
-// A fixed number of plain values in memory that the system may back with huge pages: an index into hundreds of megabytes
-// then misses the page table far less often. An array of 2 MiB and more begins at a multiple of 2 MiB for that.
+// A fixed number of plain values in memory that the system may back with huge pages. An index into hundreds of
+// megabytes then misses the page table far less often. An array of 2 MiB or more begins at a multiple of 2 MiB for that
+// reason.
 #pragma once
 
 #include <sys/mman.h>

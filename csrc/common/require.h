@@ -1,4 +1,4 @@
-// The error grammar of all native code: "<function>: <argument> must <rule>; got <value>".
+// The one way to refuse in all native code: "<function>: <argument> must <rule>; got <value>".
 #pragma once
 
 #include <cstdio>
@@ -8,12 +8,14 @@
 
 namespace pivotkit {
 
-// A backend or instruction set that was asked for by name and is absent; Python sees pivotkit.errors.BackendUnavailable.
+// A user asked by name for a backend or an instruction set that is absent. Python sees
+// pivotkit.errors.BackendUnavailable.
 struct BackendUnavailable : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// A piece of a message. No streams: their headers cost every file that includes this one a tenth of a second.
+// Pieces of a message become text without streams, because the headers of streams cost each file that includes this one
+// a tenth of a second.
 inline std::string text_of(const std::string& piece) { return piece; }
 inline std::string text_of(const char* piece) { return piece; }
 inline std::string text_of(double piece) {
@@ -33,9 +35,9 @@ std::string text(const Pieces&... pieces) {
   return all;
 }
 
-// Error is std::invalid_argument (ValueError), std::length_error (ValueError), std::out_of_range (IndexError),
-// std::overflow_error (OverflowError), BackendUnavailable, or, for what no argument explains, std::logic_error or
-// std::runtime_error (RuntimeError).
+// Error is std::invalid_argument or std::length_error (ValueError), std::out_of_range (IndexError), std::overflow_error
+// (OverflowError) or BackendUnavailable. What no argument explains is std::logic_error or std::runtime_error
+// (RuntimeError).
 template <class Error>
 [[noreturn]] void refuse_text(const std::string& function, const std::string& argument, const std::string& rule,
                               const std::string& got) {
@@ -43,7 +45,8 @@ template <class Error>
 }
 
 template <class Error = std::invalid_argument, class Got>
-[[noreturn]] void refuse(const std::string& function, const std::string& argument, const std::string& rule, const Got& got) {
+[[noreturn]] void refuse(const std::string& function, const std::string& argument, const std::string& rule,
+                         const Got& got) {
   refuse_text<Error>(function, argument, rule, text_of(got));
 }
 

@@ -1,8 +1,8 @@
 // The companions of a rank in its documents, copied one behind another.
 //
-// Few companions of a word are paired with it. Where one instruction looks 32 of them up in 1,024 bits, those whose bit is
-// not set are left out (the ranks that share a bit with another are not): one in 10 or 20 is left to be counted. Elsewhere a
-// look-up costs as much as counting, and all are copied.
+// A word is paired with few of its companions. Where one instruction looks up 32 of them in a filter of 1,024 bits,
+// companions without a bit are left out; companions that share a bit with a partner stay. One in 10 or 20 is left to
+// count. Elsewhere a look-up costs as much as counting, so all companions are copied.
 #pragma once
 
 #include <cstddef>
@@ -12,27 +12,28 @@
 namespace pivotkit {
 
 constexpr std::size_t kFilterWords = 64;  // of 16 bits; rank r has bit r % 16 of word r / 16 % kFilterWords
-constexpr std::size_t kCopied = 64;       // bytes at a time, whatever the size: most documents take one step
+constexpr std::size_t kCopied = 64;       // bytes per step: most documents take one step
 constexpr std::size_t kAhead = 8;         // documents that are fetched before they are read
 
 template <class Cell>
 struct CompanionRow {
-  static constexpr std::size_t kStep = kCopied / sizeof(Cell);  // cells that may be read and written in vain
+  static constexpr std::size_t kStep = kCopied / sizeof(Cell);  // cells beyond the end that may be read and written
 
   Cell rank;
   const std::uint16_t* filter;
-  Cell* slots;                     // of each document the number of its ranks, then these; kStep cells more
+  Cell* slots;                     // per document the number of its ranks, then the ranks; kStep cells more
   const std::uint32_t* documents;  // places in slots; kAhead more
   std::size_t size;                // documents
   Cell* companions;
-  std::size_t room;  // of companions, at least kStep more than the first document's ranks
+  std::size_t room;  // for companions, at least kStep more than the first document has ranks
 };
 
 struct Gathered {
   std::size_t documents, companions;
 };
 
-// Copies the companions of the first documents, as many as there is room for, and puts the rank into these.
+// Copies the companions of as many documents as there is room for, from the first on, and puts the rank into these
+// documents.
 template <class Cell>
 Gathered gather_all(const CompanionRow<Cell>& row) {
   constexpr std::size_t kStep = CompanionRow<Cell>::kStep;
@@ -51,7 +52,8 @@ Gathered gather_all(const CompanionRow<Cell>& row) {
 }
 
 #ifdef PIVOTKIT_X86
-// The same, but for companions that the filter has no bit of. For Isa::avx512 with VBMI2, which compresses 16-bit lanes.
+// The same, but leaves out companions that have no bit in the filter. For Isa::avx512 with VBMI2, which compresses
+// lanes of 16 bits.
 Gathered gather_filtered(const CompanionRow<std::uint16_t>& row);
 #endif
 

@@ -1,4 +1,4 @@
-// Built for AVX-512 VBMI2: nothing here may be an inline function that another file has, too (common/lanes.h).
+// Built for AVX-512 VBMI2. No inline function of another file may appear here (common/lanes.h).
 #include <immintrin.h>
 
 #include "counting/companions.h"

@@ -10,20 +10,21 @@
 namespace pivotkit {
 namespace {
 
-// A token in more than one of this many documents of the block is a column of bits: a column costs a row as much as
-// incrementing a counter for one document in a hundred.
+// A token in more than one of this many documents of the block becomes a column of bits. For each row such a column
+// costs as much as one increment for one document in a hundred.
 constexpr std::size_t kDenseShare = 64;
-constexpr std::size_t kMostDense = 4096;  // and no more than make the bits as large as the ids
-constexpr std::size_t kFewestRows = 8;    // of bits that are added up as such: reading the sums has its price
+constexpr std::size_t kMostDense = 4096;  // and no more than would make the bits larger than the ids
+// fewer rows of bits are not added as bits, because reading the sums has a price
+constexpr std::size_t kFewestRows = 8;
 
-// A row of fewer tokens than one in this many ids of the vocabulary is sorted, not counted in an array over it.
+// A row with fewer tokens than one per this many ids of the vocabulary is sorted, not counted in an array.
 constexpr std::size_t kScanShare = 64;
 
-// What a hit and a document take beside the tokens, in cells of 4 bytes.
+// Cells of 4 bytes that a hit and a document take besides the tokens.
 constexpr std::size_t kHitCells = 2;
 constexpr std::size_t kDocumentCells = 4;
 
-// A word's documents lie anywhere in the block, and a core fetches ahead only what it can foresee.
+// The documents of a word lie anywhere in the block, and a core fetches ahead only what it can foresee.
 constexpr std::size_t kAhead = 2;  // documents
 constexpr std::size_t kLine = 64;
 
@@ -82,7 +83,8 @@ void ContextBlock<Token>::index_words() {
   for (std::size_t d = 0; d + 1 < hit_offsets_.size(); ++d)
     for (std::int64_t i = hit_offsets_[d]; i < hit_offsets_[d + 1]; ++i) {
       const auto word = static_cast<std::size_t>(hit_words_[static_cast<std::size_t>(i)]);
-      bounds_[word] = std::min(bounds_[word] + kept_offsets_[d + 1] - kept_offsets_[d], static_cast<std::int64_t>(vocabulary_));
+      bounds_[word] =
+          std::min(bounds_[word] + kept_offsets_[d + 1] - kept_offsets_[d], static_cast<std::int64_t>(vocabulary_));
       ++word_offsets_[word + 1];
     }
   std::partial_sum(word_offsets_.begin(), word_offsets_.end(), word_offsets_.begin());
@@ -119,7 +121,7 @@ void ContextBlock<Token>::split_dense() {
   dense_bits_.assign(documents * dense_width_, 0);
   dense_counters_.resize(dense_width_);
   dense_counts_.resize(64 * dense_width_);
-  // counts_ says for a while which column a token is, from 1.
+  // For a while counts_ holds the column of each token, from 1 on.
   for (std::size_t c = 0; c < dense_tokens_.size(); ++c) counts_[dense_tokens_[c]] = static_cast<std::uint32_t>(c + 1);
   std::size_t to = 0;
   for (std::size_t d = 0; d < documents; ++d) {
@@ -158,13 +160,14 @@ ContextRow ContextBlock<Token>::row(std::size_t word) {
   finish();
   const std::uint32_t* documents = word_documents_.data() + word_offsets_[word];
   const auto size = static_cast<std::size_t>(word_offsets_[word + 1] - word_offsets_[word]);
-  const std::size_t cells = static_cast<std::size_t>(bounds_[word]) < vocabulary_ / kScanShare ? sort_row(documents, size)
-                            : size <= std::numeric_limits<std::uint16_t>::max() ? scan_row(documents, size, short_counts_)
-                                                                                : scan_row(documents, size, counts_);
+  const std::size_t cells =
+      static_cast<std::size_t>(bounds_[word]) < vocabulary_ / kScanShare ? sort_row(documents, size)
+      : size <= std::numeric_limits<std::uint16_t>::max()                ? scan_row(documents, size, short_counts_)
+                                                                         : scan_row(documents, size, counts_);
   return {row_tokens_.data(), row_counts_.data(), cells};
 }
 
-// The row of a word with few tokens: they are gathered, sorted, and each run of one token is its count.
+// The row of a word with few tokens: the tokens are gathered and sorted, and each run of one token is its count.
 template <class Token>
 std::size_t ContextBlock<Token>::sort_row(const std::uint32_t* documents, std::size_t size) {
   gathered_.clear();
@@ -183,7 +186,8 @@ std::size_t ContextBlock<Token>::sort_row(const std::uint32_t* documents, std::s
 // The row of any other word, counted in an array over the vocabulary.
 template <class Token>
 template <class Count>
-std::size_t ContextBlock<Token>::scan_row(const std::uint32_t* documents, std::size_t size, std::vector<Count>& counts) {
+std::size_t ContextBlock<Token>::scan_row(const std::uint32_t* documents, std::size_t size,
+                                          std::vector<Count>& counts) {
   count_row(documents, size, counts.data());
   std::size_t cells = 0;
   each_nonzero(counts.data(), vocabulary_, [&](std::size_t token) {
@@ -212,7 +216,8 @@ void ContextBlock<Token>::count_row(const std::uint32_t* documents, std::size_t 
   }
   if (dense_width_ == 0) return;
   count_dense(documents, size);
-  for (std::size_t c = 0; c < dense_tokens_.size(); ++c) counts[dense_tokens_[c]] = static_cast<Count>(dense_counts_[c]);
+  for (std::size_t c = 0; c < dense_tokens_.size(); ++c)
+    counts[dense_tokens_[c]] = static_cast<Count>(dense_counts_[c]);
 }
 
 template <class Token>
@@ -220,7 +225,8 @@ void ContextBlock<Token>::count_dense(const std::uint32_t* documents, std::size_
   const auto row = [&](std::size_t i) { return dense_bits_.data() + documents[i] * dense_width_; };
   std::size_t i = 0;
   for (; i + 8 <= size; i += 8) {
-    for (std::size_t ahead = i + 8; ahead < std::min(i + 16, size); ++ahead) fetch(row(ahead), row(ahead) + dense_width_);
+    for (std::size_t ahead = i + 8; ahead < std::min(i + 16, size); ++ahead)
+      fetch(row(ahead), row(ahead) + dense_width_);
     dense_counters_.add8({row(i), row(i + 1), row(i + 2), row(i + 3), row(i + 4), row(i + 5), row(i + 6), row(i + 7)});
   }
   for (; i < size; ++i) dense_counters_.add1(row(i));

@@ -1,10 +1,10 @@
-// Documents that wait, and the rows of their context table.
+// A block of documents, and the rows of its context table.
 //
-// Rows are made one word at a time (F. Gustavson, "Two fast algorithms for sparse matrices", ACM TOMS 4(3), 1978), so that the
-// counts of one word live in an array over the vocabulary that fits a core's second cache. Tokens that are in many documents
-// of the block are a bit matrix beside it, and a row adds up 64 of them at a time in vertical counters (a carry-save adder of
-// bits). The few tokens of a rare word are sorted instead, so that no row costs the vocabulary but one that fills a good part
-// of it.
+// The block makes one row per word (F. Gustavson, "Two fast algorithms for sparse matrices", ACM TOMS 4(3), 1978), so
+// the counts of one word live in an array over the vocabulary that fits a core's second-level cache. Tokens of many
+// documents are columns of a bit matrix; a row adds up 64 of these columns at a time in vertical counters (a carry-save
+// adder of bits). The few tokens of a rare word are sorted instead. So a row costs a pass over the vocabulary only if
+// it fills a good part of it.
 #pragma once
 
 #include <cstddef>
@@ -22,16 +22,18 @@ struct ContextRow {
   std::size_t size;
 };
 
-template <class Token>  // uint16_t where the vocabulary allows, or uint32_t: the fewer bytes, the more stays in the caches
+// uint16_t where the vocabulary allows it, else uint32_t: with fewer bytes more stays in the caches.
+template <class Token>
 class ContextBlock {
  public:
   ContextBlock(std::size_t words, std::size_t vocabulary, std::size_t capacity);
 
-  // Takes a document's distinct tokens and hit words; false when the block is full, unless it is empty.
+  // Takes the distinct tokens and hit words of a document. Returns false when the block is full and not empty.
   template <class Id>
   bool add(const Id* tokens, std::size_t size, const std::int32_t* words, std::size_t hits);
 
-  // The row of a word, until the next is asked for. Once one was read no document can be added until the block is cleared.
+  // The row of a word, valid until the next row is asked for. After the first row no document can be added until the
+  // block is cleared.
   ContextRow row(std::size_t word);
   bool finished() const noexcept { return finished_; }
   void clear();
@@ -58,10 +60,11 @@ class ContextBlock {
   std::vector<std::int64_t> hit_offsets_{0};
   std::vector<std::int32_t> hit_words_;
 
-  // Made once the block is full: the documents of each word; the tokens of many documents as rows of bits, and the rest
-  // (which are what kept_tokens_ holds then).
+  // Made once the block is full: the documents of each word, and the tokens of many documents as rows of bits.
+  // kept_tokens_ then holds only the other tokens.
   bool finished_ = false;
-  std::vector<std::int64_t> bounds_;  // no row has more cells: min(vocabulary, distinct tokens over the word's documents)
+  // no row has more cells: min(vocabulary, distinct tokens over the word's documents)
+  std::vector<std::int64_t> bounds_;
   std::vector<std::int64_t> word_offsets_;
   std::vector<std::uint32_t> word_documents_;
   std::vector<std::uint32_t> dense_tokens_;

@@ -41,7 +41,8 @@ std::size_t ContextCounter::add(const std::int64_t* offsets, const std::int32_t*
       refuse<std::out_of_range>("ContextCounter", "words", text("be word ids in [0, ", words_, ")"), words[i]);
   return std::visit(
       [&](auto& block) {
-        if (block.finished()) refuse<std::logic_error>("add", "the block", "be cleared once its rows were read", "more documents");
+        if (block.finished())
+          refuse<std::logic_error>("add", "the block", "be cleared once its rows were read", "more documents");
         std::vector<Id> found;
         std::size_t d = from;
         for (; d < documents.size; ++d) {
@@ -84,7 +85,9 @@ void ContextCounter::clear() {
   std::visit([](auto& block) { block.clear(); }, block_);
 }
 
-template std::size_t ContextCounter::add(const std::int64_t*, const std::int32_t*, const TokenDocuments<std::uint16_t>&, std::size_t);
-template std::size_t ContextCounter::add(const std::int64_t*, const std::int32_t*, const TokenDocuments<std::uint32_t>&, std::size_t);
+template std::size_t ContextCounter::add(const std::int64_t*, const std::int32_t*, const TokenDocuments<std::uint16_t>&,
+                                         std::size_t);
+template std::size_t ContextCounter::add(const std::int64_t*, const std::int32_t*, const TokenDocuments<std::uint32_t>&,
+                                         std::size_t);
 
 }  // namespace pivotkit

@@ -1,4 +1,4 @@
-// The distinct tokens of a document, by one bit for each id: a few kilobytes that stay in a core's first cache.
+// The distinct tokens of a document, by one bit per id: a few kilobytes that stay in a core's first-level cache.
 #pragma once
 
 #include <cstddef>
@@ -11,9 +11,9 @@ class DistinctTokens {
  public:
   explicit DistinctTokens(std::size_t vocabulary) : seen_(vocabulary / 64 + 1) {}
 
-  // Writes the distinct ids of ids[0 .. size) to `out` (room for `size`) in the order of their first occurrence and
-  // returns how many there are. Every id is written and the place moves on only past a new one, because whether an id
-  // is new is what a branch could not predict.
+  // Writes the distinct ids of ids[0 .. size) to `out` (room for `size`) in the order of their first occurrence.
+  // Returns how many there are. Every id is written, but the place moves on only past a new one: a branch could not
+  // predict which ids are new.
   template <class Id>
   std::size_t collect(const Id* ids, std::size_t size, Id* out) noexcept {
     std::size_t count = 0;

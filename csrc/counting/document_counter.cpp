@@ -21,7 +21,8 @@ std::size_t checked_size(std::size_t words, std::int64_t window) {
 
 DocumentCounter::DocumentCounter(std::size_t words, const std::int32_t* pairs, std::size_t pair_count,
                                  std::int64_t window)
-    : window_(window), df_(checked_size(words, window)), tf_(words), last_seen_(words), pairs_(words, pairs, pair_count) {}
+    : window_(window), df_(checked_size(words, window)), tf_(words), last_seen_(words),
+      pairs_(words, pairs, pair_count) {}
 
 void DocumentCounter::check(const std::int64_t* offsets, const std::int32_t* words, const std::int32_t* counts,
                             std::size_t documents, const Occurrences* places) const {

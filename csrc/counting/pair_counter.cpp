@@ -12,9 +12,9 @@
 namespace pivotkit {
 namespace {
 
-constexpr std::size_t kEdgeCost = 3;    // of an edge looked at, in companions counted both ways
-constexpr std::size_t kFewestHits = 4;  // a document of fewer does not wait: it costs nothing either way
-constexpr std::size_t kEdgeHits = 2;    // of a block for each edge: reading all edges is a small part of its time
+constexpr std::size_t kEdgeCost = 3;    // of looking at an edge, in companions counted
+constexpr std::size_t kFewestHits = 4;  // a document with fewer is counted by edges at once
+constexpr std::size_t kEdgeHits = 2;    // of a block per edge, so that reading all edges is a small part of its time
 constexpr std::size_t kLeastHits = std::size_t{1} << 14, kMostHits = std::size_t{1} << 26;  // of a block
 constexpr std::uint32_t kNoRank = std::numeric_limits<std::uint32_t>::max();
 
@@ -30,12 +30,13 @@ PairCounter::PairCounter(std::size_t words, const std::int32_t* pairs, std::size
   if (pair_count > static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max()))
     refuse("PairCounter", "pairs", "be fewer than 2^31", pair_count);
 
-  // At first ranks are as the words come.
+  // At first ranks follow the order of the words.
   std::uint32_t ranks = 0;
   for (std::size_t i = 0; i < pair_count * 2; ++i) rank_of_[at(pairs[i])] = 0;
   for (std::uint32_t& rank : rank_of_)
     if (rank != kNoRank) rank = ranks++;
-  std::vector<std::pair<std::uint64_t, std::uint32_t>> sorted(pair_count);  // both ranks, the larger first, and the pair
+  // both ranks, the larger first, and the pair
+  std::vector<std::pair<std::uint64_t, std::uint32_t>> sorted(pair_count);
   for (std::size_t p = 0; p < pair_count; ++p) {
     const auto [low, high] = std::minmax(rank_of_[at(pairs[2 * p])], rank_of_[at(pairs[2 * p + 1])]);
     sorted[p] = {std::uint64_t{high} << 32 | low, static_cast<std::uint32_t>(p)};
@@ -54,7 +55,7 @@ PairCounter::PairCounter(std::size_t words, const std::int32_t* pairs, std::size
     edge_of_[pair] = static_cast<std::uint32_t>(others_.size() - 1);
   }
   std::partial_sum(offsets_.begin(), offsets_.end(), offsets_.begin());
-  std::vector<std::pair<std::uint64_t, std::uint32_t>>().swap(sorted);  // before more is made: it is the most of all
+  std::vector<std::pair<std::uint64_t, std::uint32_t>>().swap(sorted);  // now, because it is the largest array of all
   counts_.resize(others_.size());
   present_.resize(ranks / 64 + 1);
   hit_of_.resize(ranks);
@@ -77,7 +78,8 @@ void PairCounter::arrange(const std::vector<std::int64_t>& frequency) {
   words.reserve(ranks);
   for (std::size_t w = 0; w < rank_of_.size(); ++w)
     if (rank_of_[w] != kNoRank) words.push_back(static_cast<std::uint32_t>(w));
-  std::stable_sort(words.begin(), words.end(), [&](std::uint32_t a, std::uint32_t b) { return frequency[a] > frequency[b]; });
+  std::stable_sort(words.begin(), words.end(),
+                   [&](std::uint32_t a, std::uint32_t b) { return frequency[a] > frequency[b]; });
   std::vector<std::uint32_t> moved(ranks);  // the new rank of an old one
   for (std::size_t r = 0; r < ranks; ++r) {
     moved[rank_of_[words[r]]] = static_cast<std::uint32_t>(r);
@@ -105,7 +107,7 @@ void PairCounter::arrange(const std::vector<std::int64_t>& frequency) {
   counts_.swap(counts);
 }
 
-// The document's words that have pairs, as ranks; their number.
+// Lists the words of the document that have pairs, as ranks. Returns how many.
 std::size_t PairCounter::rank_hits(const std::int32_t* words, std::size_t size) {
   if (ranks_.size() < size) ranks_.resize(size);
   std::size_t found = 0;
@@ -158,8 +160,12 @@ void PairCounter::add_windows(const std::int32_t* words, std::size_t size, const
                               std::int64_t window) {
   for (std::size_t i = 0; i < size; ++i)
     if (rank_of_[at(words[i])] != kNoRank) hit_of_[rank_of_[at(words[i])]] = static_cast<std::int32_t>(i);
-  const auto begin = [&](std::uint32_t rank) { return static_cast<std::size_t>(places.offsets[first + at(hit_of_[rank])]); };
-  const auto end = [&](std::uint32_t rank) { return static_cast<std::size_t>(places.offsets[first + at(hit_of_[rank]) + 1]); };
+  const auto begin = [&](std::uint32_t rank) {
+    return static_cast<std::size_t>(places.offsets[first + at(hit_of_[rank])]);
+  };
+  const auto end = [&](std::uint32_t rank) {
+    return static_cast<std::size_t>(places.offsets[first + at(hit_of_[rank]) + 1]);
+  };
   const auto fits = [&](std::size_t a, std::size_t b) {
     return std::max(places.ends[a], places.ends[b]) - std::min(places.starts[a], places.starts[b]) <= window;
   };
@@ -168,8 +174,8 @@ void PairCounter::add_windows(const std::int32_t* words, std::size_t size, const
     const auto from = places.starts.begin() + static_cast<std::ptrdiff_t>(begin(b));
     const auto to = places.starts.begin() + static_cast<std::ptrdiff_t>(end(b));
     for (std::size_t i = begin(a); i < end(a); ++i) {
-      // Outwards from this occurrence both ways, as far as one that begins there can still fit: the nearest need not,
-      // as occurrences differ in length.
+      // Looks outwards from this occurrence both ways, as far as an occurrence can still fit. The nearest one need not
+      // fit, because occurrences differ in length.
       const auto after = static_cast<std::size_t>(std::lower_bound(from, to, places.starts[i]) - places.starts.begin());
       bool near = false;
       for (std::size_t j = after; !near && j < end(b) && places.starts[j] + 1 - places.starts[i] <= window; ++j)

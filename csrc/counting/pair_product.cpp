@@ -116,8 +116,8 @@ void PairProduct<Cell>::clear() {
 
 template <class Cell>
 std::size_t PairProduct<Cell>::bytes() const noexcept {
-  return (capacity_ + ranks_ + companions_.capacity()) * sizeof(Cell) + (capacity_ + ranks_) * 4 + ends_.capacity() * 4 +
-         (together_.capacity() + before_.capacity()) * 2;
+  return (capacity_ + ranks_ + companions_.capacity()) * sizeof(Cell) + (capacity_ + ranks_) * 4 +
+         ends_.capacity() * 4 + (together_.capacity() + before_.capacity()) * 2;
 }
 
 template class PairProduct<std::uint16_t>;

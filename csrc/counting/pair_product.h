@@ -1,14 +1,14 @@
-// Documents that wait, and in how many of them two words come together: a row of H^T H at a time, of which listed pairs are
+// A block of documents, and how many of them hold two words: one row of H^T H at a time, of which listed pairs are
 // read.
 //
-// Words are ranks, 0 the most frequent. A block of documents is turned into lists, rank by rank the documents that hold it,
-// and the lists are walked from the most frequent rank on. Each rank is put into its documents when its turn has come, so
-// that a document holds the more frequent ones by then, which are the companions of the rank: half of H^T H, and nothing
-// is sorted. The companions in all documents of a rank are copied one behind another (companions.h) and counted in one long
-// loop; a loop for each document would end in a branch guessed wrong, which costs as much as 10 companions.
+// Words are ranks, 0 the most frequent. A block of documents becomes lists: per rank, the documents that hold it. The
+// lists are walked from the most frequent rank on, and each rank is put into its documents when its turn has come. So a
+// document then holds just the more frequent ranks, the companions: half of H^T H, and nothing is sorted. The
+// companions in all documents of a rank are copied one behind another (companions.h) and counted in one long loop. A
+// loop per document would end in a branch that is guessed wrong, which costs as much as 10 companions.
 //
-// What counts the companions is never set to 0. A row adds the difference of after and before, which 16 bits hold as long
-// as the row is of fewer than 2^16 documents.
+// The counts of companions are never set back to 0. A row adds the difference of after and before, which fits 16 bits
+// as long as the row has fewer than 2^16 documents.
 #pragma once
 
 #include <cstddef>
@@ -23,15 +23,15 @@ namespace pivotkit {
 template <class Cell>  // an unsigned integer that holds the number of ranks
 class PairProduct {
  public:
-  // About `hits` hits make a block.
+  // A block has about `hits` hits.
   PairProduct(std::size_t ranks, std::size_t hits);
 
-  // One document's distinct ranks; there must be room.
+  // Takes the distinct ranks of one document. There must be room.
   void add(const std::uint32_t* ranks, std::size_t size) noexcept;
   bool full() const noexcept { return used_ >= capacity_; }
 
-  // Adds to counts[e] the documents that hold `rank` and others[e], for e from offsets[rank] to offsets[rank + 1]; others[e]
-  // is at most `rank`. Then no document waits.
+  // Adds to counts[e] the documents that hold both `rank` and others[e], for e from offsets[rank] to offsets[rank + 1].
+  // others[e] is at most `rank`. The block is empty afterwards.
   void take(const std::uint32_t* offsets, const std::uint32_t* others, std::int64_t* counts);
 
   void clear();

@@ -1,10 +1,10 @@
-// Sums of rows of bits, column by column: the counts of 64 columns live in the bits of a few 64-bit planes, plane l
-// holding bit l of each count, so that one addition of a row costs a few operations for 64 columns.
+// Sums of rows of bits, per column. The counts of 64 columns live in the bits of a few 64-bit planes, and plane l holds
+// bit l of each count. So adding one row costs a few operations per 64 columns.
 //
 //   counts[c] = sum over rows r of bit c of r
 //
 // Rows come in groups of eight through a tree of carry-save adders (Harley & Seal; H. Warren, Hacker's Delight, section
-// 5-1): seven adders give one carry to ripple up, where eight rows added one by one would ripple eight.
+// 5-1). Seven adders leave one carry to ripple up; eight rows added one by one would leave eight.
 #pragma once
 
 #include <algorithm>
@@ -16,7 +16,7 @@ namespace pivotkit {
 
 class VerticalCounters {
  public:
-  // `width` blocks of 64 columns; fewer than 2^31 rows may be added between two readings.
+  // There are `width` blocks of 64 columns. Fewer than 2^31 rows may be added between two readings.
   void resize(std::size_t width) {
     width_ = width;
     planes_.assign(kPlanes * width, 0);
@@ -58,7 +58,7 @@ class VerticalCounters {
     ripple(0);
   }
 
-  // counts[c] for every column, c < 64 * width; then begins anew.
+  // Gives counts[c] for every column c < 64 * width, then begins anew.
   void take(std::uint32_t* counts) {
     const std::size_t planes = std::max<std::size_t>(used_, 3);
     for (std::size_t i = 0; i < width_; ++i) {
@@ -73,19 +73,22 @@ class VerticalCounters {
  private:
   static constexpr std::size_t kPlanes = 32;
 
-  // Adds planes first .. last, at most eight, of block i: each plane's bits spread to bytes, eight columns at a time.
+  // Adds planes first .. last, at most eight, of block i. The bits of each plane are spread to bytes, eight columns at
+  // a time.
   void take8(std::size_t i, std::size_t first, std::size_t last, std::uint32_t* out) const {
     for (std::size_t group = 0; group < 8; ++group) {
       std::uint64_t bytes = 0;  // byte c counts column 8 * group + c
       for (std::size_t l = first; l < last; ++l)
         bytes |= spread(planes_[l * width_ + i] >> 8 * group & 0xFF) << (l - first);
-      for (std::size_t c = 0; c < 8; ++c) out[8 * group + c] += static_cast<std::uint32_t>(bytes >> 8 * c & 0xFF) << first;
+      for (std::size_t c = 0; c < 8; ++c)
+        out[8 * group + c] += static_cast<std::uint32_t>(bytes >> 8 * c & 0xFF) << first;
     }
   }
 
   // Byte c of the result is bit c of `bits`.
   static std::uint64_t spread(std::uint64_t bits) noexcept {
-    // A copy of the eight bits in each byte; of byte c all but bit c off; what is left carried to the byte's highest bit.
+    // Copies the eight bits into each byte, keeps only bit c of byte c, and carries what is left to the highest bit of
+    // the byte.
     const std::uint64_t one = bits * 0x0101010101010101U & 0x8040201008040201U;
     return (one + 0x7F7F7F7F7F7F7F7FU) >> 7 & 0x0101010101010101U;
   }

@@ -77,7 +77,9 @@ bool is_utf8(const std::uint8_t* p, const std::uint8_t* end) noexcept {
     const __m128i head = load(p);
     __m128i wrong = faults(head, _mm_slli_si128(head, 1), _mm_slli_si128(head, 2), _mm_slli_si128(head, 3));
     p += 16;
-    const auto judge = [](const std::uint8_t* at) { return faults(load(at), load(at - 1), load(at - 2), load(at - 3)); };
+    const auto judge = [](const std::uint8_t* at) {
+      return faults(load(at), load(at - 1), load(at - 2), load(at - 3));
+    };
     for (; end - p >= 64; p += 64) {
       const __m128i four = _mm_or_si128(_mm_or_si128(load(p), load(p + 16)), _mm_or_si128(load(p + 32), load(p + 48)));
       if (!any_high(_mm_or_si128(four, load(p - 1)))) continue;  // the one before may want a continuation

@@ -1,4 +1,4 @@
-// The hits of one document: a count for each word, and a bitmap of those counted, with a bitmap of its words above it.
+// The hits of one document: a count per word, a bitmap of the words counted, and a bitmap of the words of that bitmap.
 // Reading the bitmaps in order gives the words in ascending order without a sort, and touches only what was counted.
 #pragma once
 
@@ -31,7 +31,8 @@ class Tally {
 #endif
   }
 
-  // Ends the document. A count cannot have wrapped: its occurrences begin at different bytes of fewer than 2^32.
+  // Ends the document. A count cannot have wrapped, because the occurrences of a word begin at different bytes, of
+  // which there are fewer than 2^32.
   void flush(Hits& hits) {
     for (std::size_t block = 0; block < blocks_.size(); ++block) {
       for (; blocks_[block] != 0; blocks_[block] &= blocks_[block] - 1) {

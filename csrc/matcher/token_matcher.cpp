@@ -34,7 +34,7 @@ class TokenMatcher::Tally {
   }
 
   void add(std::int32_t word, std::size_t start, std::size_t end) {
-    // places_[word] is base_ + 1 + its place among the words of this document, so a document needs no clearing.
+    // places_[word] is base_ + 1 + the place of the word among those of this document, so a document needs no clearing.
     std::uint32_t& place = places_[static_cast<std::size_t>(word)];
     const auto at = static_cast<std::int64_t>(start);
     if (place <= base_) {
@@ -45,13 +45,14 @@ class TokenMatcher::Tally {
       place = base_ + static_cast<std::uint32_t>(words_.size());
     }
     const std::size_t mine = place - base_ - 1;
-    // A longer spelling, or one without the space that this one has as a token of its own.
+    // A longer spelling, or one without the space that this spelling has as a token of its own.
     if (last_start_[mine] == at || last_end_[mine] == static_cast<std::int64_t>(end)) return;
     last_start_[mine] = at;
     last_end_[mine] = static_cast<std::int64_t>(end);
     ++counts_[mine];
     if (keeps_places_)
-      found_.push_back({static_cast<std::uint32_t>(mine), static_cast<std::int32_t>(start), static_cast<std::int32_t>(end)});
+      found_.push_back(
+          {static_cast<std::uint32_t>(mine), static_cast<std::int32_t>(start), static_cast<std::int32_t>(end)});
   }
 
   void flush(Hits& hits, Occurrences* occurrences) {
@@ -90,9 +91,10 @@ class TokenMatcher::Tally {
 };
 
 TokenMatcher::TokenMatcher(const std::uint32_t* ids, const std::int64_t* offsets, const std::int32_t* words,
-                           std::size_t spellings, std::size_t word_count,
-                           const std::uint8_t* edges, std::size_t vocabulary)
-    : word_count_(word_count), begins_(vocabulary / 64 + 1), roots_(vocabulary, kNone), edges_(edges, edges + vocabulary) {
+                           std::size_t spellings, std::size_t word_count, const std::uint8_t* edges,
+                           std::size_t vocabulary)
+    : word_count_(word_count), begins_(vocabulary / 64 + 1), roots_(vocabulary, kNone),
+      edges_(edges, edges + vocabulary) {
   constexpr auto kMost = static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max());
   if (word_count > kMost || vocabulary > kMost)
     refuse("TokenMatcher", "words and vocabulary", "be below 2^31", text(word_count, ", ", vocabulary));
@@ -116,7 +118,8 @@ TokenMatcher::TokenMatcher(const std::uint32_t* ids, const std::int64_t* offsets
         next = value;
       }
       if (*next == kNone) {
-        if (nodes_.size() >= kNone) refuse<std::length_error>("TokenMatcher", "spellings", "need fewer than 2^32 nodes", "more");
+        if (nodes_.size() >= kNone)
+          refuse<std::length_error>("TokenMatcher", "spellings", "need fewer than 2^32 nodes", "more");
         *next = static_cast<std::uint32_t>(nodes_.size());
         nodes_.emplace_back();
       }
@@ -131,7 +134,9 @@ TokenMatcher::TokenMatcher(const std::uint32_t* ids, const std::int64_t* offsets
   std::size_t bits = 64;
   for (; bits < kFollowBits * children_.size(); bits *= 2) --follow_shift_;
   follows_.resize(bits / 64);
-  children_.each([&](std::uint64_t key, std::uint32_t) { follows_[follow_bit(key) / 64] |= std::uint64_t{1} << follow_bit(key) % 64; });
+  children_.each([&](std::uint64_t key, std::uint32_t) {
+    follows_[follow_bit(key) / 64] |= std::uint64_t{1} << follow_bit(key) % 64;
+  });
 }
 
 template <class Id>
@@ -179,7 +184,8 @@ Hits TokenMatcher::match(const TokenDocuments<Id>& documents, Occurrences* occur
 
 std::size_t TokenMatcher::bytes() const noexcept {
   return begins_.capacity() * sizeof(std::uint64_t) + roots_.capacity() * sizeof(std::uint32_t) +
-         nodes_.capacity() * sizeof(Node) + children_.bytes() + edges_.capacity() + follows_.capacity() * sizeof(std::uint64_t);
+         nodes_.capacity() * sizeof(Node) + children_.bytes() + edges_.capacity() +
+         follows_.capacity() * sizeof(std::uint64_t);
 }
 
 template Hits TokenMatcher::match(const TokenDocuments<std::uint16_t>&, Occurrences*) const;

@@ -10,9 +10,12 @@
 namespace pivotkit {
 namespace {
 
-// How many nodes below the first level the words need: in sorted order, what each does not share with the one before.
+// How many nodes below the first level the words need: in sorted order, the symbols that each word does not share with
+// the word before.
 std::size_t count_nodes(const SymbolTable& words) {
-  const auto begin = [&](std::size_t i) { return words.symbols.begin() + static_cast<std::ptrdiff_t>(words.offsets[i]); };
+  const auto begin = [&](std::size_t i) {
+    return words.symbols.begin() + static_cast<std::ptrdiff_t>(words.offsets[i]);
+  };
   std::vector<std::size_t> order(words.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
@@ -30,7 +33,8 @@ std::size_t count_nodes(const SymbolTable& words) {
 
 }  // namespace
 
-Trie::Trie(const SymbolTable& words, const std::vector<std::uint32_t>& values, std::uint32_t symbols) : first_(symbols) {
+Trie::Trie(const SymbolTable& words, const std::vector<std::uint32_t>& values, std::uint32_t symbols)
+    : first_(symbols) {
   for (std::size_t i = 0; i < words.size(); ++i)
     if (words.offsets[i] == words.offsets[i + 1])
       refuse("Trie", "words", "not be empty", text("word ", i));

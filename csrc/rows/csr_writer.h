@@ -1,5 +1,5 @@
-// A sparse matrix as three .npy files, compressed sparse rows: columns (int32) and totals (int64) of all cells row by row, and
-// where each row begins (int64, rows + 1).
+// A sparse matrix as compressed sparse rows in three .npy files: the columns (int32) and the totals (int64) of all
+// cells row by row, and where each row begins (int64, rows + 1).
 #pragma once
 
 #include <cstddef>
@@ -17,9 +17,9 @@ class CsrWriter final : public RowSink {
   struct Paths {
     std::string columns, totals, offsets;
   };
-  CsrWriter(Paths paths, std::size_t rows, std::size_t buffer);  // two buffers of so many bytes
+  CsrWriter(Paths paths, std::size_t rows, std::size_t buffer);  // holds two buffers of so many bytes
   void put(const Row& row) override;
-  void finish();  // nothing is whole before
+  void finish();  // the files are not whole before
 
   std::uint64_t cells() const noexcept { return cells_; }
   std::uint64_t bytes() const noexcept { return columns_.size() + totals_.size(); }

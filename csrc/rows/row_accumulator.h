@@ -1,7 +1,8 @@
-// One row of a sparse matrix while it is summed: a dense array over the columns, read off in the order of columns.
+// One row of a sparse matrix while it is summed: a dense array over the columns, read in the order of columns.
 //
-// Two ways to know which columns were touched, by which is cheaper: look at every column up to a limit, or list each column
-// when it leaves zero and sort the list by a bitmap of two levels (O(columns listed + V / 4096)).
+// The accumulator knows in two ways which columns were touched, and takes the cheaper one. It looks at every column up
+// to a limit, or it lists each column when the column leaves zero and sorts the list by a bitmap of two levels
+// (O(columns listed + V / 4096)).
 #pragma once
 
 #include <cstddef>
@@ -18,7 +19,7 @@ struct Row {
   std::size_t size;
 };
 
-// Where finished rows go. Rows come in ascending order of ids, none of them empty.
+// Takes finished rows. Rows come in ascending order of ids, and none is empty.
 class RowSink {
  public:
   virtual ~RowSink() = default;
@@ -27,7 +28,7 @@ class RowSink {
 
 class RowAccumulator {
  public:
-  // `spare` columns from `vocabulary` on take what must not count; they are never read.
+  // The `spare` columns from `vocabulary` on take what must not count. They are never read.
   RowAccumulator(std::size_t vocabulary, std::size_t spare);
 
   static std::size_t bytes(std::size_t vocabulary, std::size_t spare);
@@ -35,12 +36,13 @@ class RowAccumulator {
   // Whether looking at `limit` columns costs less than listing the columns of `cells` additions.
   static bool scans(std::size_t limit, std::size_t cells) noexcept { return limit / 32 < cells; }
 
-  // Unsigned, because spare columns may wrap; who adds sees to it that no other does.
+  // Unsigned, because spare columns may wrap. The caller makes sure that no other column does.
   std::uint64_t* values() noexcept { return values_.data(); }
-  // Room for every column, spare ones too, and one entry more that a branchless append may write.
+  // Room for every column, spare ones too, and one more entry that a branchless append may write.
   std::uint32_t* touched() noexcept { return touched_.data(); }
 
-  // Both give the row and set what they read back to zero. `take_listed` wants each touched column listed, at most once.
+  // Both give the row and set what they read back to zero. `take_listed` needs each touched column in the list, and
+  // none of them twice.
   Row take_scanned(std::uint32_t id, std::size_t limit);
   Row take_listed(std::uint32_t id, std::size_t listed);
 

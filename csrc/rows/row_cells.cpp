@@ -14,7 +14,7 @@ struct Header {
 };
 static_assert(sizeof(Header) == Segment::kHeader, "no padding");
 
-// `size` values narrowed to Stored at `out`, which need not be aligned.
+// Stores `size` values at `out`, narrowed to Stored. `out` need not be aligned.
 template <class Stored, class Value>
 std::uint8_t* store(const Value* values, std::size_t size, std::uint8_t* out) {
   for (std::size_t i = 0; i < size; ++i) {
@@ -49,7 +49,7 @@ void each_cell(const Segment& segment, Visit&& visit) {
   each_cell<std::uint32_t>(segment, visit);
 }
 
-// Each sum is of two below 2^63, so one that is not has its highest bit set.
+// Each sum adds two numbers below 2^63, so a sum that is too large has its highest bit set.
 void require_small(std::uint64_t all) {
   if (all >> 63 != 0) refuse<std::overflow_error>("merge", "every total", "stay below 2^63", "a larger one");
 }

@@ -1,5 +1,5 @@
-// The cells of a sparse matrix's row as bytes: a header, the columns in 2 or 4 bytes each and the totals in 2, 4 or 8,
-// whichever holds all of them. A row may take several such segments, of ascending columns.
+// The cells of a row of a sparse matrix as bytes: a header, the columns in 2 or 4 bytes each and the totals in 2, 4 or
+// 8, the fewest that hold all of them. A row may take several such segments, in ascending order of columns.
 #pragma once
 
 #include <cstddef>
@@ -8,11 +8,11 @@
 
 namespace pivotkit {
 
-// Changes with every change that is confined to eight aligned bytes (each step is a bijection of the word); of other changes
-// it misses one in 2^64.
+// Every change confined to eight aligned bytes changes the checksum, because each step is a bijection of the word. Of
+// other changes it misses one in 2^64.
 std::uint64_t checksum(const std::uint8_t* data, std::size_t size, std::uint64_t seed);
 
-// Cells as they lie in memory, not aligned.
+// Cells in memory; they need not be aligned.
 struct Segment {
   std::uint32_t row = 0;
   std::uint32_t size = 0;
@@ -23,13 +23,13 @@ struct Segment {
   static constexpr std::size_t kHeader = 12;
   static constexpr std::size_t kWidestCell = 12;
 
-  // The segment that begins at `data`; its bytes are not looked at.
+  // The segment that begins at `data`. Reads its header alone.
   static Segment at(const std::uint8_t* data);
   std::uint32_t last_column() const;
   std::size_t bytes() const noexcept { return kHeader + std::size_t{size} * (column_bytes + std::size_t{total_bytes}); }
 };
 
-// What a segment of these cells will be; columns must ascend and `size` be positive.
+// Plans the segment of these cells. Columns must ascend and `size` must be positive.
 template <class Column, class Total>
 Segment segment_of(std::uint32_t row, const Column* columns, const Total* totals, std::size_t size) {
   std::uint64_t all = 0;  // the highest bit of any total
@@ -49,7 +49,8 @@ void store_segment(const Segment& segment, const Column* columns, const Total* t
 // Adds the cells into `values`, an array over the columns. A sum of 2^63 or more throws std::overflow_error.
 void add_cells(const Segment& segment, std::uint64_t* values);
 
-// The same; lists the columns that leave zero in `touched` behind the `listed` that are there, and returns how many are then.
+// The same. Columns that leave zero are added to the list `touched`, which holds `listed` columns so far. Returns how
+// many it holds then.
 std::size_t add_cells(const Segment& segment, std::uint64_t* values, std::uint32_t* touched, std::size_t listed);
 
 }  // namespace pivotkit

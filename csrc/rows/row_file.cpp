@@ -6,7 +6,8 @@
 namespace pivotkit {
 namespace {
 
-constexpr std::size_t kFooter = 24;        // the digest of the records, the index's checksum seeded with it, the number of rows
+// the digest of the records, the index's checksum seeded with it, the number of rows
+constexpr std::size_t kFooter = 24;
 constexpr std::size_t kIndexPart = 8192;  // entries of an index that are read at once
 
 [[noreturn]] void refuse_row(const std::string& path, std::size_t row) {

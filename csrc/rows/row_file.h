@@ -1,8 +1,9 @@
-// Rows of a sparse matrix in a file of which any range of rows can be read.
+// A sparse matrix in a file of which any range of rows can be read.
 //
-// First the rows that are not empty, one record each (row_records.h); then where each row begins (rows + 1 uint64); then the
-// footer: the digest of the records, a checksum of the index (seeded with that digest), the number of rows. A file that was
-// cut short, extended or altered is refused, never added up. Two files with the same footer hold the same.
+// The file holds the rows that are not empty, one record each (row_records.h); then where each row begins (rows + 1
+// uint64); then the footer: the digest of the records, a checksum of the index (seeded with that digest), the number of
+// rows. A file that was cut short, extended or altered is refused, never added up. Two files with the same footer hold
+// the same rows.
 #pragma once
 
 #include <cstddef>
@@ -20,12 +21,12 @@ constexpr std::size_t kRowFileBuffer = std::size_t{1} << 20;  // bytes that the 
 
 class RowFileWriter final : public RowSink {
  public:
-  RowFileWriter(std::string path, std::size_t rows, std::size_t buffer);  // `buffer` bytes, or one row
+  RowFileWriter(std::string path, std::size_t rows, std::size_t buffer);  // holds `buffer` bytes, or one row
 
   void put(const Row& row) override { put(row.id, row.columns, row.totals, row.size); }
   template <class Column, class Total>
   void put(std::uint32_t row, const Column* columns, const Total* totals, std::size_t size);
-  std::uint64_t finish();  // the file's bytes; nothing is whole before
+  std::uint64_t finish();  // returns the size of the file, which is not whole before
 
  private:
   RecordWriter records_;
@@ -43,7 +44,8 @@ class RowFile {
   };
   Place place(std::size_t first, std::size_t last) const;      // of rows [first, last)
   void read(const Place& place, std::uint8_t* out) const;
-  void add_sizes(std::vector<std::uint64_t>& sizes) const;  // each row's bytes, by the index, whose checksum is proved
+  // adds the bytes of each row, from the index; checks the index
+  void add_sizes(std::vector<std::uint64_t>& sizes) const;
   std::uint64_t footer_digest() const;
   [[noreturn]] void corrupt(std::size_t row) const;
 
@@ -61,8 +63,8 @@ class RowWalk {
   RowWalk(const std::string& path, const std::uint8_t* begin, std::size_t bytes, std::size_t columns)
       : path_(&path), at_(begin), end_(begin + bytes), columns_(columns) {}
 
-  // Whether the next row is `row`; if so gives its cells, proved by their checksum, and moves on. Every row of the range must
-  // be asked for, in order.
+  // If the next row is `row`, gives its cells, checked by their checksum, and moves on. The caller must ask for every
+  // row of the range, in order.
   bool take(std::size_t row, Segment& segment);
   std::uint64_t sum() const noexcept { return sum_; }  // the checksum of the row taken last
   void require_done() const;  // CorruptFile when bytes are left
@@ -75,7 +77,7 @@ class RowWalk {
   std::uint64_t sum_ = 0;
 };
 
-// Reads all of a file and throws CorruptFile unless it is whole, a portion of about `buffer` bytes at a time.
+// Reads a whole file, about `buffer` bytes at a time, and throws CorruptFile unless it is as it was written.
 void check_row_file(const std::string& path, std::size_t rows, std::size_t columns, std::size_t buffer);
 
 }  // namespace pivotkit

@@ -17,14 +17,14 @@ namespace {
 constexpr std::size_t kRangesPerThread = 16;  // so that threads end at about the same time
 constexpr std::uint64_t kLeastRange = 1 << 16;
 constexpr std::size_t kUsualCell = 4;  // bytes
-constexpr std::size_t kRowCells = 3;   // that a row's id and end take while it waits, in a vector that grows
+constexpr std::size_t kRowCells = 3;   // taken by the id and the end of a row that waits, in a vector that grows
 
 struct Range {
   std::size_t first, last;  // rows
   std::uint64_t bytes;      // in all files
 };
 
-// Who may write: range after range. A failure ends all waiting.
+// Says which range may be written; the ranges take turns. A failure ends all waiting.
 class Turns {
  public:
   bool is(std::int64_t range) {
@@ -54,10 +54,10 @@ class Turns {
   std::exception_ptr error_;
 };
 
-// Finished rows of a range that wait for its turn.
+// Finished rows of a range that waits for its turn.
 class Waiting {
  public:
-  // Reserved, as a vector that grows holds what it leaves as well; pages that are not touched cost nothing.
+  // All is reserved at once: a vector that grows holds its old memory too. Pages that are not touched cost nothing.
   explicit Waiting(std::size_t cells) : capacity_(cells) {
     columns_.reserve(cells);
     totals_.reserve(cells);
@@ -88,7 +88,7 @@ class Waiting {
   std::vector<std::int64_t> totals_;
 };
 
-// What one thread holds, and how it adds up a range of rows.
+// The memory of one thread, and how it adds up a range of rows.
 class RangeMerger {
  public:
   RangeMerger(const std::vector<std::string>& paths, const std::vector<std::uint64_t>& sizes, std::size_t columns,
@@ -96,10 +96,10 @@ class RangeMerger {
       : paths_(paths), sizes_(sizes), columns_(columns), turns_(turns), sink_(sink), accumulator_(columns, 0),
         waiting_(memory / (sizeof(std::uint32_t) + sizeof(std::int64_t))) {}
 
-  // Returns once the range's rows are written, or something failed elsewhere. A range that must be read `at_once` is; else
-  // it is one row, read a file at a time.
+  // Returns once the rows of the range are written, or something failed elsewhere. A range with `at_once` is read from
+  // all files together. Any other range is a single row, read one file at a time.
   void merge(const Range& range, std::int64_t number, bool at_once) {
-    walks_.clear();  // of a range that was given up
+    walks_.clear();  // those of a range that was given up
     if (at_once) {
       room(static_cast<std::size_t>(range.bytes));
       std::size_t used = 0;
@@ -161,7 +161,7 @@ class RangeMerger {
     }
   }
 
-  // The row into the sink, or among those that wait; false when something failed elsewhere.
+  // Gives the row to the sink or to those that wait. Returns false when something failed elsewhere.
   bool end(std::size_t row_id, std::int64_t number) {
     const auto id = static_cast<std::uint32_t>(row_id);
     const Row row = scans_ ? accumulator_.take_scanned(id, columns_) : accumulator_.take_listed(id, listed_);
@@ -185,7 +185,7 @@ class RangeMerger {
   std::size_t listed_ = 0;
 };
 
-// Consecutive rows of at most `most` bytes together, or one row each.
+// Cuts the rows into ranges of at most `most` bytes, or of one row.
 std::vector<Range> ranges_of(const std::vector<std::uint64_t>& sizes, std::uint64_t most) {
   std::vector<Range> ranges;
   for (std::size_t row = 0; row < sizes.size(); ++row) {
@@ -216,7 +216,7 @@ void merge_row_files(const std::vector<std::string>& paths, std::size_t rows, st
       const Range& range = ranges[static_cast<std::size_t>(begin)];
       merger->merge(range, begin, range.bytes <= most);
     } catch (...) {
-      turns.fail(std::current_exception());  // before parallel_for hears of it, for others wait for this range
+      turns.fail(std::current_exception());  // before parallel_for sees it, because others wait for this range
       throw;
     }
   });

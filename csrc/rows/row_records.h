@@ -1,8 +1,10 @@
-// The container of sparse rows on disk: records one behind another, each a segment of cells (row_cells.h) and its checksum,
-// seeded with the row. A digest of all records' checksums says whether two files hold the same records in the same order.
+// The container of sparse rows on disk: records one behind another, each a segment of cells (row_cells.h) and its
+// checksum, seeded with the row. A digest of all records' checksums says whether two files hold the same records in the
+// same order.
 //
 // Row files (row_file.h) keep a row in one record and add an index, so that any range of rows can be read. Sorted runs
-// (token_graph/sorted_run.h) split a long row into several records, so that a reader needs no more memory than one buffer.
+// (token_graph/sorted_run.h) split a long row into several records, so that a reader needs no more memory than one
+// buffer.
 #pragma once
 
 #include <cstddef>

@@ -14,8 +14,8 @@ template <class Cell>
 PairBlock<Cell>::PairBlock(std::size_t vocabulary, const PairRule& rule, std::size_t cells)
     : vocabulary_(vocabulary), window_(rule.weights.size()), steps_((window_ + kStep - 1) / kStep),
       gap_(kStep * (steps_ <= kUnrolled ? steps_ : 1)), capacity_(cells),
-      weights_(rule.weights.begin(), rule.weights.end()), symmetric_(rule.symmetric), text_(cells + 2 * kStep), positions_(cells),
-      ends_(vocabulary + 2) {
+      weights_(rule.weights.begin(), rule.weights.end()), symmetric_(rule.symmetric), text_(cells + 2 * kStep),
+      positions_(cells), ends_(vocabulary + 2) {
   weights_.resize(steps_ * kStep);
   restart();
 }
@@ -55,7 +55,7 @@ void PairBlock<Cell>::free() noexcept {
   positions_.free();
 }
 
-// positions_: those of token 0 in ascending order, then those of token 1, and so on.
+// positions_ holds the positions of token 0 in ascending order, then those of token 1, and so on.
 template <class Cell>
 void PairBlock<Cell>::index() {
   const auto begin = std::chrono::steady_clock::now();
@@ -114,13 +114,14 @@ void PairBlock<Cell>::rows(RowAccumulator& accumulator, RowSink& sink) {
   }
 }
 
-// Adds the windows round positions begin..end of the list, kStep cells at a time and without a branch. kSteps is how many
-// steps a window has; 0 means any number, and a look for the document's end after each. What does not count goes to spare columns, one
-// for each step, because one for all would be a chain of dependent additions. A pair of equal ids is seen from both ends
-// and counted from the first.
+// Adds the windows round positions begin..end of the list, kStep cells at a time and without a branch. kSteps is the
+// number of steps of a window; 0 means any number, and a look for the end of the document after each step. Cells that
+// do not count go to spare columns, one column per step: a single one would be a chain of dependent additions. A pair
+// of equal ids is seen from both ends and counted from the first.
 template <class Cell>
 template <bool kSymmetric, int kSteps, bool kListed>
-std::size_t PairBlock<Cell>::gather(std::uint32_t row, std::size_t begin, std::size_t end, RowAccumulator& accumulator) {
+std::size_t PairBlock<Cell>::gather(std::uint32_t row, std::size_t begin, std::size_t end,
+                                    RowAccumulator& accumulator) {
   std::uint64_t* const values = accumulator.values();
   std::uint32_t* const touched = accumulator.touched();
   const std::uint64_t* const weights = weights_.data();
@@ -162,7 +163,7 @@ std::size_t PairBlock<Cell>::gather(std::uint32_t row, std::size_t begin, std::s
   return listed;
 }
 
-// The pairs of a kept cell with the cells behind the kept ones.
+// Adds the pairs of a kept cell with the cells behind the kept ones.
 template <class Cell>
 template <bool kSymmetric>
 void PairBlock<Cell>::gather_kept(std::uint32_t row, std::size_t position, RowAccumulator& accumulator) {

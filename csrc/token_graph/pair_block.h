@@ -1,16 +1,17 @@
 // A block of text whose pairs become rows of the graph, in order and without a list of pairs.
 //
-// The rows of a product of sparse matrices (F. Gustavson, "Two fast algorithms for sparse matrices", ACM TOMS 4(3), 1978):
-// the positions of each token are listed (a counting sort: 4 bytes a position, not a record a pair), and a row is the sum of
-// the windows round its token's positions in a dense array over the vocabulary, which fits a core's second-level cache. So a
-// block becomes a sorted run directly; nothing is sorted pair by pair.
+// The rows of a product of sparse matrices (F. Gustavson, "Two fast algorithms for sparse matrices", ACM TOMS 4(3),
+// 1978). A counting sort lists the positions of each token: 4 bytes per position instead of a record per pair. A row is
+// the sum of the windows round the positions of its token, in a dense array over the vocabulary that fits a core's
+// second-level cache. So a block becomes a sorted run directly, and nothing is sorted pair by pair.
 //
-// Symmetric: the row is the larger id of a pair, so that the columns are the smaller ones, in a vocabulary ordered by
-// frequency (as BPE's nearly is) the frequent ones: these cells lie together in the first-level cache.
+// Symmetric: the row of a pair is its larger id, so the columns are the smaller ids. In a vocabulary ordered by
+// frequency (as that of BPE nearly is) these are the frequent ones, and their cells lie together in the first-level
+// cache.
 //
-// Documents lie one behind another with cells between them that are no token, so that a window is walked kStep cells at a
-// time, unrolled: for up to kUnrolled steps as many such cells as the window has, and no look for the document's end; beyond,
-// kStep such cells and a look once a step.
+// Between documents there are cells that are no token, so that a window can be walked kStep cells at a time, unrolled.
+// Up to kUnrolled steps, the gap is as long as the window, and nothing looks for the end of the document. Longer
+// windows have a gap of kStep cells and look for the end once per step.
 #pragma once
 
 #include <cstddef>
@@ -22,7 +23,7 @@
 
 namespace pivotkit {
 
-// What the pairs of a graph are: for each distance from 1 its weight, a positive integer or 0.
+// The pairs of a graph: for each distance from 1 on a weight, which is a positive integer or 0.
 struct PairRule {
   std::vector<std::int64_t> weights;
   bool symmetric = true;
@@ -36,19 +37,19 @@ class PairBlock {
   static constexpr std::size_t kSpare = kStep + 1;  // columns that the accumulator must have to spare
   static constexpr std::size_t kBytesPerCell = sizeof(Cell) + sizeof(std::uint32_t);
 
-  // The fewest cells a block can work with; `cells` must be that and less than 2^31.
+  // The fewest cells that a block can work with. `cells` must be at least that, and less than 2^31.
   static std::size_t least_cells(std::size_t window) { return 2 * window + 64; }
   PairBlock(std::size_t vocabulary, const PairRule& rule, std::size_t cells);
 
   bool empty() const noexcept { return size_ == first_; }
   void begin_document() noexcept { document_ = size_; }
-  // Copies as many ids as there is room for, and says how many.
+  // Copies as many ids as there is room for and returns how many.
   template <class Id>
   std::size_t append(const Id* ids, std::size_t count);
   void end_document();
 
-  // The rows of all pairs of the block, then an empty block. A document that is still open goes on: its last cells are
-  // kept, and their pairs with one another are not counted again.
+  // Gives the rows of all pairs of the block and empties the block. An open document goes on: the block keeps its last
+  // cells and does not count their pairs with one another again.
   void take_rows(RowAccumulator& accumulator, RowSink& sink);
   void free() noexcept;
 

@@ -1,5 +1,5 @@
-// Sorted runs into one: row by row, every run's cells of a row added into a dense array. No heap: a cell costs one
-// addition whatever the number of runs, and a row one look at each run.
+// Merges sorted runs into one matrix. For each row it adds the cells of every run into a dense array. There is no heap:
+// a cell costs one addition whatever the number of runs, and a row costs one look at each run.
 #pragma once
 
 #include <cstddef>
@@ -10,8 +10,9 @@
 
 namespace pivotkit {
 
-// All `runs` are open together; each takes `buffer` bytes. The accumulator must be all zero and is left so. `triangular`
-// says that a row's columns are at most its id. A sum of 2^63 or more throws std::overflow_error.
+// All `runs` are open at once, and each takes `buffer` bytes. The accumulator must be all zero, and is all zero
+// afterwards. `triangular` says that the columns of a row are at most its id. A sum of 2^63 or more throws
+// std::overflow_error.
 void merge_runs(const std::vector<SortedRun>& runs, std::size_t buffer, bool triangular, std::size_t vocabulary,
                 RowAccumulator& accumulator, RowSink& sink);
 

@@ -1,7 +1,7 @@
-// Rows of a sparse matrix in a temporary file, in ascending order, to be merged later.
+// A sparse matrix in a temporary file, its rows in ascending order, to be merged later.
 //
-// A file is a list of records (rows/row_records.h). Who wrote it keeps its length and its digest, so a run that was cut
-// short, extended or altered is refused, never merged.
+// The file is a list of records (rows/row_records.h). The writer keeps the length and the digest of the file, so a run
+// that was cut short, extended or altered is refused, never merged.
 #pragma once
 
 #include <cstddef>

@@ -38,11 +38,12 @@ void check(const TokenGraphOptions& options) {
 
 }  // namespace
 
-// After a failure what was counted is not known, and nothing more may come of it.
+// After a failure the counts are not known, so no further call is allowed.
 template <class Work>
 auto TokenGraphCounter::guarded(Work&& work) {
-  if (broken_) 
-    refuse<std::runtime_error>("TokenGraphCounter", "the counter", "not be used after a failure or after finish", "a call");
+  if (broken_)
+    refuse<std::runtime_error>("TokenGraphCounter", "the counter", "not be used after a failure or after finish",
+                               "a call");
   broken_ = true;
   struct Restore {
     bool& broken;
@@ -75,19 +76,21 @@ TokenGraphCounter::~TokenGraphCounter() {
   for (const std::string& path : paths_) ::unlink(path.c_str());
 }
 
-// Everything of a size that the corpus does not set, then the block out of what is left.
+// Plans everything whose size does not depend on the corpus. The block takes the rest.
 void TokenGraphCounter::plan() {
   const std::size_t vocabulary = options_.vocabulary;
   const std::size_t window = options_.rule.weights.size();
   const bool narrow = vocabulary < std::numeric_limits<std::uint16_t>::max();
   const std::size_t cell = narrow ? PairBlock<std::uint16_t>::kBytesPerCell : PairBlock<std::uint32_t>::kBytesPerCell;
   const auto fixed = [&](std::size_t buffer) {
-    return RowAccumulator::bytes(vocabulary, kSpare) + (vocabulary + 2) * (sizeof(std::uint32_t) + sizeof(std::int64_t)) +
-           (options_.fan_in + 4) * (buffer + 512) + window * 32 + (std::size_t{1} << 16);
+    return RowAccumulator::bytes(vocabulary, kSpare) +
+           (vocabulary + 2) * (sizeof(std::uint32_t) + sizeof(std::int64_t)) + (options_.fan_in + 4) * (buffer + 512) +
+           window * 32 + (std::size_t{1} << 16);
   };
   const std::size_t least = fixed(kLeastRunBuffer) + PairBlock<std::uint32_t>::least_cells(window) * cell;
   if (options_.memory < least)
-    refuse("TokenGraphCounter", "memory", text("be at least ", least, " bytes for ", vocabulary, " ids"), options_.memory);
+    refuse("TokenGraphCounter", "memory", text("be at least ", least, " bytes for ", vocabulary, " ids"),
+           options_.memory);
   buffer_ = std::clamp((options_.memory - least) / 16 / (options_.fan_in + 4), kLeastRunBuffer, kMostRunBuffer);
   cells_ = std::min((options_.memory - fixed(buffer_)) / cell, kMostCells - 1);
   accumulator_ = std::make_unique<RowAccumulator>(vocabulary, kSpare);
@@ -203,7 +206,8 @@ void TokenGraphCounter::spill_block() {
   push(writer.finish(), 0);
 }
 
-// The rows of the block into a writer; what the index and the system's writes took is not the rows' time.
+// Gives the rows of the block to a writer. The time of the index and of the system's writes does not count as time of
+// rows.
 template <class Writer>
 void TokenGraphCounter::take_block(Writer& writer) {
   std::visit(
@@ -252,7 +256,7 @@ void TokenGraphCounter::push(SortedRun run, std::size_t level) {
   push(merge(runs), level + 1);
 }
 
-// All runs into the graph, the smallest merged first where there are more than can be open.
+// Merges all runs into the graph. Where more runs are left than can be open, the smallest are merged first.
 void TokenGraphCounter::merge_all(CsrWriter& writer) {
   std::vector<SortedRun> runs;
   for (std::vector<SortedRun>& level : levels_) std::move(level.begin(), level.end(), std::back_inserter(runs));
@@ -281,7 +285,8 @@ std::uint64_t TokenGraphCounter::finish(const CsrWriter::Paths& paths) {
     }
     writer.finish();
     if (writer.sum() != mass_)
-      refuse<std::logic_error>("TokenGraphCounter", "the graph", text("hold the weights of all pairs, ", mass_), writer.sum());
+      refuse<std::logic_error>("TokenGraphCounter", "the graph", text("hold the weights of all pairs, ", mass_),
+                               writer.sum());
     return writer.cells();
   });
   broken_ = true;  // spent

@@ -1,25 +1,27 @@
-// The token graph of a corpus: how much any two tokens stand together within a window, exact, in bounded memory.
+// The token graph of a corpus: how often any two tokens stand within a window of one another. Exact, in bounded memory.
 //
 //   symmetric   X(a, b) = X(b, a) = sum of w(d) over unordered pairs of positions {i, i + d} of one document, 1 <= d <= W,
 //               whose ids are a and b. Kept once, as row max(a, b) and column min(a, b); X(a, a) counts each pair once.
 //   directed    X(a, b) = the same where ids[i] = a and ids[i + d] = b. Row a, column b.
 //
-// Weights are integers, 0 <= w(d), their sum at most 2^30: the caller scales and rounds each distance's weight once, so that
-// sums are exact, associative and the same to the bit however the corpus is cut, in whatever order it comes and within
-// whatever memory. A total of 2^63 or more throws std::overflow_error. Pairs never cross documents.
+// Weights are integers with 0 <= w(d) and a sum of at most 2^30. The caller scales and rounds the weight of each
+// distance once. So sums are exact and associative, and are the same to the bit however the corpus is cut, in whatever
+// order it comes and whatever the memory. A total of 2^63 or more throws std::overflow_error. Pairs never cross
+// documents.
 //
-// Design. Text fills a block (`PairBlock`, as large as memory allows), each full block becomes a sorted run on disk
-// (`SortedRun`, checksummed), `fan_in` runs of a level become one of the next (`merge_runs`), and what is left at the end
-// becomes the graph (`CsrWriter`); a corpus of one block goes straight there. What was written is checked against the sum
-// of weights that the documents' lengths foretell.
+// Design. Text fills a block (`PairBlock`, as large as memory allows). Each full block becomes a sorted run on disk
+// (`SortedRun`, with checksums). `fan_in` runs of one level become one run of the next (`merge_runs`). At the end all
+// that is left becomes the graph (`CsrWriter`). A corpus of one block needs no run. The sum of all cells written is
+// compared with the sum of weights that follows from the lengths of the documents.
 //
-// Cost: a token's window, 2 W additions into an array over the vocabulary (W directed), and of each distinct pair of a
-// block 4 to 6 bytes on disk and one addition a level, levels being log(blocks) / log(fan_in). Memory: `memory` bytes beyond
-// what the process held; the least is about 40 bytes an id of the vocabulary and `fan_in` KiB. Disk: the runs, at most twice
-// while they merge.
+// Cost: 2 W additions per token into an array over the vocabulary (W if directed); per distinct pair of a block 4 to 6
+// bytes on disk, and one addition per level, with log(blocks) / log(fan_in) levels. Memory: `memory` bytes beyond what
+// the process held before; at least about 40 bytes per id of the vocabulary, and `fan_in` KiB. Disk: the runs, at most
+// twice while they merge.
 //
-// Compare GloVe's `cooccur` (J. Pennington, R. Socher, C. Manning, EMNLP 2014): a record of 16 bytes for each pair outside
-// a dense table of frequent ones, sorted record by record; here nothing is written for a pair until its block is summed.
+// GloVe's `cooccur` (J. Pennington, R. Socher, C. Manning, EMNLP 2014) writes a record of 16 bytes per pair outside a
+// dense table of frequent ids, and sorts record by record. Here nothing is written for a pair until its block is
+// summed.
 #pragma once
 
 #include <cstddef>
@@ -40,12 +42,13 @@ struct TokenGraphOptions {
   std::size_t vocabulary = 0;  // ids are below it; at most 2^31 - 1
   PairRule rule;
   std::size_t memory = 0;
-  std::string folder;  // for runs: files of this counter alone, gone with it
+  std::string folder;  // for runs: this counter owns its files there and removes them at its end
   std::size_t fan_in = 64;
 };
 
 struct TokenGraphSeconds {
-  double fill = 0, index = 0, rows = 0, merge = 0, write = 0;  // copying text; positions; sums; merging; in system writes
+  // copying text; positions; sums; merging; in system writes
+  double fill = 0, index = 0, rows = 0, merge = 0, write = 0;
 };
 
 class TokenGraphCounter {
@@ -55,18 +58,20 @@ class TokenGraphCounter {
   TokenGraphCounter(const TokenGraphCounter&) = delete;
   TokenGraphCounter& operator=(const TokenGraphCounter&) = delete;
 
-  // Documents ids[offsets[d] .. offsets[d + 1]); Id is uint16_t or uint32_t. `continued`: the first is the rest of the last
-  // document of the call before. An id outside the vocabulary throws std::out_of_range before anything is counted.
+  // Counts documents ids[offsets[d] .. offsets[d + 1]); Id is uint16_t or uint32_t. `continued`: the first of them
+  // continues the last document of the call before. An id outside the vocabulary throws std::out_of_range before
+  // anything is counted.
   template <class Id>
   void add(const Id* ids, const std::int64_t* offsets, std::size_t documents, bool continued);
 
-  // Cells of a graph of the same rule: rows first_row + r, columns[offsets[r] .. offsets[r + 1]) ascending, totals positive.
-  // Rows of one graph come in ascending order; a row not above the one before begins another graph.
+  // Adds cells of a graph of the same rule: row first_row + r has the columns [offsets[r] .. offsets[r + 1]),
+  // ascending, with positive totals. Rows of one graph come in ascending order; a row that is not above the one before
+  // begins another graph.
   void add_rows(std::size_t first_row, std::size_t rows, const std::int64_t* offsets, const std::int32_t* columns,
                 const std::int64_t* totals);
 
   void spill();  // the block so far becomes a run
-  // Writes the graph; the counter is spent. Returns how many cells.
+  // Writes the graph and returns the number of its cells. The counter cannot be used afterwards.
   std::uint64_t finish(const CsrWriter::Paths& paths);
 
   std::uint64_t documents() const noexcept { return documents_; }

@@ -1,8 +1,8 @@
 // Products of bfloat16 rows and weights in AMX tiles; built for AMX, and for its emulation in tests/native.
 //
-// Order of a logit's sum: chunks of 32 dimensions in ascending order, each chunk's total added to what came before. Within
-// a chunk the processor sums even and odd dimensions apart, each in ascending order by fused multiply-adds, and then adds
-// the two. A logit's bits depend on its row and id alone, whatever shares the tile with them.
+// Order of a logit's sum: chunks of 32 dimensions in ascending order, each chunk's total added to what came before.
+// Within a chunk the processor sums even and odd dimensions apart, each in ascending order by fused multiply-adds, and
+// then adds the two. A logit's bits depend on its row and id alone, whatever shares the tile with them.
 #pragma once
 
 #include "unembed/tile-inl.h"
@@ -43,8 +43,9 @@ inline void configure_tiles(int rows) {
   settle(&config);
 }
 
-// Logits of the configured rows, `Two` tiles of them where there are more than 16, and kIds ids. `weights` gives the lanes
-// of a chunk, (pairs, ids); a chunk's hidden lanes, (rows, pairs), are hidden_step behind those of the one before.
+// Logits of the configured rows, `Two` tiles of them where there are more than 16, and kIds ids. `weights` gives the
+// lanes of a chunk, (pairs, ids); a chunk's hidden lanes, (rows, pairs), are hidden_step behind those of the one
+// before.
 template <bool Two, class Weights>
 inline void multiply_tiles(const float* hidden, std::int64_t hidden_step, std::int64_t chunks, const Weights& weights,
                            float* logits, int width) {
@@ -156,7 +157,8 @@ void exact_tiles(const float* hidden, int rows, int row, const WeightRows& weigh
   finish_exact(head, ids, count, out);
 }
 
-// Up to 32 rows are one panel: each weight is turned once either way, and then rather beside the tiles than before them.
+// Up to 32 rows are one panel: each weight is turned once either way, and then rather beside the tiles than before
+// them.
 constexpr Products kAmx = {
     2 * kTileRows, {{}, {2 * kTileRows, 2 * kTileRows}, {}}, kTileRows, pack_tiles, run_tiles, exact_tiles};
 

@@ -12,9 +12,9 @@ namespace pivotkit {
 // Distinct references of rows other than themselves.
 std::int64_t count_references(const UnembedRequest& request);
 
-// One block after another. Without references rows come as they are. With them, rows of one reference come together, and
-// within a block those that others are compared with come first. A reference that is not among a block's rows joins it as
-// a guest, to be compared with and not answered.
+// One block after another. Without references rows come as they are. With them, rows of one reference come together,
+// and within a block those that others are compared with come first. A reference that is not among a block's rows joins
+// it as a guest, to be compared with and not answered.
 class BlockRows {
  public:
   BlockRows(const UnembedRequest& request, const Plan& plan) : request_(request), plan_(plan) {}

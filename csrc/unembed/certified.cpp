@@ -83,11 +83,14 @@ class ScreenBlock {
   }
 
   // A panel's rows as exact() wants them.
-  const float* exact_rows(std::int64_t begin) const { return (pairs_.empty() ? hidden_ : pairs_).data() + begin * lanes_; }
+  const float* exact_rows(std::int64_t begin) const {
+    return (pairs_.empty() ? hidden_ : pairs_).data() + begin * lanes_;
+  }
 
   // Lays a panel's rows out, finds their targets' logits, quantizes them and bounds their errors.
   void load_panel(std::int64_t panel) {
-    const std::int64_t begin = panels_.begin(panel), rows = panels_.begin(panel + 1) - begin, dim = request_.weight.cols;
+    const std::int64_t begin = panels_.begin(panel), rows = panels_.begin(panel + 1) - begin,
+                       dim = request_.weight.cols;
     float* hidden = &hidden_[static_cast<std::size_t>(begin * dim)];
     std::int32_t* steps = &steps_[static_cast<std::size_t>(begin * groups_ * kernels_.screen->digits)];
     const Rotation rotation(dim);
@@ -173,7 +176,8 @@ class ScreenBlock {
       if (!still_open(row, id, threshold)) continue;
       if (count == plan_.capacity) {
         count = static_cast<std::int32_t>(
-            std::remove_if(list, list + count, [&](const Open& one) { return !still_open(row, one, threshold); }) - list);
+            std::remove_if(list, list + count, [&](const Open& one) { return !still_open(row, one, threshold); }) -
+            list);
         // A list that stays nearly full would be walked again at every hit.
         if (count > plan_.capacity * 7 / 8) {
           count = -1;
@@ -198,7 +202,8 @@ class ScreenBlock {
     TopK lower(keys.data(), kept, k);
     for (ScreenWorker& worker : workers_) {
       if (worker.open_counts[at] < 0) return;
-      for (std::int32_t i = 0; i < worker.sizes[at]; ++i) lower.push(worker.keys[at * static_cast<std::size_t>(k) + static_cast<std::size_t>(i)]);
+      for (std::int32_t i = 0; i < worker.sizes[at]; ++i)
+        lower.push(worker.keys[at * static_cast<std::size_t>(k) + static_cast<std::size_t>(i)]);
     }
     std::vector<Open> open;
     for (const ScreenWorker& worker : workers_) {
@@ -232,7 +237,8 @@ class ScreenBlock {
       const float target = target_logits(row)[t];
       const std::int64_t target_id = request_.targets[m * targets + t];
       std::int64_t rank = 0;
-      for (const ScreenWorker& worker : workers_) rank += worker.ranks[at * static_cast<std::size_t>(targets) + static_cast<std::size_t>(t)];
+      for (const ScreenWorker& worker : workers_)
+        rank += worker.ranks[at * static_cast<std::size_t>(targets) + static_cast<std::size_t>(t)];
       for (std::size_t i = 0; i < open.size(); ++i)
         rank += straddles(open[i], target) && (exact[i] > target || (exact[i] == target && ids[i] < target_id));
       output_.values.target_ranks[m * targets + t] = rank;

@@ -41,8 +41,8 @@ struct Certified {
   float error;  // against the logsumexp of all exact logits
 };
 
-// The screened sums of a row, with the open ids' terms replaced by their exact ones; `exact` holds these in the order of
-// `open`, and `terms` is how many terms a lane of a partial sum has.
+// The screened sums of a row, with the open ids' terms replaced by their exact ones; `exact` holds these in the order
+// of `open`, and `terms` is how many terms a lane of a partial sum has.
 Certified certify(const Merged& screened, const RowBound& bound, const std::vector<Open>& open,
                   const std::vector<float>& exact, std::int64_t terms);
 

@@ -1,8 +1,9 @@
 // What the divergence of a row from its reference takes of a tile, written once over lanes.h and built once per
 // instruction set: the weights exp(z_ref - maximum), and their sum over z_ref - z.
 //
-// The difference is taken before it is weighted, and a shift near its mean is taken off, so that the sum stays small where
-// two distributions are alike: equal logits give 0, and logits that differ by a constant give that constant, exactly.
+// The difference is taken before it is weighted, and a shift near its mean is taken off, so that the sum stays small
+// where two distributions are alike: equal logits give 0, and logits that differ by a constant give that constant,
+// exactly.
 #pragma once
 
 #include "common/lane_math.h"

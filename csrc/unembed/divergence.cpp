@@ -15,7 +15,8 @@ void Divergence::start_span(Worker& worker) const {
 
 void Divergence::add_compared(Worker& worker, std::int64_t row, float* logits, int ids, bool fresh) const {
   if (!rows_.compared(row)) return;
-  kernels_.floats->diverge(kept(worker, rows_.reference(row)), logits, ids, fresh, &worker.shifts[row], &worker.sums[row * kLanes]);
+  kernels_.floats->diverge(kept(worker, rows_.reference(row)), logits, ids, fresh, &worker.shifts[row],
+                           &worker.sums[row * kLanes]);
 }
 
 void Divergence::add(Worker& worker, std::int64_t row, float* logits, int ids, bool fresh) const {

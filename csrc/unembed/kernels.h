@@ -147,7 +147,8 @@ struct FloatKernels {
 
 // The screening in int8.
 struct ScreenKernels {
-  int digits;  // integers per group of four steps of a hidden row: 1 = four signed bytes, 2 = (0, 2) and (1, 3) as pairs
+  // integers per group of four steps of a hidden row: 1 = four signed bytes, 2 = (0, 2) and (1, 3) as pairs
+  int digits;
   int rows;    // of a panel
   void (*panel)(const ScreenPanel& panel);
 };

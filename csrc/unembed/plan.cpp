@@ -29,7 +29,8 @@ struct Bytes {
 void fit(const UnembedRequest& request, int max_rows, std::int64_t least, const Bytes& bytes, std::int64_t spans,
          int& threads, std::int64_t& block) {
   const auto rows_with = [&](std::int64_t workers) {
-    return (request.workspace - bytes.shared - workers * bytes.worker) / (bytes.shared_row + workers * bytes.worker_row);
+    return (request.workspace - bytes.shared - workers * bytes.worker) /
+           (bytes.shared_row + workers * bytes.worker_row);
   };
   threads = static_cast<int>(std::min<std::int64_t>(request.threads, spans));
   while (threads > 1 && rows_with(threads) < std::min<std::int64_t>(request.hidden.rows, max_rows)) --threads;

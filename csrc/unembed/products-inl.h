@@ -2,8 +2,8 @@
 //
 // Order of a logit's sum: one accumulator lane per (row, id); products added in ascending order within runs of kDepth,
 // run totals added in ascending order. Panels, tiles and threads only choose which lanes share a register, so they
-// cannot change a bit. The packed layout (weights transposed so that lanes are ids) follows the panels of Goto and van de
-// Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008.
+// cannot change a bit. The packed layout (weights transposed so that lanes are ids) follows the panels of Goto and van
+// de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008.
 #pragma once
 
 #include "unembed/row-lanes-inl.h"
@@ -95,7 +95,7 @@ void products_for(const Panel& panel) {
   if constexpr (Rows > 1) products_for<Rows - 1, T>(panel);
 }
 
-// ---- products without packing: the weights of W ids are turned in registers, for few rows ----------------------------
+// ---- products without packing: the weights of W ids are turned in registers, for few rows ---------------------------
 
 // Adds a lane's products for Rows rows and W ids.
 template <int Rows, class T>
@@ -188,7 +188,7 @@ void direct_pairs_for(const Panel& panel) {
 }
 #endif
 
-// ---- products of any ids for one row -----------------------------------------------------------------------------------
+// ---- products of any ids for one row --------------------------------------------------------------------------------
 
 template <class T>
 void gather_products(const float* hidden, int rows, const WeightRows& weight, const std::int64_t* ids, int count,

@@ -1,5 +1,5 @@
-// A row of the weight as 32-bit lanes: a value of any type each, or a pair of bfloat16 values each; and the sizes of the
-// register blocks that multiply them. Built once per instruction set.
+// A row of the weight as 32-bit lanes: a value of any type each, or a pair of bfloat16 values each; and the sizes of
+// the register blocks that multiply them. Built once per instruction set.
 #pragma once
 
 #include "common/lanes.h"
@@ -55,7 +55,8 @@ constexpr std::int64_t row_lanes(std::int64_t dim) {
 // A row that starts `values` after another one.
 template <class T>
 inline const T* row_at(const void* data, std::int64_t values) {
-  return reinterpret_cast<const T*>(static_cast<const char*>(data) + values * static_cast<std::int64_t>(sizeof(T)) / kPer<T>);
+  return reinterpret_cast<const T*>(static_cast<const char*>(data) +
+                                    values * static_cast<std::int64_t>(sizeof(T)) / kPer<T>);
 }
 
 // Lane d of a row, for the few that do not fill a register.
@@ -69,7 +70,8 @@ template <class T>
 inline void turn(const T* const (&rows)[W], std::int64_t d, std::int64_t ahead, F (&turned)[W]) {
   for (int j = 0; j < W; ++j) {
     turned[j] = load(rows[j] + d);
-    if (ahead != 0 && d * static_cast<std::int64_t>(sizeof(T)) % kLine == 0) __builtin_prefetch(rows[j] + d + ahead, 0, 2);
+    if (ahead != 0 && d * static_cast<std::int64_t>(sizeof(T)) % kLine == 0)
+      __builtin_prefetch(rows[j] + d + ahead, 0, 2);
   }
   transpose(turned);
 }
@@ -107,7 +109,8 @@ constexpr Direct kDirect<Pair> = {18, 18};
 
 template <>
 inline float lane_at<Pair>(const Pair* row, std::int64_t d, std::int64_t dim) {
-  return from_bits(2 * d + 1 < dim ? row[d].low.bits | static_cast<std::uint32_t>(row[d].high.bits) << 16 : row[d].low.bits);
+  return from_bits(2 * d + 1 < dim ? row[d].low.bits | static_cast<std::uint32_t>(row[d].high.bits) << 16
+                                   : row[d].low.bits);
 }
 
 // The high halves' product first, then the low halves', each fused and rounded once; subnormals count as zero.

@@ -22,7 +22,9 @@ PIVOTKIT_ANYWHERE inline float key_logit(std::uint64_t key) {
   return from_bits((ordered & 0x80000000u) != 0 ? ordered & 0x7fffffffu : ~ordered);
 }
 
-PIVOTKIT_ANYWHERE inline std::int64_t key_id(std::uint64_t key) { return 0xffffffffu - static_cast<std::uint32_t>(key); }
+PIVOTKIT_ANYWHERE inline std::int64_t key_id(std::uint64_t key) {
+  return 0xffffffffu - static_cast<std::uint32_t>(key);
+}
 
 // A bounded set in storage that the caller owns: a heap with the worst pair at its root.
 class TopK {

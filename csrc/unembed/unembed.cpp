@@ -210,7 +210,8 @@ class UnembedBlock {
     }
     for (std::int64_t s = 0; s < sets_; ++s) {
       Merged set;
-      for (std::int64_t span = 0; span < plan_.spans; ++span) set.add(mass(span, row)[2 * s], mass(span, row)[2 * s + 1], 0.0);
+      for (std::int64_t span = 0; span < plan_.spans; ++span)
+        set.add(mass(span, row)[2 * s], mass(span, row)[2 * s + 1], 0.0);
       output_.set_logprobs[m * sets_ + s] = static_cast<float>(set.logsumexp() - all.logsumexp());
     }
     TopK best = top_k(workers_[0], row);

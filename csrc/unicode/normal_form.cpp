@@ -13,7 +13,9 @@ namespace {
 constexpr std::uint32_t kFirstSyllable = 0xAC00, kLead = 0x1100, kVowel = 0x1161, kFinal = 0x11A7;
 constexpr std::uint32_t kLeads = 19, kVowels = 21, kFinals = 28, kSyllables = kLeads * kVowels * kFinals;
 
-std::uint64_t pair_key(std::uint32_t first, std::uint32_t second) noexcept { return std::uint64_t{first} << 32 | second; }
+std::uint64_t pair_key(std::uint32_t first, std::uint32_t second) noexcept {
+  return std::uint64_t{first} << 32 | second;
+}
 
 void check_code_points(const std::string& name, const std::uint32_t* values, std::size_t count) {
   const auto* bad = std::find_if(values, values + count, [](std::uint32_t value) { return value >= kCodePoints; });
@@ -152,7 +154,8 @@ void NormalForm::compose(CodePoints& text) const {
 std::uint32_t NormalForm::composite(std::uint32_t first, std::uint32_t second) const noexcept {
   if (first - kLead < kLeads && second - kVowel < kVowels)
     return kFirstSyllable + ((first - kLead) * kVowels + (second - kVowel)) * kFinals;
-  if (first - kFirstSyllable < kSyllables && (first - kFirstSyllable) % kFinals == 0 && second - kFinal - 1 < kFinals - 1)
+  if (first - kFirstSyllable < kSyllables && (first - kFirstSyllable) % kFinals == 0 &&
+      second - kFinal - 1 < kFinals - 1)
     return first + (second - kFinal);
   const std::uint32_t* found = composites_.find(pair_key(first, second));
   return found == nullptr ? 0 : *found;

@@ -1,4 +1,5 @@
-// NFKC(casefold(NFKC(text))) on code points, by tables that the caller brings: the exact and slow half of the normalizer.
+// NFKC(casefold(NFKC(text))) on code points, by tables that the caller brings: the exact and slow half of the
+// normalizer.
 //
 // Compatibility decomposition, canonical ordering and canonical composition as in Unicode Standard Annex 15 and chapter
 // 3.11; Hangul syllables by arithmetic (chapter 3.12); full case folding (chapter 3.13). The tables are those of the
@@ -60,7 +61,8 @@ class NormalForm {
 
  private:
   // What a code point has, in one look-up: its combining class, and a part in one of the tables.
-  static constexpr std::uint16_t kCombining = 0xFF, kSecond = 0x100, kDecomposes = 0x200, kFolds = 0x400, kSyllable = 0x800;
+  static constexpr std::uint16_t kCombining = 0xFF, kSecond = 0x100, kDecomposes = 0x200, kFolds = 0x400,
+                                 kSyllable = 0x800;
 
   struct Text {
     std::uint32_t begin = 0, size = 0;

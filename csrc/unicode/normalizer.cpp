@@ -88,7 +88,8 @@ Normalizer::Entry Normalizer::describe(std::uint32_t code, const std::vector<boo
   CodePoints parts = normal;
   form_.decompose(parts, scratch);
   Entry entry{};
-  entry.stable = !form_.leans_back(decomposed.front()) && !form_.leans_back(parts.front()) && !unsafe[decomposed.front()];
+  entry.stable =
+      !form_.leans_back(decomposed.front()) && !form_.leans_back(parts.front()) && !unsafe[decomposed.front()];
   entry.open = entry.stable && std::none_of(decomposed.begin(), decomposed.end(), is_mark) &&
                std::none_of(parts.begin(), parts.end(), is_mark);
   CodePoints folded{code};

@@ -3,9 +3,9 @@
 // One open-addressing table of 16-byte slots, four to a cache line, at most 5/8 full, linear probing. A string of up to
 // 12 bytes without NUL lies in its slot, padded with zeros, so that most lookups touch one cache line; of a longer one
 // the slot holds 56 bits of its hash and its place in an arena, where the bytes are compared. Tables of this kind miss
-// the cache nearly always once there are 10^5 words, so a caller with many lookups makes the keys first, prefetches, and
-// then finds: `key`, `prefetch`, `find`. Before all that `may_have` refuses most strings that are in no small vocabulary,
-// by one bit of a filter that stays in the first-level cache whatever the vocabulary's size.
+// the cache nearly always once there are 10^5 words, so a caller with many lookups makes the keys first, prefetches,
+// and then finds: `key`, `prefetch`, `find`. Before all that `may_have` refuses most strings that are in no small
+// vocabulary, by one bit of a filter that stays in the first-level cache whatever the vocabulary's size.
 //
 // Memory: 26 bytes a string, for those longer than 12 bytes their length and 8 bytes more, and the filter's 8 KB.
 #pragma once
@@ -85,9 +85,11 @@ class Vocabulary {
 
   static constexpr std::size_t kFilter = 1024;  // words of 64 bits
   static constexpr std::uint64_t kAll = ~std::uint64_t{0};
-  static constexpr std::uint64_t kHeadMasks[kInline + 1] = {
-      0, kAll >> 56, kAll >> 48, kAll >> 40, kAll >> 32, kAll >> 24, kAll >> 16, kAll >> 8, kAll, kAll, kAll, kAll, kAll};
-  static constexpr std::uint32_t kTailMasks[kInline + 1] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFFFF, 0xFFFFFF, 0xFFFFFFFF};
+  static constexpr std::uint64_t kHeadMasks[kInline + 1] = {0,          kAll >> 56, kAll >> 48, kAll >> 40, kAll >> 32,
+                                                            kAll >> 24, kAll >> 16, kAll >> 8,  kAll,       kAll,
+                                                            kAll,       kAll,       kAll};
+  static constexpr std::uint32_t kTailMasks[kInline + 1] = {0, 0, 0,    0,      0,        0,         0,
+                                                            0, 0, 0xFF, 0xFFFF, 0xFFFFFF, 0xFFFFFFFF};
 
   // Where the search for a key begins: by the upper bits of its hash, as the filter takes the lower ones.
   std::size_t first_slot(const Key& key) const noexcept { return key.hash * slots_.size() >> 32; }

@@ -8,13 +8,13 @@
 //   finish        merges a row's segments: top k in order, logsumexp, ranks, masses, entropy, divergence
 //
 // All pointers are device memory. Every call is queued on `stream` and waits for nothing. Errors of the runtime throw
-// std::runtime_error. Compiled without contraction: only a written fmaf() fuses.
-// Accumulation: float32 within a segment of a tile, in a fixed tree; double between segments. The same call gives the same
-// bits every time. reduce_few adds a logit's products lane by lane (16 bytes of the weight each) and the lanes in one tree:
-// its bits depend on its row and its id alone. reduce_tile takes the bits of the GEMM, and the given bits for targets.
-// Divergence: within a segment the differences of two rows' logits are taken below their maxima, so that the sum is small
-// where two distributions are alike. Exactly 0 for a row that is its own reference; what rounding leaves below 0 is 0.
-// Ties: total order, logit descending, then id ascending (top_k.h). A NaN or an infinity raises state.nonfinite.
+// std::runtime_error. Compiled without contraction: only a written fmaf() fuses. Accumulation: float32 within a segment
+// of a tile, in a fixed tree; double between segments. The same call gives the same bits every time. reduce_few adds a
+// logit's products lane by lane (16 bytes of the weight each) and the lanes in one tree: its bits depend on its row and
+// its id alone. reduce_tile takes the bits of the GEMM, and the given bits for targets. Divergence: within a segment
+// the differences of two rows' logits are taken below their maxima, so that the sum is small where two distributions
+// are alike. Exactly 0 for a row that is its own reference; what rounding leaves below 0 is 0. Ties: total order, logit
+// descending, then id ascending (top_k.h). A NaN or an infinity raises state.nonfinite.
 #pragma once
 
 #include <cstdint>
@@ -46,13 +46,14 @@ struct Rows {
   const std::int64_t* references;  // (rows): where among the products each one's reference is; null for no divergence
 };
 
-// Partial results of rows x segments, laid out in one zero-filled block of state_bytes(). Each segment of each row has a
-// list of candidates for the top k; no key up to its floor can enter.
+// Partial results of rows x segments, laid out in one zero-filled block of state_bytes(). Each segment of each row has
+// a list of candidates for the top k; no key up to its floor can enter.
 struct State {
   std::int64_t segments, k, capacity;
   double* sums;         // (rows, segments, 3): maximum, sum of exp(z - maximum), weighted sum (merge.h)
   double* masses;       // (rows, segments, sets, 2): maximum, sum
-  double* divergences;  // (rows, segments, 3), where compared: of the reference, weighted by the difference of the logits
+  // (rows, segments, 3), where compared: of the reference, weighted by the difference of the logits
+  double* divergences;
   std::uint64_t* keys;  // (rows, segments, capacity)
   std::uint64_t* floors;  // (rows, segments)
   std::int32_t* counts;   // (rows, segments)
@@ -61,8 +62,8 @@ struct State {
 };
 
 // k may be 0: no list is kept.
-std::int64_t state_bytes(std::int64_t rows, std::int64_t segments, std::int64_t k, std::int64_t targets, std::int64_t sets,
-                         bool compared);
+std::int64_t state_bytes(std::int64_t rows, std::int64_t segments, std::int64_t k, std::int64_t targets,
+                         std::int64_t sets, bool compared);
 State state_at(void* block, std::int32_t* nonfinite, std::int64_t rows, std::int64_t segments, std::int64_t k,
                std::int64_t targets, std::int64_t sets, bool compared);
 
