@@ -1,4 +1,4 @@
-// What the bindings share: NumPy arrays to pointers with their checks, vectors to arrays without a copy.
+// Shared by the bindings: NumPy arrays to pointers, with checks, and vectors to arrays without a copy.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -60,7 +60,7 @@ inline ByteTable byte_table(const Array<std::uint8_t>& data, const Array<std::in
   return {data.data(), offsets.data(), count};
 }
 
-// Calls compute(TokenDocuments<uint16 or uint32>) on the ids as they lie; other types are refused, never converted.
+// Calls compute(TokenDocuments<uint16 or uint32>) on the ids in place. Other types are refused, never converted.
 template <class Compute>
 auto with_tokens(const std::string& function, const py::array& ids, const Array<std::int64_t>& offsets,
                  Compute&& compute) {

@@ -1,4 +1,4 @@
-// pivotkit._C: one register_* call for each kernel.
+// pivotkit._C: one register_* call per room.
 #include <exception>
 
 #include "bindings/register.h"

@@ -1,4 +1,4 @@
-// The kernels of an instruction set.
+// Puts the kernels of an instruction set together, and chooses the products for a request.
 #pragma once
 
 #include "common/isa.h"

@@ -20,12 +20,12 @@ std::int64_t span_of(std::int64_t vocabulary) {
   return round_up((vocabulary + kMostSpans - 1) / kMostSpans, 4 * kBlock);
 }
 
-// What a block takes, altogether and for each of its rows; of a worker, and shared by all.
+// What a block takes, in all and per row; per worker, and shared by all workers.
 struct Bytes {
   std::int64_t shared, shared_row, worker, worker_row;
 };
 
-// Fits rows, at least `least`, and, where rows alone do not fit, fewer threads into the workspace.
+// Fits at least `least` rows into the workspace, and fewer threads if rows alone do not fit.
 void fit(const UnembedRequest& request, int max_rows, std::int64_t least, const Bytes& bytes, std::int64_t spans,
          int& threads, std::int64_t& block) {
   const auto rows_with = [&](std::int64_t workers) {

@@ -1,8 +1,8 @@
-// Screening in int8: approximate logits with a bound on each, from a quantized vocabulary; built once per instruction
+// Screening in int8: approximate logits with a bound on each, from a quantized vocabulary. Built once per instruction
 // set.
 //
-// Sums are integers, so every instruction set finds the same ones. What follows them is float arithmetic whose rounding
-// RowBound covers (quantized.cpp).
+// Sums are integers, so every instruction set finds the same ones. The float arithmetic after them rounds, and RowBound
+// covers that (quantized.cpp).
 #pragma once
 
 #include "common/lane_math.h"
@@ -42,7 +42,7 @@ inline I dot(Group w, const std::int32_t* h, I sum) { return _mm512_dpbusd_epi32
 
 #elif defined(__AVX512F__)
 
-// Bytes widen to 16 bits by a mask and a shift, so that pairs meet in one multiply-add without saturation.
+// Bytes become 16 bits wide by a mask and a shift, so that pairs meet in one multiply-add without saturation.
 constexpr int kDigits = 2;
 struct Group {
   I even, odd;

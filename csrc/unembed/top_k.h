@@ -1,4 +1,4 @@
-// The k best (logit, id) pairs under the total order: logit descending, then id ascending.
+// The k best (logit, id) pairs in the total order: logit descending, then id ascending.
 #pragma once
 
 #include <algorithm>
@@ -43,7 +43,7 @@ class TopK {
   // A logit must be above this to enter, when ids arrive in ascending order.
   float threshold() const { return size_ < k_ ? -std::numeric_limits<float>::infinity() : key_logit(keys_[0]); }
 
-  // Best first; the set is a heap no more.
+  // Sorts best first; afterwards the set is no heap.
   void sort() { std::sort(keys_, keys_ + size_, std::greater<>()); }
 
  private:

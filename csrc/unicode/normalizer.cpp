@@ -105,7 +105,7 @@ void Normalizer::reserve(NormalizedText& out, std::size_t size) {
   if (out.buffer_.size() < needed) out.buffer_.resize(std::max(needed, out.buffer_.size() * 2));
 }
 
-// Holds throughout: the buffer has room for what is written and for as many bytes more as are unread.
+// An invariant: the buffer has room for what is written and for as many more bytes as are unread.
 void Normalizer::normalize(Bytes text, NormalizedText& out) const {
   reserve(out, text.size);
   std::size_t in = 0, written = 0;
@@ -177,7 +177,7 @@ void Normalizer::others(Bytes text, State& state, NormalizedText& out) const {
   state = at;
 }
 
-// The text from the last stable code point to the next, once more and by the book.
+// Normalizes the text from the last stable code point to the next once more, with NormalForm.
 void Normalizer::stretch(Bytes text, State& state, NormalizedText& out) const {
   out.stretch_.clear();
   std::size_t at = state.stable_in;

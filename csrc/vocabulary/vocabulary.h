@@ -1,13 +1,13 @@
 // A frozen vocabulary: byte strings to ids, exact.
 //
-// One open-addressing table of 16-byte slots, four to a cache line, at most 5/8 full, linear probing. A string of up to
-// 12 bytes without NUL lies in its slot, padded with zeros, so that most lookups touch one cache line; of a longer one
-// the slot holds 56 bits of its hash and its place in an arena, where the bytes are compared. Tables of this kind miss
-// the cache nearly always once there are 10^5 words, so a caller with many lookups makes the keys first, prefetches,
-// and then finds: `key`, `prefetch`, `find`. Before all that `may_have` refuses most strings that are in no small
-// vocabulary, by one bit of a filter that stays in the first-level cache whatever the vocabulary's size.
+// One open-addressing table of 16-byte slots, four per cache line, at most 5/8 full, with linear probing. A string of
+// up to 12 bytes without NUL lies in its slot, padded with zeros, so most look-ups touch one cache line. For a longer
+// string the slot holds 56 bits of its hash and its place in an arena, where the bytes are compared. From 10^5 words on
+// such a table misses the cache nearly always. So a caller with many look-ups makes the keys first, prefetches, and
+// then finds: `key`, `prefetch`, `find`. `may_have` refuses most strings that a small vocabulary does not hold, by one
+// bit of a filter that stays in the first-level cache.
 //
-// Memory: 26 bytes a string, for those longer than 12 bytes their length and 8 bytes more, and the filter's 8 KB.
+// Memory: 26 bytes per string, its length and 8 bytes more for a string longer than 12 bytes, and 8 KB for the filter.
 #pragma once
 
 #include <cstddef>
