@@ -67,7 +67,7 @@ class DocumentBlock:
     @property
     def nbytes(self) -> int: ...
 
-# ---- csrc/unicode, csrc/matcher, csrc/cooccurrence ----
+# ---- csrc/unicode, csrc/matcher, csrc/counting, csrc/rows, csrc/token_graph ----
 
 _Texts = tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.uint32]]
 

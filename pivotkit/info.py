@@ -22,5 +22,5 @@ def info() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "torch_threads": torch.get_num_threads(),
         "cuda": torch.version.cuda if torch.cuda.is_available() else None,
-        "cuda_kernels": cuda_backend.built(),
+        "cuda_kernels": cuda_backend.built() or "not built: PIVOTKIT_CUDA=ON pip install . builds them, with nvcc",
     }

@@ -1,4 +1,4 @@
-// What the bindings share: NumPy arrays to pointers with their checks, vectors to arrays without a copy.
+// Shared by the bindings: NumPy arrays to pointers, with checks, and vectors to arrays without a copy.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "common/byte_table.h"
+#include "common/require.h"
 #include "common/token_documents.h"
 
 namespace pivotkit {
@@ -40,35 +41,37 @@ py::array_t<T> to_array(const std::vector<T>& values) {
 }
 
 template <class T>
-std::size_t length(const Array<T>& array, const std::string& name) {
-  if (array.ndim() != 1)
-    throw std::invalid_argument(name + " must be one-dimensional; got " + std::to_string(array.ndim()) + " dimensions");
+std::size_t length(const Array<T>& array, const std::string& function, const std::string& argument) {
+  if (array.ndim() != 1) refuse(function, argument, "be one-dimensional", text(array.ndim(), " dimensions"));
   return static_cast<std::size_t>(array.shape(0));
 }
 
-inline std::size_t rows_of(const Array<std::int64_t>& offsets, std::size_t total, const std::string& name) {
-  const std::size_t size = length(offsets, name);
-  if (size == 0) throw std::invalid_argument(name + " must hold at least one entry; got none");
-  check_offsets(name, offsets.data(), size - 1, total);
+inline std::size_t rows_of(const Array<std::int64_t>& offsets, std::size_t total, const std::string& function,
+                           const std::string& argument) {
+  const std::size_t size = length(offsets, function, argument);
+  if (size == 0) refuse(function, argument, "hold at least one entry", "none");
+  check_offsets(function, argument, offsets.data(), size - 1, total);
   return size - 1;
 }
 
-inline ByteTable byte_table(const Array<std::uint8_t>& data, const Array<std::int64_t>& offsets, const std::string& name) {
-  const std::size_t count = rows_of(offsets, length(data, name), name + ": offsets");
+inline ByteTable byte_table(const Array<std::uint8_t>& data, const Array<std::int64_t>& offsets,
+                            const std::string& function, const std::string& argument) {
+  const std::size_t count = rows_of(offsets, length(data, function, argument), function, argument + " offsets");
   return {data.data(), offsets.data(), count};
 }
 
-// Calls compute(TokenDocuments<uint16 or uint32>) on the ids as they lie; other types are refused, never converted.
+// Calls compute(TokenDocuments<uint16 or uint32>) on the ids in place. Other types are refused, never converted.
 template <class Compute>
-auto with_tokens(const std::string& function, const py::array& ids, const Array<std::int64_t>& offsets, Compute&& compute) {
+auto with_tokens(const std::string& function, const py::array& ids, const Array<std::int64_t>& offsets,
+                 Compute&& compute) {
   if (ids.ndim() != 1 || (ids.flags() & py::array::c_style) == 0)
-    throw std::invalid_argument(function + ": tokens must be one contiguous dimension; got another layout");
-  const std::size_t size = rows_of(offsets, static_cast<std::size_t>(ids.shape(0)), function + ": token offsets");
+    refuse(function, "tokens", "be one contiguous dimension", "another layout");
+  const std::size_t size = rows_of(offsets, static_cast<std::size_t>(ids.shape(0)), function, "token offsets");
   if (py::isinstance<py::array_t<std::uint16_t>>(ids))
     return compute(TokenDocuments<std::uint16_t>{static_cast<const std::uint16_t*>(ids.data()), offsets.data(), size});
   if (py::isinstance<py::array_t<std::uint32_t>>(ids))
     return compute(TokenDocuments<std::uint32_t>{static_cast<const std::uint32_t*>(ids.data()), offsets.data(), size});
-  throw py::type_error(function + ": tokens must be uint16 or uint32; got " + std::string(py::str(ids.dtype())));
+  refuse<py::type_error>(function, "tokens", "be uint16 or uint32", std::string(py::str(ids.dtype())));
 }
 
 }  // namespace pivotkit

@@ -3,12 +3,12 @@
 #include <cstring>
 #include <memory>
 #include <mutex>
-#include <stdexcept>
 #include <string>
 #include <utility>
 
 #include "bindings/arrays.h"
 #include "bindings/register.h"
+#include "common/require.h"
 #include "documents/json_lines.h"
 #include "documents/text_lines.h"
 
@@ -16,8 +16,8 @@ namespace pivotkit {
 namespace {
 
 // A block and its lock: with the GIL released two Python threads may call one block.
-struct Documents {
-  explicit Documents(std::size_t expected) : block(expected) {}
+struct LockedBlock {
+  explicit LockedBlock(std::size_t expected) : block(expected) {}
 
   DocumentBlock block;
   std::mutex mutex;
@@ -26,11 +26,11 @@ struct Documents {
 using Append = std::size_t (*)(Bytes, DocumentBlock&);
 
 template <Append append>
-std::size_t add_lines(Documents& self, const Array<std::uint8_t>& lines, std::size_t begin, std::size_t end) {
-  const std::size_t size = length(lines, "add_lines: lines");
+std::size_t add_lines(LockedBlock& self, const Array<std::uint8_t>& lines, std::size_t begin, std::size_t end) {
+  const std::size_t size = length(lines, "add_lines", "lines");
   if (begin > end || end > size)
-    throw std::invalid_argument("add_lines: begin and end must lie in order within the " + std::to_string(size) +
-                                " bytes of lines; got " + std::to_string(begin) + " and " + std::to_string(end));
+    refuse("add_lines", "begin and end", text("lie in order within the ", size, " bytes of lines"),
+           text(begin, " and ", end));
   const Bytes bytes{lines.data() + begin, end - begin};
   const py::gil_scoped_release release;
   const std::lock_guard<std::mutex> guard(self.mutex);
@@ -49,10 +49,10 @@ bool put(ByteBuffer& buffer, const py::object& value) {
   return true;
 }
 
-void append(Documents& self, const py::bytes& text, const py::object& id, const py::object& lang) {
+void append(LockedBlock& self, const py::bytes& text, const py::object& id, const py::object& lang) {
   for (const py::object& value : {id, lang})
     if (!value.is_none() && !py::isinstance<py::bytes>(value))
-      throw py::type_error("append: id and lang must be bytes or None; got another type");
+      refuse<py::type_error>("append", "id and lang", "be bytes or None", "another type");
   const std::lock_guard<std::mutex> guard(self.mutex);
   put(self.block.text, text);
   const bool has_id = put(self.block.ids.data, id), has_lang = put(self.block.langs.data, lang);
@@ -78,25 +78,25 @@ py::array_t<std::uint8_t> hand_over(ByteBuffer& buffer) {
   return py::array_t<std::uint8_t>(size, data, owner);
 }
 
-py::tuple to_arrays(OptionalStrings& strings) {
+py::tuple hand_over(OptionalStrings& strings) {
   const std::size_t absent = std::exchange(strings.absent, 0);
   py::array_t<std::uint8_t> data = hand_over(strings.data);
   return py::make_tuple(std::move(data), to_array(std::exchange(strings.offsets, {0})),
                         to_array(std::exchange(strings.valid, {})), absent);
 }
 
-py::tuple take(Documents& self) {
+py::tuple take(LockedBlock& self) {
   const std::lock_guard<std::mutex> guard(self.mutex);
   DocumentBlock& block = self.block;
   py::array_t<std::uint8_t> text = hand_over(block.text);
   return py::make_tuple(std::move(text), to_array(std::exchange(block.offsets, {0})),
-                        to_array(std::exchange(block.rows, {})), to_arrays(block.ids), to_arrays(block.langs));
+                        to_array(std::exchange(block.rows, {})), hand_over(block.ids), hand_over(block.langs));
 }
 
 }  // namespace
 
 void register_documents(py::module_& m) {
-  py::class_<Documents>(m, "DocumentBlock", "Texts, ids, languages and rows of documents, taken out of lines.")
+  py::class_<LockedBlock>(m, "DocumentBlock", "Texts, ids, languages and rows of documents, taken out of lines.")
       .def(py::init<std::size_t>(), py::arg("expected") = 0)
       .def("add_json_lines", &add_lines<append_json_lines>, py::arg("lines").noconvert(), py::arg("begin"),
            py::arg("end"), "Take whole lines [begin, end); returns where the first line begins that is left, or end.")
@@ -104,20 +104,20 @@ void register_documents(py::module_& m) {
            py::arg("end"), "The same for plain text; left is a line that is no UTF-8.")
       .def("append", &append, py::arg("text"), py::arg("id"), py::arg("lang"),
            "The next line's document, UTF-8 as bytes; id and lang may be None.")
-      .def("pass_line", [](Documents& self) {
+      .def("pass_line", [](LockedBlock& self) {
              const std::lock_guard<std::mutex> guard(self.mutex);
              ++self.block.next_row;
            }, "The next line holds no document.")
       .def("take", &take, "Hand over what is held and begin anew with the next row.")
-      .def("__len__", [](Documents& self) {
+      .def("__len__", [](LockedBlock& self) {
              const std::lock_guard<std::mutex> guard(self.mutex);
              return self.block.size();
            })
-      .def_property_readonly("next_row", [](Documents& self) {
+      .def_property_readonly("next_row", [](LockedBlock& self) {
              const std::lock_guard<std::mutex> guard(self.mutex);
              return self.block.next_row;
            })
-      .def_property_readonly("nbytes", [](Documents& self) {
+      .def_property_readonly("nbytes", [](LockedBlock& self) {
              const std::lock_guard<std::mutex> guard(self.mutex);
              return self.block.bytes();
            });

@@ -1,12 +1,12 @@
 // Watch-list matching: NumPy arrays in, NumPy arrays out, the GIL released round the compute.
 #include <cstdint>
 #include <memory>
-#include <stdexcept>
 #include <string>
 #include <utility>
 
 #include "bindings/arrays.h"
 #include "bindings/register.h"
+#include "common/require.h"
 #include "matcher/matcher.h"
 #include "matcher/token_matcher.h"
 
@@ -15,17 +15,16 @@ namespace {
 
 Matcher make_matcher(const Array<std::uint8_t>& data, const Array<std::int64_t>& offsets,
                      const std::shared_ptr<Normalizer>& normalizer, const Array<std::uint8_t>& classes) {
-  if (length(classes, "Matcher: classes") != kCodePoints)
-    throw std::invalid_argument("Matcher: classes must hold one byte for each of 1114112 code points; got " +
-                                std::to_string(classes.shape(0)));
-  if (!normalizer) throw std::invalid_argument("Matcher: normalizer must be a Normalizer; got None");
-  const ByteTable words = byte_table(data, offsets, "Matcher: words");
+  if (length(classes, "Matcher", "classes") != kCodePoints)
+    refuse("Matcher", "classes", "hold one byte for each of 1114112 code points", classes.shape(0));
+  if (!normalizer) refuse("Matcher", "normalizer", "be a Normalizer", "None");
+  const ByteTable words = byte_table(data, offsets, "Matcher", "words");
   const py::gil_scoped_release release;
   return Matcher(words, normalizer, classes.data());
 }
 
 py::tuple match(const Matcher& matcher, const Array<std::uint8_t>& data, const Array<std::int64_t>& offsets) {
-  const ByteTable documents = byte_table(data, offsets, "match: documents");
+  const ByteTable documents = byte_table(data, offsets, "match", "documents");
   Hits hits;
   {
     const py::gil_scoped_release release;
@@ -37,11 +36,10 @@ py::tuple match(const Matcher& matcher, const Array<std::uint8_t>& data, const A
 std::unique_ptr<TokenMatcher> make_token_matcher(const Array<std::uint32_t>& ids, const Array<std::int64_t>& offsets,
                                                  const Array<std::int32_t>& words, std::size_t word_count,
                                                  const Array<std::uint8_t>& edges) {
-  const std::size_t spellings = rows_of(offsets, length(ids, "TokenMatcher: ids"), "TokenMatcher: offsets");
-  if (length(words, "TokenMatcher: words") != spellings)
-    throw std::invalid_argument("TokenMatcher: words must be as many as spellings, " + std::to_string(spellings) + "; got " +
-                                std::to_string(words.shape(0)));
-  const std::size_t vocabulary = length(edges, "TokenMatcher: edges");
+  const std::size_t spellings = rows_of(offsets, length(ids, "TokenMatcher", "ids"), "TokenMatcher", "offsets");
+  if (length(words, "TokenMatcher", "words") != spellings)
+    refuse("TokenMatcher", "words", text("be as many as spellings, ", spellings), words.shape(0));
+  const std::size_t vocabulary = length(edges, "TokenMatcher", "edges");
   const py::gil_scoped_release release;
   return std::make_unique<TokenMatcher>(ids.data(), offsets.data(), words.data(), spellings, word_count,
                                         edges.data(), vocabulary);
@@ -64,7 +62,7 @@ py::tuple match_tokens(const TokenMatcher& matcher, const py::array& tokens, con
 }
 
 py::tuple spans(const Matcher& matcher, const Array<std::uint8_t>& data, const Array<std::int64_t>& offsets) {
-  const ByteTable documents = byte_table(data, offsets, "spans: documents");
+  const ByteTable documents = byte_table(data, offsets, "spans", "documents");
   Spans found;
   {
     const py::gil_scoped_release release;
@@ -89,8 +87,10 @@ void register_matcher(py::module_& m) {
   py::class_<TokenMatcher>(m, "TokenMatcher", "Finds the words of a watch list in documents of token ids.")
       .def(py::init(&make_token_matcher), py::arg("ids").noconvert(), py::arg("offsets").noconvert(),
            py::arg("words").noconvert(), py::arg("word_count"), py::arg("edges").noconvert())
-      .def("match", &match_tokens, py::arg("tokens").noconvert(), py::arg("offsets").noconvert(), py::arg("places") = false,
-           "The words of each document: offsets (N + 1) int64, word ids int32, occurrences int32, and with `places` where: "
+      .def("match", &match_tokens, py::arg("tokens").noconvert(), py::arg("offsets").noconvert(),
+           py::arg("places") = false,
+           "The words of each document: offsets (N + 1) int64, word ids int32, occurrences int32, and with `places` "
+           "where: "
            "offsets int64 (hits + 1), starts and ends int32, else None.")
       .def("__len__", &TokenMatcher::size)
       .def_property_readonly("vocabulary", &TokenMatcher::vocabulary)

@@ -53,12 +53,12 @@ void diverge_tile(std::uintptr_t products, std::int64_t stride, std::int64_t fir
 void reduce_few(std::uintptr_t hidden, std::uintptr_t weight, const std::string& type, std::int64_t stride,
                 std::int64_t dim, std::int64_t ids, const Head& head, const cuda::Rows& rows, const cuda::State& state,
                 std::uintptr_t stream) {
-  cuda::reduce_few(at<const float>(hidden), {at<const void>(weight), dtype_of(type), stride, dim}, ids, head, rows, state,
-                   at<void>(stream));
+  cuda::reduce_few(at<const float>(hidden), {at<const void>(weight), dtype_of(type), stride, dim}, ids, head, rows,
+                   state, at<void>(stream));
 }
 
-void finish(const Head& head, const cuda::Rows& rows, const cuda::State& state, std::uintptr_t ids, std::uintptr_t logits,
-            std::uintptr_t logsumexp, std::uintptr_t target_logits, std::uintptr_t target_ranks,
+void finish(const Head& head, const cuda::Rows& rows, const cuda::State& state, std::uintptr_t ids,
+            std::uintptr_t logits, std::uintptr_t logsumexp, std::uintptr_t target_logits, std::uintptr_t target_ranks,
             std::uintptr_t set_logprobs, std::uintptr_t entropy, std::uintptr_t kl, std::uintptr_t stream) {
   const UnembedOutput output{at<std::int64_t>(ids),          at<float>(logits),       at<float>(logsumexp),
                              at<float>(target_logits),       at<std::int64_t>(target_ranks),
@@ -73,13 +73,14 @@ PYBIND11_MODULE(PIVOTKIT_CUDA_MODULE, m, py::mod_gil_not_used()) {
   m.attr("TILE_IDS") = cuda::kTileIds;
   m.attr("FEW_ROWS") = cuda::kFewRows;
   m.attr("MOST_K") = cuda::kMostK;
-  py::class_<Head>(m, "Head", py::module_local()).def(py::init(&head), py::arg("bias"), py::arg("scale"), py::arg("softcap"));
-  py::class_<cuda::Rows>(m, "Rows", py::module_local()).def(py::init(&rows), py::arg("count"), py::arg("targets"), py::arg("target_ids"),
-                                        py::arg("target_products"), py::arg("set_ids"), py::arg("set_offsets"),
-                                        py::arg("sets"), py::arg("shared"), py::arg("references"));
-  py::class_<cuda::State>(m, "State", py::module_local()).def(py::init(&state), py::arg("block"), py::arg("nonfinite"), py::arg("rows"),
-                                          py::arg("segments"), py::arg("k"), py::arg("targets"), py::arg("sets"),
-                                          py::arg("compared"));
+  py::class_<Head>(m, "Head", py::module_local())
+      .def(py::init(&head), py::arg("bias"), py::arg("scale"), py::arg("softcap"));
+  py::class_<cuda::Rows>(m, "Rows", py::module_local())
+      .def(py::init(&rows), py::arg("count"), py::arg("targets"), py::arg("target_ids"), py::arg("target_products"),
+           py::arg("set_ids"), py::arg("set_offsets"), py::arg("sets"), py::arg("shared"), py::arg("references"));
+  py::class_<cuda::State>(m, "State", py::module_local())
+      .def(py::init(&state), py::arg("block"), py::arg("nonfinite"), py::arg("rows"), py::arg("segments"), py::arg("k"),
+           py::arg("targets"), py::arg("sets"), py::arg("compared"));
   m.def("use_device", &cuda::use_device, py::arg("device"), "Makes a device current to this thread.");
   m.def("state_bytes", &cuda::state_bytes, py::arg("rows"), py::arg("segments"), py::arg("k"), py::arg("targets"),
         py::arg("sets"), py::arg("compared"), "Bytes of the zero-filled block that a State lies in.");
@@ -91,10 +92,11 @@ PYBIND11_MODULE(PIVOTKIT_CUDA_MODULE, m, py::mod_gil_not_used()) {
   m.def("diverge_tile", &diverge_tile, py::arg("products"), py::arg("stride"), py::arg("first"), py::arg("ids"),
         py::arg("skip"), py::arg("head"), py::arg("rows"), py::arg("state"), py::arg("stream"), no_gil,
         "Divergences of rows from their references over the products of a tile, before reduce_tile.");
-  m.def("reduce_few", &reduce_few, py::arg("hidden"), py::arg("weight"), py::arg("type"), py::arg("stride"), py::arg("dim"),
-        py::arg("ids"), py::arg("head"), py::arg("rows"), py::arg("state"), py::arg("stream"), no_gil,
+  m.def("reduce_few", &reduce_few, py::arg("hidden"), py::arg("weight"), py::arg("type"), py::arg("stride"),
+        py::arg("dim"), py::arg("ids"), py::arg("head"), py::arg("rows"), py::arg("state"), py::arg("stream"), no_gil,
         "Products and pass for at most FEW_ROWS rows.");
   m.def("finish", &finish, py::arg("head"), py::arg("rows"), py::arg("state"), py::arg("ids"), py::arg("logits"),
         py::arg("logsumexp"), py::arg("target_logits"), py::arg("target_ranks"), py::arg("set_logprobs"),
-        py::arg("entropy"), py::arg("kl"), py::arg("stream"), no_gil, "Merges the segments of every row and writes its outputs.");
+        py::arg("entropy"), py::arg("kl"), py::arg("stream"), no_gil,
+        "Merges the segments of every row and writes its outputs.");
 }

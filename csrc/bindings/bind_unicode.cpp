@@ -1,13 +1,13 @@
 // Normalization of text: NumPy arrays in, NumPy arrays out, the GIL released round the compute.
 #include <cstdint>
 #include <memory>
-#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "bindings/arrays.h"
 #include "bindings/register.h"
+#include "common/require.h"
 #include "unicode/normalizer.h"
 
 namespace pivotkit {
@@ -15,38 +15,37 @@ namespace {
 
 using Texts = std::tuple<Array<std::uint32_t>, Array<std::int64_t>, Array<std::uint32_t>>;
 
-CodePointTexts code_point_texts(const Texts& texts, const std::string& name) {
+CodePointTexts code_point_texts(const Texts& texts, const std::string& argument) {
   const auto& [codes, offsets, values] = texts;
-  const std::size_t count = rows_of(offsets, length(values, name + ": texts"), name + ": offsets");
-  if (length(codes, name + ": codes") != count)
-    throw std::invalid_argument(name + ": codes must hold one code point for each text; got " +
-                                std::to_string(codes.shape(0)));
+  const std::size_t count =
+      rows_of(offsets, length(values, "Normalizer", argument + " texts"), "Normalizer", argument + " offsets");
+  if (length(codes, "Normalizer", argument + " codes") != count)
+    refuse("Normalizer", argument + " codes", "hold one code point for each text", codes.shape(0));
   return {codes.data(), offsets.data(), values.data(), count};
 }
 
 std::shared_ptr<Normalizer> make_normalizer(const Array<std::uint8_t>& combining, const Texts& decompositions,
                                             const Texts& foldings, const Array<std::uint32_t>& compositions) {
-  if (length(combining, "Normalizer: combining") != kCodePoints)
-    throw std::invalid_argument("Normalizer: combining must hold one byte for each of 1114112 code points; got " +
-                                std::to_string(combining.shape(0)));
+  if (length(combining, "Normalizer", "combining") != kCodePoints)
+    refuse("Normalizer", "combining", "hold one byte for each of 1114112 code points", combining.shape(0));
   if (compositions.ndim() != 2 || compositions.shape(1) != 3)
-    throw std::invalid_argument("Normalizer: compositions must have shape (pairs, 3); got another");
-  const UnicodeData data{combining.data(), code_point_texts(decompositions, "Normalizer: decompositions"),
-                         code_point_texts(foldings, "Normalizer: foldings"), compositions.data(),
+    refuse("Normalizer", "compositions", "have shape (pairs, 3)", "another");
+  const UnicodeData data{combining.data(), code_point_texts(decompositions, "decompositions"),
+                         code_point_texts(foldings, "foldings"), compositions.data(),
                          static_cast<std::size_t>(compositions.shape(0))};
   const py::gil_scoped_release release;
   return std::make_shared<Normalizer>(data);
 }
 
 py::tuple normalize(const Normalizer& normalizer, const Array<std::uint8_t>& data, const Array<std::int64_t>& offsets) {
-  const ByteTable texts = byte_table(data, offsets, "normalize: texts");
+  const ByteTable texts = byte_table(data, offsets, "normalize", "texts");
   std::vector<std::uint8_t> bytes;
   std::vector<std::int64_t> ends{0};
   {
     const py::gil_scoped_release release;
     NormalizedText out;
     ends.reserve(texts.size + 1);
-    bytes.reserve(length(data, "normalize: texts"));
+    bytes.reserve(length(data, "normalize", "texts"));
     for (std::size_t i = 0; i < texts.size; ++i) {
       normalizer.normalize(texts[i], out);
       bytes.insert(bytes.end(), out.bytes().data, out.bytes().data + out.bytes().size);

@@ -1,4 +1,4 @@
-// An object and its lock: with the GIL released two Python threads may call one object.
+// An object and its lock: two Python threads may call one object once the GIL is released.
 #pragma once
 
 #include <pybind11/pybind11.h>

@@ -1,4 +1,4 @@
-// pivotkit._C: one register_* call for each kernel.
+// pivotkit._C: one register_* call per room.
 #include <exception>
 
 #include "bindings/register.h"
@@ -15,9 +15,10 @@ PYBIND11_MODULE(_C, m, py::mod_gil_not_used()) {
       py::set_error(py::module_::import("pivotkit.errors").attr("BackendUnavailable"), unavailable.what());
     }
   });
-  pivotkit::register_cooccurrence(m);
+  pivotkit::register_counting(m);
   pivotkit::register_documents(m);
   pivotkit::register_matcher(m);
+  pivotkit::register_rows(m);
   pivotkit::register_token_graph(m);
   pivotkit::register_unembed(m);
   pivotkit::register_unicode(m);

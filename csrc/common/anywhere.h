@@ -1,4 +1,4 @@
-// Marks a function that CUDA kernels call as well as the CPU's code: one formula for both.
+// Marks a function that both CUDA kernels and the code of the CPU call: one formula for both.
 #pragma once
 
 #ifdef __CUDACC__

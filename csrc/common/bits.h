@@ -1,5 +1,5 @@
-// Bits of 64-bit words, and eight bytes at a time in one of them (SIMD within a register): portable, and enough where
-// the rest is scalar. Masks hold 0x80 in each byte that is meant. Byte order is little-endian, as in hash.h.
+// Bits of 64-bit words, and eight bytes of a word at a time (SIMD within a register). Portable, and fast enough where
+// the rest is scalar. A mask holds 0x80 in each byte it names. Byte order is little-endian, as in hash.h.
 #pragma once
 
 #include <cstddef>
@@ -22,12 +22,12 @@ namespace swar {
 inline constexpr std::uint64_t kOnes = 0x0101010101010101ULL;
 inline constexpr std::uint64_t kHigh = 0x8080808080808080ULL;
 
-// Bytes in [first, last], both below 0x80; `low` must have no byte of 0x80 or more.
+// Names the bytes in [first, last], both below 0x80. `low` must have no byte of 0x80 or more.
 inline std::uint64_t in_range(std::uint64_t low, std::uint8_t first, std::uint8_t last) noexcept {
   return (low + kOnes * (0x80U - first)) & ~(low + kOnes * (0x7FU - last)) & kHigh;
 }
 
-// Place of the first byte meant by `mask`, 8 when there is none.
+// Place of the first byte that `mask` names, or 8 when it names none.
 inline std::size_t first_byte(std::uint64_t mask) noexcept { return mask == 0 ? 8 : lowest_bit(mask) / 8; }
 
 }  // namespace swar

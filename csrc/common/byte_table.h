@@ -1,11 +1,12 @@
-// A list of byte strings in two arrays: string i is data[offsets[i] .. offsets[i + 1]). This is how text crosses the
-// border from Python, and `check_offsets` is the one place where such a pair is proved sound before anything reads it.
+// A list of byte strings in two arrays: string i is data[offsets[i] .. offsets[i + 1]). Text comes from Python in this
+// form. `check_offsets` proves the offsets before anything reads them.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <stdexcept>
 #include <string>
+
+#include "common/require.h"
 
 namespace pivotkit {
 
@@ -24,15 +25,16 @@ struct ByteTable {
   }
 };
 
-// Throws unless offsets (count + 1) begin at 0, never step back and end at `length`.
-inline void check_offsets(const std::string& name, const std::int64_t* offsets, std::size_t count, std::size_t length) {
-  const std::string rule = name + " must begin at 0, never decrease and end at " + std::to_string(length) + "; got ";
-  if (offsets[0] != 0) throw std::invalid_argument(rule + std::to_string(offsets[0]) + " at 0");
+// Refuses offsets (count + 1) that do not begin at 0, step back, or do not end at `length`.
+inline void check_offsets(const std::string& function, const std::string& argument, const std::int64_t* offsets,
+                          std::size_t count, std::size_t length) {
+  const auto bad = [&](std::size_t at) {
+    refuse(function, argument, text("begin at 0, never decrease and end at ", length), text(offsets[at], " at ", at));
+  };
+  if (offsets[0] != 0) bad(0);
   for (std::size_t i = 0; i < count; ++i)
-    if (offsets[i + 1] < offsets[i])
-      throw std::invalid_argument(rule + std::to_string(offsets[i + 1]) + " at " + std::to_string(i + 1));
-  if (static_cast<std::uint64_t>(offsets[count]) != length)
-    throw std::invalid_argument(rule + std::to_string(offsets[count]) + " at " + std::to_string(count));
+    if (offsets[i + 1] < offsets[i]) bad(i + 1);
+  if (static_cast<std::uint64_t>(offsets[count]) != length) bad(count);
 }
 
 }  // namespace pivotkit

@@ -1,4 +1,4 @@
-// Adds the seconds of its life to a total.
+// Adds the seconds of its own life to a total.
 #pragma once
 
 #include <chrono>

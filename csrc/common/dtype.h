@@ -34,7 +34,9 @@ PIVOTKIT_ANYWHERE inline float from_bits(std::uint32_t bits) {
 
 [[maybe_unused]] PIVOTKIT_ANYWHERE inline float widen(float value) { return value; }
 
-[[maybe_unused]] PIVOTKIT_ANYWHERE inline float widen(bfloat16 value) { return from_bits(static_cast<std::uint32_t>(value.bits) << 16); }
+[[maybe_unused]] PIVOTKIT_ANYWHERE inline float widen(bfloat16 value) {
+  return from_bits(static_cast<std::uint32_t>(value.bits) << 16);
+}
 
 [[maybe_unused]] PIVOTKIT_ANYWHERE inline float widen(float16 value) {
   const std::uint32_t sign = static_cast<std::uint32_t>(value.bits & 0x8000u) << 16;

@@ -12,9 +12,17 @@
 namespace pivotkit {
 namespace {
 
+// Throws with the reason that errno gives.
+[[noreturn]] void fail(const std::string& path) { throw FileError(errno, path); }
+
+// A write of 0 bytes has no errno: the file is full.
+[[noreturn]] void fail_write(ssize_t done, const std::string& path) {
+  throw FileError(done < 0 ? errno : ENOSPC, path);
+}
+
 int open_file(const std::string& path, int flags) {
   const int descriptor = ::open(path.c_str(), flags | O_CLOEXEC, 0666);
-  if (descriptor < 0) throw FileError(errno, path);
+  if (descriptor < 0) fail(path);
   return descriptor;
 }
 
@@ -25,6 +33,10 @@ FileError::FileError(int code_, const std::string& path_)
 
 CorruptFile::CorruptFile(const std::string& path_, const std::string& place_, const std::string& problem_)
     : std::runtime_error(path_ + ", " + place_ + ": " + problem_), path(path_), place(place_), problem(problem_) {}
+
+void refuse_file(const std::string& path, const std::string& place, const std::string& rule, const std::string& got) {
+  throw CorruptFile(path, place, "must " + rule + "; got " + got);
+}
 
 OutputFile::OutputFile(std::string path, std::size_t buffer)
     : path_(std::move(path)), descriptor_(open_file(path_, O_WRONLY | O_CREAT | O_TRUNC)), buffer_(buffer) {}
@@ -38,7 +50,7 @@ void OutputFile::put(const std::uint8_t* data, std::size_t size) {
   while (size > 0) {
     const ssize_t done = ::write(descriptor_, data, size);
     if (done < 0 && errno == EINTR) continue;
-    if (done <= 0) throw FileError(done < 0 ? errno : ENOSPC, path_);
+    if (done <= 0) fail_write(done, path_);
     data += done;
     size -= static_cast<std::size_t>(done);
   }
@@ -58,6 +70,15 @@ void OutputFile::write(const void* data, std::size_t size) {
   used_ += size;
 }
 
+std::uint8_t* OutputFile::room(std::size_t size) {
+  if (size > buffer_.size()) return nullptr;
+  if (size > buffer_.size() - used_) {
+    put(buffer_.data(), used_);
+    used_ = 0;
+  }
+  return buffer_.data() + used_;
+}
+
 void OutputFile::write_at(std::uint64_t place, const void* data, std::size_t size) {
   put(buffer_.data(), used_);
   used_ = 0;
@@ -65,7 +86,7 @@ void OutputFile::write_at(std::uint64_t place, const void* data, std::size_t siz
   while (size > 0) {
     const ssize_t done = ::pwrite(descriptor_, bytes, size, static_cast<off_t>(place));
     if (done < 0 && errno == EINTR) continue;
-    if (done <= 0) throw FileError(done < 0 ? errno : ENOSPC, path_);
+    if (done <= 0) fail_write(done, path_);
     bytes += done;
     size -= static_cast<std::size_t>(done);
     place += static_cast<std::uint64_t>(done);
@@ -76,7 +97,7 @@ void OutputFile::close() {
   put(buffer_.data(), used_);
   used_ = 0;
   const int descriptor = std::exchange(descriptor_, -1);
-  if (::close(descriptor) != 0) throw FileError(errno, path_);
+  if (::close(descriptor) != 0) fail(path_);
 }
 
 InputFile::InputFile(std::string path) : path_(std::move(path)), descriptor_(open_file(path_, O_RDONLY)) {}
@@ -85,7 +106,7 @@ InputFile::~InputFile() { ::close(descriptor_); }
 
 std::uint64_t InputFile::size() const {
   struct stat status {};
-  if (::fstat(descriptor_, &status) != 0) throw FileError(errno, path_);
+  if (::fstat(descriptor_, &status) != 0) fail(path_);
   return static_cast<std::uint64_t>(status.st_size);
 }
 
@@ -95,7 +116,7 @@ std::size_t InputFile::read(void* data, std::size_t size) {
   while (total < size) {
     const ssize_t done = ::read(descriptor_, bytes + total, size - total);
     if (done < 0 && errno == EINTR) continue;
-    if (done < 0) throw FileError(errno, path_);
+    if (done < 0) fail(path_);
     if (done == 0) break;
     total += static_cast<std::size_t>(done);
   }
@@ -107,8 +128,8 @@ void InputFile::read_at(std::uint64_t place, void* data, std::size_t size) const
   while (size > 0) {
     const ssize_t done = ::pread(descriptor_, bytes, size, static_cast<off_t>(place));
     if (done < 0 && errno == EINTR) continue;
-    if (done < 0) throw FileError(errno, path_);
-    if (done == 0) throw CorruptFile(path_, "byte " + std::to_string(place), "must hold more bytes; got the end of the file");
+    if (done < 0) fail(path_);
+    if (done == 0) refuse_file(path_, "byte " + std::to_string(place), "hold more bytes", "the end of the file");
     bytes += done;
     size -= static_cast<std::size_t>(done);
     place += static_cast<std::uint64_t>(done);

@@ -1,5 +1,5 @@
-// Files written and read in large pieces, every failure an error that names the file. POSIX descriptors and a buffer whose
-// size is the caller's, so that what a writer or reader holds is known beforehand.
+// Files that are written and read in large pieces. Every failure is an error that names the file. The caller sets the
+// size of each buffer, so it knows beforehand what a writer or a reader holds.
 #pragma once
 
 #include <cstddef>
@@ -10,28 +10,38 @@
 
 namespace pivotkit {
 
-// What the system refused; Python sees OSError with the errno and the file's name.
+// The system refused an operation. Python sees OSError with the errno and the file name.
 struct FileError : std::runtime_error {
   FileError(int code, const std::string& path);
   int code;
   std::string path;
 };
 
-// A file that is not what was written into it; Python sees pivotkit.errors.CorpusError.
+// A file does not hold what was written into it. Python sees pivotkit.errors.CorpusError.
 struct CorruptFile : std::runtime_error {
   CorruptFile(const std::string& path, const std::string& place, const std::string& problem);
   std::string path, place, problem;
 };
 
+[[noreturn]] void refuse_file(const std::string& path, const std::string& place, const std::string& rule,
+                              const std::string& got);
+
 class OutputFile {
  public:
   OutputFile(std::string path, std::size_t buffer);  // a new file, or an old one emptied
-  ~OutputFile();                                     // closes; what was not flushed is lost
+  ~OutputFile();                                     // closes; loses what was not flushed
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
 
   void write(const void* data, std::size_t size);
-  void write_at(std::uint64_t place, const void* data, std::size_t size);  // over bytes that were written before
+  // Gives the place where the next `size` bytes may be put, or null where they exceed the buffer. Call filled(size)
+  // once they are there.
+  std::uint8_t* room(std::size_t size);
+  void filled(std::size_t size) noexcept {
+    used_ += size;
+    size_ += size;
+  }
+  void write_at(std::uint64_t place, const void* data, std::size_t size);  // replaces bytes that were written before
   void close();                                                            // flushes
   std::uint64_t size() const noexcept { return size_; }
   double seconds() const noexcept { return seconds_; }  // spent in the system's writes
@@ -55,8 +65,8 @@ class InputFile {
   InputFile& operator=(const InputFile&) = delete;
 
   std::uint64_t size() const;
-  std::size_t read(void* data, std::size_t size);  // fewer bytes at the end of the file alone
-  void read_at(std::uint64_t place, void* data, std::size_t size) const;  // CorruptFile when the file ends before
+  std::size_t read(void* data, std::size_t size);  // gives fewer bytes only at the end of the file
+  void read_at(std::uint64_t place, void* data, std::size_t size) const;  // CorruptFile where the file ends too early
   const std::string& path() const noexcept { return path_; }
 
  private:

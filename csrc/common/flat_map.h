@@ -1,6 +1,6 @@
-// An open-addressing map from 64-bit keys to small values: one flat array, linear probing, a power of two of slots, at
-// most three quarters full. Every 64-bit integer is a legal key: emptiness is a byte of its own, not a reserved key.
-// Keys are spread by a seeded mix, so keys that step by a constant do not pile up. There is no erase: counters only grow.
+// An open-addressing map from 64-bit keys to small values: one flat array of a power of two of slots, linear probing,
+// at most three quarters full. Every 64-bit integer is a legal key, because a byte of its own marks a used slot. A
+// seeded mix spreads the keys, so keys that differ by a constant do not pile up. There is no erase: counters only grow.
 #pragma once
 
 #include <cstddef>
@@ -22,7 +22,7 @@ class FlatMap {
   }
 
   std::size_t size() const noexcept { return size_; }
-  std::size_t bytes() const noexcept { return slots_.capacity() * sizeof(Slot); }
+  std::size_t bytes() const noexcept { return slots_.size() * sizeof(Slot); }
 
   // The value of `key`, or null.
   const Value* find(std::uint64_t key) const noexcept {
@@ -37,7 +37,7 @@ class FlatMap {
       if (slot.used) visit(slot.key, slot.value);
   }
 
-  // The value of `key`, made as `Value()` when it was not there; `second` says whether it was made.
+  // The value of `key`. A key that was absent gets `Value()`; `second` says whether that happened.
   std::pair<Value*, bool> insert(std::uint64_t key) {
     if (size_ + 1 > slots_.size() / 4 * 3) grow();
     Slot& slot = slots_[place(slots_, key)];

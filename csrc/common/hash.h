@@ -1,5 +1,6 @@
-// Seeded 64-bit hashes of bytes and integers. Not cryptographic: they spread keys over a table, and every user compares
-// the keys themselves, so a collision costs time and never an answer. Same seed, same hash, on little-endian machines.
+// Seeded 64-bit hashes of bytes and integers. They are not cryptographic: they spread keys over a table, and every user
+// compares the keys themselves, so a collision costs time but never changes an answer. The same seed gives the same
+// hash on every little-endian machine.
 #pragma once
 
 #include <cstddef>
@@ -24,9 +25,9 @@ std::uint64_t load(const std::uint8_t* data) noexcept {
   return word;
 }
 
-// Eight bytes at a time, the last eight overlapping those before. The length is mixed with the seed before any byte comes
-// in, so that two keys of different lengths may collide under one seed but not under all. Loads of fixed size only: a copy
-// of variable size would cost more than the hash.
+// Reads eight bytes at a time; the last eight overlap those before. The length is mixed with the seed before the first
+// byte, so two keys of different lengths may collide under one seed but not under all seeds. All loads have a fixed
+// size: a copy of variable size would cost more than the hash.
 inline std::uint64_t hash_bytes(const std::uint8_t* data, std::size_t size, std::uint64_t seed) noexcept {
   std::uint64_t hash = mix64(mix64(seed + 0x9E3779B97F4A7C15ULL) + size);
   if (size >= 8) {

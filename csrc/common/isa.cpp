@@ -23,12 +23,13 @@ constexpr Isa kAll[] = {Isa::scalar, Isa::neon, Isa::avx2, Isa::avx512, Isa::avx
 
 #ifdef PIVOTKIT_AMX
 
-// AMX by its bits: not every compiler's __builtin_cpu_supports knows its name.
+// Reads the bits of AMX itself: not every compiler knows its name in __builtin_cpu_supports.
 bool has_bfloat16_tiles() {
   unsigned eax, ebx, ecx, edx;
   constexpr unsigned kXsaveByTheSystem = 1u << 27, kBfloat16 = 1u << 22, kTiles = 1u << 24;
   if (__get_cpuid(1, &eax, &ebx, &ecx, &edx) == 0 || (ecx & kXsaveByTheSystem) == 0) return false;
-  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0 || (edx & kBfloat16) == 0 || (edx & kTiles) == 0) return false;
+  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0 || (edx & kBfloat16) == 0 || (edx & kTiles) == 0)
+    return false;
   constexpr unsigned kSaved = 3u << 17;  // the system saves the tiles' configuration and their data
   asm("xgetbv" : "=a"(eax), "=d"(edx) : "c"(0));
   return (eax & kSaved) == kSaved;
@@ -44,8 +45,8 @@ bool system_has_tiles() {
   return syscall(SYS_arch_prctl, kSupportedStates, &states) == 0 && (states >> kTileData & 1) != 0;
 }
 
-// Linux hands out the tiles' 8 KiB of state only to a process that asks; all its threads may then use them. It makes the
-// frames of signals larger for good, so nobody asks who does not want tiles.
+// Linux gives the 8 KiB of tile state only to a process that asks; then all its threads may use tiles. Asking makes the
+// frames of signals larger for good, so only a user who wants tiles asks.
 bool request_tiles() {
   constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
   return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
@@ -123,7 +124,7 @@ const char* isa_name(Isa isa) {
 }
 
 const std::vector<Isa>& supported_isas() {
-  // Asked once: a virtual machine stops at every question about its processor.
+  // Asked once: in a virtual machine every question about the processor leaves the machine.
   static const std::vector<Isa> all = [] {
     std::vector<Isa> found;
     for (const Isa isa : kAll)
@@ -137,13 +138,14 @@ Isa select_isa(const std::string& name) {
   const std::vector<Isa>& here = supported_isas();
   const char* variable = std::getenv("PIVOTKIT_ISA");
   const std::string wanted = !name.empty() ? name : variable != nullptr ? variable : "";
-  // AMX has only run on an emulation so far (tests/native): who wants it says so.
+  // AMX has run only on an emulation so far (tests/native), so a user must ask for it by name.
   if (wanted.empty()) return here.back() == Isa::amx ? here[here.size() - 2] : here.back();
   for (const Isa isa : kAll) {
     if (wanted != isa_name(isa)) continue;
     const bool here_too = std::find(here.begin(), here.end(), isa) != here.end();
     if (here_too && (isa != Isa::amx || request_tiles())) return isa;
-    refuse<BackendUnavailable>("select_isa", "PIVOTKIT_ISA", "be present on this machine (" + names(here) + ")", wanted);
+    refuse<BackendUnavailable>("select_isa", "PIVOTKIT_ISA", "be present on this machine (" + names(here) + ")",
+                               wanted);
   }
   refuse("select_isa", "PIVOTKIT_ISA", "be one of scalar, neon, avx2, avx512, avx512vnni, avx512bf16, amx", wanted);
 }

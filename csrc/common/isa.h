@@ -6,9 +6,9 @@
 
 namespace pivotkit {
 
-// Ascending: the last supported one is the default, but for `amx`, which must be asked for. `scalar` is the compiler's
-// baseline for the platform; every 64-bit ARM has `neon`. `avx512bf16` and `amx` differ from `avx512vnni` only where
-// bfloat16 meets bfloat16.
+// In ascending order. The last supported one is the default, except `amx`, which must be asked for. `scalar` is the
+// compiler's baseline for the platform. Every 64-bit ARM has `neon`. `avx512bf16` and `amx` differ from `avx512vnni`
+// only in products of bfloat16 and bfloat16.
 enum class Isa { scalar, neon, avx2, avx512, avx512vnni, avx512bf16, amx };
 
 const char* isa_name(Isa isa);
@@ -16,8 +16,8 @@ const char* isa_name(Isa isa);
 // The instruction sets that this machine can run, ascending.
 const std::vector<Isa>& supported_isas();
 
-// The one named, or for an empty name the one in the environment variable PIVOTKIT_ISA, or else the default.
-// Throws std::invalid_argument for an unknown name and BackendUnavailable for one that is absent here.
+// The instruction set named; for an empty name the one in the environment variable PIVOTKIT_ISA, else the default.
+// Throws std::invalid_argument for an unknown name and BackendUnavailable for one that this machine lacks.
 Isa select_isa(const std::string& name);
 
 }  // namespace pivotkit

@@ -6,7 +6,7 @@
 namespace pivotkit {
 namespace {
 
-// e^x for x <= 0, to about one unit in the last place; below -87 it stays at e^-87, which no float32 sum notices.
+// e^x for x <= 0, to about one unit in the last place. Below -87 it stays at e^-87, which no float32 sum notices.
 inline F exp_negative(F x) {
   x = max(x, broadcast(-87.0f));
   const F magic = broadcast(0x1.8p23f);  // adding it rounds to an integer and leaves that integer in the low bits
@@ -25,7 +25,7 @@ inline F exp_negative(F x) {
   return scale_by_power(p, shifted);
 }
 
-// tanh: an odd series near 0, where (1 - e) / (1 + e) would cancel.
+// tanh. Near 0 an odd series, because (1 - e) / (1 + e) would cancel there.
 inline F tanh_lanes(F x) {
   const F zero = broadcast(0.0f), one = broadcast(1.0f);
   const F size = max(x, zero - x);

@@ -1,5 +1,5 @@
-// The places in an array that are not zero, ascending, 64 at a time as the bits of a word: the cost is that of the places
-// found and a sixteenth of the array's, and no branch hangs on a single value.
+// Finds the places of an array that are not zero, in ascending order, 64 at a time as the bits of a word. It costs as
+// much as the places found and a sixteenth of the array. No branch depends on a single value.
 #pragma once
 
 #include <cstddef>
@@ -29,7 +29,8 @@ template <class T, class Found>
 void each_nonzero(const T* values, std::size_t size, Found&& found) {
   std::size_t begin = 0;
   for (; begin + 64 <= size; begin += 64)
-    for (std::uint64_t mask = nonzero_mask(values + begin); mask != 0; mask &= mask - 1) found(begin + lowest_bit(mask));
+    for (std::uint64_t mask = nonzero_mask(values + begin); mask != 0; mask &= mask - 1)
+      found(begin + lowest_bit(mask));
   for (; begin < size; ++begin)
     if (values[begin] != 0) found(begin);
 }

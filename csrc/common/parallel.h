@@ -11,8 +11,8 @@
 
 namespace pivotkit {
 
-// Calls body(begin, end, worker) for consecutive pieces of [0, count) of `grain` items, on at most `threads` threads.
-// Pieces are handed out in ascending order, so each worker sees its pieces in ascending order; worker is in
+// Calls body(begin, end, worker) for consecutive pieces of [0, count), `grain` items per piece, on at most `threads`
+// threads. Pieces are handed out in ascending order, so each worker sees its pieces in ascending order. `worker` is in
 // [0, threads). The first exception stops the hand-out and is rethrown here.
 template <class Body>
 void parallel_for(std::int64_t count, std::int64_t grain, int threads, const Body& body) {

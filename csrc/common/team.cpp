@@ -23,7 +23,7 @@ void start_threads(int threads, const std::function<void()>& work) {
   try {
     for (int i = 1; i < threads; ++i) pool.emplace_back(work);
   } catch (const std::system_error&) {
-    // The system gives no more threads: those that started, and this one, do all the work.
+    // The system gives no more threads. The threads that started, and this one, do all the work.
   }
   work();
   for (std::thread& thread : pool) thread.join();
@@ -34,8 +34,8 @@ using Parallel = void (*)(void (*)(void*), void*, unsigned, unsigned);
 
 #if (defined(__unix__) || defined(__APPLE__)) && !defined(__SANITIZE_THREAD__)
 
-// A team does not survive fork(): its threads stay behind, and a call would wait for them without end. In a process that
-// was forked, before or after this library was loaded, the runtime is left alone.
+// A team does not survive fork(): its threads stay in the parent, and a call in the child would wait for them for ever.
+// So a forked process does not use the runtime, whether it forked before or after this library was loaded.
 bool forked_before() {
   std::ifstream status("/proc/self/stat");
   std::string line;
@@ -51,8 +51,9 @@ bool forked_before() {
 
 const pid_t kLoadedIn = forked_before() ? -1 : getpid();
 
-// The runtime, where it has a team of so many: asked for more, it would start threads and end the process if it cannot.
-// Looked up at every call, because torch may be imported at any time; never loaded for its own sake.
+// The runtime, if it has a team of so many threads. Asked for more, it would start threads, and end the process if it
+// cannot. It is looked up at every call, because torch may be imported at any time; it is never loaded for this
+// purpose.
 Parallel runtime(int threads) {
   if (getpid() != kLoadedIn) return nullptr;
   const auto most = reinterpret_cast<int (*)()>(dlsym(RTLD_DEFAULT, "omp_get_max_threads"));
@@ -74,7 +75,7 @@ void call(void* work) { (*static_cast<const std::function<void()>*>(work))(); }
 void run_team(int threads, std::int64_t pieces, const std::function<void()>& work) {
   if (threads <= 1 || pieces <= 1) return work();
   if (const Parallel parallel = runtime(threads)) {
-    // One size for all of a call's teams: a runtime ends the threads that a smaller team leaves over.
+    // One size for all teams of a call: a runtime ends the threads that a smaller team does not need.
     parallel(call, const_cast<std::function<void()>*>(&work), static_cast<unsigned>(threads), 0);
   } else {
     start_threads(static_cast<int>(std::min<std::int64_t>(threads, pieces)), work);

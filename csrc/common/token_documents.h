@@ -1,6 +1,6 @@
 // Documents of token ids as they lie in a pre-training file: document d is ids[offsets[d] .. offsets[d + 1]).
 //
-// `Id` is the file's own type, uint16 or uint32, so that ids are read where they lie and nothing is widened.
+// `Id` is the type in the file, uint16 or uint32. Ids are read in place and never widened.
 #pragma once
 
 #include <cstddef>
@@ -8,19 +8,21 @@
 #include <stdexcept>
 #include <string>
 
+#include "common/require.h"
+
 namespace pivotkit {
 
 template <class Id>
 struct TokenDocuments {
   const Id* ids;
-  const std::int64_t* offsets;  // (size + 1), from 0, never decreasing: proved by check_offsets
+  const std::int64_t* offsets;  // (size + 1), from 0, never decreasing: check_offsets proves it
   std::size_t size;
 
   std::size_t tokens() const noexcept { return static_cast<std::size_t>(offsets[size]); }
 };
 
-// Throws std::out_of_range unless every id is below `vocabulary`. A maximum over the whole array is one vector
-// instruction for many ids; the id to blame is looked for only when there is one.
+// Throws std::out_of_range unless every id is below `vocabulary`. The maximum over the whole array takes one vector
+// instruction per many ids; the place of a bad id is looked for only when there is one.
 template <class Id>
 void check_tokens(const std::string& function, const TokenDocuments<Id>& documents, std::size_t vocabulary) {
   const std::size_t count = documents.tokens();
@@ -29,8 +31,8 @@ void check_tokens(const std::string& function, const TokenDocuments<Id>& documen
   if (count == 0 || largest < vocabulary) return;
   std::size_t at = 0;
   while (documents.ids[at] < vocabulary) ++at;
-  throw std::out_of_range(function + ": tokens must be ids in [0, " + std::to_string(vocabulary) + "); got " +
-                          std::to_string(documents.ids[at]) + " at " + std::to_string(at));
+  refuse<std::out_of_range>(function, "tokens", text("be ids in [0, ", vocabulary, ")"),
+                            text(documents.ids[at], " at ", at));
 }
 
 }  // namespace pivotkit

@@ -1,4 +1,4 @@
-// Documents on their way out of a file: texts back to back with offsets, beside them ids, languages and rows.
+// Documents taken from files: their texts back to back with offsets, and their ids, languages and rows.
 #pragma once
 
 #include <algorithm>
@@ -20,7 +20,7 @@ struct Memory {
 };
 
 // Memory that was handed out and came back. The system clears each page before it gives it, which takes a sixth of the
-// time of reading; whoever reads block after block keeps using two.
+// time of reading. A reader of many blocks thus keeps using two.
 class Shelf {
  public:
   Memory get(std::size_t size) {
@@ -42,10 +42,10 @@ class Shelf {
   std::array<Memory, 2> kept_;
 };
 
-// Bytes that grow without being cleared first. Whoever writes reserves room once for all that a call can bring.
+// Bytes that grow without being cleared first. The writer reserves room once for all that a call can bring.
 class ByteBuffer {
  public:
-  // `expected`: what the buffer will hold in the end, about; it gets that much at once when it grows first.
+  // `expected` is about what the buffer will hold in the end. The buffer gets that much when it first grows.
   explicit ByteBuffer(std::size_t expected = 0) : before_(expected) {}
 
   // Room for `extra` more bytes; afterwards `end()` may be written that far.
@@ -60,7 +60,7 @@ class ByteBuffer {
   std::uint8_t* end() noexcept { return memory_.bytes.get() + size_; }
   void resize(std::size_t size) noexcept { size_ = size; }  // at most what was reserved
 
-  // The bytes, handed over; what is reserved next is as large, because the next block will be.
+  // Hands over the bytes. The next reservation is as large, because the next block will be.
   Memory take() noexcept {
     before_ = memory_.size;
     size_ = 0;

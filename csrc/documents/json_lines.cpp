@@ -176,7 +176,8 @@ bool document(Line& line, DocumentBlock& block) {
 
 std::size_t append_json_lines(Bytes lines, DocumentBlock& block) {
   if (lines.size == 0) return 0;
-  for (ByteBuffer* buffer : {&block.text, &block.ids.data, &block.langs.data}) buffer->reserve(lines.size + Wide::kBytes);
+  for (ByteBuffer* buffer : {&block.text, &block.ids.data, &block.langs.data})
+    buffer->reserve(lines.size + Wide::kBytes);
   const std::uint8_t* p = lines.data;
   const std::uint8_t* end = p + lines.size;
   while (p != end) {

@@ -1,5 +1,5 @@
-// The documents of plain text: one a line, without its newline and a carriage return before it. An empty line is no
-// document, but counts as a row.
+// The documents of plain text: one per line, without its newline and a carriage return before it. An empty line is no
+// document but counts as a row.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,7 @@
 namespace pivotkit {
 
 // Appends the documents of `lines` (whole lines; the last may lack its newline) to `block`, up to the first line that
-// is no valid UTF-8. Returns where that line begins, lines.size when there is none. Cost: one pass.
+// is not valid UTF-8. Returns where that line begins, or lines.size if there is none. Cost: one pass.
 std::size_t append_text_lines(Bytes lines, DocumentBlock& block);
 
 }  // namespace pivotkit

@@ -48,9 +48,9 @@ __m128i load(const std::uint8_t* p) noexcept { return _mm_loadu_si128(reinterpre
 __m128i all(int byte) noexcept { return _mm_set1_epi8(static_cast<char>(byte)); }
 bool any_high(__m128i bytes) noexcept { return _mm_movemask_epi8(bytes) != 0; }
 
-// Sixteen bytes, each judged by itself and the three before it (`back` 1 to 3): it must continue a sequence exactly
-// when a lead one, two or three places back reaches as far, and the byte behind E0, ED, F0 and F4 has a range of its
-// own. Sequences that reach beyond the sixteen are judged with the next. Returns zero where all is well.
+// Judges sixteen bytes, each by itself and the three bytes before it (`back` 1 to 3). A byte must continue a sequence
+// exactly if a lead byte one, two or three places back reaches that far, and the byte after E0, ED, F0 and F4 has a
+// range of its own. Sequences that reach beyond the sixteen are judged with the next. Returns zero if all is well.
 __m128i faults(__m128i bytes, __m128i back1, __m128i back2, __m128i back3) noexcept {
   const __m128i reach = _mm_or_si128(_mm_subs_epu8(back1, all(0xbf)),
                                      _mm_or_si128(_mm_subs_epu8(back2, all(0xdf)), _mm_subs_epu8(back3, all(0xef))));
@@ -77,7 +77,9 @@ bool is_utf8(const std::uint8_t* p, const std::uint8_t* end) noexcept {
     const __m128i head = load(p);
     __m128i wrong = faults(head, _mm_slli_si128(head, 1), _mm_slli_si128(head, 2), _mm_slli_si128(head, 3));
     p += 16;
-    const auto judge = [](const std::uint8_t* at) { return faults(load(at), load(at - 1), load(at - 2), load(at - 3)); };
+    const auto judge = [](const std::uint8_t* at) {
+      return faults(load(at), load(at - 1), load(at - 2), load(at - 3));
+    };
     for (; end - p >= 64; p += 64) {
       const __m128i four = _mm_or_si128(_mm_or_si128(load(p), load(p + 16)), _mm_or_si128(load(p + 32), load(p + 48)));
       if (!any_high(_mm_or_si128(four, load(p - 1)))) continue;  // the one before may want a continuation

@@ -1,5 +1,5 @@
-// Sixteen bytes at once where every processor of the architecture has them, eight in a register elsewhere: how far a
-// run of bytes goes before the first that needs a look. Results do not depend on the width.
+// Sixteen bytes at once where every processor of the architecture can, eight in a register elsewhere: how many bytes
+// come before the first one that needs a look. Results do not depend on the width.
 #pragma once
 
 #include <cstdint>

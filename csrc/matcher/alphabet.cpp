@@ -1,8 +1,9 @@
 #include "matcher/alphabet.h"
 
 #include <algorithm>
-#include <stdexcept>
 #include <string>
+
+#include "common/require.h"
 
 namespace pivotkit {
 namespace {
@@ -11,7 +12,7 @@ std::vector<Letter> letters_of(const std::uint8_t* classes) {
   std::vector<Letter> letters(kCodePoints);
   for (std::uint32_t code = 0; code < kCodePoints; ++code) {
     if (classes[code] > 3)
-      throw std::invalid_argument("Matcher: classes must be 0, 1, 2 or 3; got " + std::to_string(classes[code]));
+      refuse("Matcher", "classes", "be 0, 1, 2 or 3", classes[code]);
     letters[code] = Letter(static_cast<CharClass>(classes[code]));
   }
   return letters;
@@ -30,8 +31,7 @@ Alphabet::Alphabet(const std::uint8_t* classes) : letters_(letters_of(classes).d
     const bool upper = code >= 'A' && code <= 'Z';  // never seen: text is folded
     if (!upper && ((kind == CharClass::word) != word || kind == CharClass::unspaced ||
                    (space && kind != CharClass::space) || (code == 0 && kind != CharClass::separator)))
-      throw std::invalid_argument("Matcher: classes must call ASCII what it is; got " +
-                                  std::to_string(classes[code]) + " for " + std::to_string(code));
+      refuse("Matcher", "classes", "call ASCII what it is", text(classes[code], " for ", code));
   }
 }
 

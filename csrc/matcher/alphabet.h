@@ -1,6 +1,6 @@
-// What the matcher must know of a code point, in one look-up: whether it separates words, belongs to a word of a script
-// with spaces, belongs to a script without spaces, or is white space; and its *symbol*, a dense number for the code points
-// that the trie's words are made of. All white space is one symbol.
+// All that the matcher must know of a code point, in one look-up. A code point separates words, belongs to a word of a
+// script with spaces, belongs to a script without spaces, or is white space. It also has a *symbol*: a dense number for
+// the code points of the words in the trie. All white space is one symbol.
 #pragma once
 
 #include <array>
@@ -29,15 +29,16 @@ class Letter {
 
 class Alphabet {
  public:
-  // `classes` (kCodePoints) of CharClass values. Throws std::invalid_argument for another value, and unless of ASCII the
-  // lower-case letters, digits and underscore are words, tab to carriage return and blank are white space, and NUL is a
-  // separator: what reads eight bytes at a time relies on it.
+  // `classes` (kCodePoints) holds CharClass values. Throws std::invalid_argument for other values, and unless ASCII has
+  // these classes: lower-case letters, digits and underscore are words; tab to carriage return and blank are white
+  // space; NUL is a separator. The code that reads eight bytes at a time relies on it.
   explicit Alphabet(const std::uint8_t* classes);
 
   Letter operator[](std::uint32_t code_point) const noexcept { return letters_[code_point]; }
   Letter ascii(std::uint8_t byte) const noexcept { return ascii_[byte]; }
 
-  // The symbol of `code_point`, made when it has none: never a multiple of 32, as the trie's filters want it.
+  // The symbol of `code_point`; a code point without one gets a new one. A symbol is never a multiple of 32, as the
+  // filters of the trie require.
   std::uint32_t symbol(std::uint32_t code_point);
   std::uint32_t symbols() const noexcept { return symbols_; }  // one more than the greatest symbol
   std::size_t bytes() const noexcept { return letters_.bytes(); }

@@ -12,8 +12,8 @@ struct Hits {
   std::vector<std::int32_t> counts;
 };
 
-// Where the hits occur, on request: hit h has the occurrences [offsets[h] .. offsets[h + 1]), starts ascending, as
-// half-open ranges of places within its document.
+// Where the hits occur, on request. Hit h has the occurrences [offsets[h] .. offsets[h + 1]), in ascending order of
+// starts, as half-open ranges of places within its document.
 struct Occurrences {
   std::vector<std::int64_t> offsets{0};  // (hits + 1)
   std::vector<std::int32_t> starts, ends;

@@ -1,4 +1,4 @@
-// Where words of the Latin alphabet lie in 64 bytes of normalized text: one bit a byte, the first byte's the lowest.
+// Where Latin words lie in 64 bytes of normalized text: one bit per byte, the lowest bit for the first byte.
 #pragma once
 
 #include <cstddef>
@@ -52,7 +52,8 @@ struct Lane {
 struct LatinWords {
   static constexpr std::size_t kBytes = 64;
 
-  std::uint64_t words = 0;   // ASCII's letters (none are capital), digits and underscore, and U+00C0 to U+00FF but × and ÷
+  // ASCII's letters (none are capital), digits and underscore, and U+00C0 to U+00FF but × and ÷
+  std::uint64_t words = 0;
   std::uint64_t others = 0;  // bytes of all other code points beyond ASCII
 
   explicit LatinWords(const std::uint8_t* p) noexcept {

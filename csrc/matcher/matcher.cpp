@@ -7,6 +7,7 @@
 #include <tuple>
 #include <utility>
 
+#include "common/require.h"
 #include "matcher/scanner.h"
 
 namespace pivotkit {
@@ -25,20 +26,18 @@ struct SpanSink {
 };
 
 void check_word(const Alphabet& alphabet, const CodePoints& word, std::size_t id) {
-  const std::string which = "; got word " + std::to_string(id);
-  if (word.empty()) throw std::invalid_argument("Matcher: words must not be empty" + which);
+  if (word.empty()) refuse("Matcher", "words", "not be empty", text("word ", id));
   for (std::size_t i = 0; i < word.size(); ++i) {
     if (alphabet[word[i]].kind() != CharClass::space) continue;
     const bool edge = i == 0 || i + 1 == word.size();
     if (edge || word[i] != ' ' || word[i + 1] == ' ')
-      throw std::invalid_argument("Matcher: words must hold white space as single inner blanks only" + which);
+      refuse("Matcher", "words", "hold white space as single inner blanks only", text("word ", id));
   }
 }
 
 Bytes checked(const NormalizedText& text) {
   if (text.bytes().size >= std::numeric_limits<std::uint32_t>::max())
-    throw std::length_error("Matcher: a document must normalize to fewer than 2^32 bytes; got " +
-                            std::to_string(text.bytes().size));
+    refuse<std::length_error>("Matcher", "a document", "normalize to fewer than 2^32 bytes", text.bytes().size);
   return text.bytes();
 }
 
@@ -47,7 +46,7 @@ Bytes checked(const NormalizedText& text) {
 Matcher::Matcher(ByteTable words, std::shared_ptr<const Normalizer> normalizer, const std::uint8_t* classes)
     : size_(words.size), normalizer_(std::move(normalizer)), alphabet_(classes) {
   if (words.size >= static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max()))
-    throw std::invalid_argument("Matcher: words must be fewer than 2^31 - 1; got " + std::to_string(words.size));
+    refuse("Matcher", "words", "be fewer than 2^31 - 1", words.size);
   std::vector<Bytes> runs;
   std::vector<std::int32_t> run_ids;
   SymbolTable others;

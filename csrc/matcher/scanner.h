@@ -1,8 +1,7 @@
-// One scan over normalized text; every occurrence goes to a sink as `add(word, begin, end)`, bytes of that text.
+// One scan over normalized text. Every occurrence goes to a sink as `add(word, begin, end)`, in bytes of that text.
 //
-// A look-up in a table of 10^5 words waits for memory, and what it finds is a branch that no one can predict. So
-// look-ups are made in batches: what is to be looked up is collected and prefetched, and looked up when the batch is
-// full. Occurrences therefore come in no order.
+// A look-up in a table of 10^5 words waits for memory, and its result is a branch that no processor can predict. So
+// look-ups are collected, prefetched, and made when the batch is full. Therefore occurrences come in no order.
 #pragma once
 
 #include <array>
@@ -19,7 +18,7 @@
 
 namespace pivotkit {
 
-// A value of the trie: a word's id, and whether its last code point needs a free neighbour.
+// A value of the trie: the id of a word, and whether its last code point needs a free neighbour.
 inline constexpr std::uint32_t kBound = 0x80000000U;
 
 template <class Sink>
@@ -103,8 +102,8 @@ class Scanner {
     return letter_at(at, length).kind() != CharClass::word;
   }
 
-  // What `latin` relies on: that the letters it takes for words are, and that no word of the trie begins with a character
-  // of ASCII that is none.
+  // Checks what `latin` relies on: the letters that it takes for words are word characters, and no word of the trie
+  // begins with an ASCII character that is not.
   void prepare_latin() {
     const auto begins = [this](Letter letter) {
       const Trie::End& first = trie_.first(letter.symbol());
@@ -123,9 +122,9 @@ class Scanner {
     }
   }
 
-  // From a place where a run may begin, over runs of Latin letters that end at ASCII, 64 bytes at a time: finding all ends
-  // at once spares a branch on the length of each run, which is hard to guess. Returns the place of the first run or code
-  // point that it leaves, or the end.
+  // Walks over runs of Latin letters that end at ASCII, 64 bytes at a time, from a place where a run may begin. Finding
+  // all ends at once spares a branch on the length of each run, which is hard to guess. Returns the place of the first
+  // run or code point that it leaves, or the end.
   std::size_t latin(std::size_t at) {
     while (at < size_) {
       const LatinWords found(text_ + at);
@@ -141,7 +140,7 @@ class Scanner {
         }
         if (has_runs_) run(begin, at + lowest_bit(ends));
       }
-      // Of the last run the end is not known yet.
+      // The end of the last run is not known yet.
       const std::size_t passed = begins != 0 ? lowest_bit(begins) : found.others != 0 ? lowest_bit(found.others) : 64;
       at += passed;
       if (passed == 0 || found.others != 0) break;
@@ -154,7 +153,8 @@ class Scanner {
     while (true) {
       const std::uint64_t bytes = load<std::uint64_t>(text_ + at);
       const std::uint64_t low = bytes & ~swar::kHigh;
-      const std::uint64_t words = swar::in_range(low, 'a', 'z') | swar::in_range(low, '0', '9') | swar::in_range(low, '_', '_');
+      const std::uint64_t words =
+          swar::in_range(low, 'a', 'z') | swar::in_range(low, '0', '9') | swar::in_range(low, '_', '_');
       const std::uint64_t others = (~words | bytes) & swar::kHigh;
       at += swar::first_byte(others);
       if (others == 0) continue;
@@ -168,8 +168,8 @@ class Scanner {
     }
   }
 
-  // From a code point of a script without spaces to the first of another kind, or a piece of that. The letters are kept,
-  // as walks that begin at different places read the same ones.
+  // Walks from a code point of a script without spaces to the first code point of another kind, or a part of that way.
+  // The letters are kept, because walks that begin at different places read the same ones.
   std::size_t unspaced(std::size_t at, std::size_t length, Letter letter) {
     if (letter_count_ + 3 > kLetters) flush_walks();
     const std::size_t first = letter_count_;
@@ -220,7 +220,8 @@ class Scanner {
     }
   }
   // The same where the letter after it is known to be `after`, which ends at `end`, and the one after that is `seen`.
-  void start(std::uint32_t symbol, std::size_t begin, std::size_t next, Letter after, std::size_t end, std::size_t seen) {
+  void start(std::uint32_t symbol, std::size_t begin, std::size_t next, Letter after, std::size_t end,
+             std::size_t seen) {
     const Trie::End& first = trie_.first(symbol);
     if (first.is_word()) report(first.value, begin, next);
     if (!first.may_have(after.symbol()) || next >= size_) return;
@@ -236,8 +237,8 @@ class Scanner {
     }
     return {edge, static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(end), static_cast<std::uint32_t>(next)};
   }
-  // All walks a step down, and again, until none is left. What is unsure is written and then kept or not, as a branch
-  // that is guessed wrong costs more.
+  // Takes all walks one step down, again and again, until none is left. An uncertain result is written and then kept or
+  // not, because a branch that is guessed wrong costs more.
   void walk() {
     while (walk_count_ > 0) {
       std::size_t left = 0, found = 0;

@@ -1,4 +1,4 @@
-// The hits of one document: a count for each word, and a bitmap of those counted, with a bitmap of its words above it.
+// The hits of one document: a count per word, a bitmap of the words counted, and a bitmap of the words of that bitmap.
 // Reading the bitmaps in order gives the words in ascending order without a sort, and touches only what was counted.
 #pragma once
 
@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "common/bits.h"
+#include "common/require.h"
 #include "matcher/hits.h"
 
 namespace pivotkit {
@@ -30,7 +31,8 @@ class Tally {
 #endif
   }
 
-  // Ends the document. A count cannot have wrapped: its occurrences begin at different bytes of fewer than 2^32.
+  // Ends the document. A count cannot have wrapped, because the occurrences of a word begin at different bytes, of
+  // which there are fewer than 2^32.
   void flush(Hits& hits) {
     for (std::size_t block = 0; block < blocks_.size(); ++block) {
       for (; blocks_[block] != 0; blocks_[block] &= blocks_[block] - 1) {
@@ -38,7 +40,7 @@ class Tally {
         for (; marks_[place] != 0; marks_[place] &= marks_[place] - 1) {
           const std::size_t word = place * 64 + lowest_bit(marks_[place]);
           if (counts_[word] > static_cast<std::uint32_t>(std::numeric_limits<std::int32_t>::max()))
-            throw std::overflow_error("Matcher: occurrences of a word in one document must fit 31 bits; got more");
+            refuse<std::overflow_error>("Matcher", "occurrences of a word in one document", "fit 31 bits", "more");
           hits.words.push_back(static_cast<std::int32_t>(word));
           hits.counts.push_back(static_cast<std::int32_t>(counts_[word]));
           counts_[word] = 0;

@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "common/require.h"
+
 namespace pivotkit {
 namespace {
 
@@ -32,7 +34,7 @@ class TokenMatcher::Tally {
   }
 
   void add(std::int32_t word, std::size_t start, std::size_t end) {
-    // places_[word] is base_ + 1 + its place among the words of this document, so a document needs no clearing.
+    // places_[word] is base_ + 1 + the place of the word among those of this document, so a document needs no clearing.
     std::uint32_t& place = places_[static_cast<std::size_t>(word)];
     const auto at = static_cast<std::int64_t>(start);
     if (place <= base_) {
@@ -43,13 +45,14 @@ class TokenMatcher::Tally {
       place = base_ + static_cast<std::uint32_t>(words_.size());
     }
     const std::size_t mine = place - base_ - 1;
-    // A longer spelling, or one without the space that this one has as a token of its own.
+    // A longer spelling, or one without the space that this spelling has as a token of its own.
     if (last_start_[mine] == at || last_end_[mine] == static_cast<std::int64_t>(end)) return;
     last_start_[mine] = at;
     last_end_[mine] = static_cast<std::int64_t>(end);
     ++counts_[mine];
     if (keeps_places_)
-      found_.push_back({static_cast<std::uint32_t>(mine), static_cast<std::int32_t>(start), static_cast<std::int32_t>(end)});
+      found_.push_back(
+          {static_cast<std::uint32_t>(mine), static_cast<std::int32_t>(start), static_cast<std::int32_t>(end)});
   }
 
   void flush(Hits& hits, Occurrences* occurrences) {
@@ -88,27 +91,25 @@ class TokenMatcher::Tally {
 };
 
 TokenMatcher::TokenMatcher(const std::uint32_t* ids, const std::int64_t* offsets, const std::int32_t* words,
-                           std::size_t spellings, std::size_t word_count,
-                           const std::uint8_t* edges, std::size_t vocabulary)
-    : word_count_(word_count), begins_(vocabulary / 64 + 1), roots_(vocabulary, kNone), edges_(edges, edges + vocabulary) {
+                           std::size_t spellings, std::size_t word_count, const std::uint8_t* edges,
+                           std::size_t vocabulary)
+    : word_count_(word_count), begins_(vocabulary / 64 + 1), roots_(vocabulary, kNone),
+      edges_(edges, edges + vocabulary) {
   constexpr auto kMost = static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max());
   if (word_count > kMost || vocabulary > kMost)
-    throw std::invalid_argument("TokenMatcher: words and vocabulary must be below 2^31; got " +
-                                std::to_string(word_count) + ", " + std::to_string(vocabulary));
+    refuse("TokenMatcher", "words and vocabulary", "be below 2^31", text(word_count, ", ", vocabulary));
   for (std::size_t s = 0; s < spellings; ++s) {
     const auto first = static_cast<std::size_t>(offsets[s]);
     const auto last = static_cast<std::size_t>(offsets[s + 1]);
     if (first == last)
-      throw std::invalid_argument("TokenMatcher: spellings must not be empty; got spelling " + std::to_string(s));
+      refuse("TokenMatcher", "spellings", "not be empty", text("spelling ", s));
     if (words[s] < 0 || static_cast<std::size_t>(words[s]) >= word_count)
-      throw std::out_of_range("TokenMatcher: words must be ids in [0, " + std::to_string(word_count) + "); got " +
-                              std::to_string(words[s]));
+      refuse<std::out_of_range>("TokenMatcher", "words", text("be ids in [0, ", word_count, ")"), words[s]);
     std::uint32_t node = kNone;
     for (std::size_t i = first; i < last; ++i) {
       const std::uint32_t token = ids[i];
       if (token >= vocabulary)
-        throw std::out_of_range("TokenMatcher: ids must be in [0, " + std::to_string(vocabulary) + "); got " +
-                                std::to_string(token));
+        refuse<std::out_of_range>("TokenMatcher", "ids", text("be in [0, ", vocabulary, ")"), token);
       std::uint32_t* next = &roots_[token];
       if (i > first) {
         nodes_[node].has_children = true;
@@ -117,7 +118,8 @@ TokenMatcher::TokenMatcher(const std::uint32_t* ids, const std::int64_t* offsets
         next = value;
       }
       if (*next == kNone) {
-        if (nodes_.size() >= kNone) throw std::length_error("TokenMatcher: spellings must need fewer than 2^32 nodes; got more");
+        if (nodes_.size() >= kNone)
+          refuse<std::length_error>("TokenMatcher", "spellings", "need fewer than 2^32 nodes", "more");
         *next = static_cast<std::uint32_t>(nodes_.size());
         nodes_.emplace_back();
       }
@@ -126,14 +128,15 @@ TokenMatcher::TokenMatcher(const std::uint32_t* ids, const std::int64_t* offsets
     begins_[ids[first] / 64] |= std::uint64_t{1} << ids[first] % 64;
     Node& end = nodes_[node];
     if (end.word >= 0 && end.word != words[s])
-      throw std::invalid_argument("TokenMatcher: spellings must be of one word each; got one of words " +
-                                  std::to_string(end.word) + " and " + std::to_string(words[s]));
+      refuse("TokenMatcher", "spellings", "be of one word each", text("one of words ", end.word, " and ", words[s]));
     end.word = words[s];
   }
   std::size_t bits = 64;
   for (; bits < kFollowBits * children_.size(); bits *= 2) --follow_shift_;
   follows_.resize(bits / 64);
-  children_.each([&](std::uint64_t key, std::uint32_t) { follows_[follow_bit(key) / 64] |= std::uint64_t{1} << follow_bit(key) % 64; });
+  children_.each([&](std::uint64_t key, std::uint32_t) {
+    follows_[follow_bit(key) / 64] |= std::uint64_t{1} << follow_bit(key) % 64;
+  });
 }
 
 template <class Id>
@@ -163,7 +166,7 @@ Hits TokenMatcher::match(const TokenDocuments<Id>& documents, Occurrences* occur
     const Id* ids = documents.ids + documents.offsets[d];
     const auto size = static_cast<std::size_t>(documents.offsets[d + 1] - documents.offsets[d]);
     if (size > static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max()))
-      throw std::length_error("match: documents must be shorter than 2^31 tokens; got " + std::to_string(size));
+      refuse<std::length_error>("match", "documents", "be shorter than 2^31 tokens", size);
     tally.begin();
     for (std::size_t begin = 0; begin < size; begin += kStretch) {
       const std::size_t end = std::min(size, begin + kStretch);
@@ -181,7 +184,8 @@ Hits TokenMatcher::match(const TokenDocuments<Id>& documents, Occurrences* occur
 
 std::size_t TokenMatcher::bytes() const noexcept {
   return begins_.capacity() * sizeof(std::uint64_t) + roots_.capacity() * sizeof(std::uint32_t) +
-         nodes_.capacity() * sizeof(Node) + children_.bytes() + edges_.capacity() + follows_.capacity() * sizeof(std::uint64_t);
+         nodes_.capacity() * sizeof(Node) + children_.bytes() + edges_.capacity() +
+         follows_.capacity() * sizeof(std::uint64_t);
 }
 
 template Hits TokenMatcher::match(const TokenDocuments<std::uint16_t>&, Occurrences*) const;

@@ -1,16 +1,17 @@
 // Which words of a watch list occur in documents of token ids, and how often.
 //
-// A word is given by its spellings: the sequences of ids that a tokenizer can write it as. A word occurs at a place
-// where one of its spellings begins and both its edges are free; a spelling that begins or ends where the
-// word's occurrence before it did is no other: of several that begin at one place the shortest counts, of two that differ
-// in a leading space the longer. An edge is taken when the texts of the tokens on both its sides meet
-// there with characters that make a word longer: `edges` says of each token whether its text begins and ends with one.
-// The ends of a document are free. A spelling does not cross documents.
+// A word is given by its spellings: the sequences of ids that a tokenizer can write it as. A word occurs where one of
+// its spellings begins and both its edges are free. Two spellings of a word that begin or end at the same place are one
+// occurrence: of those that begin at one place the shortest counts, of two that differ in a leading space the longer
+// one. An edge is taken if the texts of the tokens on both its sides meet there with characters that make a word
+// longer; `edges` says for each token whether its text begins and ends with such a character. The ends of a document
+// are free. A spelling does not cross documents.
 //
-// One table lookup a token tells whether a spelling begins there; only those places are looked at again, and longer
-// spellings are walked through a hash of (node, token). Two loops over a stretch of the document, so that the first has
-// no branch that could be mispredicted. Cost: O(tokens + places where a spelling begins x its length). Memory: an eighth
-// of a byte and 4 bytes for each id of the vocabulary, about 40 bytes for each token of a spelling after its first.
+// One table look-up per token tells whether a spelling begins there. Only those places are looked at again, and longer
+// spellings are walked through a hash of (node, token). These are two loops over a stretch of the document, so that the
+// first loop has no branch that could be mispredicted. Time: O(tokens + places where a spelling begins x its length).
+// Memory: an eighth of a byte and 4 bytes per id of the vocabulary, and about 40 bytes per token of a spelling after
+// its first.
 #pragma once
 
 #include <cstddef>
@@ -27,9 +28,9 @@ class TokenMatcher {
  public:
   enum Edge : std::uint8_t { kLeft = 1, kRight = 2 };
 
-  // Spelling s is ids[offsets[s] .. offsets[s + 1]) of word words[s] < word_count. `edges` (vocabulary) holds for each
-  // token the edges (Edge bits) at which its text has a word character. Throws std::invalid_argument for an empty spelling and for one that two words share,
-  // std::out_of_range for an id outside the vocabulary or a word outside the list.
+  // Spelling s is ids[offsets[s] .. offsets[s + 1]) of word words[s] < word_count. `edges` (vocabulary) holds per token
+  // the edges (Edge bits) at which its text has a word character. Throws std::invalid_argument for an empty spelling
+  // and for a spelling of two words, std::out_of_range for an id outside the vocabulary or a word outside the list.
   TokenMatcher(const std::uint32_t* ids, const std::int64_t* offsets, const std::int32_t* words,
                std::size_t spellings, std::size_t word_count, const std::uint8_t* edges,
                std::size_t vocabulary);
@@ -70,7 +71,8 @@ class TokenMatcher {
   std::vector<std::uint32_t> roots_;   // (vocabulary): its node, or kNone
   std::vector<Node> nodes_;
   FlatMap<std::uint32_t> children_;
-  std::vector<std::uint64_t> follows_;  // a bit for each hash of (node, token): most tokens continue nothing, and this says so
+  // a bit for each hash of (node, token): most tokens continue nothing, and this says so
+  std::vector<std::uint64_t> follows_;
   int follow_shift_ = 58;
   std::vector<std::uint8_t> edges_;
 };

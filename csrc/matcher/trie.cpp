@@ -5,12 +5,17 @@
 #include <stdexcept>
 #include <string>
 
+#include "common/require.h"
+
 namespace pivotkit {
 namespace {
 
-// How many nodes below the first level the words need: in sorted order, what each does not share with the one before.
+// How many nodes below the first level the words need: in sorted order, the symbols that each word does not share with
+// the word before.
 std::size_t count_nodes(const SymbolTable& words) {
-  const auto begin = [&](std::size_t i) { return words.symbols.begin() + static_cast<std::ptrdiff_t>(words.offsets[i]); };
+  const auto begin = [&](std::size_t i) {
+    return words.symbols.begin() + static_cast<std::ptrdiff_t>(words.offsets[i]);
+  };
   std::vector<std::size_t> order(words.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
@@ -28,13 +33,14 @@ std::size_t count_nodes(const SymbolTable& words) {
 
 }  // namespace
 
-Trie::Trie(const SymbolTable& words, const std::vector<std::uint32_t>& values, std::uint32_t symbols) : first_(symbols) {
+Trie::Trie(const SymbolTable& words, const std::vector<std::uint32_t>& values, std::uint32_t symbols)
+    : first_(symbols) {
   for (std::size_t i = 0; i < words.size(); ++i)
     if (words.offsets[i] == words.offsets[i + 1])
-      throw std::invalid_argument("Trie: words must not be empty; got word " + std::to_string(i));
+      refuse("Trie", "words", "not be empty", text("word ", i));
   const std::size_t buckets = count_nodes(words) / 4 * 3 + 5;
-  if (buckets >= kFirst / kBucket) throw std::length_error("Trie: words must need fewer than 2^30 nodes; got more");
-  buckets_ = LargeVector<Bucket>(buckets);
+  if (buckets >= kFirst / kBucket) refuse<std::length_error>("Trie", "words", "need fewer than 2^30 nodes", "more");
+  buckets_ = HugeArray<Bucket>(buckets, Bucket());
   for (std::size_t i = 0; i < words.size(); ++i) {
     End* node = &first_[words.symbols[words.offsets[i]]];
     std::uint32_t name = first_name(words.symbols[words.offsets[i]]);
@@ -44,7 +50,7 @@ Trie::Trie(const SymbolTable& words, const std::vector<std::uint32_t>& values, s
       name = make_child(edge(name, symbol));
       node = &buckets_[name / kBucket].nodes[name % kBucket];
     }
-    if (node->is_word()) throw std::invalid_argument("Trie: words must be distinct; got one twice");
+    if (node->is_word()) refuse("Trie", "words", "be distinct", "one twice");
     node->value = values[i];
   }
 }

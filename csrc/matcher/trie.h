@@ -1,11 +1,12 @@
-// A trie over symbols, frozen at construction. Its first level is an array; below it every edge is an entry of one hash
-// table, found by its parent and its symbol, and the entry's place is the child's name. So a step down costs one look-up
-// in one cache line that is known before it is read and can be prefetched, building is one insertion a node, and no list
-// of words makes it slow to build (a double array over an alphabet of 10^4 is packed by trial).
+// A trie over symbols, frozen at construction. Its first level is an array. Below it every edge is an entry of one hash
+// table, found by its parent and its symbol, and the place of the entry is the name of the child. So a step down costs
+// one look-up in one cache line that is known beforehand and can be prefetched. Building takes one insertion per node.
+// No list of words makes it slow to build (a double array over an alphabet of 10^4 symbols is packed by trial).
 //
-// The table is made of buckets of four nodes, a cache line, whose keys are compared without a branch; a full bucket goes
-// on in the next. Each node has a filter of 32 bits of which one is set for each child, so that most steps that lead
-// nowhere are refused without a look-up. Memory: 48 bytes a node: the table is a third full, so that few buckets are.
+// The table consists of buckets of four nodes, one cache line each, whose keys are compared without a branch. A full
+// bucket continues in the next one. Each node has a filter of 32 bits with one bit set per child, so most steps that
+// lead nowhere are refused without a look-up. Memory: 48 bytes per node. The table is a third full, so that few buckets
+// are full.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +14,7 @@
 #include <vector>
 
 #include "common/hash.h"
-#include "common/large_vector.h"
+#include "common/huge_array.h"
 
 namespace pivotkit {
 
@@ -33,7 +34,8 @@ class Trie {
 
   struct End {
     bool is_word() const noexcept { return value != kNone; }
-    // Whether a child by `symbol` is likely. Symbols are no multiples of 32, so that 0, which no word has, has none.
+    // Whether a child by `symbol` is likely. Symbols are no multiples of 32, so symbol 0, which is in no word, has no
+    // child.
     bool may_have(std::uint32_t symbol) const noexcept { return (children >> symbol % 32 & 1) != 0; }
     void add(std::uint32_t symbol) noexcept { children |= std::uint32_t{1} << symbol % 32; }
 
@@ -68,13 +70,13 @@ class Trie {
     __builtin_prefetch(buckets_.data() + edge.bucket);
 #endif
   }
-  // The name of the child at the end of `edge`, or that of a node with neither word nor children.
+  // The name of the child at the end of `edge`, or of a node with neither word nor children.
   std::uint32_t child(const Edge& edge) const noexcept {
     std::size_t bucket = edge.bucket;
     while (true) {
       const Node* nodes = buckets_[bucket].nodes;
       std::uint32_t found = kNobody;
-      for (std::uint32_t i = 0; i < kBucket; ++i) {  // arithmetic, as a compiler makes branches of a choice
+      for (std::uint32_t i = 0; i < kBucket; ++i) {  // arithmetic, because a compiler would make branches of a choice
         const std::uint32_t same = 0U - static_cast<std::uint32_t>(nodes[i].key == edge.key);
         found |= same & static_cast<std::uint32_t>(bucket * kBucket + i);
       }
@@ -99,7 +101,7 @@ class Trie {
   std::uint32_t make_child(const Edge& edge);
 
   std::vector<End> first_ = std::vector<End>(1);
-  LargeVector<Bucket> buckets_ = LargeVector<Bucket>(2);
+  HugeArray<Bucket> buckets_{2, Bucket()};
 };
 
 }  // namespace pivotkit

@@ -1,8 +1,9 @@
-// Products of bfloat16 rows and weights in AMX tiles; built for AMX, and for its emulation in tests/native.
+// Products of bfloat16 rows and weights in AMX tiles. Built for AMX, and for its emulation in tests/native.
 //
-// Order of a logit's sum: chunks of 32 dimensions in ascending order, each chunk's total added to what came before. Within
-// a chunk the processor sums even and odd dimensions apart, each in ascending order by fused multiply-adds, and then adds
-// the two. A logit's bits depend on its row and id alone, whatever shares the tile with them.
+// Order of a logit's sum: chunks of 32 dimensions in ascending order; the total of each chunk is added to the sum so
+// far. Within a chunk the processor sums even and odd dimensions separately, each in ascending order by fused
+// multiply-adds, and then adds the two. The bits of a logit depend only on its row and its id, whatever else is in the
+// tile.
 #pragma once
 
 #include "unembed/tile-inl.h"
@@ -23,11 +24,11 @@ struct TileConfig {
 };
 static_assert(sizeof(TileConfig) == 64, "the layout is the processor's");
 
-// Keeps ordinary loads and stores on their side of the tile instructions: GCC's intrinsics do not say that they touch
-// memory.
+// Keeps ordinary loads and stores on their side of the tile instructions, because GCC's intrinsics do not say that they
+// touch memory.
 inline void settle(const void* memory) { asm volatile("" : : "r"(memory) : "memory"); }
 
-// Until _tile_release(), for `rows` hidden rows.
+// Configures the tiles for `rows` hidden rows, until _tile_release().
 inline void configure_tiles(int rows) {
   const auto upper = static_cast<std::uint8_t>(rows < kTileRows ? rows : kTileRows);
   const auto lower = static_cast<std::uint8_t>(rows - upper);
@@ -43,8 +44,9 @@ inline void configure_tiles(int rows) {
   settle(&config);
 }
 
-// Logits of the configured rows, `Two` tiles of them where there are more than 16, and kIds ids. `weights` gives the lanes
-// of a chunk, (pairs, ids); a chunk's hidden lanes, (rows, pairs), are hidden_step behind those of the one before.
+// Computes the logits of the configured rows and kIds ids. `Two`: there are more than 16 rows, in two tiles. `weights`
+// gives the lanes of a chunk, (pairs, ids). The hidden lanes of a chunk, (rows, pairs), lie hidden_step behind those of
+// the chunk before.
 template <bool Two, class Weights>
 inline void multiply_tiles(const float* hidden, std::int64_t hidden_step, std::int64_t chunks, const Weights& weights,
                            float* logits, int width) {
@@ -79,7 +81,7 @@ inline void multiply_tiles(const float* hidden, std::int64_t hidden_step, std::i
   settle(logits);
 }
 
-// Turns a chunk of kIds ids' weights, wherever their rows are, into `out`, (pairs, ids).
+// Transposes the weights of kIds ids for one chunk, wherever their rows are, into `out`, (pairs, ids).
 inline void turn_chunk(const Pair* const (&ids)[kIds], std::int64_t chunk, std::int64_t dim, std::int64_t ahead,
                        float* out) {
   const std::int64_t first = chunk * kTileRows;
@@ -156,7 +158,8 @@ void exact_tiles(const float* hidden, int rows, int row, const WeightRows& weigh
   finish_exact(head, ids, count, out);
 }
 
-// Up to 32 rows are one panel: each weight is turned once either way, and then rather beside the tiles than before them.
+// Up to 32 rows are one panel. Each weight is turned once in any case, and then better beside the tiles than before
+// them.
 constexpr Products kAmx = {
     2 * kTileRows, {{}, {2 * kTileRows, 2 * kTileRows}, {}}, kTileRows, pack_tiles, run_tiles, exact_tiles};
 

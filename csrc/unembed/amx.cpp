@@ -1,6 +1,4 @@
+// The products of pairs alone, in tiles; the rest is that of avx512.cpp and avx512vnni.cpp.
 #include "unembed/amx-inl.h"
-#include "unembed/divergence-inl.h"
-#include "unembed/screen-inl.h"
-#include "unembed/tile-inl.h"
 
-const pivotkit::Kernels pivotkit::kKernelsAmx = {kWide, kAmx, fold, weigh, diverge, kDigits, kRows, screen_panel};
+const pivotkit::Products pivotkit::kPairsAmx = kAmx;

@@ -2,4 +2,5 @@
 #include "unembed/screen-inl.h"
 #include "unembed/tile-inl.h"
 
-const pivotkit::Kernels pivotkit::kKernelsAvx2 = {kWide, {}, fold, weigh, diverge, kDigits, kRows, screen_panel};
+const pivotkit::FloatKernels pivotkit::kFloatsAvx2 = {kWide, fold, weigh, diverge};
+const pivotkit::ScreenKernels pivotkit::kScreenAvx2 = {kDigits, kRows, screen_panel};

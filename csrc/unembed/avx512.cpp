@@ -2,4 +2,5 @@
 #include "unembed/screen-inl.h"
 #include "unembed/tile-inl.h"
 
-const pivotkit::Kernels pivotkit::kKernelsAvx512 = {kWide, {}, fold, weigh, diverge, kDigits, kRows, screen_panel};
+const pivotkit::FloatKernels pivotkit::kFloatsAvx512 = {kWide, fold, weigh, diverge};
+const pivotkit::ScreenKernels pivotkit::kScreenAvx512 = {kDigits, kRows, screen_panel};

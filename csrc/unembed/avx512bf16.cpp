@@ -1,5 +1,4 @@
-#include "unembed/divergence-inl.h"
-#include "unembed/screen-inl.h"
+// The products of pairs alone; the rest is that of avx512.cpp and avx512vnni.cpp.
 #include "unembed/tile-inl.h"
 
-const pivotkit::Kernels pivotkit::kKernelsAvx512bf16 = {kWide, kPairs, fold, weigh, diverge, kDigits, kRows, screen_panel};
+const pivotkit::Products pivotkit::kPairsAvx512bf16 = kPairs;

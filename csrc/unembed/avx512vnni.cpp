@@ -1,5 +1,4 @@
-#include "unembed/divergence-inl.h"
+// The screening alone; the work in float32 is that of avx512.cpp.
 #include "unembed/screen-inl.h"
-#include "unembed/tile-inl.h"
 
-const pivotkit::Kernels pivotkit::kKernelsAvx512vnni = {kWide, {}, fold, weigh, diverge, kDigits, kRows, screen_panel};
+const pivotkit::ScreenKernels pivotkit::kScreenAvx512vnni = {kDigits, kRows, screen_panel};

@@ -1,4 +1,4 @@
-// Which rows of a request pass the weight together, so that each row meets its reference.
+// Which rows of a request pass over the weight together, so that each row meets its reference.
 #pragma once
 
 #include <cstdint>
@@ -12,21 +12,21 @@ namespace pivotkit {
 // Distinct references of rows other than themselves.
 std::int64_t count_references(const UnembedRequest& request);
 
-// One block after another. Without references rows come as they are. With them, rows of one reference come together, and
-// within a block those that others are compared with come first. A reference that is not among a block's rows joins it as
-// a guest, to be compared with and not answered.
+// Deals one block after another. Without references, rows come in their own order. With references, rows of one
+// reference come together, and within a block the references come first. A reference that belongs to another block
+// joins this one as a guest: others are compared with it, but it is not answered here.
 class BlockRows {
  public:
   BlockRows(const UnembedRequest& request, const Plan& plan) : request_(request), plan_(plan) {}
 
-  // Deals the next block; false where all rows were answered.
+  // Deals the next block. Returns false when all rows were answered.
   bool next();
 
   std::int64_t count() const { return static_cast<std::int64_t>(sources_.size()); }
   const std::int64_t* sources() const { return sources_.data(); }  // which of the request's rows they are
   std::int64_t references() const { return references_; }          // so many come first
   bool answered(std::int64_t row) const { return places_.empty() || places_[row] != kGuest; }
-  // Whether a row is compared with another, and that one's place in the block.
+  // Whether a row is compared with another, and where in the block that other row is.
   bool compared(std::int64_t row) const { return !places_.empty() && places_[row] >= 0; }
   std::int64_t reference(std::int64_t row) const { return places_[row]; }
 

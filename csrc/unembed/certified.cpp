@@ -21,8 +21,8 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 struct ScreenWorker {
   ScreenWorker(const UnembedRequest& request, const ScreenPlan& plan, const Kernels& kernels)
-      : logits(size(std::int64_t{kernels.screen_rows} * plan.tile)), errors(logits.size()), hits(logits.size()),
-        hit_counts(size(kernels.screen_rows)), states(size(plan.block * kStates * kLanes)),
+      : logits(size(std::int64_t{kernels.screen->rows} * plan.tile)), errors(logits.size()), hits(logits.size()),
+        hit_counts(size(kernels.screen->rows)), states(size(plan.block * kStates * kLanes)),
         thresholds(size(plan.block)), keys(size(plan.block * request.k)), sizes(size(plan.block)),
         ranks(size(plan.block * request.target_count)), open(size(plan.block * plan.capacity)),
         open_counts(size(plan.block)) {}
@@ -48,7 +48,7 @@ class ScreenBlock {
         errors_(request, quantized) {
     hidden_.resize(ScreenWorker::size(plan.block * request.weight.cols));
     if (products.run != 0) pairs_.resize(ScreenWorker::size(plan.block * lanes_));
-    steps_.resize(ScreenWorker::size(plan.block * groups_ * kernels.digits));
+    steps_.resize(ScreenWorker::size(plan.block * groups_ * kernels.screen->digits));
     bounds_.resize(ScreenWorker::size(plan.block));
     partials_.resize(ScreenWorker::size(plan.spans * plan.block * kStates));
     for (int i = 0; i < plan.threads; ++i) workers_.emplace_back(request, plan, kernels);
@@ -57,7 +57,7 @@ class ScreenBlock {
   void run(std::int64_t first_row, std::int64_t rows) {
     first_row_ = first_row;
     rows_ = rows;
-    panels_ = Panels(rows, kernels_.screen_rows);
+    panels_ = Panels(rows, kernels_.screen->rows);
     parallel_for(panels_.count, 1, plan_.threads, [&](std::int64_t panel, std::int64_t, int) { load_panel(panel); });
     for (ScreenWorker& worker : workers_) {
       std::fill(worker.sizes.begin(), worker.sizes.end(), 0);
@@ -83,13 +83,16 @@ class ScreenBlock {
   }
 
   // A panel's rows as exact() wants them.
-  const float* exact_rows(std::int64_t begin) const { return (pairs_.empty() ? hidden_ : pairs_).data() + begin * lanes_; }
+  const float* exact_rows(std::int64_t begin) const {
+    return (pairs_.empty() ? hidden_ : pairs_).data() + begin * lanes_;
+  }
 
   // Lays a panel's rows out, finds their targets' logits, quantizes them and bounds their errors.
   void load_panel(std::int64_t panel) {
-    const std::int64_t begin = panels_.begin(panel), rows = panels_.begin(panel + 1) - begin, dim = request_.weight.cols;
+    const std::int64_t begin = panels_.begin(panel), rows = panels_.begin(panel + 1) - begin,
+                       dim = request_.weight.cols;
     float* hidden = &hidden_[static_cast<std::size_t>(begin * dim)];
-    std::int32_t* steps = &steps_[static_cast<std::size_t>(begin * groups_ * kernels_.digits)];
+    std::int32_t* steps = &steps_[static_cast<std::size_t>(begin * groups_ * kernels_.screen->digits)];
     const Rotation rotation(dim);
     std::vector<std::int8_t> row_steps(static_cast<std::size_t>(groups_ * 4));
     for (std::int64_t row = 0; row < rows; ++row) {
@@ -104,8 +107,8 @@ class ScreenBlock {
       std::int32_t sum = 0;
       for (const std::int8_t step : row_steps) sum += step;
       for (std::int64_t g = 0; g < groups_; ++g)
-        put_digits(&row_steps[static_cast<std::size_t>(4 * g)], kernels_.digits,
-                   steps + (g * rows + row) * kernels_.digits);
+        put_digits(&row_steps[static_cast<std::size_t>(4 * g)], kernels_.screen->digits,
+                   steps + (g * rows + row) * kernels_.screen->digits);
       bounds_[static_cast<std::size_t>(begin + row)] = errors_.bound(quantized, 128 * sum);
     }
   }
@@ -117,7 +120,7 @@ class ScreenBlock {
     for (std::int64_t first = begin; first < end; first += plan_.tile)
       run_tile(first, static_cast<int>(std::min<std::int64_t>(plan_.tile, end - first)), worker);
     for (std::int64_t row = 0; row < rows_; ++row)
-      kernels_.fold(&worker.states[static_cast<std::size_t>(row * kStates * kLanes)], false,
+      kernels_.floats->fold(&worker.states[static_cast<std::size_t>(row * kStates * kLanes)], false,
                     &partials_[static_cast<std::size_t>((span * plan_.block + row) * kStates)]);
   }
 
@@ -138,14 +141,14 @@ class ScreenBlock {
     panel.hit_counts = worker.hit_counts.data();
     for (std::int64_t p = 0; p < panels_.count; ++p) {
       const std::int64_t begin = panels_.begin(p);
-      panel.hidden = steps_.data() + begin * groups_ * kernels_.digits;
+      panel.hidden = steps_.data() + begin * groups_ * kernels_.screen->digits;
       panel.rows = static_cast<int>(panels_.begin(p + 1) - begin);
       panel.bounds = bounds_.data() + begin;
       panel.states = worker.states.data() + begin * kStates * kLanes;
       panel.threshold = worker.thresholds.data() + begin;
       panel.target_logits = request_.target_count == 0 ? nullptr : target_logits(begin);
       panel.target_ranks = worker.ranks.data() + begin * request_.target_count;
-      kernels_.screen(panel);
+      kernels_.screen->panel(panel);
       for (int i = 0; i < panel.rows; ++i) keep_open(panel, i, begin + i, worker);
     }
   }
@@ -173,7 +176,8 @@ class ScreenBlock {
       if (!still_open(row, id, threshold)) continue;
       if (count == plan_.capacity) {
         count = static_cast<std::int32_t>(
-            std::remove_if(list, list + count, [&](const Open& one) { return !still_open(row, one, threshold); }) - list);
+            std::remove_if(list, list + count, [&](const Open& one) { return !still_open(row, one, threshold); }) -
+            list);
         // A list that stays nearly full would be walked again at every hit.
         if (count > plan_.capacity * 7 / 8) {
           count = -1;
@@ -198,7 +202,8 @@ class ScreenBlock {
     TopK lower(keys.data(), kept, k);
     for (ScreenWorker& worker : workers_) {
       if (worker.open_counts[at] < 0) return;
-      for (std::int32_t i = 0; i < worker.sizes[at]; ++i) lower.push(worker.keys[at * static_cast<std::size_t>(k) + static_cast<std::size_t>(i)]);
+      for (std::int32_t i = 0; i < worker.sizes[at]; ++i)
+        lower.push(worker.keys[at * static_cast<std::size_t>(k) + static_cast<std::size_t>(i)]);
     }
     std::vector<Open> open;
     for (const ScreenWorker& worker : workers_) {
@@ -232,7 +237,8 @@ class ScreenBlock {
       const float target = target_logits(row)[t];
       const std::int64_t target_id = request_.targets[m * targets + t];
       std::int64_t rank = 0;
-      for (const ScreenWorker& worker : workers_) rank += worker.ranks[at * static_cast<std::size_t>(targets) + static_cast<std::size_t>(t)];
+      for (const ScreenWorker& worker : workers_)
+        rank += worker.ranks[at * static_cast<std::size_t>(targets) + static_cast<std::size_t>(t)];
       for (std::size_t i = 0; i < open.size(); ++i)
         rank += straddles(open[i], target) && (exact[i] > target || (exact[i] == target && ids[i] < target_id));
       output_.values.target_ranks[m * targets + t] = rank;
@@ -289,7 +295,7 @@ class ScreenBlock {
 void unembed_certified(const UnembedRequest& request, const QuantizedWeight& quantized, const CertifiedOutput& output) {
   check_request(request);
   if (request.hidden.rows == 0) return;
-  const Kernels& kernels = kernels_of(request.isa);
+  const Kernels kernels = kernels_of(request.isa);
   const Products& products = products_of(kernels, request);
   const ScreenPlan plan(request, kernels, products);
   ScreenBlock block(request, quantized, output, plan, kernels, products);

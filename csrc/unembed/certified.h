@@ -1,13 +1,14 @@
-// The unembedding in two steps: int8 screening of the whole vocabulary, float32 for what screening leaves open.
+// The unembedding in two steps: int8 screening of the whole vocabulary, then float32 for the ids that screening leaves
+// open.
 //
-// ids, logits, target_logits and target_ranks equal those of unembed() bit for bit, proved per row: an id is left out
-// only where its upper bound is below k lower bounds, and out of a rank's count only where its bounds lie on one side.
-// logsumexp is that of the open ids' exact logits and the other ids' approximate ones, and logsumexp_error bounds its
-// distance from the logsumexp of all exact logits. set_logprobs: exact logits over that logsumexp, at most 0.
-// A row with more open ids than its list holds is not certified: its outputs are not written, certified is 0, and the
-// caller runs unembed() on it. Each worker fills a list of its own, so which rows overflow may depend on `threads`; all
-// else, a certified row's logsumexp and its bound included, does not.
-// Cost: one read of V D bytes, 2 M V D int8 operations, one exponential per logit, and D multiply-adds per open id.
+// ids, logits, target_logits and target_ranks equal those of unembed() bit for bit, with a proof per row: an id is left
+// out only if its upper bound is below k lower bounds, and out of the count of a rank only if both its bounds lie on
+// one side. logsumexp combines the exact logits of the open ids with the approximate ones of all others;
+// logsumexp_error bounds its distance from the logsumexp of all exact logits. set_logprobs are exact logits less that
+// logsumexp, at most 0. A row with more open ids than its list holds is not certified: its outputs are not written,
+// certified is 0, and the caller runs unembed() on it. Each worker fills its own list, so which rows overflow may
+// depend on `threads`. Everything else, also the logsumexp and the bound of a certified row, does not. Cost: one read
+// of V D bytes, 2 M V D int8 operations, one exponential per logit, and D multiply-adds per open id.
 #pragma once
 
 #include <cstdint>

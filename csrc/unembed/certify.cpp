@@ -7,8 +7,8 @@
 namespace pivotkit {
 
 ErrorBounds::ErrorBounds(const UnembedRequest& request, const QuantizedWeight& quantized)
-    : scale_(std::abs(static_cast<double>(request.logit_scale))), softcap_(request.softcap), dim_(static_cast<double>(request.weight.cols)),
-      largest_bias_(0.0) {
+    : scale_(std::abs(static_cast<double>(request.logit_scale))), softcap_(request.softcap),
+      dim_(static_cast<double>(request.weight.cols)), largest_bias_(0.0) {
   const std::int64_t dim = request.weight.cols, ids = request.weight.rows;
   // The exact path's own: up to 256 products, then the runs' totals; or on AMX 16 pairs of products, then the chunks'
   // totals. And 32 for the float arithmetic of screening.

@@ -1,4 +1,5 @@
-// The arithmetic of the certificate: how far a screened logit may be off, and how far the logsumexp of many.
+// The arithmetic of the certificate: by how much one screened logit may be wrong, and by how much the logsumexp of
+// many.
 #pragma once
 
 #include <vector>
@@ -14,7 +15,7 @@ struct Open {
   float logit, error;
 };
 
-// Whether the bounds leave open on which side of an exact logit this id lies.
+// Whether the bounds of this id leave open on which side of an exact logit it lies.
 inline bool straddles(const Open& id, float logit) {
   return id.logit + id.error >= logit && !(id.logit - id.error > logit);
 }
@@ -33,7 +34,7 @@ class ErrorBounds {
   double scale_, softcap_, dim_, roundings_, largest_norm_, largest_residual_, largest_bias_;
 };
 
-// Four steps of a row as the kernels' table wants them (Kernels::digits).
+// Four steps of a row as the kernels' table wants them (ScreenKernels::digits).
 void put_digits(const std::int8_t* steps, int digits, std::int32_t* out);
 
 struct Certified {
@@ -41,8 +42,8 @@ struct Certified {
   float error;  // against the logsumexp of all exact logits
 };
 
-// The screened sums of a row, with the open ids' terms replaced by their exact ones; `exact` holds these in the order of
-// `open`, and `terms` is how many terms a lane of a partial sum has.
+// The screened sums of a row, in which the open ids' terms are replaced by their exact ones. `exact` holds these in the
+// order of `open`. `terms` is the number of terms per lane of a partial sum.
 Certified certify(const Merged& screened, const RowBound& bound, const std::vector<Open>& open,
                   const std::vector<float>& exact, std::int64_t terms);
 

@@ -25,7 +25,9 @@ void load_row_as(const Matrix& hidden, std::int64_t row, std::int64_t i, std::in
 void load_pairs(const Matrix& hidden, std::int64_t row, std::int64_t i, std::int64_t rows, int run, float* panel) {
   const std::int64_t lanes = lanes_of(hidden.cols, run);
   const bfloat16* values = static_cast<const bfloat16*>(hidden.data) + row * hidden.row_stride;
-  const auto bits = [&](std::int64_t d) -> std::uint32_t { return d < hidden.cols ? values[d * hidden.col_stride].bits : 0; };
+  const auto bits = [&](std::int64_t d) -> std::uint32_t {
+    return d < hidden.cols ? values[d * hidden.col_stride].bits : 0;
+  };
   for (std::int64_t p = 0; p < lanes; ++p) {
     const std::uint32_t pair = bits(2 * p) | bits(2 * p + 1) << 16;
     std::memcpy(&panel[(p / run * rows + i) * run + p % run], &pair, sizeof pair);
@@ -40,7 +42,8 @@ std::int64_t first_nonfinite_in(const Matrix& matrix, std::int64_t row) {
   return -1;
 }
 
-void check_range(const char* argument, const char* what, const std::int64_t* values, std::int64_t count, std::int64_t end) {
+void check_range(const char* argument, const char* what, const std::int64_t* values, std::int64_t count,
+                 std::int64_t end) {
   for (std::int64_t i = 0; i < count; ++i)
     if (values[i] < 0 || values[i] >= end)
       refuse<std::out_of_range>(kFunction, argument, text("be ", what, " from 0 to ", end - 1), values[i]);
@@ -79,7 +82,8 @@ std::pair<std::int64_t, std::int64_t> first_nonfinite(const Matrix& matrix, int 
 void check_request(const UnembedRequest& request) {
   const Matrix &hidden = request.hidden, &weight = request.weight;
   if (weight.rows < 1 || weight.rows > std::numeric_limits<std::int32_t>::max() || weight.cols < 1)
-    refuse(kFunction, "weight", "be (V, D) with 1 <= V < 2^31 and D >= 1", text("(", weight.rows, ", ", weight.cols, ")"));
+    refuse(kFunction, "weight", "be (V, D) with 1 <= V < 2^31 and D >= 1",
+           text("(", weight.rows, ", ", weight.cols, ")"));
   if (weight.col_stride != 1 && weight.cols > 1)
     refuse(kFunction, "weight", "have contiguous rows", text("a stride of ", weight.col_stride));
   if (hidden.cols != weight.cols)

@@ -1,4 +1,4 @@
-// The kernels of an instruction set.
+// Puts the kernels of an instruction set together, and chooses the products for a request.
 #pragma once
 
 #include "common/isa.h"
@@ -7,36 +7,36 @@
 
 namespace pivotkit {
 
-inline const Kernels& kernels_of(Isa isa) {
+inline Kernels kernels_of(Isa isa) {
   switch (isa) {
 #ifdef PIVOTKIT_ARM64
     case Isa::neon:
-      return kKernelsNeon;
+      return {&kFloatsNeon, nullptr, &kScreenNeon};
 #endif
 #ifdef PIVOTKIT_X86
     case Isa::avx2:
-      return kKernelsAvx2;
+      return {&kFloatsAvx2, nullptr, &kScreenAvx2};
     case Isa::avx512:
-      return kKernelsAvx512;
+      return {&kFloatsAvx512, nullptr, &kScreenAvx512};
     case Isa::avx512vnni:
-      return kKernelsAvx512vnni;
+      return {&kFloatsAvx512, nullptr, &kScreenAvx512vnni};
 #endif
 #ifdef PIVOTKIT_AVX512BF16
     case Isa::avx512bf16:
-      return kKernelsAvx512bf16;
+      return {&kFloatsAvx512, &kPairsAvx512bf16, &kScreenAvx512vnni};
 #endif
 #ifdef PIVOTKIT_AMX
     case Isa::amx:
-      return kKernelsAmx;
+      return {&kFloatsAvx512, &kPairsAmx, &kScreenAvx512vnni};
 #endif
     default:
-      return kKernelsScalar;
+      return {&kFloatsScalar, nullptr, &kScreenScalar};
   }
 }
 
 inline const Products& products_of(const Kernels& kernels, const UnembedRequest& request) {
   const bool pairs = request.hidden.type == Dtype::bfloat16 && request.weight.type == Dtype::bfloat16;
-  return pairs && kernels.pairs.panel != nullptr ? kernels.pairs : kernels.wide;
+  return pairs && kernels.pairs != nullptr ? *kernels.pairs : kernels.floats->products;
 }
 
 }  // namespace pivotkit

@@ -1,8 +1,9 @@
-// What the divergence of a row from its reference takes of a tile, written once over lanes.h and built once per
-// instruction set: the weights exp(z_ref - maximum), and their sum over z_ref - z.
+// The part of a divergence that one tile adds, written once over lanes.h and built once per instruction set: the
+// weights exp(z_ref - maximum), and their sum over z_ref - z.
 //
-// The difference is taken before it is weighted, and a shift near its mean is taken off, so that the sum stays small where
-// two distributions are alike: equal logits give 0, and logits that differ by a constant give that constant, exactly.
+// The difference is taken before it is weighted, and a shift near its mean is subtracted, so the sum stays small where
+// two distributions are alike. Equal logits give exactly 0, and logits that differ by a constant give exactly that
+// constant.
 #pragma once
 
 #include "common/lane_math.h"
@@ -12,7 +13,8 @@
 namespace pivotkit {
 namespace {
 
-// The lanes' maxima and sums move as in reduce() of tile-inl.h, so the two sums of a reference belong together.
+// The maxima and sums of the lanes move as in reduce() of tile-inl.h, so that the two sums of a reference belong
+// together.
 void weigh(const float* logits, int ids, const Reference& out) {
   const int width = padded(ids);
   for (int lane = 0; lane < kLanes; lane += W) {

@@ -15,13 +15,14 @@ void Divergence::start_span(Worker& worker) const {
 
 void Divergence::add_compared(Worker& worker, std::int64_t row, float* logits, int ids, bool fresh) const {
   if (!rows_.compared(row)) return;
-  kernels_.diverge(kept(worker, rows_.reference(row)), logits, ids, fresh, &worker.shifts[row], &worker.sums[row * kLanes]);
+  kernels_.floats->diverge(kept(worker, rows_.reference(row)), logits, ids, fresh, &worker.shifts[row],
+                           &worker.sums[row * kLanes]);
 }
 
 void Divergence::add(Worker& worker, std::int64_t row, float* logits, int ids, bool fresh) const {
   const std::int64_t references = rows_.references();
   if (row >= references) return add_compared(worker, row, logits, ids, fresh);
-  kernels_.weigh(logits, ids, kept(worker, row));
+  kernels_.floats->weigh(logits, ids, kept(worker, row));
   if (row + 1 < references) return;
   // Only now: a reference may have another one, before or after it.
   for (std::int64_t one = 0; one < references; ++one) add_compared(worker, one, kept(worker, one).logits, ids, fresh);
@@ -33,7 +34,7 @@ void Divergence::end_span(const Worker& worker, std::int64_t span) {
     float states[kStates * kLanes] = {}, out[3];  // maxima, no sums, weighted sums
     std::copy_n(&worker.reference_tops[rows_.reference(row) * kLanes], kLanes, states);
     std::copy_n(&worker.sums[row * kLanes], kLanes, states + 2 * kLanes);
-    kernels_.fold(states, false, out);
+    kernels_.floats->fold(states, false, out);
     parts_[span * plan_.block + row] = {out[2], worker.shifts[row]};
   }
 }

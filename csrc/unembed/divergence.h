@@ -1,4 +1,5 @@
-// Divergences of a block's rows from their references: what each worker adds at a tile, each span leaves, and the end.
+// Divergences of the rows of a block from their references: what each worker adds per tile, what each span leaves, the
+// result.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
-// What one instruction set brings to the fused unembedding: a few functions, compiled once each from tile-inl.h,
-// divergence-inl.h, screen-inl.h and amx-inl.h.
-// They check nothing, allocate nothing and throw nothing; unembed.cpp does.
+// What one instruction set brings to the fused unembedding: a few functions, compiled from tile-inl.h,
+// divergence-inl.h, screen-inl.h and amx-inl.h. They check nothing, allocate nothing and throw nothing; unembed.cpp
+// does all that.
 #pragma once
 
 #include <cstdint>
@@ -10,17 +10,17 @@
 
 namespace pivotkit {
 
-// Ids are reduced in blocks of kBlock, and a tile is a whole number of blocks, so the tile size cannot change a result.
+// Ids are reduced in blocks of kBlock. A tile is a whole number of blocks, so the tile size cannot change a result.
 constexpr int kBlock = 64;
-// Lanes of the running reductions: the same on every instruction set, whatever its register width.
+// Lanes of the running reductions: as many on every instruction set, whatever the width of its registers.
 constexpr int kLanes = 16;
-// A logit's products are summed in ascending order within runs of kDepth, and the runs in ascending order.
+// The products of a logit are summed in ascending order within runs of kDepth, and the runs in ascending order.
 constexpr int kDepth = 256;
 // Running reductions of one row: kLanes maxima, kLanes sums, kLanes weighted sums.
 constexpr int kStates = 3;
-// Maximum of a lane that has seen nothing: finite, so that differences to it are.
+// Maximum of a lane that has seen nothing. It is finite, so differences to it are finite too.
 constexpr float kLowest = -3.402823466e+38f;
-// The padding beyond the vocabulary's end: below every logit.
+// Padding beyond the end of the vocabulary: below every logit.
 constexpr float kPadding = -std::numeric_limits<float>::infinity();
 
 // Rows of the weight, `ids` of them from `data` on.
@@ -61,7 +61,7 @@ struct Panel {
   std::int32_t* hit_counts;        // (rows), out
 };
 
-// A reference row against a tile: what the divergences of other rows from it are summed with. Padding weighs nothing.
+// A reference row and a tile: what the divergences of other rows from this row are summed with. Padding weighs nothing.
 struct Reference {
   float* logits;   // (padded(ids)), with finite padding
   float* weights;  // (padded(ids)): exp(z - running maximum of the lane)
@@ -69,8 +69,8 @@ struct Reference {
   float* tops;     // (kLanes): the running maxima
 };
 
-// What bounds a screened logit of one row: |z - approximate z| <= residual * R[v] + norm * N[v] + rounding, with R the
-// norm of what quantization left of weight v and N the norm of weight v.
+// Bounds a screened logit of one row: |z - approximate z| <= residual * R[v] + norm * N[v] + rounding. R[v] is the norm
+// of what quantization left of weight v, and N[v] the norm of weight v.
 struct RowBound {
   float unit;  // value of one step of the quantized row
   std::int32_t offset;  // what the weights' offset of 128 adds to every sum of the row
@@ -100,27 +100,28 @@ struct ScreenPanel {
   std::int32_t* hit_counts;     // (rows), out
 };
 
-// Ids of a tile rounded up to whole blocks. Static: what the per-ISA files use must have internal linkage.
+// Ids of a tile rounded up to whole blocks. Static, because what the instruction sets' files use must have internal
+// linkage.
 static constexpr int padded(int ids) { return (ids + kBlock - 1) / kBlock * kBlock; }
 
-// Rows of a panel that reads the weight in place, and up to how many rows altogether panels do so.
+// Rows of a panel that reads the weight in place, and up to how many rows in all panels do so.
 struct Direct {
   int rows, most;
 };
 
-// Hidden rows and packed weights are 32-bit lanes: a dimension each, widened to float32, or a pair of bfloat16
-// dimensions each, 2p in the low half of lane p and 2p + 1 in the high half, zero beyond the last.
+// Hidden rows and packed weights are 32-bit lanes. A lane is one dimension widened to float32, or a pair of bfloat16
+// dimensions: 2p in the low half of lane p and 2p + 1 in the high half, zero beyond the last.
 struct Products {
   int max_rows;      // of a panel whose weight is packed
   Direct direct[3];  // by Dtype of the weight; see in_place()
   // 0: lanes are float32, row i's value d at hidden[d * rows + i].
   // Else: they are pairs, `run` of a row side by side, row i's lane p at hidden[(p / run * rows + i) * run + p % run].
   int run;
-  // Lays `ids` rows of the weight out for panel(): lanes_of(dim, run) * padded(ids) lanes.
+  // Lays out `ids` rows of the weight for panel(): lanes_of(dim, run) * padded(ids) lanes.
   void (*pack)(const WeightRows& weight, int ids, float* packed);
-  // Returns false where a product h . w was not finite.
+  // Returns false if a product h . w was not finite.
   bool (*panel)(const Panel& panel);
-  // The logits of any `count` ids for row `row` of a panel, in the bits that panel() gives them.
+  // Gives the logits of any `count` ids for row `row` of a panel, in the bits that panel() gives.
   void (*exact)(const float* hidden, int rows, int row, const WeightRows& weight, const Head& head,
                 const std::int64_t* ids, int count, float* out);
 
@@ -132,28 +133,37 @@ static constexpr std::int64_t lanes_of(std::int64_t dim, int run) {
   return run == 0 ? dim : ((dim + 1) / 2 + run - 1) / run * run;
 }
 
-struct Kernels {
-  Products wide;   // of any types
-  Products pairs;  // of bfloat16 and bfloat16; panel is null where the instruction set multiplies no pairs
+// The work in float32: products of any types, and what follows them.
+struct FloatKernels {
+  Products products;
   // Folds one row's states into out[0] = maximum, out[1] = sum of exp(z - maximum),
   // out[2] = sum of (z - maximum) exp(z - maximum) where the weights are relative to the maximum, else as they are.
   void (*fold)(const float* states, bool relative, float* out);
   // Weighs a tile of a reference row's logits (padded(ids)); raises its maxima.
   void (*weigh)(const float* logits, int ids, const Reference& out);
-  // Adds a tile of a row, its padding overwritten, to the row's kLanes sums of weight * ((reference's z - z) - shift).
-  // `fresh`: the tile begins a span, whose sums begin at zero and whose shift it chooses.
+  // Adds a tile of a row, whose padding it overwrites, to the row's kLanes sums of weight * ((reference's z - z) -
+  // shift). `fresh` says that the tile begins a span: the sums begin at zero and the shift is chosen here.
   void (*diverge)(const Reference& reference, float* logits, int ids, bool fresh, float* shift, float* sums);
-  int digits;  // integers per group of four steps of a hidden row: 1 = four signed bytes, 2 = (0, 2) and (1, 3) as pairs
-  int screen_rows;  // of a panel
-  void (*screen)(const ScreenPanel& panel);
 };
 
-extern const Kernels kKernelsScalar;
-extern const Kernels kKernelsNeon;
-extern const Kernels kKernelsAvx2;
-extern const Kernels kKernelsAvx512;
-extern const Kernels kKernelsAvx512vnni;
-extern const Kernels kKernelsAvx512bf16;
-extern const Kernels kKernelsAmx;
+// The screening in int8.
+struct ScreenKernels {
+  // integers per group of four steps of a hidden row: 1 = four signed bytes, 2 = (0, 2) and (1, 3) as pairs
+  int digits;
+  int rows;    // of a panel
+  void (*panel)(const ScreenPanel& panel);
+};
+
+// The kernels of one instruction set. An instruction set that adds only some of them takes the rest from a lesser one;
+// dispatch.h puts the parts together.
+struct Kernels {
+  const FloatKernels* floats;
+  const Products* pairs;  // of bfloat16 and bfloat16; null where the instruction set multiplies no pairs
+  const ScreenKernels* screen;
+};
+
+extern const FloatKernels kFloatsScalar, kFloatsNeon, kFloatsAvx2, kFloatsAvx512;
+extern const Products kPairsAvx512bf16, kPairsAmx;
+extern const ScreenKernels kScreenScalar, kScreenNeon, kScreenAvx2, kScreenAvx512, kScreenAvx512vnni;
 
 }  // namespace pivotkit

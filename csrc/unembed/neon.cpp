@@ -3,4 +3,5 @@
 #include "unembed/screen-inl.h"
 #include "unembed/tile-inl.h"
 
-const pivotkit::Kernels pivotkit::kKernelsNeon = {kWide, {}, fold, weigh, diverge, kDigits, kRows, screen_panel};
+const pivotkit::FloatKernels pivotkit::kFloatsNeon = {kWide, fold, weigh, diverge};
+const pivotkit::ScreenKernels pivotkit::kScreenNeon = {kDigits, kRows, screen_panel};

@@ -20,16 +20,17 @@ std::int64_t span_of(std::int64_t vocabulary) {
   return round_up((vocabulary + kMostSpans - 1) / kMostSpans, 4 * kBlock);
 }
 
-// What a block takes, altogether and for each of its rows; of a worker, and shared by all.
+// What a block takes, in all and per row; per worker, and shared by all workers.
 struct Bytes {
   std::int64_t shared, shared_row, worker, worker_row;
 };
 
-// Fits rows, at least `least`, and, where rows alone do not fit, fewer threads into the workspace.
+// Fits at least `least` rows into the workspace, and fewer threads if rows alone do not fit.
 void fit(const UnembedRequest& request, int max_rows, std::int64_t least, const Bytes& bytes, std::int64_t spans,
          int& threads, std::int64_t& block) {
   const auto rows_with = [&](std::int64_t workers) {
-    return (request.workspace - bytes.shared - workers * bytes.worker) / (bytes.shared_row + workers * bytes.worker_row);
+    return (request.workspace - bytes.shared - workers * bytes.worker) /
+           (bytes.shared_row + workers * bytes.worker_row);
   };
   threads = static_cast<int>(std::min<std::int64_t>(request.threads, spans));
   while (threads > 1 && rows_with(threads) < std::min<std::int64_t>(request.hidden.rows, max_rows)) --threads;
@@ -86,11 +87,11 @@ ScreenPlan::ScreenPlan(const UnembedRequest& request, const Kernels& kernels, co
   // Rows to be quantized are float32; exact logits may want pairs of them beside.
   const std::int64_t pairs = products.run == 0 ? 0 : lanes_of(request.weight.cols, products.run);
   Bytes bytes{};
-  bytes.shared_row = 4 * (request.weight.cols + pairs) + 4 * groups * kernels.digits + 32 + 4 * kStates * spans;
+  bytes.shared_row = 4 * (request.weight.cols + pairs) + 4 * groups * kernels.screen->digits + 32 + 4 * kStates * spans;
   // The last term: what one row needs to be finished.
-  bytes.worker = 10 * kernels.screen_rows * std::int64_t{tile} + 8 * request.k + 64 * capacity + 4096;
+  bytes.worker = 10 * kernels.screen->rows * std::int64_t{tile} + 8 * request.k + 64 * capacity + 4096;
   bytes.worker_row = 4 * (kStates * kLanes + 3) + 8 * request.k + 4 * request.target_count + 12 * capacity;
-  fit(request, kernels.screen_rows, 1, bytes, spans, threads, block);
+  fit(request, kernels.screen->rows, 1, bytes, spans, threads, block);
 }
 
 Worker::Worker(const UnembedRequest& request, const Plan& plan, const Products& products) {

@@ -1,4 +1,5 @@
-// How a request is cut: rows into blocks and panels, the vocabulary into spans and tiles, and what each worker holds.
+// How a request is cut: rows into blocks and panels, the vocabulary into spans and tiles. Also the memory of each
+// worker.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +11,7 @@
 
 namespace pivotkit {
 
-// Spans depend on the vocabulary alone: their partial results merge in order, whoever computed them.
+// Spans depend on the vocabulary alone. Their partial results merge in order, whichever worker computed them.
 struct Plan {
   Plan(const UnembedRequest& request, const Products& products);
 
@@ -38,7 +39,7 @@ struct Panels {
   std::int64_t rows, count;
 };
 
-// From the start of a cache line on, so that no register of 64 bytes straddles two.
+// Begins at a cache line, so that no register of 64 bytes straddles two lines.
 template <class T>
 struct LineAllocator {
   using value_type = T;

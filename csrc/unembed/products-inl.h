@@ -1,9 +1,9 @@
 // Products of hidden rows and weights in the fused unembedding; built once per instruction set.
 //
-// Order of a logit's sum: one accumulator lane per (row, id); products added in ascending order within runs of kDepth,
-// run totals added in ascending order. Panels, tiles and threads only choose which lanes share a register, so they
-// cannot change a bit. The packed layout (weights transposed so that lanes are ids) follows the panels of Goto and van de
-// Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008.
+// Order of a logit's sum: one accumulator lane per (row, id). Products are added in ascending order within runs of
+// kDepth, and run totals in ascending order. Panels, tiles and threads only choose which lanes share a register, so
+// they cannot change a bit. The packed layout (weights transposed so that lanes are ids) follows the panels of Goto and
+// van de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008.
 #pragma once
 
 #include "unembed/row-lanes-inl.h"
@@ -13,7 +13,7 @@ namespace {
 
 // ---- packing ---------------------------------------------------------------------------------------------------
 
-// `run`: lanes are filled up with zeros to a multiple of it.
+// Lanes are filled up with zeros to a multiple of `run`.
 template <class T>
 void pack_rows(const WeightRows& weight, int ids, int run, float* packed) {
   const std::int64_t dim = weight.dim, lanes = row_lanes<T>(dim), all = (lanes + run - 1) / run * run;
@@ -28,7 +28,7 @@ void pack_rows(const WeightRows& weight, int ids, int run, float* packed) {
         F block[W];
         for (int j = 0; j < W; ++j) {
           block[j] = load(row(j) + d);
-          // W short streams outrun the hardware's prefetcher; ask for the next W rows while these are turned.
+          // W short streams outrun the hardware's prefetcher, so the next W rows are prefetched while these are turned.
           if (d * static_cast<std::int64_t>(sizeof(T)) % kLine == 0) __builtin_prefetch(row(W + j) + d, 0, 2);
         }
         transpose(block);
@@ -95,7 +95,7 @@ void products_for(const Panel& panel) {
   if constexpr (Rows > 1) products_for<Rows - 1, T>(panel);
 }
 
-// ---- products without packing: the weights of W ids are turned in registers, for few rows ----------------------------
+// ---- products without packing: the weights of W ids are turned in registers, for few rows ---------------------------
 
 // Adds a lane's products for Rows rows and W ids.
 template <int Rows, class T>
@@ -104,8 +104,8 @@ inline void add_lane(const float* hidden, F weights, F (&sum)[Rows]) {
   for (int i = 0; i < Rows; ++i) sum[i] = add_product<T>(broadcast(hidden[i]), weights, sum[i]);
 }
 
-// Sums of products() for Rows rows and the W ids whose weights the pointers name. `hidden` holds lane d of row i at
-// d * stride + i. Where `ahead` is not zero, the weights that many lanes on are asked for in time.
+// Gives the sums of products() for Rows rows and the W ids whose weights the pointers name. `hidden` holds lane d of
+// row i at d * stride + i. If `ahead` is not zero, the weights that many lanes on are prefetched.
 template <int Rows, class T>
 inline void lane_products(const float* hidden, std::int64_t stride, const T* const (&lanes)[W], std::int64_t dim,
                           std::int64_t ahead, F (&total)[Rows]) {
@@ -157,7 +157,7 @@ void direct_products(const Panel& panel) {
   const int width = padded(panel.ids);
   const std::int64_t stride = panel.source.stride;
   for (int first = 0; first < width; first += W) {
-    // Lanes beyond the last id repeat it; finish_logits() pads them.
+    // Lanes beyond the last id repeat it. finish_logits() pads them.
     const T* lanes[W];
     for (int j = 0; j < W; ++j)
       lanes[j] = row_at<T>(panel.source.data, (first + j < panel.ids ? first + j : panel.ids - 1) * stride);
@@ -188,7 +188,7 @@ void direct_pairs_for(const Panel& panel) {
 }
 #endif
 
-// ---- products of any ids for one row -----------------------------------------------------------------------------------
+// ---- products of any ids for one row --------------------------------------------------------------------------------
 
 template <class T>
 void gather_products(const float* hidden, int rows, const WeightRows& weight, const std::int64_t* ids, int count,

@@ -51,7 +51,8 @@ float round_up(double value) {
 
 void quantize(const Matrix& weight, int threads, std::uint8_t* digits, float* scales, float* residuals, float* norms) {
   // Sums of u8 times s8 stay within 32 bits up to here.
-  if (weight.cols > 65536) refuse("PackedUnembedding", "weight", "have at most 65536 columns to be certified", weight.cols);
+  if (weight.cols > 65536)
+    refuse("PackedUnembedding", "weight", "have at most 65536 columns to be certified", weight.cols);
   const Rotation rotation(weight.cols);
   const std::int64_t groups = rotation.padded() / 4;
   parallel_for(padded_rows(weight.rows), kLanes, threads, [&](std::int64_t begin, std::int64_t end, int) {

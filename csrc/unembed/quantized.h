@@ -1,8 +1,8 @@
-// The vocabulary in int8, for screening: a rotated copy of the weight, and per row what bounds its error.
+// The vocabulary in int8 for screening: a rotated copy of the weight, and per row the numbers that bound its error.
 //
-// Both sides of a product are multiplied by the same orthogonal matrix R (signs and Walsh-Hadamard transforms), which leaves
-// every product as it is and spreads a large dimension over all of them, so that one scale per row fits. In exact
-// arithmetic, with w = scale * q + r and h = unit * g + e after the rotation:
+// Both sides of a product are multiplied by the same orthogonal matrix R (signs and Walsh-Hadamard transforms). That
+// leaves every product unchanged and spreads a large dimension over all dimensions, so one scale per row suffices. In
+// exact arithmetic, with w = scale * q + r and h = unit * g + e after the rotation:
 //   h . w = unit * scale * (g . q) + unit * (g . r) + e . w,   |last two| <= ||unit g|| ||r|| + ||e|| ||w||
 #pragma once
 

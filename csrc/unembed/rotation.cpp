@@ -7,7 +7,7 @@ namespace pivotkit {
 
 namespace {
 
-// Signs are a hash of the dimension: the same on every machine, and of no pattern that a head's dimensions could share.
+// Signs are a hash of the dimension: the same on every machine, with no pattern that a head's dimensions could share.
 bool flipped(std::int64_t d, std::uint64_t round) {
   std::uint64_t x = (static_cast<std::uint64_t>(d) + 1) * 0x9e3779b97f4a7c15u + round * 0xbf58476d1ce4e5b9u;
   x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;

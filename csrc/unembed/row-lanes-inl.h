@@ -1,5 +1,5 @@
-// A row of the weight as 32-bit lanes: a value of any type each, or a pair of bfloat16 values each; and the sizes of the
-// register blocks that multiply them. Built once per instruction set.
+// A row of the weight as 32-bit lanes (one value of any type, or a pair of bfloat16 values per lane), and the sizes of
+// the register blocks that multiply them. Built once per instruction set.
 #pragma once
 
 #include "common/lanes.h"
@@ -18,11 +18,11 @@ constexpr int kRows = 10;  // 20 accumulators, 2 weights, the rest for hidden va
 constexpr int kRows = W == 8 ? 6 : 3;  // 12 (or 6) accumulators of 16 registers
 #endif
 
-// Up to so many rows of a panel leave registers for all the W lanes that are turned at once; more leave half of them.
+// Panels of up to so many rows leave registers to turn W lanes at once; larger panels leave half of them.
 constexpr int kFullTurnRows = W == 16 ? 12 : W == 8 ? 4 : 3;
 
-// Turning weights in registers, once a panel, beats packing a tile for so few rows (benchmarks/README.md). A position's
-// trace through 18 blocks is one panel of float32 on AVX-512.
+// For so few rows, turning weights in registers once per panel is faster than packing a tile (benchmarks/README.md).
+// The trace of a position through 18 blocks is one panel of float32 on AVX-512.
 template <class T>
 constexpr Direct kDirect = {kFullTurnRows, 2 * kFullTurnRows};
 
@@ -55,21 +55,23 @@ constexpr std::int64_t row_lanes(std::int64_t dim) {
 // A row that starts `values` after another one.
 template <class T>
 inline const T* row_at(const void* data, std::int64_t values) {
-  return reinterpret_cast<const T*>(static_cast<const char*>(data) + values * static_cast<std::int64_t>(sizeof(T)) / kPer<T>);
+  return reinterpret_cast<const T*>(static_cast<const char*>(data) +
+                                    values * static_cast<std::int64_t>(sizeof(T)) / kPer<T>);
 }
 
-// Lane d of a row, for the few that do not fill a register.
+// Lane d of a row, for the few lanes that do not fill a register.
 template <class T>
 inline float lane_at(const T* row, std::int64_t d, std::int64_t) {
   return widen(row[d]);
 }
 
-// turned[j] becomes lane d + j of W rows. Where `ahead` is not zero, the lanes that many further on are asked for.
+// turned[j] becomes lane d + j of W rows. If `ahead` is not zero, the lanes that many further on are prefetched.
 template <class T>
 inline void turn(const T* const (&rows)[W], std::int64_t d, std::int64_t ahead, F (&turned)[W]) {
   for (int j = 0; j < W; ++j) {
     turned[j] = load(rows[j] + d);
-    if (ahead != 0 && d * static_cast<std::int64_t>(sizeof(T)) % kLine == 0) __builtin_prefetch(rows[j] + d + ahead, 0, 2);
+    if (ahead != 0 && d * static_cast<std::int64_t>(sizeof(T)) % kLine == 0)
+      __builtin_prefetch(rows[j] + d + ahead, 0, 2);
   }
   transpose(turned);
 }
@@ -83,7 +85,7 @@ inline void turn(const T* const (&rows)[W], std::int64_t d, std::int64_t ahead, 
 }
 #endif
 
-// Whether a row's values are turned two to a lane, for half the shuffles, and then told apart.
+// Whether the values of a row are turned two per lane, for half the shuffles, and then separated.
 template <class T>
 constexpr bool kTurnedInPairs = false;
 
@@ -107,10 +109,12 @@ constexpr Direct kDirect<Pair> = {18, 18};
 
 template <>
 inline float lane_at<Pair>(const Pair* row, std::int64_t d, std::int64_t dim) {
-  return from_bits(2 * d + 1 < dim ? row[d].low.bits | static_cast<std::uint32_t>(row[d].high.bits) << 16 : row[d].low.bits);
+  return from_bits(2 * d + 1 < dim ? row[d].low.bits | static_cast<std::uint32_t>(row[d].high.bits) << 16
+                                   : row[d].low.bits);
 }
 
-// The high halves' product first, then the low halves', each fused and rounded once; subnormals count as zero.
+// First the product of the high halves, then that of the low halves, each fused and rounded once. Subnormals count as
+// zero.
 template <>
 inline F add_product<Pair>(F h, F w, F sum) {
   return dot_pairs(h, w, sum);

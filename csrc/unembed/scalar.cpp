@@ -2,4 +2,5 @@
 #include "unembed/screen-inl.h"
 #include "unembed/tile-inl.h"
 
-const pivotkit::Kernels pivotkit::kKernelsScalar = {kWide, {}, fold, weigh, diverge, kDigits, kRows, screen_panel};
+const pivotkit::FloatKernels pivotkit::kFloatsScalar = {kWide, fold, weigh, diverge};
+const pivotkit::ScreenKernels pivotkit::kScreenScalar = {kDigits, kRows, screen_panel};

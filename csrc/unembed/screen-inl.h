@@ -1,7 +1,8 @@
-// Screening in int8: approximate logits with a bound on each, from a quantized vocabulary; built once per instruction set.
+// Screening in int8: approximate logits with a bound on each, from a quantized vocabulary. Built once per instruction
+// set.
 //
-// Sums are integers, so every instruction set finds the same ones. What follows them is float arithmetic whose rounding
-// RowBound covers (quantized.cpp).
+// Sums are integers, so every instruction set finds the same ones. The float arithmetic after them rounds, and RowBound
+// covers that (quantized.cpp).
 #pragma once
 
 #include "common/lane_math.h"
@@ -12,18 +13,22 @@
 namespace pivotkit {
 namespace {
 
-// ---- W integer lanes, one id each; a group is four dimensions of an id in the four bytes of its lane ------------------
+// ---- W integer lanes, one id each; a group is four dimensions of an id in the four bytes of its lane ----------------
 
 #if defined(__AVX512F__)
 using I = __m512i;
 inline I zeros() { return _mm512_setzero_si512(); }
 inline I load_group(const std::uint8_t* p) { return _mm512_loadu_si512(p); }
-inline F to_float(I a, std::int32_t offset) { return _mm512_cvtepi32_ps(_mm512_sub_epi32(a, _mm512_set1_epi32(offset))); }
+inline F to_float(I a, std::int32_t offset) {
+  return _mm512_cvtepi32_ps(_mm512_sub_epi32(a, _mm512_set1_epi32(offset)));
+}
 #elif defined(__AVX2__)
 using I = __m256i;
 inline I zeros() { return _mm256_setzero_si256(); }
 inline I load_group(const std::uint8_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
-inline F to_float(I a, std::int32_t offset) { return _mm256_cvtepi32_ps(_mm256_sub_epi32(a, _mm256_set1_epi32(offset))); }
+inline F to_float(I a, std::int32_t offset) {
+  return _mm256_cvtepi32_ps(_mm256_sub_epi32(a, _mm256_set1_epi32(offset)));
+}
 #endif
 
 #if defined(__AVX512VNNI__)
@@ -37,7 +42,7 @@ inline I dot(Group w, const std::int32_t* h, I sum) { return _mm512_dpbusd_epi32
 
 #elif defined(__AVX512F__)
 
-// Bytes widen to 16 bits by a mask and a shift, so that pairs meet in one multiply-add without saturation.
+// Bytes become 16 bits wide by a mask and a shift, so that pairs meet in one multiply-add without saturation.
 constexpr int kDigits = 2;
 struct Group {
   I even, odd;
@@ -95,7 +100,7 @@ inline F to_float(I a, std::int32_t offset) {
 
 #endif
 
-// ---- Rows x kIds sums ---------------------------------------------------------------------------------------------------
+// ---- Rows x kIds sums -----------------------------------------------------------------------------------------------
 
 inline const std::uint8_t* groups_of(const ScreenPanel& panel, int id) {
   return panel.weight + id / kLanes * kLanes * panel.groups * 4 + id % kLanes * 4;
@@ -137,7 +142,7 @@ void screen_products_for(const ScreenPanel& panel) {
   if constexpr (Rows > 1) screen_products_for<Rows - 1>(panel);
 }
 
-// ---- the head, the bounds and the sums of one row ---------------------------------------------------------------------
+// ---- the head, the bounds and the sums of one row -------------------------------------------------------------------
 
 inline void bound_logits(const ScreenPanel& panel, const RowBound& bound, float* z, float* errors) {
   const int width = padded(panel.ids);

@@ -1,5 +1,5 @@
-// What follows the products of a tile, written once over lanes.h and built once per instruction set by the files of the
-// instruction sets beside it: the head, the running reductions, the top-k filter, ranks.
+// Everything after the products of a tile: the head, the running reductions, the top-k filter, ranks. Written once over
+// lanes.h and built once per instruction set.
 #pragma once
 
 #include "common/lane_math.h"
@@ -21,7 +21,7 @@ inline F apply_head(F dot, F bias, const Head& head) {
 
 // ---- what follows the products, while the logits are in cache -------------------------------------------------------
 
-// Applies the head in place and pads; returns lanes that are NaN where a product or a logit was not finite.
+// Applies the head in place and pads. Returns lanes that are NaN if a product or a logit was not finite.
 inline F finish_logits(const Panel& panel, float* z) {
   F poison = broadcast(0.0f);
   const F zero = broadcast(0.0f);
@@ -45,8 +45,8 @@ inline F finish_logits(const Panel& panel, float* z) {
   return poison;
 }
 
-// Online logsumexp (Milakov and Gimelshein, 2018) in kLanes lanes, rescaled once a block; with the weighted sum that
-// entropy needs. Differences are cut at -87 like the exponential, so padding never makes infinity times zero.
+// Online logsumexp (Milakov and Gimelshein, 2018) in kLanes lanes, rescaled once per block, with the weighted sum that
+// the entropy needs. Differences are cut at -87 like the exponential, so padding never makes infinity times zero.
 template <bool Entropy>
 inline void reduce(const float* z, int width, float* states) {
   const F cut = broadcast(-87.0f);
@@ -180,7 +180,7 @@ void exact_pairs(const float* hidden, int rows, int row, const WeightRows& weigh
 
 #endif
 
-void fold(const float* states, bool relative, float* out) {
+[[maybe_unused]] void fold(const float* states, bool relative, float* out) {
   float top = states[0];
   for (int j = 1; j < kLanes; ++j) top = states[j] > top ? states[j] : top;
   float sum[kLanes], weighted[kLanes];

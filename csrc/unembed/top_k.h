@@ -1,4 +1,4 @@
-// The k best (logit, id) pairs under the total order: logit descending, then id ascending.
+// The k best (logit, id) pairs in the total order: logit descending, then id ascending.
 #pragma once
 
 #include <algorithm>
@@ -22,7 +22,9 @@ PIVOTKIT_ANYWHERE inline float key_logit(std::uint64_t key) {
   return from_bits((ordered & 0x80000000u) != 0 ? ordered & 0x7fffffffu : ~ordered);
 }
 
-PIVOTKIT_ANYWHERE inline std::int64_t key_id(std::uint64_t key) { return 0xffffffffu - static_cast<std::uint32_t>(key); }
+PIVOTKIT_ANYWHERE inline std::int64_t key_id(std::uint64_t key) {
+  return 0xffffffffu - static_cast<std::uint32_t>(key);
+}
 
 // A bounded set in storage that the caller owns: a heap with the worst pair at its root.
 class TopK {
@@ -41,7 +43,7 @@ class TopK {
   // A logit must be above this to enter, when ids arrive in ascending order.
   float threshold() const { return size_ < k_ ? -std::numeric_limits<float>::infinity() : key_logit(keys_[0]); }
 
-  // Best first; the set is a heap no more.
+  // Sorts best first; afterwards the set is no heap.
   void sort() { std::sort(keys_, keys_ + size_, std::greater<>()); }
 
  private:

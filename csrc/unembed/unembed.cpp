@@ -30,9 +30,9 @@ void add_logit(float z, float* mass) {
 }
 
 // One block of rows on its way past the whole vocabulary.
-class Block {
+class UnembedBlock {
  public:
-  Block(const UnembedRequest& request, const UnembedOutput& output, const Plan& plan, const Kernels& kernels,
+  UnembedBlock(const UnembedRequest& request, const UnembedOutput& output, const Plan& plan, const Kernels& kernels,
         const Products& products, const BlockRows& rows_of_block)
       : request_(request), output_(output), plan_(plan), kernels_(kernels), products_(products), dealt_(rows_of_block),
         lanes_(lanes_of(request.weight.cols, products.run)), sets_(request.token_sets.sets),
@@ -99,7 +99,7 @@ class Block {
     for (std::int64_t first = begin; first < end && finite_; first += plan_.tile)
       run_tile(span, first, static_cast<int>(std::min<std::int64_t>(plan_.tile, end - first)), worker);
     for (std::int64_t row = 0; row < rows_; ++row)
-      kernels_.fold(&worker.states[row * kStates * kLanes], true, partial(span, row));
+      kernels_.floats->fold(&worker.states[row * kStates * kLanes], true, partial(span, row));
     divergence_.end_span(worker, span);
   }
 
@@ -210,7 +210,8 @@ class Block {
     }
     for (std::int64_t s = 0; s < sets_; ++s) {
       Merged set;
-      for (std::int64_t span = 0; span < plan_.spans; ++span) set.add(mass(span, row)[2 * s], mass(span, row)[2 * s + 1], 0.0);
+      for (std::int64_t span = 0; span < plan_.spans; ++span)
+        set.add(mass(span, row)[2 * s], mass(span, row)[2 * s + 1], 0.0);
       output_.set_logprobs[m * sets_ + s] = static_cast<float>(set.logsumexp() - all.logsumexp());
     }
     TopK best = top_k(workers_[0], row);
@@ -252,11 +253,11 @@ class Block {
 void unembed(const UnembedRequest& request, const UnembedOutput& output) {
   check_request(request);
   if (request.hidden.rows == 0) return;
-  const Kernels& kernels = kernels_of(request.isa);
+  const Kernels kernels = kernels_of(request.isa);
   const Products& products = products_of(kernels, request);
   const Plan plan(request, products);
   BlockRows rows(request, plan);
-  Block block(request, output, plan, kernels, products, rows);
+  UnembedBlock block(request, output, plan, kernels, products, rows);
   while (rows.next()) block.run();
 }
 

@@ -4,29 +4,31 @@
 //
 // In PyTorch, without ever holding z:
 //   z = linear(hidden.float(), weight.float(), bias) * logit_scale;  logits, ids = z.topk(k)
-//   logsumexp = z.logsumexp(-1);  p = softmax(z, -1);  entropy = -(p * p.log()).sum(-1);  set_logprobs = p[:, set].sum(-1).log()
+//   logsumexp = z.logsumexp(-1);  p = softmax(z, -1);  entropy = -(p * p.log()).sum(-1)
+//   set_logprobs = p[:, set].sum(-1).log()
 //   q = p[references];  kl = (q * (q.log() - p.log())).sum(-1)
 //
 // Shapes and dtypes: hidden (M, D) and weight (V, D), each float32, bfloat16 or float16; weight rows contiguous;
 //   bias (V) float32; targets (M, T), set ids and references (M) int64. Outputs are contiguous, float32 and int64.
-// Accumulation: float32. A logit's products are summed in ascending order of D in runs of 256, so its bits depend on
-//   nothing but its row, its id and whether the instruction set fuses multiply and add. Where hidden and weight are both
-//   bfloat16, avx512bf16 and amx multiply them by the processor's own instructions, which take subnormal values and sums
-//   for zero. avx512bf16 adds pairs of dimensions in ascending order in the same runs, the odd dimension of a pair before
-//   the even one. amx adds the sum of even and the sum of odd dimensions of each 32, and those totals in ascending order.
-//   There every product is fused with its addition and rounded once. Sums over the vocabulary run in
-//   16 lanes per span of ids; spans merge in ascending order in double. Results are the same bits for every number of
-//   threads, tile size, workspace and M.
-// Divergence: kl[m] = KL(references[m] || m) in nats, from differences of two rows' logits, less a shift for each span,
-//   weighted by the reference's exponentials. Exactly 0 for a row that is its own reference or has its logits; what
-//   rounding leaves below 0 is 0. A difference that overflows float32 is an error.
+// Accumulation: float32. The products of a logit are summed in ascending order of D in runs of 256. So the bits of a
+//   logit depend only on its row, its id and whether the instruction set fuses multiply and add. Sums over the
+//   vocabulary run in 16 lanes per span of ids; spans merge in ascending order in double. Results are the same to the
+//   bit for every number of threads, tile size, workspace and M.
+// bfloat16 times bfloat16: avx512bf16 and amx use the processor's own instructions, which treat subnormal values and
+// sums
+//   as zero and fuse and round every product with its addition. avx512bf16 adds pairs of dimensions in ascending order
+//   in the same runs, the odd dimension of a pair before the even one. amx adds, per 32 dimensions, the sum of the even
+//   and the sum of the odd ones, and adds those totals in ascending order.
+// Divergence: kl[m] = KL(references[m] || m) in nats. It sums differences of two rows' logits, less a shift per span,
+//   weighted by the exponentials of the reference. It is exactly 0 for a row that is its own reference or has the same
+//   logits. A result that rounding leaves below 0 becomes 0. A difference that overflows float32 is an error.
 // Ties: total order, logit descending, then id ascending. A rank counts the entries that precede: 0 is the top.
 // NaN rule: NaN or infinity in hidden, weight or bias is an error that names its first place; so is a product that
 //   overflows float32.
-// Cost: 2 M V D flops, one read of weight for each block of rows that fits the workspace (most calls: one block), one
-//   exponential per logit, and about k (1 + ln(V / k)) insertions per row and thread; with references one multiply-add
-//   and two subtractions per logit of a row that is compared, and one exponential per logit of a reference. Where blocks
-//   part a reference from rows that name it, its products are computed in each. Scratch: at most `workspace` bytes.
+// Cost: 2 M V D flops; one read of weight per block of rows that fits the workspace (one block in most calls); one
+//   exponential per logit; about k (1 + ln(V / k)) insertions per row and thread. With references also one multiply-add
+//   and two subtractions per logit of a compared row, and one exponential per logit of a reference. A reference whose
+//   rows lie in several blocks is computed in each of them. Scratch: at most `workspace` bytes.
 #pragma once
 
 #include <cstdint>

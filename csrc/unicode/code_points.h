@@ -47,8 +47,8 @@ inline CodePoint decode_slowly(const std::uint8_t* data, std::size_t size) noexc
 }  // namespace detail
 
 // The code point that begins at data[0], size >= 1. Ill-formed bytes (overlong, surrogate, beyond 0x10FFFF, cut short)
-// are U+FFFD, one for each maximal subpart of a well-formed sequence (Unicode 3.9, table 3-7), which is what Python's
-// `bytes.decode("utf-8", "replace")` gives.
+// become U+FFFD, one per maximal subpart of a well-formed sequence (Unicode 3.9, table 3-7), as in Python's
+// `bytes.decode("utf-8", "replace")`.
 inline CodePoint decode(const std::uint8_t* data, std::size_t size) noexcept {
   const std::uint32_t lead = data[0];
   if (size >= 4 && lead >= 0xE0) {
@@ -87,7 +87,7 @@ inline std::size_t encode(std::uint32_t value, std::uint8_t* out) noexcept {
   return more + 1;
 }
 
-// A value for each code point, in blocks of 64 that equal blocks share.
+// A value per code point, in blocks of 64. Equal blocks are stored once.
 template <class Value>
 class CodePointTable {
  public:

@@ -1,10 +1,10 @@
 #include "unicode/normal_form.h"
 
 #include <algorithm>
-#include <stdexcept>
 #include <string>
 
 #include "common/byte_table.h"
+#include "common/require.h"
 
 namespace pivotkit {
 namespace {
@@ -13,12 +13,14 @@ namespace {
 constexpr std::uint32_t kFirstSyllable = 0xAC00, kLead = 0x1100, kVowel = 0x1161, kFinal = 0x11A7;
 constexpr std::uint32_t kLeads = 19, kVowels = 21, kFinals = 28, kSyllables = kLeads * kVowels * kFinals;
 
-std::uint64_t pair_key(std::uint32_t first, std::uint32_t second) noexcept { return std::uint64_t{first} << 32 | second; }
+std::uint64_t pair_key(std::uint32_t first, std::uint32_t second) noexcept {
+  return std::uint64_t{first} << 32 | second;
+}
 
 void check_code_points(const std::string& name, const std::uint32_t* values, std::size_t count) {
   const auto* bad = std::find_if(values, values + count, [](std::uint32_t value) { return value >= kCodePoints; });
   if (bad != values + count)
-    throw std::invalid_argument("Normalizer: " + name + " must hold code points; got " + std::to_string(*bad));
+    refuse("Normalizer", name, "hold code points", *bad);
 }
 
 }  // namespace
@@ -56,11 +58,9 @@ void NormalForm::add(const char* name, const CodePointTexts& texts, std::uint16_
   values_.insert(values_.end(), texts.values, texts.values + size);
   for (std::size_t i = 0; i < texts.count; ++i) {
     if (i > 0 && texts.codes[i] <= texts.codes[i - 1])
-      throw std::invalid_argument(std::string("Normalizer: ") + name + " must ascend; got " +
-                                  std::to_string(texts.codes[i]) + " after " + std::to_string(texts.codes[i - 1]));
+      refuse("Normalizer", name, "ascend", text(texts.codes[i], " after ", texts.codes[i - 1]));
     if (texts.offsets[i] == texts.offsets[i + 1])
-      throw std::invalid_argument(std::string("Normalizer: ") + name + " must hold no empty text; got one for " +
-                                  std::to_string(texts.codes[i]));
+      refuse("Normalizer", name, "hold no empty text", text("one for ", texts.codes[i]));
     *map.insert(texts.codes[i]).first = {begin + static_cast<std::uint32_t>(texts.offsets[i]),
                                          static_cast<std::uint32_t>(texts.offsets[i + 1] - texts.offsets[i])};
     traits[texts.codes[i]] |= trait;
@@ -154,7 +154,8 @@ void NormalForm::compose(CodePoints& text) const {
 std::uint32_t NormalForm::composite(std::uint32_t first, std::uint32_t second) const noexcept {
   if (first - kLead < kLeads && second - kVowel < kVowels)
     return kFirstSyllable + ((first - kLead) * kVowels + (second - kVowel)) * kFinals;
-  if (first - kFirstSyllable < kSyllables && (first - kFirstSyllable) % kFinals == 0 && second - kFinal - 1 < kFinals - 1)
+  if (first - kFirstSyllable < kSyllables && (first - kFirstSyllable) % kFinals == 0 &&
+      second - kFinal - 1 < kFinals - 1)
     return first + (second - kFinal);
   const std::uint32_t* found = composites_.find(pair_key(first, second));
   return found == nullptr ? 0 : *found;

@@ -1,8 +1,8 @@
-// NFKC(casefold(NFKC(text))) on code points, by tables that the caller brings: the exact and slow half of the normalizer.
+// NFKC(casefold(NFKC(text))) on code points, by tables of the caller: the exact and slow half of the normalizer.
 //
-// Compatibility decomposition, canonical ordering and canonical composition as in Unicode Standard Annex 15 and chapter
-// 3.11; Hangul syllables by arithmetic (chapter 3.12); full case folding (chapter 3.13). The tables are those of the
-// Python that defines `normalize`, so that both agree whatever Unicode version it has.
+// Compatibility decomposition, canonical ordering and canonical composition follow Unicode Standard Annex 15 and
+// chapter 3.11; Hangul syllables are computed (chapter 3.12); case folding is full (chapter 3.13). The tables come from
+// the Python that defines `normalize`, so both agree whatever its Unicode version.
 #pragma once
 
 #include <cstddef>
@@ -37,7 +37,7 @@ class NormalForm {
   // Throws std::invalid_argument for a code point out of range, a table that is not sorted, or an empty text.
   explicit NormalForm(const UnicodeData& data);
 
-  // Replaces `text`; `scratch` is only space. Linear but for the sort of the marks of one letter.
+  // Replaces `text`; `scratch` is only space. Takes linear time, apart from the sort of the marks of one letter.
   void normalize(CodePoints& text, CodePoints& scratch) const;
   void decompose(CodePoints& text, CodePoints& scratch) const;   // NFKD
   void fold(CodePoints& text, CodePoints& scratch) const;        // casefold
@@ -45,7 +45,7 @@ class NormalForm {
   std::uint8_t combining(std::uint32_t code_point) const noexcept {
     return static_cast<std::uint8_t>(traits_[code_point] & kCombining);
   }
-  // Whether `code_point` is a mark that composes with nothing before it: it only takes its place among the marks.
+  // Whether `code_point` is a mark that composes with nothing before it, and only takes its place among the marks.
   bool only_moves(std::uint32_t code_point) const noexcept {
     return combining(code_point) != 0 && !has(code_point, kSecond);
   }
@@ -60,7 +60,8 @@ class NormalForm {
 
  private:
   // What a code point has, in one look-up: its combining class, and a part in one of the tables.
-  static constexpr std::uint16_t kCombining = 0xFF, kSecond = 0x100, kDecomposes = 0x200, kFolds = 0x400, kSyllable = 0x800;
+  static constexpr std::uint16_t kCombining = 0xFF, kSecond = 0x100, kDecomposes = 0x200, kFolds = 0x400,
+                                 kSyllable = 0x800;
 
   struct Text {
     std::uint32_t begin = 0, size = 0;

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
-#include <stdexcept>
 
 #include "common/hash.h"
 #include "common/bits.h"
+#include "common/require.h"
 
 namespace pivotkit {
 namespace {
@@ -48,9 +48,9 @@ Normalizer::Normalizer(const UnicodeData& data)
       index[code] = entry.open ? kPlain : kSame;
       continue;
     }
-    if (utf8.size() > 255) throw std::invalid_argument("Normalizer: a normal form must fit 255 bytes; got more");
+    if (utf8.size() > 255) refuse("Normalizer", "a normal form", "fit 255 bytes", "more");
     if (entries_.size() > std::numeric_limits<std::uint16_t>::max())
-      throw std::invalid_argument("Normalizer: fewer than 65536 code points must change; got more");
+      refuse("Normalizer", "code points that change", "be fewer than 65536", "more");
     entry.begin = static_cast<std::uint32_t>(texts_.size());
     entry.size = static_cast<std::uint8_t>(utf8.size());
     texts_.insert(texts_.end(), utf8.begin(), utf8.end());
@@ -88,7 +88,8 @@ Normalizer::Entry Normalizer::describe(std::uint32_t code, const std::vector<boo
   CodePoints parts = normal;
   form_.decompose(parts, scratch);
   Entry entry{};
-  entry.stable = !form_.leans_back(decomposed.front()) && !form_.leans_back(parts.front()) && !unsafe[decomposed.front()];
+  entry.stable =
+      !form_.leans_back(decomposed.front()) && !form_.leans_back(parts.front()) && !unsafe[decomposed.front()];
   entry.open = entry.stable && std::none_of(decomposed.begin(), decomposed.end(), is_mark) &&
                std::none_of(parts.begin(), parts.end(), is_mark);
   CodePoints folded{code};
@@ -104,7 +105,7 @@ void Normalizer::reserve(NormalizedText& out, std::size_t size) {
   if (out.buffer_.size() < needed) out.buffer_.resize(std::max(needed, out.buffer_.size() * 2));
 }
 
-// Holds throughout: the buffer has room for what is written and for as many bytes more as are unread.
+// An invariant: the buffer has room for what is written and for as many more bytes as are unread.
 void Normalizer::normalize(Bytes text, NormalizedText& out) const {
   reserve(out, text.size);
   std::size_t in = 0, written = 0;
@@ -176,7 +177,7 @@ void Normalizer::others(Bytes text, State& state, NormalizedText& out) const {
   state = at;
 }
 
-// The text from the last stable code point to the next, once more and by the book.
+// Normalizes the text from the last stable code point to the next once more, with NormalForm.
 void Normalizer::stretch(Bytes text, State& state, NormalizedText& out) const {
   out.stretch_.clear();
   std::size_t at = state.stable_in;

@@ -3,13 +3,14 @@
 //   normalize(data) == unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).encode()
 //   with text = data.decode("utf-8", "replace")
 //
-// Why it can be fast: a code point c is *stable* when neither the first code point of NFKD(c) nor that of NFKD of the
-// casefold of any composite that begins like c leans back (has a combining class or is the second of a canonical
-// composition, Hangul vowels and finals included). Then nothing joins c to the text before it and nothing before it
-// moves, so normalize(x c y) = normalize(x) normalize(c y), and text of stable code points is mapped one by one. ASCII
-// goes eight bytes at a time. A mark that is its own decomposition and folding and never composes (Thai, Hebrew and
-// Arabic vowels, viramas) is copied when the marks before it have no greater class and the letter under them decomposes
-// to no mark. Whatever remains, the stretch from the last stable code point to the next, goes through `NormalForm`.
+// Why it can be fast. A code point c is *stable* if two first code points do not lean back: that of NFKD(c), and that
+// of NFKD of the casefold of any composite that begins like c. (A code point leans back if it has a combining class or
+// is the second of a canonical composition, Hangul vowels and finals included.) Nothing joins a stable c to the text
+// before it, and nothing before it moves, so normalize(x c y) = normalize(x) normalize(c y). Text of stable code points
+// is mapped one by one, and ASCII eight bytes at a time. A mark that is its own decomposition and folding and never
+// composes (Thai, Hebrew and Arabic vowels, viramas) is copied if the marks before it have no greater class and the
+// letter under them decomposes to no mark. Any other stretch, from the last stable code point to the next, goes through
+// `NormalForm`.
 //
 // Cost: one pass; about 0.3 MB of tables. Output may be up to 11 times the input (U+FDFA).
 #pragma once
@@ -40,8 +41,8 @@ class NormalizedText {
   CodePoints stretch_, scratch_;
 };
 
-// A piece of normalized text that begins at byte `begin` and comes of the original from code point `source` on. Pieces
-// are as short as they can be said to be: a code point whose normal form stands alone, or all that joined or moved.
+// A piece of normalized text. It begins at byte `begin` and comes from the original's code point `source` on. A piece
+// is as short as possible: one code point whose normal form stands alone, or all that joined or moved.
 struct Piece {
   std::size_t begin, source;
 };

@@ -5,17 +5,19 @@
 #include <stdexcept>
 #include <string>
 
+#include "common/require.h"
+
 namespace pivotkit {
 
 Vocabulary::Vocabulary(const std::vector<Bytes>& words, const std::vector<std::int32_t>& ids) : size_(words.size()) {
   if (words.size() >= std::size_t{1} << 31)
-    throw std::length_error("Vocabulary: words must be fewer than 2^31; got " + std::to_string(words.size()));
-  slots_ = LargeVector<Slot>(words.size() / 5 * 8 + 16);
+    refuse<std::length_error>("Vocabulary", "words", "be fewer than 2^31", words.size());
+  slots_ = HugeArray<Slot>(words.size() / 5 * 8 + 16, Slot());
   std::array<std::uint8_t, kInline + kPadding> padded;
   for (std::size_t i = 0; i < words.size(); ++i) {
     Bytes word = words[i];
     if (word.size == 0 || word.data[0] == 0)
-      throw std::invalid_argument("Vocabulary: words must not be empty or begin with NUL; got word " + std::to_string(i));
+      refuse("Vocabulary", "words", "not be empty or begin with NUL", text("word ", i));
     if (word.size <= kInline) {
       padded = {};
       std::memcpy(padded.data(), word.data, word.size);
@@ -23,7 +25,7 @@ Vocabulary::Vocabulary(const std::vector<Bytes>& words, const std::vector<std::i
     }
     const Key found = key(word.data, word.size);
     if (find(found, word.data, word.size) >= 0)
-      throw std::invalid_argument("Vocabulary: words must be distinct; got word " + std::to_string(i) + " twice");
+      refuse("Vocabulary", "words", "be distinct", text("word ", i, " twice"));
     filter_[found.hash / 64 % kFilter] |= std::uint64_t{1} << found.hash % 64;
     std::size_t at = first_slot(found);
     while (slots_[at].id >= 0) at = at + 1 == slots_.size() ? 0 : at + 1;

@@ -1,13 +1,13 @@
 // A frozen vocabulary: byte strings to ids, exact.
 //
-// One open-addressing table of 16-byte slots, four to a cache line, at most 5/8 full, linear probing. A string of up to
-// 12 bytes without NUL lies in its slot, padded with zeros, so that most lookups touch one cache line; of a longer one
-// the slot holds 56 bits of its hash and its place in an arena, where the bytes are compared. Tables of this kind miss
-// the cache nearly always once there are 10^5 words, so a caller with many lookups makes the keys first, prefetches, and
-// then finds: `key`, `prefetch`, `find`. Before all that `may_have` refuses most strings that are in no small vocabulary,
-// by one bit of a filter that stays in the first-level cache whatever the vocabulary's size.
+// One open-addressing table of 16-byte slots, four per cache line, at most 5/8 full, with linear probing. A string of
+// up to 12 bytes without NUL lies in its slot, padded with zeros, so most look-ups touch one cache line. For a longer
+// string the slot holds 56 bits of its hash and its place in an arena, where the bytes are compared. From 10^5 words on
+// such a table misses the cache nearly always. So a caller with many look-ups makes the keys first, prefetches, and
+// then finds: `key`, `prefetch`, `find`. `may_have` refuses most strings that a small vocabulary does not hold, by one
+// bit of a filter that stays in the first-level cache.
 //
-// Memory: 26 bytes a string, for those longer than 12 bytes their length and 8 bytes more, and the filter's 8 KB.
+// Memory: 26 bytes per string, its length and 8 bytes more for a string longer than 12 bytes, and 8 KB for the filter.
 #pragma once
 
 #include <cstddef>
@@ -17,7 +17,7 @@
 
 #include "common/byte_table.h"
 #include "common/hash.h"
-#include "common/large_vector.h"
+#include "common/huge_array.h"
 
 namespace pivotkit {
 
@@ -73,7 +73,7 @@ class Vocabulary {
 
   std::size_t size() const noexcept { return size_; }
   std::size_t bytes() const noexcept {
-    return slots_.capacity() * sizeof(Slot) + arena_.capacity() + (ends_.capacity() + kFilter) * sizeof(std::uint64_t);
+    return slots_.size() * sizeof(Slot) + arena_.capacity() + (ends_.capacity() + kFilter) * sizeof(std::uint64_t);
   }
 
  private:
@@ -85,9 +85,11 @@ class Vocabulary {
 
   static constexpr std::size_t kFilter = 1024;  // words of 64 bits
   static constexpr std::uint64_t kAll = ~std::uint64_t{0};
-  static constexpr std::uint64_t kHeadMasks[kInline + 1] = {
-      0, kAll >> 56, kAll >> 48, kAll >> 40, kAll >> 32, kAll >> 24, kAll >> 16, kAll >> 8, kAll, kAll, kAll, kAll, kAll};
-  static constexpr std::uint32_t kTailMasks[kInline + 1] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFFFF, 0xFFFFFF, 0xFFFFFFFF};
+  static constexpr std::uint64_t kHeadMasks[kInline + 1] = {0,          kAll >> 56, kAll >> 48, kAll >> 40, kAll >> 32,
+                                                            kAll >> 24, kAll >> 16, kAll >> 8,  kAll,       kAll,
+                                                            kAll,       kAll,       kAll};
+  static constexpr std::uint32_t kTailMasks[kInline + 1] = {0, 0, 0,    0,      0,        0,         0,
+                                                            0, 0, 0xFF, 0xFFFF, 0xFFFFFF, 0xFFFFFFFF};
 
   // Where the search for a key begins: by the upper bits of its hash, as the filter takes the lower ones.
   std::size_t first_slot(const Key& key) const noexcept { return key.hash * slots_.size() >> 32; }
@@ -95,7 +97,7 @@ class Vocabulary {
     return ends_[place + 1] - ends_[place] == size && std::memcmp(arena_.data() + ends_[place], data, size) == 0;
   }
 
-  LargeVector<Slot> slots_ = LargeVector<Slot>(1);
+  HugeArray<Slot> slots_{1, Slot()};
   std::vector<std::uint64_t> filter_ = std::vector<std::uint64_t>(kFilter);
   std::size_t size_ = 0;
   std::vector<std::uint8_t> arena_;       // the long strings

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import torch
+from native_build import CCACHE, JOBS, build
 
 from pivotkit.kernels import PackedUnembedding, Unembedded, cuda_backend, isas
 from pivotkit.kernels import unembed as face
@@ -34,6 +35,14 @@ def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.fixture(scope="session")
+def native_build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a release build by g++ of the native code without Python."""
+    if shutil.which("g++") is None or shutil.which("cmake") is None:
+        pytest.skip("needs g++ and cmake")
+    return build(tmp_path_factory.mktemp("native"), "-DCMAKE_CXX_COMPILER=g++")
+
+
+@pytest.fixture(scope="session")
 def simt(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
     """The CUDA kernels, built for the CPU against tests/simt: every thread of every block runs, in an order of choice."""
     pybind11 = pytest.importorskip("pybind11")
@@ -48,10 +57,10 @@ def simt(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
 
     def compile_one(source: Path) -> str:
         built = str(folder / (source.stem + ".o"))
-        subprocess.run(["g++", *flags, *include, "-x", "c++", "-c", str(source), "-o", built], check=True)
+        subprocess.run([*CCACHE, "g++", *flags, *include, "-x", "c++", "-c", str(source), "-o", built], check=True)
         return built
 
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(int(JOBS)) as pool:
         objects = list(pool.map(compile_one, sources))
     library = folder / "_simt.so"
     subprocess.run(["g++", *flags, "-shared", *objects, "-o", str(library)], check=True)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from native_build import CCACHE, build
 
 from pivotkit import _C
 
@@ -22,20 +23,12 @@ FLAGS = ["-std=c++17", "-O2", "-ffp-contract=off", "-w", "-pthread", "-I", str(R
 def test_cross_compiled_neon_exports_its_table_and_nothing_weak(tmp_path: Path, level: str) -> None:
     for source in sorted((ROOT / "csrc").glob("*/neon.cpp")):
         built = tmp_path / f"{source.parent.name}.o"
-        subprocess.run([CROSS, *FLAGS, level, "-c", str(source), "-o", str(built)], check=True)
+        subprocess.run([*CCACHE, CROSS, *FLAGS, level, "-c", str(source), "-o", str(built)], check=True)
         command = ["aarch64-linux-gnu-nm", "-C", "--extern-only", "--defined-only", str(built)]
         table = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         symbols = [line.split(maxsplit=2)[1:] for line in table.splitlines()]
         assert [symbol for kind, symbol in symbols if kind in "VWvwu"] == []
-        assert [symbol for _, symbol in symbols] == ["pivotkit::kKernelsNeon"]
-
-
-def build(folder: Path, options: list[str]) -> Path:
-    """tests/native/unembed_threads.cpp, as the build system builds it for a platform."""
-    options = [*options, "-DPIVOTKIT_PYTHON=OFF", "-DPIVOTKIT_NATIVE_TESTS=ON"]
-    for command in (["cmake", "-S", str(ROOT), "-B", str(folder), *options], ["cmake", "--build", str(folder)]):
-        subprocess.run(command, check=True, capture_output=True)
-    return folder / "unembed_threads"
+        assert [symbol for _, symbol in symbols] == ["pivotkit::kFloatsNeon", "pivotkit::kScreenNeon"]
 
 
 def digests(command: list[str]) -> dict[str, list[str]]:
@@ -53,10 +46,10 @@ def digests(command: list[str]) -> dict[str, list[str]]:
 @pytest.mark.skipif(shutil.which("cmake") is None, reason="needs cmake")
 @pytest.mark.skipif(shutil.which("g++") is None or sys.platform != "linux", reason="needs g++ on Linux")
 @pytest.mark.skipif("avx2" not in _C.isas(), reason="compares with AVX2, which this machine lacks")
-def test_cross_compiled_neon_gives_the_bits_of_avx2(tmp_path: Path) -> None:
+def test_cross_compiled_neon_gives_the_bits_of_avx2(native_build: Path, tmp_path: Path) -> None:
     cross = ["-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=aarch64", f"-DCMAKE_CXX_COMPILER={CROSS}"]
-    arm = build(tmp_path / "arm", [*cross, "-DCMAKE_EXE_LINKER_FLAGS=-static"])
-    x86 = build(tmp_path / "x86", ["-DCMAKE_CXX_COMPILER=g++"])
+    arm = build(tmp_path / "arm", *cross, "-DCMAKE_EXE_LINKER_FLAGS=-static") / "unembed_threads"
+    x86 = native_build / "unembed_threads"
     ours, theirs = digests(["qemu-aarch64", str(arm)]), digests([str(x86)])
     assert list(ours) == ["scalar", "neon"]
     assert ours["neon"] == theirs["avx2"]

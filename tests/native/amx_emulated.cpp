@@ -9,12 +9,13 @@
 #include <vector>
 
 #include "unembed/certified.h"
+#include "unembed/kernels.h"
 #include "unembed/unembed.h"
 
 namespace pivotkit {
 
-// The other instruction sets' tables: named by the dispatcher, not run here.
-const Kernels kKernelsScalar = {}, kKernelsAvx2 = {}, kKernelsAvx512 = {}, kKernelsAvx512vnni = {}, kKernelsAvx512bf16 = {};
+// The screening in place of the one with VNNI, which the machine may lack.
+const ScreenKernels kScreenAvx512vnni = kScreenAvx512;
 
 }  // namespace pivotkit
 

@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "common/file.h"
-#include "cooccurrence/csr_writer.h"
-#include "cooccurrence/row_file.h"
-#include "cooccurrence/row_merge.h"
+#include "rows/csr_writer.h"
+#include "rows/row_file.h"
+#include "rows/row_merge.h"
 
 namespace {
 

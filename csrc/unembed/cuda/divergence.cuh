@@ -6,10 +6,11 @@
 namespace pivotkit::cuda {
 namespace {
 
-// Adds the reference's exponentials, and their sum over the difference of the two rows' logits. Differences are taken of
-// logits less their row's maximum. All threads of the block must call it. N * kThreads ids at most.
+// Adds the reference's exponentials, and their sum over the difference of the two rows' logits. Differences are taken
+// of logits less their row's maximum. All threads of the block must call it. N * kThreads ids at most.
 template <int N>
-__device__ inline void add_divergence(const Segment& reference, const Segment& row, const Head& head, const State& state) {
+__device__ inline void add_divergence(const Segment& reference, const Segment& row, const Head& head,
+                                      const State& state) {
   float theirs[N], ours[N], their_top = kLowest, our_top = kLowest;
   for (int i = 0; i < N; ++i) {
     const int position = i * kThreads + static_cast<int>(threadIdx.x);

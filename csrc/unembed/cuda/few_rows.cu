@@ -33,8 +33,8 @@ __device__ inline void load_step(const T* row, int d, int dim, float (&out)[Step
   }
 }
 
-// Adds N sums over the warp's lanes. Lane l gets sum l / (32 / N): each step halves the sums a lane still carries, until
-// one is left. The tree over the lanes is the same for every N.
+// Adds N sums over the warp's lanes. Lane l gets sum l / (32 / N): each step halves the sums a lane still carries,
+// until one is left. The tree over the lanes is the same for every N.
 template <int N, int Step = kWarp / 2>
 __device__ inline float sum_lanes(const float (&sums)[N]) {
   if constexpr (N > 1) {
@@ -86,7 +86,8 @@ __device__ inline const T* weight_row(const WeightRows& weight, std::int64_t id)
 // grid (segments of `width` ids): Count rows of hidden, of which rows.count are answered.
 template <class T, int Count, bool Aligned>
 __global__ void __launch_bounds__(kThreads, kResident)
-    reduce_few_kernel(const float* hidden, WeightRows weight, std::int64_t ids, int width, Head head, Rows rows, State state) {
+    reduce_few_kernel(const float* hidden, WeightRows weight, std::int64_t ids, int width, Head head, Rows rows,
+                      State state) {
   constexpr int kIds = Count < 4 ? 8 : 4;  // of a warp at a time: 8 to 32 sums in registers
   __shared__ float products[Count][kFewIds];
   const std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * width;
@@ -115,7 +116,8 @@ __global__ void __launch_bounds__(kThreads, kResident)
 
 // A warp for each target of each row, in the bits of reduce_few_kernel.
 template <class T, bool Aligned>
-__global__ void __launch_bounds__(kThreads, kResident) target_products_kernel(const float* hidden, WeightRows weight, Rows rows) {
+__global__ void __launch_bounds__(kThreads, kResident)
+    target_products_kernel(const float* hidden, WeightRows weight, Rows rows) {
   const std::int64_t at = static_cast<std::int64_t>(blockIdx.x) * kWarps + warp_index();
   if (at >= rows.count * rows.targets) return;
   const T* const lines[1] = {weight_row<T>(weight, rows.target_ids[at])};
@@ -135,7 +137,8 @@ template <class T, int Count, bool Aligned>
 void reduce_few_as(const float* hidden, const WeightRows& weight, std::int64_t ids, const Head& head, const Rows& rows,
                    const State& state, Stream stream) {
   if constexpr (Count > 1) {
-    if (rows.count <= Count / 2) return reduce_few_as<T, Count / 2, Aligned>(hidden, weight, ids, head, rows, state, stream);
+    if (rows.count <= Count / 2)
+      return reduce_few_as<T, Count / 2, Aligned>(hidden, weight, ids, head, rows, state, stream);
   }
   if (rows.targets != 0) {
     const auto blocks = static_cast<unsigned>((rows.count * rows.targets + kWarps - 1) / kWarps);

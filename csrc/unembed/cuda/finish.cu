@@ -40,7 +40,8 @@ __device__ inline Merged merge_parts(const double* parts, std::int64_t segments,
 }
 
 // For one warp.
-__device__ inline void finish_divergence(std::int64_t row, double logsumexp, const Rows& rows, const State& state, float* out) {
+__device__ inline void finish_divergence(std::int64_t row, double logsumexp, const Rows& rows, const State& state,
+                                         float* out) {
   double kl = 0.0;
   if (rows.references[row] != row) {
     const Merged theirs = merge_parts<false>(state.divergences + row * state.segments * 3, state.segments, 3);
@@ -83,14 +84,16 @@ __device__ inline void finish_top_k(std::int64_t row, const State& state, const 
 }
 
 // grid (rows)
-__global__ void __launch_bounds__(kThreads, kResident) finish_kernel(Head head, Rows rows, State state, UnembedOutput output) {
+__global__ void __launch_bounds__(kThreads, kResident)
+    finish_kernel(Head head, Rows rows, State state, UnembedOutput output) {
   const std::int64_t row = blockIdx.x, part = row * state.segments, targets = rows.targets, sets = rows.sets.sets;
   const Merged all = merge_parts<true>(state.sums + part * 3, state.segments, 3);  // every warp does: all need it
   if (threadIdx.x == 0) {
     output.logsumexp[row] = static_cast<float>(all.logsumexp());
     if (output.entropy != nullptr) output.entropy[row] = static_cast<float>(fmax(all.entropy(), 0.0));
   }
-  if (rows.references != nullptr && warp_index() == 0) finish_divergence(row, all.logsumexp(), rows, state, output.kl + row);
+  if (rows.references != nullptr && warp_index() == 0)
+    finish_divergence(row, all.logsumexp(), rows, state, output.kl + row);
   for (std::int64_t s = warp_index(); s < sets; s += kWarps) {
     const Merged set = merge_parts<true>(state.masses + (part * sets + s) * 2, state.segments, sets * 2);
     if (lane_index() == 0)

@@ -1,4 +1,5 @@
-// What follows the products of one row with one segment of the vocabulary: the pass that reduce_tile and reduce_few share.
+// What follows the products of one row with one segment of the vocabulary: the pass that reduce_tile and reduce_few
+// share.
 #pragma once
 
 #include "unembed/cuda/candidates.cuh"
@@ -58,8 +59,8 @@ __device__ inline void add_sums(const float (&logits)[N], const std::uint64_t (&
 
 // Adds, for each target, how many of the segment's entries precede it.
 template <int N>
-__device__ inline void add_ranks(const std::uint64_t (&keys)[N], const Segment& segment, const Head& head, const Rows& rows,
-                                 std::int32_t* ranks) {
+__device__ inline void add_ranks(const std::uint64_t (&keys)[N], const Segment& segment, const Head& head,
+                                 const Rows& rows, std::int32_t* ranks) {
   for (std::int64_t t = 0; t < rows.targets; ++t) {
     const std::int64_t at = segment.row * rows.targets + t, id = rows.target_ids[at];
     const std::uint64_t target = order_key(apply_head(rows.target_products[at], id, head), id);
@@ -70,7 +71,8 @@ __device__ inline void add_ranks(const std::uint64_t (&keys)[N], const Segment& 
   }
 }
 
-__device__ inline std::int64_t first_at_least(const std::int64_t* ids, std::int64_t begin, std::int64_t end, std::int64_t id) {
+__device__ inline std::int64_t first_at_least(const std::int64_t* ids, std::int64_t begin, std::int64_t end,
+                                              std::int64_t id) {
   while (begin < end) {
     const std::int64_t middle = begin + (end - begin) / 2;
     if (ids[middle] < id) {

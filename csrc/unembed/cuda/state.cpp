@@ -47,8 +47,8 @@ State lay_out(Layout& layout, std::int64_t rows, std::int64_t segments, std::int
 
 }  // namespace
 
-std::int64_t state_bytes(std::int64_t rows, std::int64_t segments, std::int64_t k, std::int64_t targets, std::int64_t sets,
-                         bool compared) {
+std::int64_t state_bytes(std::int64_t rows, std::int64_t segments, std::int64_t k, std::int64_t targets,
+                         std::int64_t sets, bool compared) {
   Layout layout(nullptr);
   lay_out(layout, rows, segments, k, targets, sets, compared);
   return layout.bytes();

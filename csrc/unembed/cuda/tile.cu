@@ -18,12 +18,14 @@ __device__ inline Segment segment_of(const Tile& tile, std::int64_t row) {
 }
 
 // grid (segments, rows)
-__global__ void __launch_bounds__(kThreads, kResident) reduce_tile_kernel(Tile tile, Head head, Rows rows, State state) {
+__global__ void __launch_bounds__(kThreads, kResident)
+    reduce_tile_kernel(Tile tile, Head head, Rows rows, State state) {
   reduce_segment<kTileIds / kThreads>(segment_of(tile, blockIdx.y), tile.store_logits, head, rows, state);
 }
 
 // grid (segments, rows)
-__global__ void __launch_bounds__(kThreads, kResident) diverge_tile_kernel(Tile tile, Head head, Rows rows, State state) {
+__global__ void __launch_bounds__(kThreads, kResident)
+    diverge_tile_kernel(Tile tile, Head head, Rows rows, State state) {
   const std::int64_t row = blockIdx.y, reference = rows.references[row];
   if (reference == row) return;
   add_divergence<kTileIds / kThreads>(segment_of(tile, reference), segment_of(tile, row), head, state);

@@ -1,20 +1,21 @@
 // The fused unembedding on CUDA: the contract of unembed.h, for rows and weights in device memory.
 //
 // Two ways to the same partial results, then one kernel that finishes both:
-//   reduce_tile   one fused pass over products that a GEMM left in a bounded workspace, tile after tile of the vocabulary
+//   reduce_tile   one fused pass over products that a GEMM left in a bounded workspace, tile by tile of the vocabulary
 //   reduce_few    products and pass in one kernel, for at most kFewRows rows: there the weight's bandwidth bounds all;
 //                 compares no rows
-//   diverge_tile  before reduce_tile, and of the same products: what divergences of rows from their references take of it
+//   diverge_tile  before reduce_tile, on the same products: the part of the divergences that comes from this tile
 //   finish        merges a row's segments: top k in order, logsumexp, ranks, masses, entropy, divergence
 //
 // All pointers are device memory. Every call is queued on `stream` and waits for nothing. Errors of the runtime throw
-// std::runtime_error. Compiled without contraction: only a written fmaf() fuses.
-// Accumulation: float32 within a segment of a tile, in a fixed tree; double between segments. The same call gives the same
-// bits every time. reduce_few adds a logit's products lane by lane (16 bytes of the weight each) and the lanes in one tree:
-// its bits depend on its row and its id alone. reduce_tile takes the bits of the GEMM, and the given bits for targets.
-// Divergence: within a segment the differences of two rows' logits are taken below their maxima, so that the sum is small
-// where two distributions are alike. Exactly 0 for a row that is its own reference; what rounding leaves below 0 is 0.
-// Ties: total order, logit descending, then id ascending (top_k.h). A NaN or an infinity raises state.nonfinite.
+// std::runtime_error. The kernels are compiled without contraction: only a written fmaf() fuses. Accumulation: float32
+// within a segment of a tile, in a fixed tree; double between segments. The same call gives the same bits every time.
+// reduce_few adds the products of a logit lane by lane (16 bytes of the weight per lane) and then the lanes in one
+// tree, so its bits depend only on the row and the id. reduce_tile takes the bits of the GEMM, and the given bits for
+// targets. Divergence: within a segment the differences of two rows' logits are taken below their maxima, so that the
+// sum is small where two distributions are alike. It is exactly 0 for a row that is its own reference, and a result
+// that rounding leaves below 0 becomes 0. Ties: total order, logit descending, then id ascending (top_k.h). A NaN or an
+// infinity raises state.nonfinite.
 #pragma once
 
 #include <cstdint>
@@ -32,8 +33,8 @@ constexpr int kFewIds = 512;    // of a segment of reduce_few at most: its produ
 constexpr int kFewRows = 8;
 constexpr int kMostK = 256;  // of the kernels' own top-k; above it the caller selects among stored logits
 
-// Makes the device current to this thread; every call below runs on the current one. Torch's own choice is not enough,
-// because this library has a runtime of its own.
+// Makes the device current to this thread; every call below runs on the current device. Torch's own choice does not
+// count here, because this library has a runtime of its own.
 void use_device(int device);
 
 // What rows ask for beside the top k.
@@ -46,13 +47,14 @@ struct Rows {
   const std::int64_t* references;  // (rows): where among the products each one's reference is; null for no divergence
 };
 
-// Partial results of rows x segments, laid out in one zero-filled block of state_bytes(). Each segment of each row has a
-// list of candidates for the top k; no key up to its floor can enter.
+// Partial results of rows x segments, laid out in one zero-filled block of state_bytes(). Each segment of each row has
+// a list of candidates for the top k. No key up to its floor can enter.
 struct State {
   std::int64_t segments, k, capacity;
   double* sums;         // (rows, segments, 3): maximum, sum of exp(z - maximum), weighted sum (merge.h)
   double* masses;       // (rows, segments, sets, 2): maximum, sum
-  double* divergences;  // (rows, segments, 3), where compared: of the reference, weighted by the difference of the logits
+  // (rows, segments, 3), where compared: of the reference, weighted by the difference of the logits
+  double* divergences;
   std::uint64_t* keys;  // (rows, segments, capacity)
   std::uint64_t* floors;  // (rows, segments)
   std::int32_t* counts;   // (rows, segments)
@@ -61,12 +63,12 @@ struct State {
 };
 
 // k may be 0: no list is kept.
-std::int64_t state_bytes(std::int64_t rows, std::int64_t segments, std::int64_t k, std::int64_t targets, std::int64_t sets,
-                         bool compared);
+std::int64_t state_bytes(std::int64_t rows, std::int64_t segments, std::int64_t k, std::int64_t targets,
+                         std::int64_t sets, bool compared);
 State state_at(void* block, std::int32_t* nonfinite, std::int64_t rows, std::int64_t segments, std::int64_t k,
                std::int64_t targets, std::int64_t sets, bool compared);
 
-// Products (rows, ids) of the ids from `first` on. The first `skip` of them were seen in another tile and do not count.
+// Products (rows, ids) of the ids from `first` on. The first `skip` were seen in another tile and do not count.
 struct Tile {
   float* products;  // overwritten with the given products of targets, and with logits where `store_logits`
   std::int64_t stride, first;

@@ -1,0 +1,129 @@
+// Counting: hits and tokens as NumPy arrays in, counts as NumPy arrays out, the GIL released round the compute.
+#include <pybind11/stl.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "bindings/arrays.h"
+#include "bindings/locked.h"
+#include "bindings/register.h"
+#include "common/require.h"
+#include "counting/context_counter.h"
+#include "counting/document_counter.h"
+#include "rows/row_file.h"
+#include "counting/token_counter.h"
+
+namespace pivotkit {
+namespace {
+
+using Documents = Locked<DocumentCounter>;
+using Contexts = Locked<ContextCounter>;
+using Tokens = Locked<TokenCounter>;
+
+std::unique_ptr<Documents> make_documents(std::size_t words, const Array<std::int32_t>& pairs, std::int64_t window) {
+  if (pairs.ndim() != 2 || pairs.shape(1) != 2)
+    refuse("DocumentCounter", "pairs", "have shape (pairs, 2)", "another");
+  return std::make_unique<Documents>(words, pairs.data(), static_cast<std::size_t>(pairs.shape(0)), window);
+}
+
+void add_documents(Documents& documents, const Array<std::int64_t>& offsets, const Array<std::int32_t>& words,
+                   const Array<std::int32_t>& counts, const py::object& places) {
+  const std::size_t total = length(words, "add", "words");
+  if (length(counts, "add", "counts") != total)
+    refuse("add", "counts", "be as many as words", counts.shape(0));
+  const std::size_t size = rows_of(offsets, total, "add", "offsets");
+  std::optional<Occurrences> occurrences;
+  if (!places.is_none()) {
+    const auto [ends_of_hits, starts, ends] =
+        py::cast<std::tuple<Array<std::int64_t>, Array<std::int32_t>, Array<std::int32_t>>>(places);
+    if (rows_of(ends_of_hits, length(starts, "add", "starts"), "add", "places") != total)
+      refuse("add", "places", "be of as many hits as words", "others");
+    if (length(ends, "add", "ends") != length(starts, "add", "starts"))
+      refuse("add", "ends", "be as many as starts", ends.shape(0));
+    occurrences.emplace();
+    occurrences->offsets.assign(ends_of_hits.data(), ends_of_hits.data() + total + 1);
+    occurrences->starts.assign(starts.data(), starts.data() + starts.shape(0));
+    occurrences->ends.assign(ends.data(), ends.data() + ends.shape(0));
+  }
+  documents.run([&](DocumentCounter& counter) {
+    counter.add(offsets.data(), words.data(), counts.data(), size, occurrences ? &*occurrences : nullptr);
+  });
+}
+
+std::size_t add_contexts(Contexts& contexts, const Array<std::int64_t>& offsets, const Array<std::int32_t>& words,
+                         const py::array& tokens, const Array<std::int64_t>& token_offsets, std::size_t from) {
+  const std::size_t size = rows_of(offsets, length(words, "add", "words"), "add", "offsets");
+  return with_tokens("add", tokens, token_offsets, [&](const auto& documents) {
+    if (documents.size != size)
+      refuse("add", "token_offsets", text("describe ", size, " documents"), documents.size);
+    if (from > size) refuse("add", "from", "be within the documents", from);
+    return contexts.run(
+        [&](ContextCounter& counter) { return counter.add(offsets.data(), words.data(), documents, from); });
+  });
+}
+
+py::tuple context_rows(Contexts& contexts, std::size_t begin, std::size_t end) {
+  ContextRows rows = contexts.run([&](ContextCounter& counter) { return counter.rows(begin, end); });
+  return to_arrays(rows.offsets, rows.tokens, rows.counts);
+}
+
+std::uint64_t write_contexts(Contexts& contexts, const std::string& path) {
+  return contexts.run([&](ContextCounter& counter) {
+    RowFileWriter file(path, counter.words(), kRowFileBuffer);
+    counter.write(file);
+    return file.finish();
+  });
+}
+
+}  // namespace
+
+void register_counting(py::module_& m) {
+  py::class_<Documents>(m, "DocumentCounter", "Counts words and pairs of words over documents.")
+      .def(py::init(&make_documents), py::arg("words"), py::arg("pairs").noconvert(), py::arg("window") = 0)
+      .def("add", &add_documents, py::arg("offsets").noconvert(), py::arg("words").noconvert(),
+           py::arg("counts").noconvert(), py::arg("places") = py::none(), "Count the documents whose hits are given.")
+      .def(
+          "clear", [](Documents& d) { d.run([](DocumentCounter& counter) { counter.clear(); }); }, "Begin anew.")
+      .def_property_readonly("documents", [](const Documents& d) { return d.object.documents(); })
+      .def_property_readonly("df", [](const Documents& d) { return to_array(d.object.df()); })
+      .def_property_readonly("tf", [](const Documents& d) { return to_array(d.object.tf()); })
+      .def_property_readonly(
+          "pair_df",
+          [](Documents& d) { return to_array(d.run([](DocumentCounter& counter) { return counter.pair_df(); })); })
+      .def_property_readonly("nbytes", [](const Documents& d) { return d.object.bytes(); });
+
+  py::class_<Contexts>(m, "ContextCounter", "Counts the tokens of the documents that contain each word.")
+      .def(py::init<std::size_t, std::size_t, std::size_t>(), py::arg("words"), py::arg("vocabulary"),
+           py::arg("capacity"))
+      .def("add", &add_contexts, py::arg("offsets").noconvert(), py::arg("words").noconvert(),
+           py::arg("tokens").noconvert(), py::arg("token_offsets").noconvert(), py::arg("start") = 0,
+           "Take documents into the block until it is full; how many were taken.")
+      .def("rows", &context_rows, py::arg("begin"), py::arg("end"),
+           "Rows of the block's table: offsets int64, token ids int32, documents uint32.")
+      .def("write", &write_contexts, py::arg("path"), "Write the block's table as a row file; its bytes.")
+      .def(
+          "clear", [](Contexts& c) { c.run([](ContextCounter& counter) { counter.clear(); }); },
+          "Begin the next block.")
+      .def_property_readonly("background", [](const Contexts& c) { return to_array(c.object.background()); });
+
+  py::class_<Tokens>(m, "TokenCounter", "Counts the documents that contain each token.")
+      .def(py::init<std::size_t>(), py::arg("vocabulary"))
+      .def("add",
+           [](Tokens& tokens, const py::array& ids, const Array<std::int64_t>& offsets) {
+             with_tokens("add", ids, offsets, [&](const auto& documents) {
+               tokens.run([&](TokenCounter& counter) { counter.add(documents); });
+             });
+           },
+           py::arg("tokens").noconvert(), py::arg("offsets").noconvert())
+      .def_property_readonly("df", [](const Tokens& t) { return to_array(t.object.df()); })
+      .def_property_readonly("documents", [](const Tokens& t) { return t.object.documents(); })
+      .def_property_readonly("tokens", [](const Tokens& t) { return t.object.tokens(); });
+}
+
+}  // namespace pivotkit

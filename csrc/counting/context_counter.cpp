@@ -1,0 +1,93 @@
+#include "counting/context_counter.h"
+
+#include <algorithm>
+#include <limits>
+#include <stdexcept>
+#include <string>
+
+#include "common/require.h"
+
+namespace pivotkit {
+namespace {
+
+std::size_t size_of(const std::int64_t* offsets, std::size_t i) {
+  return static_cast<std::size_t>(offsets[i + 1] - offsets[i]);
+}
+
+std::size_t checked(std::size_t words, std::size_t vocabulary) {
+  constexpr auto kMost = static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max());
+  if (words == 0 || words > kMost || vocabulary == 0 || vocabulary > kMost)
+    refuse("ContextCounter", "words and vocabulary", "be in [1, 2^31)", text(words, ", ", vocabulary));
+  return words;
+}
+
+ContextCounter::Block block_for(std::size_t words, std::size_t vocabulary, std::size_t capacity) {
+  if (vocabulary <= std::size_t{1} << 16) return ContextBlock<std::uint16_t>(words, vocabulary, capacity);
+  return ContextBlock<std::uint32_t>(words, vocabulary, capacity);
+}
+
+}  // namespace
+
+ContextCounter::ContextCounter(std::size_t words, std::size_t vocabulary, std::size_t capacity)
+    : words_(checked(words, vocabulary)), distinct_(vocabulary), background_(vocabulary),
+      block_(block_for(words, vocabulary, capacity)) {}
+
+template <class Id>
+std::size_t ContextCounter::add(const std::int64_t* offsets, const std::int32_t* words,
+                                const TokenDocuments<Id>& documents, std::size_t from) {
+  check_tokens("ContextCounter", documents, background_.size());
+  for (std::int64_t i = 0; i < offsets[documents.size]; ++i)
+    if (words[i] < 0 || static_cast<std::size_t>(words[i]) >= words_)
+      refuse<std::out_of_range>("ContextCounter", "words", text("be word ids in [0, ", words_, ")"), words[i]);
+  return std::visit(
+      [&](auto& block) {
+        if (block.finished())
+          refuse<std::logic_error>("add", "the block", "be cleared once its rows were read", "more documents");
+        std::vector<Id> found;
+        std::size_t d = from;
+        for (; d < documents.size; ++d) {
+          const std::size_t size = size_of(documents.offsets, d), hits = size_of(offsets, d);
+          if (found.size() < size) found.resize(size);
+          const std::size_t count = distinct_.collect(documents.ids + documents.offsets[d], size, found.data());
+          if (hits > 0 && !block.add(found.data(), count, words + offsets[d], hits)) break;
+          for (std::size_t i = 0; i < count; ++i) ++background_[found[i]];
+        }
+        return d - from;
+      },
+      block_);
+}
+
+ContextRows ContextCounter::rows(std::size_t begin, std::size_t end) {
+  if (begin > end || end > words_)
+    refuse("rows", "rows", text("be a range within ", words_, " words"), text(begin, "..", end));
+  ContextRows rows;
+  std::visit([&](auto& block) {
+    for (std::size_t w = begin; w < end; ++w) {
+      const ContextRow row = block.row(w);
+      rows.tokens.insert(rows.tokens.end(), row.tokens, row.tokens + row.size);
+      rows.counts.insert(rows.counts.end(), row.counts, row.counts + row.size);
+      rows.offsets.push_back(static_cast<std::int64_t>(rows.tokens.size()));
+    }
+  }, block_);
+  return rows;
+}
+
+void ContextCounter::write(RowFileWriter& file) {
+  std::visit([&](auto& block) {
+    for (std::size_t w = 0; w < words_; ++w) {
+      const ContextRow row = block.row(w);
+      file.put(static_cast<std::uint32_t>(w), row.tokens, row.counts, row.size);
+    }
+  }, block_);
+}
+
+void ContextCounter::clear() {
+  std::visit([](auto& block) { block.clear(); }, block_);
+}
+
+template std::size_t ContextCounter::add(const std::int64_t*, const std::int32_t*, const TokenDocuments<std::uint16_t>&,
+                                         std::size_t);
+template std::size_t ContextCounter::add(const std::int64_t*, const std::int32_t*, const TokenDocuments<std::uint32_t>&,
+                                         std::size_t);
+
+}  // namespace pivotkit

@@ -1,0 +1,22 @@
+"""The native code built without Python, for the tests that look at its objects or run a program of tests/native."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+JOBS = str(os.cpu_count() or 1)
+CCACHE = ["ccache"] if shutil.which("ccache") else []  # before a direct call of a compiler; CMake finds it by itself
+
+
+def build(folder: Path, *options: str) -> Path:
+    """The core and unembed_threads, with the flags of a release; returns the folder."""
+    generator = ["-G", "Ninja"] if shutil.which("ninja") else []
+    options = (*options, *generator, "-DPIVOTKIT_PYTHON=OFF", "-DPIVOTKIT_NATIVE_TESTS=ON")
+    subprocess.run(["cmake", "-S", str(ROOT), "-B", str(folder), *options], check=True, capture_output=True)
+    command = ["cmake", "--build", str(folder), "--parallel", JOBS, "--target", "unembed_threads"]
+    subprocess.run(command, check=True, capture_output=True)
+    return folder
