@@ -19,13 +19,13 @@ SOURCES := $(shell find csrc pivotkit -type f -not -name '*.so' -not -path '*/__
            pyproject.toml CMakeLists.txt constraints.txt README.md
 endif
 
-.PHONY: demo test bench lint install dev clean
+.PHONY: demo test bench lint install environment dev clean
 
 demo: $(VENV)/.installed
 	$(BIN)/pivotkit demo --out $(DEMO)
 
 test: $(VENV)/.tests
-	$(BIN)/pytest -n $(WORKERS) tests
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal tests
 
 bench: $(VENV)/.tests
 	$(BIN)/pytest benchmarks --benchmark-disable
@@ -36,6 +36,8 @@ lint: $(VENV)/.tests
 	$(BIN)/mypy
 
 install: $(VENV)/.installed
+
+environment: $(VENV)/.tests
 
 $(VENV)/.installed: $(SOURCES) | $(BIN)/python
 	$(PIP) install -c constraints.txt .
