@@ -1,22 +1,31 @@
-# make demo   the paper in miniature, end to end, in a virtual environment of its own
-# make test   every test, in the same environment
-# make bench  a smoke run of the benchmarks: every answer checked, nothing timed
-# make lint   ruff and mypy
+# make demo     the paper in miniature, end to end, in a virtual environment of its own
+# make test     every test, in the same environment
+# make bench    a smoke run of the benchmarks: every answer checked, nothing timed
+# make lint     ruff and mypy
+# make dev      for changing the code: the environment follows the sources, and git checks each commit
 
 PYTHON ?= python3
 VENV ?= .venv
 DEMO ?= pivotkit-demo
+WORKERS ?= auto
 BIN = $(VENV)/bin
+export PATH := $(abspath $(BIN)):$(PATH)
+PIP = $(BIN)/pip --quiet --disable-pip-version-check
+# What a build without isolation finds in the environment: build-system.requires, and the tools that scikit-build-core runs.
+BUILD_REQUIRES = 'scikit-build-core>=0.10' 'pybind11>=2.13' 'cython>=3.0' cmake ninja
+# After `make dev` the environment follows the sources by itself; before it, a change of a source means a new wheel.
+ifeq ($(wildcard $(VENV)/.dev),)
 SOURCES := $(shell find csrc pivotkit -type f -not -name '*.so' -not -path '*/__pycache__/*') \
            pyproject.toml CMakeLists.txt constraints.txt README.md
+endif
 
-.PHONY: demo test bench lint install clean
+.PHONY: demo test bench lint install environment dev clean
 
 demo: $(VENV)/.installed
 	$(BIN)/pivotkit demo --out $(DEMO)
 
 test: $(VENV)/.tests
-	$(BIN)/pytest tests
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal tests
 
 bench: $(VENV)/.tests
 	$(BIN)/pytest benchmarks --benchmark-disable
@@ -28,14 +37,25 @@ lint: $(VENV)/.tests
 
 install: $(VENV)/.installed
 
-$(VENV)/.installed: $(SOURCES)
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt .
+environment: $(VENV)/.tests
+
+$(VENV)/.installed: $(SOURCES) | $(BIN)/python
+	$(PIP) install -c constraints.txt .
 	touch $@
 
+# The package is already there, so pip installs only what the extra adds and builds nothing.
 $(VENV)/.tests: $(VENV)/.installed
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt '.[test]'
+	$(PIP) install -c constraints.txt 'pivotkit[test]'
 	touch $@
+
+dev: | $(BIN)/python
+	$(PIP) install -c constraints.txt $(BUILD_REQUIRES)
+	$(PIP) install -c constraints.txt --no-build-isolation -e '.[dev,test]'
+	touch $(VENV)/.dev $(VENV)/.installed $(VENV)/.tests
+	if git rev-parse --git-dir >/dev/null 2>&1; then $(BIN)/pre-commit install; fi
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
 
 clean:
 	rm -rf $(VENV) build

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import settings
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
@@ -17,6 +20,12 @@ settings.register_profile("pivotkit", deadline=None)  # a first call may compile
 settings.load_profile("pivotkit")
 
 ROOT = Path(__file__).resolve().parents[1]
+PROCESSES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))  # of pytest, side by side
+
+TORCH_THREADS = torch.get_num_threads()
+
+if PROCESSES > 1:  # The cores are shared out: more threads than cores wait for each other.
+    torch.set_num_threads(max(1, TORCH_THREADS // PROCESSES))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -26,6 +35,35 @@ def _elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     os.chdir(tmp_path_factory.mktemp("elsewhere"))
     yield
     os.chdir(before)
+
+
+@pytest.fixture
+def all_threads() -> Iterator[None]:
+    """As many threads of torch as in a process of pytest that runs alone."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(TORCH_THREADS)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """``made_once(name, make)``: a folder that ``make`` fills, once for all processes of pytest; the others wait for it."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if PROCESSES > 1 else base
+
+    def made(name: str, make: Callable[[Path], object]) -> Path:
+        folder, unfinished = base / name, base / f"{name}.unfinished"
+        with (base / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                shutil.rmtree(unfinished, ignore_errors=True)
+                unfinished.mkdir()
+                make(unfinished)
+                unfinished.rename(folder)
+        return folder
+
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -34,21 +34,36 @@ def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     return str(request.param)
 
 
+@pytest.fixture(autouse=True)
+def _team(all_threads: None) -> None:
+    """The kernels take the team of torch where it is large enough, and start threads of their own where it is not."""
+
+
 @pytest.fixture(scope="session")
-def native_build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def native_build(made_once: Callable[..., Path]) -> Path:
     """The folder of a release build by g++ of the native code without Python."""
     if shutil.which("g++") is None or shutil.which("cmake") is None:
         pytest.skip("needs g++ and cmake")
-    return build(tmp_path_factory.mktemp("native"), "-DCMAKE_CXX_COMPILER=g++")
+    return made_once("native", lambda folder: build(folder, "-DCMAKE_CXX_COMPILER=g++"))
 
 
 @pytest.fixture(scope="session")
-def simt(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
+def simt(made_once: Callable[..., Path]) -> ModuleType:
     """The CUDA kernels, built for the CPU against tests/simt: every thread of every block runs, in an order of choice."""
-    pybind11 = pytest.importorskip("pybind11")
-    if shutil.which("g++") is None:
-        pytest.skip("needs g++")
-    folder = tmp_path_factory.mktemp("simt")
+    if importlib.util.find_spec("pybind11") is None or shutil.which("g++") is None:
+        pytest.skip("needs pybind11 and g++")
+    library = made_once("simt", build_simt) / "_simt.so"
+    spec = importlib.util.spec_from_file_location("_simt", library)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def build_simt(folder: Path) -> None:
+    import pybind11
+
     flags = [*SIMT_FLAGS, *os.environ.get("PIVOTKIT_SIMT_FLAGS", "").split()]  # sanitizers
     include = ["-isystem", str(ROOT / "tests/simt"), "-I", str(ROOT / "csrc"), "-isystem", pybind11.get_include()]
     include += ["-isystem", sysconfig.get_path("include"), "-DPIVOTKIT_CUDA_MODULE=_simt"]
@@ -62,14 +77,7 @@ def simt(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
 
     with ThreadPoolExecutor(int(JOBS)) as pool:
         objects = list(pool.map(compile_one, sources))
-    library = folder / "_simt.so"
-    subprocess.run(["g++", *flags, "-shared", *objects, "-o", str(library)], check=True)
-    spec = importlib.util.spec_from_file_location("_simt", library)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    subprocess.run(["g++", *flags, "-shared", *objects, "-o", str(folder / "_simt.so")], check=True)
 
 
 @pytest.fixture

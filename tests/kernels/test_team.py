@@ -39,6 +39,7 @@ def found():
 before = found(), answer()
 assert "torch" not in sys.modules
 import torch
+torch.set_num_threads(3)  # a smaller team would not be used
 torch.ones(300, 300) @ torch.ones(300, 300)
 print(before[0], before[1], found(), answer())
 """
