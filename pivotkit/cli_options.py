@@ -99,8 +99,8 @@ COLLECTIONS: dict[str, Callable[[str], Any]] = {
 def run_first(parser: Parser, words: list[str]) -> list[str]:
     """Return the arguments of a stage with the run folder in front, where a list flag would swallow it.
 
-    The folder is the one word that no flag takes. Where there is none, it is the last value of the one list flag that has
-    several, as in ``--latent en RUN``. It must then be new, empty or a run: what else lies there could be a value.
+    The folder is the one word that no flag takes. Without such a word it is the last value of the one list flag that
+    has several values, as in ``--latent en RUN``. It must then be absent, empty or a run: other paths may be values.
     """
     ends: list[int] = []
     place = 0

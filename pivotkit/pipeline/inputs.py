@@ -52,7 +52,7 @@ GIVEN: dict[str, Callable[[Settings], list[Path]]] = {
 
 
 def watch_words(items: pa.Table, latent: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
-    """The words to count, and the pairs to count together: source with target, and each of them with every latent word."""
+    """The words to count and the pairs to count: source with target, and each of them with every latent word."""
     words: dict[str, None] = {}
     pairs: dict[tuple[str, str], None] = {}
     for row in items.select(["source", "target", "words"]).to_pylist():

@@ -1,8 +1,8 @@
 """A generated world with a known answer, and two models of it: one planted by construction, one trained.
 
-Names are imported when they are first used: the command line reads the testbed's stages without importing torch. Importing
-`pivotkit.testbed.planted_model`, as `plant` does, registers the planted model with transformers, so that
-``AutoModelForCausalLM`` loads a saved one without remote code.
+Names are imported when they are first used, so the command line reads the testbed's stages without importing torch. The
+import of `pivotkit.testbed.planted_model`, which `plant` needs, registers the planted model with transformers:
+``AutoModelForCausalLM`` then loads a saved one without remote code.
 """
 
 from __future__ import annotations

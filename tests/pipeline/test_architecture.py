@@ -7,6 +7,10 @@ import re
 import pytest
 from stage_table import ROOT, TABLES, marked
 
+from pivotkit.report.data import RECORDS
+from pivotkit.report.data import TABLES as TABLES_OF_REPORT
+from pivotkit.testbed.stages import STAGES
+
 PAGE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
 
 
@@ -14,6 +18,19 @@ PAGE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
 def test_a_table_is_what_the_records_say(file, name):
     """`python tests/helpers/stage_table.py` writes the tables anew."""
     assert marked((ROOT / file).read_text("utf-8"), name) == TABLES[file][name]()
+
+
+def test_the_report_names_the_stage_that_writes_what_is_absent():
+    pages = "".join(path.read_text("utf-8") for path in (ROOT / "pivotkit" / "report").glob("*.j2"))
+    named = re.findall(r'absent\("([\w-]+)", "(?:items\.parquet and )?([\w.]+)', pages)
+    assert len(named) > 8
+    assert [(STAGES.writer(artifact).name, artifact) for _, artifact in named] == named
+
+
+def test_the_report_reads_only_what_a_stage_writes():
+    places = {place for place, _ in TABLES_OF_REPORT.values()} | set(RECORDS.values())
+    for place in places - {"run.json"}:
+        assert STAGES.writer(place).name in STAGES
 
 
 def tree() -> list[str]:
