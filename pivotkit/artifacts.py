@@ -1,4 +1,4 @@
-"""Files of a run: written whole or not at all, as Parquet and JSON that other tools can read."""
+"""Files of a run, as Parquet and JSON. A file is written whole or not at all."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pivotkit.errors import InputError
 
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` that becomes ``path`` when the block succeeds and vanishes when it fails."""
+    """Yield a temporary path beside ``path``. It becomes ``path`` when the block succeeds, and is deleted otherwise."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
@@ -33,14 +33,14 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def with_metadata(table: pa.Table, metadata: Mapping[str, Any]) -> pa.Table:
-    """``table`` with ``metadata`` as JSON under the schema key ``pivotkit``, where `table_metadata` finds it."""
+    """Return ``table`` with ``metadata`` as JSON under the schema key ``pivotkit``. `table_metadata` reads it back."""
     kept = dict(table.schema.metadata or {})
     kept[b"pivotkit"] = orjson.dumps(metadata, option=orjson.OPT_SERIALIZE_NUMPY)
     return table.replace_schema_metadata(kept)
 
 
 def require_columns(function: str, argument: str, table: pa.Table, columns: Sequence[str]) -> None:
-    """Refuse an argument that is no table (TypeError) or lacks a column (ValueError)."""
+    """Raise TypeError where an argument is no table, ValueError where it lacks a column."""
     if not isinstance(table, pa.Table):
         raise TypeError(f"{function}: {argument} must be a pyarrow.Table; got {type(table).__name__}")
     missing = [name for name in columns if name not in table.column_names]
@@ -51,7 +51,7 @@ def require_columns(function: str, argument: str, table: pa.Table, columns: Sequ
 
 
 def write_table(table: pa.Table, path: str | Path, metadata: Mapping[str, Any] | None = None) -> Path:
-    """Write ``table`` as Parquet; ``metadata`` goes as JSON under the schema key ``pivotkit``."""
+    """Write ``table`` as Parquet, with ``metadata`` as in `with_metadata`; return the path."""
     if metadata is not None:
         table = with_metadata(table, metadata)
     with atomic_path(path) as temporary:
@@ -60,7 +60,7 @@ def write_table(table: pa.Table, path: str | Path, metadata: Mapping[str, Any] |
 
 
 def read_table(path: str | Path) -> pa.Table:
-    """Read a Parquet file, or every ``*.parquet`` of a folder in the order of their names, as one table."""
+    """Read a Parquet file as a table, or all ``*.parquet`` of a folder, in the order of their names, as one table."""
     path = Path(path)
     files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
     if not files:
@@ -73,13 +73,13 @@ def read_table(path: str | Path) -> pa.Table:
 
 
 def table_metadata(table: pa.Table) -> dict[str, Any]:
-    """What `write_table` stored beside the columns; empty when nothing was."""
+    """Return the metadata that `write_table` stored in ``table``; empty where it stored none."""
     raw = (table.schema.metadata or {}).get(b"pivotkit")
     return orjson.loads(raw) if raw else {}
 
 
 def write_json(value: Any, path: str | Path) -> Path:
-    """Write ``value`` as indented JSON with sorted keys."""
+    """Write ``value`` as indented JSON with sorted keys; return the path."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(
             orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY) + b"\n"
@@ -88,7 +88,7 @@ def write_json(value: Any, path: str | Path) -> Path:
 
 
 def read_json(path: str | Path) -> Any:
-    """Read a JSON file; an `InputError` names the file when it is not JSON."""
+    """Read a JSON file. An `InputError` names a file that is not JSON."""
     try:
         return orjson.loads(Path(path).read_bytes())
     except orjson.JSONDecodeError as error:

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-HELD_AT_ONCE = 1 << 21  # numbers in one array of the bootstrap: 16 MiB
+BLOCK_NUMBERS = 1 << 21  # most numbers in one array of the bootstrap: 16 MiB
 
-# How often each of C clusters counts in each of B samples, (C, B), to the statistic of each sample, (B,); NaN where the
-# statistic is not defined.
+# From counts (C, B), how often each of C clusters stands in each of B samples, to the statistic of each sample, (B,).
+# The statistic is NaN where it is not defined.
 Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A statistic with its interval; None where it is not defined."""
+    """A statistic with its interval. Each is None where it is not defined."""
 
     value: float | None
     low: float | None
@@ -27,7 +27,7 @@ class Estimate:
 
 
 def mean_of(values: NDArray[Any]) -> Statistic:
-    """The mean of ``values`` (C,), each a cluster of its own."""
+    """Return the statistic "mean of ``values``" (C,), with one value per cluster."""
 
     def statistic(draws: NDArray[np.float64]) -> NDArray[np.float64]:
         means = np.full(draws.shape[1], np.nan)
@@ -39,9 +39,9 @@ def mean_of(values: NDArray[Any]) -> Statistic:
 
 
 def resample(clusters: int, resamples: int, seed: int, key: str) -> Iterator[NDArray[np.float64]]:
-    """Draw ``clusters`` clusters with replacement, ``resamples`` times: blocks (C, B) of how often each was drawn."""
+    """Draw ``resamples`` samples of ``clusters`` clusters with replacement; yield blocks (C, B) of the counts."""
     random = np.random.default_rng([seed, zlib.crc32(key.encode())])
-    step = max(1, HELD_AT_ONCE // max(clusters, 1))
+    step = max(1, BLOCK_NUMBERS // max(clusters, 1))
     for begin in range(0, resamples if clusters else 0, step):
         block = min(step, resamples - begin)
         drawn = random.integers(clusters, size=(block, clusters)) + clusters * np.arange(block)[:, None]
@@ -52,9 +52,9 @@ def resample(clusters: int, resamples: int, seed: int, key: str) -> Iterator[NDA
 def estimate(
     statistics: Mapping[str, Statistic], clusters: int, *, resamples: int, seed: int, key: str, level: float = 0.95
 ) -> dict[str, Estimate]:
-    """Each statistic with its percentile interval of ``level``, all over the same resamples of ``clusters`` clusters.
+    """Return each statistic with its percentile interval of ``level``, all over the same resamples of clusters.
 
-    ``seed`` and ``key`` determine the resamples. Those in which a statistic is not defined are left out of its interval.
+    ``seed`` and ``key`` determine the resamples. An interval leaves out resamples where its statistic is not defined.
     """
     values = {name: statistic(np.ones((clusters, 1)))[0] for name, statistic in statistics.items()}
     defined = {name: statistic for name, statistic in statistics.items() if not np.isnan(values[name])}

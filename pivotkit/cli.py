@@ -1,37 +1,38 @@
-"""The command line: one command, one subcommand a stage."""
+"""Semantic pivots in multilingual language models: one command per stage, and `pivotkit run` for all of them."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import Field, fields
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any
 
+from pivotkit.cli_options import Parser, add_options, run_first
 from pivotkit.errors import BackendUnavailable
+from pivotkit.pipeline.run import RUN
+from pivotkit.pipeline.run_folder import RunFolder, package_version
 from pivotkit.pipeline.settings import Settings, options
-
-if TYPE_CHECKING:
-    from pivotkit.pipeline.run_folder import RunFolder
+from pivotkit.pipeline.stage import Stage, Study
+from pivotkit.testbed.commands import DEMO
+from pivotkit.testbed.stages import STAGES
 
 Command = Callable[[argparse.Namespace], dict[str, Any]]
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser that refuses in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
+STUDIES = (DEMO, RUN)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand; 0 when it succeeded, 2 for a wrong argument or input, 130 for Ctrl-C."""
-    parsed = _parser().parse_args(arguments)
+    parser, stages = _parsers()
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and words[0] in stages:
+        words[1:] = run_first(stages[words[0]], words[1:])
+    parsed = parser.parse_args(words)
     try:
         summary = parsed.command(parsed)
     except KeyboardInterrupt:
-        print("pivotkit: interrupted; the same command goes on from here", file=sys.stderr)
+        print("pivotkit: interrupted; the same command resumes it", file=sys.stderr)
         return 130
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
@@ -52,112 +53,47 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> Parser:
-    parser = Parser(prog="pivotkit", description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+def _parsers() -> tuple[Parser, dict[str, Parser]]:
+    """The parser of the whole command line, and those of the stages by name."""
+    parser = Parser(prog="pivotkit", description=__doc__)
+    version = f"pivotkit {package_version('pivotkit') or 'unknown'}"
+    parser.add_argument("--version", action="version", version=version, help="print the version")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=Parser)
 
-    def add(name: str, command: Command, text: str) -> Parser:
-        added = commands.add_parser(name, help=text, description=text)
+    def add(name: str, command: Command, text: str, **more: Any) -> Parser:
+        added = commands.add_parser(name, help=text, description=text, **more)
         added.set_defaults(command=command)
         added.add_argument("--json", action="store_true", help="print a summary as JSON on stdout")
-        added.add_argument("--traceback", action="store_true", help="show where an error came from")
+        added.add_argument("--traceback", action="store_true", help="show where in the code an error arose")
         return added
 
-    demo = add("demo", _demo, "the paper in miniature on the generated testbed: every stage, then report.html")
-    demo.add_argument("--out", default="pivotkit-demo", metavar="RUN", help="run folder (default: %(default)s)")
-    demo.add_argument("--full", action="store_true", help="continued pre-training too")
-    demo.add_argument("--seed", type=int, default=0, help="seed of world and model (default: %(default)s)")
-    run = add("run", _run, "every stage on a model, a lexicon and a corpus; goes on where it was left")
-    run.add_argument("--out", required=True, metavar="RUN", help="run folder")
-    _add_options(run, options())
-    for name, text in STAGE_HELP.items():
-        stage = add(name, _stage(name), text)
-        stage.add_argument("run", metavar="RUN", help="run folder; settings it was made with are kept")
-        _add_options(stage, options(name))
-    merge = add("merge", _merge, "add up counts that were made of different parts of a corpus")
+    for study in STUDIES:
+        added = add(study.name, _run_study(study), study.help)
+        default = "" if study.out is None else f" (default: {study.out})"
+        added.add_argument(
+            "--out", required=study.out is None, default=study.out, metavar="RUN", help="run folder" + default
+        )
+        add_options(added, options(study.form, study.settings))
+    stages = {}
+    for stage in STAGES:
+        stages[stage.name] = added = add(stage.name, _run_stage(stage), stage.help, usage="%(prog)s RUN [options]")
+        added.add_argument("run", metavar="RUN", help="run folder; it keeps the settings of earlier stages")
+        add_options(added, options(stage.form, stage.options))
+    merge = add("merge", _merge, "add up counts of different parts of a corpus")
     merge.add_argument("counts", nargs="+", metavar="COUNTS", help="folders that `pivotkit count` wrote")
     merge.add_argument("--out", required=True, help="folder for the sum")
-    pretrain = add("pretrain", _pretrain, "continue the testbed's model on selections of equal tokens and compare them")
-    pretrain.add_argument("run", metavar="RUN", help="run folder of the demo")
-    pretrain.add_argument("--seeds", type=int, default=2, help="training seeds (default: %(default)s)")
     export = add("export", _export, "write a run's artifacts in another tool's format")
     export.add_argument("run", metavar="RUN", help="run folder")
     export.add_argument("--to", required=True, choices=EXPORTS, help="the tool")
     export.add_argument("--out", required=True, metavar="FOLDER", help="folder for its files")
-    add("info", _info, "version, instruction set, threads, CUDA, and what pivotkit builds on")
-    return parser
+    add("info", _info, "print version, instruction set, threads, CUDA, and the versions of the packages below")
+    return parser, stages
 
 
-STAGE_HELP = {
-    "task": "build the translation task from a lexicon",
-    "tokens": "tokenize the corpus once",
-    "count": "count words and pairs in the corpus, and what surrounds them",
-    "pivots": "find the pivots of every item and the hubs among them",
-    "score": "score the model on the task",
-    "trace": "read every layer's output at the answer position",
-    "behaviors": "tell co-occurrence from pivot behavior",
-    "attribution": "how well co-occurrence in the corpus predicts behavior",
-    "score-documents": "score documents by their share of pivots",
-    "select": "select documents within a budget and language quotas",
-    "report": "write report.html",
-}
-BEGIN_RUNS = {"task", "tokens"}  # the stages that need nothing of others
-
-
-def _add_options(parser: Parser, wanted: Sequence[Field[Any]]) -> None:
-    """One flag a setting. The default is left out of the namespace, so that a run folder's own setting can stand."""
-    for option in wanted:
-        kind = str(option.type)
-        if kind == "bool":
-            parser.add_argument(
-                "--" + option.name.replace("_", "-"), dest=option.name, action=argparse.BooleanOptionalAction,
-                default=argparse.SUPPRESS, help=option.metadata["help"],
-            )  # fmt: skip
-            continue
-        convert = _KINDS[kind.removesuffix(" | None")]
-        default = Settings.__dataclass_fields__[option.name].default
-        text = option.metadata["help"] + (f" (default: {default})" if isinstance(default, (str, int, float)) else "")
-        parser.add_argument(
-            "--" + option.name.replace("_", "-"), dest=option.name, type=convert, default=argparse.SUPPRESS,
-            choices=option.metadata.get("choices"), help=text, metavar=None if "choices" in option.metadata else "VALUE",
-        )  # fmt: skip
-
-
-def _list(text: str) -> list[str]:
-    return [part for part in text.split(",") if part]
-
-
-def _named(text: str, what: str = "value") -> dict[str, str]:
-    """``name=value,name=value``"""
-    found = {}
-    for part in _list(text):
-        name, equals, value = part.partition("=")
-        if not equals:
-            raise argparse.ArgumentTypeError(f"must be name={what},name={what}; got {part!r}")
-        found[name] = value
-    return found
-
-
-def _shares(text: str) -> dict[str, float]:
-    shares = {}
-    for name, value in _named(text, "share").items():
-        try:
-            shares[name] = float(value)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"share must be a number; got '{name}={value}'") from None
-    return shares
-
-
-_KINDS: dict[str, Callable[[str], Any]] = {
-    "str": str, "int": int, "float": float, "list[str]": _list, "dict[str, float]": _shares,
-    "dict[str, str]": _named,
-}  # fmt: skip
-
-
-def _settings(parsed: argparse.Namespace, kept: dict[str, Any]) -> Settings:
-    known = {option.name for option in fields(Settings)}
+def _settings(parsed: argparse.Namespace, form: type[Settings], kept: dict[str, Any]) -> Settings:
+    known = {option.name for option in fields(form)}
     given = {name: value for name, value in vars(parsed).items() if name in known}
-    return Settings(**{name: value for name, value in {**kept, **given}.items() if name in known})
+    return form(**{name: value for name, value in {**kept, **given}.items() if name in known})
 
 
 def _summary(folder: Path) -> dict[str, Any]:
@@ -170,43 +106,26 @@ def _summary(folder: Path) -> dict[str, Any]:
     return summary
 
 
-def _run(parsed: argparse.Namespace) -> dict[str, Any]:
-    from pivotkit.pipeline.run import run_all
-    from pivotkit.pipeline.run_folder import RunFolder
-
-    with RunFolder(parsed.out) as run:
-        run_all(run, _settings(parsed, {}))
-    return _summary(Path(parsed.out))
-
-
-def _stage(name: str) -> Command:
+def _run_study(study: Study) -> Command:
     def command(parsed: argparse.Namespace) -> dict[str, Any]:
-        from pivotkit.pipeline.run import STAGES
-        from pivotkit.pipeline.run_folder import RunFolder
-
-        with RunFolder(parsed.run, new=name in BEGIN_RUNS) as run:
-            settings = _settings(parsed, run.manifest["config"])
-            STAGES[name](run, settings)
-            run.configure(settings.given())  # not before: a setting that was refused must not stay
-        return _summary(Path(parsed.run))
+        study.run(parsed.out, _settings(parsed, study.form, {}))
+        return _summary(Path(parsed.out))
 
     return command
 
 
-def _demo(parsed: argparse.Namespace) -> dict[str, Any]:
-    from pivotkit.testbed.demo import demo
+def _run_stage(stage: Stage) -> Command:
+    def command(parsed: argparse.Namespace) -> dict[str, Any]:
+        with RunFolder(parsed.run, new=stage.begins_run) as run:
+            kept = run.manifest["config"]
+            settings = _settings(parsed, stage.form, kept)
+            STAGES.run(stage, run, settings)
+            known = {option.name for option in fields(stage.form)}
+            others = {name: value for name, value in kept.items() if name not in known}
+            run.configure(others | settings.given())  # only now: a setting that was refused must not stay
+        return _summary(Path(parsed.run))
 
-    demo(parsed.out, seed=parsed.seed, full=parsed.full)
-    return _summary(Path(parsed.out))
-
-
-def _pretrain(parsed: argparse.Namespace) -> dict[str, Any]:
-    from pivotkit.pipeline.run_folder import RunFolder
-    from pivotkit.testbed.arms import pretrain_arms
-
-    with RunFolder(parsed.run, new=False) as run:
-        pretrain_arms(run, seeds=parsed.seeds)
-    return _summary(Path(parsed.run))
+    return command
 
 
 def _merge(parsed: argparse.Namespace) -> dict[str, Any]:
@@ -220,8 +139,6 @@ def _merge(parsed: argparse.Namespace) -> dict[str, Any]:
 
 
 def _export(parsed: argparse.Namespace) -> dict[str, Any]:
-    from pivotkit.pipeline.run_folder import RunFolder
-
     with RunFolder(parsed.run, new=False) as run:
         return {"export": str(EXPORTS[parsed.to](run, Path(parsed.out)))}
 
@@ -231,18 +148,18 @@ def _lm_eval(run: RunFolder, out: Path) -> Path:
     from pivotkit.integrations.lm_eval import export_lm_eval
     from pivotkit.lens.model.loading import load_tokenizer
 
-    items, model = read_table(run.need("items.parquet", "task")), run.manifest["config"].get("model")
+    items, model = read_table(STAGES.need(run, "items.parquet")), run.manifest["config"].get("model")
     return export_lm_eval(items, out, tokenizer=None if model is None else load_tokenizer(model))
 
 
 def _logitlenskit(run: RunFolder, out: Path) -> Path:
     from pivotkit.integrations.logitlenskit import export_all_logitlenskit
 
-    run.need("traces", "trace")
+    STAGES.need(run, "traces")
     return export_all_logitlenskit(run.gather("traces"), out, model=run.manifest["config"].get("model"))
 
 
-# Tool by tool: what it is given of a run, written to a folder.
+# How each tool's files are written: from the run folder, to another folder.
 EXPORTS: dict[str, Callable[[RunFolder, Path], Path]] = {"lm-eval": _lm_eval, "logitlenskit": _logitlenskit}
 
 

@@ -1,4 +1,4 @@
-"""The errors that pivotkit raises beside Python's own.
+"""The errors that pivotkit raises, beside Python's own.
 
 Every message follows one grammar: ``<function>: <argument> must <rule>; got <value>``.
 """
@@ -9,11 +9,11 @@ from pathlib import Path
 
 
 class BackendUnavailable(RuntimeError):
-    """A backend or instruction set was asked for by name and is absent from this build or machine."""
+    """The user named a backend or instruction set that this build or machine lacks."""
 
 
 class InputError(ValueError):
-    """A file given by the user is not what it must be; the message names the file and the line or byte."""
+    """A file of the user is not what it must be. The message names the file and the line or byte."""
 
     def __init__(self, path: str | Path, place: str, problem: str) -> None:
         self.path = str(path)
@@ -22,8 +22,8 @@ class InputError(ValueError):
         super().__init__(f"{self.path}, {place}: {problem}" if place else f"{self.path}: {problem}")
 
     def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str]]:
-        return type(self), (self.path, self.place, self.problem)  # so that it can leave a worker process
+        return type(self), (self.path, self.place, self.problem)  # a worker process must be able to pickle it
 
 
 class CorpusError(InputError):
-    """A corpus file is corrupt, truncated or not in its format; the message names the file and the line or byte."""
+    """A corpus file is corrupt, truncated or not in its format. The message names the file and the line or byte."""

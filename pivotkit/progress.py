@@ -1,4 +1,4 @@
-"""Progress bars on stderr, for whatever turns out to take longer than two seconds."""
+"""Progress bars on stderr for work that takes longer than two seconds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ console = Console(stderr=True)
 
 
 def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
-    """Yield ``items``; once that has taken two seconds, show how far it has come."""
+    """Yield ``items``, with a progress bar once that has taken two seconds."""
     if total is None and isinstance(items, Sized):
         total = len(items)
     begun = time.monotonic()

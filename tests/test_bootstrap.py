@@ -44,7 +44,7 @@ def test_blocks_of_resamples_do_not_change_the_draw(monkeypatch):
     values, positive = np.arange(9.0), np.arange(9) % 3 > 0
     whole = area(values, positive, np.arange(9), 20)
     for module in ("pivotkit.bootstrap", "pivotkit.attribution.statistics"):
-        monkeypatch.setattr(f"{module}.HELD_AT_ONCE", 27)
+        monkeypatch.setattr(f"{module}.BLOCK_NUMBERS", 27)
     assert area(values, positive, np.arange(9), 20) == whole
 
 

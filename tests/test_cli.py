@@ -6,17 +6,19 @@ import gzip
 import re
 import subprocess
 import sys
+from dataclasses import fields
 
 import orjson
 import pytest
 import torch
 import zstandard
 
-from pivotkit.cli import main
+from pivotkit.cli import STUDIES, main
 from pivotkit.corpus.count import count
 from pivotkit.corpus.tables.counts import Counts
-from pivotkit.pipeline.settings import Settings, options
+from pivotkit.pipeline.settings import Settings
 from pivotkit.testbed import World, WorldConfig, build_tokenizer, plant
+from pivotkit.testbed.stages import STAGES
 
 ENTRY = "from pivotkit.cli import main; sys.exit(main(sys.argv[1:]))"
 LEXICON = "en\tfr\n" + "".join(f"word{n}\tmot{n}\n" for n in range(20))
@@ -47,7 +49,8 @@ def test_the_help_names_every_stage(capsys):
     assert stop.value.code == 0
     text = capsys.readouterr().out
     for name in ("demo", "run", "task", "score", "trace", "behaviors", "count", "merge", "pivots", "score-documents",
-                 "select", "pretrain", "report", "export", "info"):  # fmt: skip
+                 "select", "pretrain", "report", "export", "info",
+                 *(stage.name for stage in STAGES), *(study.name for study in STUDIES)):  # fmt: skip
         assert re.search(rf"^    {name}\s", text, re.MULTILINE)
 
 
@@ -55,7 +58,7 @@ def test_every_setting_is_an_option_of_run(capsys):
     with pytest.raises(SystemExit):
         main(["run", "--help"])
     text = capsys.readouterr().out
-    for option in options():
+    for option in fields(Settings):
         assert "--" + option.name.replace("_", "-") in text
 
 
@@ -208,6 +211,27 @@ def test_an_export_lies_in_the_folder_asked_for(tmp_path, capsys):
     written = orjson.loads(capsys.readouterr().out)["export"]
     assert written == str(tmp_path / "tasks" / "pivotkit_translation.yaml")
     assert len(list((tmp_path / "tasks").iterdir())) == 3
+
+
+def test_the_version_is_that_of_the_package(capsys, monkeypatch):
+    monkeypatch.setattr("pivotkit.cli.package_version", lambda package: {"pivotkit": "1.2.3"}[package])
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == "pivotkit 1.2.3\n"
+
+
+def test_a_run_keeps_the_settings_that_another_stage_alone_knows(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "pivotkit.testbed.arms.pretrain_arms", lambda run, seeds, seed: (run / "pretrain.parquet").touch()
+    )
+    (tmp_path / "words.tsv").write_text(LEXICON)
+    folder = tmp_path / "run"
+    (folder / "world").mkdir(parents=True)
+    assert main(["pretrain", str(folder), "--seeds", "3"]) == 0
+    assert main(["task", str(folder), "--lexicon", str(tmp_path / "words.tsv"), "--pairs", "en-fr"]) == 0
+    config = orjson.loads((folder / "run.json").read_bytes())["config"]
+    assert (config["seeds"], config["pairs"]) == (3, ["en-fr"])
 
 
 def test_info_names_the_instruction_set_and_the_versions(capsys):

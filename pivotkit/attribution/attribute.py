@@ -1,4 +1,4 @@
-"""Does a pair's co-occurrence in the corpus say how the model translates it? AUC and correlation, with intervals."""
+"""Does the co-occurrence of two words in the corpus predict how the model translates? AUC and correlation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pivotkit.corpus.matching.watchlist import normalize
 BEHAVIORS = ("co-occurrence", "pivot", "copy", "other", "excluded")
 PREDICTORS = ("log_df_both", "log_df_source", "log_df_target", "log_min_df", "pmi")
 POOLED = "all"
-SMOOTHING = 0.5  # documents added to every count under the logarithm of pmi
+SMOOTHING = 0.5  # documents added to every count before the logarithm of pmi
 
 
 def attribute(
@@ -30,48 +30,49 @@ def attribute(
     bootstrap: int = 1000,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Tell co-occurrence behavior from pivot behavior by corpus counts, and translation scores too.
+    """Measure how well corpus counts tell co-occurrence behavior from pivot behavior, and predict translation scores.
 
     Parameters
     ----------
     behaviors : pyarrow.Table
-        ``item, pair, rule, behavior``. Copy, other and excluded items are counted and left out.
+        ``item, pair, rule, behavior``. Items with another behavior are counted and left out.
     pairs : pyarrow.Table
-        ``source, target, df_source, df_target, df_both``: documents with each word and with both. The words are joined
-        in their normalized form, in either direction.
+        ``source, target, df_source, df_target, df_both``: documents with each word and with both. Words are matched in
+        their normalized form, in either direction.
     items : pyarrow.Table
         ``item, pair, concept, source, target``: the words of each item.
     scores : pyarrow.Table, optional
-        ``item, pair, score``: with it, the correlation of log co-occurrence and score.
+        ``item, pair, score``. Adds the correlation of log co-occurrence and score.
     bootstrap : int, default 1000
-        Resamples of each interval; 0 for no intervals.
+        Resamples per interval; 0 gives no intervals.
     seed : int, default 0
+        Seed of the resamples.
 
     Returns
     -------
     dict
-        ``auc``: one entry for each rule, pair (and "all", the pairs pooled) and predictor: ``rule, pair, predictor, auc,
-        low, high, n_co_occurrence, n_pivot, n_left_out, reason``. Above 0.5 the predictor is larger for co-occurrence.
-        With an empty class the AUC is None and ``reason`` says so.
-        ``correlation``: ``pair, predictor, r, low, high, n, reason``; Pearson's r.
-        ``settings``: how it was computed. Items whose two words are one spelling co-occur with themselves; they are left
-        out and counted there.
+        ``auc``: one entry per rule, pair and predictor, with ``rule, pair, predictor, auc, low, high, n_co_occurrence,
+        n_pivot, n_left_out, reason``; the pair "all" pools the pairs. Above 0.5, the predictor is larger for
+        co-occurrence. Where a class is empty, the AUC is None and ``reason`` says so.
+        ``correlation``: one entry per pair, with ``pair, predictor, r, low, high, n, reason``; r is Pearson's.
+        ``settings``: how the numbers were computed. Items whose two words have one spelling co-occur with themselves;
+        they are left out, and their number stands here.
 
     Raises
     ------
     TypeError
-        When an argument is no table.
+        An argument is no table.
     ValueError
-        When a column is missing, an item or a pair's counts cannot be found, an item stands twice under one rule, a
-        count is negative or contradicts another, or a behavior is unknown.
+        A column is missing; an item, or the counts of its words, are not there; an item stands twice under one rule; a
+        count is negative or contradicts another; a behavior is unknown.
 
     Notes
     -----
-    Predictors: ``log_df_both``, ``log_df_source``, ``log_df_target``, ``log_min_df`` are log(1 + x), so that no
-    co-occurrence and one are told apart (the published code gives both 0); ``pmi`` is log((df_both + 1/2) /
-    ((df_source + 1/2) (df_target + 1/2))), pointwise mutual information up to a constant, which moves neither AUC nor r.
-    Intervals are the 2.5th and 97.5th percentiles over resamples of *concepts* with replacement, since a concept's items
-    in several pairs are not independent; resamples without one of the classes are left out.
+    Predictors: ``log_df_both``, ``log_df_source``, ``log_df_target`` and ``log_min_df`` are log(1 + x); the published
+    code gives 0 for no co-occurrence and for one. ``pmi`` is log((df_both + 1/2) / ((df_source + 1/2)
+    (df_target + 1/2))), pointwise mutual information up to a constant, which changes neither AUC nor r.
+    Intervals are the 2.5th and 97.5th percentiles over resamples of *concepts* with replacement, because a concept's
+    items in several pairs are not independent. Resamples without one of the classes are left out.
 
     Source: arXiv 2505.16385, section on attribution.
     """
@@ -106,7 +107,9 @@ def _all_aucs(behaviors: pa.Table, joined: _Joined, bootstrap: int, seed: int) -
         ruled = behaviors.filter(pc.equal(behaviors["rule"], rule))
         keys = _keys(ruled)
         if len(set(keys)) != len(keys):
-            raise ValueError(f"attribute: behaviors must hold an item once under a rule; got one twice under {rule!r}")
+            raise ValueError(
+                f"attribute: behaviors must hold one row per item and rule; got two for an item under {rule!r}"
+            )
         seen = np.asarray(ruled["behavior"].to_pylist(), dtype=object)
         unknown = sorted({str(behavior) for behavior in seen} - set(BEHAVIORS))
         if unknown:
@@ -166,7 +169,7 @@ def _all_correlations(scores: pa.Table, joined: _Joined, bootstrap: int, seed: i
 
 
 def _groups(table: pa.Table) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-    """Each pair and which rows are its own; then all rows."""
+    """Yield each pair with a mask of its rows, then `POOLED` with all rows."""
     pairs = np.asarray(table["pair"].to_pylist(), dtype=object)
     for pair in dict.fromkeys(pairs.tolist()):
         yield pair, pairs == pair
@@ -174,13 +177,13 @@ def _groups(table: pa.Table) -> Iterator[tuple[str, NDArray[np.bool_]]]:
 
 
 def _numbered(concepts: NDArray[np.int64]) -> tuple[int, NDArray[np.int64]]:
-    """How many concepts there are, and their numbers from 0."""
+    """Return the number of concepts, and each row's concept numbered from 0."""
     names, numbers = np.unique(concepts, return_inverse=True)
     return len(names), numbers
 
 
 class _Joined:
-    """The corpus counts of items, found by their words' normalized form."""
+    """The corpus counts of items, by the normalized form of their words."""
 
     def __init__(self, items: pa.Table, pairs: pa.Table) -> None:
         self.rows = {key: row for row, key in enumerate(_keys(items))}
@@ -189,7 +192,7 @@ class _Joined:
         self.counts = _counts(pairs)
 
     def predict(self, table: pa.Table, argument: str) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.int64]]:
-        """Predictors and concepts of a table's items, in its order."""
+        """Return the predictors and concepts of a table's items, in its order."""
         keys = _keys(table)
         unknown = next((key for key in keys if key not in self.rows), None)
         if unknown is not None:
@@ -208,7 +211,7 @@ def _without(table: pa.Table, keys: set[tuple[Hashable, str]]) -> pa.Table:
 
 
 def _normal(word: str) -> str:
-    """The form under which a watch list keeps a word."""
+    """Return ``word`` as a watch list keeps it."""
     return " ".join(normalize(word).split())
 
 

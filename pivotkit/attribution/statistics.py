@@ -1,4 +1,4 @@
-"""Tie-correct AUC and Pearson's r, of one sample and of resampled clusters of observations."""
+"""Tie-correct AUC and Pearson's r: of one sample, and of resampled clusters of observations."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
-from pivotkit.bootstrap import HELD_AT_ONCE, Statistic
+from pivotkit.bootstrap import BLOCK_NUMBERS, Statistic
 
 
 def auc(values: ArrayLike, positive: ArrayLike) -> float:
-    """Probability that a positive's value exceeds a negative's, ties counting half: the tie-correct area under the ROC.
+    """Return the probability that a positive's value exceeds a negative's, where a tie counts half.
 
-    Formula: Mann-Whitney U by mid-ranks over (positives times negatives).
+    This is the tie-correct area under the ROC curve: Mann-Whitney U by mid-ranks, divided by positives times negatives.
 
     Parameters
     ----------
@@ -24,17 +24,16 @@ def auc(values: ArrayLike, positive: ArrayLike) -> float:
     Returns
     -------
     float
-        Between 0 and 1; 0.5 when all values are tied; NaN when a class is empty.
+        Between 0 and 1; 0.5 where all values are tied; NaN where a class is empty.
 
     Raises
     ------
     ValueError
-        When a value is NaN or the shapes differ.
+        A value is NaN, or the shapes differ.
 
     Notes
     -----
-    The published code of arXiv 2505.16385 steps through ties one by one in input order, so its area depends on that
-    order.
+    The published code of arXiv 2505.16385 steps through ties in input order, so its area depends on that order.
 
     Examples
     --------
@@ -50,15 +49,15 @@ def auc(values: ArrayLike, positive: ArrayLike) -> float:
 
 
 def auc_of_clusters(values: NDArray[Any], positive: NDArray[np.bool_], clusters: NDArray[np.int64]) -> Statistic:
-    """`auc` of samples of clusters, which are numbered from 0.
+    """Return the statistic `auc` of samples of clusters. Clusters are numbered from 0.
 
-    Each sample costs one multiply-add an observation and a running sum over the distinct values.
+    A sample costs one multiply-add per observation and one running sum over the distinct values.
     """
     many = int(clusters.max()) + 1 if len(clusters) else 0
     levels, level = np.unique(values, return_inverse=True)
 
     def table(of: NDArray[np.bool_]) -> csr_array:
-        """Observations at each level from each cluster."""
+        """Count the observations per level and cluster."""
         ones = np.ones(int(of.sum()))
         return csr_array((ones, (level[of], clusters[of])), shape=(len(levels), many))
 
@@ -66,7 +65,7 @@ def auc_of_clusters(values: NDArray[Any], positive: NDArray[np.bool_], clusters:
 
     def statistic(draws: NDArray[np.float64]) -> NDArray[np.float64]:
         areas = np.full(draws.shape[1], np.nan)
-        step = max(1, HELD_AT_ONCE // max(len(levels), 1))
+        step = max(1, BLOCK_NUMBERS // max(len(levels), 1))
         for begin in range(0, draws.shape[1], step):
             part = draws[:, begin : begin + step]
             positives, negatives = ahead @ part, behind @ part
@@ -80,12 +79,13 @@ def auc_of_clusters(values: NDArray[Any], positive: NDArray[np.bool_], clusters:
 
 
 def pearson_of_clusters(x: NDArray[Any], y: NDArray[Any], clusters: NDArray[np.int64]) -> Statistic:
-    """Pearson's r of samples of clusters, which are numbered from 0."""
+    """Return the statistic Pearson's r of samples of clusters. Clusters are numbered from 0."""
     many = int(clusters.max()) + 1 if len(clusters) else 0
     dx, dy = x - np.mean(x) if many else x, y - np.mean(y) if many else y
     parts = (np.ones(len(x)), dx, dy, dx * dx, dy * dy, dx * dy)
     sums = np.stack([np.bincount(clusters, part, minlength=many) for part in parts], axis=1)
-    # What rounding leaves of equal numbers: of the sample's own mean, and of the whole's, which is subtracted first.
+    # Rounding leaves some variance in equal numbers: what the whole's mean leaves is bounded here, what the sample's mean
+    # leaves below.
     noise_x, noise_y = 1e-28 * (x**2).sum(), 1e-28 * (y**2).sum()
 
     def statistic(draws: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -23,47 +23,48 @@ def export_lm_eval(
 ) -> Path:
     """Write the items as tasks that ``lm_eval --include_path folder --tasks name`` runs.
 
-    A document is an item in one of its contexts. Its choices are the contexts with the query line of the right source
-    and of each distractor, its continuation is the target behind each: lm-eval's multiple choice over inputs, which
-    takes the choice that makes the continuation likeliest.
+    A document is an item in one of its contexts. Its choices are the context with the query line of the right source,
+    and with that of each distractor. Its continuation is the target. This is lm-eval's multiple choice over inputs:
+    the choice that makes the continuation most likely counts.
 
     Parameters
     ----------
     items : pyarrow.Table
         What `build_task` returns.
     folder : str or Path
-        Made when absent. Files of the same names are replaced.
+        Made where it is absent. Files of the same names are replaced.
     name : str, default "pivotkit_translation"
-        Of the group; the task of a pair is ``name_fr-zh``.
+        Name of the group. The task of a pair is ``name_fr-zh``.
     tokenizer : a Hugging Face tokenizer, optional
-        Of the model that will be scored: items whose source and target share a piece under it (`excluded_items`) are left
-        out, as every summary of pivotkit's leaves them out. All items by default.
+        Tokenizer of the model to score. Items whose source and target share a piece under it are left out
+        (`excluded_items`), as in every summary of pivotkit. All items by default.
 
     Returns
     -------
     Path
-        The group's file ``name.yaml``. Beside it lie, for each pair, ``name_fr-zh.yaml`` and ``name_fr-zh.jsonl`` with
-        ``item, pair, context`` (its number) ``, sources, target, choices, gold, continuation`` a line.
+        The group's file ``name.yaml``. Each pair has ``name_fr-zh.yaml`` and ``name_fr-zh.jsonl`` beside it. A line
+        holds ``item, pair, context, sources, target, choices, gold, continuation``; ``context`` is a number.
 
     Raises
     ------
     TypeError
         ``items`` is no table.
     ValueError
-        A missing column, no items, an item without distractors or contexts, a name that is no file name.
+        A column is missing, there are no items, an item has no distractors or contexts, or a name is no file name.
 
     Notes
     -----
-    ``acc`` is the share of documents whose right source makes the target likelier than any distractor does. The target
-    is the same behind every choice, so its length needs no correction; lm-eval's ``acc_norm`` would divide by the length
-    of the choices, which are prompts here, and is left out. The contrastive score itself is of probabilities averaged
-    over contexts, which lm-eval has no metric for; ``--log_samples`` keeps the log-likelihoods it is made of. Of several
-    accepted targets the first is asked for. The right source stands at every place in turn, so that ties, which lm-eval
-    gives to the first choice, count as chance.
+    ``acc`` is the share of documents whose right source makes the target more likely than any distractor does. Every
+    choice has the same target, so its length needs no correction. lm-eval's ``acc_norm`` would divide by the length of
+    the choices, which are prompts here; the tasks leave it out. The contrastive score averages probabilities over
+    contexts, and lm-eval has no metric for that; ``--log_samples`` keeps its log-likelihoods. Of several accepted
+    targets the first counts. The right source takes every place in turn: lm-eval gives ties to the first choice, so
+    they count as chance.
 
-    Log-likelihoods equal pivotkit's when lm-eval puts the same special tokens before a prompt: versions up to 0.4.9 add none
-    unless ``--model_args`` says ``add_bos_token=True``. lm-eval looks for data from where it is run, so the tasks
-    name their documents by absolute path: export again instead of moving the folder. For lm-eval 0.4.0 and later.
+    Log-likelihoods equal pivotkit's where lm-eval puts the same special tokens before a prompt: versions up to 0.4.9
+    add none unless ``--model_args`` says ``add_bos_token=True``. lm-eval resolves relative paths from its working
+    folder, so the tasks name their documents by absolute path: export again instead of moving the folder. For lm-eval
+    0.4.0 and later.
     Source: arXiv 2505.16385, section 3.
     """
     require_columns("export_lm_eval", "items", items, COLUMNS)
@@ -91,7 +92,7 @@ def export_lm_eval(
 
 
 def _documents(row: dict[str, Any], prompt: Prompt, languages: tuple[str, str]) -> Iterator[dict[str, Any]]:
-    """One item in each of its contexts."""
+    """Yield one document per context of an item."""
     for number, context in enumerate(row["contexts"]):
         sources = list(row["distractors"])
         gold = (row["item"] + number) % (len(sources) + 1)
@@ -109,7 +110,7 @@ def _documents(row: dict[str, Any], prompt: Prompt, languages: tuple[str, str]) 
 
 
 def _task(task: str, documents: Path) -> dict[str, Any]:
-    """A number in ``doc_to_text`` tells lm-eval that the choices are inputs, as in its winogrande."""
+    """Return a task. A number in ``doc_to_text`` tells lm-eval that the choices are inputs, as in its winogrande."""
     return {
         "task": task,
         "dataset_path": "json",
@@ -119,7 +120,7 @@ def _task(task: str, documents: Path) -> dict[str, Any]:
         "doc_to_text": "gold",
         "doc_to_choice": "choices",
         "doc_to_target": "continuation",
-        "target_delimiter": "",  # the continuation brings its own space
+        "target_delimiter": "",  # the continuation has its own space
         "num_fewshot": 0,  # the contexts hold the shots
         "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
         "metadata": {"version": 1.0},

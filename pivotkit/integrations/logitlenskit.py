@@ -1,4 +1,4 @@
-"""logitlenskit: one item's trace as the JSON that its widget shows."""
+"""logitlenskit: one item's trace as the JSON that the widget of logitlenskit shows."""
 
 from __future__ import annotations
 
@@ -16,44 +16,45 @@ from pivotkit.artifacts import atomic_path, require_columns
 COLUMNS = ("item", "layer", "position", "token", "label", "top_ids", "top_tokens", "top_logprobs", "entropy", "tracked",
            "tracked_logprobs")  # fmt: skip
 VERSION = 2
-DIGITS = 5  # of every number, as the format has it
+DIGITS = 5  # decimals of every number, as in the format
 
 
 def export_logitlenskit(
     traces: pa.Table, item: int, path: str | Path | None = None, *, model: str | None = None
 ) -> dict[str, Any]:
-    """Give one item's trace in logitlenskit's JSON, version 2.
+    """Return one item's trace as logitlenskit's JSON, version 2.
 
     Parameters
     ----------
     traces : pyarrow.Table
-        What `trace` returns; traced at ``positions=("all",)`` the whole prompt is shown, else the positions that are there.
+        What `trace` returns. With ``positions=("all",)`` it shows the whole prompt, else the positions that are there.
     item : int
     path : str or Path, optional
-        Where to write it too.
+        A file for the JSON.
     model : str, optional
-        Its name, for ``meta``.
+        The model's name, for ``meta``.
 
     Returns
     -------
     dict
-        ``meta`` (``version`` 2, ``timestamp``, ``model`` where given); ``layers``, 0 the embedding output; ``input``, the
-        tokens of P positions; ``topk[layer][position]``, the top tokens' texts, best first; ``tracked[position][text]``, a
-        token's probability in every layer; ``entropy[layer][position]``, nats.
+        ``meta``: ``version`` 2, ``timestamp``, and ``model`` where given. ``layers``: their numbers; 0 is the embedding
+        output. ``input``: the token of each position. ``topk[layer][position]``: the texts of the top tokens, best
+        first. ``tracked[position][text]``: a token's probability in every layer. ``entropy[layer][position]``: in nats.
 
     Raises
     ------
     TypeError
         ``traces`` is no table.
     ValueError
-        A missing column, an item that was not traced, or a position that lacks a layer.
+        A column is missing, the item was not traced, or a position lacks a layer.
 
     Notes
     -----
-    The format wants a curve for every token that it names. Tokens that the trace tracks have theirs whole; another's holds
-    0 in the layers where it is not among the top k, since it is less likely there than the k-th. Trace with ``tracked``
-    at least k times the layers to have every curve whole. The format names tokens by text: where two have the same (pieces
-    of a character, say), the id is put behind the second. Source: docs/DATA_FORMAT.md of davidbau/logitlenskit.
+    The format has one curve per token that it names. A token that the trace tracks has a full curve. Another token has
+    0 in the layers where it is not among the top k: it is less likely there than the k-th. Trace with ``tracked`` at
+    least k times the layers to get full curves only. The format names tokens by text. Where two tokens have one text,
+    as pieces of a character do, the second gets its id as a suffix.
+    Source: docs/DATA_FORMAT.md of davidbau/logitlenskit.
     """
     require_columns("export_logitlenskit", "traces", traces, COLUMNS)
     own = traces.select(COLUMNS).filter(pc.field("item") == item)
@@ -61,7 +62,7 @@ def export_logitlenskit(
         raise ValueError(f"export_logitlenskit: item must be one of the traced; got {item}")
     if pc.any(pc.equal(own["label"], "all")).as_py():
         own = own.filter(pc.field("label") == "all")
-    # A position can have several labels; all say the same of it.
+    # A position can have several labels; their rows agree.
     seen = {(row["position"], row["layer"]): row for row in own.to_pylist()}
     positions, layers = (sorted({key[axis] for key in seen}) for axis in (0, 1))
     if len(seen) != len(positions) * len(layers):
@@ -88,7 +89,7 @@ def export_logitlenskit(
 
 
 def export_all_logitlenskit(traces: pa.Table, folder: str | Path, *, model: str | None = None) -> Path:
-    """Write `export_logitlenskit` of every traced item to ``folder``, as ``item-00000.json``, and return the folder."""
+    """Write `export_logitlenskit` of every traced item to ``folder`` as ``item-00000.json``; return the folder."""
     require_columns("export_all_logitlenskit", "traces", traces, COLUMNS)
     for item in sorted(pc.unique(traces["item"]).to_pylist()):
         export_logitlenskit(traces, item, Path(folder) / f"item-{item:05d}.json", model=model)
@@ -96,7 +97,7 @@ def export_all_logitlenskit(traces: pa.Table, folder: str | Path, *, model: str 
 
 
 def _names(rows: list[dict[str, Any]]) -> dict[int, str]:
-    """The text of every token that is tracked or among the top at a position, each different."""
+    """Return a distinct text for every token that a position tracks or has among its top."""
     texts = {token: f"⟨{token}⟩" for token in rows[0]["tracked"]}
     for row in rows:
         texts.update(zip(row["top_ids"], row["top_tokens"], strict=True))
@@ -109,7 +110,7 @@ def _names(rows: list[dict[str, Any]]) -> dict[int, str]:
 
 
 def _curves(rows: list[dict[str, Any]], names: dict[int, str]) -> dict[str, list[float]]:
-    """The probability of every named token in every layer: tracked tokens first, as the trace ranks them."""
+    """Return the probability of every named token in every layer, tracked tokens first, in the trace's order."""
     logprobs = np.full((len(names), len(rows)), -np.inf)
     place = {token: at for at, token in enumerate(dict.fromkeys([*rows[0]["tracked"], *names]))}
     for depth, row in enumerate(rows):

@@ -1,18 +1,58 @@
-"""What stages are given: items' words, corpus files, the model; each looked up in one way."""
+"""What the user gives a stage: lexicon, corpus, model. Each is looked up in one way, here."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from pivotkit.artifacts import read_table
+from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.pipeline.settings import Settings
 
 
+def lexicon_path(settings: Settings) -> Path:
+    """The lexicon's file, absolute."""
+    assert settings.lexicon is not None, "the stage must read LEXICON"
+    return Path(settings.lexicon).absolute()
+
+
+def corpus_paths(settings: Settings) -> list[Path]:
+    """The corpus's files, absolute and sorted."""
+    from pivotkit.corpus.reading.documents import corpus_files
+
+    return corpus_files(settings.corpus)
+
+
+def model_paths(settings: Settings) -> list[Path]:
+    """The model's folder or GGUF file; a hub id has none."""
+    from pivotkit.lens.model.loading import find_model
+
+    place = Path(find_model(_model_name(settings)))
+    return [place.absolute()] if place.exists() else []
+
+
+def tuned_lens_paths(settings: Settings) -> list[Path]:
+    """The tuned lens's folder, absolute; none for the raw lens."""
+    return [] if settings.tuned_lens is None else [Path(settings.tuned_lens).absolute()]
+
+
+# The settings that name something to read. A stage lists them among its `reads`; their files are inputs of the stage.
+LEXICON, PAIRS, CORPUS, MODEL, TUNED_LENS = "lexicon", "pairs", "corpus", "model", "tuned_lens"
+GIVEN: dict[str, Callable[[Settings], list[Path]]] = {
+    LEXICON: lambda settings: [lexicon_path(settings)],
+    PAIRS: lambda settings: [],
+    CORPUS: corpus_paths,
+    MODEL: model_paths,
+    TUNED_LENS: tuned_lens_paths,
+}
+
+
 def watch_words(items: pa.Table, latent: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
-    """The words to count and the pairs to count together: source with target, and each with every latent word."""
+    """The words to count and the pairs to count: source with target, and each of them with every latent word."""
     words: dict[str, None] = {}
     pairs: dict[tuple[str, str], None] = {}
     for row in items.select(["source", "target", "words"]).to_pylist():
@@ -25,49 +65,33 @@ def watch_words(items: pa.Table, latent: list[str]) -> tuple[list[str], list[tup
     return list(words), [(first, second) for first, second in pairs if first != second]
 
 
-def latent_languages(settings: Settings, items: pa.Table) -> list[str]:
-    """The latent languages asked for; English where nothing was said and the lexicon has it."""
+def latent_languages(run: RunFolder, settings: Settings) -> dict[str, list[str]]:
+    """The setting ``latent`` with its default filled in: English where the lexicon has it."""
     if settings.latent is not None:
-        return settings.latent
-    return ["en"] if any("en" in dict(row["words"]) for row in items.select(["words"]).to_pylist()) else []
-
-
-def corpus_paths(settings: Settings) -> list[Path]:
-    """The corpus's files, absolute and sorted."""
-    from pivotkit.corpus.reading.documents import corpus_files
-
-    if not settings.corpus:
-        raise ValueError("pivotkit: corpus must be given; got none")
-    return corpus_files(settings.corpus)
-
-
-def model_files(settings: Settings) -> list[Path]:
-    """The model's folder or GGUF file, as an input that may change; a hub id has none."""
-    from pivotkit.lens.model.loading import find_model
-
-    place = Path(find_model(_model_name(settings)))
-    return [place.absolute()] if place.exists() else []
+        return {"latent": settings.latent}
+    words = read_table(run / "items.parquet")["words"].to_pylist()
+    return {"latent": ["en"] if any("en" in dict(row) for row in words) else []}
 
 
 def loaded_model(settings: Settings) -> tuple[Any, Any, Any]:
+    """The model with its tokenizer and its proved head."""
     return _loaded(_model_name(settings), settings.dtype)
 
 
 def model_tokenizer(settings: Settings) -> Any:
+    """The model's tokenizer, without the model."""
     from pivotkit.lens.model.loading import load_tokenizer
 
     return load_tokenizer(_model_name(settings))
 
 
 def _model_name(settings: Settings) -> str:
-    if settings.model is None:
-        raise ValueError("pivotkit: model must be given; got none")
+    assert settings.model is not None, "the stage must read MODEL"
     return settings.model
 
 
-@functools.lru_cache(maxsize=1)
+@functools.lru_cache(maxsize=1)  # one model at a time in memory
 def _loaded(name: str, dtype: str) -> tuple[Any, Any, Any]:
-    """One model at a time in memory, with its tokenizer and its proved head."""
     from pivotkit.lens.model.head import LensHead
     from pivotkit.lens.model.loading import load_model
 

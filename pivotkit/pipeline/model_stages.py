@@ -1,4 +1,4 @@
-"""The model's wing: lexicon -> items -> scores, traces -> behaviors."""
+"""The stages of the model's side: lexicon -> items -> scores, traces -> behaviors."""
 
 from __future__ import annotations
 
@@ -11,107 +11,130 @@ import orjson
 import pyarrow as pa
 
 from pivotkit.artifacts import read_table, table_metadata, write_table
-from pivotkit.pipeline.inputs import latent_languages, loaded_model, model_files
+from pivotkit.pipeline.inputs import (
+    LEXICON,
+    MODEL,
+    PAIRS,
+    TUNED_LENS,
+    latent_languages,
+    lexicon_path,
+    loaded_model,
+    model_paths,
+    tuned_lens_paths,
+)
 from pivotkit.pipeline.run_folder import RunFolder, environment, stage_key
 from pivotkit.pipeline.settings import Settings
+from pivotkit.pipeline.stage import Stage
 
-# Items whose scores or traces are written together: what an interruption can cost. Where items share their contexts, more
-# of them share more.
+# Items per shard of scores and traces: an interruption costs one shard at most. Items that share their contexts share
+# more of them in a larger shard.
 SHARD, SHARED_SHARD = 20, 128
 
 
 def task(run: RunFolder, settings: Settings) -> None:
-    """lexicon -> items.parquet"""
     from pivotkit.words.lexicon import read_lexicon
     from pivotkit.words.prompts import PROMPTS
     from pivotkit.words.task import build_task
 
-    if settings.lexicon is None or not settings.pairs:
-        raise ValueError(
-            "task: lexicon and pairs must be given; got " + _missing(lexicon=settings.lexicon, pairs=settings.pairs)
-        )
-    lexicon = Path(settings.lexicon)
-    wanted = settings.of("task")
+    items = build_task(
+        read_lexicon(lexicon_path(settings)), settings.pairs, prompt=PROMPTS[settings.prompt], limit=settings.limit,
+        shots=settings.shots, contexts=settings.contexts, distractors=settings.distractors, sharing=settings.sharing,
+        seed=settings.seed,
+    )  # fmt: skip
+    write_table(items, run / "items.parquet")
 
-    def make() -> None:
-        chosen = {name: wanted[name] for name in ("limit", "shots", "contexts", "distractors", "sharing", "seed")}
-        items = build_task(read_lexicon(lexicon), settings.pairs, prompt=PROMPTS[settings.prompt], **chosen)
-        write_table(items, run / "items.parquet")
 
-    run.stage("task", ["items.parquet"], make, settings=wanted, inputs=[lexicon.absolute()])
+TASK = Stage(
+    name="task",
+    help="build the translation task from a lexicon",
+    run=task,
+    reads=(LEXICON, PAIRS),
+    writes=("items.parquet",),
+    settings=("limit", "shots", "contexts", "distractors", "sharing", "prompt", "seed"),
+    functions=("words.task.build_task",),
+)
 
 
 def score(run: RunFolder, settings: Settings) -> None:
-    """items, model -> scores.parquet"""
-    items = read_table(run.need("items.parquet", "task"))
-    inputs: list[str | Path] = ["items.parquet", *model_files(settings)]
-    wanted = settings.of("score")
+    from pivotkit.lens.score import score as score_items
 
-    def make() -> None:
-        from pivotkit.lens.score import score as score_items
+    items, wanted = read_table(run / "items.parquet"), SCORE.wanted(run, settings)
+    model, tokenizer, head = loaded_model(settings)
+    run.shards(
+        "scores", items, _shard(items), _fingerprint(items, wanted, model_paths(settings)),
+        lambda part: score_items(model, part, tokenizer, head=head), "scoring items",
+    )  # fmt: skip
+    scores = run.gather("scores")
+    excluded = sum(scores["excluded"].to_pylist())
+    write_table(scores, run / "scores.parquet", {"head": head.describe(), "excluded": excluded, **wanted})
 
-        model, tokenizer, head = loaded_model(settings)
-        run.shards(
-            "scores", items, _shard(items), _fingerprint(items, wanted, model_files(settings)),
-            lambda part: score_items(model, part, tokenizer, head=head), "scoring items",
-        )  # fmt: skip
-        scores = run.gather("scores")
-        excluded = sum(scores["excluded"].to_pylist())
-        write_table(scores, run / "scores.parquet", {"head": head.describe(), "excluded": excluded, **wanted})
 
-    run.stage("score", ["scores.parquet"], make, settings=wanted, inputs=inputs)
+SCORE = Stage(
+    name="score",
+    help="score the model's translations",
+    run=score,
+    reads=("items.parquet", MODEL),
+    writes=("scores.parquet",),
+    settings=("dtype",),
+    functions=("lens.score.score",),
+)
 
 
 def trace(run: RunFolder, settings: Settings) -> None:
-    """items, model, pivots.parquet where it lies -> traces/"""
-    items = read_table(run.need("items.parquet", "task"))
-    latent = latent_languages(settings, items)
-    wanted = settings.of("trace") | {"latent": latent}
-    known = [name for name in ["pivots.parquet"] if (run / name).exists()]
+    from pivotkit.lens.trace import trace as trace_items
+    from pivotkit.lens.tuned import TunedLens
 
-    def make() -> None:
-        from pivotkit.lens.trace import trace as trace_items
-        from pivotkit.lens.tuned import TunedLens
+    items, wanted = read_table(run / "items.parquet"), TRACE.wanted(run, settings)
+    known = [path for path in [run / "pivots.parquet"] if path.exists()]
+    model, tokenizer, head = loaded_model(settings)
+    chosen = {
+        "positions": settings.positions, "latent": wanted["latent"], "pivots": _pivot_ids(known[0]) if known else None,
+        "k": settings.k, "tracked": settings.tracked, "chains": settings.chains, "head": head,
+        "policy": _policy(settings),
+        "lens": None if settings.tuned_lens is None else TunedLens.load(settings.tuned_lens, head),
+    }  # fmt: skip
+    files = [*model_paths(settings), *tuned_lens_paths(settings)]
+    run.shards(
+        "traces", items, _shard(items), _fingerprint(items, wanted, files, known),
+        lambda part: trace_items(model, part, tokenizer, **chosen), "tracing items",
+    )  # fmt: skip
 
-        model, tokenizer, head = loaded_model(settings)
-        chosen = {
-            "positions": settings.positions, "latent": latent, "pivots": _pivot_ids(run) if known else None,
-            "k": settings.k, "tracked": settings.tracked, "chains": settings.chains, "head": head,
-            "policy": _policy(settings),
-            "lens": None if settings.tuned_lens is None else TunedLens.load(settings.tuned_lens, head),
-        }  # fmt: skip
-        run.shards(
-            "traces", items, _shard(items), _fingerprint(items, wanted, files, [run / name for name in known]),
-            lambda part: trace_items(model, part, tokenizer, **chosen), "tracing items",
-        )  # fmt: skip
 
-    files = [*model_files(settings), *([Path(settings.tuned_lens).absolute()] if settings.tuned_lens else [])]
-    run.stage("trace", ["traces"], make, settings=wanted, inputs=["items.parquet", *known, *files])
+TRACE = Stage(
+    name="trace",
+    help="trace what every layer predicts at the answer position",
+    run=trace,
+    reads=("items.parquet", MODEL),
+    uses=("pivots.parquet", TUNED_LENS),
+    writes=("traces",),
+    settings=("dtype", "latent", "k", "positions", "tracked", "chains", "token_policy"),
+    functions=("lens.trace.trace",),
+    depends=latent_languages,
+)
 
 
 def behaviors(run: RunFolder, settings: Settings) -> None:
-    """traces/ -> behaviors.parquet, sensitivity.parquet"""
     from pivotkit.lens.behavior import classify, sensitivity
 
-    run.need("traces", "trace")
-    outputs = ["behaviors.parquet", "sensitivity.parquet"]
-    wanted = settings.of("behaviors")
-
-    def make() -> None:
-        traces = run.gather("traces")
-        write_table(classify(traces, **wanted), run / outputs[0])
-        write_table(sensitivity(traces), run / outputs[1])
-
-    run.stage("behaviors", outputs, make, settings=wanted, inputs=["traces"])
+    traces = run.gather("traces")
+    write_table(classify(traces, **BEHAVIORS.wanted(run, settings)), run / "behaviors.parquet")
+    write_table(sensitivity(traces), run / "sensitivity.parquet")
 
 
-def _missing(**values: object) -> str:
-    return " and ".join(f"no {name}" for name, value in values.items() if not value)
+BEHAVIORS = Stage(
+    name="behaviors",
+    help="tell co-occurrence behavior from pivot behavior",
+    run=behaviors,
+    reads=("traces",),
+    writes=("behaviors.parquet", "sensitivity.parquet"),
+    settings=("min_probability", "first_layer", "threshold", "least_peak"),
+    functions=("lens.behavior.classify", "lens.behavior.sensitivity"),
+)
 
 
-def _pivot_ids(run: RunFolder) -> dict[int, list[int]]:
+def _pivot_ids(path: Path) -> dict[int, list[int]]:
     found: dict[int, list[int]] = {}
-    for row in read_table(run / "pivots.parquet").select(["item", "token_id"]).to_pylist():
+    for row in read_table(path).select(["item", "token_id"]).to_pylist():
         found.setdefault(row["item"], []).append(row["token_id"])
     return found
 
@@ -131,7 +154,7 @@ def _shard(items: pa.Table) -> int:
 
 
 def _fingerprint(items: pa.Table, wanted: dict[str, Any], files: list[Path], artifacts: Sequence[Path] = ()) -> str:
-    """What the shards of a stage depend on, as a hash: not on where the run folder lies."""
+    """A hash of what a stage's shards depend on. It does not depend on the place of the run folder."""
     contents = [hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest() for path in artifacts]
     raw = [items.to_pylist(), wanted, contents, stage_key("shards", environment(), files)]
     return hashlib.blake2b(orjson.dumps(raw, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()

@@ -1,35 +1,36 @@
-"""The order of the stages, and all of them in one call."""
+"""The table of the stages, and all of them in one call."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from pivotkit.pipeline import corpus_stages, model_stages, study_stages
+from pivotkit.pipeline.corpus_stages import COUNT, PIVOTS, SCORE_DOCUMENTS, SELECT, TOKENS
+from pivotkit.pipeline.joint_stages import ATTRIBUTION, REPORT
+from pivotkit.pipeline.model_stages import BEHAVIORS, SCORE, TASK, TRACE
 from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.pipeline.settings import Settings
+from pivotkit.pipeline.stage import StageTable, Study
 
-STAGES: dict[str, Callable[[RunFolder, Settings], None]] = {
-    "task": model_stages.task,
-    "tokens": corpus_stages.tokens,
-    "count": corpus_stages.count,
-    "pivots": corpus_stages.pivots,
-    "score": model_stages.score,
-    "trace": model_stages.trace,
-    "behaviors": model_stages.behaviors,
-    "attribution": study_stages.attribution,
-    "score-documents": corpus_stages.score_documents,
-    "select": corpus_stages.select,
-    "report": study_stages.report,
-}
-NEED_CORPUS = {"tokens", "count", "pivots", "attribution", "score-documents", "select"}
+# Pivots come before traces, so the traces can say how much of the mass the pivots hold. The report comes last.
+STAGES = StageTable(
+    [TASK, TOKENS, COUNT, PIVOTS, SCORE, TRACE, BEHAVIORS, ATTRIBUTION, SCORE_DOCUMENTS, SELECT, REPORT]
+)
 
 
 def run_all(run: RunFolder, settings: Settings) -> None:
-    """Every stage in order; those that need a corpus only when one is given.
-
-    Pivots come before traces, so that the traces can say how much of the mass the pivots hold.
-    """
+    """Run every stage in order. Without a corpus, the stages that need one are left out."""
     run.configure(settings.given())
-    for name, stage in STAGES.items():
-        if settings.corpus or name not in NEED_CORPUS:
-            stage(run, settings)
+    for stage in STAGES:
+        if settings.corpus or not STAGES.needs_corpus(stage):
+            STAGES.run(stage, run, settings)
+
+
+def _run_in(folder: str, settings: Settings) -> None:
+    with RunFolder(folder) as run:
+        run_all(run, settings)
+
+
+RUN = Study(
+    name="run",
+    help="run every stage on a model, a lexicon and a corpus; the same call resumes an interrupted run",
+    run=_run_in,
+    settings=tuple(dict.fromkeys(name for stage in STAGES for name in stage.options)),
+)

@@ -1,4 +1,4 @@
-"""A run folder: its manifest, its lock, and stages that are not run again unless their inputs changed."""
+"""A run folder: its manifest, its lock, and stages that run again only when their inputs changed."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ PACKAGES = ("pivotkit", "torch", "transformers", "tokenizers", "numpy", "pyarrow
 
 
 class RunFolder:
-    """One folder that holds every artifact of a run, beside ``run.json`` that says how each came to be.
+    """The folder of a run: every artifact, and ``run.json``, which says how each was made.
 
     Parameters
     ----------
     folder : str or Path
     new : bool, default True
-        Whether the folder is made when absent.
+        Whether the folder is made where it is absent.
 
     Raises
     ------
     ValueError
-        Another process is at work in the folder, or it is absent and is not to be made.
+        Another process uses the folder, or the folder is absent and ``new`` is False.
     """
 
     def __init__(self, folder: str | Path, *, new: bool = True) -> None:
@@ -53,10 +53,14 @@ class RunFolder:
         self.manifest.setdefault("stages", {})
         self.manifest.setdefault("config", {})
 
+    def __repr__(self) -> str:
+        return f"RunFolder({str(self.folder)!r}, stages: {', '.join(self.manifest['stages']) or 'none'})"
+
     def __truediv__(self, name: str) -> Path:
         return self.folder / name
 
     def close(self) -> None:
+        """Let other processes use the folder."""
         self._lock.close()
 
     def __enter__(self) -> RunFolder:
@@ -65,15 +69,8 @@ class RunFolder:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def need(self, name: str, stage: str) -> Path:
-        """The artifact ``name``; a ValueError names the stage that makes it when it is not there."""
-        path = self / name
-        if not path.exists():
-            raise ValueError(f"{self.folder}: must hold {name}; run `pivotkit {stage}` first")
-        return path
-
     def configure(self, config: Mapping[str, Any]) -> None:
-        """Keep ``config`` as the run's settings, in place of what was kept before."""
+        """Replace the run's settings by ``config``."""
         self.manifest["config"] = dict(config)
         self._save()
 
@@ -81,9 +78,24 @@ class RunFolder:
         self, name: str, outputs: Sequence[str], make: Callable[[], object], *,
         settings: Mapping[str, Any], inputs: Sequence[str | Path] = (),
     ) -> bool:  # fmt: skip
-        """Run ``make`` unless its outputs lie here, made from the same inputs with the same settings.
+        """Run ``make`` unless its outputs lie here, made of the same inputs with the same settings.
 
-        Returns whether it ran. An interrupted or failed stage leaves no record, so it runs again.
+        Parameters
+        ----------
+        name : str
+            Name of the record in ``run.json``.
+        outputs : sequence of str
+            What ``make`` writes, by its path in the folder.
+        make : function without arguments
+        settings : mapping
+            What the outputs depend on beside the inputs; JSON can hold it.
+        inputs : sequence of str or Path, default ()
+            Files and folders, by their path in the folder or absolute. Names, sizes and times are compared.
+
+        Returns
+        -------
+        bool
+            Whether it ran. An interrupted or failed stage leaves no record, so it runs again.
         """
         key = stage_key(name, settings, [self.folder / path for path in inputs])
         record = self.manifest["stages"].get(name)
@@ -111,12 +123,12 @@ class RunFolder:
     def shards(
         self, folder: str, items: pa.Table, size: int, key: str, make: Callable[[pa.Table], pa.Table], what: str
     ) -> None:
-        """Make a table for every ``size`` items, one Parquet file each; those that ``key`` already made are kept."""
+        """Write ``make`` of every ``size`` items as one Parquet file; files with the same ``key`` are kept."""
         target = self / folder
         target.mkdir(exist_ok=True)
         begins = range(0, items.num_rows, size)
         paths = [target / f"part-{number:05d}-{key[:12]}.parquet" for number in range(len(begins))]
-        # Also what a killed run was in the middle of writing.
+        # The second glob finds what a killed run was writing.
         for stale in (set(target.glob("*.parquet")) - set(paths)) | set(target.glob(".*.part")):
             stale.unlink()
         for path, begin in track(list(zip(paths, begins, strict=True)), what):
@@ -124,11 +136,11 @@ class RunFolder:
                 write_table(make(items.slice(begin, size)), path)
 
     def gather(self, folder: str) -> pa.Table:
-        """The shards of ``folder`` as one table."""
+        """All shards of ``folder`` as one table."""
         return read_table(self / folder)
 
     def _describe(self, outputs: Sequence[str]) -> dict[str, Any] | None:
-        """Size and time of every output file; None when one is missing."""
+        """The size and time of every output file; None where one is missing."""
         found: dict[str, Any] = {}
         for name in outputs:
             path = self / name
@@ -153,29 +165,30 @@ def stage_key(name: str, settings: Mapping[str, Any], inputs: Sequence[Path]) ->
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if file.is_file():
                 files.append((str(file), [file.stat().st_size, file.stat().st_mtime_ns]))
-    raw = orjson.dumps([name, dict(settings), files, _version("pivotkit")], option=orjson.OPT_SORT_KEYS)
+    raw = orjson.dumps([name, dict(settings), files, package_version("pivotkit")], option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(raw, digest_size=16).hexdigest()
 
 
 def environment() -> dict[str, Any]:
-    """Versions of what a run was made with."""
-    return {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
+    """The versions of Python and of the packages that matter to a run."""
+    return {"python": platform.python_version(), **{name: package_version(name) for name in PACKAGES}}
 
 
-def _version(package: str) -> str | None:
+def package_version(package: str) -> str | None:
+    """The version of an installed package; None where it is not installed."""
     with contextlib.suppress(PackageNotFoundError):
         return version(package)
     return None
 
 
 def _reset_peak_memory() -> None:
-    """Let the kernel's record of peak memory begin anew, where it can."""
+    """Reset the operating system's record of peak memory where it can be reset."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_memory() -> int:
-    """Peak resident memory in bytes, of the stage where the kernel keeps it so, else of the process."""
+    """Peak resident memory in bytes: of the stage where its record can be reset, else of the process."""
     for line in _status_lines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024

@@ -1,4 +1,4 @@
-"""One self-contained HTML page of everything a run folder holds."""
+"""One self-contained HTML page of everything that a run folder holds."""
 
 from pivotkit.report.page import write_report
 

@@ -1,4 +1,4 @@
-// The word browser. Data from the run only ever becomes text (textContent), never markup.
+// The word browser. Data of the run becomes text (textContent), never markup.
 "use strict";
 (() => {
   const data = JSON.parse(document.getElementById("words-data").textContent);
@@ -38,7 +38,7 @@
     });
     const pair = data.pairs[pairs.value];
     at("browse-count").textContent = list.length + " of " + pair.shown + " words"
-      + (pair.shown < pair.of ? " (the first of " + pair.of + "; the rest is in traces/)" : "");
+      + (pair.shown < pair.of ? " (the first of " + pair.of + "; traces/ holds the rest)" : "");
   }
 
   function show(remember = true) {

@@ -1,4 +1,4 @@
-"""What the word browser needs, packed: tokens once each, one flat list of token places and per mille for each word."""
+"""The data of the word browser: one list of token texts, and per word flat lists of places in it and of per mille."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from pivotkit.report.data import by_pair, floats
 from pivotkit.report.model_sections import grid, latent_languages
 from pivotkit.report.text import arrow, token_text, visible
 
-CELLS = 200_000  # table cells inlined at most, about 2 MB of page; beyond it each pair shows its first words
-PIVOTS = 12
+CELLS = 200_000  # most table cells in the page, about 2 MB; beyond it each pair shows its first words only
+PIVOTS = 12  # best pivots per word
 
 
 def words(run: dict[str, Any]) -> dict[str, Any] | None:
-    """Return every traced word with its layers, behaviours, counts and pivots; None before tracing.
+    """Return every traced word with its layers, behaviors, counts and pivots, or None without traces.
 
-    Probabilities and masses are in per mille. ``top`` holds places in ``tokens``, layer by layer from the first,
-    -1 where a layer has fewer than k tokens; ``sets`` holds the places of each set's tokens.
+    Probabilities and masses are in per mille. ``top`` holds places in ``tokens``, layer by layer from the first; -1
+    stands where a layer has fewer than k tokens. ``sets`` holds the places of each set's tokens.
     """
     items, traces = run["items"], run["traces"]
     if items is None or traces is None or traces.num_rows == 0:
@@ -79,7 +79,7 @@ def _heat(rows: pa.Table, k: int, tokens: dict[int, int], texts: list[str]) -> d
 
 
 def _sets(rows: pa.Table, tokens: dict[int, int], pivots: list[int]) -> dict[str, list[int]]:
-    """Places of the tokens of each set that the trace shows at all."""
+    """Return the places of each set's tokens, as far as the trace shows them."""
     sets = {
         name.removesuffix("_ids"): rows[name][0].as_py() or []
         for name in rows.column_names
@@ -90,7 +90,7 @@ def _sets(rows: pa.Table, tokens: dict[int, int], pivots: list[int]) -> dict[str
 
 
 def _beside(run: dict[str, Any]) -> Any:
-    """Return what makes the part of a word's entry that does not come from its trace."""
+    """Return a function from a row of items to the part of its entry that does not come from the trace."""
     scores = {(row["pair"], row["item"]): row for row in _rows(run["scores"], "pair", "item", "score", "p_gold")}
     counts = {
         (normalize(row["source"]), normalize(row["target"])): [row["df_source"], row["df_target"], row["df_both"]]

@@ -1,4 +1,4 @@
-"""What the corpus held: pivots, hubs, the selection and what it taught."""
+"""The sections on the corpus: pivots, hubs, selection and continued pre-training."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from pivotkit.report.data import bootstrap_mean, floats
 from pivotkit.report.svg import Key, legend
 from pivotkit.report.text import arrow, interval, number, token_text, visible
 
-SHOWN_PIVOTS = 6  # of each item in the table; the word browser shows twice as many
-PROBED = 10  # best pivots of each item that are looked for in the traces
-SHOWN_ITEMS = 120  # of each pair in the table
+SHOWN_PIVOTS = 6  # per item in the table; the word browser shows twice as many
+PROBED = 10  # best pivots per item that are searched for in the traces
+SHOWN_ITEMS = 120  # per pair in the table
 SHOWN_HUBS = 24
 SHOWN_DOCUMENTS = 15
 
 
 def pivots(run: dict[str, Any]) -> dict[str, Any] | None:
-    """Return each item's best pivots with their controls, the hubs, and whether the model ever ranks them."""
+    """Return each item's best pivots with their controls, the hubs, and how often traces show pivots and controls."""
     if run["pivots"] is None:
         return None
     words = {}
@@ -60,7 +60,7 @@ def _hubs(run: dict[str, Any]) -> list[dict[str, Any]] | None:
 
 
 def _seen(traces: pa.Table | None, lists: dict[str, dict[Any, list[dict[str, Any]]]]) -> dict[str, Any] | None:
-    """Share of items with one of their best pivots, or of its controls, among the top-k of any layer."""
+    """Return the shares of items with one of their best pivots, and of the controls, among the top k of any layer."""
     if traces is None:
         return None
     tops: dict[tuple[str, Any], set[int]] = defaultdict(set)
@@ -86,7 +86,7 @@ def _seen(traces: pa.Table | None, lists: dict[str, dict[Any, list[dict[str, Any
 
 
 def selection(run: dict[str, Any]) -> dict[str, Any] | None:
-    """Return what was asked of the selection and what it holds."""
+    """Return what the selection was asked for, and what it holds."""
     documents, manifest = run["documents"], run["manifest"]
     if documents is None:
         return None
@@ -157,7 +157,7 @@ def _shares_of_pivots(documents: pa.Table, chosen: pa.Table) -> tuple[Any, Any]:
 
 
 def pretrain(run: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the accuracy of every arm and seed, mean over directions, pivot concepts beside direct ones."""
+    """Return the accuracy of every arm and seed, averaged over directions, for pivot concepts and for direct ones."""
     table = run["pretrain"]
     if table is None:
         return None
@@ -166,7 +166,7 @@ def pretrain(run: dict[str, Any]) -> dict[str, Any] | None:
         known = directions[row["kind"], row["arm"], row["seed"]]
         if row["direction"] in known:
             raise InputError(
-                "pretrain.parquet", "", f"must hold one row for each arm, seed, kind and direction; got two of {row}"
+                "pretrain.parquet", "", f"must hold one row per arm, seed, kind and direction; got two of {row}"
             )
         known[row["direction"]] = row["accuracy"]
     found: dict[str, dict[str, dict[int | None, float]]] = defaultdict(lambda: defaultdict(dict))
@@ -198,7 +198,7 @@ def pretrain(run: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _named(seed: int | None) -> str:
-    """The seed of a training; the checkpoint that was not trained has none."""
+    """Return the seed of a training as text. The checkpoint before training has none."""
     return "" if seed is None else f", seed {seed}"
 
 

@@ -1,4 +1,4 @@
-"""A run folder's artifacts, read and checked: what is absent is None, what is malformed is refused by name."""
+"""A run folder's artifacts, read and checked. An absent artifact is None; a malformed one is refused by name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pivotkit.artifacts import read_json, read_table
 from pivotkit.errors import InputError
 
 RESAMPLES = 1000
-LABEL = "answer"  # the traced position that curves and the word browser show
+LABEL = "answer"  # label of the traced position that curves and word browser show
 
 Kind = Callable[[pa.DataType], bool]
 
@@ -98,7 +98,7 @@ TABLES: dict[str, tuple[str, dict[str, str]]] = {
         {"arm": "text", "seed": "integer", "kind": "text", "direction": "text", "accuracy": "number"},
     ),
 }
-# Columns that tables of an earlier version lack: checked where they are there.
+# Columns that tables of an earlier version lack. They are checked where they are there.
 LATER = {
     "scores": {"gold_rank": "integer", "greedy": "number", "reciprocal_rank": "number", "excluded": "truth"},
     "traces": {"source_pieces": "list of integers", "target_pieces": "list of integers"},
@@ -113,7 +113,7 @@ RECORDS = {
 
 
 def read_run(run: str | Path) -> dict[str, Any]:
-    """Read what the page needs of a run folder.
+    """Read the artifacts of a run folder that the page shows.
 
     Parameters
     ----------
@@ -123,13 +123,13 @@ def read_run(run: str | Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        A checked `pyarrow.Table` for each name of ``TABLES`` and a dict for each name of ``RECORDS``; None for
-        whatever no stage has written yet.
+        One checked `pyarrow.Table` per name of ``TABLES`` and one dict per name of ``RECORDS``. None stands for what
+        no stage has written yet.
 
     Raises
     ------
     InputError
-        The folder is absent, or an artifact lacks a column or key, holds another type, or is not what it is named.
+        The folder is absent, or an artifact lacks a column, has a column of another type, or has another format.
     """
     folder = Path(run)
     if not folder.is_dir():
@@ -165,12 +165,12 @@ def _record(path: Path) -> dict[str, Any]:
 
 
 def by_pair(table: pa.Table) -> dict[str, pa.Table]:
-    """Return the rows of each pair, pairs in alphabetical order."""
+    """Return one table per pair, pairs in alphabetical order."""
     return {pair: table.filter(pc.equal(table["pair"], pair)) for pair in sorted(pc.unique(table["pair"]).to_pylist())}
 
 
 def counted(table: pa.Table) -> pa.Table:
-    """Return scores or traces without the items whose two words share a piece; all where the table does not tell."""
+    """Return scores or traces without the items whose two words share a piece, where the table says which."""
     if "excluded" in table.column_names:
         return table.filter(pc.invert(table["excluded"]))
     if not {"source_pieces", "target_pieces"} <= set(table.column_names):
@@ -185,12 +185,12 @@ def floats(table: pa.Table, column: str) -> np.ndarray:
 
 
 def bootstrap_mean(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the mean over the first axis and its 95 % percentile interval from 1000 resamples of that axis.
+    """Return the mean over the first axis, and its 95 % percentile interval from 1000 resamples of that axis.
 
     Parameters
     ----------
     values : ndarray of shape (n, ...)
-        One row for each item; the items are what is resampled.
+        One row per item. Items are resampled.
 
     Returns
     -------
@@ -207,7 +207,7 @@ def bootstrap_mean(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarr
     return values.mean(axis=0), low, high
 
 
-@functools.lru_cache(maxsize=2)  # the sets of one pair all have its n
+@functools.lru_cache(maxsize=2)  # all sets of a pair have the same n
 def _resamples(n: int) -> np.ndarray:
-    """How often each of ``n`` items is drawn in each resample."""
+    """Return (resamples, n): how often each item is drawn in each resample."""
     return np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=RESAMPLES).astype(np.float64)

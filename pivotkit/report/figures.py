@@ -1,4 +1,4 @@
-"""The charts of the page, from numbers that are ready to draw."""
+"""The charts of the page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COLORS = {"co-occurrence": "c-target", "pivot": "c-pivot", "copy": "c-source", "
 
 
 class Dot(NamedTuple):
-    """One mark of a dot plot; ``low`` and ``high`` are its interval, NaN for none."""
+    """One mark of a dot plot. ``low`` and ``high`` are its interval, NaN without one."""
 
     color: str
     shape: str
@@ -29,7 +29,7 @@ class Dot(NamedTuple):
 
 
 class Line(NamedTuple):
-    """One line of a chart of shares; ``points`` are (x, share), NaN where it breaks."""
+    """One line of a chart of shares. ``points`` are (x, share); the line breaks where the share is NaN."""
 
     name: str
     color: str
@@ -45,7 +45,7 @@ def layer_curves(
     top: float,
     darkest: float,
 ) -> Markup:
-    """Draw mean masses by layer with their bands up to ``top``, and mean entropy as a strip above them."""
+    """Draw mean probability masses by layer, with bands, up to ``top``; mean entropy is a strip above them."""
     plot = Plot(292, (layers[0], layers[-1]), (0, top), top=66)
     wide = plot.sx(1) - plot.sx(0)
     plot.text(4, 12, f"mean entropy, {entropy.min():.1f} to {entropy.max():.1f} nats (fuller = more)", "label")
@@ -68,7 +68,7 @@ def layer_curves(
 def top1_shares(
     name: str, layers: Sequence[int], shares: Mapping[str, np.ndarray], colors: Mapping[str, str]
 ) -> Markup:
-    """Draw, layer by layer, the share of items whose most probable token is of each kind, stacked to one."""
+    """Draw one stacked bar per layer: the share of items by the kind of their most probable token."""
     plot = Plot(190, (layers[0] - 0.5, layers[-1] + 0.5), (0, 1))
     plot.y_axis((0, 0.5, 1), "share of items by top-1 token", 1)
     plot.x_axis(_layer_ticks(layers), "layer (0 = embedding output)")
@@ -100,7 +100,7 @@ def share_lines(name: str, lines: Sequence[Line], x_label: str, y_label: str) ->
 
 
 def behavior_bars(name: str, rows: Mapping[str, Mapping[str, int]]) -> Markup:
-    """Draw one stacked bar for each row with the counts inside it."""
+    """Draw one stacked bar per row, with the counts inside."""
     left = _margin(rows)
     plot = Plot(30 * len(rows) + 52, (0, 1), (0, 1), left=left, top=8)
     for place, (label, counts) in enumerate(rows.items()):
@@ -130,7 +130,7 @@ def dot_plot(
     reference: float | None = None,
     together: bool = False,
 ) -> Markup:
-    """Draw rows of marks with their intervals; ``together`` puts a row's marks on one line, as for seeds."""
+    """Draw rows of marks with their intervals. ``together`` puts the marks of a row on one line, as for seeds."""
     left = _margin(rows)
     heights = [28.0 if together else max(24.0, 13.0 * len(dots) + 10) for dots in rows.values()]
     plot = Plot(sum(heights) + 52, x, (0, 1), left=left, top=8)
@@ -153,7 +153,7 @@ def dot_plot(
 
 
 def histogram(name: str, edges: np.ndarray, series: Mapping[str, tuple[str, np.ndarray]], label: str) -> Markup:
-    """Draw the share of documents in each bin, one outline a set (colour class, shares)."""
+    """Draw the share of documents per bin, with one outline per set (color class, shares)."""
     top = max(float(shares.max()) for _, shares in series.values()) or 1.0
     plot = Plot(240, (edges[0], edges[-1]), (0, top))
     marks = ticks(0, top, 5)
@@ -169,7 +169,7 @@ def histogram(name: str, edges: np.ndarray, series: Mapping[str, tuple[str, np.n
 
 
 def behavior_keys() -> list[Key]:
-    """Return the legend of behaviours."""
+    """Return the legend of behaviors."""
     return [Key(COLORS[behavior], behavior, "box") for behavior in BEHAVIORS]
 
 
@@ -178,7 +178,7 @@ def _layer_ticks(layers: Sequence[int]) -> list[float]:
 
 
 def _margin(rows: Mapping[str, Any]) -> float:
-    """Room for the longest label: about 7 units a letter, and no more than two fifths of the plot."""
+    """Return the width for the longest label: about 7 units per letter, at most two fifths of the plot."""
     return min(18 + 7 * max((len(row) for row in rows), default=0), 0.42 * WIDTH)
 
 

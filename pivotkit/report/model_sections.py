@@ -1,4 +1,4 @@
-"""What the model's layers did: curves, behaviours, and how far behaviours depend on the rule."""
+"""The sections on the model's layers: curves, behaviors, and how far behaviors depend on the rule."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ LINES = ("c-ink", "c-latent0", "c-latent1", "c-latent2", "c-source", "c-pivot") 
 
 
 def latent_languages(traces: pa.Table) -> list[str]:
-    """Return the codes of the ``<code>_logmass`` columns that are no role of their own."""
+    """Return the codes of the ``<code>_logmass`` columns, without `ROLES`."""
     names = [name.removesuffix("_logmass") for name in traces.column_names if name.endswith("_logmass")]
     return [name for name in names if name not in ROLES]
 
 
 def colors(latent: list[str]) -> dict[str, str]:
-    """Return the colour class of every set whose mass is traced."""
+    """Return the color class of every set of tokens whose mass is traced."""
     return {role: f"c-{role}" for role in ROLES} | {code: f"c-latent{place % 3}" for place, code in enumerate(latent)}
 
 
 def curves(run: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the small multiples: masses and entropy by layer, and whose token is on top."""
+    """Return one panel per pair: masses and entropy by layer, and the kind of the top-1 token."""
     if run["traces"] is None:
         return None
     traces = counted(run["traces"])
@@ -45,7 +45,7 @@ def curves(run: dict[str, Any]) -> dict[str, Any] | None:
     grids = {pair: grid(table, pair) for pair, table in by_pair(traces).items()}
     drawn = {pair: _masses(pair, *found, palette) for pair, found in grids.items()}
     highest = max((float(curve["high"].max()) for series in drawn.values() for curve in series), default=1.0)
-    top = min(1.0, math.ceil(highest * 4 + 1e-9) / 4)  # one scale for all pairs, so that they can be compared
+    top = min(1.0, math.ceil(highest * 4 + 1e-9) / 4)  # one scale for all pairs makes them comparable
     entropies = {pair: floats(table, "entropy").reshape(n, -1).mean(axis=0) for pair, (table, _, n) in grids.items()}
     darkest = max((float(entropy.max()) for entropy in entropies.values()), default=0.0)
     names = table_metadata(run["items"]).get("languages", {}) if run["items"] is not None else {}
@@ -85,11 +85,11 @@ def curves(run: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _masses(pair: str, table: pa.Table, layers: list[int], n: int, palette: dict[str, str]) -> list[dict[str, Any]]:
-    """Mean mass of every set over the items that have one, with its interval."""
+    """Return the mean mass of every set over the items that have the set, with its interval."""
     source, _, target = pair.partition("-")
     series = []
     for name in ("source", *latent_languages(table), "target", "pivot"):
-        # a latent language that is the pair's own source or target would draw that curve once more
+        # A latent language that is the pair's source or target would repeat that curve.
         if name in (source, target) or f"{name}_logmass" not in table.column_names:
             continue
         mass = np.exp(floats(table, f"{name}_logmass")).reshape(n, len(layers))
@@ -119,7 +119,10 @@ def _peak(curve: dict[str, Any], layers: list[int], names: dict[str, str]) -> di
 
 
 def grid(table: pa.Table, pair: str) -> tuple[pa.Table, list[int], int]:
-    """Sort the rows of a pair by item and layer; every item must have each layer once."""
+    """Return the rows of a pair by item and layer, the layers, and the number of items.
+
+    An item that lacks a layer, or has it twice, raises an InputError.
+    """
     table = table.sort_by([("item", "ascending"), ("layer", "ascending")])
     layers = sorted(set(table["layer"].to_pylist()))
     n = len(table["item"].unique())
@@ -129,7 +132,7 @@ def grid(table: pa.Table, pair: str) -> tuple[pa.Table, list[int], int]:
 
 
 def _top1(table: pa.Table, n: int, layers: int) -> dict[str, np.ndarray]:
-    """Share of items whose top-1 token belongs to each set; languages need a ``<code>_ids`` column to be told."""
+    """Return the share of items per set that the top-1 token belongs to. A language needs a ``<code>_ids`` column."""
     sets = {name.removesuffix("_ids"): table[name].to_pylist() for name in table.column_names if name.endswith("_ids")}
     tops = sets.pop("top")
     order = [name for name in ("target", "source", "pivot", *sets) if name in sets]
@@ -144,7 +147,7 @@ def _top1(table: pa.Table, n: int, layers: int) -> dict[str, np.ndarray]:
 
 
 def behaviors(run: dict[str, Any]) -> dict[str, Any] | None:
-    """Return how many items of each pair behave how, under each rule."""
+    """Return the number of items per behavior, pair and rule."""
     table = run["behaviors"]
     if table is None:
         return None
@@ -166,7 +169,7 @@ def behaviors(run: dict[str, Any]) -> dict[str, Any] | None:
             }
             for pair, found in pairs.items()
         ]
-        figure = figures.behavior_bars(f"Behaviours under the rule {visible(rule)}", pairs)
+        figure = figures.behavior_bars(f"Behaviors under the rule {visible(rule)}", pairs)
         whole = sum(pairs.values(), Counter())
         told = whole["pivot"] + whole["co-occurrence"]
         total = number(whole["pivot"] / told if told else None)
@@ -175,7 +178,7 @@ def behaviors(run: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def sensitivity(run: dict[str, Any]) -> dict[str, Any] | None:
-    """Return how the share of pivots among the told items moves with rule and thresholds."""
+    """Return the share of pivots among pivot and co-occurrence items, by rule and threshold."""
     table = run["sensitivity"]
     if table is None:
         return None

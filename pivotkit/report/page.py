@@ -1,4 +1,4 @@
-"""Assemble the page: sections in, one HTML file out."""
+"""The page: its sections, put into one HTML file."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from pivotkit.report.text import script_json
 
 
 def write_report(run: str | Path, out: str | Path | None = None) -> Path:
-    """Write one self-contained HTML page of everything a run folder holds.
+    """Write one self-contained HTML page of everything that a run folder holds.
 
     Parameters
     ----------
     run : str or Path
-        The folder of a run. Any stage may be missing; its section then says so.
+        The folder of a run. The section of a stage that has not run says so.
     out : str or Path, optional
         Where the page goes; ``report.html`` in the run folder by default.
 
     Returns
     -------
     Path
-        The page. It holds its style, script, figures and data, refers to nothing outside itself, and its content
-        security policy lets a browser load and run nothing else.
+        The page. It holds its style, script, figures and data, and refers to nothing outside itself. Its content
+        security policy forbids a browser to load or run anything else.
 
     Raises
     ------
     InputError
-        ``run`` is no folder, or one of its artifacts is malformed; no page is written or changed then.
+        ``run`` is no folder, or one of its artifacts is malformed. No page is written or changed then.
 
     Notes
     -----
-    Intervals are percentile bootstraps over items: 1000 resamples, 95 %, a fixed seed, so the same folder gives the
+    Intervals are percentile bootstraps over items: 1000 resamples, 95 %, a fixed seed. So the same folder gives the
     same page byte for byte. Memory and time grow with the traces, which are read whole.
 
     Examples

@@ -1,4 +1,4 @@
-"""How well the model translates: scores by pair, and matrices of source by target."""
+"""The section on translation: scores by pair, and matrices of source by target."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from pivotkit.report.text import arrow, interval, number, visible
 
 MEASURES = {
     "score": ("Mean score", "mean contrastive score"),
-    "accuracy": ("Right source first", "share of items whose target no distractor makes more likely"),
+    "accuracy": ("Right source first", "share of items whose target is most likely after the right source word"),
     "greedy": ("Greedy decoding", "share of contexts in which greedy decoding gives the target"),
     "reciprocal_rank": ("Mean reciprocal rank", "mean of 1 / (1 + rank) of the target's first token"),
 }
 
 
 def score(run: dict[str, Any]) -> dict[str, Any] | None:
-    """Return scores for each pair: means, shares, accuracy at the last layer, and matrices of source by target."""
+    """Return scores per pair: means, shares, accuracy at the last layer; and matrices of source by target."""
     if run["scores"] is None:
         return None
     matrix = {row["pair"]: row for row in score_matrix(run["scores"], resamples=RESAMPLES).to_pylist()}
@@ -75,7 +75,7 @@ def score(run: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _matrix(matrix: dict[str, dict[str, Any]], measure: str) -> dict[str, Any]:
-    """One measure as a table of source by target; cells of pairs that were not asked stay empty."""
+    """Return one measure as a table of source by target. Pairs that are not in the task have empty cells."""
     named = {tuple(pair.partition("-")[::2]): row for pair, row in matrix.items() if pair != POOLED}
     targets = sorted({target for _, target in named})
     rows = [

@@ -1,4 +1,4 @@
-"""What the run as a whole says: its head, the testbed's planted truth, attribution."""
+"""The sections on the run as a whole: its head, the testbed's planted truth, attribution."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pivotkit.report import figures
 from pivotkit.report.svg import Key, legend
 from pivotkit.report.text import arrow, duration, interval, memory, number, plain, visible
 
-POOLED = "all"  # the name of the pairs pooled in attribution.json
+POOLED = "all"  # name of the pooled pairs in attribution.json
 PREDICTORS = {
     "log_df_both": ("log co-occurrence", "c-target", "circle"),
     "log_df_source": ("log frequency of the source", "c-source", "square"),
@@ -21,7 +21,7 @@ PREDICTORS = {
 
 
 def head(run: dict[str, Any]) -> dict[str, Any]:
-    """Return what was run on what, and what it cost."""
+    """Return the model, the corpus, the settings, and the cost of each stage."""
     record = run["run"] or {}
     config = record.get("config") or {}
     ran = record.get("stages") or {}
@@ -55,12 +55,12 @@ def head(run: dict[str, Any]) -> dict[str, Any]:
 
 
 def _model(name: str | None) -> str | None:
-    """A folder or file by its last name; a hub id whole, whose owner belongs to it."""
+    """Return the last name of a folder or file, or the whole hub id, which its owner is part of."""
     return Path(name).name if name is not None and Path(name).is_absolute() else name
 
 
 def testbed(run: dict[str, Any]) -> dict[str, Any] | None:
-    """Return what was planted beside what was recovered; None when the run is no testbed."""
+    """Return what was planted beside what was recovered, or None where the run is not on the testbed."""
     truth = run["truth"]
     if truth is None:
         return None
@@ -107,7 +107,7 @@ def _get(entry: Any, key: str) -> Any:
 
 
 def attribution(run: dict[str, Any]) -> dict[str, Any] | None:
-    """Return how well each predictor tells co-occurrence from pivot, for each rule and pair and pooled."""
+    """Return how well each predictor tells co-occurrence from pivot, by rule and pair, and for all pairs."""
     record = run["attribution"]
     if record is None:
         return None

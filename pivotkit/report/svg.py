@@ -1,4 +1,4 @@
-"""Small SVG plots whose colours and fonts belong to the page, so they follow its light and dark scheme."""
+"""Small SVG plots. Colors and fonts come from the page, so plots follow its light and dark scheme."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup, escape
 
-WIDTH = 420  # units of every plot; at a phone's width the 12-unit letters are still 10 pixels high
+WIDTH = 420  # width of every plot in its units; on a phone the 12-unit letters are still 10 pixels high
 
 SHAPES = {
     "circle": "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0z",
@@ -20,7 +20,7 @@ SHAPES = {
 
 
 class Key(NamedTuple):
-    """One entry of a legend: colour class, words, and the mark it explains (``line``, ``box`` or a shape)."""
+    """One entry of a legend: color class, text, and the mark that it explains (``line``, ``box`` or a shape)."""
 
     color: str
     label: str
@@ -28,7 +28,10 @@ class Key(NamedTuple):
 
 
 class Plot:
-    """An SVG with one plotting area; positions are given in the units of the data."""
+    """An SVG with one plotting area.
+
+    Lines, bands and axes take positions in units of the data; text, rules, boxes and dots in units of the SVG.
+    """
 
     def __init__(
         self,
@@ -46,17 +49,17 @@ class Plot:
         self.parts: list[Markup] = []
 
     def sx(self, value: float) -> float:
-        """Return the place of ``value`` along the x axis."""
+        """Return the x position of ``value`` in the SVG."""
         low, high = self.x_range
         return self.left + (value - low) / ((high - low) or 1) * (self.right - self.left)
 
     def sy(self, value: float) -> float:
-        """Return the place of ``value`` along the y axis."""
+        """Return the y position of ``value`` in the SVG."""
         low, high = self.y_range
         return self.bottom - (value - low) / ((high - low) or 1) * (self.bottom - self.top)
 
     def text(self, x: float, y: float, words: str, kind: str = "", anchor: str = "start") -> None:
-        """Write ``words`` at a place of the SVG itself."""
+        """Write ``words`` at a position in the SVG."""
         self.parts.append(
             Markup('<text x="{}" y="{}" class="{}" text-anchor="{}">{}</text>').format(
                 _r(x), _r(y), kind, anchor, words
@@ -64,13 +67,13 @@ class Plot:
         )
 
     def rule(self, x1: float, y1: float, x2: float, y2: float, kind: str) -> None:
-        """Draw a straight line between two places of the SVG itself."""
+        """Draw a straight line between two positions in the SVG."""
         self.parts.append(
             Markup('<line x1="{}" y1="{}" x2="{}" y2="{}" class="{}"/>').format(_r(x1), _r(y1), _r(x2), _r(y2), kind)
         )
 
     def box(self, x: float, y: float, w: float, h: float, kind: str, note: str, opacity: float = 1.0) -> None:
-        """Draw a filled box of the SVG itself; ``note`` is what hovering says."""
+        """Draw a filled box at a position in the SVG. ``note`` is its tooltip."""
         self.parts.append(
             Markup(
                 '<rect x="{}" y="{}" width="{}" height="{}" class="{}" fill-opacity="{}"><title>{}</title></rect>'
@@ -78,7 +81,7 @@ class Plot:
         )
 
     def line(self, x: Sequence[float], y: Sequence[float], kind: str) -> None:
-        """Draw a line through the points, broken where y is NaN."""
+        """Draw a line through the points. It breaks where y is NaN."""
         self.parts.append(Markup('<path d="{}" class="{}"/>').format(self._path(zip(x, y, strict=True)), kind))
 
     def band(self, x: Sequence[float], low: Sequence[float], high: Sequence[float], kind: str) -> None:
@@ -89,7 +92,7 @@ class Plot:
             self.parts.append(Markup('<path d="{}z" class="{}"/>').format(self._path(outline), kind))
 
     def dot(self, x: float, y: float, kind: str, note: str, shape: str = "circle", scale: float = 1.0) -> None:
-        """Draw a mark at a place of the SVG itself; ``note`` is what hovering says."""
+        """Draw a mark at a position in the SVG. ``note`` is its tooltip."""
         self.parts.append(
             Markup('<path d="{}" transform="translate({} {}) scale({})" class="{}"><title>{}</title></path>').format(
                 SHAPES[shape], _r(x), _r(y), _r(scale, 2), kind, note
@@ -106,7 +109,7 @@ class Plot:
         self.text((self.left + self.right) / 2, self.bottom + 34, label, "label", "middle")
 
     def y_axis(self, marks: Iterable[float], label: str, digits: int = 1) -> None:
-        """Draw the y axis as grid lines, its label upright above it."""
+        """Draw the y axis as grid lines, with its label above it."""
         for mark in marks:
             place = self.sy(mark)
             self.rule(self.left, place, self.right, place, "grid")
@@ -114,7 +117,7 @@ class Plot:
         self.text(4, self.top - 12, label, "label")
 
     def markup(self, name: str) -> Markup:
-        """Return the SVG; ``name`` is what a screen reader says."""
+        """Return the SVG. ``name`` is its text for screen readers."""
         head = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">').format(WIDTH, _r(self.height), name)
         return head + Markup("").join(self.parts) + Markup("</svg>")
 
@@ -130,7 +133,7 @@ class Plot:
 
 
 def legend(keys: Iterable[Key]) -> Markup:
-    """Return a legend as a list; every mark has a shape or a dash of its own beside its colour."""
+    """Return a legend as a list. Every mark has its own shape or dash beside its color."""
     entries = []
     for color, label, mark in keys:
         if mark == "line":

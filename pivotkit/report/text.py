@@ -1,4 +1,4 @@
-"""What users' words, tokens and numbers look like on the page: nothing invisible, nothing that can act."""
+"""Words, tokens and numbers as the page shows them: nothing is invisible, and nothing can run as code."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ from typing import Any
 import orjson
 from markupsafe import Markup
 
-JOINERS = "\u200c\u200d"  # inside words and emoji they shape the glyph, so they stay
+JOINERS = "\u200c\u200d"  # they shape glyphs inside words and emoji, so they stay
 
 
 def visible(text: str, *, lines: bool = False) -> str:
-    """Return ``text`` with every character that would not be seen written out.
+    """Return ``text`` with every invisible character written out.
 
     Parameters
     ----------
     text : str
         A word, a token or, with ``lines``, a prompt.
     lines : bool, default False
-        Keep line breaks and spaces as they are, for text of several lines.
+        Whether line breaks and spaces stay as they are, for text of several lines.
 
     Returns
     -------
     str
-        Newline as ``↵``, tab as ``⇥``, spaces at either end as ``␣``; other controls and characters that steer
-        direction or have no width as ``⟨U+202E⟩``; a lone combining mark on ``◌``; the empty string as ``∅``.
+        A newline becomes ``↵``, a tab ``⇥``, a space at either end ``␣``. Other control characters, and characters that
+        set the direction or have no width, become ``⟨U+202E⟩``. A lone combining mark stands on ``◌``, the empty string
+        is ``∅``.
 
     Examples
     --------
@@ -57,12 +58,12 @@ def visible(text: str, *, lines: bool = False) -> str:
 
 
 def token_text(text: str | None, token: int) -> str:
-    """Return a token as it is shown: its text, or its id when the table was made without a tokenizer."""
+    """Return a token's visible text, or its id where the table was made without a tokenizer."""
     return f"#{token}" if text is None else visible(text)
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Return ``value`` with ``digits`` decimals and a true minus sign; a dash where there is no number.
+    """Return ``value`` with ``digits`` decimals and a true minus sign, or a dash where there is no number.
 
     Examples
     --------
@@ -82,7 +83,7 @@ def interval(low: float | None, high: float | None, digits: int = 3) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Return seconds the way one says them.
+    """Return seconds in seconds, minutes or hours.
 
     Examples
     --------
@@ -127,7 +128,7 @@ def plain(value: Any) -> str:
 
 
 def script_json(value: Any) -> Markup:
-    """Return ``value`` as JSON that cannot end or comment out the ``<script>`` it stands in.
+    """Return ``value`` as JSON that can neither end nor comment out the ``<script>`` around it.
 
     Examples
     --------

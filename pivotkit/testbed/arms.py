@@ -34,9 +34,6 @@ POOL: dict[str, Any] = {"documents": 150_000, "blocks": 16_000}
 DOCUMENT_TOKENS = 180_000
 LINE_SHARE = 0.3
 
-# The corpus is counted, and its pivots found and its documents scored, by the same stages as any other.
-SELECTION_STAGES = ("task", "tokens", "count", "pivots", "score-documents")
-
 
 def pretrain_arms(run: RunFolder, *, seeds: int = 2, seed: int = 0) -> None:
     """Select documents of the scarce world by every rule, continue training on each, write ``pretrain.parquet``.
@@ -68,26 +65,19 @@ def pretrain_arms(run: RunFolder, *, seeds: int = 2, seed: int = 0) -> None:
             seed=seed,
         )
         below.configure(settings.given())
-        for name in SELECTION_STAGES:
-            STAGES[name](below, settings)
+        for stage in STAGES.making("documents.parquet"):
+            STAGES.run(stage, below, settings)
         _select_arms(below, settings)
-
-        def make() -> None:
-            table = pretrain(
-                checkpoint,
-                {arm: list(_texts(below / "arms" / arm / "selected.jsonl.zst")) for arm in ARMS},
-                _texts(below / "world" / "lines.jsonl.zst"),
-                held_out_items(world),
-                tokens=round(DOCUMENT_TOKENS / (1 - LINE_SHARE)),
-                line_share=LINE_SHARE,
-                seeds=range(seeds),
-            )
-            write_table(table, run / "pretrain.parquet")
-
-        run.stage(
-            "pretrain", ["pretrain.parquet"], make, settings={"seeds": seeds, "seed": seed},
-            inputs=["pretrain/arms", checkpoint],
-        )  # fmt: skip
+        table = pretrain(
+            checkpoint,
+            {arm: list(_texts(below / "arms" / arm / "selected.jsonl.zst")) for arm in ARMS},
+            _texts(below / "world" / "lines.jsonl.zst"),
+            held_out_items(world),
+            tokens=round(DOCUMENT_TOKENS / (1 - LINE_SHARE)),
+            line_share=LINE_SHARE,
+            seeds=range(seeds),
+        )
+        write_table(table, run / "pretrain.parquet")
 
 
 def _select_arms(below: RunFolder, settings: Settings) -> None:

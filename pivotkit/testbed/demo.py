@@ -5,15 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pivotkit.artifacts import read_table, write_json
-from pivotkit.corpus.tables.counts import Counts
-from pivotkit.pipeline.run import STAGES
+from pivotkit.artifacts import read_json
+from pivotkit.pipeline import run as pipeline
 from pivotkit.pipeline.run_folder import RunFolder
-from pivotkit.pipeline.settings import Settings
 from pivotkit.testbed import World, WorldConfig, train_model
-from pivotkit.testbed.recovery import compare
-
-REPORT = "report"
+from pivotkit.testbed.stages import COMPARE, PRETRAIN, STAGES, WORLD, TestbedSettings
 
 
 def demo(out: str | Path, *, seed: int = 0, full: bool = False) -> dict[str, Any]:
@@ -35,32 +31,19 @@ def demo(out: str | Path, *, seed: int = 0, full: bool = False) -> dict[str, Any
     """
     with RunFolder(out) as run:
         world = World(WorldConfig(seed=seed))
-        run.stage("world", ["world"], lambda: world.write(run / "world"), settings={"seed": seed})
         model = train_model(world, seed=seed)
         settings = demo_settings(run, model / "model", seed)
         run.configure(settings.given())
-        for name, stage in STAGES.items():
-            if name != REPORT:
-                stage(run, settings)
-        found = compare(
-            world,
-            read_table(run / "items.parquet"),
-            Counts.load(run / "counts"),
-            read_table(run / "pivots.parquet"),
-            read_table(run / "behaviors.parquet"),
-        )
-        write_json(found, run / "truth.json")
-        if full:
-            from pivotkit.testbed.arms import pretrain_arms
-
-            pretrain_arms(run, seed=seed)
-        STAGES[REPORT](run, settings)
+        *stages, report = pipeline.STAGES
+        for stage in (WORLD, *stages, COMPARE, *((PRETRAIN,) if full else ()), report):
+            STAGES.run(stage, run, settings)
+        found: dict[str, Any] = read_json(run / "truth.json")
     return found
 
 
-def demo_settings(run: RunFolder, model: Path, seed: int) -> Settings:
+def demo_settings(run: RunFolder, model: Path, seed: int) -> TestbedSettings:
     """The testbed's own format and languages; every concept is asked in both directions."""
-    return Settings(
+    return TestbedSettings(
         model=str(model),
         lexicon=str(run / "world" / "lexicon.tsv"),
         corpus=[str(run / "world" / "corpus.jsonl.zst")],

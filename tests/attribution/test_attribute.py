@@ -208,7 +208,9 @@ class TestRefusals:
 
     def test_an_item_twice_under_one_rule_is_refused(self, world):
         behaviors = pa.concat_tables([world["behaviors"], world["behaviors"].slice(0, 1)])
-        with pytest.raises(ValueError, match="attribute: behaviors must hold an item once under a rule"):
+        with pytest.raises(
+            ValueError, match="attribute: behaviors must hold one row per item and rule; got two for an item under"
+        ):
             self.attribute(world, behaviors=behaviors)
 
     def test_scores_must_be_finite(self, world):

@@ -1,4 +1,4 @@
-"""A run folder as every stage leaves it, made up: curves rise and fall as they do in a small real model."""
+"""A made-up run folder with the artifacts of every stage. Its curves have the shapes of a small real model's."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ import pytest
 
 from pivotkit.testbed import World, WorldConfig, build_tokenizer, plant
 
-# Importing the testbed registers the planted model.
-ENTRY = "import sys, pivotkit.testbed; from pivotkit.cli import main; sys.exit(main(sys.argv[1:]))"
+# Importing the planted model registers it.
+ENTRY = "import sys, pivotkit.testbed.planted_model; from pivotkit.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
 @pytest.fixture(scope="module")

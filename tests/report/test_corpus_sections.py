@@ -64,4 +64,4 @@ def test_a_long_table_of_pivots_is_cut_and_says_so(
     new_run: Callable[[], Path], monkeypatch: pytest.MonkeyPatch, read_page: Callable[[Path], Any]
 ) -> None:
     monkeypatch.setattr("pivotkit.report.corpus_sections.SHOWN_ITEMS", 5)
-    assert "the first 5 of 12 items; the rest is in pivots.parquet" in read_page(write_report(new_run())).words
+    assert "the first 5 of 12 items; pivots.parquet holds the rest" in read_page(write_report(new_run())).words

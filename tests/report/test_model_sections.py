@@ -1,4 +1,4 @@
-"""Curves and behaviours on the page equal those computed from the tables."""
+"""Curves and behaviors on the page equal those computed from the tables."""
 
 from __future__ import annotations
 

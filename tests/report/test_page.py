@@ -54,7 +54,7 @@ def test_an_empty_run_says_what_has_not_run(tmp_path: Path, read_page: Callable[
     path = write_report(tmp_path)
     assert path == tmp_path / "report.html"
     page = read_page(path)
-    assert page.words.count("This stage has not run: there is no") == 8
+    assert page.words.count("This stage has not run: the run folder holds no") == 8
     assert page.tags["script"] == 0
     assert "Testbed: planted and recovered" not in page.words
 
@@ -86,7 +86,7 @@ def test_any_stage_may_be_missing(
     else:
         (run / artifact).unlink()
     page = read_page(write_report(run))
-    assert ("This stage has not run: there is no" in page.words) == (command is not None)
+    assert ("This stage has not run: the run folder holds no" in page.words) == (command is not None)
     assert command is None or command in page.words
 
 

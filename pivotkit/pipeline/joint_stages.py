@@ -1,0 +1,44 @@
+"""The stages that join the model's side and the corpus's side: attribution and report."""
+
+from __future__ import annotations
+
+from pivotkit.artifacts import read_table, write_json
+from pivotkit.pipeline.run_folder import RunFolder
+from pivotkit.pipeline.settings import Settings
+from pivotkit.pipeline.stage import EVERYTHING, Stage
+
+
+def attribution(run: RunFolder, settings: Settings) -> None:
+    from pivotkit.attribution.attribute import attribute
+
+    items, seen, pairs, scores = (read_table(run / name) for name in ATTRIBUTION.reads)
+    write_json(attribute(seen, pairs, items=items, scores=scores, seed=settings.seed), run / "attribution.json")
+
+
+ATTRIBUTION = Stage(
+    name="attribution",
+    help="measure how well co-occurrence in the corpus predicts behavior",
+    run=attribution,
+    reads=("items.parquet", "behaviors.parquet", "counts/pairs.parquet", "scores.parquet"),
+    writes=("attribution.json",),
+    settings=("seed",),
+    functions=("attribution.attribute.attribute",),
+)
+
+
+def report(run: RunFolder, settings: Settings) -> None:
+    from pivotkit.report import write_report
+
+    write_report(run.folder)
+
+
+REPORT = Stage(
+    name="report",
+    help="write report.html, one page of everything that the run holds",
+    run=report,
+    reads=(),
+    uses=(EVERYTHING,),
+    writes=("report.html",),
+    functions=("report.write_report",),
+    depends=lambda run, settings: settings.given(),
+)

@@ -1,0 +1,206 @@
+"""What a stage is, and a table of stages: order, needs and choice follow from what each stage reads and writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pivotkit.pipeline.inputs import CORPUS, GIVEN
+from pivotkit.pipeline.run_folder import RunFolder
+from pivotkit.pipeline.settings import Settings
+
+EVERYTHING = "*"  # in `Stage.uses`: every artifact that another stage of the table writes
+
+
+@dataclass(frozen=True, repr=False)
+class Stage:
+    """One step of a run: what it reads, what it writes, and the function that does it.
+
+    Parameters
+    ----------
+    name : str
+        Name of the subcommand and of the record in ``run.json``.
+    help : str
+        One line for the command line and the documentation.
+    run : function of (RunFolder, Settings)
+        Does the work. It is called only when every input is there, and writes every artifact of ``writes``.
+    reads : tuple of str
+        What must be there: artifacts, by their path in the run folder, and keys of `GIVEN`, which the user gives.
+    writes : tuple of str
+        Artifacts, by their path in the run folder.
+    uses : tuple of str, default ()
+        What is read where it is there, as in ``reads``; or `EVERYTHING`.
+    settings : tuple of str, default ()
+        Fields of ``form`` that the stage reads beside the keys of `GIVEN`.
+    functions : tuple of str, default ()
+        The public functions that do the same in Python, by their path below ``pivotkit``.
+    depends : function of (RunFolder, Settings) to dict, optional
+        What else the result depends on; the stage runs again when it changes.
+    form : type, default Settings
+        The class of the settings: `Settings` or a subclass with more fields.
+    """
+
+    name: str
+    help: str
+    run: Callable[[RunFolder, Any], None]
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    uses: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    functions: tuple[str, ...] = ()
+    depends: Callable[[RunFolder, Settings], Mapping[str, Any]] | None = None
+    form: type[Settings] = Settings
+
+    def __repr__(self) -> str:
+        return f"Stage({self.name!r}: {', '.join(self.reads) or 'nothing'} -> {', '.join(self.writes)})"
+
+    @property
+    def artifacts(self) -> tuple[str, ...]:
+        """The artifacts that must be there."""
+        return tuple(name for name in self.reads if name not in GIVEN)
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The keys of `GIVEN` that the stage reads or uses."""
+        return tuple(name for name in (*self.reads, *self.uses) if name in GIVEN)
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Every field of the settings that the stage reads."""
+        return (*self.given, *self.settings)
+
+    @property
+    def begins_run(self) -> bool:
+        """Whether the stage can make the run folder: it reads and uses no artifact."""
+        return all(name in GIVEN for name in (*self.reads, *self.uses))
+
+    def wanted(self, run: RunFolder, settings: Settings) -> dict[str, Any]:
+        """The settings, and what else the result depends on."""
+        more = {} if self.depends is None else self.depends(run, settings)
+        return settings.of(self.options) | dict(more)
+
+
+@dataclass(frozen=True)
+class Study:
+    """Many stages under one name, in a run folder of their own. `pivotkit run` is one.
+
+    Parameters
+    ----------
+    name, help, settings, form
+        As in `Stage`; ``settings`` names every field that the study reads.
+    run : function of (folder, Settings)
+        Runs the stages.
+    out : str, optional
+        The default run folder. Without it the user must name one.
+    """
+
+    name: str
+    help: str
+    run: Callable[[str, Any], object]
+    settings: tuple[str, ...]
+    out: str | None = None
+    form: type[Settings] = Settings
+
+
+class StageTable:
+    """Stages in the order in which they run.
+
+    Parameters
+    ----------
+    stages : iterable of Stage
+        A stage stands behind those that write what it reads.
+
+    Raises
+    ------
+    ValueError
+        A name twice, an artifact with two writers, or an artifact that no earlier stage writes.
+    """
+
+    def __init__(self, stages: Iterable[Stage]) -> None:
+        self._stages: dict[str, Stage] = {}
+        for stage in stages:
+            if stage.name in self._stages:
+                raise ValueError(f"StageTable: stages must have different names; got {stage.name} twice")
+            for name in stage.artifacts:
+                self.writer(name)
+            for other in self:
+                if both := set(stage.writes) & set(other.writes):
+                    raise ValueError(f"StageTable: an artifact must have one writer; got two for {', '.join(both)}")
+            self._stages[stage.name] = stage
+
+    def __iter__(self) -> Iterator[Stage]:
+        return iter(self._stages.values())
+
+    def __len__(self) -> int:
+        return len(self._stages)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._stages
+
+    def __getitem__(self, name: str) -> Stage:
+        return self._stages[name]
+
+    def __repr__(self) -> str:
+        return f"StageTable({', '.join(self._stages)})"
+
+    def writer(self, artifact: str) -> Stage:
+        """The stage that writes ``artifact``, or the folder that holds it."""
+        for stage in self:
+            if any(artifact == name or artifact.startswith(name + "/") for name in stage.writes):
+                return stage
+        raise ValueError(f"StageTable: artifact must be what an earlier stage writes; got {artifact}")
+
+    def making(self, artifact: str) -> list[Stage]:
+        """The stages that lead to ``artifact``, in order."""
+        needed: set[str] = set()
+
+        def add(stage: Stage) -> None:
+            needed.add(stage.name)
+            for name in stage.artifacts:
+                add(self.writer(name))
+
+        add(self.writer(artifact))
+        return [stage for stage in self if stage.name in needed]
+
+    def needs_corpus(self, stage: Stage) -> bool:
+        """Whether ``stage`` reads the corpus, or what was made of it."""
+        return CORPUS in stage.reads or any(self.needs_corpus(self.writer(name)) for name in stage.artifacts)
+
+    def need(self, run: RunFolder, artifact: str) -> Path:
+        """The path of ``artifact``; a ValueError names the stage that writes it where it is absent."""
+        path = run / artifact
+        if not path.exists():
+            raise ValueError(f"{run.folder}: must hold {artifact}; run `pivotkit {self.writer(artifact).name}` first")
+        return path
+
+    def run(self, stage: Stage, run: RunFolder, settings: Settings) -> bool:
+        """Run ``stage`` unless its artifacts lie there, made of the same inputs with the same settings.
+
+        Returns
+        -------
+        bool
+            Whether it ran.
+
+        Raises
+        ------
+        ValueError
+            An artifact that the stage reads is absent, or a setting that it reads is not given.
+        """
+        for name in stage.artifacts:
+            self.need(run, name)
+        missing = [name for name in stage.reads if name in GIVEN and not getattr(settings, name)]
+        if missing:
+            raise ValueError(f"{stage.name}: {' and '.join(missing)} must be given; got none")
+        used = [name for name in self._used(stage) if (run / name).exists()]
+        files = [path for name in stage.given for path in GIVEN[name](settings)]
+        return run.stage(
+            stage.name, stage.writes, lambda: stage.run(run, settings),
+            settings=stage.wanted(run, settings), inputs=[*stage.artifacts, *used, *files],
+        )  # fmt: skip
+
+    def _used(self, stage: Stage) -> list[str]:
+        if EVERYTHING in stage.uses:
+            return [name for other in self if other is not stage for name in other.writes]
+        return [name for name in stage.uses if name not in GIVEN]

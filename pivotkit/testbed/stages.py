@@ -1,0 +1,90 @@
+"""The testbed's own stages, beside those of every run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pivotkit.artifacts import read_table, write_json
+from pivotkit.pipeline import run as pipeline
+from pivotkit.pipeline.run_folder import RunFolder
+from pivotkit.pipeline.settings import Settings, option
+from pivotkit.pipeline.stage import Stage, StageTable
+
+
+@dataclass(repr=False)
+class TestbedSettings(Settings):
+    """The settings of a run, and what the testbed adds."""
+
+    __test__ = False  # pytest would take it for tests
+
+    full: bool = option(False, "continued pre-training too")
+    seeds: int = option(2, "training seeds per arm")
+
+
+def world(run: RunFolder, settings: Settings) -> None:
+    from pivotkit.testbed.config import WorldConfig
+    from pivotkit.testbed.world import World
+
+    World(WorldConfig(seed=settings.seed)).write(run / "world")
+
+
+WORLD = Stage(
+    name="world",
+    help="generate the testbed's world: its lexicon, its corpus and its truth",
+    run=world,
+    reads=(),
+    writes=("world",),
+    settings=("seed",),
+    functions=("testbed.world.World",),
+)
+
+
+def compare(run: RunFolder, settings: Settings) -> None:
+    from pivotkit.corpus.tables.counts import Counts
+    from pivotkit.testbed.config import WorldConfig
+    from pivotkit.testbed.recovery import compare as compare_with
+    from pivotkit.testbed.world import World
+
+    items, pivots, behaviors = (read_table(run / f"{name}.parquet") for name in ("items", "pivots", "behaviors"))
+    world = World(WorldConfig(seed=settings.seed))
+    write_json(compare_with(world, items, Counts.load(run / "counts"), pivots, behaviors), run / "truth.json")
+
+
+COMPARE = Stage(
+    name="compare",
+    help="compare what the stages found in the testbed's world with what was planted",
+    run=compare,
+    reads=("world", "items.parquet", "counts", "pivots.parquet", "behaviors.parquet"),
+    writes=("truth.json",),
+    settings=("seed",),
+    functions=("testbed.recovery.compare",),
+)
+
+
+def pretrain(run: RunFolder, settings: TestbedSettings) -> None:
+    from pivotkit.testbed.arms import pretrain_arms
+
+    pretrain_arms(run, seeds=settings.seeds, seed=settings.seed)
+
+
+def _arms(run: RunFolder, settings: Settings) -> dict[str, Any]:
+    from pivotkit.testbed.arms import ARMS, BASE, DOCUMENT_TOKENS, LINE_SHARE, POOL
+
+    return {"arms": ARMS, "base": BASE, "pool": POOL, "tokens": DOCUMENT_TOKENS, "line_share": LINE_SHARE}
+
+
+PRETRAIN = Stage(
+    name="pretrain",
+    help="continue training the testbed's model on selections of equal tokens, and compare them",
+    run=pretrain,
+    reads=("world",),
+    writes=("pretrain.parquet",),
+    settings=("seed", "seeds"),
+    functions=("testbed.arms.pretrain_arms", "training.pretrain.pretrain"),
+    depends=_arms,
+    form=TestbedSettings,
+)
+
+# The testbed's own stages stand behind those of every run.
+STAGES = StageTable([*pipeline.STAGES, WORLD, COMPARE, PRETRAIN])

@@ -1,0 +1,91 @@
+"""The testbed's own stages, beside those of every run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pyarrow as pa
+import pytest
+
+import pivotkit.testbed
+from pivotkit.artifacts import read_json, read_table
+from pivotkit.cli import main
+from pivotkit.pipeline import run as pipeline
+from pivotkit.testbed.stages import STAGES
+
+
+def test_the_table_holds_the_stages_of_a_run_and_its_own():
+    own = [stage.name for stage in STAGES if stage.name not in pipeline.STAGES]
+    assert [stage.name for stage in STAGES] == [*(stage.name for stage in pipeline.STAGES), *own]
+    assert own == ["world", "compare", "pretrain"]
+
+
+def test_the_table_of_stages_is_read_without_torch():
+    script = "import sys, pivotkit.testbed.commands; print('torch' in sys.modules, 'transformers' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False False"
+
+
+def test_every_name_of_the_testbed_is_there():
+    assert sorted(pivotkit.testbed._MODULES) == sorted(pivotkit.testbed.__all__)
+    for name in pivotkit.testbed.__all__:
+        assert getattr(pivotkit.testbed, name).__name__ == name
+    with pytest.raises(AttributeError, match=r"module 'pivotkit.testbed' has no attribute 'planet'"):
+        pivotkit.testbed.planet  # noqa: B018
+
+
+def test_a_world_is_written_by_its_command(tmp_path, capsys):
+    assert main(["world", str(tmp_path / "run"), "--seed", "3"]) == 0
+    assert read_json(tmp_path / "run" / "run.json")["config"] == {"seed": 3}
+    assert {path.name for path in (tmp_path / "run" / "world").iterdir()} == {
+        "corpus.jsonl.zst", "lines.jsonl.zst", "lexicon.tsv", "world.json",
+    }  # fmt: skip
+
+
+def test_the_arms_are_selected_in_a_run_folder_of_their_own(tmp_path, monkeypatch):
+    from pivotkit.testbed import arms
+
+    def planted(world, *, seed):
+        place = tmp_path / "checkpoint"
+        pivotkit.testbed.plant(world).save_pretrained(place / "model")
+        pivotkit.testbed.build_tokenizer(world.vocabulary).save_pretrained(place / "model")
+        return place
+
+    seen = {}
+
+    def pretrain(checkpoint, texts, lines, held_out, **more):
+        seen.update(more, texts={arm: len(list(documents)) for arm, documents in texts.items()})
+        return pa.table({"arm": ["random"]})
+
+    monkeypatch.setattr(arms, "train_model", planted)
+    monkeypatch.setattr(arms, "pretrain", pretrain)
+    monkeypatch.setattr(arms, "POOL", {"documents": 1500, "blocks": 50})
+    monkeypatch.setattr(arms, "DOCUMENT_TOKENS", 2000)
+    assert main(["world", str(tmp_path / "run")]) == 0
+    assert main(["pretrain", str(tmp_path / "run"), "--seeds", "1"]) == 0
+    assert read_table(tmp_path / "run" / "pretrain.parquet")["arm"].to_pylist() == ["random"]
+    assert list(seen["seeds"]) == [0]
+    assert set(seen["texts"]) == set(arms.ARMS)
+    assert min(seen["texts"].values()) > 5
+    below = read_json(tmp_path / "run" / "pretrain" / "run.json")["stages"]
+    assert set(below) == {"world", "task", "tokens", "count", "pivots", "score-documents", "arms"}
+    before = seen.pop("texts")
+    assert main(["pretrain", str(tmp_path / "run"), "--seeds", "1"]) == 0
+    assert "texts" not in seen  # nothing to do
+    assert main(["pretrain", str(tmp_path / "run"), "--seeds", "2"]) == 0
+    assert seen["texts"] == before
+
+
+def test_the_arms_are_trained_with_the_seed_of_the_run(tmp_path, monkeypatch):
+    seen = {}
+
+    def arms(run, *, seeds, seed):
+        seen.update(seeds=seeds, seed=seed)
+        (run / "pretrain.parquet").touch()
+
+    monkeypatch.setattr("pivotkit.testbed.arms.pretrain_arms", arms)
+    assert main(["pretrain", str(tmp_path)]) == 2  # no world
+    assert main(["world", str(tmp_path), "--seed", "3"]) == 0
+    assert main(["pretrain", str(tmp_path), "--seeds", "1"]) == 0
+    assert seen == {"seeds": 1, "seed": 3}
