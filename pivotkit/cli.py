@@ -67,6 +67,7 @@ def _parser() -> Parser:
     demo.add_argument("--out", default="pivotkit-demo", metavar="RUN", help="run folder (default: %(default)s)")
     demo.add_argument("--full", action="store_true", help="continued pre-training too")
     demo.add_argument("--seed", type=int, default=0, help="seed of world and model (default: %(default)s)")
+    demo.add_argument("--train", action="store_true", help="train the model; by default seed 0 takes the shipped one")
     run = add("run", _run, "every stage on a model, a lexicon and a corpus; goes on where it was left")
     run.add_argument("--out", required=True, metavar="RUN", help="run folder")
     _add_options(run, options())
@@ -196,7 +197,7 @@ def _stage(name: str) -> Command:
 def _demo(parsed: argparse.Namespace) -> dict[str, Any]:
     from pivotkit.testbed.demo import demo
 
-    demo(parsed.out, seed=parsed.seed, full=parsed.full)
+    demo(parsed.out, seed=parsed.seed, full=parsed.full, train=parsed.train)
     return _summary(Path(parsed.out))
 
 
