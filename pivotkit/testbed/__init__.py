@@ -1,4 +1,4 @@
-"""A generated world with a known answer, and two models of it: one planted by construction, one trained.
+"""A generated world with a known answer, and two models of it: one planted by construction, one trained and shipped.
 
 Names are imported when they are first used, so the command line reads the testbed's stages without importing torch. The
 import of `pivotkit.testbed.planted_model`, which `plant` needs, registers the planted model with transformers:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pivotkit.testbed.items import held_out_items
     from pivotkit.testbed.planted import expected_trace, plant
     from pivotkit.testbed.planted_model import PlantedConfig, PlantedForCausalLM
+    from pivotkit.testbed.shipped import shipped_model
     from pivotkit.testbed.tokenizer import build_tokenizer
     from pivotkit.testbed.trained import Recipe, train_model
     from pivotkit.testbed.world import Concept, World, write_jsonl
@@ -32,6 +33,7 @@ _MODULES = {
     "held_out_items": "items",
     "plant": "planted",
     "scarce_config": "config",
+    "shipped_model": "shipped",
     "train_model": "trained",
     "write_jsonl": "world",
 }
@@ -48,6 +50,7 @@ __all__ = [
     "held_out_items",
     "plant",
     "scarce_config",
+    "shipped_model",
     "train_model",
     "write_jsonl",
 ]

@@ -1,4 +1,4 @@
-"""Arms of continued pre-training: documents that one rule or another would choose, at equal tokens."""
+"""Arms of continued pre-training: one selection of documents per rule, all of equal tokens."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pivotkit.training.pretrain import pretrain
 
 QUOTAS = {"a": 0.5, "b": 0.5}
 
-# What each arm's documents are ranked by, and within which languages.
+# What ranks each arm's documents, and within which languages.
 ARMS: dict[str, dict[str, Any]] = {
     "random": {"strategy": "random"},
     "language-matched": {"strategy": "random", "language_quotas": QUOTAS},
@@ -28,7 +28,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "parallel": {"strategy": "parallel", "language_quotas": QUOTAS},
 }
 
-# The base model sees little; the documents to choose from are many, so that every arm can be choosy.
+# The base model sees few documents; the pool has many, so every arm can be choosy.
 BASE: dict[str, Any] = {"documents": 12_000, "blocks": 8_000}
 POOL: dict[str, Any] = {"documents": 150_000, "blocks": 16_000}
 DOCUMENT_TOKENS = 180_000
@@ -36,16 +36,25 @@ LINE_SHARE = 0.3
 
 
 def pretrain_arms(run: RunFolder, *, seeds: int = 2, seed: int = 0) -> None:
-    """Select documents of the scarce world by every rule, continue training on each, write ``pretrain.parquet``.
+    """Select documents of the scarce world by every rule, continue training on each selection, write the results.
 
     Parameters
     ----------
     run : RunFolder
-        Everything goes into its folder ``pretrain/``, the result beside the other artifacts.
+        Run folder. Its folder ``pretrain/`` takes everything but the result, ``pretrain.parquet``.
     seeds : int, default 2
-        Trainings an arm.
+        Number of trainings per arm.
     seed : int, default 0
-        Of the world, the base model and the selections.
+        Seed of the world, the base model and the selections.
+
+    Raises
+    ------
+    ValueError
+        Fewer than one training per arm.
+
+    Notes
+    -----
+    Trains its own base model, once per cache: the shipped model has seen another world.
     """
     if seeds < 1:
         raise ValueError(f"pretrain_arms: seeds must be at least 1; got {seeds}")

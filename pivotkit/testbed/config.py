@@ -1,4 +1,4 @@
-"""What a generated world is made of: sizes, and the frequencies with which words meet."""
+"""Configuration of a generated world: its sizes, and the frequencies with which words meet."""
 
 from __future__ import annotations
 
@@ -14,38 +14,48 @@ def _shares(**shares: float) -> Any:
 
 @dataclass(frozen=True)
 class WorldConfig:
-    """What a world is made of.
+    """Sizes and frequencies of a world.
 
     Parameters
     ----------
-    concepts, held_out : int
-        Number of concepts, half of them direct and half pivot; number of those, half of each kind, that stand on no
-        line between A and B.
-    background : int
-        Number of background words, whose frequencies follow Zipf's law.
-    documents, blocks : int
+    concepts : int, default 96
+        Number of concepts: half of them direct, half pivot. Even, at least 4.
+    held_out : int, default 48
+        Number of held-out concepts, half of each kind. A held-out concept stands on no line between A and B.
+    background : int, default 80
+        Number of background words. Their frequencies follow Zipf's law.
+    documents, blocks : int, default 42,000 and 34,000
         Number of documents, and of blocks of translation lines.
     direct_documents, pivot_documents : mapping of str to float
-        Shares of the documents of such a concept by the languages whose words stand in them, as in ``"ab"``.
+        Shares of the documents of a direct and of a pivot concept, by the languages of their words: ``"ab"`` has both
+        A and B.
     direct_lines, pivot_lines : mapping of str to float
-        Shares of the lines of such a concept by direction: ``"ap"`` is A to P.
+        Shares of the lines of a direct and of a pivot concept, by direction: ``"ap"`` is A to P.
     late_pivot_lines : mapping of str to float
-        The same for pivot concepts in the late blocks. A model that first meets P almost alone as a target learns to go
-        through P; the way from P to A and B is taught afterwards, and then no longer changes that.
-    late : float
-        Share of the blocks, the last ones, that are late.
-    direct_weight, held_out_weight : float
-        How often a direct concept stands on a line, relative to a pivot concept; a held-out one, relative to others.
-    rounds, lines : (int, int)
-        Least and greatest number of rounds of a document, in each of which its words stand once; of lines of a block,
-        which never has a concept twice.
-    filler : (float, float)
-        Least and greatest density of a document: its mean number of background words a round, at most 4.
-    related : float
-        Probability that a round also holds the word of another concept of the same kind.
-    spread : float
+        Shares of the lines of a pivot concept in the late blocks. In the early blocks P is almost always the target, so
+        the model learns to go through P. The late blocks teach the way from P to A and B, which no longer changes that.
+    late : float, default 0.4
+        Share of the blocks that are late; these are the last ones.
+    direct_weight : float, default 0.3
+        Frequency of a direct concept on lines, relative to a pivot concept.
+    held_out_weight : float, default 1
+        Frequency of a held-out concept on lines, relative to the others.
+    rounds : (int, int), default (5, 8)
+        Least and greatest number of rounds per document. Each round has each word of the document once.
+    lines : (int, int), default (4, 6)
+        Least and greatest number of lines per block. A block never has a concept twice.
+    filler : (float, float), default (0, 1)
+        Least and greatest density of a document: its mean number of background words per round, at most 4.
+    related : float, default 0
+        Probability that a round also has the word of another concept of the same kind.
+    spread : float, default 0.2
         Standard deviation of the logarithm of the concepts' frequencies.
-    seed : int
+    seed : int, default 0
+
+    Raises
+    ------
+    ValueError
+        Sizes, densities or languages that no world can have.
     """
 
     concepts: int = 96
@@ -89,7 +99,7 @@ class WorldConfig:
 
 
 def scarce_config(seed: int = 0) -> WorldConfig:
-    """The world of continued pre-training: bilingual documents are rare, and density differs between documents."""
+    """Configuration for continued pre-training: bilingual documents are rare, densities differ widely."""
     return WorldConfig(
         documents=100_000,
         direct_documents={"p": 0.6, "a": 0.15, "b": 0.15, "ab": 0.1},

@@ -1,4 +1,4 @@
-"""The paper in miniature: every stage on a generated world whose truth is known."""
+"""The paper in miniature: every stage on a generated world with a known truth."""
 
 from __future__ import annotations
 
@@ -8,31 +8,40 @@ from typing import Any
 from pivotkit.artifacts import read_json
 from pivotkit.pipeline import run as pipeline
 from pivotkit.pipeline.run_folder import RunFolder
-from pivotkit.testbed import World, WorldConfig, train_model
+from pivotkit.progress import console
+from pivotkit.testbed import World, WorldConfig, shipped_model, train_model
+from pivotkit.testbed.items import DEMO_TASK
+from pivotkit.testbed.shipped import SEED
 from pivotkit.testbed.stages import COMPARE, PRETRAIN, STAGES, WORLD, TestbedSettings
 
 
-def demo(out: str | Path, *, seed: int = 0, full: bool = False) -> dict[str, Any]:
-    """Generate the world, train its model (or find it in the cache), run every stage, compare with what was planted.
+def demo(out: str | Path, *, seed: int = SEED, full: bool = False, train: bool = False) -> dict[str, Any]:
+    """Generate a world, run every stage on it and its model, compare what they find with what was planted.
 
     Parameters
     ----------
     out : str or Path
         Run folder; the same call goes on where it was left.
     seed : int, default 0
-        Of the world and the model.
+        Seed of the world and the model. The model of seed 0 ships with the package; another seed trains its own.
     full : bool, default False
-        Continued pre-training too.
+        Whether continued pre-training runs too.
+    train : bool, default False
+        Whether the model is trained by the recipe, or found in the cache, for seed 0 too.
 
     Returns
     -------
     dict
         What `pivotkit.testbed.recovery.compare` found, as in ``truth.json``.
+
+    Raises
+    ------
+    ValueError
+        A shipped model that is damaged, or that was made for another world (`shipped_model`).
     """
     with RunFolder(out) as run:
         world = World(WorldConfig(seed=seed))
-        model = train_model(world, seed=seed)
-        settings = demo_settings(run, model / "model", seed)
+        settings = demo_settings(run, _model(world, seed, train), seed)
         run.configure(settings.given())
         *stages, report = pipeline.STAGES
         for stage in (WORLD, *stages, COMPARE, *((PRETRAIN,) if full else ()), report):
@@ -41,16 +50,24 @@ def demo(out: str | Path, *, seed: int = 0, full: bool = False) -> dict[str, Any
     return found
 
 
+def _model(world: World, seed: int, train: bool) -> Path:
+    if seed == SEED and not train:
+        return shipped_model(world)
+    if not train:
+        console.print(
+            f"demo: no model ships for seed {seed}; training one, or taking it from the cache", highlight=False
+        )
+    return train_model(world, seed=seed) / "model"
+
+
 def demo_settings(run: RunFolder, model: Path, seed: int) -> TestbedSettings:
-    """The testbed's own format and languages; every concept is asked in both directions."""
+    """Settings with the testbed's own prompt and languages."""
     return TestbedSettings(
         model=str(model),
         lexicon=str(run / "world" / "lexicon.tsv"),
         corpus=[str(run / "world" / "corpus.jsonl.zst")],
-        pairs=["a-b", "b-a"],
         prompt="testbed",
-        shots=4,
-        sharing="pair",
+        **DEMO_TASK,
         latent=["p"],
         # A planted pivot stands in most documents of both its words, chance company in few.
         min_pivot_score=0.3,

@@ -1,13 +1,26 @@
-"""The questions whose answers the world knows: held-out concepts, between A and B."""
+"""The questions whose answers the world knows: translations between A and B."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from pivotkit.testbed.world import NAMES, World
+from pivotkit.words.lexicon import Lexicon
+from pivotkit.words.prompts import TESTBED
+from pivotkit.words.task import build_task
+
+# What the demo asks: every concept, in both directions, behind the same four translations.
+DEMO_TASK: dict[str, Any] = {"pairs": ["a-b", "b-a"], "shots": 4, "sharing": "pair"}
+
+
+def demo_items(world: World) -> pa.Table:
+    """Build the items of the demo, as its task stage does from the world's lexicon; the seed is the world's."""
+    rows = [dict(concept.words) for concept in world.concepts]
+    return build_task(Lexicon(dict(NAMES), rows, [""] * len(rows)), prompt=TESTBED, seed=world.config.seed, **DEMO_TASK)
 
 
 def held_out_items(world: World, *, pairs: Sequence[str] = ("a-b", "b-a"), shots: int = 4, seed: int = 0) -> pa.Table:
@@ -21,17 +34,18 @@ def held_out_items(world: World, *, pairs: Sequence[str] = ("a-b", "b-a"), shots
     shots : int, default 4
         Examples before the query.
     seed : int, default 0
-        Of the choice of examples, which is the item's own.
+        Seed of the examples, which are drawn for each item.
 
     Returns
     -------
     pyarrow.Table
-        ``item, pair, concept, kind, source, target, prompt``; the answer to a prompt is a space and the target.
+        One row per item: ``item, pair, concept, kind, source, target, prompt``. The answer to a prompt is a space and
+        the target.
 
     Raises
     ------
     ValueError
-        When there are fewer other held-out concepts than ``shots``.
+        Fewer other held-out concepts than ``shots``.
 
     Examples
     --------

@@ -1,8 +1,8 @@
-"""A language model whose weights are written, not trained: every layer's distribution is known beforehand.
+"""A language model with written weights instead of trained ones: every layer's distribution is known beforehand.
 
-A pivot concept's source writes the pivot word, which alone writes the target; a direct concept's source writes its
-target late. `PIVOT_PLAN` and `DIRECT_PLAN` say which probabilities come out, and `expected_trace` gives them for a
-concept: an oracle for whatever reads a model's layers.
+The source of a pivot concept writes the pivot word, which alone writes the target. The source of a direct concept
+writes its target late. `PIVOT_PLAN` and `DIRECT_PLAN` state the probabilities that come out. `expected_trace` gives them
+for one concept: an oracle for whatever reads a model's layers.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pivotkit.testbed.planted_model import PlantedConfig, PlantedForCausalLM
 from pivotkit.testbed.world import BOS, NAMES, Concept, World
 
-# Probabilities of (source, pivot, target) after each block; 0 where nothing is written: an even share of the rest.
+# Probabilities of (source, pivot, target) after each block. 0: nothing is written, the word shares the rest evenly.
 PIVOT_PLAN = (
     (0.15, 0.00, 0.00),
     (0.15, 0.05, 0.00),
@@ -46,23 +46,23 @@ def _plan(concept: Concept, direction: str) -> tuple[tuple[float, float, float],
 
 
 def _logits(plan: tuple[tuple[float, float, float], ...], vocabulary: int) -> torch.Tensor:
-    """Logits of (source, pivot, target) a layer, float64 (layers, 3); every other token's logit is 0."""
+    """Logits of (source, pivot, target) per layer, float64 (layers, 3); every other token's logit is 0."""
     shares = torch.tensor(plan, dtype=torch.float64)
     rest = (1 - shares.sum(1, keepdim=True)) / (vocabulary - (shares > 0).sum(1, keepdim=True))
     return torch.where(shares > 0, torch.log(shares.clamp_min(1e-30) / rest), 0.0)
 
 
 def _scale(vocabulary: int) -> float:
-    """Greatest logit that the head can give; above every planned one, so that amplitudes stay about one."""
+    """Greatest logit that the head can give: above every planned one, so amplitudes stay about one."""
     return 1.5 * max(float(_logits(plan, vocabulary).norm(dim=1).max()) for plan in (PIVOT_PLAN, DIRECT_PLAN))
 
 
 def _amplitudes(plan: tuple[tuple[float, float, float], ...], vocabulary: int) -> torch.Tensor:
     """Amplitudes in the residual stream that give the planned logits.
 
-    The stream holds the tag with amplitude 1 and the words with amplitudes x, so with r = logits / scale and the norm
-    sqrt((1 + |x|^2) / V + epsilon), the head gives r = x / sqrt(1 + |x|^2 + V epsilon). Solved for x:
-    x = r sqrt((1 + V epsilon) / (1 - |r|^2)).
+    The stream has the tag with amplitude 1 and the words with amplitudes x, so its norm is
+    sqrt((1 + |x|^2) / V + epsilon). With r = logits / scale, the head gives r = x / sqrt(1 + |x|^2 + V epsilon).
+    So x = r sqrt((1 + V epsilon) / (1 - |r|^2)).
     """
     ratio = _logits(plan, vocabulary) / _scale(vocabulary)
     return ratio * torch.sqrt((1 + vocabulary * EPSILON) / (1 - ratio.square().sum(1, keepdim=True)))
@@ -74,13 +74,13 @@ def plant(world: World) -> PlantedForCausalLM:
     Parameters
     ----------
     world : World
-        Direct concepts go from source to target, pivot concepts through their P word. The P word is no source: what
-        follows a P word is not planned.
+        Direct concepts go from source to target, pivot concepts through their P word. Nothing is planned for a P word
+        as the source.
 
     Returns
     -------
     PlantedForCausalLM
-        In float32 and evaluation mode, with `BLOCKS` blocks and one dimension a token.
+        In float32 and evaluation mode, with `BLOCKS` blocks and one dimension per token.
 
     Examples
     --------
@@ -127,7 +127,7 @@ def _write(
     direction: tuple[str, str],
     ids: dict[str, int],
 ) -> None:
-    """Write one concept's part of the maps of one tag: each amplitude's change, read from what carries the concept."""
+    """Write one concept's part of one tag's maps: each map changes the amplitudes from one block to the next."""
     source, pivot, target = (ids[concept.words[x]] for x in (direction[0], "p", direction[1]))
     amplitudes = _amplitudes(plan, len(ids)).tolist()
     through_pivot = plan is PIVOT_PLAN
@@ -145,7 +145,7 @@ def _write(
 
 
 def expected_trace(world: World, concept: int, direction: str) -> NDArray[Any]:
-    """Probabilities that the planted model's layers give at the answer position, by construction.
+    """Give the probabilities of the planted model's layers at the answer position, as they were written.
 
     Parameters
     ----------
@@ -158,14 +158,14 @@ def expected_trace(world: World, concept: int, direction: str) -> NDArray[Any]:
     Returns
     -------
     numpy.ndarray
-        float64 (BLOCKS + 1, 4): source, pivot, target and any one other token, a row for the embedding output and one
-        for the output of each block. The pivot's column is that of any other token where nothing is planned for it
-        (direct concepts), and the target's where the target is the P word itself.
+        float64 (BLOCKS + 1, 4). Columns: source, pivot, target, any one other token. Rows: the embedding output, then
+        the output of each block. The pivot's column equals the last one where no pivot is planned (direct concepts),
+        and the target's where the target is the P word itself.
 
     Raises
     ------
     ValueError
-        For a direction that is not planned.
+        A direction without a plan.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""The modules of the planted model: a transformers causal LM whose blocks hold maps that are written, not trained.
+"""The modules of the planted model: a causal LM of transformers with written maps in its blocks.
 
-The residual stream has one dimension a token. At an answer tag ("B:") the first block fetches the word before the tag;
-each later block holds one linear map a tag, which it applies where that tag stands.
+The residual stream has one dimension per token. At an answer tag ("B:") the first block fetches the word before the
+tag. Each later block has one linear map per tag and applies it where that tag stands.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class PlantedConfig(PretrainedConfig):  # type: ignore[misc]
 
 
 class PlantedNorm(nn.Module):
-    """Root-mean-square norm with a weight, in float32, as in Llama."""
+    """Root-mean-square norm with a weight, computed in float32, as in Llama."""
 
     def __init__(self, size: int, epsilon: float) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class PlantedNorm(nn.Module):
 class PlantedAttention(nn.Module):
     """At an answer tag, add ``strength`` times the token before it; add nothing elsewhere.
 
-    Keys are positions among the tokens that the mask keeps, values are the residual stream: both go through the cache
+    Keys are positions among the tokens that the mask keeps; values are the residual stream. Both go through the cache
     like those of any attention layer.
     """
 
@@ -108,7 +108,7 @@ class PlantedPreTrainedModel(PreTrainedModel):  # type: ignore[misc]
     _no_split_modules = ["PlantedBlock"]  # noqa: RUF012
 
     def _init_weights(self, module: nn.Module) -> None:
-        """Nothing is drawn: `plant` writes every weight."""
+        """Draw nothing: `plant` writes every weight."""
 
 
 class PlantedModel(PlantedPreTrainedModel):
@@ -132,7 +132,7 @@ class PlantedModel(PlantedPreTrainedModel):
         output_hidden_states: bool | None = None,
         **_: Any,
     ) -> BaseModelOutputWithPast:
-        """As LlamaModel.forward; ``position_ids`` is not needed, since the mask tells which token comes before."""
+        """As LlamaModel.forward, but ``position_ids`` are ignored: the mask tells which token comes before."""
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("forward: input_ids or inputs_embeds must be given, not both; got both or neither")
         hidden = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds
@@ -146,7 +146,7 @@ class PlantedModel(PlantedPreTrainedModel):
             hidden = block(hidden, positions, kept, past_key_values)
             states.append(hidden)
         hidden = self.norm(hidden)
-        states[-1] = hidden  # as in every decoder of transformers, the last state is the normed one
+        states[-1] = hidden  # the last state is the normed one, as in every decoder of transformers
         return BaseModelOutputWithPast(
             last_hidden_state=hidden,
             past_key_values=past_key_values if use_cache or past_key_values is not None else None,
@@ -160,7 +160,8 @@ class PlantedModel(PlantedPreTrainedModel):
             return torch.ones(shape, dtype=torch.bool, device=hidden.device)
         if tuple(attention_mask.shape) != shape:
             raise ValueError(
-                f"forward: attention_mask must have shape {shape}, cached tokens included; got {tuple(attention_mask.shape)}"
+                f"forward: attention_mask must have shape {shape}, cached tokens included; "
+                f"got {tuple(attention_mask.shape)}"
             )
         return attention_mask.bool()
 

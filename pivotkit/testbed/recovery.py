@@ -1,4 +1,4 @@
-"""What was planted in a world beside what the stages recovered of it."""
+"""The planted truth of a world, compared with what the stages recovered."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from pivotkit.corpus.tables.counts import Counts
 from pivotkit.testbed.world import World
 
 DIRECT, PIVOT = "direct", "pivot"
-PLANTED = {"co-occurrence": DIRECT, "pivot": PIVOT}  # what an observed behavior says a concept was planted as
+PLANTED = {"co-occurrence": DIRECT, "pivot": PIVOT}  # the kind of concept that should show a behavior
 
 
 def compare(world: World, items: pa.Table, counts: Counts, pivots: pa.Table, behaviors: pa.Table) -> dict[str, Any]:
-    """Check counts and pivots exactly, translation and behaviors on the held-out concepts.
+    """Compare counts and pivots of all concepts, translations and behaviors of the held-out ones, with the truth.
 
     Parameters
     ----------
     world : World
     items, counts, pivots, behaviors
-        What the stages made of the world's lexicon and corpus, and of a model of it.
+        Artifacts of the stages, run on the world's lexicon and corpus and on a model of it.
 
     Returns
     -------
     dict
-        ``counts`` (``checked``, ``equal``: document frequencies of words and pairs), ``pivots`` (``checked``,
-        ``recovered``: items whose pivots are exactly the planted one, or none where none was planted), ``translated``
-        (``held_out``, ``correct``), and ``behaviors``, one entry a rule: ``checked``, ``agree`` and the ``confusion``
-        planted by observed.
+        ``counts``: document frequencies of words and pairs that were ``checked`` and that are ``equal``.
+        ``pivots``: items that were ``checked`` and ``recovered``, with the planted pivot alone, or with none where none
+        was planted. ``translated``: items of ``held_out`` concepts, and the ``correct`` ones. ``behaviors``: one entry
+        per rule with ``checked``, ``agree`` and the ``confusion`` of planted by observed.
     """
     truth = {concept["concept"]: concept for concept in world.truth()["concepts"]}
     by_word = {word: concept for concept in truth.values() for word in concept["words"].values()}

@@ -19,6 +19,7 @@ class TestbedSettings(Settings):
     __test__ = False  # pytest would take it for tests
 
     full: bool = option(False, "continued pre-training too")
+    train: bool = option(False, "train the model; by default seed 0 takes the one that ships with the package")
     seeds: int = option(2, "training seeds per arm")
 
 

@@ -1,4 +1,4 @@
-"""The world's tokenizer: one token a word, a tag or a newline; spaces only separate."""
+"""The world's tokenizer: one token per word, tag or newline; spaces only separate."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from pivotkit.testbed.world import BOS, UNKNOWN
 
 
 def build_tokenizer(vocabulary: Sequence[str]) -> PreTrainedTokenizerFast:
-    """Make a fast tokenizer whose ids are the places in ``vocabulary``.
+    """Make a fast tokenizer; a token's id is its place in ``vocabulary``.
 
     Parameters
     ----------
     vocabulary : sequence of str
-        `World.vocabulary`; holds the special tokens ``<s>`` and ``<unk>``.
+        `World.vocabulary`, with the special tokens ``<s>`` and ``<unk>``.
 
     Returns
     -------
     transformers.PreTrainedTokenizerFast
-        Adds no special token by itself; gives offsets; `AutoTokenizer` loads what its ``save_pretrained`` wrote.
+        Adds no special token by itself and gives offsets. `AutoTokenizer` loads what its ``save_pretrained`` wrote.
 
     Examples
     --------

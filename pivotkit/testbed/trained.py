@@ -1,4 +1,4 @@
-"""A small Llama trained on a world's documents and lines: its behaviors are learnt, not written."""
+"""A small Llama trained on a world's documents and lines: it learns its behaviors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pivotkit.testbed.tokenizer import build_tokenizer
 from pivotkit.testbed.world import BOS, World
 from pivotkit.training.loop import pack, train
 
-FORMAT = 1  # raised whenever this file or the training loop would give another model from the same recipe
+FORMAT = 1  # to raise when this file or the training loop would give another model by the same recipe
 
 
 @dataclass(frozen=True)
@@ -32,16 +32,17 @@ class Recipe:
 
     Parameters
     ----------
-    layers, hidden, heads, feed_forward : int
-        Shape of the Llama model, whose embeddings are tied.
-    initial : float
-        Standard deviation of the first weights. Larger than usual: 1 / sqrt(hidden) makes small models learn at once.
-    length, batch : int
-        Tokens a row, rows an update. The world's texts are read once, so its size decides how long training takes.
-    learning_rate : float
+    layers, hidden, heads, feed_forward : int, default 6, 128, 4, 256
+        Shape of the Llama model. Its embeddings are tied.
+    initial : float, default 0.08
+        Standard deviation of the first weights. The usual 0.02 is too small here: small models learn at once from about
+        1 / sqrt(hidden).
+    length, batch : int, default 64, 16
+        Tokens per row, rows per update. The texts are read once, so the world's size decides how long training takes.
+    learning_rate : float, default 4e-3
         Highest rate; see `pivotkit.training.loop.train`.
-    early : int
-        Step after which a copy is kept for continued pre-training; 0 for none.
+    early : int, default 0
+        Step whose copy is kept for continued pre-training; 0 keeps none.
     """
 
     layers: int = 6
@@ -56,34 +57,40 @@ class Recipe:
 
 
 def cache_folder() -> Path:
-    """Where trained models are kept: $PIVOTKIT_CACHE, or ``pivotkit`` in the user's cache folder."""
+    """The folder that keeps trained models: $PIVOTKIT_CACHE, or ``pivotkit`` in the user's cache folder."""
     home = os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")
     return Path(os.environ.get("PIVOTKIT_CACHE", Path(home) / "pivotkit"))
 
 
 def train_model(world: World, cache: str | Path | None = None, *, recipe: Recipe | None = None, seed: int = 0) -> Path:
-    """Train a model on a world, or find the one that was trained before.
+    """Train a model on a world, or find one that was trained before.
 
     Parameters
     ----------
     world : World
-        Its documents and its lines are both trained on.
+        The model is trained on its documents and its lines.
     cache : str or Path, optional
         Folder that keeps trained models; by default `cache_folder`.
     recipe : Recipe, optional
     seed : int, default 0
-        Of the first weights and of the order of the texts.
+        Seed of the first weights and of the order of the texts.
 
     Returns
     -------
     Path
-        A folder with ``model`` and, if the recipe keeps one, ``early``: checkpoints of transformers with their tokenizer;
-        and ``training.json``: recipe, seed, seconds and the loss of each step.
+        A folder with ``model`` and, if the recipe asks for it, ``early``: checkpoints of transformers with their
+        tokenizer. Its ``training.json`` has recipe, seed, seconds and the loss of each step.
+
+    Raises
+    ------
+    OSError
+        A cache that cannot be written.
 
     Notes
     -----
-    The folder's name is a hash of the world's configuration, the recipe and the seed. It appears when all is written, so
-    that a training that was killed leaves nothing to be trusted.
+    The folder's name is a hash of the world's configuration, the recipe and the seed. The folder appears when all is
+    written, so a killed training leaves nothing that looks whole. Training takes three to five minutes on one core.
+    Processors round differently, so their models differ a little; `shipped_model` is the same everywhere.
     """
     recipe = recipe or Recipe()
     settings = {
@@ -122,7 +129,7 @@ def train_model(world: World, cache: str | Path | None = None, *, recipe: Recipe
 
 
 def new_model(world: World, recipe: Recipe, seed: int) -> LlamaForCausalLM:
-    """Make the untrained model, without touching the global random state."""
+    """Make the untrained model; the global random state stays as it was."""
     bos = world.vocabulary.index(BOS)
     config = LlamaConfig(
         vocab_size=len(world.vocabulary),
@@ -143,7 +150,7 @@ def new_model(world: World, recipe: Recipe, seed: int) -> LlamaForCausalLM:
 
 
 def training_rows(world: World, length: int, seed: int) -> torch.Tensor:
-    """Pack all documents and lines of a world into rows: early lines among the first documents, late among the last."""
+    """Pack a world's documents and lines into rows: early lines among the first documents, late ones among the last."""
     documents, lines = ([row[row >= 0].tolist() for row in part.ids] for part in (world.documents, world.lines))
     first, early = round(len(documents) * (1 - world.config.late)), world.early_blocks
     bos = world.vocabulary.index(BOS)
@@ -158,7 +165,7 @@ def _whole_folder(folder: Path) -> Iterator[Path]:
     temporary.mkdir(parents=True)
     try:
         yield temporary
-        with contextlib.suppress(OSError):  # another process was first: its model is the same
+        with contextlib.suppress(OSError):  # another process was first, with the same model
             temporary.replace(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -1,9 +1,9 @@
 """The generated world: three invented languages, documents, translation lines, and the truth about both.
 
-Languages A and B are the minorities, P is the majority, as English is in real corpora. Every concept has one word in
-each. The words of a *direct* concept in A and B share documents, which its P word never enters; those of a *pivot*
-concept never share one, but both meet the P word. Translation lines teach the format of the prompt; a held-out concept
-never stands on a line between A and B, so what a model does with that pair it has learnt from elsewhere.
+A and B are the minority languages. P is the majority language, as English is in real corpora. Every concept has one
+word in each. The A and B words of a *direct* concept share documents, and its P word is never in those. The A and B words
+of a *pivot* concept never share a document, but both share documents with the P word. Translation lines teach the format
+of the prompt. A held-out concept stands on no line between A and B, so a model learns that translation elsewhere.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ class Concept:
 
 @dataclass(frozen=True)
 class Texts:
-    """Rows of token ids, padded with -1 on the right, and their language labels."""
+    """Rows of token ids, padded with -1 on the right, and one language label per row."""
 
     ids: Ints
     langs: tuple[str, ...]
 
 
 class World:
-    """Everything that a `WorldConfig` generates, made when first asked for; equal configurations give equal bytes.
+    """Everything that a `WorldConfig` generates; equal configurations give equal bytes. Texts are made on first use.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class World:
     ----------
     concepts : tuple of Concept
     vocabulary : tuple of str
-        Every token; its place is its id. Special tokens, then A's, B's and P's words, then background words.
+        Every token; its place is its id. Special tokens first, then the words of A, B and P, then background words.
 
     Examples
     --------
@@ -105,7 +105,7 @@ class World:
 
     @cached_property
     def documents(self) -> Texts:
-        """The documents; a label is the document's minority language, drawn where it has both, or else ``"p"``."""
+        """The documents. A label is the document's minority language (one of both by lot), or ``"p"`` without one."""
         config, random = self.config, self._random(1)
         number, most = config.documents, config.rounds[1]
         concept = random.choice(config.concepts, number, p=self._frequency)
@@ -117,7 +117,7 @@ class World:
         second = np.array([LANGUAGES.index(name[-1]) for name in languages], dtype=np.int64)
         two = first != second
 
-        # One row of slots a round: first word, second word, at most 5 background words, the word of another concept.
+        # One row of slots per round: first word, second word, at most 5 background words, the word of another concept.
         slots = np.full((number, most, 8), -1, dtype=np.int64)
         slots[:, :, 0] = self._word(first, concept)[:, None]
         slots[:, :, 1] = np.where(two, self._word(second, concept), -1)[:, None]
@@ -142,12 +142,12 @@ class World:
 
     @property
     def early_blocks(self) -> int:
-        """Number of blocks of lines that are not late."""
+        """Number of blocks that are not late."""
         return round(self.config.blocks * (1 - self.config.late))
 
     @cached_property
     def lines(self) -> Texts:
-        """The blocks of translation lines, labelled ``"lines"``, late ones last; they are no part of the counted corpus."""
+        """The blocks of translation lines, late ones last, labelled ``"lines"``. The counted corpus has none."""
         config, random = self.config, self._random(2)
         number, most = config.blocks, config.lines[1]
         weight = self._frequency * np.where(self._pivot, 1.0, config.direct_weight)
@@ -180,7 +180,7 @@ class World:
         return Texts(_left(slots.reshape(number, -1)), ("lines",) * number)
 
     def text(self, ids: Ints) -> str:
-        """Write a row of ids as text; ids below 0 are skipped."""
+        """Give a row of ids as text; ids below 0 are skipped."""
         words = " ".join(self.vocabulary[token] for token in ids[ids >= 0].tolist())
         return words.replace(" \n ", "\n").replace(" \n", "\n")
 
@@ -193,11 +193,11 @@ class World:
         ]
 
     def truth(self) -> dict[str, Any]:
-        """What is known of the world: ``documents`` (their number) and ``concepts``, a list of one dict a concept.
+        """Give the truth about the world: ``documents`` (their number) and ``concepts``, one dict per concept.
 
-        Each has ``concept``, ``kind``, ``held_out``, ``words`` (by language), ``df`` (documents that hold the word, by
-        language), ``df_both`` (documents that hold both words: ``ab``, ``ap``, ``bp``), ``pivot`` (the P word of a pivot
-        concept, else None) and ``behavior`` (``"pivot"`` or ``"co-occurrence"``) for the pair of A and B.
+        A concept has ``concept``, ``kind``, ``held_out``, ``words`` (by language), ``df`` (number of documents with the
+        word, by language), ``df_both`` (number of documents with both words: ``ab``, ``ap``, ``bp``), ``pivot`` (the P
+        word of a pivot concept, else None) and ``behavior`` (``"pivot"`` or ``"co-occurrence"``) between A and B.
         """
         ids = self.documents.ids
         held = np.zeros((len(ids), len(self.vocabulary)), dtype=bool)

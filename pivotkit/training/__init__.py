@@ -1,1 +1,1 @@
-"""Continued pre-training, and the small training loop below it."""
+"""Continued pre-training, and the small training loop that it uses."""

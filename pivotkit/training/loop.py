@@ -1,4 +1,4 @@
-"""A small training loop: packed rows of tokens, AdamW, linear warm-up and decay."""
+"""A small training loop: packed rows of tokens, AdamW, linear warm-up, linear decay."""
 
 from __future__ import annotations
 
@@ -20,20 +20,21 @@ def pack(texts: Iterable[Sequence[int]], length: int, separator: int, seed: int 
     texts : iterable of sequences of int
         Token ids of each text.
     length : int
-        Tokens a row.
+        Tokens per row.
     separator : int
-        Token id that begins every text.
+        Token id before every text.
     seed : int, default 0
+        Seed of the order.
 
     Returns
     -------
     torch.Tensor
-        int64 (rows, length); what does not fill a row at the end is dropped.
+        int64 (rows, length). The tokens after the last full row are dropped.
 
     Raises
     ------
     ValueError
-        When the texts do not fill one row.
+        Texts that do not fill one row.
 
     Examples
     --------
@@ -63,8 +64,8 @@ def train(
 ) -> list[float]:
     """Train a causal LM of transformers on rows of tokens.
 
-    AdamW (0.9, 0.98) with gradients clipped to norm 1; the learning rate rises over ``warmup`` steps and falls linearly
-    to 0 at ``steps``. Rows are taken in their order, and again from the first when all have been seen.
+    AdamW (0.9, 0.98) with gradients clipped to norm 1. The learning rate rises linearly over ``warmup`` steps and falls
+    linearly to 0 at ``steps``. Rows are read in order, and from the first again after the last.
 
     Parameters
     ----------
@@ -72,24 +73,30 @@ def train(
         Trained in place, left in evaluation mode.
     rows : torch.Tensor
         int64 (rows, length), from `pack`.
-    steps, batch : int
-        Number of updates, rows an update.
-    learning_rate, warmup, weight_decay
-        Highest rate, steps until it is reached, decay.
+    steps : int
+        Number of updates.
+    batch : int, default 16
+        Rows per update.
+    learning_rate : float, default 3e-3
+        Highest rate.
+    warmup : int, default 40
+        Steps until the highest rate.
+    weight_decay : float, default 0.01
     description : str, default "training"
-        What the progress bar says.
+        Text of the progress bar.
     after_step : callable, optional
-        Called with the number of steps done, after each.
+        Called after each step with the number of steps done.
 
     Returns
     -------
     list of float
-        Loss of each step, nats a token.
+        Loss of each step, in nats per token.
 
     Notes
     -----
-    Runs on one thread: matrices this small gain little from a second, lose much when another process wants the core, and
-    would round otherwise for every number of threads. Equal models and rows give equal weights on one kind of processor.
+    Runs on one thread. Matrices this small gain little from a second thread and lose much when another process wants
+    the core, and each number of threads rounds differently. Equal models and rows give equal weights on one kind of
+    processor.
     """
     model.train()
     optimizer = torch.optim.AdamW(
@@ -126,6 +133,6 @@ def _one_thread() -> Iterator[None]:
 
 
 def next_token_loss(model: Any, rows: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of every token but the first of each row, float32 (rows, length - 1), nats."""
+    """Cross-entropy of every token after the first of each row, float32 (rows, length - 1), in nats."""
     logits = model(input_ids=rows).logits[:, :-1].float()
     return F.cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten(), reduction="none").view(len(rows), -1)

@@ -1,4 +1,4 @@
-"""Continued pre-training: does training on one choice of documents teach more translation than training on another?"""
+"""Continued pre-training: which selection of documents teaches a model most translation?"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from pivotkit.lens.model.loading import quiet
 from pivotkit.training.loop import next_token_loss, pack, train
 
-BEFORE = "before"  # the arm that was not trained
+BEFORE = "before"  # the arm without training
 
 
 def pretrain(
@@ -33,44 +33,46 @@ def pretrain(
     learning_rate: float = 1e-3,
     warmup: int = 10,
 ) -> pa.Table:
-    """Continue training from one checkpoint on each arm at equal tokens, and score each on the same words.
+    """Continue training from one checkpoint on each arm at equal tokens, and score each model on the same items.
 
     Parameters
     ----------
     checkpoint : str or Path
-        Folder of a transformers causal LM with its tokenizer; read anew for every arm and seed, never written.
+        Folder of a causal LM of transformers with its tokenizer. Read for every arm and seed, never written.
     arms : mapping of str to iterable of str
-        Texts of each arm's documents. An arm with fewer tokens than it needs is read again; of a longer one, the first
-        documents in the seed's order are taken.
+        Texts of each arm's documents. A short arm is read again; a long one gives its first documents in the seed's
+        order.
     lines : iterable of str
-        Texts that every arm is given alike, such as translation lines.
+        Texts that all arms share, such as translation lines.
     items : pyarrow.Table
-        What is asked: columns ``pair``, ``kind`` (any label to report apart), ``prompt`` and ``target``, as from
+        Questions: columns ``pair``, ``kind`` (a label that results are grouped by), ``prompt`` and ``target``, as from
         `held_out_items`.
     tokens : int
-        Tokens of each training, documents and lines together, the separators included.
+        Tokens per training: documents, lines and separators.
     seeds : sequence of int, default (0, 1)
-        One training a seed and arm: order of the documents, the lines and the rows.
+        Seeds of the order of documents, lines and rows; one training per arm and seed.
     line_share : float, default 0.3
         Share of ``tokens`` that comes from ``lines``.
     held_out : iterable of str, optional
-        Texts that no arm has, whose loss is reported.
-    length, batch, learning_rate, warmup
+        Texts outside all arms; their loss is reported.
+    length : int, default 64
+        Tokens per row.
+    batch, learning_rate, warmup : default 16, 1e-3, 10
         See `pivotkit.training.loop.train`.
 
     Returns
     -------
     pyarrow.Table
-        ``arm, seed, kind, direction, n, accuracy, probability, tokens, held_out_loss``: a row for each arm, seed, kind
-        and pair of languages. ``accuracy`` is the share of items whose target is the most likely continuation at each of
-        its tokens, ``probability`` the mean probability of the target, ``tokens`` what was trained on, and
-        ``held_out_loss`` (nats a token) is null without ``held_out``. The arm ``"before"`` is the checkpoint itself, its
-        seed is null.
+        ``arm, seed, kind, direction, n, accuracy, probability, tokens, held_out_loss``: one row per arm, seed, kind and
+        pair of languages. ``accuracy`` is the share of items whose target is the most likely continuation at each of
+        its tokens. ``probability`` is the mean probability of the target. ``tokens`` is the number of trained tokens.
+        ``held_out_loss`` is in nats per token, null without ``held_out``. The arm ``"before"`` is the checkpoint itself
+        and has no seed.
 
     Raises
     ------
     ValueError
-        For shares and sizes that allow no training, an arm without text, or an arm called ``"before"``.
+        Shares and sizes that allow no training, an arm without text, an arm with the name ``"before"``.
     """
     _check(arms, items, tokens, seeds, line_share, length * batch)
     quiet()
@@ -125,20 +127,21 @@ def pretrain(
 def answer(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, items: pa.Table, batch: int = 32
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Ask a model for the items' targets.
+    """Ask a model for the targets of items.
 
     Parameters
     ----------
-    model, tokenizer
-        Of transformers.
+    model : transformers.PreTrainedModel
+    tokenizer : transformers.PreTrainedTokenizerBase
     items : pyarrow.Table
         Columns ``prompt`` and ``target``; the answer is a space and the target.
     batch : int, default 32
+        Items per forward pass.
 
     Returns
     -------
     correct : numpy.ndarray
-        bool (items): each token of the target is the most likely one, given the target's tokens before it.
+        bool (items): whether each token of the target is the most likely one, given the tokens before it.
     probability : numpy.ndarray
         float64 (items): probability of the whole target.
     """
