@@ -84,8 +84,8 @@ def pearson_of_clusters(x: NDArray[Any], y: NDArray[Any], clusters: NDArray[np.i
     dx, dy = x - np.mean(x) if many else x, y - np.mean(y) if many else y
     parts = (np.ones(len(x)), dx, dy, dx * dx, dy * dy, dx * dy)
     sums = np.stack([np.bincount(clusters, part, minlength=many) for part in parts], axis=1)
-    # Rounding leaves some variance in equal numbers: what the whole's mean leaves is bounded here, what the sample's mean
-    # leaves below.
+    # Rounding leaves some variance in equal numbers. The whole's mean leaves at most this much; the sample's
+    # mean is treated below.
     noise_x, noise_y = 1e-28 * (x**2).sum(), 1e-28 * (y**2).sum()
 
     def statistic(draws: NDArray[np.float64]) -> NDArray[np.float64]:
