@@ -52,7 +52,7 @@ MOVED = {
     "pivotkit.run_folder": "pivotkit.pipeline.run_folder",
     "pivotkit.stages.corpus": "pivotkit.pipeline.corpus_stages",
     "pivotkit.stages.model": "pivotkit.pipeline.model_stages",
-    "pivotkit.stages.study": "pivotkit.pipeline.study_stages",
+    "pivotkit.stages.study": "pivotkit.pipeline.joint_stages",
     "pivotkit.stages.inputs": "pivotkit.pipeline.inputs",
     "pivotkit.experiment.attribution": "pivotkit.attribution.attribute",
     "pivotkit.experiment.statistics": "pivotkit.attribution.statistics",
