@@ -1,4 +1,4 @@
-"""Counting a corpus: one scan, work units, partial results that survive a kill."""
+"""Counting a corpus: one scan, in work units whose counts survive a kill."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pivotkit.corpus.counting.merge import merge_partials
+from pivotkit.corpus.counting.merge import merge_unit_counts
 from pivotkit.corpus.counting.sources import TextSource, TokenSource
 from pivotkit.corpus.counting.unit_counter import Plan, UnitCounter
 from pivotkit.corpus.counting.unit_tokens import sweep_blocks
@@ -87,7 +87,8 @@ def count(
     on_error
         "raise" or "skip", as for `read_documents`; must be the store's when there is a context.
     out
-        Folder for the counts, and below it ``partials/``, from which a run that was stopped goes on. None: keep neither.
+        Folder for the counts. Below it, ``units/`` holds the counts of finished units, from which a stopped run resumes.
+        None: keep neither.
 
     Returns
     -------
@@ -106,7 +107,7 @@ def count(
     Notes
     -----
     A document costs at most the square of its watched words, whatever the number of pairs: see
-    ``csrc/cooccurrence/pair_counter.h``.
+    ``csrc/counting/pair_counter.h``.
 
     Examples
     --------
@@ -133,7 +134,7 @@ def count(
 
     with ExitStack() as exits:
         place = Path(exits.enter_context(tempfile.TemporaryDirectory()) if out is None else out)
-        folder = place / "partials"
+        folder = place / "units"
         folder.mkdir(parents=True, exist_ok=True)  # an unwritable place is refused before the work
         sweep_blocks(folder)
         plan = Plan(
@@ -148,7 +149,7 @@ def count(
         counter = UnitCounter(plan)
         _run(counter, [unit for unit in units if not counter.is_done(unit)], processes)
         merge = functools.partial(
-            merge_partials, counter, units, place, budget - processes * fixed, processes, keep=out is not None
+            merge_unit_counts, counter, units, place, budget - processes * fixed, processes, keep=out is not None
         )
         try:
             return merge()

@@ -1,4 +1,4 @@
-"""Which documents hold each word: what is asked of it later needs no other scan of the corpus."""
+"""Which documents contain each word, so that later questions need no other scan of the corpus."""
 
 from __future__ import annotations
 
@@ -18,32 +18,33 @@ from pivotkit.corpus.tables.unit_counts import LANGUAGE, POSTING, Cells, read_he
 from pivotkit.errors import InputError
 
 Rows = npt.NDArray[np.int32]
-RULE = "must be the partial that the counts were made of"
+RULE = "must be the unit counts that the total was made of"
 DOCUMENTS = pa.schema([("path", pa.string()), ("begin", pa.int64()), ("row", pa.int64()), ("lang", pa.string())])
 
 
 @dataclass(frozen=True)
 class Postings:
-    """The posting lists of some partials, read where and when they are asked for.
+    """The posting lists of some units, read from the units' counts when they are asked for.
 
     Attributes
     ----------
     paths : tuple[Path, ...]
-        The partials, in the order of the corpus.
+        The files with the units' counts, in the order of the corpus.
     """
 
     paths: tuple[Path, ...]
 
     def relative_to(self, folder: Path) -> list[str]:
-        """The paths as they are seen from ``folder``."""
+        """The paths relative to ``folder``."""
         return [os.path.relpath(path, folder) for path in self.paths]
 
     @classmethod
     def beside(cls, folder: Path, paths: Sequence[str]) -> Postings:
+        """The postings whose paths are relative to ``folder``."""
         return cls(tuple((folder / path).resolve() for path in paths))
 
     def parts(self) -> Iterator[tuple[Path, dict[str, Any]]]:
-        """Each partial and its header; InputError for one that is gone or damaged."""
+        """Each unit's file and header; InputError for one that is gone or damaged."""
         for path in self.paths:
             header = read_header(path)
             if header is None:
@@ -51,7 +52,7 @@ class Postings:
             yield path, header
 
     def documents(self, words: Sequence[int], lang: str | None) -> pa.Table:
-        """The documents that hold all ``words``."""
+        """The documents that contain all ``words``: `Counts.query`."""
         tables = [DOCUMENTS.empty_table()]
         for path, header in self.parts():
             rows = reduce(_common, (word_rows(path, word)[0] for word in words))
@@ -69,7 +70,7 @@ class Postings:
         return pa.concat_tables(tables)
 
     def by_language(self, words: Sequence[str]) -> pa.Table:
-        """``lang``, ``word``, ``df``, sorted by language and word id; no row where df is 0."""
+        """``lang``, ``word``, ``df``, sorted by language and word id, without rows where df is 0."""
         sums: dict[str, npt.NDArray[np.int64]] = {}
         for path, header in self.parts():
             of_row = row_languages(path)
@@ -93,7 +94,14 @@ class Postings:
 
 @dataclass(frozen=True)
 class Cumulative:
-    """Counts as they stood after some steps; see `Counts.cumulative`."""
+    """Counts as they stood after each of K training steps; see `Counts.cumulative`.
+
+    Attributes
+    ----------
+    steps : int64 (K,)
+    df, tf : int64 (K, W)
+    pair_df : int64 (K, P)
+    """
 
     steps: npt.NDArray[np.int64]
     df: npt.NDArray[np.int64]
@@ -109,7 +117,7 @@ def cumulative(
     batch_size: int,
     steps: list[int],
 ) -> Cumulative:
-    """`Counts.cumulative`, from the postings of instances."""
+    """`Counts.cumulative` from the postings of instances."""
     ends = [step * batch_size for step in steps]
     if batch_size < 1 or not ends or min(ends) < 0 or sorted(ends) != ends or ends[-1] > len(order):
         raise ValueError(
@@ -148,7 +156,7 @@ def read_cells(path: Path, kind: int, first: int = 0, last: int = 1 << 31) -> It
 
 
 def word_rows(path: Path, word: int) -> tuple[Rows, npt.NDArray[np.int64]]:
-    """The rows of the documents that hold ``word``, ascending, and how often each does."""
+    """Rows, ascending, of the documents that contain ``word``, and how often each does."""
     found = [(row, count) for _, _, row, count in read_cells(path, POSTING, word, word + 1)]
     if not found:
         return np.zeros(0, np.int32), np.zeros(0, np.int64)
@@ -156,7 +164,7 @@ def word_rows(path: Path, word: int) -> tuple[Rows, npt.NDArray[np.int64]]:
 
 
 def row_languages(path: Path) -> npt.NDArray[np.int32]:
-    """For each row of the unit the place of its document's language in the header; none for tokens."""
+    """The place of each row's language in the header's list; empty for tokens."""
     cells = [(row, column) for _, row, column, _ in read_cells(path, LANGUAGE)]
     of_row = np.zeros(1 + max((int(row[-1]) for row, _ in cells if len(row)), default=-1), np.int32)
     for row, column in cells:

@@ -83,7 +83,7 @@ def token_graph(
     Notes
     -----
     Cost, one thread: about 90 ns a token at window 10 and V 50,000, writing included; 140 where it spills. Design and rules:
-    ``csrc/cooccurrence/token_graph.h``. Weights: J. Pennington, R. Socher and C. Manning, "GloVe", EMNLP 2014.
+    ``csrc/token_graph/token_graph.h``. Weights: J. Pennington, R. Socher and C. Manning, "GloVe", EMNLP 2014.
 
     Examples
     --------
