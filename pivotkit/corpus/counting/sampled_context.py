@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 
 from pivotkit import _C
-from pivotkit.corpus.counting.bottom_k import HIGHEST, Hashes, BottomKSketch
+from pivotkit.corpus.counting.bottom_k import HIGHEST, BottomKSketch, Hashes
 from pivotkit.corpus.counting.matched_block import MatchedBlock
 from pivotkit.corpus.counting.unit_tokens import ContextTableBuilder
 from pivotkit.corpus.tables.context_table import atomic_context, open_context
