@@ -85,9 +85,9 @@ def test_ten_kills_at_random_moments_lose_and_repeat_nothing(
         process.wait()
         process.stdout.close()
         killed += 1
-        finished = len(list((out / "units").glob("[!.]*"))) if out.exists() else 0
-        assert finished >= done
-        done = finished
+        counted = len(list((out / "units").glob("[!.]*"))) if out.exists() else 0
+        assert counted >= done
+        done = counted
         if finished or (out / "counts.json").exists():  # begin anew: a run that is done has nothing to kill
             assert tables(out) == whole
             out, done = tmp_path / f"out{killed}", 0

@@ -35,8 +35,8 @@ def estimate_context(
 ) -> csr_array:
     """Estimate the context table from the ``size`` documents of each word with the lowest hashes.
 
-    A cell is c df / n, float64, where c of the word's n sampled documents contain the token. The estimate is unbiased, so
-    for a rare token it may exceed the documents that contain it. The table is written to ``folder`` and mapped.
+    A cell is c df / n, float64, where c of the word's n sampled documents contain the token. The estimate is unbiased,
+    so for a rare token it may exceed the documents that contain it. The table is written to ``folder`` and mapped.
     """
     words = len(df)
     sketch = BottomKSketch(words, size)

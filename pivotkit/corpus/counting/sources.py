@@ -77,7 +77,7 @@ class TokenSource(_Matching):
     def __init__(self, watch: TokenWatchList, files: TokenFiles | TokenStore) -> None:
         self.watch = watch
         self.vocabulary = files.vocab_size
-        self.tokenizer = files.tokenizer if isinstance(files, TokenFiles) else files.fingerprint
+        self.tokenizer = files.tokenizer
         self._files = files
 
     @functools.cached_property
@@ -89,8 +89,9 @@ class TokenSource(_Matching):
 
     def blocks(self, unit: Unit, scope: Scope) -> Iterator[MatchedBlock]:
         row = 0
-        for ids, offsets, first in self._files.blocks(unit, scope):
+        for block in self._files.blocks(unit, scope):
+            ids, offsets = block.ids, block.offsets
             hits = self.matcher.match(ids, offsets, scope.kind == "window")
             size = len(offsets) - 1
-            yield MatchedBlock(hits, np.arange(row, row + size), first + offsets[:-1], (ids, offsets))
+            yield MatchedBlock(hits, np.arange(row, row + size), block.first + offsets[:-1], (ids, offsets))
             row += size

@@ -58,7 +58,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Plan:
-    """What is counted of each unit, and how. The digest, which is in the files' names, leaves out the folder and memory."""
+    """What is counted in each unit, and how. `digest` names the files; it covers all but the folder and the memory."""
 
     source: Source
     pairs: npt.NDArray[np.int32]

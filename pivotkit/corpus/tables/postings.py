@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pivotkit.corpus.reading.amounts import amount
 from pivotkit.corpus.tables import unit_counts
 from pivotkit.corpus.tables.unit_counts import LANGUAGE, POSTING, Cells, read_header
 from pivotkit.errors import InputError
@@ -33,6 +34,9 @@ class Postings:
     """
 
     paths: tuple[Path, ...]
+
+    def __repr__(self) -> str:
+        return f"Postings({amount(len(self.paths), 'unit')})"
 
     def relative_to(self, folder: Path) -> list[str]:
         """The paths relative to ``folder``."""
@@ -108,6 +112,10 @@ class Cumulative:
     tf: npt.NDArray[np.int64]
     pair_df: npt.NDArray[np.int64]
 
+    def __repr__(self) -> str:
+        words, pairs = amount(self.df.shape[1], "word"), amount(self.pair_df.shape[1], "pair")
+        return f"Cumulative({amount(len(self.steps), 'step')}, {words}, {pairs})"
+
 
 def cumulative(
     postings: Postings,
@@ -120,9 +128,8 @@ def cumulative(
     """`Counts.cumulative` from the postings of instances."""
     ends = [step * batch_size for step in steps]
     if batch_size < 1 or not ends or min(ends) < 0 or sorted(ends) != ends or ends[-1] > len(order):
-        raise ValueError(
-            f"cumulative: steps must ascend within {len(order) // max(batch_size, 1)} steps of {batch_size}; got {steps}"
-        )
+        most = len(order) // max(batch_size, 1)
+        raise ValueError(f"cumulative: steps must ascend within {most} steps of {batch_size}; got {steps}")
     parts = list(postings.parts())
     instances = sum(header["documents"] for _, header in parts)
     times = np.zeros((len(ends), instances), np.int32)  # how often each instance was read in each stretch of steps
