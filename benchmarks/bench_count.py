@@ -1,8 +1,8 @@
 """Counting token ids, against what one would write with Numba, SciPy and PyTorch; every method's answer is checked.
 
-Zipf corpora (token r with probability 1 / r, V 50,304, 500 ids a document, uint16), one core. N tokens, W words, P pairs.
-``PIVOTKIT_BENCH=full`` counts 20 million tokens for contexts (the slow methods only a part of them), 100 million for df and
-pairs, and 400 million for workers.
+Zipf corpora (token r with probability 1 / r, V 50,304, 500 ids per document, uint16), one core. N tokens, W words, P
+pairs. ``PIVOTKIT_BENCH=full`` counts 20 million tokens for contexts (the slow methods only a part of them), 100 million
+for df and pairs, and 400 million for workers.
 """
 
 from __future__ import annotations
@@ -232,8 +232,8 @@ def test_context(interleaved: Interleaved, benchmark: Any) -> None:
 def test_workers(interleaved: Interleaved, benchmark: Any, tmp_path: Path) -> None:
     """The whole of `count`, from files to tables, in one process and in two.
 
-    The contexts of 400 frequent words keep it bound by the cores. A table larger than the corpus would make it bound by the
-    disk.
+    The contexts of 400 frequent words keep it bound by the cores. A table larger than the corpus would make it bound by
+    the disk.
     """
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel

@@ -1,9 +1,9 @@
 """The token graph, against GloVe's published counting design (glove_cooccur.cpp) and code with SciPy or Numba.
 
-Every method writes one sorted result to disk on one thread, and spills and merges where it must. The answers are compared.
-Only the public function waits for the disk (fsync). Sizes are small by default, so that a smoke run takes seconds.
-``PIVOTKIT_BENCH=full`` counts 2 and 20 million synthetic tokens and the real corpus in ``../shared``, which takes minutes to
-tokenize. It takes up to 5 GB of memory for the dictionary and 4 GB of disk.
+Every method writes one sorted result to disk on one thread, and spills and merges where it must. The answers are
+compared. Only the public function waits for the disk (fsync). Sizes are small by default, so that a smoke run takes
+seconds. ``PIVOTKIT_BENCH=full`` counts 2 and 20 million synthetic tokens and the real corpus in ``../shared``, which
+takes minutes to tokenize. It takes up to 5 GB of memory for the dictionary and 4 GB of disk.
 """
 
 from __future__ import annotations

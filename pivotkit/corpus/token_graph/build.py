@@ -33,8 +33,8 @@ def token_graph(
 ) -> TokenGraph:
     """Sum the weights of all pairs of tokens at most ``window`` apart, exactly and in bounded memory.
 
-    ``for i in range(len(ids)): for d in range(1, min(window, len(ids) - 1 - i) + 1): X[ids[i], ids[i + d]] +=
-    weight(d)`` for the ``ids`` of each document. In a symmetric graph both orders of a pair are one cell.
+    Formula: ``X[a, b] = sum(weight(j - i) for i < j <= i + window if ids[i] == a and ids[j] == b)``, over the ``ids`` of
+    each document. In a symmetric graph both orders of a pair are one cell.
 
     Parameters
     ----------
