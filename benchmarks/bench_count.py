@@ -149,7 +149,7 @@ def test_pairs(interleaved: Interleaved, benchmark: Any, least: int) -> None:
 
 @numba.njit
 def numba_context(ids: Any, offsets: Any, word_of: Any, words: int, width: int) -> Any:
-    """The loop one writes first: for each word of a document and each of its distinct tokens, a cell of a dense table."""
+    """The loop one writes first: a cell of a dense table for each word of a document and each distinct token."""
     table = np.zeros((words, width), np.uint32)
     seen = np.full(width, -1, np.int64)
     distinct = np.zeros(len(ids), np.int64)

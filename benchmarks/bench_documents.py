@@ -1,7 +1,8 @@
 """Reading and counting a corpus, against what one would write in Python; the texts of every method are checked.
 
-The bar for counting is decompression plus JSON parsing alone: the method ``orjson``, which splits a zstandard stream into
-lines and gives each to ``orjson.loads``. ``inflate`` only decompresses, so nothing that reads the file can be faster.
+The bar for counting is decompression plus JSON parsing alone: the method ``orjson``, which splits a zstandard stream
+into lines and gives each to ``orjson.loads``. ``inflate`` only decompresses, so nothing that reads the file can be
+faster.
 """
 
 from __future__ import annotations

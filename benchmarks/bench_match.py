@@ -3,12 +3,12 @@
 pivotkit gets raw text and returns the words and counts of each document. The peers have an easier task: their text is
 normalized beforehand, and they only list the raw matches of each document, overlapping ones included, without checking
 edges. In text without spaces both find the same occurrences, and their numbers must agree. In other text a peer also
-reports words inside words. "normalize" is the time that Python takes to normalize the same text: add it to a peer's time
-to get the time of the whole task. "python" looks up a dictionary: runs of letters in text with spaces, all substrings in
-text without.
+reports words inside words. "normalize" is the time that Python takes to normalize the same text: add it to a peer's
+time to get the time of the whole task. "python" looks up a dictionary: runs of letters in text with spaces, all
+substrings in text without.
 
-Peers that are not installed are left out: ``pip install ahocorasick_rs pyahocorasick daachorse``. Sizes are small unless
-``PIVOTKIT_BENCH=full``.
+Peers that are not installed are left out: ``pip install ahocorasick_rs pyahocorasick daachorse``. Sizes are small
+unless ``PIVOTKIT_BENCH=full``.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def python(words: list[str], texts: list[str], spaced: bool) -> Count:
 
 
 def compare(interleaved: Any, words: list[str], texts: list[str], *, spaced: bool, exact: bool) -> None:
-    """Compare all methods; ``exact`` when the dictionary and, without spaces, the peers must find what pivotkit finds."""
+    """Compare all methods. ``exact``: the dictionary and, without spaces, the peers must find what pivotkit finds."""
     watch = WatchList(words)
     matcher = watch.matcher()
     packed = pack_strings(texts)

@@ -33,8 +33,8 @@ def token_graph(
 ) -> TokenGraph:
     """Sum the weights of all pairs of tokens at most ``window`` apart, exactly and in bounded memory.
 
-    Formula: ``X[a, b] = sum(weight(j - i) for i < j <= i + window if ids[i] == a and ids[j] == b)``, over the ``ids`` of
-    each document. In a symmetric graph both orders of a pair are one cell.
+    Formula: ``X[a, b] = sum(weight(j - i) for i < j <= i + window if ids[i] == a and ids[j] == b)``, over the ``ids``
+    of each document. In a symmetric graph both orders of a pair are one cell.
 
     Parameters
     ----------
