@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pivotkit.artifacts import require_columns, with_metadata
+from pivotkit.corpus.reading.text_block import UNKNOWN
 
 STRATEGIES = ("pivot", "random", "parallel")
 POOL = "all"  # the name of the only pool when there are no quotas
@@ -67,7 +68,8 @@ def select(
     Documents are taken while a quota's tokens are below its budget, so the excess is less than the length of the last
     document. Equal ranks are ordered by a hash of the document's ``id`` and the seed. So the choice does not depend on
     the order of the rows or on the machine. Documents without tokens are never taken. Documents of `TokenFiles` have no
-    ``id`` and no ``lang``; add these columns to select from them. Cost: one hash per document and one sort.
+    ``id`` and no ``lang``; fill in ``id``, and for quotas ``lang``, to select from them. Cost: one hash per document
+    and one sort.
 
     Source: arXiv 2505.16385 takes documents with a high proportion of pivots; it names neither budget nor quotas.
 
@@ -117,7 +119,8 @@ def select(
         told = ", ".join(f"{missing} tokens of {name}" for name, missing in short.items())
         raise ValueError(f"select: documents must fill every quota, or allow_shortfall be set; missing are {told}")
     selection = documents.take(np.sort(np.concatenate(chosen)))
-    by_language = selection.select(["lang", "tokens"]).group_by("lang").aggregate([("tokens", "sum")])
+    spoken = pa.table({"lang": selection["lang"].fill_null(UNKNOWN), "tokens": selection["tokens"]})
+    by_language = spoken.group_by("lang").aggregate([("tokens", "sum")])
     summary = {
         "strategy": strategy,
         "seed": seed,
