@@ -1,8 +1,8 @@
-"""Counting token ids, against what one would write with Numba, SciPy and PyTorch; every contestant's answer is checked.
+"""Counting token ids, against what one would write with Numba, SciPy and PyTorch; every method's answer is checked.
 
-Zipf corpora (token r with probability 1 / r, V 50,304, 500 ids a document, uint16), one core. N tokens, W words, P pairs.
-``PIVOTKIT_BENCH=full`` counts 20 million tokens (contexts; the slow contestants a part of them), 100 million (df, pairs) and
-400 million (workers).
+Zipf corpora (token r with probability 1 / r, V 50,304, 500 ids per document, uint16), one core. N tokens, W words, P
+pairs. ``PIVOTKIT_BENCH=full`` counts 20 million tokens for contexts (the slow methods only a part of them), 100 million
+for df and pairs, and 400 million for workers.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from pivotkit.corpus.matching.token_watchlist import TokenWatchList, spell
 FULL = os.environ.get("PIVOTKIT_BENCH") == "full"
 SECONDS = 60.0 if FULL else 1.0
 V, LENGTH = 50_304, 500
-BLOCK = 4096  # documents handed over together
+BLOCK = 4096  # documents per call
 
 
 def zipf(tokens: int, seed: int = 0) -> tuple[Any, Any]:
-    """Ids, 1 the most frequent, and the offsets of documents of `LENGTH`."""
+    """Ids, of which 1 is the most frequent, and the offsets of documents of `LENGTH` ids."""
     bounds = np.cumsum(1 / np.arange(1, V))
     drawn = np.random.default_rng(seed).random(tokens, np.float32) * bounds[-1]
     return (np.searchsorted(bounds, drawn) + 1).clip(1, V - 1).astype(np.uint16), np.arange(
@@ -44,7 +44,7 @@ def blocks(ids: Any, offsets: Any) -> Any:
 
 
 def single_tokens(words: int, least: int, seed: int = 1) -> Any:
-    """A matcher of ``words`` tokens drawn from those that are not the ``least`` most frequent, and the tokens."""
+    """A matcher of ``words`` tokens, drawn from all but the ``least`` most frequent, and the tokens."""
     drawn = np.random.default_rng(seed).choice(np.arange(least, V), words, replace=False)
     return spell([[(int(token),)] for token in drawn], np.zeros(V, np.uint8)), drawn
 
@@ -88,7 +88,7 @@ def test_token_df(interleaved: Interleaved, benchmark: Any) -> None:
 
 @numba.njit
 def numba_pairs(ids: Any, offsets: Any, word_of: Any, starts: Any, others: Any, places: Any, total: int) -> Any:
-    """Adjacency over a document's words: what one writes who knows the trick."""
+    """Adjacency lists over the words of a document: what an expert would write."""
     counts = np.zeros(total, np.int64)
     seen = np.full(len(starts) - 1, -1, np.int64)
     words = np.zeros(len(ids), np.int32)
@@ -109,7 +109,7 @@ def numba_pairs(ids: Any, offsets: Any, word_of: Any, starts: Any, others: Any, 
 
 @pytest.mark.parametrize("least", [1000, 10_000])
 def test_pairs(interleaved: Interleaved, benchmark: Any, least: int) -> None:
-    """10,000 words that are not the ``least`` most frequent tokens: 34 and 18 of them in a document of 500."""
+    """10,000 words without the ``least`` most frequent tokens: 34 or 18 of them per document of 500 ids."""
     ids, offsets = zipf(100_000_000 if FULL else 200_000)
     words = 10_000
     matcher, tokens = single_tokens(words, least)
@@ -121,7 +121,9 @@ def test_pairs(interleaved: Interleaved, benchmark: Any, least: int) -> None:
         size: rng.integers(0, words, (size, 2)).astype(np.int32) for size in (10_000, 1_000_000 if FULL else 100_000)
     }
 
-    counters = {size: _C.DocumentCounter(words, pairs) for size, pairs in listed.items()}  # once for a whole run
+    counters = {
+        size: _C.DocumentCounter(words, pairs) for size, pairs in listed.items()
+    }  # made once, as in a whole run
     graphs = {}
     for size, pairs in listed.items():
         order = np.argsort(pairs[:, 0], kind="stable")
@@ -147,7 +149,7 @@ def test_pairs(interleaved: Interleaved, benchmark: Any, least: int) -> None:
 
 @numba.njit
 def numba_context(ids: Any, offsets: Any, word_of: Any, words: int, width: int) -> Any:
-    """The loop one writes first: each hit word's row of a dense table, each distinct token."""
+    """The loop one writes first: a cell of a dense table for each word of a document and each distinct token."""
     table = np.zeros((words, width), np.uint32)
     seen = np.full(width, -1, np.int64)
     distinct = np.zeros(len(ids), np.int64)
@@ -169,14 +171,14 @@ def numba_context(ids: Any, offsets: Any, word_of: Any, words: int, width: int) 
 
 @pytest.mark.filterwarnings("ignore:Sparse")  # torch calls its sparse tensors a beta
 def test_context(interleaved: Interleaved, benchmark: Any) -> None:
-    """4,000 words of the whole vocabulary: 30 of them in a document. Each contestant ends with its table in memory."""
+    """4,000 words of the whole vocabulary: 30 of them per document. Each method ends with its table in memory."""
     ids, offsets = zipf(20_000_000 if FULL else 100_000)
     words = 4000
     matcher, tokens = single_tokens(words, 1)
     word_of = np.full(V, -1, np.int32)
     word_of[tokens] = np.arange(words)
     benchmark.group = f"context table, N {len(ids)}, W {words}, V {V}"
-    portion = offsets[: len(offsets) // 10 + 1] if FULL else offsets  # what the slow ones count
+    portion = offsets[: len(offsets) // 10 + 1] if FULL else offsets  # what the slow methods count
 
     def by_pivotkit() -> Any:
         counter = _C.ContextCounter(words, V, 1 << 26)
@@ -228,8 +230,11 @@ def test_context(interleaved: Interleaved, benchmark: Any) -> None:
 
 
 def test_workers(interleaved: Interleaved, benchmark: Any, tmp_path: Path) -> None:
-    """The whole of `count`, files to tables, in one process and in two: contexts of 400 frequent words, so that it is bound
-    by the cores and not by the disk, as it would be with a table that is larger than the corpus."""
+    """The whole of `count`, from files to tables, in one process and in two.
+
+    The contexts of 400 frequent words keep it bound by the cores. A table larger than the corpus would make it bound by
+    the disk.
+    """
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
 

@@ -1,7 +1,8 @@
-"""Reading a corpus and counting it, against what one would write in Python; every contestant's texts are checked.
+"""Reading and counting a corpus, against what one would write in Python; the texts of every method are checked.
 
-The bar of all counting is "decompression plus JSON parsing alone", the method ``orjson`` here: a zstandard stream, split
-into lines, each through ``orjson.loads``. ``inflate`` only decompresses: nothing that reads the file can be faster.
+The bar for counting is decompression plus JSON parsing alone: the method ``orjson``, which splits a zstandard stream
+into lines and gives each to ``orjson.loads``. ``inflate`` only decompresses, so nothing that reads the file can be
+faster.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ LANGUAGES = ("de", "en", "es", "fr", "ja", "zh")
 
 @pytest.fixture(scope="module")
 def made_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Words of the Zipf kind with line breaks, quotes and now and then an accent, in documents of all lengths."""
+    """Documents of all lengths: words drawn by Zipf's law, with line breaks, quotes and some accents."""
     rng = np.random.default_rng(0)
     letters = np.array(list("etaoinshrdluéç"))
     words = ["".join(rng.choice(letters, rng.integers(2, 10))) for _ in range(20_000)] + ['"so"', "\n", "\n\n"] * 30
@@ -108,7 +109,7 @@ def test_real(path: Path, interleaved: Any, benchmark: Any) -> None:
 
 @pytest.mark.parametrize("language", [*LANGUAGES, "all"] if FULL else ["es"])
 def test_text_end_to_end(language: str, interleaved: Any, benchmark: Any) -> None:
-    """The whole of `count`, files to counts, and of its way what only reads, or reads and matches."""
+    """The whole of `count`, from files to counts; and its parts: reading alone, reading and matching."""
     lexicon = SHARED / "data" / "lexicon" / "concrete_nouns.tsv"
     if not lexicon.exists() or not REAL:
         pytest.skip("the corpus and its lexicon are absent: no ../shared/data")

@@ -1,13 +1,14 @@
-"""Matching against the Python packages for it and plain Python; every contestant's answer is checked where it can be.
+"""Matching, against Python packages for multi-pattern search and plain Python; answers are checked where they can be.
 
-pivotkit gets raw text and returns each document's words and counts. The peers get an easier job: text normalized
-beforehand, and only the list of raw matches of each document, overlapping ones too, without a look at the edges. Where
-words have no spaces between them both are the same occurrences, and their number must agree; elsewhere a peer also
-reports words inside words. What they are spared is "normalize", Python's normalization of the same text: a peer's whole
-time is its own and that. "python" is a dictionary: of runs where there are spaces, of all substrings where not.
+pivotkit gets raw text and returns the words and counts of each document. The peers have an easier task: their text is
+normalized beforehand, and they only list the raw matches of each document, overlapping ones included, without checking
+edges. In text without spaces both find the same occurrences, and their numbers must agree. In other text a peer also
+reports words inside words. "normalize" is the time that Python takes to normalize the same text: add it to a peer's
+time to get the time of the whole task. "python" looks up a dictionary: runs of letters in text with spaces, all
+substrings in text without.
 
-Peers that are not installed are left out: ``pip install ahocorasick_rs pyahocorasick daachorse``. Sizes are small unless
-``PIVOTKIT_BENCH=full``.
+Peers that are not installed are left out: ``pip install ahocorasick_rs pyahocorasick daachorse``. Sizes are small
+unless ``PIVOTKIT_BENCH=full``.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ Count = Callable[[], Any]
 
 
 def peer(name: str, words: list[str], texts: list[str]) -> Count | None:
-    """The number of raw overlapping matches in all texts; None where ``name`` is not installed."""
+    """A function that counts the raw overlapping matches in all texts; None where ``name`` is not installed."""
     try:
         module = importlib.import_module(name.removesuffix("_bytes"))
     except ImportError:
@@ -59,7 +60,7 @@ def peer(name: str, words: list[str], texts: list[str]) -> Count | None:
 
 
 def python(words: list[str], texts: list[str], spaced: bool) -> Count:
-    """How often each word occurs in all texts, by look-ups in a dictionary."""
+    """A function that counts how often each word occurs in all texts, by look-ups in a dictionary."""
     ids = {word: place for place, word in enumerate(words)}
     longest = max(map(len, words))
 
@@ -85,7 +86,7 @@ def python(words: list[str], texts: list[str], spaced: bool) -> Count:
 
 
 def compare(interleaved: Any, words: list[str], texts: list[str], *, spaced: bool, exact: bool) -> None:
-    """``exact``: the texts are such that the dictionary and, without spaces, the peers find what pivotkit finds."""
+    """Compare all methods. ``exact``: the dictionary and, without spaces, the peers must find what pivotkit finds."""
     watch = WatchList(words)
     matcher = watch.matcher()
     packed = pack_strings(texts)
@@ -122,7 +123,7 @@ def vocabulary_of(rng: Any, letters: str, sizes: tuple[int, int], count: int) ->
 
 @pytest.mark.parametrize("size", SIZES)
 def test_latin(benchmark: Any, interleaved: Any, size: int) -> None:
-    """Words of 3 to 9 letters drawn by Zipf's law; every second one is watched."""
+    """Words of 3 to 9 letters, drawn by Zipf's law; every second one is watched."""
     benchmark.group = f"{size} words, Zipf text, Latin"
     rng = np.random.default_rng(3)
     vocabulary = vocabulary_of(rng, "etaoinshrdlucmfw", (3, 10), 2 * size)
@@ -131,7 +132,7 @@ def test_latin(benchmark: Any, interleaved: Any, size: int) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_han(benchmark: Any, interleaved: Any, size: int) -> None:
-    """Words of 2 to 4 of 3,000 characters, without spaces."""
+    """Words of 2 to 4 characters from a set of 3,000, without spaces."""
     benchmark.group = f"{size} words, Zipf text, Han"
     rng = np.random.default_rng(4)
     vocabulary = vocabulary_of(rng, "".join(map(chr, range(0x4E00, 0x4E00 + 3000))), (2, 5), 2 * size)

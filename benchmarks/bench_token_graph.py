@@ -1,9 +1,9 @@
-"""The token graph, against GloVe's published counting design (glove_cooccur.cpp) and what one would write with SciPy or Numba.
+"""The token graph, against GloVe's published counting design (glove_cooccur.cpp) and code with SciPy or Numba.
 
-Every method writes one sorted result to disk, spilling and merging where it must, on one thread; answers are compared. No
-method waits for the disk (no fsync) but the public function, which does. Sizes: small by default, so that a smoke run takes
-seconds. ``PIVOTKIT_BENCH=full`` counts 2 and 20 million synthetic tokens and the real corpus under ``../shared`` (tokenized
-first, minutes), and takes up to 5 GB for the dictionary and 4 GB of disk.
+Every method writes one sorted result to disk on one thread, and spills and merges where it must. The answers are
+compared. Only the public function waits for the disk (fsync). Sizes are small by default, so that a smoke run takes
+seconds. ``PIVOTKIT_BENCH=full`` counts 2 and 20 million synthetic tokens and the real corpus in ``../shared``, which
+takes minutes to tokenize. It takes up to 5 GB of memory for the dictionary and 4 GB of disk.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def glove(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @functools.cache
 def zipf(tokens: int) -> tuple[Any, Any]:
-    """Ids are ranks: the order that suits both."""
+    """Ids that are ranks, the order that suits both methods."""
     share = np.cumsum(1 / (np.arange(V) + 2.7))
     ids = np.searchsorted(share, np.random.default_rng(0).random(tokens) * share[-1]).astype(np.uint16)
     return ids, np.append(np.arange(0, tokens, DOCUMENT), tokens).astype(np.int64)
@@ -64,7 +64,7 @@ def zipf(tokens: int) -> tuple[Any, Any]:
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Any, int]]:
-    """The ids as the tokenizer gives them."""
+    """Ids, offsets and vocabulary of the real corpus."""
     if not FULL:
         pytest.skip("the real corpus takes minutes: PIVOTKIT_BENCH=full")
     shared = Path(os.environ.get("PIVOTKIT_SHARED", Path(__file__).parents[2] / "shared"))
@@ -81,7 +81,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Any, i
 
 
 class Case:
-    """One corpus and budget: the methods, and their answers in one form."""
+    """One corpus and memory budget: the methods, and a check that they agree."""
 
     def __init__(self, ids: Any, offsets: Any, vocabulary: int, memory: int, folder: Path, library: Any) -> None:
         self.ids, self.offsets, self.vocabulary, self.memory = ids, offsets, vocabulary, memory
@@ -124,7 +124,7 @@ class Case:
         return report
 
     def scipy(self) -> csr_array:
-        """A product's worth of coordinates at a time, summed."""
+        """Sums one matrix of coordinates per distance."""
         shape = (self.vocabulary, self.vocabulary)
         total = csr_array(shape, dtype=np.int64)
         owners = np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
@@ -177,7 +177,7 @@ class Case:
 
 @numba.njit
 def sums(ids: Any, offsets: Any, weights: Any, vocabulary: int) -> Any:
-    """A dictionary of pairs."""
+    """The sum of each pair in a dictionary: keys and totals."""
     table = numba.typed.Dict.empty(numba.int64, numba.int64)
     for document in range(len(offsets) - 1):
         for i in range(offsets[document], offsets[document + 1]):

@@ -1,4 +1,4 @@
-"""Counting a corpus: one scan, work units, partial results that survive a kill."""
+"""Counting a corpus: one scan, in work units whose counts survive a kill."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pivotkit.corpus.counting.merge import merge_partials
+from pivotkit.corpus.counting.merge import merge_unit_counts
 from pivotkit.corpus.counting.sources import TextSource, TokenSource
 from pivotkit.corpus.counting.unit_counter import Plan, UnitCounter
 from pivotkit.corpus.counting.unit_tokens import sweep_blocks
@@ -31,11 +31,11 @@ from pivotkit.corpus.tables.counts import Counts
 from pivotkit.errors import CorpusError, InputError
 from pivotkit.progress import track
 
-WORD_BYTES = 450  # of one watched word: its string, its place in the matcher, its counters
+WORD_BYTES = 450  # per watched word: its string, its place in the matcher, its counters
 PAIR_BYTES = 100
-SAMPLE_BYTES = 128  # of a document in the sample of a word, while they are ranked
+SAMPLE_BYTES = 128  # per document in the sample of a word, while documents are ranked
 VOCABULARY_BYTES = 64
-LEAST_BLOCK_BYTES = 8 << 20  # of a context block: a smaller one would write the table again and again
+LEAST_BLOCK_BYTES = 8 << 20  # per context block: with smaller blocks, the table would be written many times
 
 
 def count(
@@ -54,40 +54,42 @@ def count(
 ) -> Counts:
     """Count watch words, pairs of them and their context tokens over a corpus, exactly, in one scan.
 
-    With documents d, words w and tokens t as 0/1 matrices, ``df = H.sum(0)``, ``pair_df[i, j] = (H.T @ H)[i, j]`` for
-    listed pairs, ``context = H.T @ X`` and ``background = X.sum(0)``.
+    With the 0/1 matrices H (documents, words) and X (documents, tokens): ``df = H.sum(0)``, ``pair_df[i, j] =
+    (H.T @ H)[i, j]`` for listed pairs, ``context = H.T @ X`` and ``background = X.sum(0)``.
 
     Parameters
     ----------
     corpus
-        Text: files, folders or globs, as for `corpus_files`. Or tokens: `TokenFiles`, or a `TokenStore`.
+        Text: files, folders or globs, as for `corpus_files`. Tokens: `TokenFiles` or a `TokenStore`.
     watchlist
-        W words in any spelling; `pivotkit.corpus.matching.watchlist` says what an occurrence in text is. For tokens a
-        `TokenWatchList` of their tokenizer.
+        W words. For text, in any spelling; `pivotkit.corpus.matching.watchlist` says what an occurrence is. For tokens,
+        a `TokenWatchList` of their tokenizer.
     pairs
-        Pairs of watched words whose joint document count is wanted. None: no pairs.
+        Pairs of watched words whose joint document count is wanted. None (default): no pairs.
     scope
-        What "together" means: "document"; for tokens also "window:<tokens>" or "instance:<tokens>", as `Scope` says.
+        What "together" means: "document" (default), or for tokens "window:<tokens>" or "instance:<tokens>" (`Scope`).
     context
-        Count also each token of the documents that contain each word: True for tokens, for text a `TokenStore` of the
-        same files. False: do not. Tokens always give the background.
+        Whether to count, for each word, every token of the documents that contain it. True for tokens; for text, a
+        `TokenStore` of the same files. False (default): no context. Tokens always give the background.
     sample
-        Make each word's context row of this many of its documents, those with the lowest hashes, and scale it to all:
-        the row of a word in no more documents is exact, of others an estimate (`Counts.context_error`). All else stays
-        exact. It does not depend on ``unit``, ``workers`` or ``memory``; files that were moved or touched draw another.
-        None: the table is exact.
+        Estimate the context row of each word from this many of its documents, those with the lowest hashes. The row of
+        a word in no more documents is exact; `Counts.context_error` gives the error of the others. All else stays
+        exact. The sample does not depend on ``unit``, ``workers`` or ``memory``. Moving or touching a file changes it.
+        None (default): the table is exact.
     memory
-        Bytes that all processes together may hold, as an int or like "2GB"; what does not fit goes to disk.
+        Bytes that all processes together may hold, an int or a str such as "2GB" (default). What does not fit goes to
+        disk.
     workers
-        Processes that share the units; None: one for each available CPU. The counts do not depend on it. With more than
-        one, a script must start under ``if __name__ == "__main__"``, as the processes are spawned.
+        Processes that share the units. None (default): one per available CPU. The counts do not depend on it. With
+        several, a script must start under ``if __name__ == "__main__"``, because the processes are spawned.
     unit
-        Bytes of a work unit, about; files are cut into units where their format allows it. None: a file is a unit. The
-        counts do not depend on it. Text that is counted with a context is counted in the store's units.
+        About how many bytes a work unit has; "256MB" by default. Files are cut where their format allows it. None: one
+        unit per file. The counts do not depend on it. Text with a context is counted in the store's units.
     on_error
-        "raise" or "skip", as for `read_documents`; must be the store's when there is a context.
+        "raise" (default) or "skip", as for `read_documents`; with a context, it must be the store's.
     out
-        Folder for the counts, and below it ``partials/``, from which a run that was stopped goes on. None: keep neither.
+        Folder for the counts. Below it, ``units/`` holds the counts of finished units, from which a stopped run
+        resumes. None: keep neither.
 
     Returns
     -------
@@ -95,18 +97,20 @@ def count(
 
     Raises
     ------
+    TypeError
+        For a watch list or context of the wrong kind for the corpus.
     ValueError
-        For a pair with a word that is not watched, and when ``memory`` cannot hold what has no place on disk (processes,
-        words, pairs, vocabulary): refused before any work, with the bytes needed.
+        For a pair with a word that is not watched, a scope or sample that does not fit the corpus, and, before any
+        work, when ``memory`` cannot hold what must stay in memory (processes, words, pairs, vocabulary).
     CorpusError
-        For a document that cannot be read, and a file that changes while it is counted.
+        For a document that cannot be read, and for a file that changes while it is counted.
     InputError
         When the store does not hold these files as they are now.
 
     Notes
     -----
-    A document costs at most the square of its watched words, whatever the number of pairs: see
-    ``csrc/cooccurrence/pair_counter.h``.
+    Cost per document: at most the square of its watched words, whatever the number of pairs
+    (``csrc/counting/pair_counter.h``).
 
     Examples
     --------
@@ -122,7 +126,7 @@ def count(
     budget = parse_bytes(memory, "count")
     unit_bytes = None if unit is None else parse_bytes(unit, "count", "unit")
     source, units = _source(corpus, watchlist, together, context, on_error, unit_bytes)
-    id_of = functools.cache(source.watch.id)  # a word is in many pairs
+    id_of = functools.cache(source.watch.id)  # most words are in many pairs
     ids = np.array([(id_of(a), id_of(b)) for a, b in pairs or ()], dtype=np.int32).reshape(-1, 2)
     processes = _processes(workers, len(units))
     if sample is not None:
@@ -133,8 +137,8 @@ def count(
 
     with ExitStack() as exits:
         place = Path(exits.enter_context(tempfile.TemporaryDirectory()) if out is None else out)
-        folder = place / "partials"
-        folder.mkdir(parents=True, exist_ok=True)  # an unwritable place is refused before the work
+        folder = place / "units"
+        folder.mkdir(parents=True, exist_ok=True)  # so that an unwritable place is refused before any work
         sweep_blocks(folder)
         plan = Plan(
             source=source,
@@ -148,7 +152,7 @@ def count(
         counter = UnitCounter(plan)
         _run(counter, [unit for unit in units if not counter.is_done(unit)], processes)
         merge = functools.partial(
-            merge_partials, counter, units, place, budget - processes * fixed, processes, keep=out is not None
+            merge_unit_counts, counter, units, place, budget - processes * fixed, processes, keep=out is not None
         )
         try:
             return merge()
@@ -156,7 +160,7 @@ def count(
             damaged = [unit for unit in units if not counter.is_whole(unit)]
             if not damaged:
                 raise
-        _run(counter, damaged, processes)  # once: a page failed its checksum
+        _run(counter, damaged, processes)  # these units failed a checksum; they are counted again once
         return merge()
 
 
@@ -168,14 +172,14 @@ def _source(
     on_error: str,
     unit_bytes: int | None,
 ) -> tuple[TextSource | TokenSource, list[Unit]]:
-    """What is counted and its work units; an argument that does not go with another is refused."""
+    """What is counted, and its work units; refuses arguments that do not go together."""
     if isinstance(corpus, TokenFiles | TokenStore):
         if not isinstance(watchlist, TokenWatchList):
             raise TypeError(f"count: watchlist must be a TokenWatchList for tokens; got {type(watchlist).__name__}")
         if not isinstance(context, bool):
             raise TypeError(f"count: context must be True or False for tokens; got {type(context).__name__}")
         source = TokenSource(watchlist, corpus)
-        return source, corpus.units(unit_bytes, scope) if isinstance(corpus, TokenFiles) else list(corpus.units)
+        return source, corpus.work_units(unit_bytes, scope)
     if isinstance(watchlist, TokenWatchList):
         raise TypeError("count: watchlist must be words for text; got a TokenWatchList")
     if scope.kind != "document":
@@ -199,13 +203,15 @@ def _check_sample(sample: int, context: bool | TokenStore) -> None:
     if isinstance(sample, bool) or not isinstance(sample, int):
         raise TypeError(f"count: sample must be an int or None; got {type(sample).__name__}")
     if sample < 2:
-        raise ValueError(f"count: sample must be at least 2 documents, or no error can be told; got {sample}")
+        raise ValueError(
+            f"count: sample must be at least 2 documents, so that the error can be estimated; got {sample}"
+        )
     if context is False:
-        raise ValueError(f"count: sample must come with a context, which it is of; got {sample} without")
+        raise ValueError(f"count: sample must come with a context; got {sample} without one")
 
 
 def _fixed_bytes(source: TextSource | TokenSource, pairs: npt.NDArray[np.int32]) -> int:
-    """What one process needs whatever it counts."""
+    """The bytes that one process must hold in memory."""
     words = WORD_BYTES * len(source.watch) + 16 * sum(map(len, source.watch.words))
     return PROCESS_BYTES + words + PAIR_BYTES * len(pairs) + VOCABULARY_BYTES * source.vocabulary
 
@@ -220,7 +226,7 @@ def _processes(workers: int | None, units: int) -> int:
     return min(workers, units)
 
 
-_counter: UnitCounter | None = None  # of a worker process
+_counter: UnitCounter | None = None  # the one of a worker process
 
 
 def _start(plan: Plan) -> None:
@@ -234,7 +240,7 @@ def _count(unit: Unit) -> None:
 
 
 def _run(counter: UnitCounter, units: list[Unit], processes: int) -> None:
-    """Count ``units``, largest first so that no process is left alone with a large one at the end."""
+    """Count ``units``, the largest first, so that no process is left alone with a large one at the end."""
     units = sorted(units, key=lambda unit: -unit.size)
     if processes == 1 or len(units) < 2:
         for unit in track(units, "Counting"):

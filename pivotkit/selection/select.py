@@ -13,9 +13,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pivotkit.artifacts import require_columns, with_metadata
+from pivotkit.corpus.reading.text_block import UNKNOWN
 
 STRATEGIES = ("pivot", "random", "parallel")
-POOL = "all"  # the one pool when there are no quotas
+POOL = "all"  # the name of the only pool when there are no quotas
 
 
 def select(
@@ -32,42 +33,45 @@ def select(
     Parameters
     ----------
     documents : pyarrow.Table
-        Of `score_documents`: ``unit, row, id, tokens, score, lang``, and ``translation_pairs`` for "parallel".
+        The table of `score_documents`: ``unit, row, id, tokens, score, lang``; for "parallel" also
+        ``translation_pairs``.
     budget_tokens : int
-        Tokens wanted in all.
+        Tokens wanted in total.
     language_quotas : mapping of language to share, optional
-        Shares of the budget that sum to 1. Languages without a share are not taken. Without quotas all documents are one
-        pool, and a ranking by pivots takes documents of the majority language.
+        Shares of the budget that sum to 1. Languages without a share are not taken. Without quotas, all documents are
+        one pool, from which a ranking by pivots takes documents of the majority language.
     strategy : {"pivot", "random", "parallel"}, default "pivot"
-        Rank by ``score``, by nothing, or by ``translation_pairs``. "random" under the same quotas and budget is the
+        Rank by ``score``, at random, or by ``translation_pairs``. "random" with the same quotas and budget is the
         language-matched control.
     seed : int, default 0
         Orders documents of equal rank.
     allow_shortfall : bool, default False
-        Take everything of a language that has too few tokens, and say so, rather than refuse.
+        Whether to take all documents of a language that has too few tokens, instead of raising an error.
 
     Returns
     -------
     pyarrow.Table
-        The rows chosen, with all their columns, sorted by ``unit`` and ``row``. Its metadata are the summary: what was
-        asked for, and for each quota its budget, the tokens and documents taken, the tokens there were, and how many are
-        missing; also tokens by language.
+        The selected rows with all their columns, sorted by ``unit`` and ``row``. Its metadata are the summary: the
+        arguments; the budget of each quota, with the tokens and documents taken, available and missing; the tokens per
+        language.
 
     Raises
     ------
     TypeError
-        When ``documents`` is no table.
+        When ``documents`` is not a table.
     ValueError
-        When a column is missing, a document stands twice, quotas are not shares of known languages, or a language has too
-        few tokens.
+        When a column is missing, a document is listed twice or has no ``id`` (or no ``lang``, with quotas), when quotas
+        are not shares of known languages, and when a language has too few tokens.
 
     Notes
     -----
-    Documents are taken while a quota's tokens are below its budget, so a quota is exceeded by less than its last document
-    is long. Equal ranks are ordered by a hash of the document's ``id`` and the seed: the choice depends on neither the
-    order of the rows nor the machine. Documents without tokens are never taken. Cost: one hash a document and one sort.
+    Documents are taken while a quota's tokens are below its budget, so the excess is less than the length of the last
+    document. Equal ranks are ordered by a hash of the document's ``id`` and the seed. So the choice does not depend on
+    the order of the rows or on the machine. Documents without tokens are never taken. Documents of `TokenFiles` have no
+    ``id`` and no ``lang``; fill in ``id``, and for quotas ``lang``, to select from them. Cost: one hash per document
+    and one sort.
 
-    Source: arXiv 2505.16385 takes documents with a high proportion of pivots and says neither budget nor quotas.
+    Source: arXiv 2505.16385 takes documents with a high proportion of pivots; it names neither budget nor quotas.
 
     Examples
     --------
@@ -84,6 +88,9 @@ def select(
     require_columns("select", "documents", documents, columns + ["translation_pairs"] * (strategy == "parallel"))
     if budget_tokens < 1:
         raise ValueError(f"select: budget_tokens must be at least 1; got {budget_tokens}")
+    for name in ["id"] + ["lang"] * (language_quotas is not None):
+        if documents[name].null_count:
+            raise ValueError(f"select: documents must have {name} in every row; got {documents[name].null_count} nulls")
     documents = _in_order(documents)
     tokens = documents["tokens"].to_numpy().astype(np.int64)
     merit = {"pivot": "score", "parallel": "translation_pairs"}.get(strategy)
@@ -112,7 +119,8 @@ def select(
         told = ", ".join(f"{missing} tokens of {name}" for name, missing in short.items())
         raise ValueError(f"select: documents must fill every quota, or allow_shortfall be set; missing are {told}")
     selection = documents.take(np.sort(np.concatenate(chosen)))
-    by_language = selection.select(["lang", "tokens"]).group_by("lang").aggregate([("tokens", "sum")])
+    spoken = pa.table({"lang": selection["lang"].fill_null(UNKNOWN), "tokens": selection["tokens"]})
+    by_language = spoken.group_by("lang").aggregate([("tokens", "sum")])
     summary = {
         "strategy": strategy,
         "seed": seed,
@@ -127,7 +135,7 @@ def select(
 
 
 def _in_order(documents: pa.Table) -> pa.Table:
-    """The documents by unit and row, the same for every order they came in; each must be there once."""
+    """The documents sorted by unit and row; refuses a document that is listed twice."""
     documents = documents.sort_by([("unit", "ascending"), ("row", "ascending")]).combine_chunks()
     if documents.num_rows > 1:
         one, next_ = documents.slice(0, documents.num_rows - 1), documents.slice(1)
@@ -156,7 +164,7 @@ def _hashes(ids: pa.ChunkedArray, seed: int) -> NDArray[np.uint64]:
 def _pools(
     langs: pa.ChunkedArray, budget_tokens: int, quotas: Mapping[str, float] | None
 ) -> Iterator[tuple[str, int, NDArray[np.bool_]]]:
-    """Name, budget and documents of each quota; the budgets are whole tokens and sum to the whole budget."""
+    """Name, budget and documents of each quota. Budgets are whole numbers of tokens and sum to the total budget."""
     if quotas is None:
         yield POOL, budget_tokens, np.ones(len(langs), dtype=bool)
         return

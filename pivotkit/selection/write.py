@@ -1,4 +1,4 @@
-"""Write the text of selected documents, with everything needed to find them again."""
+"""Write the text of selected documents, with their provenance."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pivotkit.corpus.reading.documents import Corpus, Unit, read_documents, work
 from pivotkit.errors import CorpusError
 from pivotkit.progress import track
 
-LEVEL = 6  # of zstd
+LEVEL = 6  # compression level of zstd
 
 
 def write_selection(selection: pa.Table, corpus: Corpus, out: str | Path, *, on_error: str = "raise") -> dict[str, Any]:
@@ -24,12 +24,12 @@ def write_selection(selection: pa.Table, corpus: Corpus, out: str | Path, *, on_
     Parameters
     ----------
     selection : pyarrow.Table
-        Of `pivotkit.selection.select.select`: ``unit, row, id`` and more; its metadata go into the manifest.
+        The table of `pivotkit.selection.select.select`, with ``unit, row, id``; its metadata go into the manifest.
     corpus : path, glob or sequence
         The corpus that was scored.
     out : path
-        Folder for ``selected.jsonl.zst`` (``{"id", "text", "lang"}`` a line), ``provenance.parquet`` (the rows of
-        ``selection`` in the order of the lines, with the ``file`` of each) and ``manifest.json``.
+        Folder for ``selected.jsonl.zst`` (one object ``{"id", "text", "lang"}`` per line), ``provenance.parquet`` (the
+        rows of ``selection`` in the order of the lines, with the ``file`` of each) and ``manifest.json``.
     on_error : {"raise", "skip"}, default "raise"
         As for `read_documents`. A selected document that cannot be read is an error either way.
 
@@ -42,14 +42,14 @@ def write_selection(selection: pa.Table, corpus: Corpus, out: str | Path, *, on_
     Raises
     ------
     ValueError
-        When a unit of ``selection`` is not in ``corpus``, or was changed since.
+        When a unit of ``selection`` is not in ``corpus`` or changed since, and when a document is listed twice.
     CorpusError
         When a selected document is not at its row.
 
     Notes
     -----
-    Streams the corpus, reading only files with selected documents and each only as far as needed. Every file appears
-    whole or not at all, the manifest last: a folder without one is unfinished.
+    Cost: reads only the files with selected documents, each as far as needed. Every file appears whole or not at all,
+    and the manifest is written last: a folder without one is unfinished.
     """
     require_columns("write_selection", "selection", selection, ("unit", "row", "id"))
     out = Path(out)
@@ -67,7 +67,7 @@ def write_selection(selection: pa.Table, corpus: Corpus, out: str | Path, *, on_
         compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
         with compressor.stream_writer(file, closefd=False) as stream:
             used = [unit for name, unit in units.items() if name in wanted]
-            for unit in track(used, "writing documents"):
+            for unit in track(used, "Writing documents"):
                 order += _write_unit(unit, wanted[unit.name], stream, on_error)
     files = pa.array([units[name].path.name for name in selection["unit"].to_pylist()], pa.string())
     write_table(selection.append_column("file", files).take(pa.array(order, pa.int64())), out / "provenance.parquet")
@@ -88,7 +88,7 @@ def write_selection(selection: pa.Table, corpus: Corpus, out: str | Path, *, on_
 
 
 def _by_unit(selection: pa.Table) -> dict[str, dict[int, tuple[int, str]]]:
-    """For each unit, the place in ``selection`` and the id of each row wanted."""
+    """The wanted rows of each unit, each with its place in ``selection`` and its id."""
     wanted: dict[str, dict[int, tuple[int, str]]] = {}
     columns = (selection[name].to_pylist() for name in ("unit", "row", "id"))
     for place, (unit, row, identity) in enumerate(zip(*columns, strict=True)):
@@ -99,7 +99,7 @@ def _by_unit(selection: pa.Table) -> dict[str, dict[int, tuple[int, str]]]:
 
 
 def _write_unit(unit: Unit, wanted: dict[int, tuple[int, str]], stream: Any, on_error: str) -> list[int]:
-    """Write the wanted documents of one unit; their places in the selection, in the order written."""
+    """Write the wanted documents of one unit; return their places in the selection, in the order written."""
     order: list[int] = []
     for batch in read_documents(unit, on_error):
         for row, identity, text, lang in zip(batch.rows, batch.ids, batch.texts, batch.langs, strict=True):

@@ -63,7 +63,7 @@ def tables(out: Path) -> dict[str, bytes]:
 def whole(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     out = tmp_path_factory.mktemp("whole")
     subprocess.run(command(corpus, out), check=True, capture_output=True)
-    assert len(list((out / "partials").iterdir())) > 150
+    assert len(list((out / "units").iterdir())) > 150
     return tables(out)
 
 
@@ -85,9 +85,9 @@ def test_ten_kills_at_random_moments_lose_and_repeat_nothing(
         process.wait()
         process.stdout.close()
         killed += 1
-        partials = len(list((out / "partials").glob("[!.]*"))) if out.exists() else 0
-        assert partials >= done
-        done = partials
+        counted = len(list((out / "units").glob("[!.]*"))) if out.exists() else 0
+        assert counted >= done
+        done = counted
         if finished or (out / "counts.json").exists():  # begin anew: a run that is done has nothing to kill
             assert tables(out) == whole
             out, done = tmp_path / f"out{killed}", 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,9 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
+from token_formats import made_store, write_datatrove, write_megatron, write_olmo
+from token_graphs import run
 
+from pivotkit.artifacts import table_metadata
+from pivotkit.corpus import TokenFiles
 from pivotkit.corpus.matching.match import match_documents
 from pivotkit.corpus.reading.token_store import tokenize
+from pivotkit.corpus.reading.units import Unit
+from pivotkit.errors import CorpusError
 from pivotkit.selection.scores import count_members, score_documents
 
 VOCABULARY = 12
@@ -22,37 +29,23 @@ units_of_documents = st.lists(
 )
 
 
-def make_store(units):
-    """What `score_documents` reads of a token store, for documents given as lists of ids."""
-    names = [SimpleNamespace(name=f"u{number}") for number in range(len(units))]
-    documents = {name.name: unit for name, unit in zip(names, units, strict=True)}
-
-    def table(unit):
-        rows = range(len(documents[unit.name]))
-        columns = {
-            "row": pa.array(rows, pa.int64()),
-            "id": pa.array([f"{unit.name}:{row}" for row in rows], pa.string()),
-        }
-        return pa.table({**columns, "lang": pa.array(["und"] * len(rows), pa.string())})
-
-    return SimpleNamespace(
-        units=names,
-        vocab_size=VOCABULARY,
-        fingerprint="made up",
-        ids=lambda unit: np.array([token for document in documents[unit.name] for token in document], np.uint32),
-        offsets=lambda unit: np.cumsum([0, *map(len, documents[unit.name])]),
-        table=table,
-    )
+sizes = st.integers(1, 20)  # ids per block
 
 
-@given(units_of_documents, st.sets(st.integers(0, VOCABULARY - 1), min_size=1), st.integers(1, 20))
-def test_scores_equal_a_loop_over_documents(units, pivots, block):
+def scored_documents(units, pivots, factory, block=1 << 21, **options):
+    """Scores of a store with these documents, and the names of its units."""
+    store = made_store(factory.mktemp("store"), *units, vocab_size=VOCABULARY)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pivotkit.selection.scores.BLOCK_TOKENS", block)
-        scored = score_documents(make_store(units), sorted(pivots))
+        patch.setattr("pivotkit.corpus.reading.token_blocks.BLOCK_TOKENS", block)
+        return score_documents(store, pivots, **options), [unit.name for unit in store.units]
+
+
+@given(units_of_documents, st.sets(st.integers(0, VOCABULARY - 1), min_size=1), sizes)
+def test_scores_equal_a_loop_over_documents(tmp_path_factory, units, pivots, block):
+    scored, names = scored_documents(units, sorted(pivots), tmp_path_factory, block)
     expected = [
         {
-            "unit": f"u{number}",
+            "unit": names[number],
             "row": row,
             "id": f"u{number}:{row}",
             "tokens": len(document),
@@ -66,39 +59,102 @@ def test_scores_equal_a_loop_over_documents(units, pivots, block):
     assert scored.to_pylist() == expected
 
 
+@given(
+    st.lists(st.lists(st.integers(0, VOCABULARY - 1), max_size=9), max_size=8),
+    st.sets(st.integers(0, VOCABULARY - 1), min_size=1),
+    sizes,
+    st.sampled_from(["olmo", "megatron", "datatrove"]),
+)
+def test_scores_of_token_files_equal_a_loop_over_documents(tmp_path_factory, texts, pivots, block, format):
+    folder = tmp_path_factory.mktemp("files")
+    if format == "olmo":
+        texts = [[*text, VOCABULARY] for text in texts]
+        files = TokenFiles(write_olmo(folder / "a.npy", texts), vocab_size=VOCABULARY + 1, eos=VOCABULARY)
+    elif format == "megatron":
+        path = write_megatron(folder / "a.bin", [[text] for text in texts])
+        files = TokenFiles(path, vocab_size=VOCABULARY, format=format)
+    else:
+        files = TokenFiles(write_datatrove(folder / "a.ds", texts), vocab_size=VOCABULARY, format=format)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pivotkit.corpus.reading.token_blocks.BLOCK_TOKENS", block)
+        scored = score_documents(files, sorted(pivots))
+    assert scored.to_pylist() == [
+        {
+            "unit": Unit.of(files.paths()[0]).name,
+            "row": row,
+            "id": None,
+            "tokens": len(text),
+            "pivots": sum(token in pivots for token in text),
+            "score": sum(token in pivots for token in text) / len(text) if text else 0.0,
+            "lang": None,
+        }
+        for row, text in enumerate(texts)
+    ]
+
+
+def test_scores_of_several_token_files_are_in_the_order_of_their_names(tmp_path):
+    for name, texts in (("b", [[3, 0]]), ("a", [[1, 1, 0], [2, 0]])):
+        write_olmo(tmp_path / f"{name}.npy", texts)
+    files = TokenFiles(tmp_path, vocab_size=4, eos=0, tokenizer="words")
+    scored = score_documents(files, [1, 3])
+    assert scored["unit"].to_pylist() == [Unit.of(tmp_path / f"{name}.npy").name for name in "aab"]
+    assert (scored["row"].to_pylist(), scored["pivots"].to_pylist()) == ([0, 1, 0], [2, 0, 1])
+    assert table_metadata(scored) == {"pivots": 2, "tokenizer": "words"}
+
+
 @given(units_of_documents)
-def test_scores_are_shares(units):
-    every = score_documents(make_store(units), range(VOCABULARY))
+def test_scores_are_shares(tmp_path_factory, units):
+    every, _ = scored_documents(units, range(VOCABULARY), tmp_path_factory)
     assert set(every["score"].to_pylist()) <= {0.0, 1.0}
-    some = score_documents(make_store(units), [0, 1])["score"].to_pylist()
-    rest = score_documents(make_store(units), range(2, VOCABULARY))["score"].to_pylist()
+    some = scored_documents(units, [0, 1], tmp_path_factory)[0]["score"].to_pylist()
+    rest = scored_documents(units, range(2, VOCABULARY), tmp_path_factory)[0]["score"].to_pylist()
     for one, other, tokens in zip(some, rest, every["tokens"].to_pylist(), strict=True):
         assert one + other == pytest.approx(float(tokens > 0))
 
 
-def test_empty_documents_score_zero():
-    assert score_documents(make_store([[[], [1], []]]), [1])["score"].to_pylist() == [0.0, 1.0, 0.0]
+def test_empty_documents_score_zero(tmp_path_factory):
+    scored, _ = scored_documents([[[], [1], []]], [1], tmp_path_factory)
+    assert scored["score"].to_pylist() == [0.0, 1.0, 0.0]
 
 
-def test_a_store_without_documents_gives_an_empty_table():
-    scored = score_documents(make_store([[]]), [1])
+def test_a_store_without_documents_gives_an_empty_table(tmp_path_factory):
+    scored, _ = scored_documents([[]], [1], tmp_path_factory)
     assert scored.num_rows == 0
     assert scored.column_names == ["unit", "row", "id", "tokens", "pivots", "score", "lang"]
 
 
-def test_a_pivot_listed_for_several_words_counts_once():
+def test_a_pivot_listed_for_several_words_counts_once(tmp_path_factory):
     pivots = pa.table({"token_id": pa.array([1, 1, 2], pa.int32())})
-    assert score_documents(make_store([[[1, 2, 3, 3]]]), pivots)["pivots"].to_pylist() == [2]
+    assert scored_documents([[[1, 2, 3, 3]]], pivots, tmp_path_factory)[0]["pivots"].to_pylist() == [2]
 
 
-def test_a_document_longer_than_a_block_is_one_document(monkeypatch):
-    monkeypatch.setattr("pivotkit.selection.scores.BLOCK_TOKENS", 2)
-    offsets = np.array([0, 1, 8, 8, 9])
-    assert count_members(np.ones(9, np.uint32), offsets, np.array([False, True])).tolist() == [1, 7, 0, 1]
+def test_a_document_longer_than_a_block_is_one_document(tmp_path_factory):
+    units = [[[1], [1] * 7, [], [0]]]
+    assert scored_documents(units, [1], tmp_path_factory, 2)[0]["pivots"].to_pylist() == [1, 7, 0, 0]
+    assert count_members(np.ones(9, np.uint32), np.array([0, 1, 8, 8, 9]), np.array([False, True])).tolist() == [
+        1,
+        7,
+        0,
+        1,
+    ]
 
 
-def make_matches(units, words, present):
-    rows = [(f"u{number}", row) for number, unit in enumerate(units) for row in range(len(unit))]
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux")
+def test_memory_grows_with_the_documents_and_not_with_the_tokens(tmp_path):
+    (np.arange(60_000_000) % 30_000).astype("<u4").tofile(tmp_path / "part.npy")  # 240 MB in documents of 30,000
+    code = (
+        "import resource, sys; from pivotkit.corpus import TokenFiles; from pivotkit.selection import score_documents\n"
+        "score = lambda end: score_documents(TokenFiles(sys.argv[1], vocab_size=30_001, eos=end, dtype='uint32'), [7])\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss; rows = [len(score(29_999)), len(score(30_000))]\n"
+        "print(rows, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)"
+    )
+    rows, megabytes = run(code, tmp_path / "part.npy").rsplit(maxsplit=1)
+    assert rows == "[2000, 1]"  # without an end, the file is one document
+    assert int(megabytes) < 60
+
+
+def make_matches(names, units, words, present):
+    rows = [(name, row) for name, unit in zip(names, units, strict=True) for row in range(len(unit))]
     documents = pa.table(
         {
             "unit": pa.array([unit for unit, _ in rows], pa.string()),
@@ -109,11 +165,13 @@ def make_matches(units, words, present):
 
 
 @given(st.lists(st.lists(st.integers(0, 2), min_size=4, max_size=4), min_size=3, max_size=3), st.data())
-def test_translation_pairs_have_both_words_in_the_document(present, data):
+def test_translation_pairs_have_both_words_in_the_document(tmp_path_factory, present, data):
     words = ["a", "b", "c", "d"]
     pairs = data.draw(st.lists(st.tuples(st.sampled_from(words), st.sampled_from(words)), max_size=5))
     units = [[[1], []], [[2]]]
-    scored = score_documents(make_store(units), [1], hits=make_matches(units, words, present), pairs=pairs)
+    store = made_store(tmp_path_factory.mktemp("store"), *units, vocab_size=VOCABULARY)
+    hits = make_matches([unit.name for unit in store.units], units, words, present)
+    scored = score_documents(store, [1], hits=hits, pairs=pairs)
     distinct = {frozenset(pair) for pair in pairs}
     assert scored["translation_pairs"].to_pylist() == [
         sum(all(row[words.index(word)] for word in pair) for pair in distinct) for row in present
@@ -121,14 +179,12 @@ def test_translation_pairs_have_both_words_in_the_document(present, data):
     assert scored.schema.field("translation_pairs").type == pa.int32()
 
 
-def test_one_word_of_a_pair_is_no_translation_pair():
+def test_one_word_of_a_pair_is_no_translation_pair(tmp_path):
     """The published filter keeps a document that has any one token of a word."""
     units = [[[1], [1]]]
-    hits = make_matches(units, ["a", "b"], [[3, 0], [1, 1]])
-    assert score_documents(make_store(units), [1], hits=hits, pairs=[("a", "b")])["translation_pairs"].to_pylist() == [
-        0,
-        1,
-    ]
+    store = made_store(tmp_path, *units, vocab_size=VOCABULARY)
+    hits = make_matches([store.units[0].name], units, ["a", "b"], [[3, 0], [1, 1]])
+    assert score_documents(store, [1], hits=hits, pairs=[("a", "b")])["translation_pairs"].to_pylist() == [0, 1]
 
 
 class TestOnARealStore:
@@ -172,36 +228,57 @@ class TestOnARealStore:
 
 
 class TestRefusals:
-    store = make_store([[[1], [2]]])
+    @pytest.fixture
+    def store(self, tmp_path):
+        return made_store(tmp_path, [[1], [2]], vocab_size=VOCABULARY)
 
-    def test_pivots_must_be_tokens_of_the_store(self):
-        with pytest.raises(IndexError, match="score_documents: pivots must be tokens of the store, below 12; got 12"):
-            score_documents(self.store, [1, 12])
+    def test_pivots_must_be_tokens_of_the_corpus(self, store):
+        with pytest.raises(IndexError, match="score_documents: pivots must be tokens of the corpus, below 12; got 12"):
+            score_documents(store, [1, 12])
         with pytest.raises(IndexError, match="got -1"):
-            score_documents(self.store, [-1])
+            score_documents(store, [-1])
 
-    def test_there_must_be_pivots(self):
+    def test_there_must_be_pivots(self, store):
         with pytest.raises(ValueError, match="score_documents: pivots must hold at least one token; got none"):
-            score_documents(self.store, [])
+            score_documents(store, [])
 
-    def test_pivots_must_be_ids(self):
+    def test_pivots_must_be_ids(self, store):
         with pytest.raises(TypeError, match="score_documents: pivots must be a table or a list of token ids"):
-            score_documents(self.store, ["cat"])
+            score_documents(store, ["cat"])
 
-    def test_a_table_must_name_its_tokens(self):
+    def test_a_table_must_name_its_tokens(self, store):
         with pytest.raises(ValueError, match="score_documents: pivots must have the columns token_id"):
-            score_documents(self.store, pa.table({"id": [1]}))
+            score_documents(store, pa.table({"id": [1]}))
 
-    def test_hits_and_pairs_come_together(self):
+    def test_hits_and_pairs_come_together(self, store):
         with pytest.raises(ValueError, match="score_documents: hits and pairs must be given together"):
-            score_documents(self.store, [1], pairs=[("a", "b")])
+            score_documents(store, [1], pairs=[("a", "b")])
 
-    def test_pairs_must_be_watched(self):
-        hits = make_matches([[[1], [2]]], ["a"], [[1], [0]])
+    def test_pairs_must_be_watched(self, store):
+        hits = make_matches([store.units[0].name], [[[1], [2]]], ["a"], [[1], [0]])
         with pytest.raises(ValueError, match="score_documents: pairs must be of words that hits watched; got 'b'"):
-            score_documents(self.store, [1], hits=hits, pairs=[("a", "b")])
+            score_documents(store, [1], hits=hits, pairs=[("a", "b")])
 
-    def test_hits_must_be_of_as_many_documents(self):
-        hits = make_matches([[[1], [2]], [[3]]], ["a"], [[1], [0], [1]])
+    def test_hits_must_be_of_as_many_documents(self, store):
+        hits = make_matches([store.units[0].name, "u1"], [[[1], [2]], [[3]]], ["a"], [[1], [0], [1]])
         with pytest.raises(ValueError, match="score_documents: hits must be of the store's 2 documents; got 3"):
-            score_documents(self.store, [1], hits=hits, pairs=[])
+            score_documents(store, [1], hits=hits, pairs=[])
+
+    def test_token_files_have_no_text_to_match(self, store, tmp_path):
+        files = TokenFiles(write_olmo(tmp_path / "a.npy", [[1, 0]]), vocab_size=2, eos=0)
+        hits = make_matches([store.units[0].name], [[[1], [2]]], ["a"], [[1], [0]])
+        with pytest.raises(
+            ValueError, match="score_documents: hits must be None for TokenFiles, whose text is not known"
+        ):
+            score_documents(files, [1], hits=hits, pairs=[("a", "a")])
+
+    def test_a_corpus_must_be_of_tokens(self, tmp_path):
+        with pytest.raises(
+            TypeError, match="score_documents: corpus must be a TokenStore or TokenFiles; got PosixPath"
+        ):
+            score_documents(tmp_path, [1])
+
+    def test_a_token_outside_the_vocabulary_names_its_file(self, tmp_path):
+        files = TokenFiles(write_olmo(tmp_path / "a.npy", [[1, 5, 0]]), vocab_size=2, eos=0)
+        with pytest.raises(CorpusError, match=r"a\.npy, token 1: must be an id in \[0, 2\); got 5"):
+            score_documents(files, [1])

@@ -175,3 +175,13 @@ class TestRefusals:
         broken = self.documents.set_column(4, "score", pa.array([0.1, float("nan")]))
         with pytest.raises(ValueError, match="select: documents must have a score each; got NaN"):
             select(broken, budget_tokens=10)
+
+    @pytest.mark.parametrize("name", ["id", "lang"])
+    def test_documents_of_token_files_need_ids_and_for_quotas_languages(self, name):
+        documents = make_documents([(5, 1, "en", 0), (5, 2, "en", 0)])
+        place = documents.column_names.index(name)
+        documents = documents.set_column(place, name, pa.nulls(2, pa.string()))
+        with pytest.raises(ValueError, match=f"select: documents must have {name} in every row; got 2 nulls"):
+            select(documents, budget_tokens=5, language_quotas={"en": 1.0})
+        if name == "lang":
+            assert table_metadata(select(documents, budget_tokens=5))["tokens_by_language"] == {"und": 5}

@@ -1,1 +1,1 @@
-"""One unit at a time into counts on disk, and those into one sum."""
+"""Counting each unit into a file, and adding up the files."""

@@ -1,8 +1,9 @@
-"""Of each word the documents with the lowest hashes, by the documents' files (as they were found) and places in them.
+"""A bottom-k sketch per word: the documents with the lowest hashes.
 
-Whatever the order and the units in which documents come, and however the samples of parts are put together, the ``size``
-lowest of all are among the lowest of each part (E. Cohen and H. Kaplan, "Summarizing data using bottom-k sketches",
-PODC 2007).
+A document's hash depends on its file (as the file was found) and on its place in the file. So the ``size`` lowest
+hashes of a word do not depend on the order of the documents or on the units. They are among the lowest of each part,
+and sketches of parts can be put together in any order (E. Cohen and H. Kaplan, "Summarizing data using bottom-k
+sketches", PODC 2007).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ WAITING = 1 << 18  # hashes that wait to be ranked
 
 
 def document_hashes(file: str, places: npt.NDArray[np.int64]) -> Hashes:
-    """A hash of each document by its place in ``file``: the finalizer of SplitMix64 over place and file's name."""
+    """The hash of each document by its place in ``file``: SplitMix64's finalizer over the place and the file's name."""
     seed = int.from_bytes(hashlib.blake2b(file.encode(), digest_size=8).digest(), "little")
     with np.errstate(over="ignore"):
         value = places.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed)
@@ -27,7 +28,7 @@ def document_hashes(file: str, places: npt.NDArray[np.int64]) -> Hashes:
     return value ^ (value >> np.uint64(31))
 
 
-class LowestHashes:
+class BottomKSketch:
     """Keeps the ``size`` lowest hashes of each of ``words`` words."""
 
     def __init__(self, words: int, size: int) -> None:
@@ -38,7 +39,7 @@ class LowestHashes:
         self._ranked, self._waiting = 0, 0
 
     def add(self, words: npt.NDArray[np.int32], hashes: Hashes) -> npt.NDArray[np.bool_]:
-        """Take the hash of a document for each word in it; which of them may be among the lowest of their word."""
+        """Take pairs of a word and a document's hash; return which of them may be among the lowest of their word."""
         low = hashes <= self._bounds[words]
         self._words.append(words[low])
         self._hashes.append(hashes[low])
@@ -48,7 +49,7 @@ class LowestHashes:
         return low
 
     def bounds(self) -> Hashes:
-        """The highest hash in the sample of each word; `HIGHEST` where all its documents are in it."""
+        """The highest hash in the sketch of each word; `HIGHEST` for a word with fewer than ``size`` documents."""
         self._rank()
         return self._bounds
 

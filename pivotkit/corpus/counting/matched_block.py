@@ -14,10 +14,23 @@ Hits = tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], npt.NDArray[np.int32]
 
 
 @dataclass
-class Block:
-    """Some documents of a unit: their hits, where they are in the unit, and what else is known of them.
+class MatchedBlock:
+    """Some documents of a unit, N of them, after matching.
 
-    ``places`` tells a document from every other of its file, however the file is cut into units.
+    Attributes
+    ----------
+    hits : tuple of arrays
+        What a native matcher returns: offsets (N + 1), word ids, their counts, and for windows their places.
+    rows : int64 (N,)
+        The row of each document in its unit.
+    places : int64 (N,)
+        The place of each document in its file, however the file is cut into units.
+    tokens : (ids, offsets) or None
+        The token ids of the documents, where the source has them.
+    langs : pyarrow.DictionaryArray or None
+        The language of each document, where the source has one.
+    skipped : int
+        Documents left out since the block before.
     """
 
     hits: Hits

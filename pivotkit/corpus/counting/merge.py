@@ -1,4 +1,4 @@
-"""Partials into counts: a sum grouped by cell, in bounded memory however large the context table is."""
+"""Unit counts into `Counts`: a sum grouped by cell, in bounded memory however large the context table is."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 
 from pivotkit import _C
-from pivotkit.corpus.counting.sampled_context import add_samples
+from pivotkit.corpus.counting.sampled_context import estimate_context
 from pivotkit.corpus.counting.unit_counter import UnitCounter
 from pivotkit.corpus.reading.documents import Unit
 from pivotkit.corpus.tables.context_table import atomic_context, open_context
@@ -20,8 +20,8 @@ from pivotkit.corpus.tables.postings import Postings
 from pivotkit.corpus.tables.unit_counts import BACKGROUND, DF, PAIR, TF, read_cells
 
 
-def add_vectors(paths: Sequence[Path], words: int, pairs: int, vocabulary: int) -> dict[int, npt.NDArray[np.int64]]:
-    """The sums of DF, TF, PAIR and BACKGROUND over the partials."""
+def sum_vectors(paths: Sequence[Path], words: int, pairs: int, vocabulary: int) -> dict[int, npt.NDArray[np.int64]]:
+    """The sums of DF, TF, PAIR and BACKGROUND over the unit counts in ``paths``."""
     sums = {
         kind: np.zeros(size, np.int64)
         for kind, size in ((DF, words), (TF, words), (PAIR, pairs), (BACKGROUND, vocabulary))
@@ -32,21 +32,26 @@ def add_vectors(paths: Sequence[Path], words: int, pairs: int, vocabulary: int) 
     return sums
 
 
-def add_contexts(
+def merge_context_tables(
     paths: Sequence[Path], words: int, vocabulary: int, folder: Path, memory: int, threads: int
 ) -> csr_array:
-    """The sum of the context tables in the row files ``paths``, written to ``folder`` and mapped."""
+    """Write the sum of the context tables in the row files ``paths`` to ``folder``; return it, mapped."""
     with atomic_context(folder) as (indptr, tokens, df):
         _C.merge_to_csr([*map(str, paths)], words, vocabulary, memory, threads, str(tokens), str(df), str(indptr))
     return open_context(folder, words, vocabulary)
 
 
-def merge_partials(
+def merge_unit_counts(
     counter: UnitCounter, units: Sequence[Unit], place: Path, memory: int, threads: int, *, keep: bool
 ) -> Counts:
-    """The sum of the units' partials; with ``keep`` saved in ``place``, else only its context table is put there, mapped.
+    """Add up the counts of ``units``; with ``keep``, save the sum in ``place``.
 
-    An Arrow error, OSError or CorpusError when a partial is damaged.
+    The context table is in ``place`` either way, and mapped.
+
+    Raises
+    ------
+    pyarrow.ArrowException, OSError, CorpusError
+        When the counts of a unit are damaged.
     """
     plan = counter.plan
     paths = [counter.path(unit) for unit in units]
@@ -54,20 +59,20 @@ def merge_partials(
     for path, unit in zip(paths, units, strict=True):
         header = counter.header(unit)
         if header is None:
-            raise OSError(f"merge_partials: {path} must be the whole partial of its unit; got none")
+            raise OSError(f"merge_unit_counts: {path} must hold the whole counts of its unit; got none")
         headers.append(header)
     words, vocabulary = list(plan.source.watch.words), plan.source.vocabulary
-    sums = add_vectors(paths, len(words), len(plan.pairs), vocabulary)
-    (place / "counts.json").unlink(missing_ok=True)  # of a count before: its tables are written over from here on
+    sums = sum_vectors(paths, len(words), len(plan.pairs), vocabulary)
+    (place / "counts.json").unlink(missing_ok=True)  # an earlier count's: its tables are overwritten from here on
     documents = sum(header["documents"] for header in headers)
     context = None
     if plan.context:
         folder = place / CONTEXT_FOLDER
         if plan.sample is None:
             tables = [counter.context_path(unit) for unit in units]
-            context = add_contexts(tables, len(words), vocabulary, folder, memory, threads)
+            context = merge_context_tables(tables, len(words), vocabulary, folder, memory, threads)
         else:
-            context = add_samples(paths, plan.sample, sums[DF], vocabulary, plan.folder, folder, memory)
+            context = estimate_context(paths, plan.sample, sums[DF], vocabulary, plan.folder, folder, memory)
     total = Counts(
         words=words,
         documents=documents,

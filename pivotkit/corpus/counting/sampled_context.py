@@ -1,4 +1,4 @@
-"""Context tables estimated from a sample of the documents of each word, and how far they can be off."""
+"""Context tables that are estimated from a sample of the documents of each word."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 
 from pivotkit import _C
-from pivotkit.corpus.counting.bottom_k import HIGHEST, Hashes, LowestHashes
-from pivotkit.corpus.counting.matched_block import Block
-from pivotkit.corpus.counting.unit_tokens import Contexts
+from pivotkit.corpus.counting.bottom_k import HIGHEST, BottomKSketch, Hashes
+from pivotkit.corpus.counting.matched_block import MatchedBlock
+from pivotkit.corpus.counting.unit_tokens import ContextTableBuilder
 from pivotkit.corpus.tables.context_table import atomic_context, open_context
 from pivotkit.corpus.tables.unit_counts import POSTING, SAMPLED, SAMPLED_TOKEN, read_cells
 
@@ -24,29 +24,29 @@ NOTHING = np.zeros(0, np.int64)
 Hits = tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], Hashes]  # words, rows and hashes of documents
 
 
-def add_samples(
+def estimate_context(
     paths: Sequence[Path],
     size: int,
     df: npt.NDArray[np.int64],
     vocabulary: int,
-    partials: Path,
+    unit_folder: Path,
     folder: Path,
     memory: int,
 ) -> csr_array:
-    """The table of the ``size`` lowest documents of each word, from all partials, scaled to its ``df`` documents.
+    """Estimate the context table from the ``size`` documents of each word with the lowest hashes.
 
-    A cell is c df / n, float64: unbiased, and so of a rare token it may be more than the documents that contain it.
-    Written to ``folder`` and mapped.
+    A cell is c df / n, float64, where c of the word's n sampled documents contain the token. The estimate is unbiased,
+    so for a rare token it may exceed the documents that contain it. The table is written to ``folder`` and mapped.
     """
     words = len(df)
-    lowest = LowestHashes(words, size)
+    sketch = BottomKSketch(words, size)
     for path in paths:
         for word, _, hashes in _hits(path, np.full(words, HIGHEST)):
-            lowest.add(word, hashes)
-    bounds = lowest.bounds()
-    del lowest
+            sketch.add(word, hashes)
+    bounds = sketch.bounds()
+    del sketch
     taken = np.zeros(words, np.int64)
-    with Contexts(words, vocabulary, memory // 2, partials) as contexts:
+    with ContextTableBuilder(words, vocabulary, memory // 2, unit_folder) as contexts:
         for path in paths:
             hits = list(_hits(path, bounds))
             for word, _, _ in hits:
@@ -63,14 +63,14 @@ def add_samples(
 
 
 def _sampled(path: Path) -> tuple[npt.NDArray[np.int64], Hashes]:
-    """The rows of the documents whose tokens are kept, ascending, and their hashes."""
+    """Rows, ascending, and hashes of the documents whose tokens are kept."""
     cells = [(row, count) for _, row, _, count in read_cells(path, (SAMPLED,))]
     rows = np.concatenate([NOTHING, *(row for row, _ in cells)])
     return rows, np.concatenate([NOTHING, *(count for _, count in cells)]).view(np.uint64)
 
 
 def _hits(path: Path, bounds: Hashes) -> Iterator[Hits]:
-    """Words, rows and hashes of the hits in documents that are kept, where the hash is within the word's bound."""
+    """Words, rows and hashes of the hits in kept documents whose hash is at most the word's bound."""
     rows, hashes = _sampled(path)
     if not len(rows):
         return
@@ -80,8 +80,8 @@ def _hits(path: Path, bounds: Hashes) -> Iterator[Hits]:
         yield word[low], rows[at[low]], hashes[at[low]]
 
 
-def _blocks(path: Path, hits: list[Hits]) -> Iterator[Block]:
-    """The documents of the sample, with those of their words whose sample they are in: ``hits``."""
+def _blocks(path: Path, hits: list[Hits]) -> Iterator[MatchedBlock]:
+    """The sampled documents, each with the words whose sample it is in, which ``hits`` lists."""
     words, rows = (np.concatenate([hit[i] for hit in hits]) for i in (0, 1))
     order = np.lexsort((words, rows))
     words, rows = words[order], rows[order]
@@ -89,17 +89,17 @@ def _blocks(path: Path, hits: list[Hits]) -> Iterator[Block]:
         begin, end = np.searchsorted(rows, document), np.searchsorted(rows, document, "right")
         first, last = int(begin[0]), int(end[-1])
         of_words = np.concatenate([np.zeros(1, np.int64), np.cumsum(end - begin)])
-        # A document of the sample without a token is not among these.
+        # A sampled document without tokens has no cells, so it is not among these.
         part = words[first:last][np.isin(rows[first:last], document)].astype(np.int32)
-        yield Block((of_words, part, np.ones(len(part), np.int32), None), document, document, (tokens, offsets))
+        yield MatchedBlock((of_words, part, np.ones(len(part), np.int32), None), document, document, (tokens, offsets))
 
 
 def _documents(path: Path) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.uint32]]]:
-    """Rows, offsets and tokens of the documents that are kept; only whole ones, though their cells are in any groups."""
+    """Rows, offsets and tokens of the kept documents, always whole, wherever the row groups are cut."""
     rows, tokens = NOTHING, np.zeros(0, np.uint32)
     for _, row, token, _ in read_cells(path, (SAMPLED_TOKEN,)):
         rows, tokens = np.concatenate([rows, row]), np.concatenate([tokens, token.astype(np.uint32)])
-        whole = int(np.searchsorted(rows, rows[-1]))  # the last may go on
+        whole = int(np.searchsorted(rows, rows[-1]))  # the last document may go on in the next group
         if whole:
             yield _split(rows[:whole], tokens[:whole])
         rows, tokens = rows[whole:], tokens[whole:]
@@ -113,13 +113,13 @@ def _split(rows: npt.NDArray[np.int64], tokens: npt.NDArray[np.uint32]) -> Any:
 
 
 def _scale(indptr: Path, counts: Path, df: npt.NDArray[np.int64], taken: npt.NDArray[np.int64]) -> None:
-    """Multiply each row's counts by df / taken, in place: int64 becomes float64."""
+    """Multiply the counts of each row by df / taken, in place: int64 becomes float64."""
     offsets, values = np.load(indptr), np.load(counts, mmap_mode="r+")
     estimates = values.view(np.float64)
     for begin in range(0, len(values), CHUNK):
         part = slice(begin, min(begin + CHUNK, len(values)))
         word = np.searchsorted(offsets, np.arange(part.start, part.stop), "right") - 1
-        estimates[part] = values[part] * df[word] / taken[word]  # in this order: df itself where all were counted
+        estimates[part] = values[part] * df[word] / taken[word]  # this order gives df itself where all were taken
     values.flush()
     with counts.open("r+b") as file:
         header = file.read(HEADER)

@@ -1,4 +1,4 @@
-"""What `count` can read: text matched by words, and token files matched by spellings."""
+"""What `count` can read: text, matched by words, and token ids, matched by spellings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pivotkit import _C
-from pivotkit.corpus.counting.matched_block import Block
+from pivotkit.corpus.counting.matched_block import MatchedBlock
 from pivotkit.corpus.matching.token_watchlist import TokenWatchList
 from pivotkit.corpus.matching.watchlist import WatchList
 from pivotkit.corpus.reading.documents import TextBlock, Unit, read_texts
@@ -20,14 +20,14 @@ from pivotkit.errors import InputError
 
 
 class _Matching:
-    """What has a ``matcher``, which is native and so made anew in each process that matches."""
+    """Leaves ``matcher`` out of pickles: it is native, so each process makes its own."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "matcher"}
 
 
 class TextSource(_Matching):
-    """Documents of text; with a store their tokens come along, for the context table."""
+    """Documents of text. With a store each comes with its tokens, for the context table."""
 
     def __init__(self, watch: WatchList, on_error: str, store: TokenStore | None) -> None:
         self.watch = watch
@@ -43,7 +43,7 @@ class TextSource(_Matching):
     def identity(self) -> Any:
         return {"text": True, "on_error": self._on_error, "tokenizer": self.tokenizer}
 
-    def blocks(self, unit: Unit, scope: Scope) -> Iterator[Block]:
+    def blocks(self, unit: Unit, scope: Scope) -> Iterator[MatchedBlock]:
         if self._store is None:
             for texts in read_texts(unit, self._on_error):
                 yield self._block(texts)
@@ -64,9 +64,11 @@ class TextSource(_Matching):
         if at != len(rows):
             raise InputError(self._store.folder, unit.path.name, f"must hold {at} documents; got {len(rows)}")
 
-    def _block(self, texts: TextBlock) -> Block:
+    def _block(self, texts: TextBlock) -> MatchedBlock:
         offsets, words, counts = self.matcher.match(texts.data, texts.offsets)
-        return Block((offsets, words, counts, None), texts.rows, texts.rows, langs=texts.langs, skipped=texts.skipped)
+        return MatchedBlock(
+            (offsets, words, counts, None), texts.rows, texts.rows, langs=texts.langs, skipped=texts.skipped
+        )
 
 
 class TokenSource(_Matching):
@@ -75,7 +77,7 @@ class TokenSource(_Matching):
     def __init__(self, watch: TokenWatchList, files: TokenFiles | TokenStore) -> None:
         self.watch = watch
         self.vocabulary = files.vocab_size
-        self.tokenizer = files.tokenizer if isinstance(files, TokenFiles) else files.fingerprint
+        self.tokenizer = files.tokenizer
         self._files = files
 
     @functools.cached_property
@@ -85,10 +87,11 @@ class TokenSource(_Matching):
     def identity(self) -> Any:
         return {"tokens": self._files.identity(), "watch": self.watch.identity()}
 
-    def blocks(self, unit: Unit, scope: Scope) -> Iterator[Block]:
+    def blocks(self, unit: Unit, scope: Scope) -> Iterator[MatchedBlock]:
         row = 0
-        for ids, offsets, first in self._files.blocks(unit, scope):
+        for block in self._files.blocks(unit, scope):
+            ids, offsets = block.ids, block.offsets
             hits = self.matcher.match(ids, offsets, scope.kind == "window")
             size = len(offsets) - 1
-            yield Block(hits, np.arange(row, row + size), first + offsets[:-1], (ids, offsets))
+            yield MatchedBlock(hits, np.arange(row, row + size), block.first + offsets[:-1], (ids, offsets))
             row += size

@@ -1,4 +1,4 @@
-"""Counting one work unit: documents in blocks, hits, counters, one partial."""
+"""Counting one work unit: its documents in blocks, their hits into counters, the counters into one file."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ import orjson
 import pyarrow as pa
 
 from pivotkit import _C
-from pivotkit.corpus.counting.matched_block import Block
-from pivotkit.corpus.counting.unit_tokens import Background, Contexts, Sample, read_seal
+from pivotkit.corpus.counting.matched_block import MatchedBlock
+from pivotkit.corpus.counting.unit_tokens import BackgroundCounter, ContextTableBuilder, SampleBuilder, footer_digest
 from pivotkit.corpus.matching.token_watchlist import TokenWatchList
 from pivotkit.corpus.matching.watchlist import NORMALIZATION, WatchList
 from pivotkit.corpus.reading.documents import Unit
@@ -32,7 +32,7 @@ from pivotkit.corpus.tables.unit_counts import (
     SAMPLED,
     SAMPLED_TOKEN,
     TF,
-    PartialWriter,
+    UnitCountsWriter,
     read_cells,
     read_header,
 )
@@ -40,7 +40,7 @@ from pivotkit.errors import CorpusError
 
 FORMAT = 3
 KINDS = (DF, TF, PAIR, BACKGROUND, POSTING, LANGUAGE, SAMPLED, SAMPLED_TOKEN)
-WAITING_CELLS = 1 << 20  # that wait to be sorted and written together
+WAITING_CELLS = 1 << 20  # cells that wait to be sorted and written together
 
 
 class Source(Protocol):
@@ -53,20 +53,20 @@ class Source(Protocol):
     tokenizer: str | None
 
     def identity(self) -> Any: ...
-    def blocks(self, unit: Unit, scope: Scope) -> Iterator[Block]: ...
+    def blocks(self, unit: Unit, scope: Scope) -> Iterator[MatchedBlock]: ...
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All that the counts of a unit depend on besides the unit (its digest names the partials), and how to make them."""
+    """What is counted in each unit, and how. `digest` names the files; it covers all but the folder and the memory."""
 
     source: Source
     pairs: npt.NDArray[np.int32]
     scope: Scope
     context: bool
     folder: Path
-    block_bytes: int  # of the context counter's block
-    sample: int | None = None  # documents of each word that its context row is made of; None: all
+    block_bytes: int  # of a block of the context table
+    sample: int | None = None  # documents per word that its context row is estimated from; None: all, exactly
 
     def digest(self) -> str:
         identity = {
@@ -91,7 +91,7 @@ class UnitCounter:
 
     @functools.cached_property
     def _counter(self) -> _C.DocumentCounter:
-        """One for all units: a million pairs take longer to arrange than many a unit to count."""
+        """One counter for all units: arranging a million pairs takes longer than counting many a unit."""
         scope = self.plan.scope
         window = scope.tokens if scope.kind == "window" else 0
         return _C.DocumentCounter(len(self.plan.source.watch), self.plan.pairs, window)
@@ -100,27 +100,27 @@ class UnitCounter:
         return self.plan.folder / f"{unit.name}-{self.digest}.parquet"
 
     def context_path(self, unit: Unit) -> Path:
-        """Of the unit's context table: a row file, see ``csrc/cooccurrence/row_file.h``."""
+        """The row file of the unit's context table; ``csrc/rows/row_file.h`` has the format."""
         return self.path(unit).with_suffix(".rows")
 
     def header(self, unit: Unit) -> dict[str, Any] | None:
-        """What the finished partial of ``unit`` says of itself; None when there is none, or its row file is another's."""
+        """The header of the finished counts of ``unit``; None without them, or when the row file is not theirs."""
         header = read_header(self.path(unit))
         if header is None or (header["unit"], header["configuration"]) != (unit.name, self.digest):
             return None
         path = self.context_path(unit)
-        return header if not self._has_table or (path.is_file() and read_seal(path) == header["context"]) else None
+        return header if not self._has_table or (path.is_file() and footer_digest(path) == header["context"]) else None
 
     def is_done(self, unit: Unit) -> bool:
         return self.header(unit) is not None
 
     @property
     def _has_table(self) -> bool:
-        """Whether units have context tables: a sample has documents."""
+        """Whether units have context tables; for a sample, units keep documents instead."""
         return self.plan.context and self.plan.sample is None
 
     def is_whole(self, unit: Unit) -> bool:
-        """Whether all of the unit's partial and row file can be read; the partial is removed when not."""
+        """Whether every byte of the unit's counts and row file can be read; the counts are removed when not."""
         source = self.plan.source
         try:
             for _ in read_cells(self.path(unit), KINDS):
@@ -133,15 +133,15 @@ class UnitCounter:
         return self.is_done(unit)
 
     def count(self, unit: Unit) -> None:
-        """Count ``unit`` and write its partial; CorpusError when its file is not what it was when the run began."""
+        """Count ``unit`` and write its counts; CorpusError when its file changed since the run began."""
         unit.check()
-        with PartialWriter(self.path(unit)) as partial:
-            with self._tokens(unit, partial) as tokens:
-                documents, skipped, languages = self._count(unit, partial, tokens)
+        with UnitCountsWriter(self.path(unit)) as writer:
+            with self._tokens(unit, writer) as tokens:
+                documents, skipped, languages = self._count(unit, writer, tokens)
                 if tokens is not None:
-                    partial.vector(BACKGROUND, tokens.finish(self.context_path(unit)))
+                    writer.vector(BACKGROUND, tokens.finish(self.context_path(unit)))
             unit.check()
-            partial.header(
+            writer.header(
                 {
                     "unit": unit.name,
                     "path": str(unit.path),
@@ -151,27 +151,29 @@ class UnitCounter:
                     "documents": documents,
                     "skipped": skipped,
                     "languages": languages,
-                    "context": read_seal(self.context_path(unit)) if self._has_table else None,
+                    "context": footer_digest(self.context_path(unit)) if self._has_table else None,
                 }
             )
 
-    def _tokens(self, unit: Unit, partial: PartialWriter) -> Contexts | Background | nullcontext[None]:
-        """What a unit's tokens are counted into."""
+    def _tokens(
+        self, unit: Unit, writer: UnitCountsWriter
+    ) -> ContextTableBuilder | BackgroundCounter | nullcontext[None]:
+        """What the tokens of a unit are counted into."""
         plan, source = self.plan, self.plan.source
         if self._has_table:
-            return Contexts(len(source.watch), source.vocabulary, plan.block_bytes, plan.folder)
+            return ContextTableBuilder(len(source.watch), source.vocabulary, plan.block_bytes, plan.folder)
         if plan.sample is not None:
             file = unit.name.partition(".")[0]
-            return Sample(len(source.watch), source.vocabulary, plan.sample, file, partial)
-        return Background(source.vocabulary) if source.vocabulary else nullcontext()
+            return SampleBuilder(len(source.watch), source.vocabulary, plan.sample, file, writer)
+        return BackgroundCounter(source.vocabulary) if source.vocabulary else nullcontext()
 
     def _count(
-        self, unit: Unit, partial: PartialWriter, tokens: Contexts | Background | None
+        self, unit: Unit, writer: UnitCountsWriter, tokens: ContextTableBuilder | BackgroundCounter | None
     ) -> tuple[int, int, list[str]]:
         source, scope = self.plan.source, self.plan.scope
         counter = self._counter
         counter.clear()
-        postings, language_cells = _Runs(partial, POSTING), _Runs(partial, LANGUAGE)
+        postings, language_cells = _SortedCells(writer, POSTING), _SortedCells(writer, LANGUAGE)
         languages: dict[str, int] = {}
         skipped = 0
         for block in source.blocks(unit, scope):
@@ -188,15 +190,15 @@ class UnitCounter:
         postings.flush()
         language_cells.flush()
         for kind, vector in ((DF, counter.df), (TF, counter.tf), (PAIR, counter.pair_df)):
-            partial.vector(kind, vector)
+            writer.vector(kind, vector)
         return counter.documents, skipped, list(languages)
 
 
-class _Runs:
-    """Cells of one kind, in runs sorted by row; those of a row stay in the order that they came in."""
+class _SortedCells:
+    """Writes cells of one kind in runs sorted by row; within a row they keep the order in which they came."""
 
-    def __init__(self, partial: PartialWriter, kind: int) -> None:
-        self._partial = partial
+    def __init__(self, writer: UnitCountsWriter, kind: int) -> None:
+        self._writer = writer
         self._kind = kind
         self._parts: list[tuple[Any, Any, Any]] = []
         self._size = 0
@@ -211,5 +213,5 @@ class _Runs:
         if self._size:
             rows, columns, counts = (np.concatenate(column) for column in zip(*self._parts, strict=True))
             order = np.argsort(rows, kind="stable")
-            self._partial.cells(self._kind, rows[order], columns[order], counts[order])
+            self._writer.cells(self._kind, rows[order], columns[order], counts[order])
         self._parts, self._size = [], 0

@@ -1,4 +1,4 @@
-"""What the tokens of a unit's documents are counted into: the documents of each token, and the context table."""
+"""What the tokens of a unit's documents are counted into: the background, and the context table or a sample for it."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ import numpy.typing as npt
 
 from pivotkit import _C
 from pivotkit.artifacts import atomic_path
-from pivotkit.corpus.counting.bottom_k import LowestHashes, document_hashes
-from pivotkit.corpus.counting.matched_block import Block
-from pivotkit.corpus.tables.unit_counts import SAMPLED, SAMPLED_TOKEN, PartialWriter
+from pivotkit.corpus.counting.bottom_k import BottomKSketch, document_hashes
+from pivotkit.corpus.counting.matched_block import MatchedBlock
+from pivotkit.corpus.tables.unit_counts import SAMPLED, SAMPLED_TOKEN, UnitCountsWriter
 
-CELL_BYTES = 8  # of a block, the most
-BLOCKS = f".blocks-{platform.node()}-"  # and the process, whose blocks lie in the folder
-FOOTER = 24  # bytes at the end of a row file, which tell what is in it
+CELL_BYTES = 8  # the most that one cell of a block takes
+BLOCKS = f".blocks-{platform.node()}-"  # and the id of the process that the blocks belong to
+FOOTER = 24  # bytes at the end of a row file: two checksums and the number of rows
 
 
-class Background(AbstractContextManager["Background"]):
-    """The documents of each token."""
+class BackgroundCounter(AbstractContextManager["BackgroundCounter"]):
+    """Counts the documents that contain each token."""
 
     def __init__(self, vocabulary: int) -> None:
         self._counter = _C.TokenCounter(vocabulary)
@@ -33,28 +33,32 @@ class Background(AbstractContextManager["Background"]):
     def __exit__(self, *_: object) -> None:
         pass
 
-    def add(self, block: Block) -> None:
+    def add(self, block: MatchedBlock) -> None:
         assert block.tokens is not None
         self._counter.add(*block.tokens)
 
     def finish(self, _: Path) -> npt.NDArray[np.int64]:
+        """The background, int64 (V,)."""
         return self._counter.df
 
 
-class Sample(Background):
-    """The documents of each token; and the tokens of the documents that may be in the sample of a word of theirs go to the partial."""
+class SampleBuilder(BackgroundCounter):
+    """Counts the background, and keeps the tokens of each document that may be in the sample of one of its words.
 
-    def __init__(self, words: int, vocabulary: int, size: int, file: str, partial: PartialWriter) -> None:
+    The documents' hashes and tokens go to the unit's counts (SAMPLED, SAMPLED_TOKEN).
+    """
+
+    def __init__(self, words: int, vocabulary: int, size: int, file: str, unit_counts: UnitCountsWriter) -> None:
         super().__init__(vocabulary)
-        self._lowest = LowestHashes(words, size)
-        self._file, self._partial = file, partial
+        self._sketch = BottomKSketch(words, size)
+        self._file, self._unit_counts = file, unit_counts
 
-    def add(self, block: Block) -> None:
+    def add(self, block: MatchedBlock) -> None:
         super().add(block)
         assert block.tokens is not None
         hashes = document_hashes(self._file, block.places)
         document = np.repeat(np.arange(len(block.rows)), np.diff(block.hits[0]))
-        low = self._lowest.add(block.hits[1], hashes[document])
+        low = self._sketch.add(block.hits[1], hashes[document])
         kept = np.unique(document[low])
         if not len(kept):
             return
@@ -64,12 +68,16 @@ class Sample(Background):
             for d, row in zip(kept, block.rows[kept], strict=True)
         ]
         rows, tokens = np.divmod(np.concatenate(keys), 1 << 32)
-        self._partial.cells(SAMPLED, block.rows[kept], np.zeros(len(kept), np.int32), hashes[kept].view(np.int64))
-        self._partial.cells(SAMPLED_TOKEN, rows, tokens, np.ones(len(rows), np.int64))
+        self._unit_counts.cells(SAMPLED, block.rows[kept], np.zeros(len(kept), np.int32), hashes[kept].view(np.int64))
+        self._unit_counts.cells(SAMPLED_TOKEN, rows, tokens, np.ones(len(rows), np.int64))
 
 
-class Contexts(AbstractContextManager["Contexts"]):
-    """The documents of each token and the context table, as a row file: full blocks wait in ``place``, which vanishes, and are added up."""
+class ContextTableBuilder(AbstractContextManager["ContextTableBuilder"]):
+    """Counts the background and the context table, and writes the table as a row file.
+
+    A block of the table that is full is written to the folder ``place``. `finish` merges the blocks, and the folder
+    vanishes on exit.
+    """
 
     def __init__(self, words: int, vocabulary: int, block_bytes: int, folder: Path) -> None:
         self._words, self._vocabulary, self._bytes = words, vocabulary, block_bytes
@@ -78,7 +86,7 @@ class Contexts(AbstractContextManager["Contexts"]):
         self._blocks: list[str] = []
         self._counter: _C.ContextCounter | None = _C.ContextCounter(words, vocabulary, block_bytes // CELL_BYTES)
 
-    def __enter__(self) -> Contexts:
+    def __enter__(self) -> ContextTableBuilder:
         place = tempfile.TemporaryDirectory(dir=self._folder, prefix=f"{BLOCKS}{os.getpid()}-")
         self.place = Path(self._exits.enter_context(place))
         return self
@@ -88,7 +96,7 @@ class Contexts(AbstractContextManager["Contexts"]):
     ) -> None:
         self._exits.__exit__(kind, error, trace)
 
-    def add(self, block: Block) -> None:
+    def add(self, block: MatchedBlock) -> None:
         assert self._counter is not None
         assert block.tokens is not None
         offsets, words, *_ = block.hits
@@ -103,20 +111,20 @@ class Contexts(AbstractContextManager["Contexts"]):
             self._blocks.append(path)
 
     def finish(self, path: Path) -> npt.NDArray[np.int64]:
-        """Write the table to ``path``; the background."""
+        """Write the table to ``path`` and return the background, int64 (V,)."""
         assert self._counter is not None
         background = self._counter.background
         with atomic_path(path) as temporary:
             last = str(self.place / "last.rows") if self._blocks else str(temporary)
             self._counter.write(last)
-            self._counter = None  # its memory is what the blocks are added up in
+            self._counter = None  # frees the memory that the merge of the blocks takes
             if self._blocks:
                 _C.merge_to_rows([*self._blocks, last], self._words, self._vocabulary, self._bytes, str(temporary))
         return background
 
 
-def read_seal(path: Path) -> str:
-    """What tells the row file at ``path`` from any other: its size and its footer. OSError when there is none."""
+def footer_digest(path: Path) -> str:
+    """Size and footer of the row file at ``path``, which tell it from any other; OSError when there is none."""
     with path.open("rb") as file:
         size = file.seek(0, 2)
         file.seek(max(0, size - FOOTER))
@@ -124,7 +132,7 @@ def read_seal(path: Path) -> str:
 
 
 def sweep_blocks(folder: Path) -> None:
-    """Remove from ``folder`` the blocks of processes of this machine that were killed."""
+    """Remove from ``folder`` the blocks of this machine's killed processes."""
     for place in folder.glob(f"{BLOCKS}*"):
         process = place.name.removeprefix(BLOCKS).partition("-")[0]
         if process.isdigit() and not _is_alive(int(process)):
@@ -133,11 +141,11 @@ def sweep_blocks(folder: Path) -> None:
 
 def _is_alive(process: int) -> bool:
     if os.name != "posix":
-        return True  # there is no asking without a signal
+        return True  # only a signal could ask, and Windows has none that is harmless
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
     except OSError:
-        pass  # another user's
+        pass  # the process exists and belongs to another user
     return True

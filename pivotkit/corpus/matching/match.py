@@ -12,6 +12,7 @@ from scipy.sparse import csr_array
 from pivotkit import _C
 from pivotkit._text import pack_strings
 from pivotkit.corpus.matching.watchlist import WatchList, as_watchlist
+from pivotkit.corpus.reading.amounts import amount
 from pivotkit.corpus.reading.documents import Corpus, check_on_error, read_documents, work_units
 from pivotkit.progress import track
 
@@ -25,7 +26,7 @@ class Matches:
     words : list[str]
         The normalized words, W of them.
     documents : pyarrow.Table
-        ``unit`` (string), ``row`` (int64, the place in the unit's file), ``id``, ``lang``; N rows.
+        N rows: ``unit`` (string), ``row`` (int64, the place in the unit's file), ``id`` and ``lang`` (string).
     hits : scipy.sparse.csr_array, int32 (N, W)
         How often each word occurs in each document.
     """
@@ -34,9 +35,29 @@ class Matches:
     documents: pa.Table
     hits: csr_array
 
+    def __repr__(self) -> str:
+        sizes = (self.documents.num_rows, "document"), (len(self.words), "word"), (int(self.hits.sum()), "hit")
+        return f"Matches({', '.join(amount(number, noun) for number, noun in sizes)})"
+
 
 def match_texts(texts: list[str], watchlist: WatchList | Iterable[str]) -> csr_array:
-    """How often each watch word occurs in each text, int32 (N, W).
+    """How often each watch word occurs in each text: a ``csr_array`` of int32 (N, W).
+
+    ``[[occurrences(word, text) for word in watchlist.words] for text in texts]``, as `match_spans` finds them.
+
+    Parameters
+    ----------
+    texts
+        Documents; they need not be normalized.
+    watchlist
+        Words in any spelling; see `pivotkit.corpus.matching.watchlist` for what counts as an occurrence.
+
+    Raises
+    ------
+    TypeError
+        For a text that is not a str.
+    ValueError
+        For a text with a lone surrogate.
 
     Examples
     --------
@@ -54,26 +75,29 @@ def match_spans(texts: list[str], watchlist: WatchList | Iterable[str]) -> pa.Ta
     Parameters
     ----------
     texts
-        Documents as they are; nothing need be normalized.
+        Documents; they need not be normalized.
     watchlist
         Words in any spelling; see `pivotkit.corpus.matching.watchlist` for what counts as an occurrence.
 
     Returns
     -------
     pyarrow.Table
-        ``document`` (int64, place in ``texts``), ``word`` (string, normalized), ``begin`` and ``end`` (int64, code
-        points of the text, half-open), in the order of document, begin, end and the word's id. Occurrences may overlap.
-        One that covers a part of what a code point becomes (the ``f`` of ``ﬁ``), or of what several became together (an
-        ``e`` and its accent), covers them whole. There are as many rows as `match_texts` counts occurrences.
+        One row per occurrence that `match_texts` counts: ``document`` (int64, place in ``texts``), ``word`` (string,
+        normalized), ``begin`` and ``end`` (int64, code points of the text, half-open). Rows are ordered by document,
+        begin, end and the word's id. Occurrences may overlap. An occurrence that covers a part of what a code point is
+        normalized to (the ``f`` of ``ﬁ``) covers the code point. One that covers a part of what several are normalized
+        to together (an ``e`` and its accent) covers all of them.
 
     Raises
     ------
-    TypeError, ValueError
-        For a text that is no str or holds a lone surrogate.
+    TypeError
+        For a text that is not a str.
+    ValueError
+        For a text with a lone surrogate.
 
     Notes
     -----
-    About 10 MB/s: every piece of text is normalized by itself, to know where it goes.
+    Cost: about 10 MB/s, because every piece of text is normalized by itself to map it back.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The words to look for in token ids: every spelling a tokenizer can give them, and where a spelling may stand."""
+"""The words to look for in token ids: every spelling that a tokenizer gives them, and where a spelling may stand."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pivotkit import _C
 from pivotkit._text import pack_ids
 from pivotkit.corpus.matching.unicode_data import WORD, char_classes
 from pivotkit.corpus.matching.watchlist import WatchList
+from pivotkit.corpus.reading.amounts import amount
 from pivotkit.words.token_sets import TokenPolicy
 
 LEFT, RIGHT = 1, 2
@@ -20,20 +21,20 @@ EVERY_CASE = TokenPolicy(case="all")
 
 
 class TokenWatchList:
-    """Words as sequences of token ids, several to a word.
+    """Words as sequences of token ids, several sequences per word.
 
-    A word occurs where one of its spellings does and both edges are free. An edge is taken when the tokens on both its
-    sides meet there with letters, numbers, marks or underscores of scripts with spaces. So `` cat`` is not found in
-    `` cats`` written `` cat`` + ``s``, and a leading space or a script without spaces frees an edge.
+    A word occurs where one of its spellings does and both edges are free. An edge is not free when the characters on
+    both sides of it are letters, numbers, marks or underscores of scripts with spaces. So `` cat`` is not found in ``
+    cats`` written as `` cat`` + ``s``. A leading space or a script without spaces frees an edge.
 
     Parameters
     ----------
     words : iterable of str
         As for `WatchList`; ids follow the order of first appearance.
-    tokenizer : a fast Hugging Face tokenizer or a ``tokenizers.Tokenizer``
-    policy : TokenPolicy, optional
-        ``space`` and ``case`` say which spellings are looked for; by default with and without a leading space, as given,
-        with the first letter in the other case, all upper and all lower.
+    tokenizer : fast Hugging Face tokenizer or ``tokenizers.Tokenizer``
+    policy : TokenPolicy, default TokenPolicy(case="all")
+        Its ``space`` and ``case`` say which spellings are looked for. The default is with and without a leading space;
+        as given, with the first letter in the other case, all upper case and all lower case.
 
     Attributes
     ----------
@@ -44,13 +45,15 @@ class TokenWatchList:
 
     Raises
     ------
-    TypeError, ValueError
-        As `WatchList`; a tokenizer that is none.
+    TypeError
+        As `WatchList`, and for something that is not a fast tokenizer.
+    ValueError
+        As `WatchList`.
 
     Notes
     -----
-    A tokenizer writes a word otherwise where it stands beside some characters (a quotation mark that it joins to the
-    word). Such occurrences are missed: text is the truth, and `count` on text finds them.
+    Some tokenizers join a word and its neighbour, such as a quotation mark, into one token. Such occurrences are missed
+    in tokens; `count` on text finds them.
     """
 
     def __init__(self, words: Iterable[str], tokenizer: Any, policy: TokenPolicy = EVERY_CASE) -> None:
@@ -72,10 +75,13 @@ class TokenWatchList:
         for (place, _), encoding in zip(flat, encoded, strict=True):
             ids = tuple(encoding.ids)
             if not ids or special.intersection(ids) or owner.setdefault(ids, place) != place:
-                continue  # nothing, the unknown token, or what an earlier word is written as: the first keeps it
+                continue  # empty, with the unknown token, or a spelling of an earlier word, which keeps it
             if ids not in self.spellings[place]:
                 self.spellings[place].append(ids)
         self._edges = token_edges(core)
+
+    def __repr__(self) -> str:
+        return f"TokenWatchList({amount(len(self), 'word')}, {amount(sum(map(len, self.spellings)), 'spelling')})"
 
     def __len__(self) -> int:
         return len(self.words)
@@ -89,7 +95,7 @@ class TokenWatchList:
 
     @property
     def unspelled(self) -> list[str]:
-        """Words that the tokenizer cannot write (only with its unknown token): they are found nowhere."""
+        """Words that the tokenizer writes only with its unknown token; they are found nowhere."""
         return [word for word, forms in zip(self.words, self.spellings, strict=True) if not forms]
 
     def identity(self) -> list[Any]:
@@ -112,9 +118,10 @@ def spell(spellings: Sequence[Sequence[Sequence[int]]], edges: npt.NDArray[np.ui
 
 
 def token_edges(core: Tokenizer) -> npt.NDArray[np.uint8]:
-    """For each token the edges (`LEFT`, `RIGHT`) at which its text has a word character of a script with spaces.
+    """The edges (`LEFT`, `RIGHT`) of each token at which its text has a word character of a script with spaces.
 
-    A token's text is what it adds to a text before it, so a leading space is seen. A fragment of a character has none.
+    The text of a token is what it adds to a text before it, so a leading space is seen. A token that is a fragment of a
+    character has no such edge.
     """
     vocabulary: Mapping[str, int] = core.get_vocab(with_added_tokens=True)
     size = max(vocabulary.values()) + 1
@@ -132,7 +139,7 @@ def token_edges(core: Tokenizer) -> npt.NDArray[np.uint8]:
 
 
 def _special(core: Tokenizer) -> frozenset[int]:
-    """Tokens that are no text: special ones and the unknown token."""
+    """Tokens that do not stand for text: special tokens and the unknown token."""
     found = {token for token, added in core.get_added_tokens_decoder().items() if added.special}
     unknown = getattr(core.model, "unk_token", None)
     place = None if unknown is None else core.token_to_id(unknown)

@@ -1,7 +1,7 @@
 """This Python's Unicode tables in the form that the native normalizer and matcher read.
 
-They are handed over instead of compiled in, so that native text handling agrees with this Python's `unicodedata`
-whatever Unicode version it has.
+They are passed at run time instead of compiled in, so that native text handling agrees with this Python's
+`unicodedata`, whatever its Unicode version.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def char_classes() -> npt.NDArray[np.uint8]:
 
 @functools.cache
 def normalizer() -> _C.Normalizer:
-    """The native form of `pivotkit.corpus.matching.watchlist.normalize`, made once a process."""
+    """The native form of `pivotkit.corpus.matching.watchlist.normalize`, made once per process."""
     changing = list(_changing())
     combining = np.zeros(CODE_POINTS, dtype=np.uint8)
     for plane in _PLANES:
@@ -69,7 +69,7 @@ def normalizer() -> _C.Normalizer:
 
 
 def _changing() -> Iterator[str]:
-    """Every character that NFKD or case folding changes, and few others; Hangul syllables, which go by rule, left out."""
+    """Every character that NFKD or case folding changes, and few others; no Hangul syllables, which follow a rule."""
     step = 64
     for plane in _PLANES:
         for start in range(plane.start, plane.stop, step):

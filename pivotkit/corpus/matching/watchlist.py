@@ -1,15 +1,14 @@
 """The words to look for in text, and what counts as an occurrence.
 
 Text and words go through the same `normalize`. A word occurs where its characters do and both its edges are free. An
-edge is free when the word's own character there is of a script without spaces (Han, Hiragana, Katakana, Thai, Lao,
-Khmer, Myanmar), or when the neighbour beyond it is not a letter, number, mark or underscore of a script with spaces.
-So ``cat`` is found in "a cat." and in "这是cat吗" but not in "cats", and ``猫`` is found in "小猫咪".
+edge is free when the word's character at the edge belongs to a script without spaces (Han, Hiragana, Katakana, Thai,
+Lao, Khmer, Myanmar). It is also free when the neighbouring character is not a letter, number, mark or underscore of a
+script with spaces. So ``cat`` is found in "a cat." and in "这是cat吗" but not in "cats", and ``猫`` is found in "小猫咪".
 
-Against UAX #29 this deviates on purpose: an apostrophe, a full stop and a colon separate words wherever they stand
-(``eau`` is found in "l'eau"), and Hangul, whose spaces part phrases from each other, is matched by whole space-parted
-words, so ``집`` is not found in "집은". Joiners (U+200C, U+200D) separate, variation selectors are marks. White space
-inside a word stands for any run of white space, as `str.isspace` knows it. Occurrences may overlap: ``aa`` in a script
-without spaces occurs twice in "aaa".
+The rule deviates from UAX #29 on purpose. An apostrophe, a full stop and a colon always separate words: ``eau`` is
+found in "l'eau". Hangul is matched as whole words between spaces: ``집`` is not found in "집은". Joiners (U+200C, U+200D)
+separate words, and variation selectors are marks. White space inside a word stands for any run of white space
+(`str.isspace`). Occurrences may overlap: ``aa`` in a script without spaces occurs twice in "aaa".
 """
 
 from __future__ import annotations
@@ -20,12 +19,13 @@ from collections.abc import Iterable
 from pivotkit import _C
 from pivotkit._text import pack_strings
 from pivotkit.corpus.matching.unicode_data import char_classes, normalizer
+from pivotkit.corpus.reading.amounts import amount
 
 NORMALIZATION = "NFKC(casefold(NFKC))"
 
 
 def normalize(text: str) -> str:
-    """NFKC(casefold(NFKC(text))): width, compatibility forms and case folded away, on text and words alike.
+    """NFKC(casefold(NFKC(text))): folds width, compatibility forms and case, for text and words alike.
 
     >>> normalize("Ｓtraße ﬁn"), normalize("E\u0301COLE")
     ('strasse fin', 'école')
@@ -36,12 +36,12 @@ def normalize(text: str) -> str:
 
 
 class WatchList:
-    """Words to look for, normalized; words that become one by normalization share one id.
+    """Words to look for, normalized. Words with the same normal form share one id.
 
     Parameters
     ----------
-    words
-        Words or phrases, in any spelling. Ids follow the order of first appearance.
+    words : iterable of str
+        Words or phrases in any spelling. Ids follow the order of first appearance.
 
     Attributes
     ----------
@@ -77,7 +77,10 @@ class WatchList:
             raise ValueError("WatchList: words must hold at least one word; got none")
         self.words = list(ids)
         self._ids = ids
-        pack_strings(self.words)  # refuses lone surrogates here, where the words are named
+        pack_strings(self.words)  # refuses lone surrogates here, where the error can name the words
+
+    def __repr__(self) -> str:
+        return f"WatchList({amount(len(self.words), 'word')})"
 
     def __len__(self) -> int:
         return len(self.words)
@@ -93,11 +96,11 @@ class WatchList:
         return found
 
     def matcher(self) -> _C.Matcher:
-        """A matcher of raw text, which it normalizes itself; its word ids are the ids of this list.
+        """A native matcher that takes raw text and normalizes it itself; its word ids are the ids of this list.
 
-        ``match(data, offsets)`` takes documents packed as by `pack_strings` (UTF-8 as uint8, int64 offsets) and returns
-        the words of each: offsets (N + 1) int64, word ids int32, ascending within a document, and how often each occurs,
-        int32. ``spans(data, offsets)`` is `pivotkit.corpus.match_spans` in numbers. Both release the GIL.
+        ``match(data, offsets)`` takes N documents as `pack_strings` packs them: UTF-8 as uint8, and int64 offsets. It
+        returns int64 offsets (N + 1), int32 word ids, which ascend within a document, and an int32 count for each.
+        ``spans(data, offsets)`` returns the columns of `pivotkit.corpus.match_spans`. Both release the GIL.
         """
         return _C.Matcher(*pack_strings(self.words), normalizer(), char_classes())
 
@@ -107,5 +110,5 @@ def _normal(word: str) -> str:
 
 
 def as_watchlist(words: WatchList | Iterable[str]) -> WatchList:
-    """``words`` itself when it is a watch list, else a watch list of them."""
+    """``words`` itself when it is a watch list, otherwise a watch list of them."""
     return words if isinstance(words, WatchList) else WatchList(words)

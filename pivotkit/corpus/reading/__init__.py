@@ -1,1 +1,1 @@
-"""Text files and token files: cut into units, read in blocks, strictly and in bounded memory."""
+"""Text files and token files, cut into units and read in blocks, strictly and in bounded memory."""

@@ -1,8 +1,8 @@
 """Where files may be cut without reading them: zstd frames, gzip members, Parquet row groups, Arrow batches.
 
 Sources: RFC 8878 (zstd frames and blocks), RFC 1952 (gzip), the SAM specification (BGZF), the Arrow columnar format
-(encapsulated messages). A file that is not in its format ends the list: what lies beyond belongs to the last unit, and
-reading that says what is wrong.
+(encapsulated messages). Where a file is not in its format, the list ends. The rest of the file belongs to the last
+unit, and reading that unit raises the error.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-SEARCH_BYTES = 1 << 20  # read at once in search of a gzip member
-TRIAL_BYTES = 64 << 10  # inflated to tell a member from bytes that look like one
+SEARCH_BYTES = 1 << 20  # bytes per read in the search for a gzip member
+TRIAL_BYTES = 64 << 10  # compressed bytes that are inflated to tell a member from bytes that look like one
 
 ZSTD_MAGIC = 0xFD2FB528
 SKIPPABLE_MAGIC = 0x184D2A50  # and the next fifteen
@@ -36,7 +36,7 @@ def _opened(path: Path) -> Iterator[int]:
 
 
 def zstd_frames(path: Path) -> Iterator[int]:
-    """Where each frame begins, skippable ones too, by the headers of frames and blocks."""
+    """Where each frame begins, skippable frames included; reads only the headers of frames and blocks."""
     with _opened(path) as file:
         at: int | None = 0
         while at is not None and len(os.pread(file, 4, at)) == 4:
@@ -47,7 +47,7 @@ def zstd_frames(path: Path) -> Iterator[int]:
 
 
 def _frame_end(file: int, at: int) -> int | None:
-    """Where the frame at ``at`` ends; None when it is no frame, or cut short within a header."""
+    """Where the frame at ``at`` ends; None when there is no frame, or one that is cut short within a header."""
     header = os.pread(file, 8, at)
     if len(header) < 5:
         return None
@@ -74,7 +74,7 @@ def _frame_end(file: int, at: int) -> int | None:
 
 
 def gzip_members(path: Path, unit_bytes: int) -> list[int]:
-    """Beginnings of members at least ``unit_bytes`` apart."""
+    """Where members begin, at least ``unit_bytes`` apart."""
     with _opened(path) as file:
         size = os.fstat(file).st_size
         cuts, last = [], 0
@@ -93,7 +93,7 @@ def gzip_members(path: Path, unit_bytes: int) -> list[int]:
 
 
 def _bgzf_size(file: int, at: int) -> int | None:
-    """Bytes of the BGZF member at ``at``; None when it is none."""
+    """The size of the BGZF member at ``at``; None when there is none."""
     header = os.pread(file, 12, at)
     if len(header) < 12 or header[:3] != GZIP_MAGIC or header[3] != 4:
         return None
@@ -108,7 +108,7 @@ def _bgzf_size(file: int, at: int) -> int | None:
 
 
 def _next_member(file: int, begin: int) -> int | None:
-    """The first place from ``begin`` on where a member seems to begin."""
+    """The first place at or after ``begin`` where a member seems to begin."""
     while len(block := os.pread(file, SEARCH_BYTES, begin)) >= len(GZIP_MAGIC):
         place = block.find(GZIP_MAGIC)
         while place >= 0:
@@ -120,7 +120,7 @@ def _next_member(file: int, begin: int) -> int | None:
 
 
 def _inflates(data: bytes) -> bool:
-    """Whether the beginning of a member is sound; a member that ends within ``data`` has its checksum right."""
+    """Whether ``data`` begins like a member: it inflates, and the checksum fits where the member ends within it."""
     if len(data) < 18 or data[3] & 0xE0:
         return False
     inflate = zlib.decompressobj(31)
@@ -134,7 +134,7 @@ def _inflates(data: bytes) -> bool:
 
 
 def parquet_row_groups(path: Path) -> list[int]:
-    """The place of each row group, see `row_group_places`; none when the file cannot be read."""
+    """The place of each row group (`row_group_places`); an empty list when the file cannot be read."""
     try:
         with pq.ParquetFile(path) as file:
             places = row_group_places(file.metadata, path.stat().st_size)
@@ -144,9 +144,10 @@ def parquet_row_groups(path: Path) -> list[int]:
 
 
 def row_group_places(metadata: pq.FileMetaData, size: int) -> list[int]:
-    """Where each row group begins in a file of ``size`` bytes, if all compress alike.
+    """Where each row group would begin in a file of ``size`` bytes if all compressed equally well.
 
-    The footer says exactly, of each column; but asking pyarrow for a column of a corrupt footer ends the process.
+    The footer has the exact place of each column, but asking pyarrow for a column of a corrupt footer crashes the
+    process.
     """
     sizes = [metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups)]
     total = max(sum(sizes), 1)
@@ -154,7 +155,7 @@ def row_group_places(metadata: pq.FileMetaData, size: int) -> list[int]:
 
 
 def arrow_batches(path: Path) -> list[int]:
-    """Where each record batch begins; none when some column has dictionaries, which batches must share."""
+    """Where each record batch begins; an empty list when a column has dictionaries, which batches share."""
     try:
         messages = list(arrow_messages(path))
     except (ValueError, OSError):
@@ -169,9 +170,9 @@ MESSAGE_KINDS = {1: "schema", 2: "dictionary", 3: "batch"}
 
 
 def arrow_messages(path: Path) -> Iterator[tuple[int, int, str]]:
-    """Where each message of an Arrow stream or file begins and ends, and its kind; the last is "end".
+    """Begin, end and kind of each message of an Arrow stream or file; the last kind is "end".
 
-    Raises ValueError with the reason where the file is no Arrow file, is cut short, or goes on behind its end.
+    A ValueError says why the file is not an Arrow file, is cut short, or goes on after its end.
     """
     with _opened(path) as file:
         size = os.fstat(file).st_size
@@ -187,7 +188,7 @@ def arrow_messages(path: Path) -> Iterator[tuple[int, int, str]]:
                 raise ValueError("must end in its footer; got a broken one")
         while True:
             head = os.pread(file, 8, at)
-            if at == stop and is_file:  # a file may leave the marker out, as it has a footer
+            if at == stop and is_file:  # a file may omit the end marker, because it has a footer
                 break
             if len(head) < 8 or head[:4] != b"\xff\xff\xff\xff":
                 raise ValueError(f"must hold whole Arrow messages up to its end marker; got none at byte {at}")
@@ -208,7 +209,7 @@ def arrow_messages(path: Path) -> Iterator[tuple[int, int, str]]:
 
 
 def _message(metadata: bytes) -> tuple[str, int]:
-    """Kind and body length of a message: a flatbuffer table of version, kind, header and body length."""
+    """Kind and body length of a message, a flatbuffer table of version, kind, header and body length."""
     try:
         (table,) = struct.unpack_from("<I", metadata)
         vtable = table - struct.unpack_from("<i", metadata, table)[0]

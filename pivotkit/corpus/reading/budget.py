@@ -1,11 +1,11 @@
-"""Memory budgets: what the user wrote, in bytes, and the refusal of what does not fit."""
+"""Memory budgets: parses the user's size, and refuses work that does not fit."""
 
 from __future__ import annotations
 
 import re
 
-# What one process holds whatever is counted, measured with some room: the interpreter and its libraries, a batch of
-# text in its few forms, buffers of files, hashes that wait to be ranked.
+# What one process holds, whatever is counted: the interpreter and its libraries, a batch of text in its few forms, file
+# buffers, hashes that wait to be ranked. Measured, plus some room.
 PROCESS_BYTES = 280 << 20
 
 UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
@@ -13,7 +13,7 @@ UNITS["TIB"] = 2**40
 
 
 def parse_bytes(memory: int | str, function: str = "parse_bytes", argument: str = "memory") -> int:
-    """Bytes of a size: an integer, or a number with B, KB, MB, GB, TB (powers of 1000), KiB, MiB, GiB, TiB (of 1024).
+    """Parse a size in bytes: an integer, or a number with B, KB to TB (powers of 1000) or KiB to TiB (powers of 1024).
 
     >>> parse_bytes("2GB"), parse_bytes("1.5 MiB"), parse_bytes(4096)
     (2000000000, 1572864, 4096)

@@ -1,4 +1,4 @@
-"""Files of columns, Parquet and Arrow: the record batches of a unit."""
+"""Files of columns (Parquet and Arrow): the record batches of a unit."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from pivotkit.corpus.reading.units import Unit
 from pivotkit.errors import CorpusError
 
 COLUMNS = ("id", "text", "lang")
-MOST_ROWS = 1 << 16  # of a batch
+MOST_ROWS = 1 << 16  # the most rows of a batch
 
 
 def read_batches(unit: Unit, batch_bytes: int) -> Iterator[pa.RecordBatch]:
-    """Batches of the columns among `COLUMNS` that the file has, of about ``batch_bytes`` of text where that is free.
+    """Batches of those `COLUMNS` that the file has: of about ``batch_bytes`` for Parquet, the file's own for Arrow.
 
-    Raises CorpusError for a file without text, and what pyarrow raises for one that is broken.
+    A file without texts raises a CorpusError, and a broken file what pyarrow raises.
     """
     return _parquet(unit, batch_bytes) if unit.path.name.endswith(".parquet") else _arrow(unit)
 
 
 def rows_before(unit: Unit) -> int:
-    """How many rows of the file lie before the first of ``unit``."""
+    """How many rows of the file are before the first row of ``unit``."""
     if unit.begin == 0:
         return 0
     if unit.path.name.endswith(".parquet"):
@@ -51,7 +51,7 @@ def _parquet(unit: Unit, batch_bytes: int) -> Iterator[pa.RecordBatch]:
 
 
 class _Spans(io.RawIOBase):
-    """Spans of a file, read as if they were one."""
+    """Reads several spans of a file as if they were one stream."""
 
     def __init__(self, file: int, spans: list[tuple[int, int]]) -> None:
         self._file = file
@@ -74,7 +74,7 @@ class _Spans(io.RawIOBase):
 
 def _arrow(unit: Unit) -> Iterator[pa.RecordBatch]:
     spans = []
-    for begin, end, kind in arrow_messages(unit.path):  # headers alone; refuses what is cut short
+    for begin, end, kind in arrow_messages(unit.path):  # reads headers only; refuses a file that is cut short
         if kind in ("schema", "dictionary") or (kind == "batch" and unit.begin <= begin < unit.stop):
             spans.append((begin, end))
     with (

@@ -1,10 +1,10 @@
-"""Documents of a corpus: units into blocks of packed text or batches of strings, strictly and in bounded memory.
+"""Documents of a corpus: units are read as blocks of packed text or batches of strings, strictly and in bounded memory.
 
-A JSONL file holds one object a line: ``text`` is a string; ``id`` (a string or an integer, default
-``<file name>:<line>``) and ``lang`` (default ``und``) may stand beside it, and anything else is passed over. A text file
-holds one document a line, and an empty line is no document. Both may be plain, ``.gz`` or ``.zst``. Parquet and Arrow
-files (as Hugging Face ``datasets`` saves them) hold the same names as columns. Lines count from 1 in messages; ``rows``
-count from 0 of the unit's first line or row.
+A JSONL file has one object per line. ``text`` is a string. ``id`` (a string or an integer, default
+``<file name>:<line>``) and ``lang`` (default ``und``) are optional, and other keys are ignored. A text file has one
+document per line; an empty line is not a document. Both may be plain, ``.gz`` or ``.zst``. Parquet and Arrow files (as
+Hugging Face ``datasets`` saves them) have the same names as columns. Messages count lines from 1. ``rows`` count from 0
+at the unit's first line or row.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from pivotkit import _C
+from pivotkit.corpus.reading.amounts import amount
 from pivotkit.corpus.reading.column_files import read_batches, rows_before
 from pivotkit.corpus.reading.line_files import BrokenStream, UnitLines, lines_before
 from pivotkit.corpus.reading.records import check_columns, parse_line, row_problem
@@ -37,15 +38,24 @@ __all__ = [
     "work_units",
 ]
 
-BATCH_BYTES = 4 << 20  # of a block, about
+BATCH_BYTES = 4 << 20  # about the size of a block
 BATCH_DOCUMENTS = 4096
 READ_BYTES = 1 << 18  # stays in the cache until it is parsed
-LONGEST_LINE = 256 << 20  # beyond this it is no document but a file of another format
+LONGEST_LINE = 256 << 20  # a longer line means a file of another format
 
 
 @dataclass
 class Batch:
-    """Documents of one unit in its order, as columns; ``skipped`` counts what was left out since the batch before."""
+    """Documents of one unit in its order, as columns.
+
+    Attributes
+    ----------
+    ids, texts, langs : list[str]
+    rows : list[int]
+        The place of each document in the unit, from 0.
+    skipped : int
+        Documents left out since the batch before.
+    """
 
     ids: list[str] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
@@ -56,6 +66,9 @@ class Batch:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def __repr__(self) -> str:
+        return f"Batch({amount(len(self), 'document')}, {self.skipped:,} skipped)"
+
 
 def check_on_error(function: str, on_error: str) -> None:
     if on_error not in ("raise", "skip"):
@@ -63,32 +76,32 @@ def check_on_error(function: str, on_error: str) -> None:
 
 
 def read_texts(unit: Unit | str | Path, on_error: str = "raise") -> Iterator[TextBlock]:
-    """Read the documents of one unit as packed UTF-8, about 4 MiB at a time, without a Python object for each.
+    """Read the documents of one unit as packed UTF-8, about 4 MiB at a time, without a Python object per document.
 
     Parameters
     ----------
     unit
         A work unit, or the path of one file. The units of a file hold each of its documents exactly once.
     on_error
-        "raise" stops at the first document that is not one; "skip" leaves it out and counts it in `TextBlock.skipped`.
-        A stream that breaks off counts as one, after the documents before the break.
+        "raise" (default) stops at the first bad document. "skip" leaves it out and counts it in `TextBlock.skipped`. A
+        stream that breaks off counts as one bad document, after the documents before the break.
 
     Yields
     ------
     TextBlock
-        Of JSONL what ``orjson.loads`` makes of each line; of Parquet and Arrow the file's own buffers, not copied.
+        For JSONL, the values that ``orjson.loads`` gives. For Parquet and Arrow, the file's own buffers, not copied.
 
     Raises
     ------
     CorpusError
-        With the file and the line of it (or row: Parquet, Arrow), for: a line that is not a JSON object with a string
-        ``text``, invalid UTF-8, a lone surrogate, a file that is truncated or not in its format, a gzip member that
-        does not end where the unit does; and whatever ``on_error`` says, a file that is not as the unit says.
+        With the file and its line (Parquet, Arrow: row), for a line that is not a JSON object with a string ``text``,
+        invalid UTF-8, a lone surrogate, a file that is truncated or not in its format, and a gzip member that does not
+        end where the unit does. Whatever ``on_error`` is, for a file that changed since the unit was made.
 
     Notes
     -----
-    Holds one block, one line and the decompressor's window. Most lines are parsed natively
-    (``csrc/documents/json_lines.h``); the few that it leaves, among them all bad ones, are settled by orjson.
+    Memory: one block, one line and the decompressor's window. Most lines are parsed natively
+    (``csrc/documents/json_lines.h``). The few that the native parser leaves, among them all bad lines, go to orjson.
 
     Examples
     --------
@@ -109,8 +122,13 @@ def read_documents(unit: Unit | str | Path, on_error: str = "raise") -> Iterator
     Parameters
     ----------
     unit, on_error
-        As for `read_texts`. A document without an id gets ``<file name>:<line>``, and in a unit that begins inside a
-        file ``<file name>@<begin>:<line in unit>``.
+        As for `read_texts`.
+
+    Yields
+    ------
+    Batch
+        A document without an id gets ``<file name>:<line>``, or ``<file name>@<begin>:<line in unit>`` in a unit that
+        begins inside a file.
 
     Raises
     ------
@@ -155,7 +173,7 @@ def _batches(unit: Unit, skip: bool) -> Iterator[Batch]:
 
 
 def _checked(unit: Unit, skip: bool) -> Iterator[TextBlock]:
-    """The blocks of a file that stays as it was."""
+    """The blocks of a unit; CorpusError when its file changes while it is read."""
     check_suffix(unit.path)
     unit.check()
     yield from _columns(unit, skip) if unit.path.suffix in (".parquet", ".arrow") else _lines(unit, skip)
@@ -171,7 +189,7 @@ def _lines(unit: Unit, skip: bool) -> Iterator[TextBlock]:
         for buffer, size in UnitLines(unit, READ_BYTES, LONGEST_LINE):
             lines = np.frombuffer(buffer, np.uint8)
             at = add(lines, 0, size)
-            while at < size:  # a line that only Python can settle
+            while at < size:  # a line that the native parser left to Python
                 newline = buffer.find(b"\n", at, size)
                 end = size if newline < 0 else newline
                 try:
@@ -185,7 +203,7 @@ def _lines(unit: Unit, skip: bool) -> Iterator[TextBlock]:
             if documents.nbytes >= BATCH_BYTES:
                 yield TextBlock.of(documents.take(), skipped)
                 skipped = 0
-    except BrokenStream as problem:  # nothing can be read beyond this place
+    except BrokenStream as problem:  # nothing behind this place can be read
         if not skip:
             place = problem.place or _line(unit, documents.next_row)
             raise CorpusError(unit.path, place, str(problem)) from None
@@ -195,7 +213,7 @@ def _lines(unit: Unit, skip: bool) -> Iterator[TextBlock]:
 
 
 def _line(unit: Unit, row: int) -> str:
-    """The place of a unit's line in messages: its number in the file."""
+    """How messages name a line of a unit: by its number in the file, where that is known."""
     before = lines_before(unit, READ_BYTES)
     return f"line {row + 1} of those after byte {unit.begin}" if before is None else f"line {before + row + 1}"
 
@@ -229,7 +247,7 @@ def _columns(unit: Unit, skip: bool) -> Iterator[TextBlock]:
 
 
 def _row(unit: Unit, row: int) -> str:
-    """The place of a unit's row in messages: its number in the file."""
+    """How messages name a row of a unit: by its number in the file, where that is known."""
     try:
         return f"row {rows_before(unit) + row}"
     except (pa.ArrowException, OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Files of lines, plain or compressed: the lines of a unit, in blocks of whole lines."""
+"""Files of lines, plain or compressed: the lines of a unit, read in blocks of whole lines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NEWLINE = b"\n"
 
 
 class BrokenStream(Exception):
-    """The bytes end before they should, or cannot be read; ``place`` where it is not a line."""
+    """The bytes end too early or cannot be read; ``place`` is set where a line number does not say where."""
 
     def __init__(self, problem: str, place: str | None = None) -> None:
         super().__init__(problem)
@@ -25,7 +25,7 @@ def compression_of(path: Path) -> str | None:
 
 
 class ByteRange:
-    """The (decompressed) bytes of [begin, end) of a unit's file, which must hold whole frames or members."""
+    """Bytes [begin, end) of a unit's file, decompressed; a compressed range must consist of whole frames or members."""
 
     def __init__(self, unit: Unit, begin: int, end: int) -> None:
         self._unit, self._begin, self._end = unit, begin, end
@@ -51,7 +51,7 @@ class ByteRange:
         self._file.close()
 
     def read_into(self, target: memoryview) -> int:
-        """Fill ``target`` as far as there are bytes; BrokenStream comes after all bytes before the break."""
+        """Fill ``target`` as far as there are bytes. BrokenStream comes only after all bytes before the break."""
         if self._fault is not None:
             raise self._fault
         try:
@@ -65,7 +65,7 @@ class ByteRange:
         return count
 
     def _salvage(self, target: memoryview) -> int:
-        """What a read that failed had in hand: the stream once more, byte by byte from where it began."""
+        """Recover the bytes that a failed read had decoded: read the stream again, the last bytes one by one."""
         self._stream.close()
         self._file.close()
         count = passed = 0
@@ -85,10 +85,11 @@ class ByteRange:
 
 
 class UnitLines:
-    """The lines that belong to ``unit``, as blocks of whole lines: ``(buffer, size)``, valid until the next.
+    """The lines that belong to ``unit``, as blocks of whole lines: ``(buffer, size)``, each valid until the next.
 
-    A unit that begins inside a file passes over the bytes up to the first newline, and every unit but the last reads on
-    beyond its end to the end of the line that it is in, be it empty so far. Holds at most a line and two reads.
+    A unit that begins inside a file skips the bytes up to the first newline. Every unit but the last reads beyond its
+    end to the end of its last line, even when none of that line's bytes are inside the unit. Memory: one line and two
+    reads.
     """
 
     def __init__(self, unit: Unit, read_bytes: int, longest: int) -> None:
@@ -96,14 +97,14 @@ class UnitLines:
         self._read_bytes = read_bytes
         self._longest = longest
         self._buffer = bytearray(2 * read_bytes)
-        self._used = 0  # bytes of a line that is not at its end yet
+        self._used = 0  # bytes of a line whose end was not read yet
 
     def __iter__(self) -> Iterator[tuple[bytearray, int]]:
         unit = self._unit
         compression = compression_of(unit.path)
         if unit.size == 0 and compression is not None:
             raise BrokenStream(f"must be a {compression} stream; got an empty file", "byte 0")
-        inside = unit.begin == 0  # a line of this unit
+        inside = unit.begin == 0  # whether the bytes at hand belong to a line of this unit
         with ByteRange(unit, unit.begin, unit.stop) as stream:
             while count := self._fill(stream):
                 end = self._used + count
@@ -136,14 +137,14 @@ class UnitLines:
 
     def _fill(self, stream: ByteRange) -> int:
         if self._used + self._read_bytes > len(self._buffer):
-            larger = bytearray(2 * len(self._buffer))  # a new one, as the old may still be looked at
+            larger = bytearray(2 * len(self._buffer))  # a new buffer, because the caller may still use the old one
             larger[: self._used] = self._buffer[: self._used]
             self._buffer = larger
         with memoryview(self._buffer) as view, view[self._used : self._used + self._read_bytes] as target:
             return stream.read_into(target)
 
     def _drop(self, begin: int, end: int) -> int:
-        """Move what follows ``begin`` to the front; returns how much it is."""
+        """Move the bytes from ``begin`` on to the front; return how many there are."""
         self._buffer[: end - begin] = self._buffer[begin:end]
         return end - begin
 
@@ -153,10 +154,10 @@ class UnitLines:
 
 
 def lines_before(unit: Unit, read_bytes: int) -> int | None:
-    """How many lines of the file lie before the first of ``unit``; None when that cannot be read."""
+    """How many lines of the file are before the first line of ``unit``; None when they cannot be read."""
     if unit.begin == 0:
         return 0
-    count, buffer = 1, bytearray(read_bytes)  # the line that `unit` passes over, and those that end before it
+    count, buffer = 1, bytearray(read_bytes)  # 1 for the line that `unit` skips, whose newline is not before `begin`
     try:
         with ByteRange(unit, 0, unit.begin) as stream, memoryview(buffer) as view:
             while size := stream.read_into(view):

@@ -1,4 +1,4 @@
-"""What makes a record a document: single lines that need Python, and columns of a batch at once."""
+"""Checks that a record is a document: line by line in Python, or all rows of a batch at once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pivotkit.corpus.reading.column_files import is_text
 
 
 def parse_line(line: bytes, is_json: bool) -> tuple[bytes, bytes | None, bytes | None]:
-    """Text, id and language of one line, UTF-8; ValueError with the reason when it is no document."""
+    """Text, id and language of one line, in UTF-8; ValueError with the reason when it is not a document."""
     if not is_json:
         try:
             line.decode()
@@ -32,7 +32,7 @@ def parse_line(line: bytes, is_json: bool) -> tuple[bytes, bytes | None, bytes |
 
 
 def document(record: dict[str, Any]) -> tuple[str, str | None, str | None]:
-    """Text, id and language of a record; ValueError with the reason when it is no document."""
+    """Text, id and language of a record; ValueError with the reason when it is not a document."""
     text, identity, lang = record.get("text"), record.get("id"), record.get("lang")
     if not isinstance(text, str):
         got = type(text).__name__ if "text" in record else "none"
@@ -48,7 +48,7 @@ def document(record: dict[str, Any]) -> tuple[str, str | None, str | None]:
 
 @dataclass(frozen=True)
 class Columns:
-    """The documents of a batch: texts as they are, ids and languages as large strings; ``bad`` rows are left out."""
+    """The documents of a batch without its ``bad`` rows: texts as they are, ids and languages as large strings."""
 
     texts: pa.Array
     ids: pa.Array
@@ -57,7 +57,7 @@ class Columns:
 
 
 def check_columns(batch: pa.RecordBatch) -> Columns:
-    """`document` for all rows of ``batch``."""
+    """Apply `document` to all rows of ``batch``."""
     texts = batch.column("text")
     bad = _broken(texts) | texts.is_null().to_numpy(zero_copy_only=False)
     ids, bad_ids = _strings(batch, "id", integers=True)
@@ -70,7 +70,7 @@ def check_columns(batch: pa.RecordBatch) -> Columns:
 
 
 def row_problem(row: pa.RecordBatch) -> str | None:
-    """What keeps a batch of one row from being a document; None for strings that cannot be read at all."""
+    """Why the one row of a batch is not a document; None when its strings cannot be read at all."""
     if any(_is_broken(column) for column in row.columns):
         return None
     try:
@@ -81,7 +81,7 @@ def row_problem(row: pa.RecordBatch) -> str | None:
 
 
 def _strings(batch: pa.RecordBatch, name: str, integers: bool) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
-    """An optional column as strings, and the rows where it is something else."""
+    """An optional column as strings, and a mask of the rows where it is something else."""
     absent = pa.nulls(batch.num_rows, pa.large_string())
     good = np.zeros(batch.num_rows, np.bool_)
     if name not in batch.schema.names:
@@ -98,12 +98,12 @@ def _strings(batch: pa.RecordBatch, name: str, integers: bool) -> tuple[pa.Array
 
 
 def _taken(column: pa.Array, kept: npt.NDArray[np.bool_]) -> pa.Array:
-    """The kept rows, one by one, because others may point anywhere."""
+    """The kept rows. They are copied one by one, because the offsets of bad rows may point anywhere."""
     return pa.array([column[int(row)].as_py() for row in np.flatnonzero(kept)], pa.large_string())
 
 
 def _broken(column: pa.Array) -> npt.NDArray[np.bool_]:
-    """Rows whose bytes are no UTF-8."""
+    """A mask of the rows whose bytes are not UTF-8."""
     try:
         column.validate(full=True)
     except pa.ArrowInvalid:

@@ -13,10 +13,10 @@ class Scope:
     Attributes
     ----------
     kind : {"document", "window", "instance"}
-        With "document" a document holds a pair when it holds both words. With "window" it does when some n consecutive
-        tokens of it hold an occurrence of each word, whole. With "instance" the stretches of n tokens that training
-        reads, each from a multiple of n of its file on and whatever documents they cut, take the documents' place; the
-        tokens after a file's last whole instance are not trained on and not counted.
+        "document": a document contains a pair when it contains both words. "window": a document contains a pair when n
+        consecutive tokens of it contain a whole occurrence of each word. "instance": instances take the place of
+        documents. An instance is a stretch of n tokens that training reads; it begins at a multiple of n in its file
+        and may cut documents. Tokens after a file's last whole instance are not trained on and not counted.
     tokens : int
         n; 0 for "document".
 
@@ -31,7 +31,7 @@ class Scope:
 
     @classmethod
     def parse(cls, scope: str, function: str) -> Scope:
-        """The scope that ``scope`` says; ValueError in the name of ``function`` otherwise."""
+        """Parse ``scope``; a ValueError names ``function``."""
         match = re.fullmatch(r"document|(window|instance):([1-9][0-9]{0,8})", scope) if isinstance(scope, str) else None
         if match is None:
             raise ValueError(
@@ -41,3 +41,6 @@ class Scope:
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.tokens}" if self.tokens else self.kind
+
+
+DOCUMENT = Scope("document")

@@ -11,25 +11,27 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pivotkit.corpus.reading.amounts import amount
+
 UNKNOWN = "und"
 
 
 @dataclass
 class TextBlock:
-    """Documents of one unit in its order, N of them; text i is ``data[offsets[i] : offsets[i + 1]]``.
+    """N documents of one unit, in its order; text i is ``data[offsets[i] : offsets[i + 1]]``.
 
     Attributes
     ----------
     data : uint8
-        UTF-8, the texts back to back.
+        The texts in UTF-8, back to back.
     offsets : int64 (N + 1)
         From 0 to the length of ``data``.
     ids : pyarrow.LargeStringArray (N)
         Null for a document without an id of its own.
     langs : pyarrow.DictionaryArray of string, indices int32 (N)
-        "und" where none is known.
+        "und" where the language is not known.
     rows : int64 (N)
-        Lines or rows, counted from 0 of the unit's first.
+        The line or row of each document, from 0 at the unit's first.
     skipped : int
         Documents left out since the block before.
     """
@@ -44,6 +46,9 @@ class TextBlock:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def __repr__(self) -> str:
+        return f"TextBlock({amount(len(self), 'document')}, {amount(len(self.data), 'byte')}, {self.skipped:,} skipped)"
+
     def texts(self) -> list[str]:
         """The texts as Python strings."""
         view = self.data.data
@@ -51,13 +56,13 @@ class TextBlock:
 
     @classmethod
     def of(cls, taken: tuple[Any, ...], skipped: int) -> TextBlock:
-        """What a native block handed over (`_C.DocumentBlock.take`)."""
+        """A block from the arrays of `_C.DocumentBlock.take`."""
         data, offsets, rows, ids, langs = taken
         return cls(data, offsets, _strings(*ids), languages(_strings(*langs)), rows, skipped)
 
     @classmethod
     def empty(cls, skipped: int) -> TextBlock:
-        """No documents."""
+        """A block without documents."""
         none = pa.array([], pa.large_string())
         return cls(np.zeros(0, np.uint8), np.zeros(1, np.int64), none, languages(none), np.zeros(0, np.int64), skipped)
 
@@ -65,7 +70,7 @@ class TextBlock:
     def slices(
         cls, texts: pa.Array, ids: pa.Array, langs: pa.DictionaryArray, rows: npt.NDArray[np.int64], size: int
     ) -> Iterator[TextBlock]:
-        """Blocks of about ``size`` bytes over the buffers of ``texts``, which has no nulls."""
+        """Blocks of about ``size`` bytes that share the buffers of ``texts``, which has no nulls."""
         _, ends, buffer = texts.buffers()
         kind = np.int64 if pa.types.is_large_string(texts.type) else np.int32
         if len(texts) == 0:
@@ -96,7 +101,7 @@ def _strings(
 
 
 def languages(tags: pa.Array) -> pa.DictionaryArray:
-    """Language tags without white space around them; "und" for null, nothing and "unknown"."""
+    """Language tags without surrounding white space; "und" for null, the empty string and "unknown"."""
     encoded = tags.dictionary_encode()
     codes: dict[str, int] = {}
     table = [codes.setdefault(_language(tag), len(codes)) for tag in [*encoded.dictionary.to_pylist(), None]]

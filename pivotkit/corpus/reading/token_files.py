@@ -1,4 +1,4 @@
-"""Token files as a corpus to count: which files, in which format, in pieces that are read in bounded memory."""
+"""Token files that pre-training read, as a corpus: which files, in which format, cut into units, read in blocks."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from pivotkit.corpus.reading.id_file import IdFile, TokenBlock
-from pivotkit.corpus.reading.scope import Scope
-from pivotkit.corpus.reading.token_formats import MEGATRON_TYPES, TokenFile, open_datatrove, open_megatron
+from pivotkit.corpus.reading import token_blocks
+from pivotkit.corpus.reading.amounts import amount
+from pivotkit.corpus.reading.scope import DOCUMENT, Scope
+from pivotkit.corpus.reading.token_blocks import IdFile, Offsets, TokenBlock
+from pivotkit.corpus.reading.token_formats import count_ids, datatrove_offsets, megatron_dtype, megatron_offsets
 from pivotkit.corpus.reading.units import Corpus, Unit, find_files
-from pivotkit.errors import CorpusError
 
 FORMATS = ("olmo", "megatron", "datatrove")
 SUFFIXES = {"olmo": ".npy", "megatron": ".bin", "datatrove": ".ds"}
@@ -23,35 +23,39 @@ SUFFIXES = {"olmo": ".npy", "megatron": ".bin", "datatrove": ".ds"}
 
 @dataclass(frozen=True)
 class TokenFiles:
-    """Token files that pre-training read, as a corpus for `count`.
+    """Token files that pre-training read, as a corpus for `count`, `token_graph` and `score_documents`.
 
     Parameters
     ----------
     files : path or sequence of paths
-        Files, folders (every file below with the format's suffix: ``.npy``, ``.bin``, ``.ds``) or globs; counted in the
-        order of their names.
+        Files, folders (every file below with the format's suffix: ``.npy``, ``.bin``, ``.ds``) or globs. They are read
+        in the order of their names.
     vocab_size : int
-        Ids are below it; an id beyond it is an error that names file and place.
+        Every id must be below it. An id that is not raises an error that names the file and the place.
     format : {"olmo", "megatron", "datatrove"}, default "olmo"
-        Headerless ids whose documents end at ``eos``; ``.bin`` beside ``.idx``; ``.ds`` beside ``.ds.index``.
+        "olmo": ids without a header, in documents that end at ``eos`` (OLMo and dolma name them ``.npy``, though NumPy
+        cannot load them). "megatron": ``.bin`` beside ``.idx``. "datatrove": ``.ds`` beside ``.ds.index``.
     dtype : {"uint16", "uint32"}, default "uint16"
-        Of the ids, little-endian; Megatron's index says it itself.
+        Type of the ids, little-endian. Megatron's index gives its own.
     eos : int, optional
-        The id that ends a document and belongs to it; "olmo" needs it.
+        The id that ends a document and belongs to it; required for "olmo", and for no other format. What follows the
+        last ``eos`` of a file is a document too.
     bos : int, optional
-        As for `open_olmo`: where a document may hold ``eos``, it ends only before ``bos``.
+        For tokenizers whose ``eos`` may stand inside a document (such as ``bos`` equal to ``eos``): a document ends
+        only where ``bos`` follows ``eos``.
     tokenizer : str, optional
-        A name for whose ids these are; counts of different names do not merge.
+        A name for the tokenizer of the ids. Counts with different names do not merge.
 
     Raises
     ------
     ValueError
-        A format or type that is none of these, an "olmo" without ``eos``.
+        For another format or type, "olmo" without ``eos``, ``eos`` with another format, ``bos`` without ``eos``, and a
+        ``vocab_size`` outside [1, 2^31).
 
     Examples
     --------
-    >>> TokenFiles("part-*.npy", vocab_size=50280, eos=50279).format
-    'olmo'
+    >>> TokenFiles("part-*.npy", vocab_size=50280, eos=50279)
+    TokenFiles('part-*.npy', format='olmo', dtype='uint16', vocab_size=50280, eos=50279)
     """
 
     files: Corpus
@@ -74,6 +78,12 @@ class TokenFiles:
         if not 1 <= self.vocab_size < 2**31:
             raise ValueError(f"TokenFiles: vocab_size must be in [1, 2^31); got {self.vocab_size}")
 
+    def __repr__(self) -> str:
+        files = repr(str(self.files)) if isinstance(self.files, str | Path) else amount(len(self.files), "path")
+        names = ("format", "dtype", "vocab_size", "eos", "bos", "tokenizer")
+        told = [f"{name}={value!r}" for name in names if (value := getattr(self, name)) is not None]
+        return f"TokenFiles({', '.join([files, *told])})"
+
     def identity(self) -> dict[str, Any]:
         """What the counts depend on besides the files themselves."""
         return {
@@ -82,72 +92,92 @@ class TokenFiles:
         }  # fmt: skip
 
     def paths(self) -> list[Path]:
-        """The files, sorted; CorpusError where a part matches nothing or is of another suffix."""
+        """The files, sorted; CorpusError where a part matches nothing or has another suffix."""
         suffix = SUFFIXES[self.format]
         return find_files("TokenFiles", self.files, (suffix,), lambda folder: list(folder.rglob(f"*{suffix}")))
 
-    def units(self, unit_bytes: int | None, scope: Scope) -> list[Unit]:
-        """Stretches of about ``unit_bytes`` of every file, in order; None: whole files.
+    def work_units(self, unit_bytes: int | None = None, scope: Scope = DOCUMENT) -> list[Unit]:
+        """The work units, file by file in order; those of a file tile it.
 
-        ``begin`` and ``end`` count ids for "olmo" and for instances, else documents. A unit has the documents (or
-        instances) that begin in it.
+        Parameters
+        ----------
+        unit_bytes : int, optional
+            About how many bytes of ids a unit should have. None, the default: one unit per file.
+        scope : Scope, default document
+            For instances, units are cut between instances.
+
+        Returns
+        -------
+        list of Unit
+            ``begin`` and ``end`` count ids for "olmo" and for instances, and documents for the other formats. A unit
+            has the documents (or instances) that begin in it.
+
+        Raises
+        ------
+        CorpusError
+            As `paths`; for a file that ends within an id; for a damaged index.
         """
         units = []
         for path in self.paths():
             whole = Unit.of(path)
             size, ends = self._extent(path, scope)
-            if unit_bytes is None:
-                units.append(Unit(path, whole.size, whole.modified, 0, size))
+            if unit_bytes is None or size == 0:
+                units.append(whole)
                 continue
-            if ends is None:
-                step = max(1, unit_bytes // self._itemsize(path))
+            step = max(1, unit_bytes // self._dtype(path).itemsize)
+            if ends is not None:
+                limits = np.arange(0, ends[-1], step)
+                bounds = [*np.unique(np.searchsorted(ends[:-1], limits)).tolist(), size]
+            else:
                 if scope.kind == "instance":
                     step = -(-step // scope.tokens) * scope.tokens
-                bounds = [*range(0, size, step), size] if size else [0, 0]
-            else:
-                limits = np.arange(0, ends[-1], max(1, unit_bytes // self._itemsize(path)))
-                bounds = [*np.unique(np.searchsorted(ends[:-1], limits)).tolist(), size] if size else [0, 0]
-            units += [
-                Unit(path, whole.size, whole.modified, begin, end)
-                for begin, end in pairwise(bounds)
-                if begin < end or size == 0
-            ]
+                bounds = [*range(0, size, step), size]
+            units += [Unit(path, whole.size, whole.modified, begin, end) for begin, end in pairwise(bounds)]
         return units
 
-    def blocks(self, unit: Unit, scope: Scope) -> Iterator[TokenBlock]:
-        """The documents (or instances) of ``unit`` as ids and offsets, some million ids at a time, read and not mapped."""
-        end = self._extent(unit.path, scope)[0] if unit.end is None else unit.end
+    def blocks(
+        self, unit: Unit, scope: Scope = DOCUMENT, *, tokens: int | None = None, whole: bool = True
+    ) -> Iterator[TokenBlock]:
+        """Read the documents (or instances) of ``unit`` block by block.
+
+        Parameters
+        ----------
+        unit : Unit
+            One of `work_units`.
+        scope : Scope, default document
+        tokens : int, optional
+            About how many ids a block has; 2^21 by default.
+        whole : bool, default True
+            Whether a document that is longer than a block is read at once, up to 2^27 ids. Otherwise it comes in
+            several blocks, and all but its first are ``continued``.
+
+        Yields
+        ------
+        TokenBlock
+
+        Raises
+        ------
+        CorpusError
+            For an id outside the vocabulary, a file that is shorter now, and a document of more than 2^27 ids.
+        """
+        at_once = token_blocks.BLOCK_TOKENS if tokens is None else tokens
+        size, offsets = self._extent(unit.path, scope)
+        end = size if unit.end is None else unit.end
         dtype = self._dtype(unit.path)
         file = IdFile(unit.path, dtype, unit.size // dtype.itemsize, self.vocab_size)
         if scope.kind == "instance":
-            return file.instances(unit.begin, end, scope.tokens)
-        if self.format == "olmo":
-            return file.until_eos(unit.begin, end, int(self.eos or 0), self.bos)
-        return file.documents(self._open(unit.path).offsets[unit.begin : end + 1])
+            return file.instances(unit.begin, end, scope.tokens, at_once)
+        if offsets is None:
+            return file.until_eos(unit.begin, end, int(self.eos or 0), self.bos, at_once, whole)
+        return file.documents(offsets[unit.begin : end + 1], at_once, whole)
 
-    def _open(self, path: Path) -> TokenFile:
-        return open_megatron(path) if self.format == "megatron" else open_datatrove(path, dtype=self.dtype)
-
-    def _extent(self, path: Path, scope: Scope) -> tuple[int, npt.NDArray[np.int64] | None]:
+    def _extent(self, path: Path, scope: Scope) -> tuple[int, Offsets | None]:
         """How many ids, or documents with their offsets, a file holds."""
         if self.format == "olmo" or scope.kind == "instance":
-            size, rest = divmod(path.stat().st_size, self._itemsize(path))
-            if rest:
-                raise CorpusError(
-                    path,
-                    f"byte {path.stat().st_size - rest}",
-                    f"must hold whole ids of {self._dtype(path)}; got a part of one",
-                )
+            size = count_ids(path, self._dtype(path))
             return (size // scope.tokens * scope.tokens if scope.kind == "instance" else size), None
-        offsets = self._open(path).offsets
+        offsets = megatron_offsets(path) if self.format == "megatron" else datatrove_offsets(path, self._dtype(path))
         return len(offsets) - 1, offsets
 
     def _dtype(self, path: Path) -> np.dtype[Any]:
-        if self.format != "megatron":
-            return np.dtype(self.dtype).newbyteorder("<")
-        with path.with_suffix(".idx").open("rb") as file:
-            code = file.read(18)[-1:]
-        return np.dtype(MEGATRON_TYPES[code[0]]) if code and code[0] in MEGATRON_TYPES else self._open(path).ids.dtype
-
-    def _itemsize(self, path: Path) -> int:
-        return self._dtype(path).itemsize
+        return megatron_dtype(path) if self.format == "megatron" else np.dtype(self.dtype).newbyteorder("<")

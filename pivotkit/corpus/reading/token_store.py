@@ -1,15 +1,16 @@
 """A corpus as token ids on disk: each document tokenized once, read back without copying.
 
-A store is a folder: ``tokenizer.json`` says whose ids these are, ``units/<unit>.u32`` holds the ids of one work unit
-back to back (little-endian uint32), ``<unit>.offsets.npy`` where each document begins (int64, documents + 1),
-``<unit>.parquet`` the row, id and language of each document; ``store.json``, written last, lists the units in order. A
-unit whose Parquet file is there is complete, because that file is written last and every file appears whole.
+A store is a folder. ``tokenizer.json`` identifies the tokenizer. ``units/<unit>.u32`` holds the ids of one work unit
+back to back (little-endian uint32), ``<unit>.offsets.npy`` where each document begins (int64, documents + 1), and
+``<unit>.parquet`` the row, id and language of each document. ``store.json`` is written last and lists the units in
+order. A unit with its Parquet file is complete, because that file is written last and every file appears whole.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,18 @@ from tokenizers import Tokenizer
 
 from pivotkit._text import pack_ids
 from pivotkit.artifacts import atomic_path, read_json, read_table, write_json, write_table
+from pivotkit.corpus.reading import token_blocks
+from pivotkit.corpus.reading.amounts import amount
 from pivotkit.corpus.reading.documents import Corpus, Unit, check_on_error, read_documents, work_units
-from pivotkit.corpus.reading.id_file import IdFile, TokenBlock
-from pivotkit.corpus.reading.scope import Scope
-from pivotkit.corpus.reading.token_formats import map_ids, split
+from pivotkit.corpus.reading.scope import DOCUMENT, Scope
+from pivotkit.corpus.reading.token_blocks import IdFile, TokenBlock
+from pivotkit.corpus.reading.token_formats import count_ids
 from pivotkit.errors import InputError
 from pivotkit.progress import track
 
 FORMAT = 1
-ENCODE_CHARACTERS = 1 << 20  # of text handed to the tokenizer at once: its working memory is many times that
+ID = np.dtype("<u4")
+ENCODE_CHARACTERS = 1 << 20  # characters per call of the tokenizer, whose working memory is many times that
 
 
 class TokenStore:
@@ -39,11 +43,11 @@ class TokenStore:
     ----------
     folder : Path
     fingerprint : str
-        Hash of the tokenizer, so that ids of one tokenizer are not read as another's.
+        Hash of the tokenizer, so that its ids are not read as another's. `tokenizer` is the same, as for `TokenFiles`.
     vocab_size : int
         One more than the tokenizer's largest id.
     on_error : str
-        Whether bad documents were refused or skipped when the store was written.
+        "raise" or "skip": what `tokenize` did with documents that cannot be read.
     units : list[Unit]
         The work units, in the order of the corpus.
     """
@@ -56,9 +60,18 @@ class TokenStore:
         self.units = units
         self._known = frozenset(units)
 
+    def __repr__(self) -> str:
+        told = f"{amount(len(self.units), 'unit')}, vocab_size={self.vocab_size}, tokenizer='{self.fingerprint[:8]}...'"
+        return f"TokenStore({str(self.folder)!r}, {told})"
+
+    @property
+    def tokenizer(self) -> str:
+        """Name of the tokenizer, by which counts tell whether they may be merged: its fingerprint."""
+        return self.fingerprint
+
     @classmethod
     def open(cls, folder: str | Path) -> TokenStore:
-        """Open a finished store; InputError when there is none or when a file of it is missing or cut short."""
+        """Open a finished store; InputError when there is none, or when one of its files is missing or cut short."""
         folder = Path(folder)
         if not (folder / "store.json").exists():
             raise InputError(folder, "", "must be a finished token store; found no store.json")
@@ -72,11 +85,16 @@ class TokenStore:
 
     def documents(self, unit: Unit) -> Iterator[npt.NDArray[np.uint32]]:
         """The ids of each document of ``unit``, uint32 views of the mapped file."""
-        return split(self.ids(unit), self.offsets(unit))
+        ids = self.ids(unit)
+        for begin, end in pairwise(self.offsets(unit).tolist()):
+            yield ids[begin:end]
 
     def ids(self, unit: Unit) -> npt.NDArray[np.uint32]:
         """All ids of ``unit`` back to back, uint32, mapped and read-only."""
-        return map_ids(self._path(unit, ".u32"), np.dtype("<u4"))
+        path = self._path(unit, ".u32")
+        if not count_ids(path, ID):
+            return np.zeros(0, ID)  # an empty file cannot be mapped
+        return np.memmap(path, dtype=ID, mode="r")
 
     def read(self, unit: Unit, begin: int, end: int) -> npt.NDArray[np.uint32]:
         """Ids [begin, end) of ``unit``, read and not mapped."""
@@ -88,7 +106,7 @@ class TokenStore:
         return offsets
 
     def identity(self) -> dict[str, Any]:
-        """What the counts of the store as a token corpus depend on besides its units."""
+        """What the counts depend on besides the units themselves, as `TokenFiles.identity`."""
         return {
             "format": "store",
             "tokenizer": self.fingerprint,
@@ -96,12 +114,19 @@ class TokenStore:
             "on_error": self.on_error,
         }
 
-    def blocks(self, unit: Unit, scope: Scope) -> Iterator[TokenBlock]:
-        """The documents of ``unit`` (or its instances) as ids and offsets, some million ids at a time, read and not mapped."""
+    def work_units(self, unit_bytes: int | None = None, scope: Scope = DOCUMENT) -> list[Unit]:
+        """The store's units, as `TokenFiles.work_units`; they are never cut, whatever the arguments."""
+        return list(self.units)
+
+    def blocks(
+        self, unit: Unit, scope: Scope = DOCUMENT, *, tokens: int | None = None, whole: bool = True
+    ) -> Iterator[TokenBlock]:
+        """Read the documents (or instances) of ``unit`` block by block, as `TokenFiles.blocks`."""
+        at_once = token_blocks.BLOCK_TOKENS if tokens is None else tokens
         file = self._file(unit)
         if scope.kind == "instance":
-            return file.instances(0, file.size // scope.tokens * scope.tokens, scope.tokens)
-        return file.documents(self.offsets(unit))
+            return file.instances(0, file.size // scope.tokens * scope.tokens, scope.tokens, at_once)
+        return file.documents(self.offsets(unit), at_once, whole)
 
     def table(self, unit: Unit) -> pa.Table:
         """``row`` (int64), ``id`` and ``lang`` (string) of each document of ``unit``."""
@@ -109,10 +134,10 @@ class TokenStore:
 
     def tokens(self, unit: Unit) -> int:
         """How many ids ``unit`` holds."""
-        return self._path(unit, ".u32").stat().st_size // 4
+        return self._path(unit, ".u32").stat().st_size // ID.itemsize
 
     def _file(self, unit: Unit) -> IdFile:
-        return IdFile(self._path(unit, ".u32"), np.dtype("<u4"), self.tokens(unit), self.vocab_size)
+        return IdFile(self._path(unit, ".u32"), ID, self.tokens(unit), self.vocab_size)
 
     def _path(self, unit: Unit, suffix: str) -> Path:
         if unit not in self._known:
@@ -140,7 +165,7 @@ def unit_is_complete(folder: Path, unit: Unit) -> bool:
 def tokenize(corpus: Corpus, tokenizer: Any, out: str | Path, *, on_error: str = "raise") -> TokenStore:
     """Tokenize every document of a corpus once and keep the ids in ``out``.
 
-    A document's ids equal ``tokenizer(text, add_special_tokens=False)``, never truncated or padded.
+    The ids of a document equal ``tokenizer(text, add_special_tokens=False)``. They are never truncated or padded.
 
     Parameters
     ----------
@@ -149,17 +174,23 @@ def tokenize(corpus: Corpus, tokenizer: Any, out: str | Path, *, on_error: str =
     tokenizer
         A fast Hugging Face tokenizer, a ``tokenizers.Tokenizer``, or the path of a ``tokenizer.json`` or its folder.
     out
-        The store's folder. Units already there are kept, so that a run that was stopped goes on where it was; a file
-        that changed since is a new unit.
+        The store's folder. Finished units in it are kept, so a stopped run resumes. A file that changed since is a new
+        unit.
     on_error
-        "raise" or "skip", as for `read_documents`.
+        "raise" (default) or "skip", as for `read_documents`.
+
+    Returns
+    -------
+    TokenStore
 
     Raises
     ------
     CorpusError
         For a document that cannot be read.
     InputError
-        When ``out`` holds ids of another tokenizer or of another ``on_error``.
+        When ``out`` holds ids of another tokenizer or of another ``on_error``; when there is no tokenizer at the path.
+    TypeError
+        For a slow tokenizer, or something else that is not a tokenizer.
     """
     check_on_error("tokenize", on_error)
     folder = Path(out)
@@ -187,7 +218,7 @@ def tokenize(corpus: Corpus, tokenizer: Any, out: str | Path, *, on_error: str =
 
 
 def _tokenize_unit(unit: Unit, core: Tokenizer, folder: Path, on_error: str) -> None:
-    unit_path(folder, unit, ".parquet").unlink(missing_ok=True)  # says that the other two are whole: not meanwhile
+    unit_path(folder, unit, ".parquet").unlink(missing_ok=True)  # its presence says that the other two are whole
     rows: list[int] = []
     ids: list[str] = []
     langs: list[str] = []

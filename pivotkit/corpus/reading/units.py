@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from glob import glob
 from itertools import islice
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import orjson
 
+from pivotkit.corpus.reading.amounts import amount
 from pivotkit.corpus.reading.boundaries import arrow_batches, gzip_members, parquet_row_groups, zstd_frames
 from pivotkit.errors import CorpusError
 
@@ -24,21 +25,22 @@ Corpus = str | Path | Sequence[str | Path]
 class Unit:
     """One piece of work: a file as it was when it was found, or a part of it.
 
-    ``name`` is a hash of the file as it was, and the part's ends, so work done on a file is not taken for work on its
-    successor or on another part, and two names tell whether their parts share anything (`overlap`).
+    ``name`` consists of a hash of path, size and time of change, and of the part's ends. So work on a file is not taken
+    for work on a changed file or on another part, and two names tell whether their parts overlap (`overlap`).
 
     Attributes
     ----------
     path : Path
     size : int
-        Bytes of the file.
+        Size of the file in bytes.
     modified : int
-        When it was last changed, in nanoseconds.
+        When the file was last changed, in nanoseconds.
     begin, end : int, int or None
-        Bytes of the file; None is its end. What begins there belongs to the unit: row groups (whose places are those
-        that they would have if all compressed alike) and record batches in [begin, end). Of lines, whose places are those in the decompressed text, a unit takes what begins after
-        ``begin`` up to and including ``end``, and the first unit also the file's first line. (So nobody has to look
-        before ``begin`` to know whether a line begins there.)
+        Bytes of the file, where None is the file's end; for token files, ids or documents (`TokenFiles.work_units`). A
+        unit has the row groups (`row_group_places`) and record batches that begin in [begin, end). It has the lines
+        that begin after ``begin`` and at or before ``end``, and the first unit also has the file's first line. (So
+        nobody has to look before ``begin`` to know whether a line begins there.) In a compressed file both are ends of
+        frames or members, and lines begin at places in the decompressed text.
     """
 
     path: Path
@@ -47,9 +49,13 @@ class Unit:
     begin: int = 0
     end: int | None = None
 
+    def __repr__(self) -> str:
+        part = "" if self.begin == 0 and self.end is None else f", {self.begin}-{'' if self.end is None else self.end}"
+        return f"Unit({str(self.path)!r}{part}, {amount(self.size, 'byte')})"
+
     @classmethod
     def of(cls, path: str | Path) -> Unit:
-        """The whole file at ``path``, as it is now."""
+        """The whole file at ``path`` as it is now."""
         path = Path(path).resolve()
         status = path.stat()
         return cls(path, status.st_size, status.st_mtime_ns)
@@ -63,11 +69,11 @@ class Unit:
 
     @property
     def stop(self) -> int:
-        """``end`` as a number."""
+        """``end``, or the size of the file where ``end`` is None."""
         return self.size if self.end is None else self.end
 
     def check(self) -> None:
-        """CorpusError when the file is not as it was."""
+        """Raise a CorpusError when the file is not as it was."""
         try:
             status = self.path.stat()
         except OSError as error:
@@ -79,7 +85,7 @@ class Unit:
 
 
 def overlap(one: str, other: str) -> bool:
-    """Whether the units of these names, or names that are none, share a part of one file as it was.
+    """Whether the units with these names share a part of one file. Names of other things overlap only with themselves.
 
     >>> overlap("a.0-10", "a.5-"), overlap("a.0-10", "a.10-20"), overlap("a", "a.10-20"), overlap("a", "b")
     (True, False, True, False)
@@ -90,6 +96,14 @@ def overlap(one: str, other: str) -> bool:
     return file == other_file and begin < other_end and other_begin < end
 
 
+def any_overlap(some: Iterable[str], others: Iterable[str]) -> bool:
+    """Whether a unit of ``some`` overlaps one of ``others``; only names of the same file are compared."""
+    by_file: dict[str, list[str]] = {}
+    for name in others:
+        by_file.setdefault(name.partition(".")[0], []).append(name)
+    return any(overlap(name, other) for name in some for other in by_file.get(name.partition(".")[0], ()))
+
+
 def _extent(name: str) -> tuple[str, float, float]:
     file, _, part = name.partition(".")
     begin, _, end = part.partition("-")
@@ -97,18 +111,26 @@ def _extent(name: str) -> tuple[str, float, float]:
 
 
 def corpus_files(corpus: Corpus) -> list[Path]:
-    """The files that ``corpus`` means, each once, sorted by path.
+    """The files of a corpus, each once, sorted by path.
 
     Parameters
     ----------
     corpus
         A file, a folder (every corpus file below it), a glob, or a sequence of those. In a folder of Hugging Face
-        ``datasets.save_to_disk`` only the data files that its ``state.json`` lists count, not caches beside them.
+        ``datasets.save_to_disk``, only the data files in its ``state.json`` are corpus files; caches beside them are
+        not.
+
+    Returns
+    -------
+    list of Path
+        Absolute paths.
 
     Raises
     ------
     CorpusError
-        When a part matches nothing or a file's name does not end in one of `SUFFIXES`.
+        When a part matches no file, and for a file whose name does not end in one of `SUFFIXES`.
+    TypeError
+        For a part that is not a path.
     """
     return find_files("corpus_files", corpus, SUFFIXES, _below)
 
@@ -116,7 +138,7 @@ def corpus_files(corpus: Corpus) -> list[Path]:
 def find_files(
     function: str, corpus: Corpus, suffixes: tuple[str, ...], below: Callable[[Path], list[Path]]
 ) -> list[Path]:
-    """The files of ``suffixes`` that ``corpus`` means, each once, sorted; ``below`` finds those in a folder."""
+    """The files of ``corpus`` with one of ``suffixes``, each once, sorted; ``below`` finds the files in a folder."""
     parts = [corpus] if isinstance(corpus, str | Path) else list(corpus)
     if not parts:
         raise CorpusError("corpus", "", "must name at least one file; got none")
@@ -128,7 +150,8 @@ def find_files(
         if path.is_dir():
             found = below(path)
         else:
-            found = [path] if path.exists() else [Path(match) for match in glob(str(part), recursive=True)]  # noqa: PTH207 (a glob may be absolute)
+            matches = [part] if path.exists() else glob(str(part), recursive=True)  # noqa: PTH207 (it may be absolute)
+            found = [Path(match) for match in matches]
         if not found:
             raise CorpusError(part, "", "must match at least one file; found none")
         files.update(file.resolve() for file in found if not file.is_dir())
@@ -148,7 +171,7 @@ def _below(folder: Path) -> list[Path]:
 
 
 def _listed(folder: Path) -> set[str] | None:
-    """The data files of a saved dataset; None where none was saved."""
+    """The names of a saved dataset's data files; None when ``folder`` is not a saved dataset."""
     state = folder / "state.json"
     if not state.exists():
         return None
@@ -165,27 +188,33 @@ def check_suffix(path: Path, suffixes: tuple[str, ...] = SUFFIXES) -> None:
 
 
 def work_units(corpus: Corpus, unit_bytes: int | None = None) -> list[Unit]:
-    """The work units of ``corpus``, file by file in the order of `corpus_files`; those of a file tile it in order.
+    """The work units of a corpus, file by file in the order of `corpus_files`; the units of a file tile it in order.
 
     Parameters
     ----------
     corpus
         As for `corpus_files`.
-    unit_bytes
-        Bytes of the file that a unit should have, about; None (the default) is one unit for each file. Plain text is
-        cut anywhere, zstd between frames, gzip between members, Parquet between row groups and Arrow between record
-        batches; what has only one of them is one unit.
+    unit_bytes : int, optional
+        About how many bytes of the file a unit should have. None, the default: one unit per file. Plain text is cut
+        anywhere, zstd between frames, gzip between members, Parquet between row groups, and Arrow between record
+        batches. A file with only one of these is one unit.
+
+    Returns
+    -------
+    list of Unit
 
     Raises
     ------
     CorpusError
-        As `corpus_files`. A file that is cut short or corrupt is no error here, but when its unit is read.
+        As `corpus_files`. A truncated or corrupt file raises its error when its unit is read, not here.
+    TypeError, ValueError
+        For ``unit_bytes`` that is not a positive int.
 
     Notes
     -----
-    Reads headers only, and of zstd, BGZF and Arrow files one for each block, member or batch. Other gzip members do not
-    say how long they are: the file is searched for the next beginning, once in all, and a few kilobytes of it are
-    inflated to be sure; reading proves it (`read_texts`).
+    Cost: reads headers only, one per block (zstd), member (BGZF) or batch (Arrow). Other gzip members do not give their
+    length, so the file is searched once for the next beginning, and a few kilobytes are inflated there as a test.
+    `read_texts` proves the result.
 
     Examples
     --------
@@ -221,7 +250,7 @@ def _cuts(whole: Unit, unit_bytes: int) -> list[int]:
         return gzip_members(whole.path, unit_bytes)
     find = zstd_frames if name.endswith(".zst") else parquet_row_groups if name.endswith(".parquet") else arrow_batches
     cuts, last = [], 0
-    for begin in islice(find(whole.path), 1, None):  # what lies before the first belongs to it
+    for begin in islice(find(whole.path), 1, None):  # bytes before the first belong to the first unit
         if begin - last >= unit_bytes:
             cuts.append(begin)
             last = begin

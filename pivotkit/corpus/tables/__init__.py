@@ -1,1 +1,1 @@
-"""What a count leaves behind: counts, context tables, postings, and the counts of single units."""
+"""The results of a count: counts, context tables, postings, and the counts of single units."""

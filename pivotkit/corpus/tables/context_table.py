@@ -1,7 +1,7 @@
-"""The context table on disk: compressed sparse rows in three arrays, mapped and not read, however large.
+"""The context table on disk: compressed sparse rows in three arrays, which are mapped instead of read.
 
-``indptr.npy`` (int64, words + 1), ``tokens.npy`` (int32, the token id of each cell) and ``df.npy`` (int64; float64 where they
-are estimates).
+``indptr.npy`` (int64, words + 1), ``tokens.npy`` (int32, the token id of each cell) and ``df.npy`` (int64, or float64
+for estimates).
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from pivotkit.artifacts import atomic_path
 from pivotkit.errors import InputError
 
 NAMES = ("indptr", "tokens", "df")
-NARROW = 2**31 - 1  # cells that 32-bit places can tell apart
+NARROW = 2**31 - 1  # the most cells that 32-bit offsets can count
 
 
 @contextmanager
 def atomic_context(folder: Path) -> Iterator[list[Path]]:
-    """Temporary paths that become the table's three files, in the order of `NAMES`, when the block succeeds."""
+    """Temporary paths that become the table's files, in the order of `NAMES`, when the ``with`` block succeeds."""
     with ExitStack() as exits:
         yield [exits.enter_context(atomic_path(folder / f"{name}.npy")) for name in NAMES]
 
 
 def write_context(context: csr_array, folder: Path) -> None:
-    """Write a table that is in memory."""
+    """Write a table to ``folder``."""
     arrays = (
         (context.indptr, "<i8"),
         (context.indices, "<i4"),
@@ -48,13 +48,13 @@ def open_context(folder: Path, words: int, vocabulary: int) -> csr_array:
         raise InputError(folder, "", f"must hold a whole context table; {error}") from None
     if len(indptr) != words + 1 or len(tokens) != len(df) or indptr[-1] != len(tokens):
         raise InputError(folder, "", f"must hold a context table of {words} words; got arrays of other lengths")
-    # SciPy takes tokens as they are where the places are of their width, and copies them where not.
-    places = np.array(indptr, np.int32 if indptr[-1] <= NARROW else np.int64)
-    return csr_array((df, tokens, places), shape=(words, vocabulary))
+    # SciPy copies the tokens unless the offsets have the same width.
+    offsets = np.array(indptr, np.int32 if indptr[-1] <= NARROW else np.int64)
+    return csr_array((df, tokens, offsets), shape=(words, vocabulary))
 
 
 def is_open(context: csr_array, folder: Path) -> bool:
-    """Whether ``context`` is the table in ``folder``, mapped, so that there is nothing to write."""
+    """Whether ``context`` is mapped from ``folder``, so that there is nothing to write."""
     base = context.data
     while base is not None and not isinstance(base, np.memmap):
         base = base.base

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,17 @@ import pyarrow as pa
 from scipy.sparse import csr_array
 
 from pivotkit.corpus.matching.watchlist import WatchList
-from pivotkit.corpus.reading.units import overlap
+from pivotkit.corpus.reading.amounts import amount
+from pivotkit.corpus.reading.units import any_overlap
 from pivotkit.corpus.tables.counts_folder import load_counts, save_counts
+from pivotkit.corpus.tables.pair_matrix import pair_matrix
 from pivotkit.corpus.tables.postings import Cumulative, Postings, cumulative
 from pivotkit.corpus.tables.sampling_error import standard_error
 
 
 @dataclass(frozen=True, eq=False)
 class Counts:
-    """Counts over the documents of a corpus. W words, P pairs, V token ids; all counts are int64.
+    """Counts over the documents of a corpus, made by `count`. W words, P pairs, V token ids; all counts are int64.
 
     Attributes
     ----------
@@ -41,20 +43,25 @@ class Counts:
     background : (V,) or None
         Documents that contain token t.
     approximation : dict or None
-        None when every count here is exact. Else what is not and how it was made: ``{"context": "bottom-k documents",
-        "k": 1000}`` when ``context`` (float64 then) estimates each row from that many documents of the word, with the
-        error that `context_error` gives; all else is exact.
+        None when every count is exact. ``{"context": "bottom-k documents", "k": 1000}`` when each row of ``context`` is
+        estimated from at most 1000 documents of its word. Then ``context`` is float64, `context_error` gives its error,
+        and everything else is exact.
     scope : str
-        What "together" means, as `Scope` writes it; with instances ``documents``, ``df`` and all else count those.
+        What "together" means, as `Scope` writes it. For instances, ``documents``, ``df`` and all else count instances.
     units : tuple[str, ...]
-        Names of the work units behind the counts, so that none is added twice; empty for counts made by hand.
+        Names of the work units that were counted, so that none is added twice; empty for counts made by hand.
     skipped : int
         Documents left out because they could not be read.
     tokenizer : str or None
         Fingerprint of the tokenizer behind ``context``.
     postings : Postings or None
-        Which documents hold each word: what `query`, `by_language` and `cumulative` look into. None when the counts
-        were kept nowhere.
+        Which documents contain each word, for `query`, `by_language` and `cumulative`. None when the counts were not
+        kept in a folder.
+
+    Raises
+    ------
+    ValueError
+        For arrays whose shapes do not fit together.
     """
 
     words: list[str]
@@ -85,6 +92,15 @@ class Counts:
             if self.context.shape != shape:
                 raise ValueError(f"Counts: context must have shape {shape}; got {self.context.shape}")
 
+    def __repr__(self) -> str:
+        sizes = ((len(self.words), "word"), (len(self.pairs), "pair"), (self.documents, "document"))
+        told = [*(amount(number, noun) for number, noun in sizes), f"scope={self.scope!r}"]
+        if self.context is not None:
+            told.append(f"context={self.context.shape}")
+        if self.approximation is not None:
+            told.append(f"approximation={self.approximation}")
+        return f"Counts({', '.join(told)})"
+
     @functools.cached_property
     def _watch(self) -> WatchList:
         watch = WatchList(self.words)
@@ -101,7 +117,7 @@ class Counts:
         return self._watch.id(word)
 
     def pair(self, a: str, b: str) -> int:
-        """Documents that contain both words, whichever way round the pair was listed; ValueError when it was not."""
+        """Documents that contain both words of a pair, listed either way round; ValueError for an unlisted pair."""
         first, second = self.index(a), self.index(b)
         place = self._place.get((first, second), self._place.get((second, first)))
         if place is None:
@@ -116,42 +132,54 @@ class Counts:
         words : str
             Watched words in any spelling, at least one; they need not be a listed pair.
         lang : str, optional
-            Only documents of this language.
+            Only documents of this language. Default: all.
 
         Returns
         -------
         pyarrow.Table
-            ``path`` (string), ``begin`` (int64, where the document's work unit begins in the file), ``row`` (int64, the
-            document's place in the unit), ``lang`` (string, null for tokens), in the order of the corpus. Its length is
-            the document count.
+            One row per document, in the order of the corpus: ``path`` (string), ``begin`` (int64, where the document's
+            work unit begins in the file), ``row`` (int64, the document's place in the unit), ``lang`` (string, null for
+            tokens).
 
         Raises
         ------
         ValueError
-            For no words, one that was not counted, and counts that were kept nowhere (``out=None``).
+            For no words, a word that was not counted, and counts that were not kept in a folder (``out=None``).
+        InputError
+            When the counts of a unit are gone or damaged.
+
+        Notes
+        -----
+        Cost: the posting lists of the words in every unit.
         """
         if not words:
             raise ValueError("query: words must hold at least one word; got none")
         return self._postings("query").documents([self.index(word) for word in words], lang)
 
     def by_language(self) -> pa.Table:
-        """``lang`` (string), ``word`` (string), ``df`` (int64): documents of each language that contain each word."""
+        """Documents of each language that contain each word: ``lang`` (string), ``word`` (string), ``df`` (int64).
+
+        Raises
+        ------
+        ValueError
+            For counts of tokens, which have no languages, and counts that were not kept in a folder.
+        """
         return self._postings("by_language").by_language(self.words)
 
     def cumulative(self, order: npt.NDArray[np.integer], batch_size: int, steps: Iterable[int]) -> Cumulative:
         """Counts as they stood after some steps of training, from counts of instances.
 
-        ``df[k, w]`` = sum over the first ``steps[k] * batch_size`` entries i of ``order`` of [instance i contains w].
+        ``df[k, w] = sum(w in instance[i] for i in order[:steps[k] * batch_size])``
 
         Parameters
         ----------
         order : (instances read,) integers
-            The instances in the order of training: OLMo's ``global_indices.npy``, ``np.memmap(path, "<u4", "r")``. An
-            instance's number runs over the files in the order in which they were counted.
+            The instances in the order of training, such as OLMo's ``global_indices.npy``:
+            ``np.memmap(path, "<u4", "r")``. Instances are numbered over the files in the order of counting.
         batch_size : int
-            Instances of one step.
+            Instances per step.
         steps : iterable of int
-            Ascending steps.
+            K steps, ascending.
 
         Returns
         -------
@@ -162,11 +190,12 @@ class Counts:
         Raises
         ------
         ValueError
-            When the scope is not of instances, or ``order`` names an instance that was not counted or is too short.
+            When the scope is not of instances, when ``order`` is too short or names an instance that was not counted,
+            and when ``steps`` do not ascend.
 
         Notes
         -----
-        Cost: one pass over ``order`` and the postings, and 4 K bytes an instance.
+        Cost: one pass over ``order`` and the postings, and 4 K bytes per instance.
         """
         if not self.scope.startswith("instance:"):
             raise ValueError(f"cumulative: scope must be of instances; got {self.scope!r}")
@@ -189,27 +218,27 @@ class Counts:
 
     def to_scipy(self) -> csr_array:
         """The counts of the listed pairs as a symmetric sparse matrix (W, W), with df on the diagonal."""
-        size = len(self.words)
-        one, other = self.pairs[:, 0], self.pairs[:, 1]
-        flat = np.unique(
-            np.concatenate([one.astype(np.int64) * size + other, other.astype(np.int64) * size + one]),
-            return_index=True,
-        )
-        counts = np.concatenate([self.pair_df, self.pair_df])[flat[1]]
-        apart = flat[0] // size != flat[0] % size
-        rows = np.concatenate([flat[0][apart] // size, np.arange(size)])
-        columns = np.concatenate([flat[0][apart] % size, np.arange(size)])
-        return csr_array((np.concatenate([counts[apart], self.df]), (rows, columns)), shape=(size, size))
+        return pair_matrix(self.pairs, self.pair_df, self.df)
 
     def merge(self, other: Counts) -> Counts:
         """The counts of both corpora together: associative, commutative, and idempotent by unit.
 
+        Parameters
+        ----------
+        other : Counts
+            Counts with the same words, pairs, scope and tokenizer.
+
+        Returns
+        -------
+        Counts
+            The sum; one of the two where it has all units of the other.
+
         Raises
         ------
         ValueError
-            When words, pairs, scope or tokenizer differ, or when the two share some work units but neither holds all
-            of the other's (their common part cannot be taken out again), or share a part of a file cut otherwise; when either has
-            a sampled context.
+            When words, pairs, scope, tokenizer or the presence of a context differ; when either has a sampled context;
+            when the two share some work units but neither has all units of the other (the common part cannot be
+            subtracted); when they share a part of a file that was cut into other units.
         """
         for name in ("words", "scope", "tokenizer"):
             if getattr(self, name) != getattr(other, name):
@@ -232,25 +261,20 @@ class Counts:
             if mine <= theirs:
                 return other
             raise ValueError(f"merge: other must share no work units or all; got {len(mine & theirs)} in common")
-        files = {name.partition(".")[0] for name in mine} & {name.partition(".")[0] for name in theirs}
-        shared = [[name for name in names if name.partition(".")[0] in files] for names in (mine, theirs)]
-        if any(overlap(one, another) for one in shared[0] for another in shared[1]):
+        if any_overlap(mine, theirs):
             raise ValueError("merge: other must share no part of a file cut into other units; got one that does")
-        return Counts(
-            words=self.words,
+        return replace(
+            self,
             documents=self.documents + other.documents,
             df=self.df + other.df,
             tf=self.tf + other.tf,
-            pairs=self.pairs,
             pair_df=self.pair_df + other.pair_df,
             context=None if self.context is None or other.context is None else csr_array(self.context + other.context),
             background=None
             if self.background is None or other.background is None
             else self.background + other.background,
-            scope=self.scope,
             units=tuple(sorted(mine | theirs)),
             skipped=self.skipped + other.skipped,
-            tokenizer=self.tokenizer,
             postings=None
             if self.postings is None or other.postings is None
             else Postings(self.postings.paths + other.postings.paths),
@@ -259,23 +283,26 @@ class Counts:
     def context_error(self) -> csr_array:
         """The standard error of each cell of ``context``, float64 (W, V); zeros where it is exact.
 
-        A row estimated from k of its df documents: ``df sqrt(p (1 - p) / (k - 1) (1 - k / df))`` with p = context / df,
-        as of a sample without replacement (W. Cochran, Sampling Techniques, 3rd ed., 1977, section 3.2); 0 where
-        df <= k. A token that the sample does not show may still be in up to about 3 df / k documents (95 %).
+        A row estimated from k of its df documents has the error of a sample without replacement, with p = context / df:
+        ``df sqrt(p (1 - p) / (k - 1) (1 - k / df))`` (W. Cochran, Sampling Techniques, 3rd ed., 1977, section 3.2), and
+        0 where df <= k. A token that no sampled document contains may still be in up to about 3 df / k documents (95
+        %).
+
+        Raises
+        ------
+        ValueError
+            For counts without a context.
         """
         if self.context is None:
             raise ValueError("context_error: counts must have a context; got counts made without")
-        if self.approximation is None:
-            zeros = np.zeros(self.context.nnz)
-            return csr_array((zeros, self.context.indices, self.context.indptr), shape=self.context.shape)
-        return standard_error(self.context, self.df, self.approximation["k"])
+        return standard_error(self.context, self.df, None if self.approximation is None else self.approximation["k"])
 
     def words_table(self) -> pa.Table:
-        """``word``, ``df``, ``tf``."""
+        """A table of ``word`` (string), ``df`` and ``tf`` (int64): one row per word."""
         return pa.table({"word": pa.array(self.words, pa.string()), "df": self.df, "tf": self.tf})
 
     def pairs_table(self) -> pa.Table:
-        """``source``, ``target``, ``df_source``, ``df_target``, ``df_both``: a row for each listed pair."""
+        """A table of ``source``, ``target``, ``df_source``, ``df_target``, ``df_both``: one row per listed pair."""
         source, target = self.pairs[:, 0], self.pairs[:, 1]
         names = pa.array(self.words, pa.string())
         return pa.table(
@@ -289,11 +316,14 @@ class Counts:
         )
 
     def save(self, folder: str | Path) -> Path:
-        """Write words.parquet, pairs.parquet, background.parquet, context/ (`context_table`), then counts.json."""
-        save_counts(self, Path(folder))
+        """Write words.parquet, pairs.parquet, background.parquet, context/, then counts.json; return the folder."""
+        names = ("documents", "skipped", "scope", "approximation", "tokenizer")
+        about = {**{name: getattr(self, name) for name in names}, "units": list(self.units)}
+        tables = self.words_table(), self.pairs_table(), self.background, self.context, self.postings
+        save_counts(Path(folder), *tables, about)
         return Path(folder)
 
     @classmethod
     def load(cls, folder: str | Path) -> Counts:
-        """Read what `save` wrote, the context table mapped; InputError when ``folder`` does not hold finished counts."""
+        """Read what `save` wrote and map the context table; InputError when ``folder`` has no finished counts."""
         return cls(**load_counts(Path(folder)))

@@ -1,13 +1,14 @@
-"""Counts in a folder: words.parquet, pairs.parquet, background.parquet, context/, and counts.json, which is written last."""
+"""The folder of counts: words.parquet, pairs.parquet, background.parquet, context/ and, written last, counts.json."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from scipy.sparse import csr_array
 
 from pivotkit.artifacts import read_json, read_table, write_json, write_table
 from pivotkit.corpus.matching.watchlist import NORMALIZATION
@@ -15,35 +16,35 @@ from pivotkit.corpus.tables.context_table import is_open, open_context, write_co
 from pivotkit.corpus.tables.postings import Postings
 from pivotkit.errors import InputError
 
-if TYPE_CHECKING:
-    from pivotkit.corpus.tables.counts import Counts
-
 FORMAT = 3
 CONTEXT_FOLDER = "context"
 
 
-def save_counts(counts: Counts, folder: Path) -> None:
-    """Write ``counts``; a context table that lies there already, mapped, stays as it is."""
-    (folder / "counts.json").unlink(missing_ok=True)  # says that the tables are whole: not meanwhile
-    write_table(counts.words_table(), folder / "words.parquet")
-    write_table(counts.pairs_table(), folder / "pairs.parquet")
-    if counts.background is not None:
-        tokens = np.arange(len(counts.background), dtype=np.int32)
-        write_table(pa.table({"token": tokens, "df": counts.background}), folder / "background.parquet")
-    if counts.context is not None and not is_open(counts.context, folder / CONTEXT_FOLDER):
-        write_context(counts.context, folder / CONTEXT_FOLDER)
+def save_counts(
+    folder: Path,
+    words: pa.Table,
+    pairs: pa.Table,
+    background: npt.NDArray[np.int64] | None,
+    context: csr_array | None,
+    postings: Postings | None,
+    about: dict[str, Any],
+) -> None:
+    """Write the tables, then counts.json with ``about``. A context table mapped from ``folder`` stays as it is."""
+    (folder / "counts.json").unlink(missing_ok=True)  # its presence says that the tables are whole
+    write_table(words, folder / "words.parquet")
+    write_table(pairs, folder / "pairs.parquet")
+    if background is not None:
+        tokens = np.arange(len(background), dtype=np.int32)
+        write_table(pa.table({"token": tokens, "df": background}), folder / "background.parquet")
+    if context is not None and not is_open(context, folder / CONTEXT_FOLDER):
+        write_context(context, folder / CONTEXT_FOLDER)
     header = {
         "format": FORMAT,
-        "documents": counts.documents,
-        "skipped": counts.skipped,
-        "scope": counts.scope,
-        "approximation": counts.approximation,
-        "context": counts.context is not None,
-        "background": counts.background is not None,
-        "tokenizer": counts.tokenizer,
+        **about,
+        "context": context is not None,
+        "background": background is not None,
         "normalization": NORMALIZATION,
-        "units": list(counts.units),
-        "postings": None if counts.postings is None else counts.postings.relative_to(folder),
+        "postings": None if postings is None else postings.relative_to(folder),
     }
     write_json(header, folder / "counts.json")
 

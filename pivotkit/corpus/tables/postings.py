@@ -1,4 +1,4 @@
-"""Which documents hold each word: what is asked of it later needs no other scan of the corpus."""
+"""Which documents contain each word, so that later questions need no other scan of the corpus."""
 
 from __future__ import annotations
 
@@ -13,37 +13,42 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pivotkit.corpus.reading.amounts import amount
 from pivotkit.corpus.tables import unit_counts
 from pivotkit.corpus.tables.unit_counts import LANGUAGE, POSTING, Cells, read_header
 from pivotkit.errors import InputError
 
 Rows = npt.NDArray[np.int32]
-RULE = "must be the partial that the counts were made of"
+RULE = "must be the unit counts that the total was made of"
 DOCUMENTS = pa.schema([("path", pa.string()), ("begin", pa.int64()), ("row", pa.int64()), ("lang", pa.string())])
 
 
 @dataclass(frozen=True)
 class Postings:
-    """The posting lists of some partials, read where and when they are asked for.
+    """The posting lists of some units, read from the units' counts when they are asked for.
 
     Attributes
     ----------
     paths : tuple[Path, ...]
-        The partials, in the order of the corpus.
+        The files with the units' counts, in the order of the corpus.
     """
 
     paths: tuple[Path, ...]
 
+    def __repr__(self) -> str:
+        return f"Postings({amount(len(self.paths), 'unit')})"
+
     def relative_to(self, folder: Path) -> list[str]:
-        """The paths as they are seen from ``folder``."""
+        """The paths relative to ``folder``."""
         return [os.path.relpath(path, folder) for path in self.paths]
 
     @classmethod
     def beside(cls, folder: Path, paths: Sequence[str]) -> Postings:
+        """The postings whose paths are relative to ``folder``."""
         return cls(tuple((folder / path).resolve() for path in paths))
 
     def parts(self) -> Iterator[tuple[Path, dict[str, Any]]]:
-        """Each partial and its header; InputError for one that is gone or damaged."""
+        """Each unit's file and header; InputError for one that is gone or damaged."""
         for path in self.paths:
             header = read_header(path)
             if header is None:
@@ -51,7 +56,7 @@ class Postings:
             yield path, header
 
     def documents(self, words: Sequence[int], lang: str | None) -> pa.Table:
-        """The documents that hold all ``words``."""
+        """The documents that contain all ``words``: `Counts.query`."""
         tables = [DOCUMENTS.empty_table()]
         for path, header in self.parts():
             rows = reduce(_common, (word_rows(path, word)[0] for word in words))
@@ -69,7 +74,7 @@ class Postings:
         return pa.concat_tables(tables)
 
     def by_language(self, words: Sequence[str]) -> pa.Table:
-        """``lang``, ``word``, ``df``, sorted by language and word id; no row where df is 0."""
+        """``lang``, ``word``, ``df``, sorted by language and word id, without rows where df is 0."""
         sums: dict[str, npt.NDArray[np.int64]] = {}
         for path, header in self.parts():
             of_row = row_languages(path)
@@ -93,12 +98,23 @@ class Postings:
 
 @dataclass(frozen=True)
 class Cumulative:
-    """Counts as they stood after some steps; see `Counts.cumulative`."""
+    """Counts as they stood after each of K training steps; see `Counts.cumulative`.
+
+    Attributes
+    ----------
+    steps : int64 (K,)
+    df, tf : int64 (K, W)
+    pair_df : int64 (K, P)
+    """
 
     steps: npt.NDArray[np.int64]
     df: npt.NDArray[np.int64]
     tf: npt.NDArray[np.int64]
     pair_df: npt.NDArray[np.int64]
+
+    def __repr__(self) -> str:
+        words, pairs = amount(self.df.shape[1], "word"), amount(self.pair_df.shape[1], "pair")
+        return f"Cumulative({amount(len(self.steps), 'step')}, {words}, {pairs})"
 
 
 def cumulative(
@@ -109,12 +125,11 @@ def cumulative(
     batch_size: int,
     steps: list[int],
 ) -> Cumulative:
-    """`Counts.cumulative`, from the postings of instances."""
+    """`Counts.cumulative` from the postings of instances."""
     ends = [step * batch_size for step in steps]
     if batch_size < 1 or not ends or min(ends) < 0 or sorted(ends) != ends or ends[-1] > len(order):
-        raise ValueError(
-            f"cumulative: steps must ascend within {len(order) // max(batch_size, 1)} steps of {batch_size}; got {steps}"
-        )
+        most = len(order) // max(batch_size, 1)
+        raise ValueError(f"cumulative: steps must ascend within {most} steps of {batch_size}; got {steps}")
     parts = list(postings.parts())
     instances = sum(header["documents"] for _, header in parts)
     times = np.zeros((len(ends), instances), np.int32)  # how often each instance was read in each stretch of steps
@@ -148,7 +163,7 @@ def read_cells(path: Path, kind: int, first: int = 0, last: int = 1 << 31) -> It
 
 
 def word_rows(path: Path, word: int) -> tuple[Rows, npt.NDArray[np.int64]]:
-    """The rows of the documents that hold ``word``, ascending, and how often each does."""
+    """Rows, ascending, of the documents that contain ``word``, and how often each does."""
     found = [(row, count) for _, _, row, count in read_cells(path, POSTING, word, word + 1)]
     if not found:
         return np.zeros(0, np.int32), np.zeros(0, np.int64)
@@ -156,7 +171,7 @@ def word_rows(path: Path, word: int) -> tuple[Rows, npt.NDArray[np.int64]]:
 
 
 def row_languages(path: Path) -> npt.NDArray[np.int32]:
-    """For each row of the unit the place of its document's language in the header; none for tokens."""
+    """The place of each row's language in the header's list; empty for tokens."""
     cells = [(row, column) for _, row, column, _ in read_cells(path, LANGUAGE)]
     of_row = np.zeros(1 + max((int(row[-1]) for row, _ in cells if len(row)), default=-1), np.int32)
     for row, column in cells:

@@ -1,4 +1,4 @@
-"""How far the cells of a sampled context table can be off."""
+"""The standard error of a sampled context table."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 
 
-def standard_error(context: csr_array, df: npt.NDArray[np.int64], size: int) -> csr_array:
-    """The standard error of each cell of a sampled table: `Counts.context_error`."""
+def standard_error(context: csr_array, df: npt.NDArray[np.int64], size: int | None) -> csr_array:
+    """`Counts.context_error` of a table from ``size`` documents per word; None: from all, without error."""
+    if size is None:
+        return csr_array((np.zeros(context.nnz), context.indices, context.indptr), shape=context.shape)
     lengths = np.diff(context.indptr)
     of = np.repeat(df, lengths).astype(np.float64)
     share = np.minimum(context.data / np.maximum(of, 1), 1)

@@ -1,22 +1,23 @@
 """The counts of one work unit on disk: one Parquet file of cells, so that merging is a sum grouped by cell.
 
-The context table lies beside it, in a row file: cells of it are many, and Parquet takes 40 times as long for one.
+The context table lies in a row file beside it, because it has many cells and Parquet takes 40 times as long per cell.
 
 Columns: ``kind`` (int8), ``row``, ``column`` (int32), ``count`` (int64). A row group holds one kind:
 
 DF, TF, PAIR, BACKGROUND
-    ``row`` is a word, a listed pair or a token id, ``column`` 0. Zero counts are left out.
+    ``row`` is a word, a listed pair or a token id; ``column`` is 0. Zero counts are left out.
 POSTING
-    ``row`` a word, ``column`` the row of a document that holds it, ``count`` how often; sorted runs, documents ascending.
+    ``row`` is a word, ``column`` the row of a document that contains it, ``count`` how often. Runs are sorted by word,
+    then document.
 LANGUAGE
-    ``row`` the row of a document, ``column`` the place of its language in the header's ``languages``, ``count`` 1.
+    ``row`` is the row of a document, ``column`` the place of its language in the header's ``languages``, ``count`` 1.
 SAMPLED
-    ``row`` the row of a document whose tokens are kept, ``count`` the 64 bits of its hash.
+    ``row`` is the row of a document whose tokens are kept, ``count`` the 64 bits of its hash.
 SAMPLED_TOKEN
-    ``row`` the row of such a document, ``column`` a token id that is in it, ``count`` 1; documents ascending.
+    ``row`` is the row of such a document, ``column`` a token id in it, ``count`` 1. Documents ascend.
 
-The header, JSON in the file's metadata, names the unit and the configuration. It is written last and pages carry
-checksums: a file that is not whole is counted anew, never trusted.
+The header is JSON in the file's metadata and names the unit and the configuration. It is written last, and pages carry
+checksums. A file that is not whole is not used; its unit is counted anew.
 """
 
 from __future__ import annotations
@@ -36,21 +37,21 @@ import pyarrow.parquet as pq
 from pivotkit.artifacts import atomic_path
 
 DF, TF, PAIR, BACKGROUND, POSTING, LANGUAGE, SAMPLED, SAMPLED_TOKEN = range(8)
-GROUP_CELLS = 1 << 18  # of a row group: what a reader must hold to look at one cell
-DELTA = dict.fromkeys(("column", "count"), "DELTA_BINARY_PACKED")  # 2.5 bytes a cell, at half the time of zstd's 3.3
+GROUP_CELLS = 1 << 18  # cells of a row group: what a reader must hold to look at one of them
+DELTA = dict.fromkeys(("column", "count"), "DELTA_BINARY_PACKED")  # 2.5 bytes per cell; zstd: 3.3, in twice the time
 KEY = "pivotkit"
 SCHEMA = pa.schema([("kind", pa.int8()), ("row", pa.int32()), ("column", pa.int32()), ("count", pa.int64())])
 
 
-class PartialWriter:
-    """Writes one partial; the file appears, whole, when the block it is used in succeeds."""
+class UnitCountsWriter:
+    """Writes the counts of one unit; the file appears, whole, when the ``with`` block succeeds."""
 
     def __init__(self, path: Path) -> None:
         self._exits = ExitStack()
         self._path = path
         self._writer: Any = None
 
-    def __enter__(self) -> PartialWriter:
+    def __enter__(self) -> UnitCountsWriter:
         temporary = self._exits.enter_context(atomic_path(self._path))
         self._writer = self._exits.enter_context(
             pq.ParquetWriter(
@@ -70,11 +71,12 @@ class PartialWriter:
         self._exits.__exit__(kind, error, trace)
 
     def vector(self, kind: int, counts: npt.NDArray[np.int64]) -> None:
-        """The counts of DF, TF, PAIR or BACKGROUND."""
+        """Write the counts of DF, TF, PAIR or BACKGROUND."""
         (rows,) = np.nonzero(counts)
         self.cells(kind, rows, np.zeros(len(rows), np.int32), counts[rows])
 
     def cells(self, kind: int, rows: npt.NDArray[Any], columns: npt.NDArray[Any], counts: npt.NDArray[Any]) -> None:
+        """Write cells of one kind."""
         for begin in range(0, len(rows), GROUP_CELLS):
             part = slice(begin, begin + GROUP_CELLS)
             size = len(rows[part])
@@ -83,12 +85,12 @@ class PartialWriter:
             self._writer.write_table(pa.table(columns_of, schema=SCHEMA))
 
     def header(self, header: dict[str, Any]) -> None:
-        """Say what the cells are of; must name the unit and the configuration."""
+        """Write the header, which must name the unit and the configuration."""
         self._writer.add_key_value_metadata({KEY: orjson.dumps(header).decode()})
 
 
 def read_header(path: Path) -> dict[str, Any] | None:
-    """The header of a partial; None when the file is absent or is not a whole Parquet file of this kind."""
+    """The header of a unit's counts; None when the file is absent or not a whole Parquet file of this kind."""
     try:
         with pq.ParquetFile(path) as file:
             raw = (file.metadata.metadata or {}).get(KEY.encode())
@@ -101,9 +103,9 @@ Cells = tuple[int, npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.
 
 
 def read_cells(path: Path, kinds: tuple[int, ...], first: int = 0, last: int = 1 << 31) -> Iterator[Cells]:
-    """The cells of ``kinds`` whose rows are in [first, last): kind, rows, columns, counts, a row group at a time.
+    """The cells of ``kinds`` whose rows are in [first, last), per row group: kind, rows, columns, counts.
 
-    Groups beyond the range are passed over unread. An Arrow error or OSError when the file is damaged.
+    Groups outside the range are not read. A damaged file raises an Arrow error or OSError.
     """
     with pq.ParquetFile(path, page_checksum_verification=True) as file:
         for group in range(file.num_row_groups):

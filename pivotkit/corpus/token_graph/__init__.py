@@ -1,4 +1,4 @@
-"""How much any two tokens of a corpus stand together within a window."""
+"""The token graph: how much any two tokens of a corpus occur together within a window."""
 
 from pivotkit.corpus.token_graph.build import token_graph
 from pivotkit.corpus.token_graph.graph import TokenGraph

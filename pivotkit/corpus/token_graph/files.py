@@ -1,4 +1,4 @@
-"""The files of a token graph: counted into a folder whole or not at all."""
+"""The files of a token graph, which appear in their folder whole or not at all."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pivotkit.artifacts import atomic_path, write_json
 from pivotkit.corpus.token_graph.pair_weights import PairWeights
 
 FORMAT = 1
-FAN_IN = 64  # runs that are merged at once, and open together
+FAN_IN = 64  # runs that are merged, and open, at once
 ARRAYS = {"columns": np.dtype("<i4"), "totals": np.dtype("<i8"), "offsets": np.dtype("<i8")}
 
 
@@ -23,7 +23,7 @@ ARRAYS = {"columns": np.dtype("<i4"), "totals": np.dtype("<i8"), "offsets": np.d
 def graph_counter(
     function: str, weights: PairWeights, header: dict[str, Any], memory: int, out: Path, fan_in: int
 ) -> Iterator[_C.TokenGraphCounter]:
-    """A counter to fill; after the block its graph replaces the one in ``out``, with what ``header`` then holds."""
+    """A counter to fill. At the end of the ``with`` block its graph, with ``header``, replaces the one in ``out``."""
     out.mkdir(parents=True, exist_ok=True)
     numerators = np.array(weights.numerators, np.int64)
     with tempfile.TemporaryDirectory(prefix=".runs-", dir=out) as runs, contextlib.ExitStack() as files:
@@ -36,6 +36,6 @@ def graph_counter(
         yield counter
         paths = {name: files.enter_context(atomic_path(out / f"{name}.npy")) for name in ARRAYS}
         cells = counter.finish(**{name: str(path) for name, path in paths.items()})
-        (out / "graph.json").unlink(missing_ok=True)  # says that the arrays belong together: not meanwhile
+        (out / "graph.json").unlink(missing_ok=True)  # its presence says that the arrays belong together
     table = {"weight": weights.name, "numerators": weights.numerators, "denominator": weights.denominator}
     write_json({"format": FORMAT, **header, **table, "cells": cells, "approximation": None}, out / "graph.json")

@@ -1,4 +1,4 @@
-"""A token graph on disk: mapped when it is read, merged without ever being held."""
+"""A token graph on disk: mapped to be read, merged row by row."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_array, tril
 
 from pivotkit.artifacts import read_json
+from pivotkit.corpus.reading.amounts import amount
 from pivotkit.corpus.reading.budget import parse_bytes, require
 from pivotkit.corpus.token_graph.files import ARRAYS, FAN_IN, FORMAT, graph_counter
 from pivotkit.corpus.token_graph.pair_weights import PairWeights
@@ -24,26 +25,27 @@ from pivotkit.errors import InputError
 class TokenGraph:
     """Weights of pairs of tokens within a window; V token ids. Made by `token_graph`, opened by `TokenGraph.load`.
 
-    X(a, b) is the sum of the weights of all pairs of positions of one document, at most ``window`` apart, that hold a and
-    b: symmetric, in any order (X(a, b) = X(b, a), and X(a, a) counts each pair of positions once); directed, a first.
+    X(a, b) is a sum of weights over pairs of positions in one document that are at most ``window`` apart and hold a and
+    b. In a directed graph a comes first. In a symmetric graph the order does not matter: X(a, b) = X(b, a), and X(a, a)
+    counts each pair of positions once.
 
     Attributes
     ----------
     folder : Path
     vocabulary : int
-        V; ids are below it.
+        V; every id is below it.
     symmetric : bool
-        A symmetric graph keeps each pair once, in the row of the larger id.
+        A symmetric graph stores each pair once, in the row of the larger id.
     weights : PairWeights
-        The weight of each distance; as many as ``window``.
+        The weight of each distance from 1 to ``window``.
     documents, tokens : int
-        Counted.
+        How many were counted.
     units : tuple[str, ...]
-        Names of the work units behind the graph, so that none is added twice; empty for blocks without names.
+        Names of the work units that were counted, so that none is added twice; empty for blocks without names.
     tokenizer : str or None
-        Fingerprint of the tokenizer, where the ids came from a `TokenStore`.
-    columns, totals : int32 and int64, one entry a cell, mapped
-        Cells row by row, columns ascending; the weight is total / ``weights.denominator``.
+        The `TokenFiles.tokenizer` or `TokenStore.tokenizer` of the corpus.
+    columns, totals : int32 and int64, one entry per cell, mapped
+        Cells row by row, columns ascending. The weight of a cell is total / ``weights.denominator``.
     offsets : int64 (V + 1), mapped
         Row r is cells ``offsets[r]:offsets[r + 1]``.
     approximation : None
@@ -63,6 +65,17 @@ class TokenGraph:
     offsets: npt.NDArray[np.int64] = field(repr=False)
     approximation: None = None
 
+    def __repr__(self) -> str:
+        sizes = (
+            (self.vocabulary, "token id"),
+            (self.cells, "cell"),
+            (self.documents, "document"),
+            (self.tokens, "token"),
+        )
+        told = [amount(number, noun) for number, noun in sizes]
+        kind = f"{self.weights.name!r}, window={self.window}, symmetric={self.symmetric}"
+        return f"TokenGraph({str(self.folder)!r}, {', '.join(told)}, {kind})"
+
     @property
     def window(self) -> int:
         """The largest distance counted."""
@@ -70,12 +83,12 @@ class TokenGraph:
 
     @property
     def cells(self) -> int:
-        """How many pairs of ids have a weight."""
+        """How many pairs of ids are stored."""
         return len(self.columns)
 
     @classmethod
     def load(cls, folder: str | Path) -> TokenGraph:
-        """Map a finished graph; InputError when there is none or when its files are not whole."""
+        """Map a finished graph; InputError when there is none, or when its files are not whole."""
         folder = Path(folder)
         if not (folder / "graph.json").exists():
             raise InputError(folder, "", "must hold a finished token graph; found no graph.json")
@@ -102,7 +115,11 @@ class TokenGraph:
         )
 
     def row(self, token: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
-        """The tokens that stand with ``token`` (directed: after it) and their weights.
+        """The tokens that occur with ``token`` (in a directed graph: after it) and their weights.
+
+        Parameters
+        ----------
+        token : int
 
         Returns
         -------
@@ -116,7 +133,7 @@ class TokenGraph:
 
         Notes
         -----
-        Cost: directed, the row. Symmetric, also one binary search in each row of a larger id, together O(V log V).
+        Cost: the row; in a symmetric graph also a binary search in the row of every larger id, O(V log V) together.
         """
         self._check("row", "token", token)
         begin, end = (int(bound) for bound in self.offsets[token : token + 2])
@@ -127,7 +144,10 @@ class TokenGraph:
         return neighbours, self._scaled(totals)
 
     def weight(self, a: int, b: int) -> float:
-        """The weight of the pair (directed: of ``a`` before ``b``), an int where the denominator is 1; 0 without one."""
+        """The weight of a pair (in a directed graph: ``a`` before ``b``), 0 where there is none.
+
+        It is an int where the denominator is 1. IndexError for an id outside the vocabulary.
+        """
         self._check("weight", "a", a)
         self._check("weight", "b", b)
         row, column = (max(a, b), min(a, b)) if self.symmetric else (a, b)
@@ -137,17 +157,17 @@ class TokenGraph:
         return found if self.weights.denominator == 1 else found / self.weights.denominator
 
     def to_scipy(self, memory: int | str = "2GB") -> csr_array:
-        """X (V, V) as a sparse array of SciPy, both halves of a symmetric graph.
+        """X (V, V) as a SciPy sparse array, with both halves of a symmetric graph.
 
         Parameters
         ----------
         memory : int or str, default "2GB"
-            What making it may take.
+            The memory that the conversion may take.
 
         Raises
         ------
         ValueError
-            When it would take more: about 80 bytes a cell of a symmetric graph, 40 of a directed one.
+            When it would take more: about 80 bytes per cell of a symmetric graph, 40 per cell of a directed one.
         """
         per_cell = (40 if 2 * self.cells < 1 << 31 else 60) * (2 if self.symmetric else 1)
         needed = self.cells * per_cell + 32 * self.vocabulary
@@ -159,7 +179,7 @@ class TokenGraph:
     def merge(
         self, *others: TokenGraph, out: str | Path, memory: int | str = "512MB", _fan_in: int = FAN_IN
     ) -> TokenGraph:
-        """The graph of all the corpora together: associative, commutative, and idempotent by unit.
+        """Merge graphs into the graph of all corpora together: associative, commutative, and idempotent by unit.
 
         Parameters
         ----------
@@ -167,17 +187,22 @@ class TokenGraph:
         out : str or Path
             Folder of the result.
         memory : int or str, default "512MB"
-            Bytes that may be held beyond what the process holds.
+            Bytes that may be held in addition to what the process already holds.
+
+        Returns
+        -------
+        TokenGraph
+            Mapped from ``out``.
 
         Raises
         ------
         ValueError
-            When weights, vocabulary, symmetry or tokenizer differ, or when two share some units but neither holds all of
-            the other's (their common part cannot be taken out again).
+            When weights, vocabulary, symmetry or tokenizer differ; when two graphs share some units but neither has all
+            units of the other (the common part cannot be subtracted).
         OverflowError
             When a total passes 2^63.
         OSError
-            When the disk is full; then there is no new graph, and no file of it is left.
+            When the disk is full. Then there is no new graph, and no file of it is left.
 
         Notes
         -----
@@ -216,7 +241,7 @@ class TokenGraph:
         return np.array(totals) if self.weights.denominator == 1 else totals / self.weights.denominator
 
     def _holders(self, column: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """The rows above ``column`` that hold it, and where: a binary search in all of them at once."""
+        """Rows beyond ``column`` with a cell in it, and the cells' places: one binary search in all rows at once."""
         low = np.array(self.offsets[column + 1 : -1])
         end = np.array(self.offsets[column + 2 :])
         high = end.copy()
@@ -233,7 +258,7 @@ class TokenGraph:
 
 
 def _with(kept: list[TokenGraph], graph: TokenGraph) -> list[TokenGraph]:
-    """``kept``, which share no units, and ``graph``, each unit once."""
+    """Add ``graph`` to ``kept``, graphs that share no units, so that each unit is counted once."""
     held = {unit for other in kept for unit in other.units}
     mine = set(graph.units)
     if mine and mine <= held:

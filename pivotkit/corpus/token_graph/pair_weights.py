@@ -1,4 +1,4 @@
-"""The weight of a pair by its distance, as integers over one denominator, so that sums of weights are exact."""
+"""The weight of a pair by its distance: integers over one denominator, so that sums of weights are exact."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from pivotkit import _C
 
-DENOMINATOR = 1 << 20  # of weights that have no natural one
-LARGEST_SUM = 1 << 30  # of the numerators of one table
+DENOMINATOR = 1 << 20  # for weights without a natural denominator
+LARGEST_SUM = 1 << 30  # the largest sum of all numerators of one table
 LARGEST_WINDOW = 1 << 20
 
 Weight = str | Callable[[int], float]
@@ -30,7 +30,7 @@ class PairWeights:
     name : str
         "harmonic", "flat" or "function".
     numerators : tuple[int, ...]
-        That of distance 1, 2, ... up to the window; the weight is numerator / ``denominator``.
+        One for each distance 1, 2, ... up to the window; the weight is numerator / ``denominator``.
     denominator : int
     """
 
@@ -38,23 +38,39 @@ class PairWeights:
     numerators: tuple[int, ...]
     denominator: int
 
+    def __repr__(self) -> str:
+        shown, rest = self.numerators[:8], len(self.numerators) - 8
+        numerators = repr(shown) if rest <= 0 else f"({', '.join(map(str, shown))}, ... {rest} more)"
+        return f"PairWeights(name={self.name!r}, numerators={numerators}, denominator={self.denominator})"
 
-def pair_weights(
-    function: str, weight: Weight, window: int, denominator: int | None = None,
-) -> PairWeights:  # fmt: skip
-    """Tabulate ``weight`` over the distances 1 to ``window``; ``function`` is whose arguments they are, for messages.
 
-    ``numerator(d) = rint(denominator * weight(d))``, ties to even; then the fraction is reduced by the greatest common
-    divisor of all. Without ``denominator``: 1 for "flat", the least common multiple of the distances for "harmonic" while it
-    is at most 2^20 (windows up to 16, all exact), and 2^20 for anything else (off by at most 2^-21 a pair).
+def pair_weights(function: str, weight: Weight, window: int, denominator: int | None = None) -> PairWeights:
+    """Tabulate ``weight`` over the distances 1 to ``window``.
+
+    ``numerator(d) = rint(denominator * weight(d))``, ties to even. Then all fractions are reduced by their greatest
+    common divisor.
+
+    Parameters
+    ----------
+    function : str
+        The function whose arguments these are, for error messages.
+    weight : "harmonic", "flat" or function
+    window : int
+    denominator : int, optional
+        By default 1 for "flat". For "harmonic" it is the least common multiple of the distances while that is at most
+        2^20 (windows up to 16, all exact). In all other cases it is 2^20, which is off by at most 2^-21 per pair.
+
+    Returns
+    -------
+    PairWeights
 
     Raises
     ------
     TypeError
-        A weight that is neither a name nor a function of an integer, or that Numba cannot compile.
+        For a weight that is neither a name nor a function of an integer, or that Numba cannot compile.
     ValueError
-        Another name; a window or denominator out of range; a weight that is not finite, negative, or so small that it would
-        vanish; numerators whose sum passes 2^30; no weight above 0; a function that raises.
+        For another name; a window or denominator out of range; a weight that is negative, not finite, or would be
+        rounded to 0; numerators whose sum passes 2^30; no weight above 0; a function that raises.
 
     Examples
     --------
@@ -100,12 +116,12 @@ def pair_weights(
 
 
 def _tabulate(function: str, weight: Any, window: int) -> npt.NDArray[np.float64]:
-    """The function's values at 1 .. window, called as compiled C; what is raised within is raised here."""
+    """The values of the function at 1 .. window, called as compiled C. An exception inside it is raised here."""
     compiled = weight if hasattr(weight, "address") and hasattr(weight, "ctypes") else _compile(function, weight)
     pointer = compiled.ctypes
     if pointer.restype is not ctypes.c_double or tuple(pointer.argtypes) != (ctypes.c_int64,):
         raise TypeError(f"{function}: weight must be a cfunc of the signature float64(int64); got another")
-    raised: list[Any] = []  # a C function cannot raise: Numba reports to this hook and returns
+    raised: list[Any] = []  # a C function cannot raise; Numba reports to this hook and returns
     before = sys.unraisablehook
     sys.unraisablehook = raised.append
     try:
@@ -119,9 +135,9 @@ def _tabulate(function: str, weight: Any, window: int) -> npt.NDArray[np.float64
 
 
 def _compile(function: str, weight: Callable[[int], float]) -> Any:
-    import numba  # only when asked for: it takes a second to load
+    import numba  # only when it is needed, because it takes a second to load
 
-    if hasattr(weight, "py_func"):  # of njit
+    if hasattr(weight, "py_func"):  # a function of njit
 
         def call(distance):  # type: ignore[no-untyped-def]
             return weight(distance)

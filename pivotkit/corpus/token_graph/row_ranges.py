@@ -1,4 +1,4 @@
-"""Rows of a sparse table in portions that fit."""
+"""The rows of a sparse table in ranges that fit into memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 
 def row_ranges(offsets: npt.NDArray[np.int64], cells: int) -> Iterator[tuple[int, int]]:
-    """Ranges of rows with at most ``cells`` cells together, or one row each."""
+    """Ranges of rows that have at most ``cells`` cells together; a longer row is a range of its own."""
     begin, rows = 0, len(offsets) - 1
     while begin < rows:
         end = int(np.searchsorted(offsets, offsets[begin] + cells, "right")) - 1

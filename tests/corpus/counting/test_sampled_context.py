@@ -16,7 +16,7 @@ from tokenizers.pre_tokenizers import Whitespace
 
 from pivotkit.corpus import Counts, TokenFiles, TokenWatchList, count, tokenize
 from pivotkit.corpus.counting import bottom_k, unit_tokens
-from pivotkit.corpus.counting.bottom_k import HIGHEST, LowestHashes, document_hashes
+from pivotkit.corpus.counting.bottom_k import HIGHEST, BottomKSketch, document_hashes
 from pivotkit.corpus.reading.units import Unit
 
 VOCABULARY = 120
@@ -29,7 +29,7 @@ WATCHED = range(3, 60, 4)
     st.integers(1, 7),
 )
 def test_the_lowest_hashes_are_those_of_all_hashes_sorted(hits: list[tuple[int, int]], size: int, part: int) -> None:
-    lowest = LowestHashes(4, size)
+    lowest = BottomKSketch(4, size)
     for begin in range(0, len(hits), part):
         words, hashes = zip(*hits[begin : begin + part], strict=True)
         kept = lowest.add(np.array(words, np.int32), np.array(hashes, np.uint64))

@@ -10,22 +10,25 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from token_formats import write_datatrove, write_megatron
 from tokenizers import Tokenizer
 
 from pivotkit.corpus import Counts, TokenFiles, TokenWatchList, count, tokenize
-from pivotkit.corpus.reading import id_file
+from pivotkit.corpus.reading import token_blocks
 from pivotkit.corpus.reading.documents import Unit
-from pivotkit.corpus.reading.scope import Scope
+from pivotkit.corpus.reading.scope import DOCUMENT, Scope
 from pivotkit.errors import CorpusError
 
-DOCUMENT = Scope("document")
 EOS = 14  # one beyond the tokenizer's ids
 WORDS = ["cat", "dog", "chat", "chien", "tree"]
 
 
 def documents_of(files: TokenFiles, units: list[Unit], scope: Scope = DOCUMENT) -> list[list[int]]:
     return [
-        ids[a:b].tolist() for unit in units for ids, ends, _ in files.blocks(unit, scope) for a, b in pairwise(ends)
+        block.ids[a:b].tolist()
+        for unit in units
+        for block in files.blocks(unit, scope)
+        for a, b in pairwise(block.offsets)
     ]
 
 
@@ -50,28 +53,17 @@ def split(ids: list[int], eos: int, bos: int | None) -> list[list[int]]:
 def test_every_document_is_in_one_unit(
     tmp_path: Path, monkeypatch: Any, ids: list[int], unit: int, bos: int | None, block: int, dtype: str
 ) -> None:
-    monkeypatch.setattr(id_file, "READ_IDS", block)
+    monkeypatch.setattr(token_blocks, "BLOCK_TOKENS", block)
     path = tmp_path / "a.npy"
     np.array(ids, dtype).tofile(path)
     files = TokenFiles(path, vocab_size=4, dtype=dtype, eos=0, bos=bos)
     expected = split(ids, 0, bos)
-    assert documents_of(files, files.units(None, DOCUMENT)) == expected
-    assert documents_of(files, files.units(unit, DOCUMENT)) == expected
+    assert documents_of(files, files.work_units(None, DOCUMENT)) == expected
+    assert documents_of(files, files.work_units(unit, DOCUMENT)) == expected
     assert documents_of(files, [Unit.of(path)]) == expected
     scope = Scope("instance", 3)
     instances = [ids[i : i + 3] for i in range(0, len(ids) - 2, 3)]
-    assert documents_of(files, files.units(unit, scope), scope) == instances
-
-
-def write_megatron(path: Path, documents: list[list[int]], code: int, dtype: str) -> Path:
-    np.array([i for document in documents for i in document], dtype).tofile(path)
-    sizes = np.array([len(document) for document in documents], "<i4")
-    pointers = np.concatenate([[0], np.cumsum(sizes)[:-1]])[: len(sizes)].astype("<i8") * np.dtype(dtype).itemsize
-    head = b"MMIDIDX\0\0" + (1).to_bytes(8, "little") + bytes([code])
-    counts = np.array([len(documents), len(documents) + 1], "<u8").tobytes()
-    bounds = np.arange(len(documents) + 1, dtype="<i8").tobytes()
-    path.with_suffix(".idx").write_bytes(head + counts + sizes.tobytes() + pointers.tobytes() + bounds)
-    return path
+    assert documents_of(files, files.work_units(unit, scope), scope) == instances
 
 
 @pytest.mark.parametrize("unit", [None, 1, 10, 64, 10**6])
@@ -80,14 +72,12 @@ def test_files_with_an_index_are_cut_at_documents(tmp_path: Path, format: str, u
     rng = np.random.default_rng(1)
     documents = [rng.integers(0, 9, size).tolist() for size in [0, 5, 1, 0, 30, 2, 7, 0]]
     if format == "datatrove":
-        path = tmp_path / "a.ds"
-        np.array(list(chain.from_iterable(documents)), "<u2").tofile(path)
-        np.cumsum([len(document) for document in documents]).astype("<u8").tofile(tmp_path / "a.ds.index")
+        path = write_datatrove(tmp_path / "a.ds", documents)
     else:
         code, dtype = (8, "<u2") if format == "megatron" else (4, "<i4")
-        path = write_megatron(tmp_path / "a.bin", documents, code, dtype)
+        path = write_megatron(tmp_path / "a.bin", [[document] for document in documents], code, dtype)
     files = TokenFiles(path, vocab_size=9, format=format.split("-")[0])
-    units = files.units(unit, DOCUMENT)
+    units = files.work_units(unit, DOCUMENT)
     assert documents_of(files, units) == documents
     assert len(units) == 1 if unit in (None, 10**6) else len(units) > 1
 
@@ -275,7 +265,7 @@ def test_faults_name_the_file_and_the_place(tmp_path: Path, tokenizer: Tokenizer
         TokenFiles(tmp_path / "b*.npy", vocab_size=9, eos=3).paths()
     with pytest.raises(CorpusError, match=r"must end in \.bin"):
         TokenFiles(path, vocab_size=9, format="megatron").paths()
-    units = files.units(None, DOCUMENT)
+    units = files.work_units(None, DOCUMENT)
     np.array([3], "<u2").tofile(path)
     with pytest.raises(CorpusError, match="must stay as it was when the run began"):
         list(files.blocks(units[0], DOCUMENT))

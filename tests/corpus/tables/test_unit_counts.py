@@ -84,7 +84,7 @@ def store(corpus: Path, tmp_path: Path, tokenizer: Any) -> TokenStore:
 
 
 def files(out: Path) -> dict[str, int]:
-    return {path.name: path.stat().st_mtime_ns for path in (out / "partials").glob("[!.]*.parquet")}
+    return {path.name: path.stat().st_mtime_ns for path in (out / "units").glob("[!.]*.parquet")}
 
 
 def test_a_killed_run_goes_on_and_counts_exactly(corpus: Path, store: TokenStore, tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_killed_run_goes_on_and_counts_exactly(corpus: Path, store: TokenStore
     assert killed.returncode == -9, killed.stderr
     done = files(out)
     assert len(done) == 2
-    assert list((out / "partials").glob(".*.part")), "the third partial was to be cut off while it was written"
+    assert list((out / "units").glob(".*.part")), "the third unit was to be cut off while it was written"
     with pytest.raises(ValueError, match="must hold finished counts"):
         Counts.load(out)
     resumed = count(corpus, WORDS, pairs=PAIRS, context=store, workers=2, out=out)
@@ -137,9 +137,9 @@ def test_a_place_under_a_file_is_refused_before_any_work(corpus: Path, monkeypat
         count(corpus, WORDS, out=corpus / "0.jsonl" / "out", workers=1)
 
 
-def page_of(partial: Path, kind: int) -> int:
+def page_of(path: Path, kind: int) -> int:
     """A place inside a page of the cells of ``kind``."""
-    about = pq.read_metadata(partial)
+    about = pq.read_metadata(path)
     groups = [about.row_group(group) for group in range(about.num_row_groups)]
     column = next(group for group in groups if group.column(0).statistics.min == kind).column(1)
     begin = column.dictionary_page_offset if column.has_dictionary_page else column.data_page_offset
@@ -149,25 +149,25 @@ def page_of(partial: Path, kind: int) -> int:
 def test_damaged_postings_are_refused_when_they_are_asked(corpus: Path, tmp_path: Path) -> None:
     counts = count(corpus, WORDS, workers=1, out=tmp_path / "out")
     assert counts.query("cat").num_rows == counts.df[0]
-    victim = min((tmp_path / "out" / "partials").iterdir())
+    victim = min((tmp_path / "out" / "units").iterdir())
     raw = bytearray(victim.read_bytes())
     raw[page_of(victim, module.POSTING)] ^= 0x55
     victim.write_bytes(raw)
-    with pytest.raises(InputError, match="must be the partial that the counts were made of"):
+    with pytest.raises(InputError, match="must be the unit counts that the total was made of"):
         counts.query("cat")
     victim.unlink()
-    with pytest.raises(InputError, match="must be the partial that the counts were made of"):
+    with pytest.raises(InputError, match="must be the unit counts that the total was made of"):
         Counts.load(tmp_path / "out").query("cat")
 
 
 @pytest.mark.parametrize("damage", ["gone", "empty", "short", "flipped", "foreign"])
 @pytest.mark.parametrize("kind", ["parquet", "rows"])
-def test_a_damaged_partial_is_counted_anew(
+def test_damaged_unit_counts_are_made_anew(
     corpus: Path, store: TokenStore, tmp_path: Path, kind: str, damage: str
 ) -> None:
     out = tmp_path / "out"
     whole = count(corpus, WORDS, pairs=PAIRS, context=store, workers=1, out=out)
-    victim, other = sorted((out / "partials").glob(f"*.{kind}"))[:2]
+    victim, other = sorted((out / "units").glob(f"*.{kind}"))[:2]
     raw = victim.read_bytes()
     flipped = bytearray(raw)
     flipped[page_of(victim, module.DF) if kind == "parquet" else 20] ^= 0x55
@@ -189,7 +189,7 @@ def test_tables_that_change_places_before_they_are_added_up_are_counted_anew(
     def run_and_swap(*arguments: Any) -> None:
         run(*arguments)
         if not list(out.glob("*.swapped")):
-            one, another = sorted((out / "partials").glob("*.rows"))[:2]
+            one, another = sorted((out / "units").glob("*.rows"))[:2]
             one.rename(out / "1.swapped")
             another.rename(one)
             (out / "1.swapped").rename(another)
@@ -201,11 +201,11 @@ def test_tables_that_change_places_before_they_are_added_up_are_counted_anew(
 
 
 def test_blocks_of_a_killed_process_are_swept_and_those_of_a_living_one_are_not(corpus: Path, tmp_path: Path) -> None:
-    partials = tmp_path / "out" / "partials"
+    units = tmp_path / "out" / "units"
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     stale, living, foreign = (
-        partials / name
+        units / name
         for name in (
             f"{unit_tokens.BLOCKS}{ended.pid}-a",
             f"{unit_tokens.BLOCKS}{os.getpid()}-a",
@@ -219,7 +219,7 @@ def test_blocks_of_a_killed_process_are_swept_and_those_of_a_living_one_are_not(
     assert [place.exists() for place in (stale, living, foreign)] == [False, True, True]
 
 
-def test_other_words_pairs_or_rules_do_not_share_partials(corpus: Path, tmp_path: Path) -> None:
+def test_other_words_pairs_or_rules_do_not_share_unit_counts(corpus: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     count(corpus, WORDS, workers=1, out=out)
     for words, pairs, on_error in ((WORDS[:2], [], "raise"), (WORDS, PAIRS, "raise"), (WORDS, [], "skip")):
@@ -239,9 +239,9 @@ def test_blocks_of_the_context_table_do_not_change_it(
     assert same(count(corpus, WORDS, pairs=PAIRS, context=store, workers=1), whole)
 
 
-def test_the_cells_of_partials_add_up_in_any_engine(corpus: Path, tmp_path: Path) -> None:
+def test_the_cells_of_unit_counts_add_up_in_any_engine(corpus: Path, tmp_path: Path) -> None:
     counts = count(corpus, WORDS, pairs=PAIRS, workers=1, out=tmp_path / "out")
-    cells = pq.read_table(tmp_path / "out" / "partials", filters=[("kind", "<=", module.PAIR)])
+    cells = pq.read_table(tmp_path / "out" / "units", filters=[("kind", "<=", module.PAIR)])
     cells = cells.group_by(["kind", "row"]).aggregate([("count", "sum")])
     table = np.zeros((3, 3), np.int64)
     table[tuple(cells[name].to_numpy() for name in ("kind", "row"))] = cells["count_sum"].to_numpy()

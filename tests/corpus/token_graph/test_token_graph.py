@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
+from token_formats import made_store, write_datatrove, write_megatron, write_olmo
 from token_graphs import FILES, LEAST, block, cells, files, finish, least_memory, pairs
 
 from pivotkit import _C
-from pivotkit.corpus import read_documents, tokenize
-from pivotkit.corpus.reading.token_formats import open_olmo
+from pivotkit.corpus import TokenFiles, read_documents, tokenize
+from pivotkit.corpus.reading.units import Unit
 from pivotkit.corpus.token_graph.build import TokenGraph, token_graph
 
 ids = st.integers(0, 6)
@@ -145,18 +146,21 @@ def test_windows_longer_than_documents_and_than_blocks(tmp_path: Path) -> None:
 # ---- sources ----
 
 
+def name_of(path: Path) -> str:
+    return Unit.of(path).name
+
+
 def test_token_files_and_stores_are_read_by_unit(tmp_path: Path, tokenizer: Any) -> None:
     texts = [[[1, 2, 3, 0], [4, 4, 0]], [[2, 5, 0], [1, 0]]]
-    sources = []
-    for place, part in enumerate(texts):
-        np.array(list(itertools.chain.from_iterable(part)), "<u2").tofile(tmp_path / f"{place}.npy")
-        sources.append(open_olmo(tmp_path / f"{place}.npy", dtype="uint16", eos=0))
-    graph = token_graph(sources, out=tmp_path / "both", window=2, weight="flat")
+    paths = [write_olmo(tmp_path / f"{place}.npy", part) for place, part in enumerate(texts)]
+    files = TokenFiles(paths, vocab_size=6, eos=0, tokenizer="made up")
+    graph = token_graph(files, out=tmp_path / "both", window=2, weight="flat")
     assert cells(graph) == pairs([*texts[0], *texts[1]], [1, 1], True)
-    assert (graph.vocabulary, len(graph.units), graph.tokenizer) == (6, 2, None)
-    assert token_graph(sources[0], out=tmp_path / "one", window=2).units != graph.units
+    assert (graph.vocabulary, graph.units, graph.tokenizer) == (6, tuple(sorted(map(name_of, paths))), "made up")
+    one = TokenFiles(paths[0], vocab_size=6, eos=0)
+    assert token_graph(one, out=tmp_path / "one", window=2).units == (name_of(paths[0]),)
     with pytest.raises(ValueError, match=r"documents must hold each unit once; got .*0\.npy twice"):
-        token_graph([sources[0], sources[0]], out=tmp_path / "twice")
+        token_graph(files, out=tmp_path / "twice", units=[name_of(paths[0])])
 
     (tmp_path / "text.jsonl").write_bytes(
         b"".join(orjson.dumps({"text": text}) + b"\n" for text in ("dog cat", "cat house cat"))
@@ -166,6 +170,28 @@ def test_token_files_and_stores_are_read_by_unit(tmp_path: Path, tokenizer: Any)
     assert cells(graph) == pairs([d.tolist() for d in store.documents(store.units[0])], [1] * 10, True)
     assert (graph.vocabulary, graph.tokenizer) == (store.vocab_size, store.fingerprint)
     assert graph.units == (store.units[0].name,)
+
+
+@given(texts=documents, tokens=st.integers(1, 40), format=st.sampled_from(["olmo", "megatron", "datatrove", "store"]))
+def test_files_in_any_format_and_blocks_give_the_graph_of_their_documents(
+    tmp_path_factory, texts, tokens, format
+) -> None:
+    folder = tmp_path_factory.mktemp("files")
+    if format == "olmo":
+        texts = [[*text, 7] for text in texts]
+        source = TokenFiles(write_olmo(folder / "a.npy", texts), vocab_size=8, eos=7)
+    elif format == "megatron":
+        path = write_megatron(folder / "a.bin", [[text] for text in texts], 4, "<i4")
+        source = TokenFiles(path, vocab_size=8, format="megatron")
+    elif format == "datatrove":
+        source = TokenFiles(write_datatrove(folder / "a.ds", texts), vocab_size=8, format="datatrove")
+    else:
+        source = made_store(folder, texts, vocab_size=8)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pivotkit.corpus.token_graph.build.LARGEST_PIECE", tokens * 24)
+        graph = token_graph(source, out=folder / "graph", window=4, weight="flat")
+    assert cells(graph) == pairs(texts, [1] * 4, True)
+    assert (graph.documents, graph.tokens) == (len(texts), sum(map(len, texts)))
 
 
 def test_a_real_corpus_against_sparse_products(shared: Path, real_models: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from token_graphs import FILES, LEAST, block, finish, run
 
 from pivotkit import _C
-from pivotkit.corpus.reading.token_formats import open_olmo
+from pivotkit.corpus import TokenFiles
 from pivotkit.corpus.token_graph.build import TokenGraph, token_graph
 from pivotkit.errors import CorpusError, InputError
 
@@ -53,9 +53,10 @@ def test_arguments_that_cannot_be_are_refused(tmp_path: Path, options: Any, erro
 
 def test_an_id_outside_the_vocabulary_names_file_and_token(tmp_path: Path) -> None:
     np.array([1, 2, 9, 3], "<u2").tofile(tmp_path / "part.npy")
-    file = open_olmo(tmp_path / "part.npy", dtype="uint16", eos=0)
+    with pytest.raises(CorpusError, match=r"part\.npy, token 2: must be an id in \[0, 9\); got 9"):
+        token_graph(TokenFiles(tmp_path / "part.npy", vocab_size=9, eos=0), out=tmp_path / "graph")
     with pytest.raises(CorpusError, match=r"part\.npy, token 2: must be below the vocabulary, 9; got 9"):
-        token_graph(file, out=tmp_path / "graph", vocabulary=9)
+        token_graph(TokenFiles(tmp_path / "part.npy", vocab_size=10, eos=0), out=tmp_path / "graph", vocabulary=9)
 
 
 def test_an_index_outside_the_vocabulary_is_refused(tmp_path: Path) -> None:
@@ -219,13 +220,13 @@ MEASURE = """
 import resource, sys
 import numpy as np
 from pathlib import Path
-from pivotkit.corpus.reading.token_formats import open_olmo
+from pivotkit.corpus import TokenFiles
 from pivotkit.corpus.token_graph.build import token_graph
 
 folder, memory = Path(sys.argv[1]), int(sys.argv[2])
 small = (np.arange(20) % 7).astype(np.uint16)
 token_graph([(small, np.array([0, 20]))], out=folder / "small", vocabulary=30_000)  # what a first call loads
-file = open_olmo(folder / "part.npy", dtype="uint16", eos=0)
+file = TokenFiles(folder / "part.npy", vocab_size=30_000, eos=0)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 graph = token_graph(file, out=folder / "graph", vocabulary=30_000, memory=memory)
 counted = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
