@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pivotkit import _C
 from pivotkit.kernels import PackedUnembedding, TokenSetTable, cuda_backend, isas, reference, torch_backend
 from pivotkit.kernels import unembed as face
+from pivotkit.kernels.request import UnembedRequest
 
 Make = Callable[..., tuple[Any, Any]]
 Run = Callable[..., Any]
@@ -166,7 +167,7 @@ def test_the_torch_backend_agrees(gaussians: Make, shape: tuple[int, int, int], 
     hidden, weight = neighbours(gaussians, shape)
     for references in layouts(shape[0]).values():
         arrays = torch_backend.unembed(
-            hidden, weight, 1, None, 1.0, None, None, None, False, workspace, references=references.numpy()
+            UnembedRequest(hidden, weight, 1, references=references.numpy(), workspace=workspace)
         )
         truth = reference.unembed(hidden, weight, 1, references=references)
         torch.testing.assert_close(arrays["kl"].double(), truth.kl, rtol=1e-5, atol=5e-6)
@@ -252,9 +253,12 @@ def test_cuda_takes_references_into_every_block_that_lacks_them(
     hidden, weight = (one.to(dtype) for one in neighbours(gaussians, (60, 700, 24)))
     targets = np.arange(120).reshape(60, 2) * 5
     for references in layouts(60).values():
-        call: tuple[Any, ...] = (hidden, weight, k, None, 1.0, 9.0, targets, None)
-        assert 1 < cuda_backend._Call(simt, *call, references.numpy(), workspace).plan.block < 60
-        arrays = cuda_backend.unembed(*call, True, workspace, simt, references.numpy())
+        request = UnembedRequest(
+            hidden, weight, k, softcap=9.0, targets=targets, references=references.numpy(), entropy=True,
+            workspace=workspace,
+        )  # fmt: skip
+        assert 1 < cuda_backend._Call(request, simt).plan.block < 60
+        arrays = cuda_backend.unembed(request, simt)
         truth = reference.unembed(hidden, weight, k, softcap=9.0, targets=targets, references=references)
         torch.testing.assert_close(arrays["kl"].double(), truth.kl, rtol=1e-5, atol=3e-6)
         torch.testing.assert_close(arrays["logits"].double(), truth.logits, rtol=1e-5, atol=1e-5)
@@ -266,23 +270,10 @@ def test_the_order_in_which_cuda_threads_run_changes_no_bit(
     simt: ModuleType, gaussians: Make, monkeypatch: pytest.MonkeyPatch, order: str
 ) -> None:
     hidden, weight = gaussians(11, 5000, 16)
-    call: tuple[Any, ...] = (
-        hidden,
-        weight,
-        3,
-        None,
-        1.0,
-        None,
-        None,
-        None,
-        False,
-        1 << 19,
-        simt,
-        layouts(11)["a ring"].numpy(),
-    )
-    forward = cuda_backend.unembed(*call)
+    request = UnembedRequest(hidden, weight, 3, references=layouts(11)["a ring"].numpy(), workspace=1 << 19)
+    forward = cuda_backend.unembed(request, simt)
     monkeypatch.setenv("SIMT_ORDER", order)
-    assert torch.equal(cuda_backend.unembed(*call)["kl"], forward["kl"])
+    assert torch.equal(cuda_backend.unembed(request, simt)["kl"], forward["kl"])
 
 
 def test_certified_screening_cannot_bound_it(gaussians: Make) -> None:
