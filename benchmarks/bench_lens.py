@@ -61,7 +61,7 @@ def prompts_of(items: pa.Table, tokenizer: Any) -> list[tuple[int, ...]]:
     prompt = task_prompt(items)
     rows = items.to_pylist()
     texts = encode(tokenizer, [row["prompt"] for row in rows], [prompt.reply(row["target"]) for row in rows])
-    return [text.ids[: text.word] for text in texts]
+    return [text.ids[: text.word_start] for text in texts]
 
 
 @pytest.mark.parametrize("sharing", ["item", "pair"])
@@ -111,7 +111,7 @@ def test_trace_everywhere(interleaved: Any, benchmark: Any) -> None:
     benchmark.group = "trace all positions"
     found = interleaved(
         {
-            "torch_per_layer": lambda: methods.per_layer_trace(head, text, 10, target.ids[target.word]),
+            "torch_per_layer": lambda: methods.per_layer_trace(head, text, 10, target.ids[target.word_start]),
             "pivotkit": lambda: trace(model, items, tokenizer, positions=["all"], head=head),
         },
         SECONDS / 3,

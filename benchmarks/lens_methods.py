@@ -44,7 +44,7 @@ def published_score(model: Any, items: pa.Table, tokenizer: Any) -> list[float]:
             ids = pad_right([text.ids for text in batch], "cpu")
             labels = torch.full_like(ids, -100)
             for line, text in enumerate(batch):
-                labels[line, text.start : len(text.ids)] = ids[line, text.start : len(text.ids)]
+                labels[line, text.answer_start : len(text.ids)] = ids[line, text.answer_start : len(text.ids)]
             logits, wanted = model(input_ids=ids).logits[:, :-1].float(), labels[:, 1:]
             loss = torch.nn.functional.cross_entropy(logits.transpose(1, 2), wanted, reduction="none")
             losses += (loss.sum(1) / (wanted != -100).sum(1)).tolist()
@@ -61,7 +61,7 @@ def cached_score(model: Any, items: pa.Table, tokenizer: Any) -> list[float]:
         candidates = score_texts(row, items, tokenizer)
         losses: list[list[float]] = [[] for _ in candidates]
         for texts in zip(*candidates, strict=True):
-            shared = min(text.start for text in texts) - 1
+            shared = min(text.answer_start for text in texts) - 1
             while any(text.ids[:shared] != texts[0].ids[:shared] for text in texts):
                 shared -= 1
             past = DynamicCache(config=model.config)
@@ -71,9 +71,9 @@ def cached_score(model: Any, items: pa.Table, tokenizer: Any) -> list[float]:
             ids = pad_right([text.ids[shared:] for text in texts], "cpu")
             states = model.base_model(input_ids=ids, past_key_values=past, use_cache=True).last_hidden_state
             for candidate, text in enumerate(texts):
-                at = torch.arange(text.start, len(text.ids))
+                at = torch.arange(text.answer_start, len(text.ids))
                 logp = model.lm_head(states[candidate, at - 1 - shared]).float().log_softmax(-1)
-                losses[candidate].append(float(-logp[range(len(at)), text.ids[text.start :]].mean()))
+                losses[candidate].append(float(-logp[range(len(at)), text.ids[text.answer_start :]].mean()))
         scores.append(contrast(losses))
     return scores
 

@@ -55,9 +55,9 @@ def find_places(
         own: list[Place] = []
         for label in dict.fromkeys(positions):
             if label == ANSWER:
-                own.append(Place(label, text.word - 1))
+                own.append(Place(label, text.word_start - 1))
             elif label == "all":
-                own += [Place(label, index) for index in range(text.word)]
+                own += [Place(label, index) for index in range(text.word_start)]
             else:
                 names = task_languages(items, row["pair"])
                 before = len(row["prompt"]) - len(prompt.ask(*names, row["source"]))
@@ -70,7 +70,7 @@ def find_places(
 
 
 def _tokens(label: str, text: Encoded, begin: int, end: int) -> list[Place]:
-    found = [Place(label, index) for index in text.span(begin, end) if index < text.word]
+    found = [Place(label, index) for index in text.span(begin, end) if index < text.word_start]
     if not found:
         raise ValueError(f"trace: span {label!r} must hold a token of the prompt; got characters {begin} to {end}")
     return found

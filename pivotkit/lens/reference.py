@@ -25,7 +25,7 @@ def reference_score(model: Any, items: pa.Table, tokenizer: Any) -> Iterator[flo
             for context in row["contexts"]:
                 [text] = encode(tokenizer, [context + prompt.ask(*names, source)], [prompt.reply(row["target"])])
                 logprobs = model(input_ids=torch.tensor([text.ids])).logits[0].double().log_softmax(-1)
-                at = range(text.start, len(text.ids))
+                at = range(text.answer_start, len(text.ids))
                 losses.append(float(np.mean([-logprobs[index - 1, text.ids[index]].item() for index in at])))
             p.append(np.exp(-np.mean(losses)))
         yield float(p[0] - np.mean(p[1:]))

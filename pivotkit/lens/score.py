@@ -136,11 +136,11 @@ def _asks(items: pa.Table, tokenizer: Any) -> Iterator[list[Ask]]:
 
 def _answers(head: LensHead, texts: Sequence[Encoded], names: Sequence[str]) -> Iterator[Answers]:
     """The loss and rank of every token of every answer, in the order of ``texts``."""
-    predicting = [range(text.start - 1, len(text.ids) - 1) for text in texts]
+    predicting = [range(text.answer_start - 1, len(text.ids) - 1) for text in texts]
     tree = PrefixTree([text.ids for text in texts], predicting, names)
     asked: list[dict[int, int]] = [{} for _ in range(tree.count)]  # for each row, token -> its column
     for text, own in zip(texts, tree.rows, strict=True):
-        for row, token in zip(own, text.ids[text.start :], strict=True):
+        for row, token in zip(own, text.ids[text.answer_start :], strict=True):
             asked[row].setdefault(token, len(asked[row]))
     width = max(map(len, asked))
     loss, rank = np.empty((tree.count, width)), np.empty((tree.count, width), np.int64)
@@ -167,8 +167,8 @@ def _answers(head: LensHead, texts: Sequence[Encoded], names: Sequence[str]) -> 
     if rows:
         unembed(rows, states)
     for text, own in zip(texts, tree.rows, strict=True):
-        columns = [asked[row][token] for row, token in zip(own, text.ids[text.start :], strict=True)]
-        yield Answers(loss[own, columns], rank[own, columns], text.word - text.start)
+        columns = [asked[row][token] for row, token in zip(own, text.ids[text.answer_start :], strict=True)]
+        yield Answers(loss[own, columns], rank[own, columns], text.word_start - text.answer_start)
 
 
 def _summary(asks: Sequence[Ask], answers: Sequence[Answers]) -> dict[str, Any]:

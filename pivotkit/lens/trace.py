@@ -131,7 +131,7 @@ def trace(
     places = find_places(items, texts, positions, spans)
     wanted = [sorted({place.index for place in own}) for own in places]
     if chains:
-        wanted = [[*own, *range(text.word, len(text.ids) - 1)] for own, text in zip(wanted, texts, strict=True)]
+        wanted = [[*own, *range(text.word_start, len(text.ids) - 1)] for own, text in zip(wanted, texts, strict=True)]
     tree = PrefixTree([text.ids for text in texts], wanted, [f"item {row['item']}" for row in rows])
     owners: list[list[tuple[int, Place]]] = [[] for _ in range(tree.count)]
     links: list[list[tuple[int, int]]] = [[] for _ in range(tree.count)]  # (item, the token that comes next)
@@ -139,7 +139,7 @@ def trace(
         row_at = dict(zip(wanted[item], tree.rows[item], strict=True))
         for place in own:
             owners[row_at[place.index]].append((item, place))
-        for index in range(text.word, len(text.ids) - 1) if chains else ():
+        for index in range(text.word_start, len(text.ids) - 1) if chains else ():
             links[row_at[index]].append((item, text.ids[index + 1]))
     layers = range(len(head.blocks) + 1)
     rest = np.zeros((len(rows), len(layers)))  # log-probability of the targets' tokens behind the first
@@ -153,7 +153,7 @@ def trace(
             continue
         reading = _read(
             head, states[:, [at for at, *_ in here]], k, tracked,
-            [texts[item].ids[texts[item].word] for _, item, _ in here], [followed[item] for _, item, _ in here],
+            [texts[item].ids[texts[item].word_start] for _, item, _ in here], [followed[item] for _, item, _ in here],
         )  # fmt: skip
         whose = [item for _, item, _ in here]
         found.append(tables(reading, [rows[item] for item in whose], [place for *_, place in here],

@@ -35,14 +35,14 @@ def test_the_source_is_every_token_of_the_word_in_the_query_line(items, texts, t
 def test_a_source_that_also_stands_in_a_shot_is_found_in_the_query(items, texts, tokenizer):
     """The last place counts, not the first match."""
     for row, text, places in zip(items.to_pylist(), texts, find_places(items, texts, ["source"]), strict=True):
-        behind = tokenizer.decode(text.ids[places[-1].index + 1 : text.start])
+        behind = tokenizer.decode(text.ids[places[-1].index + 1 : text.answer_start])
         assert row["prompt"].endswith(behind)
         assert behind.count("\n") == 1
 
 
 def test_all_is_every_token_of_the_prompt(items, texts):
     for text, places in zip(texts, find_places(items, texts, ["all"]), strict=True):
-        assert [place.index for place in places] == list(range(text.word))
+        assert [place.index for place in places] == list(range(text.word_start))
 
 
 def test_a_span_is_every_token_that_holds_one_of_its_characters(items, texts, tokenizer):

@@ -46,10 +46,12 @@ def test_accuracy_and_ranks_are_those_of_the_model_itself(model, lexicon, tokeni
         for context in found["contexts"]:
             ask = context + prompt.ask(*task_languages(items, found["pair"]), found["source"])
             [text] = encode(tokenizer, [ask], [prompt.reply(found["target"])])
-            steps = len(text.ids) - text.start
-            right.append(greedy(model, list(text.ids[: text.start]), steps) == list(text.ids[text.start :]))
-            logits = model(input_ids=torch.tensor([text.ids[: text.word]])).logits[0, -1]
-            reciprocal.append(1 / (1 + int((logits > logits[text.ids[text.word]]).sum())))
+            steps = len(text.ids) - text.answer_start
+            right.append(
+                greedy(model, list(text.ids[: text.answer_start]), steps) == list(text.ids[text.answer_start :])
+            )
+            logits = model(input_ids=torch.tensor([text.ids[: text.word_start]])).logits[0, -1]
+            reciprocal.append(1 / (1 + int((logits > logits[text.ids[text.word_start]]).sum())))
         assert row["greedy"] == sum(right) / len(right)
         assert row["reciprocal_rank"] == pytest.approx(sum(reciprocal) / len(reciprocal))
 

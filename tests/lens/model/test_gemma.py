@@ -77,8 +77,10 @@ def test_the_shares_agree_with_those_known(gemma, items):
     texts = encode(tokenizer, [row["prompt"] for row in rows], [prompt.reply(row["target"]) for row in rows])
     for begin in range(0, len(rows), 16):
         batch = list(zip(rows[begin : begin + 16], texts[begin : begin + 16], strict=True))
-        colons = [(number, text.start - 1) for number, (_, text) in enumerate(batch)]
-        states = capture(head, pad_right([text.ids[: text.start] for _, text in batch], "cpu"), colons, layers=LAYERS)
+        colons = [(number, text.answer_start - 1) for number, (_, text) in enumerate(batch)]
+        states = capture(
+            head, pad_right([text.ids[: text.answer_start] for _, text in batch], "cpu"), colons, layers=LAYERS
+        )
         top = unembed(head.normed(states), head.packed, 10).ids.tolist()
         for number, (row, _) in enumerate(batch):
             words = {"source": row["source"], "target": row["target"], "en": dict(row["words"])["en"]}

@@ -62,7 +62,7 @@ def test_a_change_between_the_norm_and_the_head_is_refused(make_model):
 
     model.model.__class__ = Scaled
     message = (
-        "the head of LlamaForCausalLM must read what its last modules put out; got a factor of 3 behind LlamaRMSNorm"
+        "the head of LlamaForCausalLM must read what its last modules return; got a factor of 3 after LlamaRMSNorm"
     )
     with pytest.raises(ValueError, match=message):
         LensHead.from_model(model)
