@@ -20,7 +20,7 @@ from pivotkit.lens.model.prefix_tree import PrefixTree
 from pivotkit.lens.positions import Place, Spans, find_places
 from pivotkit.lens.trace_table import Reading, tables
 from pivotkit.words.task import accepted_targets, require_tokens, task_prompt
-from pivotkit.words.token_sets import TokenPolicy, TokenSets
+from pivotkit.words.word_tokens import TokenPolicy, WordTokens
 
 Lens = Callable[[torch.Tensor, Sequence[int]], torch.Tensor]
 
@@ -125,7 +125,7 @@ def trace(
     rows = items.to_pylist()
     texts = encode(tokenizer, [row["prompt"] for row in rows], [prompt.reply(row["target"]) for row in rows])
     require_room("trace", head.longest, texts)
-    sets = TokenSets(tokenizer, policy)
+    sets = WordTokens(tokenizer, policy)
     names = [*SETS[:2], *latent, *(SETS[2:] if pivots is not None else [])]
     followed = [_followed(row, sets, latent, pivots) for row in rows]
     places = find_places(items, texts, positions, spans)
@@ -170,7 +170,7 @@ def trace(
 
 
 def _followed(
-    row: dict[str, Any], sets: TokenSets, latent: Sequence[str], pivots: Mapping[int, Sequence[int]] | None
+    row: dict[str, Any], sets: WordTokens, latent: Sequence[str], pivots: Mapping[int, Sequence[int]] | None
 ) -> list[list[int]]:
     """The token sets of one item, in the order of the columns; empty where there is nothing to track."""
     words = dict(row["words"])

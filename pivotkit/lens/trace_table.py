@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pivotkit.kernels import Unembedded
 from pivotkit.lens.model.encoding import Encoded
 from pivotkit.lens.positions import Place
-from pivotkit.words.token_sets import TokenSets
+from pivotkit.words.word_tokens import WordTokens
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def tables(
     texts: Sequence[Encoded],
     followed: Sequence[list[list[int]]],
     names: Sequence[str],
-    sets: TokenSets,
+    sets: WordTokens,
 ) -> pa.Table:
     """Rows of N positions: of each, its item, its place, its text and its token sets, named ``names``."""
     count, layers, _ = reading.ids.shape
@@ -114,7 +114,7 @@ def _lists(values: NDArray[Any], kind: pa.DataType) -> pa.ListArray:
     return _ragged(values.reshape(-1), np.full(values.size // values.shape[-1], values.shape[-1]), kind)
 
 
-def _texts(ids: NDArray[np.int64], sets: TokenSets) -> pa.ListArray:
+def _texts(ids: NDArray[np.int64], sets: WordTokens) -> pa.ListArray:
     """The tokens of `_lists` as text."""
     different, which = np.unique(ids, return_inverse=True)
     texts = pa.array([sets.text(int(token)) for token in different], pa.string()).take(pa.array(which.reshape(-1)))

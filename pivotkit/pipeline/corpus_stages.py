@@ -49,7 +49,7 @@ def pivots(run: RunFolder, settings: Settings) -> None:
     from pivotkit.corpus.tables.counts import Counts
     from pivotkit.pivots.find import find_pivots
     from pivotkit.pivots.hubs import hub_pivots
-    from pivotkit.words.token_sets import TokenSets
+    from pivotkit.words.word_tokens import WordTokens
 
     items = read_table(run.need("items.parquet", "task"))
     run.need("counts", "count")
@@ -58,7 +58,7 @@ def pivots(run: RunFolder, settings: Settings) -> None:
         tokenizer = model_tokenizer(settings)
         found = find_pivots(
             Counts.load(run / "counts"), items, rule=settings.pivot_rule, k=settings.pivots,
-            token_sets=TokenSets(tokenizer), tokenizer=tokenizer, min_score=settings.min_pivot_score,
+            word_tokens=WordTokens(tokenizer), tokenizer=tokenizer, min_score=settings.min_pivot_score,
             seed=settings.seed,
         )  # fmt: skip
         write_table(found, run / "pivots.parquet")

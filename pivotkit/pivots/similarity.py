@@ -20,7 +20,7 @@ def similar(
     those after that are not looked at and count as failed. A zero vector has cosine 0 to everything.
     """
     if not all(len(family) for family in families):
-        raise ValueError("find_pivots: token_sets must give every word a token; got an empty family")
+        raise ValueError("find_pivots: word_tokens must give every word a token; got an empty family")
     anchor = np.mean([_rows(embedding, family).mean(axis=0) for family in families], axis=0)
     passed = np.zeros(len(tokens), dtype=bool)
     for begin in range(0, len(tokens), BLOCK):

@@ -16,7 +16,7 @@ from pivotkit.errors import InputError
 from pivotkit.words.languages import parse_pair
 from pivotkit.words.lexicon import Lexicon
 from pivotkit.words.prompts import PAPER, Prompt
-from pivotkit.words.token_sets import TokenSets
+from pivotkit.words.word_tokens import WordTokens
 
 # How many times more nearby concepts than distractors are looked at: near in frequency, yet not always the same ones.
 NEARBY = 4
@@ -185,7 +185,7 @@ def require_candidates(function: str, items: pa.Table) -> None:
 
 def require_tokens(items: pa.Table, tokenizer: Any, *, distractors: bool = False) -> None:
     """Refuse a source, target or distractor that the tokenizer has no token for; an InputError names the item's line."""
-    sets = TokenSets(tokenizer)
+    sets = WordTokens(tokenizer)
     path = table_metadata(items).get("lexicon") or "lexicon"
     wanted = ("pair", "line", "source", "target", "targets", *(["distractors"] if distractors else []))
     for row in items.select([name for name in wanted if name in items.column_names]).to_pylist():
@@ -198,7 +198,7 @@ def require_tokens(items: pa.Table, tokenizer: Any, *, distractors: bool = False
 
 
 def excluded_items(items: pa.Table, tokenizer: Any) -> np.ndarray:
-    """Which items the paper's rule leaves out: those whose source and target share a piece (`TokenSets.overlap`).
+    """Which items the paper's rule leaves out: those whose source and target share a piece (`WordTokens.overlap`).
 
     Parameters
     ----------
@@ -217,7 +217,7 @@ def excluded_items(items: pa.Table, tokenizer: Any) -> np.ndarray:
     arXiv 2505.16385.
     """
     require_columns("excluded_items", "items", items, ("source", "target"))
-    sets = TokenSets(tokenizer)
+    sets = WordTokens(tokenizer)
     words = zip(items["source"].to_pylist(), items["target"].to_pylist(), strict=True)
     return np.array([sets.overlap(source, target) for source, target in words], dtype=bool)
 

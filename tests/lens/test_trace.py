@@ -13,13 +13,13 @@ from pivotkit.lens.model.head import LensHead
 from pivotkit.lens.reference import reference_lens
 from pivotkit.lens.trace import trace
 from pivotkit.words.task import build_task, task_prompt
-from pivotkit.words.token_sets import TokenSets
+from pivotkit.words.word_tokens import WordTokens
 
 
 def test_every_column_equals_the_plain_lens(model, items, tokenizer):
     pivots = {0: [11, 12], 3: [40]}
     table = trace(model, items, tokenizer, latent=["en"], pivots=pivots, k=5).to_pylist()
-    prompt, sets = task_prompt(items), TokenSets(tokenizer)
+    prompt, sets = task_prompt(items), WordTokens(tokenizer)
     assert len(table) == items.num_rows * 4
     for row in items.to_pylist():
         [text] = encode(tokenizer, [row["prompt"]], [prompt.reply(row["target"])])

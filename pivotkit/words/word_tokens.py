@@ -70,7 +70,7 @@ POLICIES = {
 }
 
 
-class TokenSets:
+class WordTokens:
     """Token ids of words under one tokenizer.
 
     Pieces that are blank (a bare space before a Chinese word, say) and special tokens belong to no word.
