@@ -70,8 +70,8 @@ def find_pivots(
     pyarrow.Table
         One row per pivot, in the order of ``items`` and then of ``rank``, which starts at 1. Columns ``item, pair,
         source, target, rank, token_id, token, score``; ``df_given_source, df_given_target, background``, which are
-        shares of documents; ``control_id, control_token``, a random token about as frequent as the pivot. A control is no
-        pivot of the pair and in neither family, and occurs once per pair; it is null where no token is left. The
+        shares of documents; ``control_id, control_token``, a random token about as frequent as the pivot. A control is
+        no pivot of the pair and in neither family, and occurs once per pair; it is null where no token is left. The
         metadata counts the items without pivots by reason and lists the words that never occur.
 
     Raises
@@ -84,8 +84,9 @@ def find_pivots(
     Notes
     -----
     Equal scores: the smaller token id comes first. Only tokens with a positive score are pivots. The published code
-    fills up to k with other tokens, even those that avoid the words; it also takes raw counts of 2,000 sampled documents
-    per word, where this function takes shares of all documents. Cost: one pass over two rows of ``context`` per pair.
+    fills up to k with other tokens, even those that avoid the words; it also takes raw counts of 2,000 sampled
+    documents per word, where this function takes shares of all documents. Cost: one pass over two rows of ``context``
+    per pair.
 
     Source: arXiv 2505.16385, section on semantic pivots, and its published code.
 

@@ -58,7 +58,7 @@ def test_a_span_is_every_token_that_holds_one_of_its_characters(items, texts, to
         (["target"], None, "positions must be of answer, source, all; got 'target'"),
         ([], None, "positions must name at least one position; got none"),
         ([], {"answer": []}, "spans must have labels other than answer, source, all; got 'answer'"),
-        ([], {"x": [(0, 1)]}, "spans must have one span an item, 6; got 1 for 'x'"),
+        ([], {"x": [(0, 1)]}, "spans must have one span per item, 6; got 1 for 'x'"),
         ([], {"x": [(9999, 10000)] * 6}, "span 'x' must hold a token of the prompt; got characters 9999 to 10000"),
     ],
 )

@@ -79,7 +79,8 @@ def prove(head: ModelParts, observed: Observation, operations: tuple[Operation, 
         described = ", then ".join(map(str, operations)) or "no operation"
         raise ValueError(
             f"LensHead: the logits of {name} must be its head's output with {described} within {bound:g} of the "
-            f"largest, as its configuration says; got {describe_change(raw, logits)} instead, a difference of {error:.3g}"
+            f"largest, as its configuration says; got {describe_change(raw, logits)} instead, a difference of "
+            f"{error:.3g}"
         )
     _require_same_first_choices(head, last, mine, logits, name)
     return error
