@@ -1,7 +1,7 @@
 """Scoring and tracing against published methods, against the best that plain PyTorch does, and against other tools.
 
-Runs on the planted testbed model by default, so that a smoke run takes seconds. ``PIVOTKIT_BENCH=full`` runs Gemma 3 270M
-on real words, and needs the same folders as tests on real models. Other tools run where they are installed.
+Runs on the planted testbed model by default, so that a smoke run takes seconds. ``PIVOTKIT_BENCH=full`` runs Gemma 3
+270M on real words, and needs the same folders as tests on real models. Other tools run where they are installed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The fused unembedding against plain PyTorch.
 
-Sizes are small by default, so that a smoke run takes seconds. ``PIVOTKIT_BENCH=full`` runs the heads of real models, with
-the rows of one position, of its trace through 18 layers, of a batch, and of traces of many positions.
+Sizes are small by default, so that a smoke run takes seconds. ``PIVOTKIT_BENCH=full`` runs the heads of real models,
+with the rows of one position, of its trace through 18 layers, of a batch, and of traces of many positions.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ def base_passes(model: Any, prompts: list[tuple[int, ...]], batch: int) -> None:
 
 @torch.inference_mode()
 def per_layer_trace(head: LensHead, prompt: tuple[int, ...], k: int, target: int) -> tuple[Tensor, Tensor]:
-    """The lens of every token of a prompt, one matrix product per layer: top log-probabilities and entropy, (layers, T, ...).
+    """The lens of every token of a prompt, one matrix product per layer: top log-probabilities and entropy, by layer.
 
     Computes top k, entropy, rank and divergence from the last layer, as a trace does, but no token sets.
     """

@@ -14,7 +14,7 @@ TOP = 10
 
 
 class Peer(NamedTuple):
-    """A lens to be timed, which takes prompts as texts and as ids; ``top`` makes (prompts, blocks, TOP) ids of its result."""
+    """A lens to be timed, for prompts as texts and as ids; ``top`` makes (prompts, blocks, TOP) ids of its result."""
 
     lens: Callable[[Sequence[str], Sequence[tuple[int, ...]]], Any]
     top: Callable[[Any], NDArray[np.int64]]

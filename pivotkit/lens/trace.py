@@ -221,7 +221,7 @@ def _follow_chains(
 
 
 def _with_chains(table: pa.Table, items: pa.Table, rest: NDArray[np.float64] | None) -> pa.Table:
-    """Add the column ``target_chain_logprob`` after the target's rank; null except at the answer, or if not asked for."""
+    """Add the column ``target_chain_logprob`` after the target's rank; null unless asked for and at the answer."""
     chained = pa.nulls(table.num_rows, pa.float32())
     if rest is not None:
         line = {item: at for at, item in enumerate(items["item"].to_pylist())}

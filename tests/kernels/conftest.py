@@ -1,4 +1,4 @@
-"""Cases that the kernels' tests share."""
+"""Fixtures of the kernels' tests."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture(scope="session")
 def simt(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
-    """The CUDA kernels, built for the CPU against tests/simt: every thread of every block runs, in an order of choice."""
+    """The CUDA kernels, built for the CPU with tests/simt, which runs all threads of all blocks in a chosen order."""
     pybind11 = pytest.importorskip("pybind11")
     if shutil.which("g++") is None:
         pytest.skip("needs g++")
@@ -65,7 +65,7 @@ def simt(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
 
 @pytest.fixture
 def unembed_on_simt(simt: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """The face of ``unembed``, taking tensors of the CPU for tensors of a GPU and the CUDA kernels for their backend."""
+    """``pivotkit.kernels.unembed`` that takes CPU tensors for GPU tensors and runs the CUDA kernels on them."""
     module = sys.modules[face.__module__]
     monkeypatch.setattr(cuda_backend, "native", lambda: simt)
     monkeypatch.setattr(cuda_backend, "why_not", lambda _: None)
@@ -107,7 +107,7 @@ def on_gpu(hidden: Any, weight: Any, *arguments: Any, **options: Any) -> Any:
 
 @pytest.fixture
 def integers() -> Callable[..., tuple[Any, Any]]:
-    """Small integers as floats: every product and sum is exact, so backends must agree to the bit, ties included."""
+    """Small integers as floats: all products and sums are exact, so backends must agree bit for bit, ties included."""
 
     def make(rows: int, vocabulary: int, dim: int, seed: int = 0) -> tuple[Any, Any]:
         generator = torch.Generator().manual_seed(seed)
@@ -120,7 +120,7 @@ def integers() -> Callable[..., tuple[Any, Any]]:
 
 @pytest.fixture
 def gaussians() -> Callable[..., tuple[Any, Any]]:
-    """Logits of a real model's size: a few units wide, with rows and ids of unequal scale."""
+    """Logits as wide as those of real models, a few units, with rows and ids of unequal scale."""
 
     def make(rows: int, vocabulary: int, dim: int, seed: int = 0) -> tuple[Any, Any]:
         generator = torch.Generator().manual_seed(seed)

@@ -24,7 +24,7 @@ SHAPES = [(1, 7, 3), (3, 63, 16), (15, 65, 17), (19, 3001, 64), (45, 257, 300), 
 
 
 def layouts(rows: int) -> dict[str, torch.Tensor]:
-    """Ways in which rows name one another."""
+    """Ways in which rows refer to one another."""
     row, random = torch.arange(rows), np.random.default_rng(rows)
     return {
         "all rows one": torch.full((rows,), rows - 1),
@@ -70,7 +70,7 @@ def test_bias_scale_softcap_and_types(unembed: Run, gaussians: Make, dtype: torc
 
 @pytest.mark.parametrize("scale", [1.0, 20.0, 80.0])
 def test_the_error_is_that_of_the_logits(unembed: Run, gaussians: Make, scale: float) -> None:
-    # Logits up to several hundred: what float32 logits give in float64 is as good as it gets.
+    # Logits up to several hundred: float64 on float32 logits is the most exact answer possible.
     hidden, weight = neighbours(gaussians, (40, 3000, 64))
     references = layouts(40)["any"]
     truth = dense(hidden.double() @ weight.double().T * scale, references)
@@ -81,7 +81,7 @@ def test_the_error_is_that_of_the_logits(unembed: Run, gaussians: Make, scale: f
 
 
 def test_exact_logits_of_several_hundred_give_small_divergences_exactly_enough(unembed: Run) -> None:
-    # Integers: no logit is rounded. The rows differ by hundreds, but hardly where the reference has its mass.
+    # Integers, so no logit is rounded. Rows differ by hundreds, but little where the reference has its mass.
     generator = torch.Generator().manual_seed(0)
     weight = torch.randint(-40, 41, (5000, 16), generator=generator).float()
     hidden = torch.randint(-3, 4, (12, 16), generator=generator).float()
@@ -216,7 +216,7 @@ def test_threads_tiles_and_split_groups_change_no_bit(
         hidden, weight = ((one.view(np.uint32) >> 16).astype(np.uint16) for one in (hidden, weight))
     references = layouts(rows)[layout].numpy()
     plain = native(hidden, weight, references, isa, 1, 0, 64 << 20)
-    # Down to the smallest workspace there is, of a row and its reference: references join many blocks as guests.
+    # Down to the smallest workspace, of one row and its reference: blocks then copy references of other blocks.
     try:
         native(hidden, weight, references, isa, 1, tile, 1)
         raise AssertionError("one byte holds nothing")
@@ -236,7 +236,7 @@ def test_a_group_alone_has_the_bits_it_has_in_company(isa: str, gaussians: Make)
 
 
 def test_rows_are_ordered_in_windows(isa: str) -> None:
-    # More rows than are ordered at once, and references that are all in the last window.
+    # More rows than are sorted together, and all references in the last window.
     generator = torch.Generator().manual_seed(0)
     hidden, weight = torch.randn(70_000, 3, generator=generator), torch.randn(9, 3, generator=generator)
     references = 70_000 - 50 + torch.arange(70_000) % 50

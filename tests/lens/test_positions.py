@@ -1,4 +1,4 @@
-"""Which tokens are traced: found by characters of the prompt."""
+"""Which tokens are traced, by characters of the prompt."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_the_source_is_every_token_of_the_word_in_the_query_line(items, texts, t
 
 
 def test_a_source_that_also_stands_in_a_shot_is_found_in_the_query(items, texts, tokenizer):
-    """The last place counts, not the first match."""
+    """The last occurrence counts, not the first."""
     for row, text, places in zip(items.to_pylist(), texts, find_places(items, texts, ["source"]), strict=True):
         behind = tokenizer.decode(text.ids[places[-1].index + 1 : text.answer_start])
         assert row["prompt"].endswith(behind)

@@ -112,7 +112,7 @@ def test_a_lens_stands_before_the_norm(llama, items, tokenizer):
 
     raw, other = trace(llama, items, tokenizer), trace(llama, items, tokenizer, lens=lambda states, layers: states)
     assert raw.equals(other)
-    # A root-mean-square norm undoes a factor; adding something it does not.
+    # A root-mean-square norm undoes a factor, but not an offset.
     close = trace(llama, items, tokenizer, lens=halved)
     assert close["logsumexp"].to_numpy() == pytest.approx(raw["logsumexp"].to_numpy(), abs=1e-3)
     moved = trace(llama, items, tokenizer, lens=lambda states, layers: states + 1)
@@ -147,7 +147,7 @@ def test_a_concept_without_the_latent_word_has_a_null(llama, lexicon, tokenizer)
 
 
 def test_a_reading_that_no_distribution_gives_stops_the_trace(llama, items, tokenizer, wrong_sums):
-    """A head that is told a wrong soft-cap keeps the order of the tokens; only an invariant can see it."""
+    """A wrong soft-cap does not change the order of the tokens; only an invariant detects it."""
     head = LensHead.from_model(llama)
     wrong_sums()
     with pytest.raises(ArithmeticError, match=r"trace: .* must .*; got"):
@@ -209,7 +209,7 @@ def test_a_state_that_is_not_finite_is_refused_with_its_item(make_model, items, 
     begin, layer = text.word_start - 1, model.model.layers[1]
 
     class Failing(type(layer.mlp)):
-        """Of the prompt's tokens, in whatever batch, the answer's last is not a number."""
+        """Makes the state at the answer position NaN, in whichever batch it runs."""
 
         def forward(self, x):
             states = super().forward(x)

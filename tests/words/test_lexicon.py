@@ -1,4 +1,4 @@
-"""Lexicon files: what they say and how they are refused."""
+"""Lexicon files: what they mean, and how wrong ones are refused."""
 
 from __future__ import annotations
 

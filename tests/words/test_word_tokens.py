@@ -21,7 +21,7 @@ def sets(tokenizer):
 
 @pytest.fixture(scope="module")
 def spaced():
-    """As SentencePiece has it: ``▁`` for a space, a bare one before a word that has no piece with it, lone bytes at last."""
+    """A SentencePiece vocabulary: ``▁`` for a space, alone before words without a piece that includes it; lone bytes."""
     pieces = ["▁", "▁dog", "d", "o", "g", "do", "dog", "D", "Dog", "房", "房子", "æ", "\ufffd", "<0xE6>", "<0x64>"]
     merges = [("d", "o"), ("do", "g"), ("▁", "dog"), ("房", "子"), ("D", "og")]
     vocabulary = {piece: number for number, piece in enumerate(["<unk>", *pieces, "子", "og", "i", "s"])}
@@ -172,6 +172,6 @@ def test_words_overlap_where_they_share_a_piece_that_is_not_blank(tokenizer, spa
             shared = {token for token in set(whole[0]) & set(whole[1]) if each.decode([token]).strip()}
             shared.discard(each.unk_token_id)
             assert sets.overlap(source, target) == sets.overlap(target, source) == bool(shared)
-    # Both begin with the bare space piece, which is no reason to leave them out.
+    # Both begin with the bare space piece, which does not exclude them.
     assert spaced.encode(" 房子")[0] == spaced.encode(" god")[0]
     assert not WordTokens(spaced).overlap("房子", "god")

@@ -1,4 +1,4 @@
-"""Hidden states at wanted positions: whatever the padding, whatever the blocks return, and never the logits."""
+"""Hidden states at wanted positions, under any padding and for any return type of the blocks, without logits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pivotkit.lens.model.difference import difference
 from pivotkit.lens.model.head import LensHead
 from pivotkit.lens.reference import reference_lens
 
-# Share of the largest state: small states beside large ones carry the rounding of the large, up to 1e-5 of them.
+# As a share of the largest state: small states carry the rounding of large ones, up to 1e-5 of those.
 ROUNDING = 1e-4
 
 sequences = st.lists(st.lists(st.integers(1, 55), min_size=1, max_size=10), min_size=1, max_size=4)
@@ -171,7 +171,7 @@ def test_a_layer_or_position_that_is_not_there_is_refused_and_leaves_no_hook(mak
 
 
 class InTuples(nn.Module):
-    """A block as older versions of transformers had them."""
+    """A block that returns a tuple, as in older versions of transformers."""
 
     def __init__(self, block):
         super().__init__()

@@ -1,4 +1,4 @@
-"""A GGUF file is converted once, exactly, and whole or not at all."""
+"""A GGUF file is converted once, exactly, and either completely or not at all."""
 
 from __future__ import annotations
 
