@@ -1,4 +1,4 @@
-"""Association measures over many 2x2 tables: the compiled ufunc, NumPy with temporaries, and PyTorch.
+"""Association measures over many 2x2 tables: the compiled ufunc against NumPy and PyTorch with temporaries.
 
 ``PIVOTKIT_BENCH_TABLES`` sets the number of tables (default 200,000: a second or two in all).
 """
@@ -14,7 +14,7 @@ from pivotkit.pivots import association
 
 TABLES = int(os.environ.get("PIVOTKIT_BENCH_TABLES", "200000"))
 DOCUMENTS = 1e7
-RTOL = 1e-6  # of the largest value: the NumPy and PyTorch formulas cancel where the tables are nearly independent
+RTOL = 1e-6  # of the largest value: the NumPy and PyTorch formulas lose digits where tables are nearly independent
 
 
 @pytest.fixture(scope="module")

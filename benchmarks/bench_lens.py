@@ -1,7 +1,7 @@
-"""Scoring and tracing against the ways they are published, against what PyTorch does at best, and against peers.
+"""Scoring and tracing against published methods, against the best that plain PyTorch does, and against other tools.
 
-On the planted testbed model by default, so that a smoke run takes seconds. ``PIVOTKIT_BENCH=full`` runs Gemma 3 270M on
-real words, and wants the folders that tests on real models want. Peers run where they are installed.
+Runs on the planted testbed model by default, so that a smoke run takes seconds. ``PIVOTKIT_BENCH=full`` runs Gemma 3
+270M on real words, and needs the same folders as tests on real models. Other tools run where they are installed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MODEL = "gemma3-270m"
 
 @functools.cache
 def bench_model() -> tuple[Any, Any, LensHead, Lexicon, str, Prompt]:
-    """Model, tokenizer, head, words, a pair and the prompt's format."""
+    """Model, tokenizer, head, lexicon, language pair and prompt format."""
     if FULL:
         shared = Path(os.environ.get("PIVOTKIT_SHARED", Path(__file__).resolve().parents[2] / "shared"))
         words = shared / "data" / "lexicon" / "concrete_nouns.tsv"
@@ -61,12 +61,12 @@ def prompts_of(items: pa.Table, tokenizer: Any) -> list[tuple[int, ...]]:
     prompt = task_prompt(items)
     rows = items.to_pylist()
     texts = encode(tokenizer, [row["prompt"] for row in rows], [prompt.reply(row["target"]) for row in rows])
-    return [text.ids[: text.word] for text in texts]
+    return [text.ids[: text.word_start] for text in texts]
 
 
 @pytest.mark.parametrize("sharing", ["item", "pair"])
 def test_score(interleaved: Any, benchmark: Any, sharing: str) -> None:
-    """Seconds an item. The torch methods know nothing beyond an item, so they are given a few of all."""
+    """Seconds per item. The torch methods share nothing between items, so they run on one item only."""
     model, tokenizer, head, *_ = bench_model()
     items = task({"item": 8, "pair": 96}[sharing] if FULL else 6, sharing)
     few = items.slice(items.num_rows // 2, 1)
@@ -87,7 +87,7 @@ def test_score(interleaved: Any, benchmark: Any, sharing: str) -> None:
 
 @pytest.mark.parametrize("prompts", [1, 8, 64])
 def test_trace_at_the_answer(interleaved: Any, benchmark: Any, prompts: int) -> None:
-    """The whole record of a trace against the base model's forward passes alone, in batches of 16 by length."""
+    """A complete trace against the forward passes of the base model alone, in batches of 16 by length."""
     model, tokenizer, head, *_ = bench_model()
     items = task(min(prompts, 64 if FULL else 8))
     texts = prompts_of(items, tokenizer)
@@ -103,7 +103,7 @@ def test_trace_at_the_answer(interleaved: Any, benchmark: Any, prompts: int) -> 
 
 
 def test_trace_everywhere(interleaved: Any, benchmark: Any) -> None:
-    """Every token of a prompt: one matrix product a layer against one call."""
+    """Every token of a prompt: one matrix product per layer against one call."""
     model, tokenizer, head, *_ = bench_model()
     items = task(1)
     [text] = prompts_of(items, tokenizer)
@@ -111,7 +111,7 @@ def test_trace_everywhere(interleaved: Any, benchmark: Any) -> None:
     benchmark.group = "trace all positions"
     found = interleaved(
         {
-            "torch_per_layer": lambda: methods.per_layer_trace(head, text, 10, target.ids[target.word]),
+            "torch_per_layer": lambda: methods.per_layer_trace(head, text, 10, target.ids[target.word_start]),
             "pivotkit": lambda: trace(model, items, tokenizer, positions=["all"], head=head),
         },
         SECONDS / 3,
@@ -129,7 +129,7 @@ def test_trace_everywhere(interleaved: Any, benchmark: Any) -> None:
 @pytest.mark.parametrize("prompts", [1, 8])
 @pytest.mark.parametrize("peer", PEERS)
 def test_against_peers(interleaved: Any, benchmark: Any, peer: str, prompts: int) -> None:
-    """The whole record of a trace against a peer's logit lens of the last position."""
+    """A complete trace against another tool's logit lens of the last position."""
     pytest.importorskip(peer, reason=f"the peer {peer} is not installed")
     if not FULL:
         pytest.skip("peers do not know the planted model's architecture: PIVOTKIT_BENCH=full compares on a real one")

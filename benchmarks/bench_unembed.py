@@ -1,7 +1,7 @@
-"""The fused unembedding against what one would write in PyTorch.
+"""The fused unembedding against plain PyTorch.
 
-Sizes: small by default, so that a smoke run takes seconds. ``PIVOTKIT_BENCH=full`` runs heads of models in use,
-with rows of one position, of its trace through 18 layers, of batches and of many positions' traces.
+Sizes are small by default, so that a smoke run takes seconds. ``PIVOTKIT_BENCH=full`` runs the heads of real models,
+with the rows of one position, of its trace through 18 layers, of a batch, and of traces of many positions.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ def certified(dim: int, vocabulary: int, dtype: torch.dtype) -> PackedUnembeddin
 
 
 def limit(benchmark: Any, rows: int, weight: Tensor) -> None:
-    """The share of what the machine can do at all that pivotkit reaches, where one thing bounds it."""
+    """Record the share of the machine's limit that pivotkit reaches, where a single resource is the limit."""
     if limits.library() is None:
         return
-    # Only a product of two bfloat16 factors runs in pairs, and only where the instruction set has them.
+    # Only products of two bfloat16 factors run in pairs, and only on instruction sets that have them.
     pairs = weight.dtype == torch.bfloat16 and select_isa() == "avx512bf16"
     if rows == 1:
         seconds, name = limits.read_seconds(weight), "streaming read of the weight"
@@ -77,12 +77,12 @@ def test_unembed(interleaved: Any, benchmark: Any, shape: tuple[int, int], dtype
     methods["pivotkit"] = lambda: pivotkit_unembed(hidden, weight)
     results = interleaved(methods, SECONDS)
     screened = results.pop("pivotkit_certified")
-    # The ids are the exact ones; log-probabilities are off by what logsumexp is.
+    # The ids are the exact ones; log-probabilities have the error of logsumexp.
     assert torch.equal(screened[0], results["pivotkit"][0])
     torch.testing.assert_close(screened[1], results["pivotkit"][1], rtol=0, atol=0.1)
     for name, answer in results.items():
         if name != "torch":
-            # Two torch methods round alike; ours is held against the dense one.
+            # The torch methods round alike; ours is compared with the dense one.
             assert_same(
                 answer if name.startswith("pivotkit") else (answer[0], answer[1].float()),
                 results["torch"],
@@ -97,7 +97,7 @@ def test_unembed(interleaved: Any, benchmark: Any, shape: tuple[int, int], dtype
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
 def test_answer_position_trace(interleaved: Any, benchmark: Any, dtype: torch.dtype) -> None:
-    """One position after each of the layers: a product for each layer against one call for the stack."""
+    """One position after each layer: one product per layer against one call for the stack."""
     dim, vocabulary = TRACE_SHAPE
     weight, hidden = weight_of(dim, vocabulary, dtype), hidden_of(LAYERS, dim, dtype)
     type_name = str(dtype).removeprefix("torch.")

@@ -1,4 +1,4 @@
-"""What one would write in PyTorch to score and to trace: the published way, plain sharing of a cache, one product a layer."""
+"""PyTorch methods of scoring and tracing: the published one, one that shares a cache, and one product per layer."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from pivotkit.lens.model.encoding import Encoded, encode, pad_right
 from pivotkit.lens.model.head import LensHead
 from pivotkit.words.task import task_languages, task_prompt
 
-BATCH = 10  # sequences of a pass, as the published code has them
+BATCH = 10  # sequences per forward pass, as in the published code
 
 
 def score_texts(row: dict[str, Any], items: pa.Table, tokenizer: Any) -> list[list[Encoded]]:
-    """An item's sequences: for each candidate one in each context."""
+    """An item's sequences: one per candidate and context."""
     prompt, names = task_prompt(items), task_languages(items, row["pair"])
     sources = [row["source"], *row["distractors"]]
     asked = [[context + prompt.ask(*names, source) for context in row["contexts"]] for source in sources]
@@ -33,7 +33,7 @@ def contrast(losses: list[list[float]]) -> float:
 
 @torch.no_grad()
 def published_score(model: Any, items: pa.Table, tokenizer: Any) -> list[float]:
-    """Every sequence whole, logits of every token, cross-entropy over all of them (arXiv 2505.16385's code)."""
+    """Run every sequence whole, with logits and cross-entropy of every token, as the code of arXiv 2505.16385 does."""
     scores = []
     for row in items.to_pylist():
         candidates = score_texts(row, items, tokenizer)
@@ -44,7 +44,7 @@ def published_score(model: Any, items: pa.Table, tokenizer: Any) -> list[float]:
             ids = pad_right([text.ids for text in batch], "cpu")
             labels = torch.full_like(ids, -100)
             for line, text in enumerate(batch):
-                labels[line, text.start : len(text.ids)] = ids[line, text.start : len(text.ids)]
+                labels[line, text.answer_start : len(text.ids)] = ids[line, text.answer_start : len(text.ids)]
             logits, wanted = model(input_ids=ids).logits[:, :-1].float(), labels[:, 1:]
             loss = torch.nn.functional.cross_entropy(logits.transpose(1, 2), wanted, reduction="none")
             losses += (loss.sum(1) / (wanted != -100).sum(1)).tolist()
@@ -55,13 +55,13 @@ def published_score(model: Any, items: pa.Table, tokenizer: Any) -> list[float]:
 
 @torch.inference_mode()
 def cached_score(model: Any, items: pa.Table, tokenizer: Any) -> list[float]:
-    """Each context once, its candidates in one batch from its cache, logits of the answer's positions alone."""
+    """Run each context once, its candidates in one batch from its cache, with logits of the answer's positions only."""
     scores = []
     for row in items.to_pylist():
         candidates = score_texts(row, items, tokenizer)
         losses: list[list[float]] = [[] for _ in candidates]
         for texts in zip(*candidates, strict=True):
-            shared = min(text.start for text in texts) - 1
+            shared = min(text.answer_start for text in texts) - 1
             while any(text.ids[:shared] != texts[0].ids[:shared] for text in texts):
                 shared -= 1
             past = DynamicCache(config=model.config)
@@ -71,16 +71,16 @@ def cached_score(model: Any, items: pa.Table, tokenizer: Any) -> list[float]:
             ids = pad_right([text.ids[shared:] for text in texts], "cpu")
             states = model.base_model(input_ids=ids, past_key_values=past, use_cache=True).last_hidden_state
             for candidate, text in enumerate(texts):
-                at = torch.arange(text.start, len(text.ids))
+                at = torch.arange(text.answer_start, len(text.ids))
                 logp = model.lm_head(states[candidate, at - 1 - shared]).float().log_softmax(-1)
-                losses[candidate].append(float(-logp[range(len(at)), text.ids[text.start :]].mean()))
+                losses[candidate].append(float(-logp[range(len(at)), text.ids[text.answer_start :]].mean()))
         scores.append(contrast(losses))
     return scores
 
 
 @torch.inference_mode()
 def base_passes(model: Any, prompts: list[tuple[int, ...]], batch: int) -> None:
-    """The base model over all prompts, in batches by length: what no trace can do without."""
+    """Run the base model over all prompts, in batches by length: the least that any trace has to do."""
     ordered = sorted(prompts, key=len)
     for begin in range(0, len(ordered), batch):
         model.base_model(input_ids=pad_right(ordered[begin : begin + batch], "cpu"), use_cache=False)
@@ -88,13 +88,13 @@ def base_passes(model: Any, prompts: list[tuple[int, ...]], batch: int) -> None:
 
 @torch.inference_mode()
 def per_layer_trace(head: LensHead, prompt: tuple[int, ...], k: int, target: int) -> tuple[Tensor, Tensor]:
-    """The lens of every token of a prompt, one matrix product a layer: (top log-probabilities, entropy), (layers, T, ...).
+    """The lens of every token of a prompt, one matrix product per layer: top log-probabilities and entropy, by layer.
 
-    A top k, an entropy, a rank and a divergence from the last layer, as a trace has them; no token sets.
+    Computes top k, entropy, rank and divergence from the last layer, as a trace does, but no token sets.
     """
     ids = torch.tensor([prompt])
     states = head.base(input_ids=ids, output_hidden_states=True, use_cache=False).hidden_states
-    # transformers hands out the last state with the final norm already applied.
+    # transformers returns the last state with the final norm already applied.
     normed = [*(head.normed(state[0]) for state in states[:-1]), states[-1][0]]
     final = (normed[-1] @ head.weight.T).log_softmax(-1)
     tops, entropies = [], []

@@ -1,4 +1,4 @@
-"""Logit lenses that others publish: the last position of each prompt, top tokens of every block's output."""
+"""Logit lenses of other tools: the top tokens of every block's output at the last position of each prompt."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ TOP = 10
 
 
 class Peer(NamedTuple):
-    """A lens to be timed, of prompts as texts and as ids, and what makes (prompts, blocks, TOP) ids of its result."""
+    """A lens to be timed, for prompts as texts and as ids; ``top`` makes (prompts, blocks, TOP) ids of its result."""
 
     lens: Callable[[Sequence[str], Sequence[tuple[int, ...]]], Any]
     top: Callable[[Any], NDArray[np.int64]]
 
 
 def nnterp(folder: str) -> Peer:
-    """All prompts in one padded batch; logits of the whole vocabulary, (prompts, blocks, V)."""
+    """Runs all prompts in one padded batch; gives logits of the whole vocabulary, (prompts, blocks, V)."""
     from nnterp import StandardizedTransformer
     from nnterp.interventions import logit_lens
 
@@ -33,7 +33,7 @@ def nnterp(folder: str) -> Peer:
 
 
 def transformer_lens(folder: str) -> Peer:
-    """It reads one index of a batch, so prompts of one length run together; top tokens and an entropy."""
+    """Reads one index per batch, so only prompts of one length run together; gives top tokens and an entropy."""
     from transformer_lens.model_bridge import TransformerBridge
     from transformer_lens.tools.analysis import logit_lens
 

@@ -1,5 +1,4 @@
-"""What one would write in PyTorch instead of ``unembed``, the heads and rows that are timed, and what counts as the same
-answer; for the CPU and for CUDA."""
+"""PyTorch methods that do what ``unembed`` does, the heads and rows to be timed, and the comparison of two answers."""
 
 from __future__ import annotations
 
@@ -25,13 +24,13 @@ Answer = tuple[Tensor, Tensor]
 
 
 def torch_dense(hidden: Tensor, weight: Tensor) -> Answer:
-    """What a user writes first: all logits, log_softmax, topk."""
+    """The obvious method: all logits, log_softmax, topk."""
     best = torch.log_softmax(hidden @ weight.T, dim=-1).topk(K)
     return best.indices, best.values
 
 
 def torch_chunked(hidden: Tensor, weight: Tensor) -> Answer:
-    """The same in bounded memory: chunks of the vocabulary, merged."""
+    """The same in bounded memory: merges chunks of the vocabulary."""
     values, ids, parts = [], [], []
     for start in range(0, weight.shape[0], 8192):
         z = hidden @ weight[start : start + 8192].T
@@ -44,7 +43,7 @@ def torch_chunked(hidden: Tensor, weight: Tensor) -> Answer:
 
 
 def per_layer(method: Callable[[Tensor, Any], Answer], hidden: Tensor, weight: Any) -> Answer:
-    """What lens tools do: one pass over the weight for each layer."""
+    """The method of lens tools: one pass over the weight per layer."""
     ids, logprobs = zip(
         *[method(layer, weight) for layer in hidden.tensor_split(min(LAYERS, len(hidden)))], strict=True
     )
@@ -70,15 +69,15 @@ def hidden_of(rows: int, dim: int, dtype: torch.dtype, device: str = "cpu") -> T
 def assert_same(ours: Answer, theirs: Answer, hidden: Tensor, weight: Tensor) -> None:
     if weight.dtype == torch.float32:
         expected = theirs[1].clone()
-        # Torch's own float32 is off by 5e-5 at times: float64 decides where the two disagree.
+        # Torch's float32 is sometimes off by 5e-5: float64 decides where the two disagree.
         disputed = ((ours[1] - expected).abs() > 3e-5 + 1e-5 * expected.abs()).any(1)
         if disputed.any():
             z = hidden[disputed].double() @ weight.double().T
             expected[disputed] = torch.log_softmax(z, dim=-1).topk(K).values.float()
         torch.testing.assert_close(ours[1], expected, rtol=1e-5, atol=3e-5)
-        # Rounding may swap neighbours that are equal to the last bits; nearly all places must hold the same id.
+        # Rounding may swap neighbours that differ in the last bits only; nearly all places must hold the same id.
         assert (ours[0] == theirs[0]).float().mean() > 0.99
     else:
-        # torch rounds logits and log-probabilities to 8 bits, which ties and swaps many ids.
+        # torch rounds logits and log-probabilities to 8 bits, which makes many ids tie or swap.
         torch.testing.assert_close(ours[1], theirs[1].float(), rtol=0.03, atol=0.15)
         assert (ours[0][:, :, None] == theirs[0][:, None, :]).any(-1).float().mean() > 0.6

@@ -1,7 +1,8 @@
-"""Torch tensors and NumPy arrays under one roof, without importing torch unless its tensors are at hand."""
+"""Torch tensors and NumPy arrays behind one set of functions; torch is imported only where its tensors come in."""
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import warnings
@@ -19,11 +20,27 @@ def is_torch(value: object) -> bool:
     return torch is not None and isinstance(value, torch.Tensor)
 
 
+def float_name(value: Any) -> str:
+    """Name of the type of an array or tensor: ``"bfloat16"`` for ``torch.bfloat16``."""
+    return _dtype_name(value.dtype)
+
+
+@functools.cache  # NumPy takes microseconds to spell a type
+def _dtype_name(dtype: Any) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
 def check_float(function: str, argument: str, value: Any) -> str:
-    """Name of the value's floating type; TypeError where it is no array or has another type."""
+    """Name of the floating type of an array or tensor.
+
+    Raises
+    ------
+    TypeError
+        The value is neither, or has another type.
+    """
     if not is_torch(value) and not isinstance(value, np.ndarray):
         raise TypeError(f"{function}: {argument} must be a torch tensor or a NumPy array; got {type(value).__name__}")
-    name = str(value.dtype).removeprefix("torch.")
+    name = float_name(value)
     if name not in FLOAT_TYPES:
         raise TypeError(f"{function}: {argument} must be float32, bfloat16 or float16; got {name}")
     return name
@@ -35,7 +52,7 @@ def device_of(value: Any) -> str:
 
 
 def bits(value: Any) -> NDArray[Any]:
-    """The memory of a CPU array for the native code: float32 as it is, 16-bit floats as uint16; never a copy."""
+    """The memory of a CPU array for the native code, never copied: float32 as it is, 16-bit floats as uint16."""
     if is_torch(value):
         import torch
 
@@ -62,7 +79,13 @@ def tensor(value: Any) -> Any:
 
 
 def integers(function: str, argument: str, value: Any) -> NDArray[np.int64]:
-    """Ids as a NumPy int64 array; TypeError where they are not integers."""
+    """Ids as a NumPy int64 array.
+
+    Raises
+    ------
+    TypeError
+        The values are not integers.
+    """
     array = value.detach().cpu().numpy() if is_torch(value) else np.asarray(value)
     if array.size == 0 and not isinstance(value, np.ndarray) and not is_torch(value):
         array = array.astype(np.int64)
@@ -72,7 +95,7 @@ def integers(function: str, argument: str, value: Any) -> NDArray[np.int64]:
 
 
 def default_threads(function: str, threads: int | None) -> int:
-    """The number given, or one per CPU that this process may use."""
+    """The number of threads given, or one thread per CPU that this process may use."""
     if threads is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if isinstance(threads, bool) or not isinstance(threads, int):

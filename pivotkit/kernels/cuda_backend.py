@@ -1,4 +1,4 @@
-"""The native unembedding on a CUDA device: torch multiplies tiles of the vocabulary, kernels reduce them in place."""
+"""The native unembedding on a CUDA device: torch multiplies tiles of the vocabulary, kernels reduce the products."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pivotkit.kernels import torch_backend
+from pivotkit.kernels.arrays import tensor
 from pivotkit.kernels.cuda_products import Products, address, gather_targets, sums_in_float32, to_device
-from pivotkit.kernels.token_sets import TokenSetTable
+from pivotkit.kernels.request import UnembedRequest
 from pivotkit.kernels.torch_divergence import refuse_overflow
 
 _NAME = "unembed"
@@ -25,18 +26,18 @@ _WIDEST_TILE = 1 << 16
 
 
 def built() -> bool:
-    """Whether this build of pivotkit has CUDA kernels."""
+    """Whether this build of pivotkit includes the CUDA kernels."""
     return importlib.util.find_spec("pivotkit._cuda") is not None
 
 
 def native() -> ModuleType:
-    """The module of CUDA kernels, loaded when first asked for."""
+    """The module of CUDA kernels, loaded at the first call."""
     return importlib.import_module("pivotkit._cuda")
 
 
 @functools.cache
 def why_not(device: str) -> str | None:
-    """Why the kernels cannot run on that device, or None where they can."""
+    """Why the kernels cannot run on the device; None where they can."""
     if not built():
         return "pivotkit was built without nvcc"
     index = torch.device(device).index or 0
@@ -50,38 +51,29 @@ def why_not(device: str) -> str | None:
     return None
 
 
-def unembed(
-    hidden: Tensor,
-    weight: Tensor,
-    k: int,
-    bias: Tensor | None,
-    logit_scale: float,
-    softcap: float | None,
-    targets: NDArray[np.int64] | None,
-    table: TokenSetTable | None,
-    entropy: bool,
-    workspace: int,
-    kernels: ModuleType | None = None,
-    references: NDArray[np.int64] | None = None,
-) -> dict[str, Tensor]:
-    """Queue everything on the current stream and wait once, for the flags of values that are not finite.
+def unembed(request: UnembedRequest, kernels: ModuleType | None = None) -> dict[str, Tensor]:
+    """Queue the whole call on the current stream and wait once, for the flags of values that are not finite.
 
-    ``pivotkit.kernels.unembed`` checks and shapes the arguments. ``workspace`` bounds what is allocated beside the
-    outputs, the arguments' copies on the device, and what cuBLAS keeps.
+    ``request.workspace`` bounds what is allocated beyond the outputs, the copies of arguments on the device, and what
+    cuBLAS keeps. ``kernels`` is the module of CUDA kernels, by default the one that was built.
+
+    Returns
+    -------
+    dict
+        Tensors by the names of ``Unembedded``, on the device of ``hidden``.
     """
-    torch_backend.check_ids(weight.shape[0], targets, table)
-    torch_backend.check_references(hidden.shape[0], references)
+    hidden, weight = tensor(request.hidden), tensor(request.weight)
+    torch_backend.check_ids(weight.shape[0], request.targets, request.token_sets)
+    torch_backend.check_references(hidden.shape[0], request.references)
     current = torch.cuda.device(hidden.device) if hidden.is_cuda else contextlib.nullcontext()
     with current, torch_backend.full_precision:
-        call = _Call(
-            kernels or native(), hidden, weight, k, bias, logit_scale, softcap, targets, table, references, workspace
-        )
-        out = call.outputs(entropy)
+        call = _Call(request, kernels or native())
+        out = call.outputs()
         for at in range(0, hidden.shape[0], call.plan.block):
             call.run(at, {name: value[at : at + call.plan.block] for name, value in out.items()})
         logit, divergence = call.nonfinite.tolist()
         if logit:
-            torch_backend.refuse_nonfinite(hidden, weight, bias)
+            torch_backend.refuse_nonfinite(hidden, weight, call.bias)
         if divergence:
             refuse_overflow()
     return out
@@ -89,75 +81,63 @@ def unembed(
 
 @dataclass(frozen=True)
 class _Plan:
-    """How a call is cut: rows that pass the weight together, and ids of a tile (0: few rows, no tile)."""
+    """How a call is cut into blocks of rows and tiles of the vocabulary."""
 
-    block: int
-    tile: int
+    block: int  # rows that are multiplied by the weight together
+    tile: int  # ids of the vocabulary per tile; 0 for few rows, which need no tile
     segments: int
 
 
 class _Call:
     """What all blocks of rows of one call share."""
 
-    def __init__(
-        self,
-        kernels: ModuleType,
-        hidden: Tensor,
-        weight: Tensor,
-        k: int,
-        bias: Tensor | None,
-        scale: float,
-        softcap: float | None,
-        targets: NDArray[np.int64] | None,
-        table: TokenSetTable | None,
-        references: NDArray[np.int64] | None,
-        workspace: int,
-    ) -> None:
-        self.kernels, self.hidden, self.weight, self.k = kernels, hidden, weight, k
-        self.device = hidden.device
-        self.targets, self.table, self.references = targets, table, references
-        self.each = 0 if targets is None else targets.shape[1]
-        self.sets = 0 if table is None else table.sets
-        self.kept = k if k <= kernels.MOST_K else 0  # above it, torch selects
-        # Sixteen-bit products summed in float32 are CUDA's alone, and of torch 2.8 and later.
-        self.mixed = hidden.dtype == weight.dtype != torch.float32 and sums_in_float32(self.device)
-        self.plan = self._plan(workspace)
-        self.bias = None if bias is None else to_device(bias.contiguous(), self.device)
-        self.head = kernels.Head(address(self.bias), scale, softcap or 0.0)
+    def __init__(self, request: UnembedRequest, kernels: ModuleType) -> None:
+        self.kernels, self.k, self.entropy = kernels, request.k, request.entropy
+        self.hidden, self.weight = tensor(request.hidden), tensor(request.weight)
+        self.device = self.hidden.device
+        self.targets, self.table, self.references = request.targets, request.token_sets, request.references
+        self.targets_per_row = 0 if self.targets is None else self.targets.shape[1]
+        self.sets = 0 if self.table is None else self.table.sets
+        self.kernel_k = self.k if self.k <= kernels.MOST_K else 0  # above MOST_K, torch selects
+        # Only CUDA, and torch from 2.8 on, sums 16-bit products in float32.
+        self.mixed = self.hidden.dtype == self.weight.dtype != torch.float32 and sums_in_float32(self.device)
+        self.plan = self._plan(request.workspace)
+        self.bias = None if request.bias is None else to_device(tensor(request.bias).contiguous(), self.device)
+        self.head = kernels.Head(address(self.bias), request.logit_scale, request.softcap or 0.0)
         self.shared_sets: tuple[Tensor | None, Tensor | None] = (None, None)
-        if table is not None and table.shared:
-            self.shared_sets = to_device(table.ids, self.device), to_device(table.offsets, self.device)
+        if self.table is not None and self.table.shared:
+            self.shared_sets = to_device(self.table.ids, self.device), to_device(self.table.offsets, self.device)
         self.nonfinite = torch.zeros(2, dtype=torch.int32, device=self.device)
         kernels.use_device(self.device.index or 0)
         self.stream = torch.cuda.current_stream(self.device).cuda_stream if self.device.type == "cuda" else 0
 
     def _plan(self, workspace: int) -> _Plan:
         rows, (vocabulary, dim) = max(self.hidden.shape[0], 1), self.weight.shape
-        few, alone = self.kernels.few_segments(vocabulary), self.kept and self.references is None
+        few, alone = self.kernels.few_segments(vocabulary), self.kernel_k and self.references is None
         if rows <= self.kernels.FEW_ROWS and alone and self._state_bytes(rows, few) <= workspace - 64 * dim:
             return _Plan(rows, 0, few)
         widened = 0 if self.mixed else 4 * dim * (self.weight.dtype != torch.float32)
-        gathered = dim * self.weight.element_size() if self.each else 0
+        gathered = dim * self.weight.element_size() if self.targets_per_row else 0
         size = self.hidden.element_size()
         as_it_is = self.hidden.is_contiguous() and (self.mixed or self.hidden.dtype == torch.float32)
-        fixed_row = (0 if as_it_is else 4 * dim) + 48 * self.each + 16 * (self.references is not None)
-        # Torch's topk selects among keys of eight bytes, and takes a few of each.
-        per_logit = 4 if self.kept else 44
-        if not self.kept:
+        fixed_row = (0 if as_it_is else 4 * dim) + 48 * self.targets_per_row + 16 * (self.references is not None)
+        # torch.topk selects among keys of eight bytes, and allocates a few more of each.
+        per_logit = 4 if self.kernel_k else 44
+        if not self.kernel_k:
             fixed_row += 72 * self.k
         step, plan = self.kernels.TILE_IDS, _Plan(0, 0, 0)
         for width in (*range(_WIDEST_TILE, step, -step), *(step >> halved for halved in range(6))):
             tile = min(vocabulary, width)
             segments = -(-tile // step)
-            # One tile holds every target's product: none is gathered.
+            # A single tile holds the product of every target, so none is gathered.
             fixed = tile * (widened + (gathered if tile < vocabulary else 0))
             each = self._state_bytes(1, segments) + fixed_row + per_logit * tile
             block = (workspace - fixed) // each
             if self.references is not None and block < rows:
-                # A block is copied together with references from elsewhere, of which each of its rows may have one.
+                # A block is copied together with references from other blocks: at most one per row.
                 block = (workspace - fixed) // (each + 4 * tile + 2 * dim * size + (0 if self.mixed else 8 * dim))
             plan = _Plan(min(block, rows, 65_535), tile, segments)
-            # Narrow tiles make slow products: below `step`, rather read the weight more often.
+            # Products of narrow tiles are slow: below `step`, reading the weight more often is faster.
             if block >= min(rows, 2048 if width > step else 256, max(workspace // 2 // max(fixed_row, 1), 1)):
                 break
         if plan.block < 1:
@@ -166,7 +146,7 @@ class _Call:
 
     def _state_bytes(self, rows: int, segments: int) -> int:
         compared = self.references is not None
-        return int(self.kernels.state_bytes(rows, segments, self.kept, self.each, self.sets, compared))
+        return int(self.kernels.state_bytes(rows, segments, self.kernel_k, self.targets_per_row, self.sets, compared))
 
     def _floats(self, *shape: int) -> Tensor:
         return torch.empty(shape, device=self.device, dtype=torch.float32)
@@ -174,36 +154,36 @@ class _Call:
     def _integers(self, *shape: int) -> Tensor:
         return torch.empty(shape, device=self.device, dtype=torch.int64)
 
-    def outputs(self, entropy: bool) -> dict[str, Tensor]:
-        """Room for all rows, in the order in which the kernels take them."""
+    def outputs(self) -> dict[str, Tensor]:
+        """Empty outputs for all rows, in the order in which the kernels take them."""
         rows = self.hidden.shape[0]
         return {
             "ids": self._integers(rows, self.k),
             "logits": self._floats(rows, self.k),
             "logsumexp": self._floats(rows),
-            "target_logits": self._floats(rows, self.each),
-            "target_ranks": self._integers(rows, self.each),
+            "target_logits": self._floats(rows, self.targets_per_row),
+            "target_ranks": self._integers(rows, self.targets_per_row),
             "set_logprobs": self._floats(rows, self.sets),
-            "entropy": self._floats(rows if entropy else 0),
+            "entropy": self._floats(rows if self.entropy else 0),
             "kl": self._floats(0 if self.references is None else rows),
         }
 
     def run(self, at: int, out: dict[str, Tensor]) -> None:
-        """Answer the block of rows that begins at ``at``, into its part of the outputs."""
+        """Answer the block of rows that begins at ``at``; ``out`` is its part of the outputs."""
         hidden = self.hidden[at : at + self.plan.block]
         count, targets = hidden.shape[0], None if self.targets is None else self.targets[at : at + self.plan.block]
         target_ids = self._integers(count, 0) if targets is None else to_device(targets, self.device)
-        target_products = self._floats(count, self.each)
+        target_products = self._floats(count, self.targets_per_row)
         set_ids, set_offsets = self._sets(at, count)
         hidden, places = self._with_references(hidden, at)
         rows = self.kernels.Rows(
-            count, self.each, address(target_ids), address(target_products), address(set_ids),
+            count, self.targets_per_row, address(target_ids), address(target_products), address(set_ids),
             address(set_offsets), self.sets, self.table is not None and self.table.shared, address(places),
         )  # fmt: skip
         segments = self.plan.segments
         block = torch.zeros(self._state_bytes(count, segments), dtype=torch.uint8, device=self.device)
         state = self.kernels.State(
-            address(block), address(self.nonfinite), count, segments, self.kept, self.each, self.sets,
+            address(block), address(self.nonfinite), count, segments, self.kernel_k, self.targets_per_row, self.sets,
             places is not None,
         )  # fmt: skip
         best = None
@@ -225,7 +205,7 @@ class _Call:
         return to_device(ids, self.device), to_device(offsets - offsets[0], self.device)
 
     def _with_references(self, hidden: Tensor, at: int) -> tuple[Tensor, Tensor | None]:
-        """These rows, followed by the references that are not among them, and where the reference of each row stands."""
+        """The rows, followed by their references from other blocks, and the index of each row's reference."""
         if self.references is None:
             return hidden, None
         places = self.references[at : at + self.plan.block] - at
@@ -254,10 +234,10 @@ class _Call:
         state: Any,
         compared: bool,
     ) -> Tensor | None:
-        """All tiles of the vocabulary in turn; order keys of the best where torch selects.
+        """Reduce all tiles of the vocabulary in turn; returns order keys of the best where torch selects.
 
-        Tiles have one width, so that every product comes of the same kernel: the last one begins early and skips what
-        was seen.
+        All tiles have one width, so that one kernel computes every product. The last tile begins early and skips the
+        ids of the tile before it.
         """
         vocabulary, tile = self.weight.shape[0], self.plan.tile
         products = Products(hidden, self.weight, tile, self.mixed)
@@ -275,9 +255,10 @@ class _Call:
                     address(z), z.stride(0), first, tile, begin - first, self.head, rows, state, self.stream
                 )
             self.kernels.reduce_tile(
-                address(z), z.stride(0), first, tile, begin - first, not self.kept, self.head, rows, state, self.stream
-            )
-            if not self.kept:
+                address(z), z.stride(0), first, tile, begin - first, not self.kernel_k, self.head, rows, state,
+                self.stream,
+            )  # fmt: skip
+            if not self.kernel_k:
                 keys = torch.cat([best, torch_backend.order_keys(z[:count, begin - first :], begin)], dim=1)
                 best = keys.topk(min(self.k, keys.shape[1]), dim=1, sorted=True).values
-        return None if self.kept else best
+        return None if self.kernel_k else best

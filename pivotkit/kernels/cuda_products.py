@@ -1,4 +1,4 @@
-"""What the CUDA backend asks of torch: products of rows with tiles of the vocabulary, and copies that nobody waits for."""
+"""What torch does for the CUDA backend: products of rows with tiles of the vocabulary, and asynchronous copies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pivotkit.kernels.arrays import tensor
 
 
 class Products:
-    """Products of a block of rows with tiles of one width, into one matrix that the next tile overwrites."""
+    """Multiplies a block of rows by tiles of one width; each product overwrites the one before."""
 
     def __init__(self, hidden: Tensor, weight: Tensor, tile: int, mixed: bool) -> None:
         self.mixed = mixed
@@ -25,6 +25,7 @@ class Products:
             self.wide = torch.empty(tile, weight.shape[1], device=hidden.device, dtype=torch.float32)
 
     def of(self, weights: Tensor) -> Tensor:
+        """The float32 products with a tile of the weight."""
         if self.mixed:
             return torch.mm(self.hidden, weights.T, out_dtype=torch.float32, out=self.z)
         if self.wide is not None:
@@ -33,7 +34,7 @@ class Products:
 
 
 def gather_targets(products: Products, targets: NDArray[np.int64], out: Tensor) -> None:
-    """Products of the targets, from tiles of their weights: a rank compares with them before their own tile comes."""
+    """Write the products of the targets to ``out``: a rank is compared with them before the target's own tile comes."""
     ids, places = np.unique(targets, return_inverse=True)
     places = places.reshape(targets.shape)
     tile, device = products.z.shape[1], out.device
@@ -47,7 +48,7 @@ def gather_targets(products: Products, targets: NDArray[np.int64], out: Tensor) 
 
 
 def to_device(values: NDArray[Any] | Tensor, device: torch.device) -> Tensor:
-    """Queued, not waited for: a copy from memory that is not pinned would stop the host."""
+    """A copy on the device, queued without waiting; memory is pinned first, since other copies would stop the host."""
     source: Tensor = tensor(values)
     if device.type == "cuda" and source.device.type == "cpu":
         source = source.pin_memory()
@@ -55,9 +56,11 @@ def to_device(values: NDArray[Any] | Tensor, device: torch.device) -> Tensor:
 
 
 def sums_in_float32(device: torch.device) -> bool:
+    """Whether torch can sum 16-bit products in float32 on the device."""
     major, minor = (int(part) for part in torch.__version__.split(".")[:2])
     return device.type == "cuda" and (major, minor) >= (2, 8)
 
 
 def address(values: Tensor | None) -> int:
+    """The address of the tensor's memory for the kernels; 0 for None and for an empty tensor."""
     return 0 if values is None or values.numel() == 0 else values.data_ptr()

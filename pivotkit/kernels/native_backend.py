@@ -1,80 +1,66 @@
-"""The native unembedding on NumPy views of CPU arrays: exact, and certified with exact fall-back row by row."""
+"""The native unembedding of CPU arrays: exact, and certified with an exact answer for every row that lacks a proof."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pivotkit import _C
-from pivotkit.kernels.token_sets import TokenSetTable
+from pivotkit.kernels.arrays import bits, float_name, is_torch
+from pivotkit.kernels.quantized import Quantized
+from pivotkit.kernels.request import UnembedRequest
 
-_FALLBACK_BYTES = 16 << 20
-
-
-@dataclass(frozen=True)
-class Head:
-    """The matrix as its bits and what turns products into logits."""
-
-    weight: NDArray[Any]
-    weight_type: str
-    bias: NDArray[np.float32] | None
-    logit_scale: float
-    softcap: float
+_FALLBACK_BYTES = 16 << 20  # of hidden rows that are copied together to be answered exactly
 
 
-def exact(
-    rows: NDArray[Any],
-    rows_type: str,
-    head: Head,
-    k: int,
-    targets: NDArray[np.int64] | None,
-    table: TokenSetTable | None,
-    entropy: bool,
-    threads: int,
-    workspace: int,
-    quantized: Any | None = None,
-    references: NDArray[np.int64] | None = None,
-) -> dict[str, Any]:
-    """One native call; ``pivotkit.kernels.unembed`` checks and shapes the arguments."""
+def unembed(request: UnembedRequest, quantized: Quantized | None = None) -> dict[str, Any]:
+    """One native call on the memory of the request's arrays; screens in int8 where ``quantized`` is given.
+
+    Returns
+    -------
+    dict
+        NumPy arrays by the names of ``Unembedded``, and ``isa``.
+    """
+    hidden, weight, bias, table = request.hidden, request.weight, request.bias, request.token_sets
+    if bias is not None and is_torch(bias):
+        bias = bias.cpu().contiguous().numpy()
     return dict(
         _C.unembed(
-            rows, rows_type, head.weight, head.weight_type, k, head.bias, head.logit_scale, head.softcap, targets,
-            table.ids if table else None, table.offsets if table else None, table.sets if table else 0,
-            table.shared if table else False, entropy, threads, "", workspace, quantized=quantized, references=references,
+            bits(hidden), float_name(hidden), bits(weight), float_name(weight), request.k, bias, request.logit_scale,
+            request.softcap or 0.0, request.targets, table.ids if table else None, table.offsets if table else None,
+            table.sets if table else 0, table.shared if table else False, request.entropy, request.threads, "",
+            request.workspace, quantized=quantized, references=request.references,
         )
     )  # fmt: skip
 
 
-def certified(
-    rows: NDArray[Any],
-    rows_type: str,
-    head: Head,
-    k: int,
-    targets: NDArray[np.int64] | None,
-    table: TokenSetTable | None,
-    threads: int,
-    workspace: int,
-    quantized: Any,
-    tolerance: float | None,
-) -> dict[str, Any]:
-    """Screen all rows; answer those without a certificate, or with a wider bound than wanted, exactly."""
-    arrays = exact(rows, rows_type, head, k, targets, table, False, threads, workspace, quantized)
+def unembed_certified(request: UnembedRequest, quantized: Quantized, tolerance: float | None) -> dict[str, Any]:
+    """Screen all rows, then answer exactly those without a proof and those whose bound is above ``tolerance``."""
+    arrays = unembed(request, quantized)
     arrays["certified"] = arrays["certified"].astype(bool)
     if tolerance is not None:
         arrays["certified"] &= arrays["logsumexp_error"] <= tolerance
     again = np.flatnonzero(~arrays["certified"])
-    step = max(1, _FALLBACK_BYTES // (rows.shape[1] * rows.itemsize))
+    row_bytes = request.hidden.shape[1] * bits(request.hidden).itemsize
+    step = max(1, _FALLBACK_BYTES // row_bytes)
     for at in range(0, again.size, step):
-        here = again[at : at + step]
-        some = table if table is None or table.shared else table.take(here.tolist())
-        redone = exact(
-            rows[here], rows_type, head, k, None if targets is None else targets[here], some, False, threads,
-            workspace - min(step, again.size) * rows.shape[1] * rows.itemsize,
-        )  # fmt: skip
+        some = again[at : at + step]
+        redone = unembed(_rows_of(request, some, request.workspace - min(step, again.size) * row_bytes))
         for name in ("ids", "logits", "logsumexp", "target_logits", "target_ranks", "set_logprobs"):
-            arrays[name][here] = redone[name]
-        arrays["logsumexp_error"][here] = 0.0
+            arrays[name][some] = redone[name]
+        arrays["logsumexp_error"][some] = 0.0
     return arrays
+
+
+def _rows_of(request: UnembedRequest, rows: Any, workspace: int) -> UnembedRequest:
+    """The same request for some of its rows, with another workspace."""
+    table = request.token_sets
+    return replace(
+        request,
+        hidden=request.hidden[rows],
+        targets=None if request.targets is None else request.targets[rows],
+        token_sets=table if table is None or table.shared else table.take(rows),
+        workspace=workspace,
+    )

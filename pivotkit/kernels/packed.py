@@ -1,4 +1,4 @@
-"""An unembedding matrix made ready once per model."""
+"""An unembedding matrix, prepared once per model."""
 
 from __future__ import annotations
 
@@ -13,32 +13,38 @@ from pivotkit.kernels.quantized import Quantized, quantize
 
 
 class PackedUnembedding:
-    """An unembedding matrix (V, D), made ready once: checked, and for certified screening copied to int8.
+    """An unembedding matrix, prepared once per model: checked, and quantized to int8 for certified screening.
 
-    It keeps the matrix itself, in its own type. ``precision="exact"`` copies nothing; ``"certified"`` adds one byte per
-    weight and 12 per row (D and V rounded up to 64), from a rotation of the rows that leaves every product as it is.
+    It keeps the matrix itself, in its own type. ``precision="exact"`` copies nothing. ``"certified"`` adds one byte per
+    weight and 12 bytes per row, with D and V rounded up to 64. The int8 copy is of the rows after a rotation, which
+    leaves every product as it is.
 
     Parameters
     ----------
     weight : (V, D) float32, bfloat16 or float16, torch or NumPy
-        Rows must be contiguous.
+        The matrix; its rows must be contiguous.
     precision : {"exact", "certified"}, default "exact"
-        The widest of the two that ``unembed`` may be asked for with it.
+        ``"certified"`` allows ``unembed`` both precisions, ``"exact"`` only that one.
     threads : int, optional
-        Threads of the check and the copy; default one per CPU.
+        Threads of the check and the copy; by default one per CPU that the process may use.
     cache : path, optional
-        File of the int8 copy, memory-mapped from there; written where it is missing. For ``"certified"`` on the CPU.
+        File of the int8 copy. It is written if missing, and memory-mapped. For ``"certified"`` only.
 
     Raises
     ------
-    TypeError, ValueError, BackendUnavailable
-        As for ``unembed``; ValueError also for a cache file of another weight, or a damaged one.
+    TypeError
+        ``weight`` is no array or not of a float type.
+    ValueError
+        ``weight`` has a wrong shape, rows that are not contiguous, NaN or infinity. ``cache`` holds another weight, is
+        damaged, or is given for ``"exact"``.
+    BackendUnavailable
+        ``"certified"`` is asked for on a GPU.
 
     Notes
     -----
-    Cost of ``"certified"``: one read of the weight and V D log D additions, 0.6 s for V 262,144, D 640 on 2 cores. With
-    ``cache`` a hash of the whole weight guards against a stale file, which costs about as much; what the file saves is
-    memory, shared by all processes that map it.
+    Cost of ``"certified"``: one read of the weight and V D log D additions, 0.6 s for V 262,144 and D 640 on 2 cores.
+    ``cache`` costs about as much again for a hash of the whole weight, which finds a stale file. It saves memory: all
+    processes that map the file share it.
 
     Examples
     --------
@@ -76,15 +82,18 @@ class PackedUnembedding:
         if precision == "certified":
             self.quantized = quantize(bits(weight), self.dtype, count, None if cache is None else Path(cache))
 
+    def __repr__(self) -> str:
+        return f"PackedUnembedding(shape={self.shape}, dtype={self.dtype!r}, precision={self.precision!r})"
+
 
 def check_precision(function: str, precision: str) -> None:
-    """Refuse a precision that does not exist."""
+    """Refuse a name that is no precision."""
     if precision not in ("exact", "certified"):
         raise ValueError(f"{function}: precision must be 'exact' or 'certified'; got {precision!r}")
 
 
 def check_weight(function: str, weight: Any) -> str:
-    """Name of the weight's float type, after refusing what no backend can read in place."""
+    """Name of the weight's float type; refuses a weight that no backend can read in place."""
     dtype = check_float(function, "weight", weight)
     if weight.ndim != 2 or 0 in weight.shape:
         raise ValueError(f"{function}: weight must be (V, D) and not empty; got {tuple(weight.shape)}")

@@ -1,4 +1,4 @@
-"""The int8 copy of an unembedding matrix that certified screening reads, and its cache file."""
+"""The int8 copy of an unembedding matrix for certified screening, and its cache file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pivotkit import _C
 
-#: Digits, scales, residual norms and norms of csrc/unembed/quantized.h.
+#: Digits, scales, residual norms and norms, as in csrc/unembed/quantized.h.
 Quantized = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 
 _FORMAT = b"pivotkit int8 rotation 1"
@@ -19,7 +19,7 @@ _HASH_ROWS = 4096
 
 
 def quantize(weight: NDArray[Any], dtype: str, threads: int, cache: Path | None) -> Quantized:
-    """Quantize the bits of a weight, or map the cache file that holds it; a missing cache file is written."""
+    """Quantize the bits of a weight; with ``cache``, write that file if it is missing and map it."""
     if cache is None:
         return _C.quantize(weight, dtype, threads)
     fingerprint = _fingerprint(weight, dtype)
@@ -47,7 +47,7 @@ def _fingerprint(weight: NDArray[Any], dtype: str) -> bytes:
 
 
 def _write(path: Path, quantized: Quantized, fingerprint: bytes) -> None:
-    from pivotkit.artifacts import atomic_path  # only here: it brings in the table libraries
+    from pivotkit.artifacts import atomic_path  # imported here because it loads the table libraries
 
     digits, *floats = quantized
     rows = floats[0].size
@@ -62,7 +62,7 @@ def _write(path: Path, quantized: Quantized, fingerprint: bytes) -> None:
 
 
 def _read(path: Path, record: np.dtype[np.void], fingerprint: bytes) -> Quantized:
-    rule = "PackedUnembedding: cache must hold this weight's quantization (remove the file to make it anew)"
+    rule = "PackedUnembedding: cache must hold this weight's quantization (delete the file to make a new one)"
     try:
         file = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError) as error:

@@ -1,4 +1,4 @@
-"""Plain PyTorch float64 oracles: what each kernel means, with nothing clever in it."""
+"""Plain PyTorch oracles in float64: what each kernel means, without any optimization."""
 
 from __future__ import annotations
 
@@ -25,7 +25,23 @@ def unembed(
     entropy: bool = False,
     references: Any | None = None,
 ) -> Unembedded:
-    """What ``pivotkit.kernels.unembed`` computes, densely and in float64; results are float64 tensors.
+    """Compute what ``pivotkit.kernels.unembed`` computes, from all logits and in float64.
+
+    Parameters
+    ----------
+    hidden : (..., D) tensor
+    weight : (V, D) tensor
+    k, bias, logit_scale, softcap, targets, token_sets, entropy, references
+        As for ``pivotkit.kernels.unembed``.
+
+    Returns
+    -------
+    Unembedded
+        Float64 tensors, and ``backend="reference"``.
+
+    Notes
+    -----
+    Holds all logits, several times. Checks nothing.
 
     Examples
     --------
@@ -36,7 +52,7 @@ def unembed(
     z = z * logit_scale
     if softcap is not None:
         z = softcap * torch.tanh(z / softcap)
-    # A stable sort of the negated logits keeps ascending ids among equals: the total order, explicitly.
+    # A stable sort of the negated logits keeps ids ascending among equal logits: the total order.
     order = torch.sort(-z, dim=-1, stable=True).indices
     logsumexp = z.logsumexp(-1)
     logprobs = z - logsumexp[..., None]

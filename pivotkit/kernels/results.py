@@ -1,4 +1,4 @@
-"""What one pass of the unembedding gives back."""
+"""The result of one unembedding."""
 
 from __future__ import annotations
 
@@ -8,31 +8,33 @@ from typing import Any
 
 @dataclass(frozen=True, eq=False)
 class Unembedded:
-    """Reductions of the logits of each hidden row; torch tensors for torch hidden, NumPy arrays for NumPy hidden.
+    """Reductions of the logits of each hidden row, as torch tensors or NumPy arrays, whichever ``hidden`` was.
 
     Attributes
     ----------
     ids : (..., k) int64
-        The k first vocabulary entries in the order logit descending, then id ascending.
+        The first k ids of the vocabulary in the order logit descending, then id ascending.
     logits : (..., k) float32
-        Their logits.
+        The logits of ``ids``.
     logsumexp : (...) float32
         Log of the sum of exp(logit) over the vocabulary.
-    target_logits, target_ranks : (..., T) float32 and int64, or None
-        Logit of each target, and the number of entries that precede it in the same order: 0 is the top.
+    target_logits : (..., T) float32, or None
+        The logit of each target.
+    target_ranks : (..., T) int64, or None
+        The number of ids that precede each target in the same order; 0 is the top.
     set_logprobs : (..., S) float32, or None
-        Log of each token set's probability, in nats; minus infinity for an empty set.
+        Log of the probability of each token set, in nats; minus infinity for an empty set.
     entropy : (...) float32, or None
         Entropy of the distribution, in nats.
     kl : (...) float32, or None
-        Kullback-Leibler divergence of each row's distribution from that of its reference, KL(reference || row), in nats;
-        exactly 0 where a row is its own reference, and never negative.
-    backend : str
-        ``"cpu"`` or ``"cuda"`` (native code) or ``"torch"``: what ran.
+        KL(reference || row), in nats: the Kullback-Leibler divergence of each row's distribution from its reference's.
+        Never negative, and exactly 0 where a row is its own reference.
+    backend : {"cpu", "cuda", "torch", "reference"}
+        What ran: native code of the CPU or of CUDA, chunked PyTorch, or the float64 oracle.
     isa : str or None
-        Instruction set of the CPU's native code, or None.
+        Instruction set of the native CPU code; None elsewhere.
     logsumexp_error : (...) float32, or None
-        For precision ``"certified"``: bounds the distance of ``logsumexp`` from the one of precision ``"exact"``.
+        For precision ``"certified"``: bounds the distance of ``logsumexp`` from that of precision ``"exact"``.
     certified : (...) bool, or None
         For precision ``"certified"``: False where a row was answered exactly instead.
     """
@@ -50,6 +52,13 @@ class Unembedded:
     logsumexp_error: Any | None = None
     certified: Any | None = None
 
+    def __repr__(self) -> str:
+        sizes = {"targets": self.target_logits, "token_sets": self.set_logprobs}
+        said = "".join(f", {name}={value.shape[-1]}" for name, value in sizes.items() if value is not None)
+        said += "".join(f", {name}" for name in ("entropy", "kl", "certified") if getattr(self, name) is not None)
+        ran = f"backend={self.backend!r}" + (f", isa={self.isa!r}" if self.isa else "")
+        return f"Unembedded(rows={tuple(self.logsumexp.shape)}, k={self.ids.shape[-1]}{said}, {ran})"
+
     @property
     def logprobs(self) -> Any:
         """(..., k) log-probabilities of ``ids``, in nats."""
@@ -57,5 +66,5 @@ class Unembedded:
 
     @property
     def target_logprobs(self) -> Any | None:
-        """(..., T) log-probabilities of the targets, in nats, or None."""
+        """(..., T) log-probabilities of the targets, in nats; None without targets."""
         return None if self.target_logits is None else self.target_logits - self.logsumexp[..., None]

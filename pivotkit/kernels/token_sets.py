@@ -1,4 +1,4 @@
-"""Sets of token ids whose joint probability the unembedding sums: a CSR table."""
+"""Sets of token ids whose joint probability the unembedding reports, as a CSR table."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from pivotkit.kernels.arrays import integers
 
 @dataclass(frozen=True, eq=False)
 class TokenSetTable:
-    """S sets of token ids, shared by all rows or S of its own for each row.
+    """S sets of token ids for every row, or S sets of its own for each row.
 
     Set ``s`` of row ``m`` is ``ids[offsets[i]:offsets[i + 1]]`` with ``i = m * sets + s`` (``i = s`` where shared).
-    Ids are sorted and made distinct within a set on the way in; a set may be empty.
+    The constructor sorts the ids of each set and drops duplicates; a set may be empty.
 
     Parameters
     ----------
@@ -27,16 +27,20 @@ class TokenSetTable:
     offsets : (rows * sets + 1,) int64
         Where each set begins, and the end of the last.
     sets : int
-        S, the number of sets of a row.
-    shared : bool
-        True where the S sets hold for every row.
+        S, the number of sets per row.
+    shared : bool, default False
+        Whether the S sets hold for every row.
 
     Raises
     ------
     TypeError
-        ids or offsets are not integers.
+        ``ids`` or ``offsets`` are not integers.
     ValueError
-        offsets do not fit ids or sets.
+        ``offsets`` do not fit ``ids`` or ``sets``.
+
+    Notes
+    -----
+    Cost: one sort of all ids.
 
     Examples
     --------
@@ -73,26 +77,30 @@ class TokenSetTable:
         object.__setattr__(self, "ids", np.ascontiguousarray(ids[first]))
         object.__setattr__(self, "offsets", np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64))
 
+    def __repr__(self) -> str:
+        rows = "shared" if self.shared else f"rows={self.rows}"
+        return f"TokenSetTable({rows}, sets={self.sets}, ids={self.ids.size})"
+
     @property
     def rows(self) -> int | None:
-        """Number of rows the table has sets for, or None where it is shared or has no sets."""
+        """Number of rows that the table has sets for; None where it is shared or has no sets."""
         return None if self.shared or self.sets == 0 else (self.offsets.size - 1) // self.sets
 
     @classmethod
     def of_all(cls, sets: Sequence[Iterable[int]]) -> TokenSetTable:
-        """The same sets for every row."""
+        """A table of the same sets for every row."""
         return cls(*_csr(sets), sets=len(sets), shared=True)
 
     @classmethod
     def per_row(cls, rows: Sequence[Sequence[Iterable[int]]]) -> TokenSetTable:
-        """``rows[m][s]``: set s of row m; every row has the same number of sets."""
+        """A table whose set s of row m is ``rows[m][s]``; every row has the same number of sets."""
         counts = {len(row) for row in rows}
         if len(counts) > 1:
             raise ValueError(f"TokenSetTable.per_row: rows must have one number of sets; got {sorted(counts)}")
         return cls(*_csr(list(chain.from_iterable(rows))), sets=counts.pop() if counts else 0)
 
     def take(self, rows: Any) -> TokenSetTable:
-        """The table whose row j is this one's row ``rows[j]``; repeats are welcome (one item seen at many layers)."""
+        """The table whose row j is row ``rows[j]`` of this one; rows may repeat, as one item does over many layers."""
         if self.shared:
             return self
         index = integers("TokenSetTable.take", "rows", rows).ravel()

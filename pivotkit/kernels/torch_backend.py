@@ -1,4 +1,4 @@
-"""The unembedding in chunked PyTorch, on whatever device the tensors are: same contract, same total order."""
+"""The unembedding in chunked PyTorch on any device, with the contract and the total order of the native code."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pivotkit.kernels.arrays import tensor
+from pivotkit.kernels.request import UnembedRequest
 from pivotkit.kernels.token_sets import TokenSetTable
 from pivotkit.kernels.torch_divergence import Divergence
 
@@ -20,45 +21,34 @@ _NAME = "unembed"
 _LARGEST_ID = 0x7FFFFFFF
 
 
-def unembed(
-    hidden: Tensor,
-    weight: Tensor,
-    k: int,
-    bias: Tensor | None,
-    logit_scale: float,
-    softcap: float | None,
-    targets: NDArray[np.int64] | None,
-    table: TokenSetTable | None,
-    entropy: bool,
-    workspace: int,
-    references: NDArray[np.int64] | None = None,
-) -> dict[str, Any]:
-    """Blocks of rows against chunks of the vocabulary; ``pivotkit.kernels.unembed`` checks and shapes the arguments."""
+def unembed(request: UnembedRequest) -> dict[str, Tensor]:
+    """Answer blocks of rows against chunks of the vocabulary.
+
+    Returns
+    -------
+    dict
+        Tensors by the names of ``Unembedded``, on the device of ``hidden``.
+    """
+    hidden, weight = tensor(request.hidden), tensor(request.weight)
     vocabulary, dim = weight.shape
-    check_ids(vocabulary, targets, table)
-    check_references(hidden.shape[0], references)
+    check_ids(vocabulary, request.targets, request.token_sets)
+    check_references(hidden.shape[0], request.references)
     _check_finite("hidden", hidden)
+    bias = None if request.bias is None else tensor(request.bias)
     check_bias(bias)
-    # A quarter for the widened chunk of weights; the rest for logits, their order keys and what topk needs of each.
-    chunk = max(1, min(vocabulary, 8192, workspace // 16 // dim))
-    block = max(1, workspace // 2 // (40 * chunk))
-    head = _Head(weight, bias, logit_scale, softcap, chunk)
-
-    def run(at: int) -> dict[str, Tensor]:
-        rows = slice(at, at + block)
-        divergence = None if references is None else Divergence(head.logits, hidden, references[rows], at)
-        ids = None if targets is None else tensor(targets[rows])
-        return _unembed_block(hidden[rows].float(), head, k, ids, table, at, entropy, divergence)
-
+    # A quarter holds the widened chunk of weights; the rest holds logits, their order keys and what topk needs of each.
+    chunk = max(1, min(vocabulary, 8192, request.workspace // 16 // dim))
+    block = max(1, request.workspace // 2 // (40 * chunk))
+    head = _Head(weight, bias, request.logit_scale, request.softcap, chunk)
     with full_precision:
-        blocks = [run(at) for at in range(0, max(hidden.shape[0], 1), block)]
+        blocks = [_unembed_block(request, head, hidden, at, block) for at in range(0, max(hidden.shape[0], 1), block)]
     return {name: torch.cat([one[name] for one in blocks]) for name in blocks[0]}
 
 
 class _FullPrecision:
-    """Float32 products on CUDA in float32, and float16 ones summed in float32, where the process allows less elsewhere.
+    """Has CUDA multiply float32 in float32 and sum float16 products in float32, whatever the process allows elsewhere.
 
-    The settings are the process's: the first of several threads raises them, the last one puts them back.
+    These settings belong to the process: the first of several threads raises them, the last one puts them back.
     """
 
     def __init__(self) -> None:
@@ -79,7 +69,7 @@ class _FullPrecision:
 
 
 def _raise_precision() -> list[Callable[[], Any]]:
-    """What puts back each setting that was lower; one that was as wanted is not touched."""
+    """Raise each setting that is too low; returns what puts those back."""
     matmul, undo = torch.backends.cuda.matmul, list[Callable[[], Any]]()
     if not hasattr(matmul, "fp32_precision"):  # torch before 2.9
         undo.append(functools.partial(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision()))
@@ -104,7 +94,7 @@ def check_ids(vocabulary: int, targets: NDArray[np.int64] | None, table: TokenSe
 
 
 def check_references(rows: int, references: NDArray[np.int64] | None) -> None:
-    """Refuse references that are no rows."""
+    """Refuse references that are not rows of hidden."""
     if references is not None and references.size and (references.min() < 0 or references.max() >= rows):
         wrong = references[(references < 0) | (references >= rows)][0]
         raise IndexError(f"{_NAME}: references must be rows from 0 to {rows - 1}; got {wrong}")
@@ -117,7 +107,7 @@ def check_bias(bias: Tensor | None) -> None:
 
 
 def refuse_nonfinite(hidden: Tensor, weight: Tensor, bias: Tensor | None = None) -> NoReturn:
-    """A logit was NaN or infinite: name the first such place of what it is made of, or the overflow."""
+    """Raise for a logit that was NaN or infinite: names the first such place in the arguments, or the overflow."""
     _check_finite("hidden", hidden)
     _check_finite("weight", weight)
     check_bias(bias)
@@ -164,16 +154,15 @@ class _Head:
         return z if self.softcap is None else z.div_(self.softcap).tanh_().mul_(self.softcap)
 
 
-def _unembed_block(
-    hidden: Tensor,
-    head: _Head,
-    k: int,
-    targets: Tensor | None,
-    table: TokenSetTable | None,
-    first: int,
-    entropy: bool,
-    divergence: Divergence | None,
-) -> dict[str, Tensor]:
+def _unembed_block(request: UnembedRequest, head: _Head, every: Tensor, first: int, block: int) -> dict[str, Tensor]:
+    """Answer the ``block`` rows of ``every`` hidden row that begin at ``first``."""
+    mine = slice(first, first + block)
+    k, table, entropy = request.k, request.token_sets, request.entropy
+    targets = None if request.targets is None else tensor(request.targets[mine])
+    divergence = None
+    if request.references is not None:
+        divergence = Divergence(head.logits, every, request.references[mine], first)
+    hidden = every[mine].float()
     rows, device = hidden.shape[0], hidden.device
     best = torch.empty(rows, 0, dtype=torch.int64, device=device)
     logsumexp = torch.full((rows,), -torch.inf, device=device, dtype=torch.float32)
@@ -182,7 +171,7 @@ def _unembed_block(
     mass = torch.full((rows, sets), -torch.inf, device=device, dtype=torch.float32)
     ids = torch.empty(rows, 0, dtype=torch.int64, device=device) if targets is None else targets.to(device)
     target_logits, ranks = torch.zeros_like(ids, dtype=torch.float32), torch.zeros_like(ids)
-    # A rank compares with the target's logit, so the chunks that hold targets come up once before.
+    # A rank needs the target's logit first, so the chunks that hold targets are computed once before.
     for start in head.starts() if ids.numel() else ():
         here = (ids >= start) & (ids < start + head.chunk)
         if here.any():
@@ -218,20 +207,23 @@ def _unembed_block(
 
 
 def _weighted(value: Tensor, shift: Tensor) -> Tensor:
-    # Sum of p log p of a part of the vocabulary whose share of the whole is e^shift; nothing seen yet is no share.
+    # The sum of p log p over a part of the vocabulary that holds e^shift of the mass; a part not yet seen holds none.
     share = shift.exp()
     return torch.where(share > 0, share * (value + shift), 0.0)
 
 
 def order_keys(z: Tensor, start: int) -> Tensor:
-    """One int64 per logit whose descending order is logit descending, then id ascending: topk promises no tie order."""
+    """One int64 per logit: keys in descending order are logits descending, then ids ascending.
+
+    ``torch.topk`` promises no order among equals, so it selects among these keys.
+    """
     raw = (z + 0.0).view(torch.int32)  # adding zero makes -0 and +0 one logit
     ordered = torch.where(raw >= 0, raw, raw ^ 0x7FFFFFFF).to(torch.int64)
     return (ordered << 32) | (_LARGEST_ID - start - torch.arange(z.shape[1], device=z.device))
 
 
 def split_order_keys(keys: Tensor) -> dict[str, Tensor]:
-    """The ids and logits that ``order_keys`` made keys of."""
+    """The ids and logits of ``order_keys``."""
     ordered = (keys >> 32).to(torch.int32)
     logits = torch.where(ordered >= 0, ordered, ordered ^ 0x7FFFFFFF).view(torch.float32)
     return {"ids": _LARGEST_ID - (keys & 0xFFFFFFFF), "logits": logits}

@@ -1,4 +1,4 @@
-"""Divergences of rows from their references in chunked PyTorch, one chunk of the vocabulary after another."""
+"""Divergences of rows from their references in PyTorch, one chunk of the vocabulary after another."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ from torch import Tensor
 
 from pivotkit.kernels.arrays import tensor
 
-Logits = Callable[[Tensor, int], Tensor]  # of float32 rows, for the chunk of the vocabulary that begins there
+Logits = Callable[[Tensor, int], Tensor]  # (float32 rows, first id of a chunk) -> logits of the rows for the chunk
 
 
 class Divergence:
-    """KL(reference || row) of a block of rows, by the chain rule: within each part of the vocabulary, and between parts.
+    """KL(reference || row) of a block of rows, summed chunk by chunk.
+
+    The chain rule gives it as the divergence within each chunk of the vocabulary plus the one between chunks.
 
     Parameters
     ----------
-    logits
-        Logits of rows against one chunk.
-    hidden : (M, D)
-        Rows of the whole call.
+    logits : callable (rows, first id of a chunk) -> logits
+    hidden : (M, D) tensor
+        The rows of the whole call.
     references : (N,) int64
-        Reference of each row of the block, a row of ``hidden``.
+        The row of ``hidden`` that is the reference of each row of the block.
     first : int
-        Row of ``hidden`` that the block begins with.
+        The row of ``hidden`` at which the block begins.
     """
 
     def __init__(self, logits: Logits, hidden: Tensor, references: NDArray[np.int64], first: int) -> None:
@@ -40,7 +41,7 @@ class Divergence:
         self.kl, self.reference_mass, self.mass = torch.zeros_like(empty), empty, empty
 
     def add(self, z: Tensor, start: int) -> None:
-        """Take the block's logits for the chunk that begins at ``start``."""
+        """Add the block's logits for the chunk that begins at id ``start``."""
         theirs = self.logits(self.hidden, start)
         reference_mass, mass = theirs.logsumexp(1), z.logsumexp(1)
         relative = (theirs - reference_mass[:, None])[self.places]
@@ -52,17 +53,17 @@ class Divergence:
         self.kl = torch.stack([self._share(*part) for part in parts]).sum(0)
 
     def _share(self, kl: Tensor, reference_mass: Tensor, mass: Tensor) -> Tensor:
-        # Of a part of the vocabulary, in what was seen; nothing seen yet is no share.
+        # The part that a chunk adds to the divergence over all chunks so far; a part without mass adds nothing.
         shift = reference_mass - self.reference_mass
         return torch.where(shift > -torch.inf, shift.exp() * (kl + shift - (mass - self.mass)), 0.0)
 
     def result(self) -> Tensor:
-        """(N,) float32, once every chunk was taken."""
+        """(N,) float32 divergences, after every chunk was added."""
         if not torch.isfinite(self.kl).all():
             refuse_overflow()
         return torch.where(self.itself, 0.0, self.kl.clamp_min(0.0))
 
 
 def refuse_overflow() -> NoReturn:
-    """Two logits differ by more than a float32 holds."""
+    """Raise for two logits that differ by more than float32 holds."""
     raise ValueError("unembed: references must name rows whose logits differ by what fits float32; got an overflow")

@@ -1,1 +1,1 @@
-"""What a model's layers say: head, capture, score, trace, behavior."""
+"""What a model's layers predict: score, trace, tuned lens, behavior; ``model`` holds the model itself."""

@@ -1,4 +1,4 @@
-"""Co-occurrence or semantic pivot: the rules that read an item's behavior off its trace."""
+"""Co-occurrence or semantic pivot: the rules that classify an item's behavior by its trace."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pivotkit.lens.first_choices import FirstChoices, first_choices
 
 CO_OCCURRENCE, PIVOT, COPY, OTHER, EXCLUDED = "co-occurrence", "pivot", "copy", "other", "excluded"
 SHARES = {"co_occurrence": CO_OCCURRENCE, "pivot": PIVOT, "copy": COPY, "other": OTHER, "excluded": EXCLUDED}
-POOLED = "all"  # the name of the pairs pooled
+POOLED = "all"  # names the row of all pairs together
 
 BEHAVIORS = pa.schema(
     [("item", pa.int32()), ("pair", pa.string()), ("rule", pa.string()), ("behavior", pa.string()),
@@ -27,7 +27,8 @@ SENSITIVITY = pa.schema(
 )  # fmt: skip
 PROBABILITIES = tuple(step / 20 for step in range(1, 11))  # 0.05 to 0.5
 
-Found = tuple[NDArray[Any], NDArray[np.int64]]  # (N,) behaviors, and the block that decided, -1 where none did
+# (N,) behaviors, and (N,) index of the block that decided, -1 if none did
+Found = tuple[NDArray[Any], NDArray[np.int64]]
 
 
 def classify(
@@ -39,50 +40,52 @@ def classify(
     threshold: float = 0.1,
     least_peak: float = 0.0,
 ) -> pa.Table:
-    """Tell the behavior of every traced item, by one rule or several.
+    """Classify the behavior of every traced item by one or more rules.
 
     Parameters
     ----------
     traces : pyarrow.Table
-        What `trace` returns; rows labelled ``answer`` are read.
-    rule : {"paper", "strict", "threshold"} or a sequence of them
-        Under every rule, items whose two words share a piece are excluded: what a layer says of one it says of the other.
+        The result of `trace`; only rows labelled ``answer`` are read.
+    rule : {"paper", "strict", "threshold"} or a sequence of them, default all three
+        Every rule reads the first choice of each block, and excludes items whose two words share a piece.
 
-        ``"paper"``: the token with the highest first-choice probability over all blocks; co-occurrence when it is the
-        final first choice or a piece of the source word, else pivot.
-        ``"strict"``: only items answered correctly; the most confident first choice from ``first_layer`` to the last
-        block but one that is a word, not the target and at least ``min_probability`` likely: the source word makes it a
-        copy, another word a pivot, none co-occurrence; wrong answers are other. A token that can begin both words
-        counts as the target.
-        ``"threshold"``: pivot when any block's first choice is at least ``threshold`` likely and a piece of neither
-        word, else co-occurrence.
+        ``"paper"`` takes the first choice with the highest probability over all blocks. The item is co-occurrence if
+        that token is the last block's first choice or a piece of the source word, and pivot otherwise.
+        ``"strict"`` calls wrong answers other. For correct answers it takes the most probable first choice, from block
+        ``first_layer`` to the last block but one, that is a word, is not the target and has at least
+        ``min_probability``. The item is copy if that token is the source word, pivot if it is another word, and
+        co-occurrence if there is none. A token that can begin both words counts as the target.
+        ``"threshold"`` calls an item pivot if any block's first choice has at least ``threshold`` and is a piece of
+        neither word, and co-occurrence otherwise.
     min_probability : float, default 0.2
         For ``"strict"`` only.
     first_layer : int, optional
-        For ``"strict"`` only; by default the block in the middle. In the first blocks the raw lens is often
-        sure of one and the same token whatever the prompt.
+        For ``"strict"`` only; by default the middle block. In early blocks the raw lens often gives one token a high
+        probability whatever the prompt.
     threshold : float, default 0.1
         For ``"threshold"`` only.
     least_peak : float, default 0
-        For ``"paper"`` only: items whose peak is less likely are excluded.
+        For ``"paper"`` only: excludes items whose highest probability is lower.
 
     Returns
     -------
     pyarrow.Table
-        ``item, pair, rule, behavior, correct, peak_layer, peak_id, peak_token, peak_logprob``, an item and rule a row.
-        The peak is the step that decided; null where none did.
+        One row per item and rule; columns ``item, pair, rule, behavior, correct, peak_layer, peak_id, peak_token,
+        peak_logprob``. The peak is the first choice that decided; null if none did.
 
     Raises
     ------
+    TypeError
+        ``traces`` is no table.
     ValueError
-        An unknown rule, a probability outside [0, 1], a layer below 1, a table that lacks a column, or items that
-        lack a layer which others have.
+        A rule is unknown, a probability is outside [0, 1], ``first_layer`` is below 1, a column is missing, or some
+        items lack layers that others have.
 
     Notes
     -----
-    ``"paper"`` and ``"threshold"`` are the two rules of the code published with arXiv 2505.16385, where the second
-    excludes nothing and a least peak of 0.1 is commented out; of equally likely peaks the later layer counts. The
-    source's and target's ids come with the traces.
+    ``"paper"`` and ``"threshold"`` are the two rules of the code published with arXiv 2505.16385. That code excludes
+    nothing under the second rule, and has a least peak of 0.1 commented out. Of equal probabilities the later layer
+    counts. The ids of source and target come with the traces.
     """
     rules = [rule] if isinstance(rule, str) else list(rule)
     for name in rules:
@@ -115,36 +118,37 @@ def sensitivity(
     probabilities: Sequence[float] = PROBABILITIES,
     first_layers: Sequence[int] | None = None,
 ) -> pa.Table:
-    """Tell how the shares of the behaviors move with the rule and its thresholds.
+    """Compute the share of each behavior over a grid of rules and thresholds.
 
-    Equivalent to the shares of ``classify(traces, rule, ...)`` at every point of the grid; the traces are read once.
+    Equivalent to the shares of ``classify(traces, rule, ...)`` at every point of the grid, but reads the traces once.
 
     Parameters
     ----------
     traces : pyarrow.Table
-        What `trace` returns; rows labelled ``answer`` are read.
+        The result of `trace`; only rows labelled ``answer`` are read.
     probabilities : sequence of float, default 0.05, 0.1 ... 0.5
-        Values of ``min_probability`` for ``"strict"``, of ``threshold`` for ``"threshold"`` and, beside 0, of
-        ``least_peak`` for ``"paper"``.
+        Values of ``min_probability`` for ``"strict"``, of ``threshold`` for ``"threshold"``, and of ``least_peak`` for
+        ``"paper"``, where 0 is added.
     first_layers : sequence of int, optional
-        For ``"strict"``; by default 1 and the blocks at a quarter, a half and three quarters of the model.
+        Values of ``first_layer`` for ``"strict"``; by default 1 and the blocks at a quarter, a half and three quarters
+        of the model.
 
     Returns
     -------
     pyarrow.Table
-        ``pair`` ("all" for the pairs pooled), ``rule, min_probability, first_layer`` (null for the rules that look at
-        every block), ``items``, and the shares of the items that are ``co_occurrence, pivot, copy, other, excluded``,
-        which sum to 1.
+        One row per pair and grid point. Columns ``pair`` ("all" for all pairs together), ``rule, min_probability``,
+        ``first_layer`` (null for rules that read every block), ``items``, and the shares ``co_occurrence, pivot, copy,
+        other, excluded`` of the items, which sum to 1.
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         As `classify`.
 
     Notes
     -----
-    A grid point costs a few passes over an array of items times blocks: 61 points over 4,000 items and 30 blocks take
-    about a second, most of it spent on reading the traces.
+    Cost: a few passes over an array of items times blocks per grid point. 61 points over 4,000 items and 30 blocks take
+    about a second, most of it for reading the traces.
     """
     for value in probabilities:
         _check_probability("sensitivity", "probabilities", value)
@@ -202,7 +206,7 @@ RULES: dict[str, Callable[[FirstChoices, float, int | None], Found]] = {
 
 
 def _surest(seen: FirstChoices, among: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Where each item's most likely first choice ``among`` its steps stands, the later of equals; -1 where there is none."""
+    """The index of each item's most probable first choice within ``among``, the last of equals; -1 if there is none."""
     logprobs = np.where(among, seen.logprobs, -np.inf)[:, ::-1]
     return np.where(among.any(axis=1), seen.blocks - 1 - logprobs.argmax(axis=1), -1)
 

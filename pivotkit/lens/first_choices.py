@@ -1,4 +1,4 @@
-"""Every block's first choice at the answer position: what the rules of behavior read of a trace."""
+"""The first choice of every block at the answer position, which the rules of behavior read."""
 
 from __future__ import annotations
 
@@ -15,11 +15,22 @@ from pivotkit.artifacts import require_columns
 
 @dataclass(frozen=True)
 class FirstChoices:
-    """What the rules read: every block's first choice for N items and L blocks, and which word it is a piece of.
+    """The first choice of L blocks for N items, and which word it belongs to.
 
-    Arrays (N, L), blocks 1 to L in order: the ``tokens`` with their ``texts`` and ``logprobs``; whether a token has a
-    letter (``word``), is a ``source_piece`` or a ``target_piece`` as the published code takes them (any piece of
-    ``" word"``), or can begin a spelling of the ``source`` or the ``target``. ``shared`` (N,): the two words share a piece.
+    Attributes
+    ----------
+    items, pairs : (N,)
+        The number and the language pair of each item.
+    tokens, texts, logprobs : (N, L)
+        The first choices of blocks 1 to L.
+    word : (N, L) bool
+        Whether the token has a letter.
+    source_piece, target_piece : (N, L) bool
+        Whether the token is a piece of ``" word"``, which is how the published code tokenizes the words.
+    source, target : (N, L) bool
+        Whether the token can begin a spelling of the word.
+    shared : (N,) bool
+        Whether the two words share a piece.
     """
 
     items: NDArray[Any]
@@ -34,8 +45,12 @@ class FirstChoices:
     target: NDArray[np.bool_]
     shared: NDArray[np.bool_]
 
+    def __repr__(self) -> str:
+        return f"FirstChoices(items={len(self.items)}, blocks={self.blocks})"
+
     @property
     def blocks(self) -> int:
+        """L, the number of blocks."""
         return int(self.tokens.shape[1])
 
     @property
@@ -45,12 +60,25 @@ class FirstChoices:
 
 
 def first_choices(function: str, traces: pa.Table) -> FirstChoices:
-    """Read the first choices at the answer position, items in order; ``function`` is named in errors.
+    """Read the first choices at the answer position, in the order of the items.
+
+    Parameters
+    ----------
+    function : str
+        The function that errors name.
+    traces : pyarrow.Table
+        The result of `trace`.
+
+    Returns
+    -------
+    FirstChoices
 
     Raises
     ------
-    TypeError, ValueError
-        ``traces`` is no table, lacks a column, or has not every layer from 1 to the last once for each item.
+    TypeError
+        ``traces`` is no table.
+    ValueError
+        ``traces`` lacks a column, or does not have each layer from 1 to the last once for every item.
     """
     words = ("source_pieces", "target_pieces", "source_ids", "target_ids")
     columns = ("item", "pair", "layer", "label", "top_ids", "top_tokens", "top_logprobs", *words)

@@ -1,4 +1,4 @@
-"""What must hold of every lens reading, whatever the model: checked on each one, in every build."""
+"""Conditions that every lens reading of any model must meet; they are checked on each reading."""
 
 from __future__ import annotations
 
@@ -11,20 +11,29 @@ from pivotkit.kernels import Unembedded
 
 
 def check_invariants(function: str, result: Unembedded, vocabulary: int) -> None:
-    """Refuse readings of ``function`` that no distribution over ``vocabulary`` tokens can give.
+    """Refuse readings that no distribution over the vocabulary can give.
 
-    Log-probabilities do not exceed 0 and fall from the first to the k-th, no target exceeds the first token, no set's
-    mass exceeds 1, ``0 <= entropy <= log(vocabulary)``, a divergence is not negative, ranks lie within the vocabulary.
+    Log-probabilities are at most 0 and fall from the first to the k-th; no target exceeds the first token; no mass of a
+    set exceeds 1; ``0 <= entropy <= log(vocabulary)``; divergences are not negative; ranks lie within the vocabulary.
+
+    Parameters
+    ----------
+    function : str
+        The function that errors name.
+    result : Unembedded
+        Of torch tensors.
+    vocabulary : int
+        Number of tokens.
 
     Raises
     ------
     ArithmeticError
-        The statement that does not hold, with the number that breaks it and its row. A wrong soft-cap, a forgotten scale
-        or a damaged weight shows here first, since it leaves the order of the tokens as it was.
+        A condition does not hold; the message gives the value that breaks it and its place. A wrong soft-cap, a missing
+        scale or a damaged weight shows here even if the order of the tokens stays the same.
 
     Notes
     -----
-    Tolerance: 1e-5 of the largest |logsumexp|, what rounding of float32 can do, and no less than 1e-4.
+    Tolerance: 1e-5 of the largest |logsumexp|, for the rounding of float32, and at least 1e-4.
     """
     require = functools.partial(_require, function)
     slack = max(1e-4, 1e-5 * float(result.logsumexp.abs().max())) if result.logsumexp.numel() else 0.0

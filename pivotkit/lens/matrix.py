@@ -1,4 +1,4 @@
-"""The scores of a task by pair of languages, with bootstrap intervals."""
+"""Mean scores per language pair, with bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from pivotkit.artifacts import require_columns
 from pivotkit.bootstrap import estimate, mean_of
 
-POOLED = "all"  # the name of the pairs pooled
+POOLED = "all"  # names the row of all pairs together
 
-# Each measure is the mean over items of a column of the scores; accuracy that of whether no distractor beats the gold.
+# Each measure is the mean of a column over items; accuracy is the share of items whose gold rank is 0.
 MEASURES = {"score": "score", "accuracy": "gold_rank", "greedy": "greedy", "reciprocal_rank": "reciprocal_rank"}
 
 MATRIX = pa.schema(
@@ -23,41 +23,43 @@ MATRIX = pa.schema(
 
 
 def score_matrix(scores: pa.Table, *, resamples: int = 1000, level: float = 0.95, seed: int = 0) -> pa.Table:
-    """Average the scores of every pair of languages, with percentile bootstrap intervals over items.
+    """Average the scores of every language pair, with percentile bootstrap intervals over items.
 
     Equivalent to ``scipy.stats.bootstrap((values,), np.mean, method="percentile")`` for each pair and measure.
 
     Parameters
     ----------
     scores : pyarrow.Table
-        What `score` returns. ``excluded`` items are counted and left out.
+        The result of `score`. Means leave out ``excluded`` items.
     resamples : int, default 1000
-        0 for no intervals.
+        Resamples per pair; 0 gives no intervals.
     level : float, default 0.95
-        Of the intervals, between 0 and 1.
+        Level of the intervals, between 0 and 1.
     seed : int, default 0
-        With the pair, it determines the resamples; all measures of a pair share them.
+        Seeds the resamples together with the pair; all measures of a pair share them.
 
     Returns
     -------
     pyarrow.Table
-        ``pair`` ("all" for the pairs pooled, the last row), the numbers of ``items`` that count and are ``excluded``, and
-        with ``_low`` and ``_high`` each: ``score``, the mean contrastive score; ``accuracy``, the share of items whose
-        gold source no distractor beats; ``greedy``, the share of contexts in which greedy decoding gives the target;
-        ``reciprocal_rank``, the mean of 1 / (1 + rank) of the target's first token. Null where no item counts, or
-        where ``scores`` come from a version without the column.
+        One row per pair, and a last row "all" for all pairs together. Columns ``pair``; ``items`` and ``excluded``, the
+        numbers of items that count and that do not; and four measures, each with its interval in ``<measure>_low`` and
+        ``<measure>_high``: ``score``, the mean contrastive score; ``accuracy``, the share of items in which no
+        distractor makes the target more likely than the gold source does; ``greedy``, the share of contexts in which
+        greedy decoding gives the target; ``reciprocal_rank``, the mean of 1 / (1 + rank) of the target's first token. A
+        measure is null if no item counts or ``scores`` lacks its column.
 
     Raises
     ------
     TypeError
         ``scores`` is no table.
     ValueError
-        ``scores`` lack ``pair`` or ``score`` or hold no number where one is needed; ``resamples`` is negative;
-        ``level`` is not between 0 and 1.
+        ``scores`` lacks ``pair`` or ``score``, or a number of an item that counts; ``resamples`` is negative; ``level``
+        is not between 0 and 1.
 
     Notes
     -----
-    A concept's items in several pairs are not independent, so the interval of "all" is narrower than one over concepts.
+    The items of one concept in several pairs are not independent, so the interval of "all" is narrower than an interval
+    over concepts would be.
     """
     require_columns("score_matrix", "scores", scores, ("pair", "score"))
     if resamples < 0:
@@ -88,7 +90,7 @@ def score_matrix(scores: pa.Table, *, resamples: int = 1000, level: float = 0.95
 
 
 def _values(scores: pa.Table, measure: str, counted: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """A measure of every item."""
+    """The values of a measure, one per item."""
     column = MEASURES[measure]
     numbers = np.asarray(scores[column].cast(pa.float64()).to_numpy(), dtype=np.float64)
     if np.isnan(numbers[counted]).any():

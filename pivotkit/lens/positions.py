@@ -1,4 +1,4 @@
-"""Which tokens of a prompt are traced: found by characters, never by token ids."""
+"""Which tokens of a prompt are traced; characters give the positions, never token ids."""
 
 from __future__ import annotations
 
@@ -21,20 +21,34 @@ class Place:
     """A labelled token of a prompt."""
 
     label: str
-    index: int
+    index: int  # of the token
 
 
 def find_places(
     items: pa.Table, texts: Sequence[Encoded], positions: Sequence[str], spans: Spans | None = None
 ) -> list[list[Place]]:
-    """Every item's places: by the names of `POSITIONS`, and by ``spans`` of characters of its prompt.
+    """Find the places of every item.
 
-    ``texts`` are the items' prompts with their answers. See `trace` for what the names mean.
+    Parameters
+    ----------
+    items : pyarrow.Table
+    texts : sequence of Encoded
+        The prompt and answer of each item.
+    positions : sequence of `POSITIONS`
+        `trace` says what they mean.
+    spans : mapping of label to one (begin, end) per item, optional
+        Characters of the item's prompt.
+
+    Returns
+    -------
+    list of lists of Place
+        One list per item.
 
     Raises
     ------
     ValueError
-        A name that is none, a label that is taken, spans that are not one an item, a span without a token.
+        A position is unknown, there is none, a label of ``spans`` is the name of a position, a label does not have one
+        span per item, or a span holds no token.
     """
     spans = spans or {}
     for label in positions:
@@ -47,7 +61,7 @@ def find_places(
             raise ValueError(f"trace: spans must have labels other than {', '.join(POSITIONS)}; got {label!r}")
         if len(listed) != items.num_rows:
             raise ValueError(
-                f"trace: spans must have one span an item, {items.num_rows}; got {len(listed)} for {label!r}"
+                f"trace: spans must have one span per item, {items.num_rows}; got {len(listed)} for {label!r}"
             )
     prompt = task_prompt(items)
     places = []
@@ -55,9 +69,9 @@ def find_places(
         own: list[Place] = []
         for label in dict.fromkeys(positions):
             if label == ANSWER:
-                own.append(Place(label, text.word - 1))
+                own.append(Place(label, text.word_start - 1))
             elif label == "all":
-                own += [Place(label, index) for index in range(text.word)]
+                own += [Place(label, index) for index in range(text.word_start)]
             else:
                 names = task_languages(items, row["pair"])
                 before = len(row["prompt"]) - len(prompt.ask(*names, row["source"]))
@@ -70,7 +84,7 @@ def find_places(
 
 
 def _tokens(label: str, text: Encoded, begin: int, end: int) -> list[Place]:
-    found = [Place(label, index) for index in text.span(begin, end) if index < text.word]
+    found = [Place(label, index) for index in text.span(begin, end) if index < text.word_start]
     if not found:
         raise ValueError(f"trace: span {label!r} must hold a token of the prompt; got characters {begin} to {end}")
     return found

@@ -1,4 +1,4 @@
-"""Plain-PyTorch oracles of score and trace, for tests and benchmarks: slow, whole sequences, full logits, float64."""
+"""Plain PyTorch oracles of score and trace for tests and benchmarks, from all logits of whole sequences in float64."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pivotkit.words.task import task_languages, task_prompt
 
 @torch.inference_mode()
 def reference_score(model: Any, items: pa.Table, tokenizer: Any) -> Iterator[float]:
-    """Each item's score the published way: every sequence run whole, one at a time."""
+    """Yield each item's score as published code computes it: every sequence runs whole, one at a time."""
     prompt = task_prompt(items)
     for row in items.to_pylist():
         names = task_languages(items, row["pair"])
@@ -25,7 +25,7 @@ def reference_score(model: Any, items: pa.Table, tokenizer: Any) -> Iterator[flo
             for context in row["contexts"]:
                 [text] = encode(tokenizer, [context + prompt.ask(*names, source)], [prompt.reply(row["target"])])
                 logprobs = model(input_ids=torch.tensor([text.ids])).logits[0].double().log_softmax(-1)
-                at = range(text.start, len(text.ids))
+                at = range(text.answer_start, len(text.ids))
                 losses.append(float(np.mean([-logprobs[index - 1, text.ids[index]].item() for index in at])))
             p.append(np.exp(-np.mean(losses)))
         yield float(p[0] - np.mean(p[1:]))
@@ -33,16 +33,16 @@ def reference_score(model: Any, items: pa.Table, tokenizer: Any) -> Iterator[flo
 
 @torch.inference_mode()
 def reference_lens(model: Any, ids: torch.Tensor) -> torch.Tensor:
-    """Log-probabilities (L + 1, T, V) of one sequence: the head on every hidden state, one matmul a layer.
+    """Log-probabilities (L + 1, T, V) of one sequence: the head applied to every hidden state, one matmul per layer.
 
-    For models whose logits are ``lm_head(norm(hidden))``, soft-capped where the configuration says so.
+    For models whose logits are ``lm_head(norm(hidden))``, with a soft-cap if the configuration has one.
     """
     states = model(input_ids=ids[None], output_hidden_states=True).hidden_states
     norm = model.base_model.norm
     cap = getattr(model.config.get_text_config(), "final_logit_softcapping", None)
     layers = []
     for number, state in enumerate(states):
-        # transformers hands out the last state with the final norm already applied.
+        # transformers returns the last state with the final norm already applied.
         logits = model.lm_head(state if number == len(states) - 1 else norm(state))[0].double()
         layers.append((cap * torch.tanh(logits / cap) if cap else logits).log_softmax(-1))
     return torch.stack(layers)

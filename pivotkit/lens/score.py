@@ -1,4 +1,4 @@
-"""The paper's contrastive score: how much the target word's probability depends on the source word."""
+"""The paper's contrastive score: how much the probability of the target word depends on the source word."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ SCORES = pa.schema(
      ("gold_rank", pa.int32()), ("greedy", pa.float64()), ("reciprocal_rank", pa.float64()), ("excluded", pa.bool_())]
 )  # fmt: skip
 
-ROWS = 1024  # hidden rows that are unembedded together: the head's weight is read once for all of them
+ROWS = 1024  # hidden rows that are unembedded together; the head's matrix is read once for all of them
 ITEMS = 256  # items that share one prefix tree
 
 
 @dataclass(frozen=True)
 class Ask:
-    """One sequence to be scored: an accepted target behind one candidate source, in one context."""
+    """One sequence to be scored: an accepted target after one candidate source, in one context."""
 
     candidate: int  # 0 is the gold source
     context: int
@@ -47,11 +47,11 @@ class Ask:
 
 @dataclass(frozen=True)
 class Answers:
-    """What the model says of every token of one sequence's target."""
+    """The model's loss and rank of every token of one sequence's target."""
 
-    loss: NDArray[np.float64]  # negative log-likelihoods, nats
+    loss: NDArray[np.float64]  # negative log-likelihoods, in nats
     rank: NDArray[np.int64]  # 0 is the model's first choice
-    word: int  # index of the first token that is not blank
+    word_start: int  # index of the target's first token that is not blank
 
 
 @torch.inference_mode()
@@ -59,45 +59,47 @@ def score(model: Any, items: pa.Table, tokenizer: Any, *, head: LensHead | None 
     """Score a model on the translation task.
 
     ``score = P(gold source) - mean over distractors d of P(d)``, where ``P(c) = exp(-mean over contexts of the mean
-    negative log-likelihood of the target's tokens behind candidate c)``. Of several accepted targets the one most
-    likely behind ``c`` counts.
+    negative log-likelihood of the target's tokens after candidate c)``. Of several accepted targets, the one most
+    likely after ``c`` counts.
 
     Parameters
     ----------
     model : a transformers causal LM
     items : pyarrow.Table
-        What `build_task` returns.
+        The result of `build_task`.
     tokenizer : a fast Hugging Face tokenizer
     head : LensHead, optional
-        Made from the model by default.
+        The model's head; by default ``LensHead.from_model(model)``.
 
     Returns
     -------
     pyarrow.Table
-        ``item, pair, source, target``; ``p_gold, p_distractors, score``, the score within (-1, 1); ``gold_rank``, the
-        number of distractors that make the target more likely than the gold source does; ``greedy``, the share of
-        contexts in which an accepted target is what greedy decoding begins with; ``reciprocal_rank``, the mean over
-        contexts of ``1 / (1 + rank)`` of the target's first token that is not blank, the best of the accepted ones;
-        ``excluded``, whether source and target share a piece (`excluded_items`): such items are scored and left out of
-        every summary.
+        One row per item. Columns ``item, pair, source, target``; ``p_gold, p_distractors, score``, with the score in
+        (-1, 1); ``gold_rank``, the number of distractors that make the target more likely than the gold source does;
+        ``greedy``, the share of contexts in which greedy decoding begins with an accepted target; ``reciprocal_rank``,
+        the mean over contexts of ``1 / (1 + rank)`` of the first non-blank token, for the best accepted target;
+        ``excluded``, whether source and target share a piece (`excluded_items`). Excluded items have scores, but no
+        summary counts them.
 
     Raises
     ------
     TypeError
-        Items that are no table.
+        ``items`` is no table.
     ValueError
-        A missing column, an item without distractors or contexts, a tokenizer without offsets, a word without tokens, a
-        sequence longer than the model's context, hidden states that are not finite.
+        A column is missing, an item has no distractors or no contexts, the tokenizer gives no offsets, a word has no
+        tokens, a sequence is longer than the model's context, or a hidden state is NaN or infinite.
     ArithmeticError
-        A reading that no distribution can give (`check_invariants`).
+        No distribution can give a reading (`check_invariants`).
 
     Notes
     -----
-    Up to 256 items make one tree of token prefixes: what any of their sequences begin with alike (the instruction, the
-    examples, a query that is one item's gold and another's distractor) runs through the model once, and so does
-    unembedding a position. A target's last token is never run, and only positions that predict a token of a target are
-    unembedded. Memory beyond the model's: see `PrefixTree`, and 1,024 hidden rows. Source: arXiv 2505.16385, section
-    3.2; equal to running every sequence whole up to the order of a float32 sum's additions.
+    Equal to running every sequence whole, up to the order of additions in float32. Source: arXiv 2505.16385, section
+    3.2.
+
+    Cost: up to 256 items share one tree of token prefixes, so a common prefix (the instruction, the examples, a query
+    that is the gold of one item and a distractor of another) runs through the model once. A target's last token never
+    runs, and only positions that predict a token of a target are unembedded. Memory beyond the model's: that of
+    `PrefixTree`, and 1,024 hidden rows.
     """
     require_columns("score", "items", items, ("item", "pair", "source", "target", "distractors", "contexts"))
     require_candidates("score", items)
@@ -118,7 +120,7 @@ def score(model: Any, items: pa.Table, tokenizer: Any, *, head: LensHead | None 
 
 
 def _asks(items: pa.Table, tokenizer: Any) -> Iterator[list[Ask]]:
-    """Every item's sequences: candidates x contexts x accepted targets."""
+    """The sequences of every item: candidates x contexts x accepted targets."""
     prompt = task_prompt(items)
     for row in items.to_pylist():
         names = task_languages(items, row["pair"])
@@ -136,11 +138,11 @@ def _asks(items: pa.Table, tokenizer: Any) -> Iterator[list[Ask]]:
 
 def _answers(head: LensHead, texts: Sequence[Encoded], names: Sequence[str]) -> Iterator[Answers]:
     """The loss and rank of every token of every answer, in the order of ``texts``."""
-    predicting = [range(text.start - 1, len(text.ids) - 1) for text in texts]
+    predicting = [range(text.answer_start - 1, len(text.ids) - 1) for text in texts]
     tree = PrefixTree([text.ids for text in texts], predicting, names)
     asked: list[dict[int, int]] = [{} for _ in range(tree.count)]  # for each row, token -> its column
     for text, own in zip(texts, tree.rows, strict=True):
-        for row, token in zip(own, text.ids[text.start :], strict=True):
+        for row, token in zip(own, text.ids[text.answer_start :], strict=True):
             asked[row].setdefault(token, len(asked[row]))
     width = max(map(len, asked))
     loss, rank = np.empty((tree.count, width)), np.empty((tree.count, width), np.int64)
@@ -167,12 +169,12 @@ def _answers(head: LensHead, texts: Sequence[Encoded], names: Sequence[str]) -> 
     if rows:
         unembed(rows, states)
     for text, own in zip(texts, tree.rows, strict=True):
-        columns = [asked[row][token] for row, token in zip(own, text.ids[text.start :], strict=True)]
-        yield Answers(loss[own, columns], rank[own, columns], text.word - text.start)
+        columns = [asked[row][token] for row, token in zip(own, text.ids[text.answer_start :], strict=True)]
+        yield Answers(loss[own, columns], rank[own, columns], text.word_start - text.answer_start)
 
 
 def _summary(asks: Sequence[Ask], answers: Sequence[Answers]) -> dict[str, Any]:
-    """One item's measures from all its sequences."""
+    """The measures of one item, from all its sequences."""
     candidates, contexts, targets = (
         1 + max(getattr(ask, name) for ask in asks) for name in ("candidate", "context", "target")
     )
@@ -182,7 +184,7 @@ def _summary(asks: Sequence[Ask], answers: Sequence[Answers]) -> dict[str, Any]:
         losses[ask.candidate, ask.context, ask.target] = answer.loss.mean()
         if ask.candidate == 0:
             greedy[ask.context, ask.target] = not answer.rank.any()
-            reciprocal[ask.context, ask.target] = 1 / (1 + answer.rank[answer.word])
+            reciprocal[ask.context, ask.target] = 1 / (1 + answer.rank[answer.word_start])
     p = np.exp(-losses.mean(axis=1)).max(axis=1)
     return {
         "p_gold": p[0],

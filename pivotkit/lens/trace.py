@@ -1,4 +1,4 @@
-"""What every layer says at chosen positions: the logit lens, reduced to what the questions need."""
+"""What every layer predicts at chosen positions: the logit lens, reduced to a few numbers per layer."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 
 from pivotkit.artifacts import require_columns, table_metadata, with_metadata
 from pivotkit.kernels import TokenSetTable
-from pivotkit.lens.curves import logits_of, tracked_tokens
 from pivotkit.lens.invariants import check_invariants
 from pivotkit.lens.model.encoding import encode, require_room
 from pivotkit.lens.model.head import LensHead
 from pivotkit.lens.model.prefix_tree import PrefixTree
 from pivotkit.lens.positions import Place, Spans, find_places
-from pivotkit.lens.trace_table import Reading, tables
+from pivotkit.lens.trace_table import Reading, trace_rows
+from pivotkit.lens.tracked_tokens import logits_of, tracked_tokens
 from pivotkit.words.task import accepted_targets, require_tokens, task_prompt
-from pivotkit.words.token_sets import TokenPolicy, TokenSets
+from pivotkit.words.word_tokens import TokenPolicy, WordTokens
 
 Lens = Callable[[torch.Tensor, Sequence[int]], torch.Tensor]
 
-SETS = ("source", "target", "pivot")  # token sets that are no latent language's
+SETS = ("source", "target", "pivot")  # token sets besides those of the latent languages
 
 
 @torch.inference_mode()
@@ -46,65 +46,69 @@ def trace(
 ) -> pa.Table:
     """Trace every item's prompt through all layers, by default at the position that predicts the target word.
 
-    Equivalent to ``log_softmax(lm_head(norm(h)))`` of every layer's hidden state ``h``, of which are kept: the top k,
-    the log of the summed probability of each token set, the target's log-probability and rank, entropy, and the
+    Equivalent to ``log_softmax(lm_head(norm(h)))`` for the hidden state ``h`` of every layer, reduced to the top k, the
+    log of the total probability of each token set, the log-probability and rank of the target, the entropy, and the
     divergence from the last layer.
 
     Parameters
     ----------
     model : a transformers causal LM
     items : pyarrow.Table
-        What `build_task` returns.
+        The result of `build_task`.
     tokenizer : a fast Hugging Face tokenizer
     positions : sequence of {"answer", "source", "all"}, default ("answer",)
-        ``"answer"`` predicts the target's word, ``"source"`` is every token of the source word in the query line,
-        ``"all"`` every token of the prompt.
-    spans : mapping of label to one (begin, end) an item, optional
-        Further positions by characters of the item's prompt: every token that holds one of them.
-    latent : sequence of str
-        Languages whose word for the concept is tracked too, ``("en",)`` say; a language gives the column
-        ``<code>_logmass``, null where the concept has no word in it.
+        ``"answer"`` is the position that predicts the target word, ``"source"`` every token of the source word in the
+        query line, ``"all"`` every token of the prompt.
+    spans : mapping of label to one (begin, end) per item, optional
+        Further positions: every token that holds one of these characters of the item's prompt.
+    latent : sequence of str, default ()
+        Languages whose word for the concept is followed too, such as ``("en",)``. Each gives a column
+        ``<code>_logmass``, which is null if the concept has no word in the language.
     pivots : mapping of item to token ids, optional
-        Gives the columns ``pivot_logmass``; null for items without pivots.
+        Gives the column ``pivot_logmass``, which is null for items without pivots.
     k : int, default 10
+        Top tokens to keep per layer and position.
     tracked : int, default 10
-        Tokens followed through all layers: the union over layers of the top k, by best probability in any layer.
+        Tokens to follow through all layers per position: the union over layers of the top k, by best probability in any
+        layer.
     chains : bool, default False
-        Whether the whole target is traced: ``target_chain_logprob`` is then the log-probability of all its word's tokens
-        in each layer, each behind the ones before it. Costs the extra tokens.
+        Whether to trace all tokens of the target. ``target_chain_logprob`` is then the log-probability of all its
+        tokens in each layer, each after the ones before it. Costs the extra tokens.
     lens : callable (hidden (L, N, D), layers) -> (L, N, D), optional
-        What is done to hidden states before the norm: a `TunedLens`. The raw logit lens by default.
+        Maps hidden states before the norm, as `TunedLens` does. By default the raw logit lens.
     policy : TokenPolicy, optional
-        Which tokens stand for a word; by default those that its spellings can begin with.
+        Which tokens stand for a word; by default those that can begin one of its spellings.
     head : LensHead, optional
-        Made from the model by default.
+        The model's head; by default ``LensHead.from_model(model)``.
 
     Returns
     -------
     pyarrow.Table
-        An item, layer and position a row: ``item, pair, layer, position, token, label, top_ids, top_tokens, top_logprobs,
-        logsumexp, entropy, kl_to_final, target_logprob, target_rank, target_chain_logprob, tracked,
-        tracked_logprobs``, for every set ``<set>_logmass`` and the ``<set>_ids`` that it holds (sets are ``source``,
-        ``target`` with all accepted targets, the latent languages and ``pivot``), and all pieces of the two words. The
-        metadata names the layers, the lens, the policy and the head with its self-check error. Layer 0 is the embedding output,
-        layer l the output of block l, so the last equals the model. Logs are natural, entropy and divergence in nats,
-        ranks from 0.
+        One row per item, layer and position. Columns ``item, pair, layer, position, token, label, top_ids, top_tokens,
+        top_logprobs, logsumexp, entropy, kl_to_final, target_logprob, target_rank, target_chain_logprob, tracked,
+        tracked_logprobs``; for each token set ``<set>_logmass`` and ``<set>_ids``; and all pieces of the two words,
+        ``source_pieces, target_pieces``. The sets are ``source``, ``target`` (all accepted targets), the latent
+        languages and ``pivot``. Layer 0 is the embedding output and layer l the output of block l, so the last layer
+        equals the model. Logs are natural, entropy and divergence are in nats, ranks begin at 0. The metadata names the
+        layers, the lens, the policy, and the head with its self-check error.
 
     Raises
     ------
     TypeError
-        Items that are no table, positions or latent languages that are one string.
+        ``items`` is no table, or ``positions`` or ``latent`` is a single string.
     ValueError
-        No items, a missing column, an unknown latent language or position, a tokenizer without offsets, a prompt longer
-        than the model's context, a word without tokens, hidden states that are not finite.
+        There are no items, a column is missing, a latent language or a position is unknown, ``tracked`` is below 1, the
+        tokenizer gives no offsets, a prompt is longer than the model's context, a word has no tokens, or a hidden state
+        is NaN or infinite.
     ArithmeticError
-        A reading that no distribution can give (`check_invariants`).
+        No distribution can give a reading (`check_invariants`).
 
     Notes
     -----
-    Where the tokenizer puts a bare space piece before a word, the position behind that piece is traced. What prompts begin with alike runs once
-    (`PrefixTree`, which states the memory). The head's weight is read once for all layers and prompts of a batch; the
-    model's own logits are never built.
+    If the tokenizer gives the space before a word a token of its own, the position after that token is traced.
+
+    Cost: a prefix that prompts share runs once (`PrefixTree` states the memory). The head's matrix is read once for all
+    layers and prompts of a batch. The model's own logits are never built.
     """
     require_columns("trace", "items", items, ("item", "pair", "source", "target", "words", "prompt"))
     if not items.num_rows:
@@ -125,24 +129,24 @@ def trace(
     rows = items.to_pylist()
     texts = encode(tokenizer, [row["prompt"] for row in rows], [prompt.reply(row["target"]) for row in rows])
     require_room("trace", head.longest, texts)
-    sets = TokenSets(tokenizer, policy)
+    word_tokens = WordTokens(tokenizer, policy)
     names = [*SETS[:2], *latent, *(SETS[2:] if pivots is not None else [])]
-    followed = [_followed(row, sets, latent, pivots) for row in rows]
+    token_sets = [_token_sets(row, word_tokens, latent, pivots) for row in rows]
     places = find_places(items, texts, positions, spans)
     wanted = [sorted({place.index for place in own}) for own in places]
     if chains:
-        wanted = [[*own, *range(text.word, len(text.ids) - 1)] for own, text in zip(wanted, texts, strict=True)]
+        wanted = [[*own, *range(text.word_start, len(text.ids) - 1)] for own, text in zip(wanted, texts, strict=True)]
     tree = PrefixTree([text.ids for text in texts], wanted, [f"item {row['item']}" for row in rows])
     owners: list[list[tuple[int, Place]]] = [[] for _ in range(tree.count)]
-    links: list[list[tuple[int, int]]] = [[] for _ in range(tree.count)]  # (item, the token that comes next)
+    links: list[list[tuple[int, int]]] = [[] for _ in range(tree.count)]  # (item, the next token)
     for item, (text, own) in enumerate(zip(texts, places, strict=True)):
         row_at = dict(zip(wanted[item], tree.rows[item], strict=True))
         for place in own:
             owners[row_at[place.index]].append((item, place))
-        for index in range(text.word, len(text.ids) - 1) if chains else ():
+        for index in range(text.word_start, len(text.ids) - 1) if chains else ():
             links[row_at[index]].append((item, text.ids[index + 1]))
     layers = range(len(head.blocks) + 1)
-    rest = np.zeros((len(rows), len(layers)))  # log-probability of the targets' tokens behind the first
+    rest = np.zeros((len(rows), len(layers)))  # log-probability of the targets' tokens after the first
     found: list[pa.Table] = []
     for lines, states in tree.run(head):
         if lens is not None:
@@ -151,46 +155,49 @@ def trace(
         here = [(at, item, place) for at, line in enumerate(lines) for item, place in owners[line]]
         if not here:
             continue
-        reading = _read(
-            head, states[:, [at for at, *_ in here]], k, tracked,
-            [texts[item].ids[texts[item].word] for _, item, _ in here], [followed[item] for _, item, _ in here],
+        whose, own_sets = [item for _, item, _ in here], [token_sets[item] for _, item, _ in here]
+        targets = [texts[item].ids[texts[item].word_start] for item in whose]
+        reading = _read(head, states[:, [at for at, *_ in here]], k, tracked, targets, own_sets)
+        found.append(
+            trace_rows(
+                reading, [rows[item] for item in whose], [place for *_, place in here],
+                [texts[item] for item in whose], own_sets, names, word_tokens,
+            )
         )  # fmt: skip
-        whose = [item for _, item, _ in here]
-        found.append(tables(reading, [rows[item] for item in whose], [place for *_, place in here],
-                            [texts[item] for item in whose], [followed[item] for item in whose], names, sets))  # fmt: skip
-    # Batches go by length; the table goes by item.
+    # Batches are ordered by length, the table by item.
     table = pa.concat_tables(found).sort_by([(name, "ascending") for name in ("item", "label", "position", "layer")])
     metadata = {
         "layers": ["embedding", *(f"block {layer}" for layer in layers[1:])],
         "lens": "logit lens" if lens is None else getattr(lens, "name", type(lens).__name__),
-        "policy": sets.policy.as_dict(),
+        "policy": word_tokens.policy.as_dict(),
         "head": head.describe(),
     }
     return with_metadata(_with_chains(table, items, rest if chains else None), metadata)
 
 
-def _followed(
-    row: dict[str, Any], sets: TokenSets, latent: Sequence[str], pivots: Mapping[int, Sequence[int]] | None
+def _token_sets(
+    row: dict[str, Any], word_tokens: WordTokens, latent: Sequence[str], pivots: Mapping[int, Sequence[int]] | None
 ) -> list[list[int]]:
-    """The token sets of one item, in the order of the columns; empty where there is nothing to track."""
+    """The token sets of one item, in the order of the columns; empty if the item has no such word or no pivots."""
     words = dict(row["words"])
-    targets = set().union(*map(sets.first, accepted_targets(row)))
-    followed = [list(sets.first(row["source"])), sorted(targets)]
-    followed += [list(sets.first(words[code])) if code in words else [] for code in latent]
+    targets = set().union(*map(word_tokens.first, accepted_targets(row)))
+    token_sets = [list(word_tokens.first(row["source"])), sorted(targets)]
+    token_sets += [list(word_tokens.first(words[code])) if code in words else [] for code in latent]
     if pivots is not None:
-        followed.append(sorted(set(pivots.get(row["item"], ()))))
-    return followed
+        token_sets.append(sorted(set(pivots.get(row["item"], ()))))
+    return token_sets
 
 
 def _read(
-    head: LensHead, states: torch.Tensor, k: int, tracked: int, targets: Sequence[int], followed: Sequence[list[list[int]]]
+    head: LensHead, states: torch.Tensor, k: int, tracked: int, targets: Sequence[int],
+    token_sets: Sequence[list[list[int]]],
 ) -> Reading:  # fmt: skip
-    """Everything the lens says of states (L, N, D) with one target and one list of token sets a position."""
+    """Read states (L, N, D) through the lens, with one target and one list of token sets per position."""
     layers, count = len(states), len(targets)
     position = np.tile(np.arange(count), layers)
     result = head.unembed(
         states, k, targets=torch.tensor(targets).unsqueeze(1).expand(layers, -1, 1),
-        token_sets=TokenSetTable.per_row(followed).take(position), entropy=True,
+        token_sets=TokenSetTable.per_row(token_sets).take(position), entropy=True,
         references=(layers - 1) * count + position,  # the last layer's row of the same position
     )  # fmt: skip
     check_invariants("trace", result, len(head.weight))
@@ -203,7 +210,7 @@ def _read(
 def _follow_chains(
     head: LensHead, states: torch.Tensor, links: Sequence[Sequence[tuple[int, int]]], rest: NDArray[np.float64]
 ) -> None:
-    """Add to ``rest`` what each layer says of the tokens that come next."""
+    """Add to ``rest`` the log-probability that each layer gives to the next tokens."""
     here = [(at, item, token) for at, own in enumerate(links) for item, token in own]
     if here:
         at, whose, tokens = (list(column) for column in zip(*here, strict=True))
@@ -214,7 +221,7 @@ def _follow_chains(
 
 
 def _with_chains(table: pa.Table, items: pa.Table, rest: NDArray[np.float64] | None) -> pa.Table:
-    """``table`` with the column of chains behind the target's rank: null but at the answer, and where not asked for."""
+    """Add the column ``target_chain_logprob`` after the target's rank; null unless asked for and at the answer."""
     chained = pa.nulls(table.num_rows, pa.float32())
     if rest is not None:
         line = {item: at for at, item in enumerate(items["item"].to_pylist())}

@@ -1,4 +1,4 @@
-"""A batch of lens readings as rows of the trace table."""
+"""Lens readings as rows of the trace table."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from pivotkit.kernels import Unembedded
 from pivotkit.lens.model.encoding import Encoded
 from pivotkit.lens.positions import Place
-from pivotkit.words.token_sets import TokenSets
+from pivotkit.words.word_tokens import WordTokens
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What the lens says in L layers at N positions; arrays (N, L, ...), so that a position's layers are together."""
+    """What the lens reads in L layers at N positions, in arrays (N, L, ...) with all layers of a position together."""
 
     ids: NDArray[np.int64]
     logprobs: NDArray[np.float32]
@@ -29,42 +29,62 @@ class Reading:
     target_logprob: NDArray[np.float32]
     target_rank: NDArray[np.int64]
     masses: NDArray[np.float32]
-    tracked_ids: NDArray[np.int64]  # (N, R), -1 where there are fewer
-    tracked_logprobs: NDArray[np.float32]
+    tracked_ids: NDArray[np.int64]  # (N, R), filled up with -1
+    tracked_logprobs: NDArray[np.float32]  # (N, L, R)
+
+    def __repr__(self) -> str:
+        return f"Reading(positions={self.ids.shape[0]}, layers={self.ids.shape[1]}, k={self.ids.shape[2]})"
 
     @classmethod
     def of(cls, result: Unembedded, tracked_ids: NDArray[np.int64], tracked_logprobs: torch.Tensor) -> Reading:
-        """From arrays (L, N, ...) with one target a position."""
+        """A reading from arrays (L, N, ...) with one target per position."""
         return cls(
-            ids=_turned(result.ids),
-            logprobs=_turned(result.logprobs),
-            logsumexp=_turned(result.logsumexp),
-            entropy=_turned(result.entropy),
-            kl=_turned(result.kl),
-            target_logprob=_turned(result.target_logprobs)[..., 0],
-            target_rank=_turned(result.target_ranks)[..., 0],
-            masses=_turned(result.set_logprobs),
+            ids=_by_position(result.ids),
+            logprobs=_by_position(result.logprobs),
+            logsumexp=_by_position(result.logsumexp),
+            entropy=_by_position(result.entropy),
+            kl=_by_position(result.kl),
+            target_logprob=_by_position(result.target_logprobs)[..., 0],
+            target_rank=_by_position(result.target_ranks)[..., 0],
+            masses=_by_position(result.set_logprobs),
             tracked_ids=tracked_ids,
-            tracked_logprobs=_turned(tracked_logprobs),
+            tracked_logprobs=_by_position(tracked_logprobs),
         )
 
 
-def _turned(values: torch.Tensor | None) -> NDArray[Any]:
-    """(L, N, ...) to (N, L, ...)."""
-    assert values is not None  # everything that makes a reading was asked for
+def _by_position(values: torch.Tensor | None) -> NDArray[Any]:
+    """An array (L, N, ...) as (N, L, ...)."""
+    assert values is not None  # a reading asks for every reduction
     return np.ascontiguousarray(np.swapaxes(values.cpu().numpy(), 0, 1))
 
 
-def tables(
+def trace_rows(
     reading: Reading,
     rows: Sequence[dict[str, Any]],
     places: Sequence[Place],
     texts: Sequence[Encoded],
-    followed: Sequence[list[list[int]]],
+    token_sets: Sequence[list[list[int]]],
     names: Sequence[str],
-    sets: TokenSets,
+    word_tokens: WordTokens,
 ) -> pa.Table:
-    """Rows of N positions: of each, its item, its place, its text and its token sets, named ``names``."""
+    """The rows of the trace table for N positions and L layers.
+
+    Parameters
+    ----------
+    reading : Reading
+    rows, places, texts : sequences of length N
+        The item, the place and the encoded prompt of each position.
+    token_sets : sequence of N lists
+        The token sets of each position, in the order of ``names``.
+    names : sequence of str
+        Names of the token sets, which name their columns.
+    word_tokens : WordTokens
+
+    Returns
+    -------
+    pyarrow.Table
+        N * L rows.
+    """
     count, layers, _ = reading.ids.shape
     every = np.repeat(np.arange(count), layers)
 
@@ -77,11 +97,11 @@ def tables(
         "layer": pa.array(np.tile(np.arange(layers, dtype=np.int32), count)),
         "position": repeated([place.index for place in places], pa.int32()),
         "token": repeated(
-            [sets.text(text.ids[place.index]) for text, place in zip(texts, places, strict=True)], pa.string()
+            [word_tokens.text(text.ids[place.index]) for text, place in zip(texts, places, strict=True)], pa.string()
         ),
         "label": repeated([place.label for place in places], pa.string()),
         "top_ids": _lists(reading.ids, pa.int32()),
-        "top_tokens": _texts(reading.ids, sets),
+        "top_tokens": _texts(reading.ids, word_tokens),
         "top_logprobs": _lists(reading.logprobs, pa.float32()),
         "logsumexp": pa.array(reading.logsumexp.ravel()),
         "entropy": pa.array(reading.entropy.ravel()),
@@ -90,7 +110,7 @@ def tables(
         "target_rank": pa.array(reading.target_rank.ravel(), pa.int32()),
     }
     for number, name in enumerate(names):
-        empty = np.array([not own[number] for own in followed])[every]
+        empty = np.array([not own[number] for own in token_sets])[every]
         columns[f"{name}_logmass"] = pa.array(reading.masses[..., number].ravel(), pa.float32(), mask=empty)
     kept = reading.tracked_ids >= 0
     lengths = kept.sum(axis=1)
@@ -98,13 +118,15 @@ def tables(
     everywhere = np.broadcast_to(kept[:, None], reading.tracked_logprobs.shape)
     columns["tracked_logprobs"] = _ragged(reading.tracked_logprobs[everywhere], lengths[every], pa.float32())
     for number, name in enumerate(names):
-        columns[f"{name}_ids"] = repeated([own[number] for own in followed], pa.list_(pa.int32()))
+        columns[f"{name}_ids"] = repeated([own[number] for own in token_sets], pa.list_(pa.int32()))
     for name in ("source", "target"):
-        columns[f"{name}_pieces"] = repeated([list(sets.pieces(row[name])) for row in rows], pa.list_(pa.int32()))
+        pieces = [list(word_tokens.pieces(row[name])) for row in rows]
+        columns[f"{name}_pieces"] = repeated(pieces, pa.list_(pa.int32()))
     return pa.table(columns)
 
 
 def _ragged(values: NDArray[Any], lengths: NDArray[Any], kind: pa.DataType) -> pa.ListArray:
+    """Consecutive values as a column of lists of these lengths."""
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values, kind))
 
@@ -114,9 +136,9 @@ def _lists(values: NDArray[Any], kind: pa.DataType) -> pa.ListArray:
     return _ragged(values.reshape(-1), np.full(values.size // values.shape[-1], values.shape[-1]), kind)
 
 
-def _texts(ids: NDArray[np.int64], sets: TokenSets) -> pa.ListArray:
-    """The tokens of `_lists` as text."""
+def _texts(ids: NDArray[np.int64], word_tokens: WordTokens) -> pa.ListArray:
+    """An array (N, L, k) of tokens as a column of N * L lists of text."""
     different, which = np.unique(ids, return_inverse=True)
-    texts = pa.array([sets.text(int(token)) for token in different], pa.string()).take(pa.array(which.reshape(-1)))
+    texts = pa.array([word_tokens.text(int(token)) for token in different], pa.string())
     offsets = np.arange(0, ids.size + 1, ids.shape[-1], dtype=np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), texts)
+    return pa.ListArray.from_arrays(pa.array(offsets), texts.take(pa.array(which.reshape(-1))))

@@ -1,39 +1,37 @@
-"""The tuned lens: an affine map a layer that brings the residual stream into the last layer's coordinates."""
+"""The tuned lens: one affine map per layer, from the layer's residual stream to that of the last layer."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from pivotkit.artifacts import read_json
 from pivotkit.errors import InputError
-
-if TYPE_CHECKING:
-    from pivotkit.lens.model.head import LensHead
+from pivotkit.lens.model.parts import ModelParts
 
 KIND = "linear_tuned_lens"
-SAFE_LOAD = (2, 6)  # before, torch.load could be made to run code in spite of weights_only (CVE-2025-32434)
+SAFE_LOAD = (2, 6)  # earlier torch.load could run code despite weights_only (CVE-2025-32434)
 
 
 @dataclass(frozen=True)
 class TunedLens:
-    """Translators of a trained tuned lens, one for each layer but the last.
+    """The affine maps of a trained tuned lens, one per layer except the last.
 
-    translated = hidden + hidden @ weight[layer].T + bias[layer]
+    translated = hidden + hidden @ weights[layer].T + biases[layer]
 
     Attributes
     ----------
     weights : tuple of L (D, D) tensors
-        Of layers 0 (the embedding output) to L - 1; layer L, the last block's output, is its own translation.
+        Of layers 0 (the embedding output) to L - 1. Layer L, the last block's output, stays as it is.
     biases : tuple of L (D,) tensors, or None
     model : str
-        The model that the lens was trained for, as its configuration names it; empty where it names none.
+        The model that the lens was trained for, by the name in the checkpoint's configuration; empty if it has none.
     revision : str or None
-        Of that model.
+        The revision of that model.
 
     Notes
     -----
@@ -46,35 +44,43 @@ class TunedLens:
     model: str
     revision: str | None
 
+    def __repr__(self) -> str:
+        width = self.weights[0].shape[0] if self.weights else 0
+        return f"TunedLens(layers={len(self.weights)}, width={width}, model={self.model!r})"
+
     @property
     def name(self) -> str:
-        """What a trace's metadata calls it."""
+        """The name of the lens in the metadata of a trace."""
         return "tuned lens" + (f" for {self.model}" if self.model else "")
 
     @classmethod
-    def load(cls, folder: str | Path, head: LensHead | None = None) -> TunedLens:
+    def load(cls, folder: str | Path, head: ModelParts | None = None) -> TunedLens:
         """Read a checkpoint of the tuned-lens library.
 
         Parameters
         ----------
         folder : str or Path
-            Holds ``config.json`` and the translators, in ``params.safetensors`` or ``params.pt``.
+            Holds ``config.json``, and the maps in ``params.safetensors`` or ``params.pt``.
         head : LensHead, optional
-            The model to read: the lens must have been trained for its width and depth and, where both are known, its
-            name. The translators go to its device.
+            The head of the model to be traced. The lens must have its width and depth and, if both are known, the
+            model's name. The maps are loaded to its device.
+
+        Returns
+        -------
+        TunedLens
 
         Raises
         ------
         InputError
-            A file is absent, not what it is named, or contradicts ``config.json``.
+            A file is missing, not of its format, or contradicts ``config.json``.
         ValueError
-            The lens was trained for another model than ``head``'s.
+            The lens was trained for another model than that of ``head``.
 
         Notes
         -----
-        ``params.pt`` is read by ``torch.load(weights_only=True)``, which builds tensors and refuses everything else: no
-        code in the file is ever executed. It needs torch 2.6. A local folder's name says nothing of a model, so names
-        are compared, without their owner, only where the model came from a hub.
+        ``torch.load(weights_only=True)`` reads ``params.pt``; it builds tensors and refuses everything else, so no code
+        in the file runs. It needs torch 2.6. The name of a local folder says nothing about a model, so names are
+        compared, without their owner, only for models from a hub.
         """
         folder = Path(folder)
         config = _config(folder / "config.json")
@@ -84,7 +90,9 @@ class TunedLens:
         kinds = {"weight": (width, width), "bias": (width,)} if config["bias"] else {"weight": (width, width)}
         expected = {f"{layer}.{kind}": shape for layer in range(layers) for kind, shape in kinds.items()}
         if set(state) != set(expected):
-            raise InputError(path, "", f"must hold {', '.join(kinds)} of {layers} layers; {_odd(state, expected)}")
+            raise InputError(
+                path, "", f"must hold {', '.join(kinds)} of {layers} layers; {_first_mismatch(state, expected)}"
+            )
         for name, shape in expected.items():
             tensor = state[name]
             if tuple(tensor.shape) != shape or not tensor.is_floating_point():
@@ -92,7 +100,7 @@ class TunedLens:
                     path, "", f"{name} must be floating-point {shape}; got {tensor.dtype} {tuple(tensor.shape)}"
                 )
         if head is not None:
-            _match(config, head)
+            _require_same_model(config, head)
         return cls(
             weights=tuple(state[f"{layer}.weight"] for layer in range(layers)),
             biases=tuple(state[f"{layer}.bias"] for layer in range(layers)) if config["bias"] else None,
@@ -102,31 +110,38 @@ class TunedLens:
 
     @torch.inference_mode()
     def __call__(self, hidden: torch.Tensor, layers: Sequence[int] | None = None) -> torch.Tensor:
-        """Translate hidden states, as the norm and head expect them.
+        """Map hidden states to the residual stream of the last layer.
 
         Parameters
         ----------
         hidden : (len(layers), N, D) floating-point tensor
-            What `capture` returns: the residual stream before the final norm.
+            The result of `capture`: the residual stream before the final norm.
         layers : sequence of int, optional
-            Which layer each row is; 0 is the embedding output, L the last block's, which is left as it is. All by
-            default.
+            The layer of each of its slices. 0 is the embedding output; L is the last block's output, which stays as it
+            is. By default all layers.
 
         Returns
         -------
-        (len(layers), N, D) tensor in the dtype of ``hidden``
+        (len(layers), N, D) tensor
+            In the dtype of ``hidden``.
+
+        Raises
+        ------
+        ValueError
+            ``hidden`` has another shape, or a layer does not exist.
 
         Notes
         -----
-        Computed in float32, or wider where ``hidden`` or the lens is. Costs ``N * D * D`` multiplications a layer.
+        Computes in float32, or in a wider type of ``hidden`` or of the lens. Cost: ``N * D * D`` multiplications per
+        layer.
         """
         last, width = len(self.weights), self.weights[0].shape[0]
         wanted = range(last + 1) if layers is None else layers
         if hidden.ndim != 3 or hidden.shape[0] != len(wanted) or hidden.shape[2] != width:
             raise ValueError(f"TunedLens: hidden must be ({len(wanted)}, N, {width}); got {tuple(hidden.shape)}")
-        odd = next((layer for layer in wanted if not 0 <= layer <= last), None)
-        if odd is not None:
-            raise ValueError(f"TunedLens: layers must be between 0 and {last}; got {odd}")
+        unknown = next((layer for layer in wanted if not 0 <= layer <= last), None)
+        if unknown is not None:
+            raise ValueError(f"TunedLens: layers must be between 0 and {last}; got {unknown}")
         translated = [
             state if layer == last else self._translate(state, layer)
             for state, layer in zip(hidden, wanted, strict=True)
@@ -144,7 +159,7 @@ class TunedLens:
 
 
 def _config(path: Path) -> dict[str, Any]:
-    """The checkpoint's configuration, with the library's defaults for what may be left out."""
+    """The checkpoint's configuration, with the library's defaults for optional fields."""
     if not path.is_file():
         raise InputError(path, "", "must be the configuration of a tuned lens; found none")
     config = read_json(path)
@@ -164,7 +179,7 @@ def _config(path: Path) -> dict[str, Any]:
 
 
 def _state(folder: Path, device: torch.device | str) -> tuple[Path, dict[str, torch.Tensor]]:
-    """The translators by name, and the file they came from."""
+    """The file of the maps, and the maps by name."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -181,7 +196,7 @@ def _state(folder: Path, device: torch.device | str) -> tuple[Path, dict[str, to
         raise InputError(path, "", f"must be read with torch 2.6 or later; got torch {torch.__version__}")
     try:
         state = torch.load(path, map_location=device, weights_only=True)
-    except Exception as error:  # torch raises UnpicklingError, RuntimeError, EOFError ... by what is wrong
+    except Exception as error:  # torch raises UnpicklingError, RuntimeError, EOFError and others
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(path, "", f"must be a checkpoint of tensors and nothing else; {reason}") from None
     if not isinstance(state, Mapping) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
@@ -189,13 +204,14 @@ def _state(folder: Path, device: torch.device | str) -> tuple[Path, dict[str, to
     return path, dict(state)
 
 
-def _odd(state: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
-    """One name too few or too many, as a refusal says it."""
+def _first_mismatch(state: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
+    """Name one map that is missing or not expected, for a message."""
     missing = [name for name in expected if name not in state]
     return f"found no {missing[0]}" if missing else f"got {next(name for name in state if name not in expected)} too"
 
 
-def _match(config: Mapping[str, Any], head: LensHead) -> None:
+def _require_same_model(config: Mapping[str, Any], head: ModelParts) -> None:
+    """Refuse a lens of another width, depth or model name than the head's."""
     model = head.base.config.get_text_config()  # type: ignore[union-attr,operator]
     width, blocks = model.hidden_size, len(head.blocks)
     if (config["d_model"], config["num_hidden_layers"]) != (width, blocks):

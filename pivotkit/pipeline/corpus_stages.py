@@ -56,12 +56,12 @@ def pivots(run: RunFolder, settings: Settings) -> None:
     from pivotkit.corpus.tables.counts import Counts
     from pivotkit.pivots.find import find_pivots
     from pivotkit.pivots.hubs import hub_pivots
-    from pivotkit.words.token_sets import TokenSets
+    from pivotkit.words.word_tokens import WordTokens
 
     tokenizer = model_tokenizer(settings)
     found = find_pivots(
         Counts.load(run / "counts"), read_table(run / "items.parquet"), rule=settings.pivot_rule, k=settings.pivots,
-        token_sets=TokenSets(tokenizer), tokenizer=tokenizer, min_score=settings.min_pivot_score, seed=settings.seed,
+        word_tokens=WordTokens(tokenizer), tokenizer=tokenizer, min_score=settings.min_pivot_score, seed=settings.seed,
     )  # fmt: skip
     write_table(found, run / "pivots.parquet")
     write_table(hub_pivots(found, k=settings.hubs), run / "hubs.parquet")

@@ -140,7 +140,7 @@ def _pivot_ids(path: Path) -> dict[int, list[int]]:
 
 
 def _policy(settings: Settings) -> Any:
-    from pivotkit.words.token_sets import POLICIES, TokenPolicy
+    from pivotkit.words.word_tokens import POLICIES, TokenPolicy
 
     unknown = set(settings.token_policy) - set(POLICIES)
     if unknown:

@@ -1,4 +1,4 @@
-"""Association measures, pivots and hubs."""
+"""Association measures, pivots with their controls, and hubs."""
 
 from pivotkit.pivots.find import find_pivots
 from pivotkit.pivots.hubs import hub_pivots

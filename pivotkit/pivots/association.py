@@ -14,14 +14,13 @@ Every measure takes the same four counts, broadcast like any ufunc and computed 
 ``delta``           n11 / n1_ - n_1 / n, the share of arXiv 2505.16385          negative when they repel
 ==================  ==========================================================  ===========================
 
-All are zero at independence, positive where word and token attract each other and negative where they repel. A table
-in which word or token is in every document can show neither, so every measure is zero there. A table that cannot be
-(``n11`` above a margin, margins that do not fit into ``n``, a negative count, ``n`` zero) and a measure that divides by
-an empty margin give NaN.
+All are zero at independence, positive where word and token attract each other and negative where they repel each other.
+If the word or the token is in every document, the table can show neither, and every measure is zero. An impossible
+table (``n11`` above a margin, margins that do not fit into ``n``, a negative count, ``n`` zero) gives NaN, and so does
+a measure that divides by an empty margin.
 
-The formulas are plain Python; Numba compiles one when it is first used (half a
-second to a second), so importing this module
-costs nothing. `measure` compiles a formula of your own the same way.
+The formulas are plain Python. Numba compiles a formula at its first use (half a second to a second), so importing this
+module costs nothing. `measure` compiles a formula of your own in the same way.
 
 Examples
 --------
@@ -64,7 +63,7 @@ def _npmi(n11: float, n1_: float, n_1: float, n: float) -> float:
         return -1.0
     if n1_ == n or n_1 == n:
         return 0.0
-    # together or not at all is exactly 1; the quotient would miss it by a rounding
+    # Word and token that occur only together have exactly 1, which rounding of the quotient would miss.
     return math.log((n11 / n1_) / (n_1 / n)) / -math.log(n11 / n) if n11 < n1_ or n11 < n_1 else 1.0
 
 
@@ -82,7 +81,7 @@ def _log_likelihood(n11: float, n1_: float, n_1: float, n: float) -> float:
     neither = n - n1_ - n_1 + n11
     if neither > 0:
         total += neither * math.log(neither / ((n - n1_) * ((n - n_1) / n)))
-    total = max(2.0 * total, 0.0)  # a sum of roundings may end just below zero
+    total = max(2.0 * total, 0.0)  # rounding may give a sum just below zero
     return total if n11 >= expected else -total
 
 
@@ -98,27 +97,27 @@ _FORMULAS: dict[str, Formula] = {"pmi": _pmi, "npmi": _npmi, "log_likelihood": _
 def measure(formula: Formula) -> np.ufunc:
     """Compile a formula over one 2x2 table into a NumPy ufunc.
 
-    Equivalent: ``np.vectorize(formula)``, compiled.
+    Equivalent to ``np.vectorize(formula)``, but compiled.
 
     Parameters
     ----------
     formula : function of (n11, n1_, n_1, n)
-        Plain Python over four float64 counts of documents that returns a float; it may use `math`. To rank pivots it
-        must be larger where word and token attract each other, and positive only there.
+        Plain Python that takes four float64 document counts and returns a float; it may use `math`. A measure that
+        ranks pivots must grow with the attraction between word and token, and be positive only for attraction.
 
     Returns
     -------
     numpy.ufunc
-        Four arguments, float64 result, broadcasting.
+        Takes four arguments, broadcasts them and returns float64.
 
     Raises
     ------
     TypeError
-        When ``formula`` is not a function that Numba can compile.
+        ``formula`` is not a function that Numba can compile.
 
     Notes
     -----
-    Compiling takes about half a second; one pass over the arrays, no temporaries.
+    Cost: about half a second to compile. The ufunc makes one pass over the arrays without temporaries.
 
     Examples
     --------
@@ -140,7 +139,7 @@ def measure(formula: Formula) -> np.ufunc:
 
 
 def __getattr__(name: str) -> np.ufunc:
-    """Compile a measure when it is first asked for."""
+    """Compile a measure at its first use."""
     if name not in _FORMULAS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     compiled = globals()[name] = measure(_FORMULAS[name])

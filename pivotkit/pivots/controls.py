@@ -1,4 +1,4 @@
-"""Random tokens that are as frequent as the pivots beside which they stand."""
+"""Random control tokens, matched to pivots by frequency."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-TRIES = 16  # random looks into the tokens of one frequency, tens of thousands for rare ones, before all are looked at
+# Random draws among the tokens of one frequency before all of them are searched: rare frequencies have tens of
+# thousands.
+TRIES = 16
 
 
 class FrequencyMatched:
-    """Draws, for each token, another token whose background document frequency is as near as possible.
+    """Draws for each token another token with the nearest possible document frequency.
 
     Parameters
     ----------
-    background : int64 (V,)
-        Documents that hold each token. Tokens in no document are never drawn.
+    background : (V,) int64
+        The number of documents that contain each token. Tokens in no document are never drawn.
     seed : int
-        Chooses among tokens of the same frequency.
+        Decides among tokens of the same frequency.
     """
 
     def __init__(self, background: NDArray[np.int64], seed: int) -> None:
@@ -31,10 +33,20 @@ class FrequencyMatched:
         self.bounds = np.append(starts, len(self.ids))  # tokens of one frequency lie between two bounds
 
     def draw(self, tokens: Sequence[int], excluded: Iterable[int], key: str) -> list[int | None]:
-        """One control for each token, all distinct and none of them excluded; None where no token is left.
+        """Draw one control per token.
 
-        The draw depends on the seed and ``key`` alone, so a pair's controls do not change with the pairs around it. Of
-        two equally near frequencies the smaller one is taken.
+        Parameters
+        ----------
+        tokens : sequence of int
+        excluded : iterable of int
+            Tokens that are never drawn.
+        key : str
+            Seeds the draw together with ``seed``, so that the controls of a pair do not depend on other pairs.
+
+        Returns
+        -------
+        list of int or None
+            Distinct controls; None where no token is left. Of two equally near frequencies the smaller one wins.
         """
         taken = set(excluded)
         digest = hashlib.blake2b(f"{self.seed}\0{key}".encode(), digest_size=8).digest()

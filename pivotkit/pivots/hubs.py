@@ -1,4 +1,4 @@
-"""Hub pivots: the tokens through which many words are tied to each other."""
+"""Hub pivots: the tokens that tie many words to each other."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pivotkit.artifacts import require_columns, table_metadata, with_metadata
 
 
 def hub_pivots(pivots: pa.Table, k: int) -> pa.Table:
-    """The k tokens that are pivots of the most words.
+    """Find the k tokens that are pivots of the most words.
 
     Formula: ``words(t)`` is the number of distinct words, sources and targets together, that have t among their pivots;
     ``score(t)`` is the sum of t's scores over its rows. Hubs are ranked by ``words``, then by ``score``, then by the
@@ -18,27 +18,29 @@ def hub_pivots(pivots: pa.Table, k: int) -> pa.Table:
     Parameters
     ----------
     pivots : pyarrow.Table
-        Of `find_pivots`: ``source, target, token_id, token, score``, all of one rule.
+        The result of `find_pivots` under one rule; columns ``source, target, token_id, token, score``.
     k : int
-        Hubs at most.
+        The most hubs.
 
     Returns
     -------
     pyarrow.Table
-        ``token_id int32, token string, words int64, score float64``, best first.
+        One row per hub, best first; columns ``token_id int32, token string, words int64, score float64``.
 
     Raises
     ------
-    TypeError, ValueError
-        When ``pivots`` is no table or lacks a column, or ``k`` is not positive.
+    TypeError
+        ``pivots`` is no table.
+    ValueError
+        ``pivots`` lacks a column, or ``k`` is below 1.
 
     Notes
     -----
-    Words are told apart by their spelling, so one spelling in two languages is one word. Hubs must be counted before they
-    are cut: a ``k`` of `find_pivots` that is too small hides tokens that are weakly tied to very many words.
+    Words are distinguished by spelling, so one spelling in two languages is one word. A small ``k`` of `find_pivots`
+    hides tokens that are weakly tied to very many words.
 
-    Source: arXiv 2505.16385 describes the pivot set as the tokens that co-occur with many tokens and publishes no code or
-    threshold for it; this definition is pivotkit's.
+    Source: arXiv 2505.16385 describes the pivot set as the tokens that co-occur with many tokens, and publishes neither
+    code nor a threshold for it. This definition is pivotkit's.
 
     Examples
     --------
@@ -54,7 +56,7 @@ def hub_pivots(pivots: pa.Table, k: int) -> pa.Table:
     ties = pa.concat_tables(
         [pa.table({"token_id": tokens, "word": pivots[side].cast(pa.string())}) for side in ("source", "target")]
     )
-    # one thread adds in the order of the rows, so that the last bit of a score does not change from run to run
+    # A single thread adds in the order of the rows, so that the last bit of a score is the same in every run.
     words = ties.group_by("token_id", use_threads=False).aggregate([("word", "count_distinct")])
     scores = pa.table({"token_id": tokens, "token": pivots["token"].cast(pa.string()), "score": pivots["score"]})
     totals = scores.group_by("token_id", use_threads=False).aggregate([("token", "min"), ("score", "sum")])

@@ -1,4 +1,4 @@
-"""The semantic filter: candidates that lie near both words in the model's own embedding space."""
+"""The semantic filter: which candidates are near both words in the model's input embedding."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-BLOCK = 4096  # candidates whose embeddings are gathered at once
+BLOCK = 4096  # candidates whose embeddings are gathered together
 
 
 def similar(
     tokens: NDArray[np.int64], embedding: Any, families: Sequence[NDArray[np.int64]], least: float, k: int
 ) -> NDArray[np.bool_]:
-    """Which of ``tokens``, best first, have a cosine of at least ``least`` to the mean of the words' embeddings.
+    """Which of ``tokens`` have a cosine of at least ``least`` to the mean of the words' embeddings.
 
-    A word's embedding is the mean over its family of tokens. Candidates are looked at in blocks until k have passed;
-    those after that are not looked at and count as failed. A zero vector has cosine 0 to everything.
+    A word's embedding is the mean over its family of tokens. A zero vector has cosine 0 to everything. ``tokens`` come
+    best first and are tested in blocks until k have passed; tokens after that are not tested and count as failed.
     """
     if not all(len(family) for family in families):
-        raise ValueError("find_pivots: token_sets must give every word a token; got an empty family")
+        raise ValueError("find_pivots: word_tokens must give every word a token; got an empty family")
     anchor = np.mean([_rows(embedding, family).mean(axis=0) for family in families], axis=0)
     passed = np.zeros(len(tokens), dtype=bool)
     for begin in range(0, len(tokens), BLOCK):

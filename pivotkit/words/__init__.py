@@ -1,1 +1,1 @@
-"""Languages, lexicon, translation task, prompts and token sets."""
+"""Languages, lexicon, translation task, prompts, and the tokens of words."""

@@ -1,4 +1,4 @@
-"""Languages by code: the names that prompts use."""
+"""Language codes and the names that prompts use for them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,26 @@ LANGUAGES = {
 
 
 def parse_pair(pair: str, known: dict[str, str] | tuple[str, ...]) -> tuple[str, str]:
-    """Split ``"fr-zh"`` into source and target code, both of which must be known and differ.
+    """Split a pair such as ``"fr-zh"`` into source and target code.
 
+    Parameters
+    ----------
+    pair : str
+        Two different codes joined by a hyphen.
+    known : dict or tuple of str
+        The codes to accept.
+
+    Returns
+    -------
+    (str, str)
+
+    Raises
+    ------
+    ValueError
+        ``pair`` is not of that form, or a code is not in ``known``.
+
+    Examples
+    --------
     >>> parse_pair("fr-zh", LANGUAGES)
     ('fr', 'zh')
     """

@@ -1,4 +1,4 @@
-"""The lexicon: one row a concept, one column a language."""
+"""The lexicon: one row per concept, one column per language."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ class Lexicon:
     Attributes
     ----------
     names : dict of str to str
-        Language code to the name that prompts use, in the order of the columns; the first names the concepts.
+        The name that prompts use for each language code, in the order of the columns. The first language names the
+        concepts.
     rows : list of dict of str to str
-        One concept each: language code to word, the first of its cell. A language without a word for the concept is not
-        in its dict.
+        One dict per concept: language code to the first word of its cell. A language without a word for the concept is
+        not in the dict.
     pos : list of str
-        Part of speech of each row; all equal when the file has no ``pos`` column.
-    path : str
-        The file it was read from; empty for one that was made otherwise. Row n stands on line n + 2.
-    synonyms : dict of (int, str) to tuple of str
-        The further accepted words of a row in a language; most rows have none.
+        Part of speech of each row; all equal if the file has no ``pos`` column.
+    path : str, default ""
+        The file that the lexicon was read from, if any. Row n is line n + 2 of the file.
+    synonyms : dict of (int, str) to tuple of str, default {}
+        Further accepted words of a row in a language; most rows have none.
     """
 
     names: dict[str, str]
@@ -37,24 +38,27 @@ class Lexicon:
     path: str = ""
     synonyms: dict[tuple[int, str], tuple[str, ...]] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"Lexicon(concepts={len(self.rows)}, languages={list(self.names)}, path={self.path!r})"
+
     def concept(self, row: int) -> str:
-        """The row's name: its word in the first language."""
+        """The name of a row: its word in the first language."""
         return self.rows[row][next(iter(self.names))]
 
     def accepted(self, row: int, code: str) -> tuple[str, ...]:
-        """Every word that says the row's concept in a language, the one that is shown first."""
+        """Every accepted word of a row in a language; prompts show the first."""
         return (self.rows[row][code], *self.synonyms.get((row, code), ()))
 
     def concept_words(self, row: int) -> frozenset[str]:
-        """Every accepted word of the row in any language."""
+        """Every accepted word of a row, in all its languages."""
         return frozenset(word for code in self.rows[row] for word in self.accepted(row, code))
 
     def having(self, *languages: str) -> list[int]:
-        """The rows that have a word in every one of ``languages``."""
+        """The rows with a word in each of ``languages``."""
         return [number for number, row in enumerate(self.rows) if all(code in row for code in languages)]
 
     def words(self, *languages: str) -> list[str]:
-        """Every accepted word of ``languages`` (all when none is named), each once, in the order of the rows."""
+        """Every accepted word of ``languages`` (by default all), each once, in the order of the rows."""
         cells = ((row, code) for row in range(len(self.rows)) for code in languages or tuple(self.names))
         return list(
             dict.fromkeys(word for row, code in cells if code in self.rows[row] for word in self.accepted(row, code))
@@ -62,16 +66,17 @@ class Lexicon:
 
 
 def read_lexicon(path: str | Path) -> Lexicon:
-    """Read a tab-separated lexicon: a header of language codes, then one concept a line.
+    """Read a tab-separated lexicon: a header of language codes, then one concept per line.
 
     Parameters
     ----------
     path : str or Path
-        UTF-8 text. A header cell is a known code (``fr``), a code with a name of its own (``a=Aish``), or ``pos``.
-        A cell may hold several accepted words, ``maison|logis``: prompts show the first, any of them is a right answer. A
-        word may stand first once in its language; concepts that share any other word are never set against each other.
-        An empty cell says that the language has no single word for the concept; the first column names the concepts and
-        may not be empty. Lines are sorted by frequency, most frequent first: distractors are taken from nearby lines.
+        UTF-8 text. A header cell is a known code (``fr``), a code with its own name (``a=Aish``), or ``pos``. A cell
+        may hold several accepted words, ``maison|logis``: prompts show the first, and any of them is a correct answer.
+        A word may be the first of only one cell in its column; concepts that share any other word never appear together
+        in an item. An empty cell means that the language has no single word for the concept; the first column names the
+        concepts and has no empty cells. Lines are sorted by frequency, most frequent first, because distractors come
+        from nearby lines.
 
     Returns
     -------
@@ -80,9 +85,9 @@ def read_lexicon(path: str | Path) -> Lexicon:
     Raises
     ------
     InputError
-        With file and line: not UTF-8, an unknown language, a line with a cell too few or too many, a first cell that is
-        empty, a word that is blank or has blanks round it, an empty alternative, an alternative twice in its cell, a word
-        that stands first twice, fewer than two languages, no rows.
+        Names file and line. The file is not UTF-8 or has no rows. The header has an unknown language, a column twice or
+        fewer than two languages. A line has too few or too many cells, an empty first cell, a word with blanks around
+        it, an empty or repeated alternative, or a first word that an earlier line has too.
     """
     path = Path(path)
     raw = path.read_bytes()
@@ -126,11 +131,11 @@ def read_lexicon(path: str | Path) -> Lexicon:
 
 
 def _words(path: Path, number: int, code: str, cell: str) -> list[str]:
-    """The accepted words of a cell, checked."""
+    """The accepted words of a cell; refuses blanks, empty words and duplicates."""
     words = cell.split(SYNONYM)
     for word in words:
         if word != word.strip():
-            raise InputError(path, f"line {number}", f"column {code} must have no blanks round the word; got {word!r}")
+            raise InputError(path, f"line {number}", f"column {code} must have no blanks around the word; got {word!r}")
         if not word:
             raise InputError(path, f"line {number}", f"column {code} must have no empty alternative; got {cell!r}")
         if words.count(word) > 1:

@@ -16,12 +16,12 @@ from pivotkit.errors import InputError
 from pivotkit.words.languages import parse_pair
 from pivotkit.words.lexicon import Lexicon
 from pivotkit.words.prompts import PAPER, Prompt
-from pivotkit.words.token_sets import TokenSets
+from pivotkit.words.word_tokens import WordTokens
 
-# How many times more nearby concepts than distractors are looked at: near in frequency, yet not always the same ones.
+# Distractors are drawn from this many times more nearby concepts: near in frequency, but not always the same ones.
 NEARBY = 4
 
-CONTEXTS = 5  # the paper's
+CONTEXTS = 5  # as in the paper
 SHARED = "shared"
 
 
@@ -43,41 +43,43 @@ def build_task(
     ----------
     lexicon : Lexicon
     pairs : sequence of str
-        Source and target codes, ``"fr-zh"``.
+        Source and target codes, such as ``"fr-zh"``.
     limit : int, optional
-        At most this many items a pair, drawn with ``seed``; all by default.
+        The most items per pair, drawn with ``seed``; by default all.
     shots : int, default 5
-        Translation lines in a context. No context of an item shows a concept that shares an accepted word with the item
-        or with one of its distractors, in any language.
+        Worked examples per context. No context of an item shows a concept that shares an accepted word, in any
+        language, with the item or with one of its distractors.
     contexts : int or "shared", default 5
-        Contexts an item. ``"shared"`` is ``sharing="pair"`` with 5 of them.
+        Contexts per item. ``"shared"`` means ``sharing="pair"`` with 5 contexts.
     distractors : int, default 9
-        Wrong source words an item: of the same part of speech, from lines near in frequency, and never of a concept that
-        shares an accepted word with the item's in any language.
+        Wrong source words per item. They have the same part of speech, come from lines of nearby frequency, and belong
+        to concepts that share no accepted word with the item in any language.
     sharing : {"item", "pair"}, default "item"
-        ``"item"`` draws contexts for each item (the paper). ``"pair"`` draws them once a pair, so that a model can read
-        them once; only items whose words stand in a shot get another shot in its place.
+        ``"item"`` draws contexts for each item, as the paper does. ``"pair"`` draws them once per pair, so that a model
+        reads them once; an item whose words occur in a shot gets another shot instead.
     prompt : Prompt, default PAPER
+        The prompt format.
     seed : int, default 0
-        The same seed gives the same items whatever other pairs are asked for.
+        Seeds every draw. The items of a pair do not depend on other pairs.
 
     Returns
     -------
     pyarrow.Table
-        Columns ``item, pair, concept, line, source, target, targets, words, distractors, contexts, prompt``; ``targets``
-        are all accepted answers, ``target`` first; ``words`` maps every language to the concept's word, ``line`` is the
-        concept's line in the lexicon. The prompt's format, the language names, the lexicon's path and the settings stand
-        in the metadata.
+        One row per item; columns ``item, pair, concept, line, source, target, targets, words, distractors, contexts,
+        prompt``. ``targets`` are all accepted answers, ``target`` first. ``words`` maps each language to the concept's
+        word. ``line`` is the concept's line in the lexicon. The metadata holds the prompt format, the language names,
+        the lexicon's path and the settings.
 
     Raises
     ------
     ValueError
-        An unknown language, a pair no concept has words for, or too few concepts for the distractors and shots.
+        A language is unknown, an argument is out of range, or the lexicon has too few concepts for the pair's
+        distractors and shots.
 
     Notes
     -----
-    Source: arXiv 2505.16385, section 3; the published code draws unseeded, lets the query into its own shots and keeps
-    duplicate distractors.
+    Source: arXiv 2505.16385, section 3. The published code draws without a seed, allows the query in its own shots and
+    keeps duplicate distractors.
     """
     if contexts == SHARED:
         contexts, sharing = CONTEXTS, "pair"
@@ -148,9 +150,10 @@ def build_task(
 
 
 ITEMS = pa.schema(
-    [("item", pa.int32()), ("pair", pa.string()), ("concept", pa.string()), ("line", pa.int32()), ("source", pa.string()),
-     ("target", pa.string()), ("targets", pa.list_(pa.string())), ("words", pa.map_(pa.string(), pa.string())),
-     ("distractors", pa.list_(pa.string())), ("contexts", pa.list_(pa.string())), ("prompt", pa.string())]
+    [("item", pa.int32()), ("pair", pa.string()), ("concept", pa.string()), ("line", pa.int32()),
+     ("source", pa.string()), ("target", pa.string()), ("targets", pa.list_(pa.string())),
+     ("words", pa.map_(pa.string(), pa.string())), ("distractors", pa.list_(pa.string())),
+     ("contexts", pa.list_(pa.string())), ("prompt", pa.string())]
 )  # fmt: skip
 
 
@@ -163,19 +166,19 @@ def task_prompt(items: pa.Table) -> Prompt:
 
 
 def task_languages(items: pa.Table, pair: str) -> tuple[str, str]:
-    """The names of source and target language of ``pair``, as its prompts have them."""
+    """The names of the source and target language of ``pair``, as in its prompts."""
     names = table_metadata(items)["languages"]
     source, target = parse_pair(pair, names)
     return names[source], names[target]
 
 
 def accepted_targets(row: Mapping[str, Any]) -> list[str]:
-    """Every accepted answer of an item, the one that is scored first; its target alone in a table without ``targets``."""
+    """Every accepted answer of an item, the shown one first; only the target if the table has no ``targets``."""
     return list(row.get("targets") or [row["target"]])
 
 
 def require_candidates(function: str, items: pa.Table) -> None:
-    """Refuse items of which one has no distractors or no contexts: there is nothing to contrast its source with."""
+    """Refuse items without distractors or without contexts, because nothing contrasts with their source."""
     for name in ("distractors", "contexts"):
         counts = pc.fill_null(pc.list_value_length(items[name]), 0).to_numpy()
         if not counts.all():
@@ -184,8 +187,21 @@ def require_candidates(function: str, items: pa.Table) -> None:
 
 
 def require_tokens(items: pa.Table, tokenizer: Any, *, distractors: bool = False) -> None:
-    """Refuse a source, target or distractor that the tokenizer has no token for; an InputError names the item's line."""
-    sets = TokenSets(tokenizer)
+    """Refuse items with a word that the tokenizer has no token for.
+
+    Parameters
+    ----------
+    items : pyarrow.Table
+    tokenizer : a Hugging Face tokenizer
+    distractors : bool, default False
+        Whether to check distractors too, beside sources and targets.
+
+    Raises
+    ------
+    InputError
+        Names the lexicon, the item's line and the word.
+    """
+    sets = WordTokens(tokenizer)
     path = table_metadata(items).get("lexicon") or "lexicon"
     wanted = ("pair", "line", "source", "target", "targets", *(["distractors"] if distractors else []))
     for row in items.select([name for name in wanted if name in items.column_names]).to_pylist():
@@ -198,7 +214,7 @@ def require_tokens(items: pa.Table, tokenizer: Any, *, distractors: bool = False
 
 
 def excluded_items(items: pa.Table, tokenizer: Any) -> np.ndarray:
-    """Which items the paper's rule leaves out: those whose source and target share a piece (`TokenSets.overlap`).
+    """Find the items that the paper's rule excludes: their source and target share a piece (`WordTokens.overlap`).
 
     Parameters
     ----------
@@ -212,12 +228,12 @@ def excluded_items(items: pa.Table, tokenizer: Any) -> np.ndarray:
 
     Notes
     -----
-    A shared piece on top of a layer says neither word, so nothing can be read off such an item. The one rule for scores,
-    traces, behaviors and reports, so that none counts an item that another leaves out. Source: the code published with
-    arXiv 2505.16385.
+    A shared piece as a layer's first choice points to neither word, so such an item shows nothing. Scores, traces,
+    behaviors and reports all use this rule, so they count the same items. Source: the code published with arXiv
+    2505.16385.
     """
     require_columns("excluded_items", "items", items, ("source", "target"))
-    sets = TokenSets(tokenizer)
+    sets = WordTokens(tokenizer)
     words = zip(items["source"].to_pylist(), items["target"].to_pylist(), strict=True)
     return np.array([sets.overlap(source, target) for source, target in words], dtype=bool)
 
@@ -242,5 +258,5 @@ def _distractors(
 
 
 def _generator(seed: int, *key: object) -> np.random.Generator:
-    """A generator of its own for every use, so that no draw depends on what else was drawn before it."""
+    """A separate random generator for each use, so that no draw depends on earlier draws."""
     return np.random.default_rng([seed, zlib.crc32("\t".join(map(str, key)).encode())])

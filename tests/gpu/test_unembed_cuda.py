@@ -12,6 +12,7 @@ import torch
 from pivotkit.kernels import WORKSPACE, unembed
 from pivotkit.kernels.cuda_backend import built
 from pivotkit.kernels.cuda_backend import unembed as backend
+from pivotkit.kernels.request import UnembedRequest
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine"),
@@ -175,7 +176,7 @@ def test_small_workspaces_change_no_answer() -> None:
     hidden, weight = case(500, 30_000, 64)
     references = np.arange(500) * 7 % 500
     wide, narrow = (
-        backend(hidden, weight, 10, None, 1.0, None, None, None, True, workspace, references=references)
+        backend(UnembedRequest(hidden, weight, 10, references=references, entropy=True, workspace=workspace))
         for workspace in (WORKSPACE, 4 << 20)
     )
     torch.testing.assert_close(wide["logits"], narrow["logits"], rtol=1e-5, atol=1e-5)

@@ -1,4 +1,4 @@
-"""Cases that the kernels' tests share."""
+"""Fixtures of the kernels' tests."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def native_build(made_once: Callable[..., Path]) -> Path:
 
 @pytest.fixture(scope="session")
 def simt(made_once: Callable[..., Path]) -> ModuleType:
-    """The CUDA kernels, built for the CPU against tests/simt: every thread of every block runs, in an order of choice."""
+    """The CUDA kernels, built for the CPU with tests/simt, which runs all threads of all blocks in a chosen order."""
     if importlib.util.find_spec("pybind11") is None or shutil.which("g++") is None:
         pytest.skip("needs pybind11 and g++")
     library = made_once("simt", build_simt) / "_simt.so"
@@ -82,7 +82,7 @@ def build_simt(folder: Path) -> None:
 
 @pytest.fixture
 def unembed_on_simt(simt: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """The face of ``unembed``, taking tensors of the CPU for tensors of a GPU and the CUDA kernels for their backend."""
+    """``pivotkit.kernels.unembed`` that takes CPU tensors for GPU tensors and runs the CUDA kernels on them."""
     module = sys.modules[face.__module__]
     monkeypatch.setattr(cuda_backend, "native", lambda: simt)
     monkeypatch.setattr(cuda_backend, "why_not", lambda _: None)
@@ -124,7 +124,7 @@ def on_gpu(hidden: Any, weight: Any, *arguments: Any, **options: Any) -> Any:
 
 @pytest.fixture
 def integers() -> Callable[..., tuple[Any, Any]]:
-    """Small integers as floats: every product and sum is exact, so backends must agree to the bit, ties included."""
+    """Small integers as floats: all products and sums are exact, so backends must agree bit for bit, ties included."""
 
     def make(rows: int, vocabulary: int, dim: int, seed: int = 0) -> tuple[Any, Any]:
         generator = torch.Generator().manual_seed(seed)
@@ -137,7 +137,7 @@ def integers() -> Callable[..., tuple[Any, Any]]:
 
 @pytest.fixture
 def gaussians() -> Callable[..., tuple[Any, Any]]:
-    """Logits of a real model's size: a few units wide, with rows and ids of unequal scale."""
+    """Logits as wide as those of real models, a few units, with rows and ids of unequal scale."""
 
     def make(rows: int, vocabulary: int, dim: int, seed: int = 0) -> tuple[Any, Any]:
         generator = torch.Generator().manual_seed(seed)

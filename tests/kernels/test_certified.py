@@ -1,4 +1,4 @@
-"""Certified screening gives the exact answer, bit for bit, on easy, real-sized and hostile input, and never a false bound."""
+"""Certified screening gives the exact answer bit for bit, and true bounds, on easy, real-sized and hostile input."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_answers_equal_the_exact_ones(
 def test_a_bound_covers_subnormals_that_pairs_of_bfloat16_take_for_zero(
     isa: str, gaussians: Callable[..., Any]
 ) -> None:
-    hidden, weight = gaussians(7, 200, 64)  # so few ids that none is too open to be certified
+    hidden, weight = gaussians(7, 200, 64)  # with so few ids every row can be certified
     tiny, huge = (weight * 2.0**-128).bfloat16(), (hidden * 2.0**100).bfloat16()
     for scale in (1.0, 2.0**20):
         exact, certified = both(huge, tiny, 5, logit_scale=scale, targets=[0, 77])
@@ -64,7 +64,7 @@ def test_most_rows_are_certified_and_their_bound_is_finite(gaussians: Callable[.
 def test_screening_gives_the_same_bits_on_every_instruction_set(
     gaussians: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Only sets with fused multiply-adds agree on the exact logits, so the scalar one stands apart.
+    # Only instruction sets with fused multiply-adds agree on the exact logits, so scalar is left out.
     hidden, weight = gaussians(20, 4000, 130)
     answers = []
     for name in isas()[1:]:
@@ -180,7 +180,7 @@ def test_any_matrix_any_threads(
         assert_equal(exact, certified)
         packed = PackedUnembedding(weight, precision="certified", threads=1)
         alone = unembed(hidden, packed, **options, precision="certified", threads=1)
-    # How soon a list of open ids overflows depends on who filled it; what a certificate says does not.
+    # When a list of open ids overflows depends on the threads that fill it; the certified answers do not.
     proved = alone.certified & certified.certified
     assert torch.equal(alone.logsumexp[proved], certified.logsumexp[proved])
     assert torch.equal(alone.logsumexp_error[proved], certified.logsumexp_error[proved])

@@ -34,6 +34,6 @@ def test_every_layer_of_a_real_model_equals_the_exact_answer(real_models, name):
     assert torch.equal(certified.target_ranks, torch.tensor([0, 9]).expand(len(rows), 2))
     off = (certified.logsumexp.double() - exact.logsumexp.double()).abs()
     assert (off <= certified.logsumexp_error).all()
-    # Screening is worth its while: nearly all rows keep their certificate, and logsumexp is nearly exact.
+    # Screening pays: nearly all rows are certified, and logsumexp is nearly exact.
     assert certified.certified.float().mean() > 0.98
     assert off.median() < 1e-3

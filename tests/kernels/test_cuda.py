@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from pivotkit.errors import BackendUnavailable
 from pivotkit.kernels import TokenSetTable, cuda_backend, reference, torch_backend, unembed
+from pivotkit.kernels.request import UnembedRequest
 
 ROOT = Path(__file__).resolve().parents[2]
 Make = Callable[..., tuple[Any, Any]]
@@ -34,7 +35,8 @@ def run(
     targets: Any = None,
     sets: Any = None,
 ) -> dict[str, Any]:
-    return cuda_backend.unembed(hidden, weight, k, None, 0.7, 6.0, targets, sets, True, workspace, kernels=simt)
+    request = UnembedRequest(hidden, weight, k, None, 0.7, 6.0, targets, sets, entropy=True, workspace=workspace)
+    return cuda_backend.unembed(request, simt)
 
 
 def options(rows: int, vocabulary: int) -> dict[str, Any]:
@@ -70,7 +72,7 @@ def test_any_k_over_several_tiles(simt: ModuleType, integers: Make, rows: int, k
     # 4,097 ids: two tiles of 2,048, of which the second begins early, and a third of one id.
     hidden, weight = integers(rows, 4097, 8)
     targets = np.arange(rows * 3).reshape(rows, 3) * 1361 % 4097
-    ours = cuda_backend.unembed(hidden, weight, k, None, 1.0, None, targets, None, False, 3 << 20, kernels=simt)
+    ours = cuda_backend.unembed(UnembedRequest(hidden, weight, k, targets=targets, workspace=3 << 20), simt)
     truth = reference.unembed(hidden, weight, k, targets=targets)
     assert torch.equal(ours["ids"], truth.ids)
     assert torch.equal(ours["logits"].double(), truth.logits)
@@ -94,7 +96,7 @@ def test_duplicates_of_a_weight_row_tie_wherever_they_stand(simt: ModuleType, ga
 def test_rows_that_begin_anywhere_in_memory(simt: ModuleType, integers: Make, dtype: torch.dtype, dim: int) -> None:
     hidden, weight = integers(3, 700, dim + 3)
     hidden, weight = hidden[:, 3:].to(dtype), weight.to(dtype)[:, 3:]
-    ours = cuda_backend.unembed(hidden, weight, 9, None, 1.0, None, None, None, False, SMALL, kernels=simt)
+    ours = cuda_backend.unembed(UnembedRequest(hidden, weight, 9, workspace=SMALL), simt)
     truth = reference.unembed(hidden, weight, 9)
     assert torch.equal(ours["ids"], truth.ids)
     assert torch.equal(ours["logits"].double(), truth.logits)
@@ -102,7 +104,7 @@ def test_rows_that_begin_anywhere_in_memory(simt: ModuleType, integers: Make, dt
 
 def test_products_of_few_rows_err_no_more_than_torch(simt: ModuleType, gaussians: Make) -> None:
     hidden, weight = gaussians(8, 3001, 640)
-    ours = cuda_backend.unembed(hidden, weight, 256, None, 1.0, None, None, None, False, 64 << 20, kernels=simt)
+    ours = cuda_backend.unembed(UnembedRequest(hidden, weight, 256), simt)
     truth = (hidden.double() @ weight.double().T).gather(1, ours["ids"])
     theirs = (hidden @ weight.T).gather(1, ours["ids"])
     assert (ours["logits"] - truth).square().mean() <= (theirs - truth).square().mean() * 1.05
@@ -122,9 +124,11 @@ def test_any_matrix(simt: ModuleType, seed: int, rows: int, vocabulary: int, dim
     hidden = torch.randint(-2, 3, (rows, dim), generator=generator).float()
     weight = torch.randint(-2, 3, (vocabulary, dim), generator=generator).float()
     k, extra = min(k, vocabulary), options(rows, vocabulary)
-    ours = cuda_backend.unembed(
-        hidden, weight, k, None, 1.0, None, extra["targets"], extra["sets"], True, SMALL if small else 64 << 20, simt
-    )
+    request = UnembedRequest(
+        hidden, weight, k, targets=extra["targets"], token_sets=extra["sets"], entropy=True,
+        workspace=SMALL if small else 64 << 20,
+    )  # fmt: skip
+    ours = cuda_backend.unembed(request, simt)
     truth = reference.unembed(hidden, weight, k, targets=extra["targets"], token_sets=extra["sets"], entropy=True)
     for name in ("ids", "logits", "target_logits", "target_ranks"):
         assert torch.equal(ours[name].double(), getattr(truth, name).double()), name
@@ -206,7 +210,7 @@ def test_every_head_in_use_fits_the_workspace(
         for name, shape in zip(types.split(), [(rows, dim), (vocabulary, dim)], strict=True)
     )
     ids = np.zeros((rows, targets), dtype=np.int64) if targets else None
-    plan = cuda_backend._Call(simt, hidden, weight, k, None, 1.0, None, ids, None, None, 64 << 20).plan
+    plan = cuda_backend._Call(UnembedRequest(hidden, weight, k, targets=ids, workspace=64 << 20), simt).plan
     assert plan.tile >= 512
     assert plan.block >= min(rows, 256) or k > 1000
     wide = 4 * dim * plan.block

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pivotkit import _C
 from pivotkit.kernels import PackedUnembedding, TokenSetTable, cuda_backend, isas, reference, torch_backend
 from pivotkit.kernels import unembed as face
+from pivotkit.kernels.request import UnembedRequest
 
 Make = Callable[..., tuple[Any, Any]]
 Run = Callable[..., Any]
@@ -23,7 +24,7 @@ SHAPES = [(1, 7, 3), (3, 63, 16), (15, 65, 17), (19, 3001, 64), (45, 257, 300), 
 
 
 def layouts(rows: int) -> dict[str, torch.Tensor]:
-    """Ways in which rows name one another."""
+    """Ways in which rows refer to one another."""
     row, random = torch.arange(rows), np.random.default_rng(rows)
     return {
         "all rows one": torch.full((rows,), rows - 1),
@@ -69,7 +70,7 @@ def test_bias_scale_softcap_and_types(unembed: Run, gaussians: Make, dtype: torc
 
 @pytest.mark.parametrize("scale", [1.0, 20.0, 80.0])
 def test_the_error_is_that_of_the_logits(unembed: Run, gaussians: Make, scale: float) -> None:
-    # Logits up to several hundred: what float32 logits give in float64 is as good as it gets.
+    # Logits up to several hundred: float64 on float32 logits is the most exact answer possible.
     hidden, weight = neighbours(gaussians, (40, 3000, 64))
     references = layouts(40)["any"]
     truth = dense(hidden.double() @ weight.double().T * scale, references)
@@ -80,7 +81,7 @@ def test_the_error_is_that_of_the_logits(unembed: Run, gaussians: Make, scale: f
 
 
 def test_exact_logits_of_several_hundred_give_small_divergences_exactly_enough(unembed: Run) -> None:
-    # Integers: no logit is rounded. The rows differ by hundreds, but hardly where the reference has its mass.
+    # Integers, so no logit is rounded. Rows differ by hundreds, but little where the reference has its mass.
     generator = torch.Generator().manual_seed(0)
     weight = torch.randint(-40, 41, (5000, 16), generator=generator).float()
     hidden = torch.randint(-3, 4, (12, 16), generator=generator).float()
@@ -166,7 +167,7 @@ def test_the_torch_backend_agrees(gaussians: Make, shape: tuple[int, int, int], 
     hidden, weight = neighbours(gaussians, shape)
     for references in layouts(shape[0]).values():
         arrays = torch_backend.unembed(
-            hidden, weight, 1, None, 1.0, None, None, None, False, workspace, references=references.numpy()
+            UnembedRequest(hidden, weight, 1, references=references.numpy(), workspace=workspace)
         )
         truth = reference.unembed(hidden, weight, 1, references=references)
         torch.testing.assert_close(arrays["kl"].double(), truth.kl, rtol=1e-5, atol=5e-6)
@@ -215,7 +216,7 @@ def test_threads_tiles_and_split_groups_change_no_bit(
         hidden, weight = ((one.view(np.uint32) >> 16).astype(np.uint16) for one in (hidden, weight))
     references = layouts(rows)[layout].numpy()
     plain = native(hidden, weight, references, isa, 1, 0, 64 << 20)
-    # Down to the smallest workspace there is, of a row and its reference: references join many blocks as guests.
+    # Down to the smallest workspace, of one row and its reference: blocks then copy references of other blocks.
     try:
         native(hidden, weight, references, isa, 1, tile, 1)
         raise AssertionError("one byte holds nothing")
@@ -235,7 +236,7 @@ def test_a_group_alone_has_the_bits_it_has_in_company(isa: str, gaussians: Make)
 
 
 def test_rows_are_ordered_in_windows(isa: str) -> None:
-    # More rows than are ordered at once, and references that are all in the last window.
+    # More rows than are sorted together, and all references in the last window.
     generator = torch.Generator().manual_seed(0)
     hidden, weight = torch.randn(70_000, 3, generator=generator), torch.randn(9, 3, generator=generator)
     references = 70_000 - 50 + torch.arange(70_000) % 50
@@ -252,9 +253,12 @@ def test_cuda_takes_references_into_every_block_that_lacks_them(
     hidden, weight = (one.to(dtype) for one in neighbours(gaussians, (60, 700, 24)))
     targets = np.arange(120).reshape(60, 2) * 5
     for references in layouts(60).values():
-        call: tuple[Any, ...] = (hidden, weight, k, None, 1.0, 9.0, targets, None)
-        assert 1 < cuda_backend._Call(simt, *call, references.numpy(), workspace).plan.block < 60
-        arrays = cuda_backend.unembed(*call, True, workspace, simt, references.numpy())
+        request = UnembedRequest(
+            hidden, weight, k, softcap=9.0, targets=targets, references=references.numpy(), entropy=True,
+            workspace=workspace,
+        )  # fmt: skip
+        assert 1 < cuda_backend._Call(request, simt).plan.block < 60
+        arrays = cuda_backend.unembed(request, simt)
         truth = reference.unembed(hidden, weight, k, softcap=9.0, targets=targets, references=references)
         torch.testing.assert_close(arrays["kl"].double(), truth.kl, rtol=1e-5, atol=3e-6)
         torch.testing.assert_close(arrays["logits"].double(), truth.logits, rtol=1e-5, atol=1e-5)
@@ -266,23 +270,10 @@ def test_the_order_in_which_cuda_threads_run_changes_no_bit(
     simt: ModuleType, gaussians: Make, monkeypatch: pytest.MonkeyPatch, order: str
 ) -> None:
     hidden, weight = gaussians(11, 5000, 16)
-    call: tuple[Any, ...] = (
-        hidden,
-        weight,
-        3,
-        None,
-        1.0,
-        None,
-        None,
-        None,
-        False,
-        1 << 19,
-        simt,
-        layouts(11)["a ring"].numpy(),
-    )
-    forward = cuda_backend.unembed(*call)
+    request = UnembedRequest(hidden, weight, 3, references=layouts(11)["a ring"].numpy(), workspace=1 << 19)
+    forward = cuda_backend.unembed(request, simt)
     monkeypatch.setenv("SIMT_ORDER", order)
-    assert torch.equal(cuda_backend.unembed(*call)["kl"], forward["kl"])
+    assert torch.equal(cuda_backend.unembed(request, simt)["kl"], forward["kl"])
 
 
 def test_certified_screening_cannot_bound_it(gaussians: Make) -> None:

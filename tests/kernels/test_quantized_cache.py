@@ -1,4 +1,4 @@
-"""The int8 copy in a file: the same answers from it, and no answer from a stale or damaged one."""
+"""The int8 copy in a cache file gives the same answers; a stale or damaged file gives none."""
 
 from __future__ import annotations
 

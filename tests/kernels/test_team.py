@@ -1,4 +1,4 @@
-"""The team of a call: torch's where torch is loaded, threads of its own elsewhere and after a fork; the same answers."""
+"""The threads of a call are torch's if torch is loaded, and its own elsewhere and after a fork; answers are the same."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from pivotkit.kernels import TokenSetTable, reference, torch_backend, unembed
+from pivotkit.kernels.request import UnembedRequest
 
 Make = Callable[..., tuple[Any, Any]]
 
@@ -43,7 +44,7 @@ def test_bias_scale_softcap_and_sixteen_bits_agree_with_native(gaussians: Make) 
 def test_rows_pass_in_blocks_when_the_workspace_is_small(integers: Make) -> None:
     hidden, weight = integers(50, 3000, 8)
     targets = torch.arange(50).reshape(50, 1).numpy()
-    arrays = torch_backend.unembed(hidden, weight, 4, None, 1.0, None, targets, None, True, 1 << 18)
+    arrays = torch_backend.unembed(UnembedRequest(hidden, weight, 4, targets=targets, entropy=True, workspace=1 << 18))
     truth = reference.unembed(hidden, weight, 4, targets=targets, entropy=True)
     assert torch.equal(arrays["ids"], truth.ids)
     assert torch.equal(arrays["target_ranks"], truth.target_ranks)

@@ -1,4 +1,4 @@
-"""Exact cases and the oracle: whatever the instruction set, type or shape, the answer is the reference's."""
+"""Exact cases and the oracle: every instruction set, type and shape gives the answer of the reference."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_sixteen_bit_types_are_widened_exactly(unembed: Run, dtype: torch.dtype)
     ours = unembed(hidden, weight, len(values))
     expected = values.float()
     if dtype == torch.bfloat16 and ours.isa in ("avx512bf16", "amx"):
-        # These multiply pairs of bfloat16 by an instruction that takes subnormals for zero.
+        # These multiply pairs of bfloat16 with an instruction that treats subnormals as zero.
         expected = torch.where(expected.abs() < torch.finfo(dtype).smallest_normal, 0.0, expected)
     assert torch.equal(ours.logits[0], expected.sort(descending=True).values)
 

@@ -1,4 +1,4 @@
-"""The workspace holds: peak memory beyond inputs and outputs, measured in a process of its own."""
+"""Peak memory beyond inputs and outputs stays within the workspace, measured in a separate process."""
 
 from __future__ import annotations
 

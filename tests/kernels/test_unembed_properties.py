@@ -1,4 +1,4 @@
-"""What must not matter: threads, tiles, workspace, company in the batch, order of the vocabulary, how sets are split."""
+"""Answers do not depend on threads, tiles, workspace, other rows, order of the vocabulary, or how sets are split."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every wrong argument gets one clear line, on both backends."""
+"""Every wrong argument gets one clear message, on both backends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tiny random models: every shape of the real thing, no download."""
+"""Tiny random models of every family, built without a download."""
 
 from __future__ import annotations
 
@@ -78,17 +78,17 @@ FAMILIES = {
 
 
 def build(family, **more):
-    """One family's model, weights drawn wide enough that wrong mathematics shows."""
+    """A model of the family, with weights so wide that wrong mathematics shows."""
     config_class, model_class, arguments = FAMILIES[family]
     torch.manual_seed(1)
-    # A state-space model amplifies what wide weights put in.
+    # A state-space model amplifies the states that wide weights give.
     wide = {"initializer_range": 0.1 if family == "falcon_h1" else 0.3, "init_std": 0.3}
     special = {"vocab_size": VOCABULARY, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 1}
     config = getattr(transformers, config_class)(**{**wide, **special, **arguments, **more})
     model = getattr(transformers, model_class)(config).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            # What starts at zeros or ones would hide a forgotten bias or a norm's (1 + w).
+            # Parameters of zeros or ones would hide a missing bias or a norm's (1 + w).
             if parameter.ndim == 1 and "mamba" not in name and "rg_lru" not in name:
                 parameter.add_(0.3 * torch.randn_like(parameter))
     return model
@@ -96,7 +96,7 @@ def build(family, **more):
 
 @pytest.fixture(scope="session", params=FAMILIES)
 def family(request):
-    """Every family's model in turn, in float32; not to be changed."""
+    """The model of each family in turn, in float32; tests must not change it."""
     return build(request.param)
 
 
@@ -140,7 +140,7 @@ def items(lexicon):
 
 @pytest.fixture
 def wrong_sums(monkeypatch):
-    """Calling it makes every later reading's logsumexp half of what it is."""
+    """A function that halves the logsumexp of every later reading."""
 
     def begin():
         right = LensHead.unembed

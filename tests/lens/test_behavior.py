@@ -18,7 +18,7 @@ def traces(
     *steps: tuple[int, float], source_pieces=(SOURCE, 11), target_pieces=(TARGET,), source_ids=(SOURCE,),
     target_ids=(TARGET,), item=0, pair="en-fr",
 ):  # fmt: skip
-    """One item's trace: the first choice and its probability, block by block, behind an embedding row to be ignored."""
+    """One item's trace: the first choice and its probability per block, after an embedding row to be ignored."""
     rows = []
     for layer, (token, probability) in enumerate([(99, 1.0), *steps]):
         rows.append({
@@ -38,17 +38,20 @@ def behavior(rule, *steps, **more):
 @pytest.mark.parametrize(
     ("steps", "paper", "strict", "threshold"),
     [
-        ([(COMMA, 0.05), (TARGET, 0.5), (TARGET, 0.9)], ("co-occurrence", 3), ("co-occurrence", None), ("co-occurrence", None)),
+        (
+            [(COMMA, 0.05), (TARGET, 0.5), (TARGET, 0.9)],
+            ("co-occurrence", 3), ("co-occurrence", None), ("co-occurrence", None),
+        ),
         ([(COMMA, 0.05), (PIVOT, 0.8), (TARGET, 0.6)], ("pivot", 2), ("pivot", 2), ("pivot", 2)),
-        # The pivot shows, yet the answer is surer: only the published peak rule is blind to it.
+        # The pivot shows, but the answer has a higher probability: only the published peak rule misses the pivot.
         ([(COMMA, 0.05), (PIVOT, 0.5), (TARGET, 0.9)], ("co-occurrence", 3), ("pivot", 2), ("pivot", 2)),
         ([(COMMA, 0.05), (PIVOT, 0.15), (TARGET, 0.9)], ("co-occurrence", 3), ("co-occurrence", None), ("pivot", 2)),
         ([(COMMA, 0.05), (SOURCE, 0.95), (TARGET, 0.9)], ("co-occurrence", 2), ("copy", 2), ("co-occurrence", None)),
-        # A later piece of the source is the source's for the published rules, and copying for ours.
+        # A later piece of the source counts as the source for the published rules, and as a copy for ours.
         ([(COMMA, 0.05), (11, 0.95), (TARGET, 0.9)], ("co-occurrence", 2), ("copy", 2), ("co-occurrence", None)),
-        # Punctuation is no semantic pivot.
+        # Punctuation is not a semantic pivot.
         ([(COMMA, 0.95), (TARGET, 0.5), (TARGET, 0.9)], ("pivot", 1), ("co-occurrence", None), ("pivot", 1)),
-        # A wrong answer has no behavior worth naming; the published rules do not look.
+        # A wrong answer is other; the published rules ignore whether the answer is wrong.
         ([(COMMA, 0.05), (PIVOT, 0.5), (PIVOT, 0.9)], ("co-occurrence", 3), ("other", None), ("pivot", 3)),
         # The target peaks early and is lost: the published rule calls it a pivot.
         ([(TARGET, 0.95), (PIVOT, 0.1), (PIVOT, 0.5)], ("pivot", 1), ("other", None), ("pivot", 3)),
@@ -78,12 +81,12 @@ def test_the_embedding_output_is_never_a_peak():
 @pytest.mark.parametrize("rule", ["paper", "strict", "threshold"])
 def test_words_that_share_a_piece_are_excluded_under_every_rule(rule):
     assert behavior(rule, (PIVOT, 0.8), (TARGET, 0.6), source_pieces=(SOURCE, TARGET)) == ("excluded", None)
-    # Even where the answer is wrong.
+    # The exclusion holds for wrong answers too.
     assert behavior(rule, (PIVOT, 0.8), (PIVOT, 0.6), source_pieces=(SOURCE, TARGET)) == ("excluded", None)
 
 
 def test_a_token_that_can_begin_both_words_counts_as_the_target():
-    """No piece is shared, so the item is told; "Hund", say, begins another spelling of either word."""
+    """No piece is shared, so the item counts; the token can begin another spelling of either word."""
     steps = (COMMA, 0.1), (PIVOT, 0.8), (TARGET, 0.6)
     assert behavior("strict", *steps, source_ids=(SOURCE, PIVOT)) == ("copy", 2)
     both = {"source_ids": (SOURCE, PIVOT), "target_ids": (TARGET, PIVOT)}
@@ -142,7 +145,7 @@ def test_a_table_that_is_no_trace_is_refused():
 @pytest.mark.parametrize(
     "others",
     [
-        traces((TARGET, 0.9), item=1),  # a layer less
+        traces((TARGET, 0.9), item=1),  # one layer less
         traces((TARGET, 0.9), (TARGET, 0.9)),  # the same item again
     ],
 )
@@ -160,7 +163,7 @@ def test_other_positions_are_not_read():
 
 
 def some_traces(items: int = 40, blocks: int = 8):
-    """Random first choices, a fifth of the items with words that share a piece."""
+    """Random first choices; in a fifth of the items the words share a piece."""
     random = np.random.default_rng(0)
     tables = []
     for item in range(items):

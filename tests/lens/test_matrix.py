@@ -94,7 +94,10 @@ def test_without_resamples_there_are_no_intervals():
     [
         (lambda scores: scores, {"resamples": -1}, "resamples must be at least 0; got -1"),
         (lambda scores: scores, {"level": 1}, "level must be between 0 and 1; got 1"),
-        (lambda scores: scores.drop_columns(["score"]), {}, "scores must have the columns pair, score; got none named score"),
+        (
+            lambda scores: scores.drop_columns(["score"]), {},
+            "scores must have the columns pair, score; got none named score",
+        ),
         (lambda scores: scores.set_column(4, "greedy", pa.array([None] * 120, pa.float64())), {}, "a number in greedy"),
     ],
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Which tokens are traced: found by characters of the prompt."""
+"""Which tokens are traced, by characters of the prompt."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ def test_the_source_is_every_token_of_the_word_in_the_query_line(items, texts, t
 
 
 def test_a_source_that_also_stands_in_a_shot_is_found_in_the_query(items, texts, tokenizer):
-    """The last place counts, not the first match."""
+    """The last occurrence counts, not the first."""
     for row, text, places in zip(items.to_pylist(), texts, find_places(items, texts, ["source"]), strict=True):
-        behind = tokenizer.decode(text.ids[places[-1].index + 1 : text.start])
+        behind = tokenizer.decode(text.ids[places[-1].index + 1 : text.answer_start])
         assert row["prompt"].endswith(behind)
         assert behind.count("\n") == 1
 
 
 def test_all_is_every_token_of_the_prompt(items, texts):
     for text, places in zip(texts, find_places(items, texts, ["all"]), strict=True):
-        assert [place.index for place in places] == list(range(text.word))
+        assert [place.index for place in places] == list(range(text.word_start))
 
 
 def test_a_span_is_every_token_that_holds_one_of_its_characters(items, texts, tokenizer):
@@ -58,7 +58,7 @@ def test_a_span_is_every_token_that_holds_one_of_its_characters(items, texts, to
         (["target"], None, "positions must be of answer, source, all; got 'target'"),
         ([], None, "positions must name at least one position; got none"),
         ([], {"answer": []}, "spans must have labels other than answer, source, all; got 'answer'"),
-        ([], {"x": [(0, 1)]}, "spans must have one span an item, 6; got 1 for 'x'"),
+        ([], {"x": [(0, 1)]}, "spans must have one span per item, 6; got 1 for 'x'"),
         ([], {"x": [(9999, 10000)] * 6}, "span 'x' must hold a token of the prompt; got characters 9999 to 10000"),
     ],
 )

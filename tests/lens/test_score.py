@@ -1,4 +1,4 @@
-"""The contrastive score against the published way of computing it."""
+"""The contrastive score against the published computation."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_the_score_is_gold_less_the_mean_distractor(model, items, tokenizer):
 
 
 def greedy(model, ids, steps):
-    """What greedy decoding appends, one whole forward pass a token."""
+    """The tokens of greedy decoding, with one whole forward pass per token."""
     for _ in range(steps):
         ids = [*ids, int(model(input_ids=torch.tensor([ids])).logits[0, -1].argmax())]
     return ids[-steps:]
@@ -46,10 +46,12 @@ def test_accuracy_and_ranks_are_those_of_the_model_itself(model, lexicon, tokeni
         for context in found["contexts"]:
             ask = context + prompt.ask(*task_languages(items, found["pair"]), found["source"])
             [text] = encode(tokenizer, [ask], [prompt.reply(found["target"])])
-            steps = len(text.ids) - text.start
-            right.append(greedy(model, list(text.ids[: text.start]), steps) == list(text.ids[text.start :]))
-            logits = model(input_ids=torch.tensor([text.ids[: text.word]])).logits[0, -1]
-            reciprocal.append(1 / (1 + int((logits > logits[text.ids[text.word]]).sum())))
+            steps = len(text.ids) - text.answer_start
+            right.append(
+                greedy(model, list(text.ids[: text.answer_start]), steps) == list(text.ids[text.answer_start :])
+            )
+            logits = model(input_ids=torch.tensor([text.ids[: text.word_start]])).logits[0, -1]
+            reciprocal.append(1 / (1 + int((logits > logits[text.ids[text.word_start]]).sum())))
         assert row["greedy"] == sum(right) / len(right)
         assert row["reciprocal_rank"] == pytest.approx(sum(reciprocal) / len(reciprocal))
 
@@ -61,7 +63,7 @@ def with_column(items, name, values):
 
 
 def test_of_several_accepted_targets_the_likeliest_counts(model, items, tokenizer):
-    """A synonym set scores as the best of its words, candidate by candidate."""
+    """For each candidate, a set of synonyms scores as the best of its words."""
     rows = items.to_pylist()
     others = [rows[(at + 1) % len(rows)]["target"] for at in range(len(rows))]
     alone = [score(model, with_column(items, "targets", [[w] for w in words]), tokenizer).to_pylist()

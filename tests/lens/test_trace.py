@@ -13,27 +13,27 @@ from pivotkit.lens.model.head import LensHead
 from pivotkit.lens.reference import reference_lens
 from pivotkit.lens.trace import trace
 from pivotkit.words.task import build_task, task_prompt
-from pivotkit.words.token_sets import TokenSets
+from pivotkit.words.word_tokens import WordTokens
 
 
 def test_every_column_equals_the_plain_lens(model, items, tokenizer):
     pivots = {0: [11, 12], 3: [40]}
     table = trace(model, items, tokenizer, latent=["en"], pivots=pivots, k=5).to_pylist()
-    prompt, sets = task_prompt(items), TokenSets(tokenizer)
+    prompt, sets = task_prompt(items), WordTokens(tokenizer)
     assert len(table) == items.num_rows * 4
     for row in items.to_pylist():
         [text] = encode(tokenizer, [row["prompt"]], [prompt.reply(row["target"])])
-        truth = reference_lens(model, torch.tensor(text.ids[: text.word]))[:, -1]
+        truth = reference_lens(model, torch.tensor(text.ids[: text.word_start]))[:, -1]
         for layer, got in enumerate(step for step in table if step["item"] == row["item"]):
             p = truth[layer]
-            assert (got["layer"], got["position"], got["label"]) == (layer, text.word - 1, "answer")
+            assert (got["layer"], got["position"], got["label"]) == (layer, text.word_start - 1, "answer")
             assert got["top_ids"] == p.argsort(descending=True, stable=True)[:5].tolist()
             assert got["top_tokens"] == [tokenizer.decode([token]) for token in got["top_ids"]]
             assert got["top_logprobs"] == pytest.approx(p[got["top_ids"]].tolist(), abs=2e-5)
             assert got["entropy"] == pytest.approx(float(-(p.exp() * p).sum()), abs=2e-5)
             assert got["kl_to_final"] == pytest.approx(float((truth[-1].exp() * (truth[-1] - p)).sum()), abs=5e-5)
             assert got["tracked_logprobs"] == pytest.approx(p[got["tracked"]].tolist(), abs=2e-5)
-            target = text.ids[text.word]
+            target = text.ids[text.word_start]
             assert got["target_chain_logprob"] is None
             assert got["target_logprob"] == pytest.approx(float(p[target]), abs=2e-5)
             assert got["target_rank"] == int((p > p[target]).sum())
@@ -62,16 +62,16 @@ def test_other_positions_equal_the_plain_lens(model, items, tokenizer, positions
     prompt = task_prompt(items)
     for row in items.to_pylist():
         [text] = encode(tokenizer, [row["prompt"]], [prompt.reply(row["target"])])
-        truth = reference_lens(model, torch.tensor(text.ids[: text.word]))
+        truth = reference_lens(model, torch.tensor(text.ids[: text.word_start]))
         own = [step for step in table if step["item"] == row["item"]]
         assert {step["label"] for step in own} == set(positions)
         if positions == ["all"]:
-            assert {step["position"] for step in own} == set(range(text.word))
+            assert {step["position"] for step in own} == set(range(text.word_start))
         for got in own:
             p = truth[got["layer"], got["position"]]
             assert got["token"] == tokenizer.decode([text.ids[got["position"]]])
             assert got["top_ids"] == p.argsort(descending=True, stable=True)[:3].tolist()
-            assert got["target_logprob"] == pytest.approx(float(p[text.ids[text.word]]), abs=2e-5)
+            assert got["target_logprob"] == pytest.approx(float(p[text.ids[text.word_start]]), abs=2e-5)
 
 
 def test_a_span_is_traced_under_its_label(llama, items, tokenizer):
@@ -91,10 +91,12 @@ def test_a_chain_is_the_log_probability_of_the_whole_word_in_every_layer(model, 
     for row in items.to_pylist():
         [text] = encode(tokenizer, [row["prompt"]], [prompt.reply(row["target"])])
         truth = reference_lens(model, torch.tensor(text.ids))
-        longer += len(text.ids) > text.word + 1
+        longer += len(text.ids) > text.word_start + 1
         for got in (step for step in table if step["item"] == row["item"]):
             if got["label"] == "answer":
-                chain = sum(float(truth[got["layer"], at - 1, text.ids[at]]) for at in range(text.word, len(text.ids)))
+                chain = sum(
+                    float(truth[got["layer"], at - 1, text.ids[at]]) for at in range(text.word_start, len(text.ids))
+                )
                 assert got["target_chain_logprob"] == pytest.approx(chain, abs=1e-4)
             else:
                 assert got["target_chain_logprob"] is None
@@ -110,7 +112,7 @@ def test_a_lens_stands_before_the_norm(llama, items, tokenizer):
 
     raw, other = trace(llama, items, tokenizer), trace(llama, items, tokenizer, lens=lambda states, layers: states)
     assert raw.equals(other)
-    # A root-mean-square norm undoes a factor; adding something it does not.
+    # A root-mean-square norm undoes a factor, but not an offset.
     close = trace(llama, items, tokenizer, lens=halved)
     assert close["logsumexp"].to_numpy() == pytest.approx(raw["logsumexp"].to_numpy(), abs=1e-3)
     moved = trace(llama, items, tokenizer, lens=lambda states, layers: states + 1)
@@ -145,7 +147,7 @@ def test_a_concept_without_the_latent_word_has_a_null(llama, lexicon, tokenizer)
 
 
 def test_a_reading_that_no_distribution_gives_stops_the_trace(llama, items, tokenizer, wrong_sums):
-    """A head that is told a wrong soft-cap keeps the order of the tokens; only an invariant can see it."""
+    """A wrong soft-cap does not change the order of the tokens; only an invariant detects it."""
     head = LensHead.from_model(llama)
     wrong_sums()
     with pytest.raises(ArithmeticError, match=r"trace: .* must .*; got"):
@@ -204,10 +206,10 @@ def test_a_state_that_is_not_finite_is_refused_with_its_item(make_model, items, 
     broken = items.slice(4, 1)
     prompt = task_prompt(items)
     [text] = encode(tokenizer, broken["prompt"].to_pylist(), [prompt.reply(broken["target"][0].as_py())])
-    begin, layer = text.word - 1, model.model.layers[1]
+    begin, layer = text.word_start - 1, model.model.layers[1]
 
     class Failing(type(layer.mlp)):
-        """Of the prompt's tokens, in whatever batch, the answer's last is not a number."""
+        """Makes the state at the answer position NaN, in whichever batch it runs."""
 
         def forward(self, x):
             states = super().forward(x)

@@ -18,7 +18,7 @@ from pivotkit.lens.model.head import LensHead
 from pivotkit.lens.trace import trace
 from pivotkit.lens.tuned import TunedLens
 
-LAYERS, WIDTH = 3, 32  # as the tiny models
+LAYERS, WIDTH = 3, 32  # of the tiny models
 
 
 def translators(*, bias=True, layers=LAYERS, width=WIDTH, scale=0.1):
@@ -32,7 +32,7 @@ def translators(*, bias=True, layers=LAYERS, width=WIDTH, scale=0.1):
 
 
 def checkpoint(folder, state, *, file="params.pt", **changed):
-    """Write ``state`` with the configuration that the library writes beside it."""
+    """Write ``state`` with the configuration that the tuned-lens library writes."""
     config = {
         "base_model_name_or_path": "EleutherAI/pythia-160m", "d_model": WIDTH, "num_hidden_layers": LAYERS,
         "bias": True, "base_model_revision": "abc", "unembed_hash": "0" * 64, "lens_type": "linear_tuned_lens",
@@ -91,7 +91,7 @@ def test_zero_translators_are_the_raw_lens(tmp_path, model):
 
 
 def test_the_translated_last_layer_is_the_models_own_output(tmp_path, llama):
-    """Translator i belongs to what enters block i + 1: with layer 0 the embedding output, none is left for the last."""
+    """Translator i maps the input of block i + 1, so the output of the last block has none."""
     head = LensHead.from_model(llama)
     state = translators()
     states = capture(head, torch.tensor([[5, 3, 8, 2]]), [(0, 3)])

@@ -1,4 +1,4 @@
-"""Counts of small corpora, made by looking at every document, and families of made-up words."""
+"""Counts of small corpora, made by a search of every document, and families of invented words."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 
 
 def count_slowly(documents, words, vocabulary):
-    """Document counts of words (name -> its token ids, all of which a document must hold in a row) and of tokens."""
+    """Document counts of words and of tokens. A document contains a word if it has its token ids in sequence."""
     names = list(words)
     df = np.zeros(len(names), np.int64)
     context = np.zeros((len(names), vocabulary), np.int64)
@@ -55,5 +55,5 @@ def slow():
 
 @pytest.fixture
 def families():
-    """Token sets of words that are written with known tokens."""
+    """Word families of words with known tokens."""
     return lambda words: SimpleNamespace(family=lambda word: words[word])

@@ -69,7 +69,7 @@ def test_independence_is_zero(name):
 def test_the_sign_is_the_direction(name, table):
     n11, n1_, n_1, n = table
     side = n11 * n - n1_ * n_1
-    if abs(side) > 1e-6 * n1_ * n_1:  # nearer to independence the sign is a rounding
+    if abs(side) > 1e-6 * n1_ * n_1:  # nearer to independence, rounding decides the sign
         assert np.sign(getattr(association, name)(*table)) == np.sign(side)
 
 

@@ -47,7 +47,7 @@ def planted(slow):
 
 @pytest.mark.parametrize("rule", ["paper", "npmi", "g2"])
 def test_the_planted_pivot_is_rank_1_though_the_words_never_meet(planted, families, rule):
-    pivots = find_pivots(planted, make_items(("x", "y")), rule, token_sets=families(WORDS))
+    pivots = find_pivots(planted, make_items(("x", "y")), rule, word_tokens=families(WORDS))
     first = pivots.slice(0, 1).to_pylist()[0]
     assert (first["rank"], first["token_id"]) == (1, Z)
     assert first["df_given_source"] == first["df_given_target"] == 0.5
@@ -56,8 +56,8 @@ def test_the_planted_pivot_is_rank_1_though_the_words_never_meet(planted, famili
 
 def test_stop_words_vanish_after_subtraction_and_dominate_without(planted, families):
     items, sets = make_items(("x", "y")), families(WORDS)
-    subtracted = find_pivots(planted, items, "paper", k=6, token_sets=sets)
-    share = find_pivots(planted, items, lambda n11, n1_, n_1, n: n11 / n1_, k=6, token_sets=sets)
+    subtracted = find_pivots(planted, items, "paper", k=6, word_tokens=sets)
+    share = find_pivots(planted, items, lambda n11, n1_, n_1, n: n11 / n1_, k=6, word_tokens=sets)
     assert set(share["token_id"].to_pylist()[:5]) == STOP_WORDS
     assert subtracted["token_id"].to_pylist()[0] == Z
     scores = dict(zip(subtracted["token_id"].to_pylist(), subtracted["score"].to_pylist(), strict=True))
@@ -77,7 +77,7 @@ def test_pivots_equal_a_slow_recomputation(slow, documents, k, min_df):
     words = {"x": [X], "y": [9, Y]}
     counts = slow.count(documents, words, 12)
     sets = SimpleNamespace(family=words.__getitem__)
-    pivots = find_pivots(counts, make_items(("x", "y")), k=k, min_df=min_df, token_sets=sets)
+    pivots = find_pivots(counts, make_items(("x", "y")), k=k, min_df=min_df, word_tokens=sets)
     expected = slow.find(counts, "x", "y", {X, 9, Y}, k, min_df)
     assert pivots["token_id"].to_pylist() == [token for token, _ in expected]
     assert pivots["score"].to_pylist() == pytest.approx([score for _, score in expected], rel=1e-12, abs=1e-15)
@@ -91,8 +91,8 @@ def test_source_and_target_may_change_places(slow, rule, documents):
     words = {"x": [X], "y": [9, Y]}
     counts = slow.count(documents, words, 12)
     sets = SimpleNamespace(family=words.__getitem__)
-    there = find_pivots(counts, make_items(("x", "y")), rule, min_df=1, token_sets=sets)
-    back = find_pivots(counts, make_items(("y", "x")), rule, min_df=1, token_sets=sets)
+    there = find_pivots(counts, make_items(("x", "y")), rule, min_df=1, word_tokens=sets)
+    back = find_pivots(counts, make_items(("y", "x")), rule, min_df=1, word_tokens=sets)
     assert there["token_id"].equals(back["token_id"])
     assert there["df_given_source"].equals(back["df_given_target"])
 
@@ -111,7 +111,7 @@ def table_counts(context, background, documents=100):
 
 def test_ties_go_to_the_smaller_id(families):
     counts = table_counts([[4, 0, 3, 3, 3], [0, 4, 3, 3, 3]], [4, 4, 5, 5, 5])
-    pivots = find_pivots(counts, make_items(("x", "y")), k=2, token_sets=families(WORDS))
+    pivots = find_pivots(counts, make_items(("x", "y")), k=2, word_tokens=families(WORDS))
     assert pivots["token_id"].to_pylist() == [2, 3]
 
 
@@ -127,33 +127,33 @@ def test_unsorted_context_rows_give_the_same_pivots(planted, families):
     )
     other = SimpleNamespace(**{**vars(planted), "context": backwards})
     items, sets = make_items(("x", "y")), families(WORDS)
-    assert find_pivots(other, items, token_sets=sets).equals(find_pivots(planted, items, token_sets=sets))
+    assert find_pivots(other, items, word_tokens=sets).equals(find_pivots(planted, items, word_tokens=sets))
 
 
 def test_every_token_of_both_families_is_removed(families):
     counts = table_counts([[4, 4, 4, 4], [4, 4, 4, 4]], [4, 4, 4, 4])
-    pivots = find_pivots(counts, make_items(("x", "y")), token_sets=families({"x": [0, 3], "y": [1]}))
+    pivots = find_pivots(counts, make_items(("x", "y")), word_tokens=families({"x": [0, 3], "y": [1]}))
     assert pivots["token_id"].to_pylist() == [2]
 
 
 def test_tokens_that_avoid_a_word_are_no_pivots_though_places_are_free(families):
     counts = table_counts([[4, 0, 3, 2], [0, 4, 3, 4]], [4, 4, 4, 60])  # token 3 is rarer with x than elsewhere
-    pivots = find_pivots(counts, make_items(("x", "y")), k=50, token_sets=families(WORDS))
+    pivots = find_pivots(counts, make_items(("x", "y")), k=50, word_tokens=families(WORDS))
     assert pivots["token_id"].to_pylist() == [2]
 
 
 def test_min_df_counts_documents_shared_with_each_word(families):
     counts = table_counts([[4, 0, 4, 4], [0, 4, 1, 4]], [4, 4, 4, 4])
     sets = families(WORDS)
-    assert find_pivots(counts, make_items(("x", "y")), min_df=2, token_sets=sets)["token_id"].to_pylist() == [3]
-    assert find_pivots(counts, make_items(("x", "y")), min_df=1, token_sets=sets)["token_id"].to_pylist() == [3, 2]
+    assert find_pivots(counts, make_items(("x", "y")), min_df=2, word_tokens=sets)["token_id"].to_pylist() == [3]
+    assert find_pivots(counts, make_items(("x", "y")), min_df=1, word_tokens=sets)["token_id"].to_pylist() == [3, 2]
 
 
 def test_pairs_whose_word_never_occurs_are_counted_and_named(slow, families):
     words = {"x": [X], "y": [Y], "nobody": [10], "nowhere": [11]}
     counts = slow.count([[X, Z], [X, Z], [Y, Z], [Y, Z], [5]], words, 12)
     items = make_items(("x", "nowhere"), ("x", "y"), ("nobody", "nowhere"))
-    pivots = find_pivots(counts, items, token_sets=families(words))
+    pivots = find_pivots(counts, items, word_tokens=families(words))
     assert pivots["item"].to_pylist() == [1]
     metadata = table_metadata(pivots)
     assert metadata["items"] == 3
@@ -163,7 +163,7 @@ def test_pairs_whose_word_never_occurs_are_counted_and_named(slow, families):
 
 def test_no_pivots_at_all_keep_the_columns(families):
     counts = table_counts([[4, 0, 3], [0, 0, 0]], [4, 0, 4])
-    pivots = find_pivots(counts, make_items(("x", "y")), token_sets=families(WORDS))
+    pivots = find_pivots(counts, make_items(("x", "y")), word_tokens=families(WORDS))
     assert pivots.num_rows == 0
     assert table_metadata(pivots)["absent_words"] == ["y"]
     assert pivots.schema.field("token_id").type == pa.int32()
@@ -171,17 +171,17 @@ def test_no_pivots_at_all_keep_the_columns(families):
 
 def test_pairs_without_a_common_token_are_counted(families):
     counts = table_counts([[4, 0, 3], [0, 4, 0]], [4, 4, 4])
-    pivots = find_pivots(counts, make_items(("x", "y")), token_sets=families(WORDS))
+    pivots = find_pivots(counts, make_items(("x", "y")), word_tokens=families(WORDS))
     assert table_metadata(pivots)["items_without_pivots"]["no token is tied to both words"] == 1
 
 
 def test_the_tokenizer_gives_the_text(planted, families):
     tokenizer = SimpleNamespace(decode=lambda ids: f"<{ids[0]}>")
-    pivots = find_pivots(planted, make_items(("x", "y")), token_sets=families(WORDS), tokenizer=tokenizer)
+    pivots = find_pivots(planted, make_items(("x", "y")), word_tokens=families(WORDS), tokenizer=tokenizer)
     for row in pivots.to_pylist():
         assert row["token"] == f"<{row['token_id']}>"
         assert row["control_token"] == f"<{row['control_id']}>"
-    bare = find_pivots(planted, make_items(("x", "y")), token_sets=families(WORDS))
+    bare = find_pivots(planted, make_items(("x", "y")), word_tokens=families(WORDS))
     assert set(bare["token"].to_pylist()) == {None}
 
 
@@ -194,7 +194,7 @@ class TestSemanticFilter:
         return find_pivots(
             self.counts,
             make_items(("x", "y")),
-            token_sets=families(WORDS),
+            word_tokens=families(WORDS),
             embedding=embedding,
             min_similarity=least,
             **more,
@@ -221,11 +221,11 @@ class TestSemanticFilter:
         assert self.find(families, 0.7) == [2, 3]
 
     def test_a_word_without_tokens_is_refused(self, families):
-        with pytest.raises(ValueError, match="find_pivots: token_sets must give every word a token"):
+        with pytest.raises(ValueError, match="find_pivots: word_tokens must give every word a token"):
             find_pivots(
                 self.counts,
                 make_items(("x", "y")),
-                token_sets=families({"x": [], "y": [1]}),
+                word_tokens=families({"x": [], "y": [1]}),
                 embedding=self.embedding,
                 min_similarity=0.5,
             )
@@ -233,7 +233,7 @@ class TestSemanticFilter:
 
 class TestRefusals:
     def find(self, counts, families, **more):
-        return find_pivots(counts, more.pop("items", make_items(("x", "y"))), token_sets=families(WORDS), **more)
+        return find_pivots(counts, more.pop("items", make_items(("x", "y"))), word_tokens=families(WORDS), **more)
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
@@ -279,10 +279,10 @@ class TestRefusals:
 
 def test_only_scores_above_the_least_one_are_pivots(families):
     counts, sets = table_counts([[4, 0, 4, 3], [0, 4, 3, 4]], [4, 4, 8, 8], documents=40), families(WORDS)
-    everything = find_pivots(counts, make_items(("x", "y")), token_sets=sets)
+    everything = find_pivots(counts, make_items(("x", "y")), word_tokens=sets)
     assert everything.num_rows == 2
     least = min(everything["score"].to_pylist())
-    kept = find_pivots(counts, make_items(("x", "y")), min_score=least, token_sets=sets)["score"].to_pylist()
+    kept = find_pivots(counts, make_items(("x", "y")), min_score=least, word_tokens=sets)["score"].to_pylist()
     assert kept == [score for score in everything["score"].to_pylist() if score > least]
     with pytest.raises(ValueError, match="find_pivots: min_score must not be negative; got -1"):
-        find_pivots(counts, make_items(("x", "y")), min_score=-1, token_sets=sets)
+        find_pivots(counts, make_items(("x", "y")), min_score=-1, word_tokens=sets)

@@ -1,4 +1,4 @@
-"""Lexicon files: what they say and how they are refused."""
+"""Lexicon files: what they mean, and how wrong ones are refused."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_an_alternative_may_stand_in_another_line(tmp_path):
         ("en\tfr\ndog\n", "line 2", "2 cells as the header; got 1"),
         ("en\tfr\ndog\tchien\n\n", "line 3", "2 cells as the header; got 1"),
         ("en\tfr\ndog\tchien\tx\n", "line 2", "got 3"),
-        ("en\tfr\ndog\t \n", "line 2", "no blanks round the word"),
+        ("en\tfr\ndog\t \n", "line 2", "no blanks around the word"),
         ("en\tfr\ndog\tchien\nhound\tchien\n", "line 3", "must name 'chien' once; line 2 has it too"),
         ("en\tfr\ndog\tchien|toutou\nhound\tchien|limier\n", "line 3", "must name 'chien' once; line 2 has it too"),
         (
@@ -73,7 +73,7 @@ def test_an_alternative_may_stand_in_another_line(tmp_path):
         ("en\tfr\ndog|\tchien\n", "line 2", "column en must have no empty alternative; got 'dog|'"),
         ("en\tfr\ndog\t|\n", "line 2", "column fr must have no empty alternative; got '|'"),
         ("en\tfr\ndog\tchien|chien\n", "line 2", "column fr must have each alternative once; got 'chien|chien'"),
-        ("en\tfr\ndog\tchien| toutou\n", "line 2", "no blanks round the word; got ' toutou'"),
+        ("en\tfr\ndog\tchien| toutou\n", "line 2", "no blanks around the word; got ' toutou'"),
         (b"en\tfr\ndog\tchien\ncat\tch\xff\n", "line 3", "UTF-8; byte 22"),
     ],
 )

@@ -80,7 +80,7 @@ def test_distractors_are_different_words_of_other_meanings_near_in_frequency(see
 
 
 def test_a_distractor_never_shares_a_word_with_the_source_in_any_language():
-    # Concepts 3 and 4 mean the same in Chinese, 3 and 5 in English: neither may stand against 3.
+    # Concepts 3 and 4 share a word in Chinese, 3 and 5 in English: neither may be a distractor of 3.
     synonyms = lexicon(13, r4={"zh": "zh3"}, r5={"en": "en3"})
     item = build_task(synonyms, ["fr-en"], distractors=9, shots=1, contexts=1).to_pylist()[3]
     assert {"fr4", "fr5"}.isdisjoint(item["distractors"])

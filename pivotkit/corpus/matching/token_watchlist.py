@@ -14,7 +14,7 @@ from pivotkit._text import pack_ids
 from pivotkit.corpus.matching.unicode_data import WORD, char_classes
 from pivotkit.corpus.matching.watchlist import WatchList
 from pivotkit.corpus.reading.amounts import amount
-from pivotkit.words.token_sets import TokenPolicy
+from pivotkit.words.word_tokens import TokenPolicy
 
 LEFT, RIGHT = 1, 2
 EVERY_CASE = TokenPolicy(case="all")

@@ -1,4 +1,4 @@
-"""What a model is: loaded, described as data, proved, and run."""
+"""The model itself: loading, describing its parts, proving the description, running it."""
 
 from pivotkit.lens.model.loading import find_model, load_model, load_tokenizer, model_cache
 

@@ -1,4 +1,4 @@
-"""Keys and values of a prefix, kept so that several sequences can go on from it."""
+"""Cached keys and values of a prefix that several sequences continue."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 
 
 def new_cache(base: nn.Module) -> Any:
-    """An empty transformers ``DynamicCache`` with the layers, sliding windows among them, that ``base`` wants."""
+    """An empty transformers ``DynamicCache`` for the layers of ``base``, those with sliding windows included."""
     from transformers import DynamicCache
 
     config: Any = base.config
@@ -19,7 +19,7 @@ def new_cache(base: nn.Module) -> Any:
 
 
 def select_rows(cache: Any, rows: Sequence[int]) -> Any:
-    """A cache whose row i is row ``rows[i]`` of ``cache``, which stays as it is: layers are replaced, not written to."""
+    """A new cache whose row i is row ``rows[i]`` of ``cache``; ``cache`` itself does not change."""
     chosen = copy.copy(cache)
     chosen.layers = [copy.copy(layer) for layer in cache.layers]
     chosen.batch_select_indices(torch.tensor(rows))

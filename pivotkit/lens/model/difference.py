@@ -1,27 +1,27 @@
-"""How far two ways of computing the same numbers lie apart, and what simple operation would explain it."""
+"""How much two computations of the same numbers differ, and which simple operation explains the difference."""
 
 from __future__ import annotations
 
 import torch
 
-#: How far equal computations may lie apart, as a share of the largest value: they differ by the order of a dot
-#: product's additions, and in 16 bit by what the model rounds between its head and its logits.
+#: How much equal computations may differ, as a share of the largest value. The order of a dot product's additions
+#: changes the result, and so does, in 16 bits, the model's rounding between its head and its logits.
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 2e-2, torch.float16: 4e-3}
 
 
 def difference(mine: torch.Tensor, theirs: torch.Tensor) -> float:
-    """The largest difference as a share of the largest |theirs|; NaN where either holds NaN."""
+    """The largest difference as a share of the largest |theirs|; NaN if either holds NaN."""
     mine, theirs = mine.float(), theirs.float().to(mine.device)
     return float((mine - theirs).abs().max() / theirs.abs().max().clamp_min(1e-30))
 
 
 def tolerance(*values: torch.Tensor) -> float:
-    """The bound for computations that pass through the types of ``values``."""
+    """The largest of `TOLERANCE` for the types of ``values``."""
     return max(TOLERANCE[value.dtype] for value in values)
 
 
-def relation(before: torch.Tensor, after: torch.Tensor) -> str:
-    """What turns ``before`` into ``after`` (..., N), in words: nothing, a factor, a soft-cap, an offset, or none of these."""
+def describe_change(before: torch.Tensor, after: torch.Tensor) -> str:
+    """Say what turns ``before`` into ``after`` (..., N): nothing, a factor, a soft-cap, an offset, or none of these."""
     if before.shape != after.shape:
         return f"shape {tuple(after.shape)} from {tuple(before.shape)}"
     bound = tolerance(before, after)
@@ -43,7 +43,7 @@ def relation(before: torch.Tensor, after: torch.Tensor) -> str:
 
 
 def _cap(before: torch.Tensor, after: torch.Tensor) -> float | None:
-    """The c that takes the largest |before| to its partner by ``c * tanh(z / c)``, by bisection."""
+    """The c for which ``c * tanh(z / c)`` maps the largest |before| to its value in ``after``, by bisection."""
     largest = before.abs().argmax()
     z, capped = float(before.flatten()[largest].abs()), float(after.flatten()[largest].abs())
     if not 0 < capped < z:

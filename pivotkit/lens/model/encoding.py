@@ -1,4 +1,4 @@
-"""Prompts and answers as token ids, with positions found by character offsets."""
+"""Prompts and answers as token ids; character offsets give the positions."""
 
 from __future__ import annotations
 
@@ -17,32 +17,44 @@ class Encoded:
     ----------
     ids : tuple of int
         Token ids of the prompt and the whole answer, with the tokenizer's own leading special tokens.
-    start : int
+    answer_start : int
         Index of the answer's first token.
-    word : int
-        Index of the answer's first token that is not blank: a tokenizer may spend a piece on the bare space before a
-        word, and what the model says about the word is then read behind that piece.
+    word_start : int
+        Index of the answer's first token that is not blank. A tokenizer may give the space before a word a token of its
+        own; the model's prediction of the word is then read after that token.
     offsets : tuple of (int, int)
-        The characters of the text that each token stands for; empty where a token stands for none.
+        The characters of the text that each token stands for; an empty range for a token that stands for none.
     """
 
     ids: tuple[int, ...]
-    start: int
-    word: int
+    answer_start: int
+    word_start: int
     offsets: tuple[tuple[int, int], ...]
 
+    def __repr__(self) -> str:
+        return f"Encoded(tokens={len(self.ids)}, answer_start={self.answer_start}, word_start={self.word_start})"
+
     def span(self, begin: int, end: int) -> list[int]:
-        """The tokens that hold any of the characters ``begin`` to ``end`` (exclusive)."""
+        """Indices of the tokens that hold any of the characters ``begin`` to ``end`` (exclusive)."""
         return [index for index, (first, last) in enumerate(self.offsets) if first < end and last > begin]
 
 
 def encode(tokenizer: Any, prompts: Sequence[str], answers: Sequence[str]) -> list[Encoded]:
-    """Tokenize each ``prompt + answer`` as one text and find the answer by offsets.
+    """Tokenize each ``prompt + answer`` as one text and find the answer by character offsets.
+
+    Parameters
+    ----------
+    tokenizer : a fast Hugging Face tokenizer
+    prompts, answers : sequences of str of one length
+
+    Returns
+    -------
+    list of Encoded
 
     Raises
     ------
     ValueError
-        The tokenizer gives no offsets, or an answer has no token that is not blank.
+        The tokenizer gives no offsets, or an answer has only blank tokens.
     """
     if not getattr(tokenizer, "is_fast", False):
         raise ValueError(f"encode: tokenizer must be a fast one that gives offsets; got {type(tokenizer).__name__}")
@@ -52,8 +64,8 @@ def encode(tokenizer: Any, prompts: Sequence[str], answers: Sequence[str]) -> li
     batch = tokenizer(texts, return_offsets_mapping=True)
     encoded = []
     for text, prompt, ids, offsets in zip(texts, prompts, batch["input_ids"], batch["offset_mapping"], strict=True):
-        # A token that ends beyond the prompt belongs to the answer even when it begins before: only then is it seen.
-        # The answer closes the text, so it is looked for from the end: special tokens there stand for no characters.
+        # A token that ends after the prompt belongs to the answer, even if it begins inside the prompt.
+        # The search runs from the end, because special tokens there have empty offsets.
         last = len(ids)
         while last and offsets[last - 1][1] <= len(prompt):
             last -= 1
@@ -69,13 +81,13 @@ def encode(tokenizer: Any, prompts: Sequence[str], answers: Sequence[str]) -> li
 
 
 def require_room(function: str, longest: int | None, texts: Sequence[Encoded]) -> None:
-    """Refuse prompts beyond the model's context of ``longest`` tokens."""
+    """Refuse prompts that are longer than the model's context of ``longest`` tokens; None means no limit."""
     most = max((len(text.ids) for text in texts), default=0)
     if longest is not None and most > longest:
         raise ValueError(f"{function}: prompt must fit the model's context of {longest} tokens; got {most}")
 
 
 def pad_right(sequences: Sequence[Sequence[int]], device: torch.device | str) -> torch.Tensor:
-    """Sequences of ids as one (B, T) tensor, filled with 0 on the right."""
+    """Sequences of ids as one (B, T) int64 tensor, padded with 0 on the right."""
     width = max(map(len, sequences))
     return torch.tensor([[*ids, *[0] * (width - len(ids))] for ids in sequences], dtype=torch.int64, device=device)

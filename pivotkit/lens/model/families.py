@@ -1,7 +1,7 @@
-"""What causal LMs compute around the modules at their end: factors and soft-caps, by field of the configuration.
+"""Factors and soft-caps that causal LMs apply around their head, outside any module, by field of the configuration.
 
-Read off the forward methods of transformers 5.23. Every head is proved on a probe before it is used, so a model that does
-otherwise is refused and not mistaken.
+The tables follow the forward methods of transformers 5.23. Every head is proved on a probe before it is used, so a
+model that computes something else is refused.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import torch
 
 Steps = tuple[tuple[str, str], ...]  # (operation, field of the text configuration), in the order of the forward method
 
-#: Between the last module and the head, by model type; nothing for all others.
+#: Steps between the last module and the head, by model type; other model types have none.
 HIDDEN: dict[str, Steps] = {
     "inkling_text": (("divide", "logits_mup_width_multiplier"),),
     "minicpm3": (("divide", "logits_scaling"),),
 }
 
-#: Between the head's output and the logits, by model type; a field that is absent or None is no step.
+#: Steps between the head's output and the logits, by model type; a field that is absent or None is no step.
 LOGITS: dict[str, Steps] = {
     "falcon_h1": (("multiply", "lm_head_multiplier"),),
     "hyperclovax": (("multiply", "logits_scaling"),),
@@ -30,23 +30,23 @@ LOGITS: dict[str, Steps] = {
     "xlstm": (("cap", "output_logit_soft_cap"),),
 }
 
-#: The same for every other model type: Cohere multiplies, Granite divides, Gemma caps.
-OTHERS: Steps = (("multiply", "logit_scale"), ("divide", "logits_scaling"), ("cap", "final_logit_softcapping"))
+#: Steps between the head's output and the logits of every other type: Cohere multiplies, Granite divides, Gemma caps.
+OTHER_LOGITS: Steps = (("multiply", "logit_scale"), ("divide", "logits_scaling"), ("cap", "final_logit_softcapping"))
 
-#: The model's context length; the first field that is there counts.
+#: Fields that hold the model's context length; the first one present counts.
 CONTEXT = ("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx")
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One step with its value."""
+    """One step: multiply or divide by a value, or cap at it."""
 
-    kind: str
-    field: str
+    kind: str  # "multiply", "divide" or "cap"
+    field: str  # of the configuration that gives the value
     value: float
 
     def __call__(self, values: torch.Tensor) -> torch.Tensor:
-        """As the forward methods compute it, in the type of ``values``."""
+        """Apply the step as the forward methods do, in the type of ``values``."""
         if self.kind == "multiply":
             return values * self.value
         if self.kind == "divide":
@@ -58,19 +58,19 @@ class Operation:
 
 
 def hidden_operations(config: Any) -> tuple[Operation, ...]:
-    """What happens between the last module and the head."""
+    """The steps between the last module and the head."""
     return _operations(HIDDEN.get(config.model_type, ()), config)
 
 
 def logit_operations(config: Any) -> tuple[Operation, ...]:
-    """What happens between the head and the logits."""
-    return _operations(LOGITS.get(config.model_type, OTHERS), config)
+    """The steps between the head and the logits."""
+    return _operations(LOGITS.get(config.model_type, OTHER_LOGITS), config)
 
 
 def folded(operations: tuple[Operation, ...]) -> tuple[float, float | None]:
-    """(scale, cap) such that ``cap * tanh(scale * z / cap)`` is all ``operations`` on z, in their order.
+    """(scale, cap) such that ``cap * tanh(scale * z / cap)`` equals all ``operations`` on z, in their order.
 
-    A factor behind a cap moves into both: ``s c tanh(z / c) = (s c) tanh(s z / (s c))``.
+    A factor after a cap moves into both: ``s c tanh(z / c) = (s c) tanh(s z / (s c))``.
     """
     scale, cap = 1.0, None
     for operation in operations:
@@ -86,7 +86,7 @@ def folded(operations: tuple[Operation, ...]) -> tuple[float, float | None]:
 
 
 def context_length(config: Any) -> int | None:
-    """How many tokens the model takes, None where positions are unbounded (ALiBi) or not said."""
+    """The most tokens that the model takes; None if positions are unbounded (ALiBi) or no limit is configured."""
     attention = getattr(config, "attn_config", None)
     if getattr(config, "alibi", False) or getattr(attention, "alibi", False):
         return None

@@ -1,4 +1,4 @@
-"""GGUF files: found, and converted once to a safetensors folder in the model cache."""
+"""GGUF files: how they are found, and converted once to a safetensors folder in the model cache."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CONVERSION = 1  # part of a converted folder's name; raised when the conversion 
 
 
 def find_gguf(folder: Path) -> Path | None:
-    """The GGUF file that ``folder`` holds; None where it holds none, or safetensors, which win."""
+    """The GGUF file in ``folder``; None if there is none, or if safetensors lie there too."""
     files = sorted(folder.glob("*.gguf"))
     if not files or any(folder.glob("*.safetensors")):
         return None
@@ -26,30 +26,33 @@ def find_gguf(folder: Path) -> Path | None:
     return files[0]
 
 
-def converted(file: Path, cache: Path) -> Path:
-    """The safetensors folder of a GGUF file, made on the first call.
+def converted_folder(file: Path, cache: Path) -> Path:
+    """The safetensors folder of a GGUF file; the first call makes it.
 
     Parameters
     ----------
     file : Path
+        The GGUF file.
     cache : Path
-        Folders lie in ``cache / "gguf"``, named by the file's name and a hash of its path, size and time of change.
+        The model cache. The folder lies in ``cache / "gguf"``; its name is the file's name and a hash of the file's
+        path, size and time of change.
 
     Returns
     -------
     Path
-        Weights in float32, which holds every dequantized value exactly, and the tokenizer: 4 bytes a weight.
+        A folder with the tokenizer and the weights in float32, which holds every dequantized value exactly.
 
     Raises
     ------
     ValueError
-        The packages ``gguf`` or ``accelerate`` are absent.
+        The package ``gguf`` or ``accelerate`` is not installed.
     InputError
-        transformers cannot read the file, or not this architecture.
+        transformers cannot read the file, or does not support its architecture.
 
     Notes
     -----
-    The folder is written beside its place and renamed, so a conversion that is killed leaves none.
+    The folder is written under another name and then renamed, so a killed conversion leaves no folder. It takes 4 bytes
+    per weight.
     """
     stat = file.stat()
     key = f"{CONVERSION} {file.resolve()} {stat.st_size} {stat.st_mtime_ns}"
@@ -59,8 +62,8 @@ def converted(file: Path, cache: Path) -> Path:
     missing = [package for package in ("gguf", "accelerate") if find_spec(package) is None]
     if missing:
         raise ValueError(
-            f"load_model: model must be safetensors where {' and '.join(missing)} cannot be imported; got {str(file)!r} "
-            "(pip install 'pivotkit[gguf]')"
+            f"load_model: model must be safetensors where {' and '.join(missing)} cannot be imported; got "
+            f"{str(file)!r} (pip install 'pivotkit[gguf]')"
         )
     place.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{place.name}.", ignore_cleanup_errors=True) as work:
@@ -72,7 +75,7 @@ def converted(file: Path, cache: Path) -> Path:
         try:
             made.rename(place)
         except OSError:
-            if not place.is_dir():  # else another process was faster
+            if not place.is_dir():  # otherwise another process was faster
                 raise
     return place
 
@@ -84,7 +87,7 @@ def _convert(file: Path, out: Path) -> None:
     where = {"gguf_file": file.name, "local_files_only": True}
     tokenizer = AutoTokenizer.from_pretrained(file.parent, **where)
     loaded = AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.float32, **where)
-    # transformers does not save a model that came from GGUF: its weights move into an empty one.
+    # transformers refuses to save a model loaded from GGUF, so its weights move into an empty model.
     if hasattr(loaded.config, "quantization_config"):
         del loaded.config.quantization_config
     with torch.device("meta"):

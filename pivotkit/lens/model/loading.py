@@ -1,4 +1,4 @@
-"""Loading a causal LM and its tokenizer by folder, by GGUF file, by name in the model cache, or by hub id."""
+"""Loads a causal LM and its tokenizer by folder, GGUF file, name in the model cache, or hub id."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pivotkit.lens.model.gguf import converted, find_gguf
+from pivotkit.lens.model.gguf import converted_folder, find_gguf
 
 DTYPES = ("float32", "bfloat16", "float16")
 
 
 def model_cache() -> Path:
-    """Where named models lie: ``$PIVOTKIT_MODELS``, or ``pivotkit/models`` in the user's cache."""
+    """The folder of named models: ``$PIVOTKIT_MODELS``, or ``pivotkit/models`` in the user's cache."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return Path(os.environ.get("PIVOTKIT_MODELS") or cache / "pivotkit" / "models")
 
 
 def find_model(model: str | Path) -> str:
-    """The folder or GGUF file of ``model`` (a path, or a name in the model cache), else ``model`` itself as a hub id."""
+    """The folder or GGUF file at a path or a name in the model cache; otherwise ``model`` itself, as a hub id."""
     for place in (Path(model), model_cache() / model):
         if place.is_file() and place.suffix == ".gguf":
             return str(place)
@@ -42,32 +42,35 @@ def load_model(
     Parameters
     ----------
     model : str or Path
-        A folder with ``config.json`` and safetensors, a GGUF file or a folder that holds one (safetensors win where a
-        folder has both), the name of either in the model cache, or a hub id.
+        A folder with ``config.json`` and safetensors, a GGUF file, a folder with a GGUF file, the name of one of these
+        in the model cache, or a hub id. Safetensors win in a folder with both.
     dtype : {"float32", "bfloat16", "float16"}, default "float32"
+        Type of the weights.
     device : str, optional
-        Default: the CPU.
+        Device of the model; by default the CPU.
     device_map : str or dict, optional
-        Instead of ``device``: which device each module goes to, as transformers takes it; needs the package accelerate.
-        The head must stay on a device: nothing of it may be offloaded.
+        Replaces ``device``: the device of each module, as transformers takes it. Needs the package accelerate. The head
+        must not be offloaded.
     remote_code : bool, default False
-        Whether a hub model may run code of its own.
+        Whether a hub model may run its own code.
 
     Returns
     -------
     (model, tokenizer)
-        The model in evaluation mode.
+        The model in evaluation mode, and its fast tokenizer.
 
     Raises
     ------
     ValueError
-        No such model, or a model without safetensors; the message names what was looked for. A GGUF file that
-        transformers cannot read, or without the package gguf.
+        There is no such model or it has no safetensors (the message says where it was looked for), ``dtype`` is
+        unknown, ``device`` and ``device_map`` are both given, or the package gguf is missing.
+    InputError
+        transformers cannot read the GGUF file.
 
     Notes
     -----
-    A GGUF file is converted on its first load, to float32 safetensors under ``gguf`` in the model cache; later loads
-    read those. The file's name, size and time of change tell whether it is the same.
+    The first load of a GGUF file converts it to float32 safetensors under ``gguf`` in the model cache; later loads read
+    those. A file counts as the same while its path, size and time of change stay the same.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -90,14 +93,33 @@ def load_model(
 
 
 def quiet() -> None:
-    """Keep the bars of transformers off stderr; pivotkit shows its own."""
+    """Turn off the progress bars of transformers; pivotkit shows its own."""
     from transformers.utils import logging
 
     logging.disable_progress_bar()
 
 
 def load_tokenizer(model: str | Path, *, remote_code: bool = False) -> Any:
-    """Load the tokenizer of ``model``, found as `load_model` finds it."""
+    """Load the tokenizer of a model.
+
+    Parameters
+    ----------
+    model : str or Path
+        As for `load_model`.
+    remote_code : bool, default False
+        Whether a hub model may run its own code.
+
+    Returns
+    -------
+    a Hugging Face tokenizer
+
+    Raises
+    ------
+    ValueError
+        There is no such model, or it has no tokenizer.
+    InputError
+        transformers cannot read the GGUF file.
+    """
     from transformers import AutoTokenizer
 
     readable = _readable(model)
@@ -108,9 +130,13 @@ def load_tokenizer(model: str | Path, *, remote_code: bool = False) -> Any:
 
 
 def _readable(model: str | Path) -> str:
-    """What transformers can load: a folder with safetensors, or a hub id."""
+    """What transformers loads: a folder with safetensors, or a hub id."""
     found = find_model(model)
-    return str(converted(Path(found), model_cache())) if found.endswith(".gguf") and Path(found).is_file() else found
+    return (
+        str(converted_folder(Path(found), model_cache()))
+        if found.endswith(".gguf") and Path(found).is_file()
+        else found
+    )
 
 
 def _unloadable(function: str, model: str | Path, error: Exception) -> ValueError:

@@ -1,4 +1,4 @@
-"""Token sequences as a tree: what several of them begin with runs through the model once."""
+"""Token sequences as a tree of prefixes: a prefix that several sequences share runs through the model once."""
 
 from __future__ import annotations
 
@@ -13,66 +13,67 @@ import torch
 from pivotkit.lens.model.cache import new_cache, select_rows
 from pivotkit.lens.model.capture import capture, require_finite
 from pivotkit.lens.model.encoding import pad_right
-from pivotkit.lens.model.head import LensHead
+from pivotkit.lens.model.parts import ModelParts
 
-# Tokens that a batch's rows may hold together, cached ones included, and new ones: what bounds the memory of keys and
-# values, and that of activations, which a processor's cache should hold.
-BATCH_TOKENS = 4096
-NEW_TOKENS = 1024
-# Hidden states (layers x positions) that a batch may bring back.
-BATCH_STATES = 4096
-# A forward pass of a small batch costs about as much as this many tokens of a large one, so a prefix that spares fewer
-# tokens is run anew with each of its continuations.
+BATCH_TOKENS = 4096  # tokens per batch, cached ones included: bounds the memory of keys and values
+NEW_TOKENS = (
+    1024  # tokens per batch that are not cached: bounds the activations, which should fit the processor's cache
+)
+BATCH_STATES = 4096  # hidden states (layers x positions) that a batch may return
+# A forward pass of a small batch costs about as much as this many tokens of a large one. A prefix that saves fewer
+# tokens runs again with each of its continuations.
 PASS_TOKENS = 32
 
 
 @dataclass
 class Node:
-    """A run of tokens that begins where its parent ends."""
+    """A segment of tokens that begins where its parent ends."""
 
     tokens: tuple[int, ...]
     wanted: list[tuple[int, int]] = field(default_factory=list)  # (index within tokens, row of the result)
     children: list[Node] = field(default_factory=list)
 
-    def spares(self) -> int:
-        """Tokens that running this node once saves."""
+    def saved_tokens(self) -> int:
+        """Tokens saved by running this node once instead of once per child."""
         return len(self.tokens) * (len(self.children) - 1)
 
-    def dissolved(self) -> list[Node]:
-        """The children, each with this node's tokens before its own; what was wanted here is wanted of the first."""
+    def merged_into_children(self) -> list[Node]:
+        """The children, each with this node's tokens before its own; the first takes over the positions wanted here."""
         length = len(self.tokens)
-        heirs = [
+        merged = [
             Node(self.tokens + child.tokens, [(length + at, row) for at, row in child.wanted], child.children)
             for child in self.children
         ]
-        heirs[0].wanted = self.wanted + heirs[0].wanted
-        return heirs
+        merged[0].wanted = self.wanted + merged[0].wanted
+        return merged
 
 
 class PrefixTree:
-    """Sequences of token ids and the positions wanted of them, each different position once.
+    """Sequences of token ids with the positions whose hidden states are wanted.
 
     Parameters
     ----------
-    sequences : sequence of tuples of int, none empty
-    wanted : for each sequence, the indices whose hidden states are wanted; at least one each
-        What comes behind a sequence's last wanted index is never run.
+    sequences : sequence of non-empty tuples of int
+        The token ids.
+    wanted : sequence of sequences of int
+        For each sequence, the indices whose hidden states are wanted; at least one per sequence. Tokens after the last
+        wanted index never run.
     names : sequence of str, optional
-        What an error calls each sequence; ``sequence 0`` and so on by default.
+        What errors call each sequence; by default ``sequence 0`` and so on.
 
     Attributes
     ----------
     rows : list of lists of int
-        For each sequence, the row of the result that holds each of its wanted positions. Positions that share all
-        tokens up to them share a row.
+        For each sequence, the row of the result for each of its wanted positions. Positions with equal tokens up to and
+        including them share a row.
     count : int
         Number of different rows.
 
     Notes
     -----
-    Memory of `run` beyond the model's own activations: keys and values of at most ``BATCH_TOKENS`` tokens for each level
-    of the tree (three for a translation task: instruction, examples, query), and ``BATCH_STATES`` hidden states; a sequence
-    that is longer, or of which more are wanted, runs in a batch of its own.
+    Memory of `run` beyond the model's activations: keys and values of at most ``BATCH_TOKENS`` tokens per level of the
+    tree (a translation task has three levels: instruction, examples, query), and ``BATCH_STATES`` hidden states. A
+    sequence beyond these limits runs in a batch of its own.
     """
 
     def __init__(
@@ -87,8 +88,11 @@ class PrefixTree:
         self.rows = [[found[index] for index in own] for found, own in zip(self._found, wanted, strict=True)]
         del self._places, self._found
 
+    def __repr__(self) -> str:
+        return f"PrefixTree(sequences={len(self.rows)}, rows={self.count})"
+
     def _grow(self, members: Sequence[int], depth: int) -> list[Node]:
-        """Nodes for ``members``, sorted sequences that agree on their first ``depth`` tokens and go on."""
+        """Nodes for ``members``: sorted sequences that share their first ``depth`` tokens and have more."""
         grown = []
         begin = 0
         while begin < len(members):
@@ -96,7 +100,7 @@ class PrefixTree:
             end = begin + 1
             while end < len(members) and self._places[members[end]][depth] == first[depth]:
                 end += 1
-            # Sorted, so what the first and the last of them share is shared by all.
+            # The sequences are sorted, so all of them share what the first and the last share.
             length = _shared(first, self._places[members[end - 1]])
             node = Node(first[depth:length])
             within: dict[int, int] = {}
@@ -114,12 +118,30 @@ class PrefixTree:
             begin = end
         return grown
 
-    def run(self, head: LensHead, layers: Sequence[int] | None = None) -> Iterator[tuple[list[int], torch.Tensor]]:
-        """Hidden states of ``layers`` (all by default) at every wanted position, batch by batch, as (rows, states).
+    def run(self, head: ModelParts, layers: Sequence[int] | None = None) -> Iterator[tuple[list[int], torch.Tensor]]:
+        """Yield the hidden states of every wanted position, batch by batch.
 
-        States are (layers, rows, D), before the final norm. Caches of prefixes are reused only where the head has proved
-        that this changes nothing (`LensHead.shares_prefix`); elsewhere every sequence runs whole. A ValueError names the
-        layer, sequence and token of a state that is not finite.
+        Parameters
+        ----------
+        head : LensHead
+        layers : sequence of int, optional
+            As for `capture`; by default all layers.
+
+        Yields
+        ------
+        rows : list of N int
+        states : (len(layers), N, D) tensor
+            The residual stream of these rows, before the final norm.
+
+        Raises
+        ------
+        ValueError
+            A state is NaN or infinite; the message gives its layer, sequence and token.
+
+        Notes
+        -----
+        Cached prefixes are reused only if the head was proved to allow it (``head.shares_prefix``); otherwise every
+        sequence runs whole.
         """
         chosen = range(len(head.blocks) + 1) if layers is None else layers
         most = BATCH_STATES // len(chosen)
@@ -128,20 +150,20 @@ class PrefixTree:
             yield rows, states
 
     def _name(self, row: int) -> str:
-        """The first place that ``row`` stands for."""
+        """The first sequence and token of a row, for messages."""
         sequence = next(number for number, rows in enumerate(self.rows) if row in rows)
         name = f"sequence {sequence}" if self._names is None else self._names[sequence]
         return f"{name}, token {self._wanted[sequence][self.rows[sequence].index(row)]}"
 
 
 def _shared(first: Sequence[int], second: Sequence[int]) -> int:
-    """How many tokens the two begin with alike."""
+    """The length of the common prefix."""
     alike = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False))
     return sum(1 for _ in alike)
 
 
 def _visit(
-    head: LensHead,
+    head: ModelParts,
     layers: Sequence[int],
     most: int,
     nodes: list[Node],
@@ -149,8 +171,11 @@ def _visit(
     cache: Any,
     past: int,
 ) -> Iterator[tuple[list[int], torch.Tensor]]:
-    """Run sibling nodes, node i behind row ``parents[i]`` of a cache of ``past`` tokens, and all that follows them."""
-    shared: dict[int, list[tuple[Node, int]]] = defaultdict(list)  # by length: a cache has no room for padding
+    """Run sibling nodes and everything below them.
+
+    Node i continues row ``parents[i]`` of a cache of ``past`` tokens. A batch returns at most ``most`` positions.
+    """
+    shared: dict[int, list[tuple[Node, int]]] = defaultdict(list)  # by length, because a cache cannot hold padding
     leaves: list[tuple[Node, int]] = []
     queue = list(zip(nodes, parents, strict=True))
     while queue:
@@ -162,23 +187,23 @@ def _visit(
                 leaves.append((node, parent))
         queue = []
         for length, group in groups.items():
-            if head.shares_prefix and sum(node.spares() for node, _ in group) >= PASS_TOKENS:
+            if head.shares_prefix and sum(node.saved_tokens() for node, _ in group) >= PASS_TOKENS:
                 shared[length] += group
             else:
-                queue += [(heir, parent) for node, parent in group for heir in node.dissolved()]
+                queue += [(merged, parent) for node, parent in group for merged in node.merged_into_children()]
     for length in sorted(shared):
         for batch in _batches(shared[length], past, most):
             own = _continued(head, cache, batch)
             yield from _forward(head, layers, batch, own, past)
             below = [(child, row) for row, (node, _) in enumerate(batch) for child in node.children]
             yield from _visit(head, layers, most, [c for c, _ in below], [r for _, r in below], own, past + length)
-    leaves.sort(key=lambda leaf: len(leaf[0].tokens))  # lengths side by side: little padding
+    leaves.sort(key=lambda leaf: len(leaf[0].tokens))  # equal lengths together, for little padding
     for batch in _batches(leaves, past, most):
         yield from _forward(head, layers, batch, None if cache is None else _continued(head, cache, batch), past)
 
 
 def _batches(nodes: Sequence[tuple[Node, int]], past: int, most: int) -> Iterator[list[tuple[Node, int]]]:
-    """Nodes in order, as many at a time as the limits and ``most`` wanted positions allow; at least one."""
+    """Batches of nodes in order, each as large as the limits and ``most`` wanted positions allow; at least one node."""
     batch: list[tuple[Node, int]] = []
     width = wanted = 0
     for node, parent in nodes:
@@ -194,9 +219,9 @@ def _batches(nodes: Sequence[tuple[Node, int]], past: int, most: int) -> Iterato
 
 
 def _forward(
-    head: LensHead, layers: Sequence[int], batch: Sequence[tuple[Node, int]], cache: Any, past: int
+    head: ModelParts, layers: Sequence[int], batch: Sequence[tuple[Node, int]], cache: Any, past: int
 ) -> Iterator[tuple[list[int], torch.Tensor]]:
-    """One forward pass; its wanted states where there are any."""
+    """Run one forward pass and yield its wanted states, if there are any."""
     ids = pad_right([node.tokens for node, _ in batch], head.weight.device)
     places = [(line, at, row) for line, (node, _) in enumerate(batch) for at, row in node.wanted]
     states = capture(head, ids, [(line, at) for line, at, _ in places], layers=layers, past=cache, finite=False)
@@ -204,6 +229,6 @@ def _forward(
         yield [row for *_, row in places], states
 
 
-def _continued(head: LensHead, cache: Any, batch: Sequence[tuple[Node, int]]) -> Any:
-    """A cache for ``batch``, line i a copy of its parent's; a new one at the root."""
+def _continued(head: ModelParts, cache: Any, batch: Sequence[tuple[Node, int]]) -> Any:
+    """A cache for ``batch``: line i is a copy of its parent's row; at the root the cache is new."""
     return new_cache(head.base) if cache is None else select_rows(cache, [parent for _, parent in batch])

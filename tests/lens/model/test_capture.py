@@ -1,4 +1,4 @@
-"""Hidden states at wanted positions: whatever the padding, whatever the blocks return, and never the logits."""
+"""Hidden states at wanted positions, under any padding and for any return type of the blocks, without logits."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from pivotkit.lens.model.capture import capture, run
+from pivotkit.lens.model.capture import capture, run_base
 from pivotkit.lens.model.difference import difference
 from pivotkit.lens.model.head import LensHead
 from pivotkit.lens.reference import reference_lens
 
-# Share of the largest state: small states beside large ones carry the rounding of the large, up to 1e-5 of them.
+# As a share of the largest state: small states carry the rounding of large ones, up to 1e-5 of those.
 ROUNDING = 1e-4
 
 sequences = st.lists(st.lists(st.integers(1, 55), min_size=1, max_size=10), min_size=1, max_size=4)
@@ -51,7 +51,7 @@ def test_continuations_of_a_prefix_equal_each_whole_sequence(family_head, prefix
     if not head.shares_prefix:
         return
     cache = DynamicCache(config=head.base.config)
-    run(head.base, torch.tensor([prefix]), past=cache)
+    run_base(head.base, torch.tensor([prefix]), past=cache)
     cache.batch_repeat_interleave(len(sequences))
     width = max(map(len, sequences))
     ids = torch.tensor([one + [0] * (width - len(one)) for one in sequences])
@@ -116,7 +116,7 @@ def test_so_do_those_behind_a_prefix_and_beside_padding(family_head, prefix, seq
         cache = None
         if head.shares_prefix:
             cache = DynamicCache(config=head.base.config)
-            run(head.base, torch.tensor([prefix]), past=cache)
+            run_base(head.base, torch.tensor([prefix]), past=cache)
             cache.batch_repeat_interleave(len(sequences))
         found.append(capture(own, ids, chosen, attention_mask=mask, past=cache))
     assert difference(*found) <= ROUNDING
@@ -156,9 +156,9 @@ def test_no_hook_stays_behind_even_after_an_error(make_model):
 @pytest.mark.parametrize(
     ("positions", "layers", "message"),
     [
-        ([(0, 2)], [99], r"layers must be of 0 to 3, at least one; got \[99\]"),
-        ([(0, 2)], [-1], r"layers must be of 0 to 3, at least one; got \[-1\]"),
-        ([(0, 2)], [], r"layers must be of 0 to 3, at least one; got \[\]"),
+        ([(0, 2)], [99], r"layers must be one or more of 0 to 3; got \[99\]"),
+        ([(0, 2)], [-1], r"layers must be one or more of 0 to 3; got \[-1\]"),
+        ([(0, 2)], [], r"layers must be one or more of 0 to 3; got \[\]"),
         ([(0, 3)], None, r"positions must lie within input_ids, \(1, 3\); got \(0, 3\)"),
         ([(0, 0), (-1, 0)], None, r"positions must lie within input_ids, \(1, 3\); got \(-1, 0\)"),
     ],
@@ -171,7 +171,7 @@ def test_a_layer_or_position_that_is_not_there_is_refused_and_leaves_no_hook(mak
 
 
 class InTuples(nn.Module):
-    """A block as older versions of transformers had them."""
+    """A block that returns a tuple, as in older versions of transformers."""
 
     def __init__(self, block):
         super().__init__()
@@ -215,7 +215,7 @@ def test_the_cache_goes_by_either_name():
             return past_key_values
 
     for module in (Newer(), Older()):
-        assert run(module, torch.tensor([[1]]), past="prefix") == "prefix"
+        assert run_base(module, torch.tensor([[1]]), past="prefix") == "prefix"
 
 
 @pytest.mark.parametrize(("value", "name"), [(float("nan"), "nan"), (float("inf"), "inf")])
@@ -243,6 +243,6 @@ def test_left_padding_behind_a_prefix_is_refused(llama):
 
     head = LensHead.from_model(llama)
     cache = DynamicCache(config=llama.config)
-    run(head.base, torch.tensor([[5, 6]]), past=cache)
+    run_base(head.base, torch.tensor([[5, 6]]), past=cache)
     with pytest.raises(ValueError, match="must keep every row's first token where past is given"):
         capture(head, torch.tensor([[0, 7, 1]]), [(0, 2)], attention_mask=torch.tensor([[0, 1, 1]]), past=cache)

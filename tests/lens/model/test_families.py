@@ -1,4 +1,4 @@
-"""Every family of causal LM: the description holds, and what a layer says is what the model computes."""
+"""Every family of causal LM: the description holds, and the lens gives what the model computes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_every_layer_is_the_hidden_state_that_transformers_reports(family_head):
     assert len(mine) == len(states) == len(head.blocks) + 1
     for layer, state in enumerate(states[:-1]):
         assert torch.allclose(mine[layer], state[0], rtol=1e-5, atol=1e-5), layer
-    # transformers reports the last one behind the base model's final norm and projection.
+    # transformers reports the last one after the base model's final norm and projection.
     last = mine[-1]
     for module in head.chain:
         last = module(last) if module in head.base.modules() else last

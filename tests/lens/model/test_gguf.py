@@ -1,4 +1,4 @@
-"""A GGUF file is converted once, exactly, and whole or not at all."""
+"""A GGUF file is converted once, exactly, and either completely or not at all."""
 
 from __future__ import annotations
 
@@ -138,10 +138,10 @@ def test_of_two_conversions_at_once_the_first_stands(file, cache, monkeypatch):
         plain(file, out)
         with monkeypatch.context() as patch:
             patch.setattr(module, "_convert", plain)
-            module.converted(file, cache.parent)
+            module.converted_folder(file, cache.parent)
 
     monkeypatch.setattr(module, "_convert", overtaken)
-    place = module.converted(file, cache.parent)
+    place = module.converted_folder(file, cache.parent)
     assert [place] == list(cache.iterdir())
 
 

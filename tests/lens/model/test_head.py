@@ -1,4 +1,4 @@
-"""The head: described, proved against the model's own logits, and refused by name where it is not as described."""
+"""The head is described, proved against the model's logits, and refused by name if it differs from the description."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_change_between_the_norm_and_the_head_is_refused(make_model):
 
     model.model.__class__ = Scaled
     message = (
-        "the head of LlamaForCausalLM must read what its last modules put out; got a factor of 3 behind LlamaRMSNorm"
+        "the head of LlamaForCausalLM must read what its last modules return; got a factor of 3 after LlamaRMSNorm"
     )
     with pytest.raises(ValueError, match=message):
         LensHead.from_model(model)
@@ -115,7 +115,7 @@ def test_an_offloaded_head_is_refused_with_what_to_do(make_model):
 
 
 class Int8Linear(nn.Module):
-    """What a quantized linear layer is to the lens: an int8 weight and a forward method of its own."""
+    """Imitates a quantized linear layer: an int8 weight and a forward method of its own."""
 
     def __init__(self, linear):
         super().__init__()
@@ -181,7 +181,7 @@ def test_the_last_layer_equals_real_models(real_models, name):
 
 
 def test_one_block_in_every_layer_is_refused(make_model):
-    """Its hooks could not tell the layers apart."""
+    """The hooks of a shared block could not tell its layers apart."""
     model = make_model("llama")
     model.model.layers = nn.ModuleList([model.model.layers[0]] * 3)
     with pytest.raises(ValueError, match="must run a list of num_hidden_layers blocks once each, in order; found none"):
@@ -189,7 +189,7 @@ def test_one_block_in_every_layer_is_refused(make_model):
 
 
 class Adapted(nn.Module):
-    """A model within another module that passes everything on, as adapters of peft have it."""
+    """A module that wraps a model and forwards everything to it, as adapters of peft do."""
 
     def __init__(self, model):
         super().__init__()

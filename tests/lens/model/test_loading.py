@@ -1,4 +1,4 @@
-"""Loading: types, devices, and one clear line for what cannot be loaded."""
+"""Loading: types, devices, and one clear message for a model that cannot be loaded."""
 
 from __future__ import annotations
 

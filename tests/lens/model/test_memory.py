@@ -1,4 +1,4 @@
-"""Peak memory of score and trace: the model's activations, bounded batches, and never the logits of a vocabulary."""
+"""Peak memory of score and trace: activations and bounded batches, but never all logits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-# A small model with a vocabulary as large as real ones: logits of all sequences or of all positions would take gigabytes.
+# A small model with a vocabulary of real size: logits of all sequences or positions would take gigabytes.
 SCRIPT = """
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Token prefixes as a tree: every shared run of tokens once, and the states of whole sequences."""
+"""The prefix tree runs every shared prefix once and gives the states of whole sequences."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pivotkit.lens.model.prefix_tree import PrefixTree
 
 @st.composite
 def wanted_sequences(draw):
-    """Sequences that often begin alike, and the indices wanted of each, in any order and again."""
+    """Sequences that often share a prefix, and wanted indices in any order and with repeats."""
     sequences = draw(st.lists(st.lists(st.integers(1, 3), min_size=1, max_size=9).map(tuple), min_size=1, max_size=9))
     return sequences, [draw(st.lists(st.integers(0, len(s) - 1), min_size=1, max_size=4)) for s in sequences]
 
@@ -70,7 +70,7 @@ def llama_head(llama):
     return LensHead.from_model(llama)
 
 
-# The rules for batches, made small so that small models meet them.
+# Limits of batches that are small enough for small models to reach.
 @pytest.fixture(params=[(16, 8, 1), (40, 4096, 1), (4096, 4096, 1), (4096, 4096, 1000)])
 def limits(request, monkeypatch):
     for name, value in zip(("BATCH_TOKENS", "BATCH_STATES", "PASS_TOKENS"), request.param, strict=True):
@@ -94,7 +94,7 @@ def test_any_batches_give_the_states_of_whole_sequences(model, limits):
 
 
 def test_every_familys_states_are_those_of_whole_sequences(family_head, monkeypatch):
-    """Windows of 6 tokens, ALiBi, hybrid caches, recurrent models: shared where the head has proved it."""
+    """Windows of 6 tokens, ALiBi, hybrid caches, recurrent models: prefixes are shared only if the proof allows it."""
     monkeypatch.setattr(prefix_tree, "PASS_TOKENS", 1)
     sequences = [tuple(1 + token % 55 for token in sequence) for sequence in LONG]
     wanted = [sorted({len(sequence) // 2, len(sequence) - 1}) for sequence in sequences]

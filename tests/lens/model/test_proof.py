@@ -1,4 +1,4 @@
-"""What a head may spare in the last block: proved part by part, and never what another position or a hook counts on."""
+"""Which parts of the last block may run at few positions: proved part by part, never those that others depend on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ IDS = torch.tensor([[3, 7, 1, 9, 12, 4, 22, 8], [8, 8, 2, 30, 4, 1, 17, 9]])
 
 
 def names_of(head):
-    """The parts, without queries: whether those can be spared depends on the attention kernel."""
+    """Names of the parts without queries, which pass or fail with the attention kernel."""
     names = {part: name for name, part in head.blocks[-1].named_modules()}
     return {names[part] for part in head.positionwise if ".q" not in names[part]}
 
@@ -62,7 +62,7 @@ def test_a_part_within_a_wrapper_is_spared_once(make_model):
 
 
 def steer(module, args, output):
-    """What an experiment does to the last token."""
+    """A hook that changes the last token, as an experiment does."""
     output = output.clone()
     output[:, -1] += 3
     return output

@@ -1,4 +1,4 @@
-"""Which tokens a word can be: the sets whose probability mass and ranks a trace records."""
+"""Which tokens stand for a word: the sets whose probability a trace records."""
 
 from __future__ import annotations
 
@@ -10,32 +10,33 @@ from typing import Any
 
 from tokenizers.pre_tokenizers import ByteLevel
 
-_BYTE_LEVEL = ByteLevel(add_prefix_space=False, use_regex=False)  # how a byte-level vocabulary writes text
-_BYTE_TOKEN = re.compile(r"<0x[0-9A-F]{2}>")  # how a byte-fallback vocabulary does
+_BYTE_LEVEL = ByteLevel(add_prefix_space=False, use_regex=False)  # spells text as a byte-level vocabulary does
+_BYTE_TOKEN = re.compile(r"<0x[0-9A-F]{2}>")  # a lone byte in a byte-fallback vocabulary
 _FRAGMENT = "\N{REPLACEMENT CHARACTER}"  # what a part of a character decodes to
 
 
 @dataclass(frozen=True)
 class TokenPolicy:
-    """Which tokens stand for a word. The default is what `trace` records.
+    """The rule that decides which tokens stand for a word. `trace` uses the default.
 
     Attributes
     ----------
     space : {"both", "with", "without"}, default "both"
-        Spellings with and without a leading space, or one of the two.
+        Spellings with a leading space, without one, or both.
     case : {"first", "given", "all"}, default "first"
-        Spellings as given and with the first letter in the other case; as given alone; those two, all upper and all lower.
+        ``"given"`` takes the word as given; ``"first"`` adds the word with its first letter in the other case;
+        ``"all"`` adds all upper case and all lower case.
     pieces : {"first", "prefixes", "all"}, default "first"
-        The first piece of each spelling; also every token that is a beginning of a spelling (``d``, ``do`` for ``dog``),
-        its first bytes included; or every piece of each spelling.
+        ``"first"`` takes the first piece of each spelling; ``"prefixes"`` adds every token that begins a spelling
+        (``d``, ``do`` for ``dog``), its first bytes included; ``"all"`` takes every piece of each spelling.
     bytes : {"keep", "drop"}, default "keep"
-        Whether tokens that are only a part of a character, ``<0xE4>`` say, are kept. Every word that begins with the same
-        bytes shares them. Dropping them can leave a set empty; nothing is put in their place.
+        Whether to keep tokens that are only part of a character, such as ``<0xE4>``. All words that begin with the same
+        bytes share them. Dropping them can leave a set empty.
 
     Raises
     ------
     ValueError
-        A field is none of its values.
+        A field has another value.
     """
 
     space: str = "both"
@@ -49,10 +50,11 @@ class TokenPolicy:
                 raise ValueError(f"TokenPolicy: {name} must be one of {', '.join(values)}; got {getattr(self, name)!r}")
 
     def as_dict(self) -> dict[str, str]:
+        """The four fields by name, for metadata."""
         return asdict(self)
 
     def spellings(self, word: str) -> list[str]:
-        """The strings that say ``word``, each once."""
+        """The spellings of ``word``, each once."""
         cases = [word]
         if self.case != "given":
             cases.append(word[:1].swapcase() + word[1:])
@@ -70,23 +72,27 @@ POLICIES = {
 }
 
 
-class TokenSets:
-    """Token ids of words under one tokenizer.
+class WordTokens:
+    """The token ids of words under one tokenizer.
 
-    Pieces that are blank (a bare space before a Chinese word, say) and special tokens belong to no word.
+    Blank pieces (such as the space that some tokenizers put before a Chinese word) and special tokens belong to no
+    word.
 
     Parameters
     ----------
     tokenizer : a Hugging Face tokenizer
     policy : TokenPolicy, optional
-        Which spellings and which of their tokens `first` holds; by default the first piece of four spellings: with and
-        without a leading space, as given and with the first letter in the other case.
+        Decides which tokens `first` gives. By default the first piece of four spellings: with and without a leading
+        space, as given and with the first letter in the other case.
 
     Notes
     -----
-    A byte-level tokenizer may cut a character between pieces. The default keeps the first piece of such a word, because
-    nothing else stands for the word at the answer position; every word that begins with the same bytes shares it, and
-    `shared_start` says so. `pieces` and `overlap` are the published code's and depend on no policy.
+    ``first(word)`` gives the tokens that stand for the word under the policy, ``family(word)`` every token of its
+    spellings, ``pieces(word)`` the tokens of ``" word"`` in order, ``text(token)`` a token as text. Results are cached.
+
+    A byte-level tokenizer may split a character between pieces. The default keeps the first piece of such a word,
+    because no other token stands for the word at the answer position. All words that begin with the same bytes share
+    it; `shared_start` detects this. `pieces` and `overlap` follow the published code and ignore the policy.
     """
 
     def __init__(self, tokenizer: Any, policy: TokenPolicy | None = None) -> None:
@@ -98,29 +104,32 @@ class TokenSets:
         self.family = functools.cache(self._family)
         self.pieces = functools.cache(self._pieces)
 
+    def __repr__(self) -> str:
+        return f"WordTokens({type(self._tokenizer).__name__}, {self.policy})"
+
     def overlap(self, source: str, target: str) -> bool:
-        """Whether the two words share a piece, so that the paper's rule leaves the pair out."""
+        """Whether the two words share a piece, so that the paper's rule excludes the pair."""
         return not set(self.pieces(source)).isdisjoint(self.pieces(target))
 
     def shared_start(self, word: str) -> bool:
-        """Whether ``word`` begins with a fragment of a character, so that its first piece belongs to other words too."""
+        """Whether ``word`` begins with a fragment of a character, so that other words share its first piece."""
         return any(_FRAGMENT in self.text(token) for token in self.first(word))
 
     def _encode(self, text: str) -> list[int]:
-        """The pieces of ``text`` that say something: neither blank nor special, as the unknown token is."""
+        """The pieces of ``text`` that are neither blank nor special; the unknown token is special."""
         ids = self._tokenizer.encode(text, add_special_tokens=False)
         return [token for token in ids if token not in self._special and self.text(token).strip()]
 
     def _text(self, token: int) -> str:
-        """The token as text; a fragment of a character shows as U+FFFD."""
+        """The token as text; U+FFFD stands for a fragment of a character."""
         return str(self._tokenizer.decode([token]))
 
     def _pieces(self, word: str) -> tuple[int, ...]:
-        """The ids of ``" word"`` without blank pieces, in order."""
+        """The ids of ``" word"`` in order, without blank pieces."""
         return tuple(self._encode(f" {word}"))
 
     def _first(self, word: str) -> tuple[int, ...]:
-        """The ids that stand for ``word`` under the policy, ascending; by default those it can begin with."""
+        """The ids that stand for ``word`` under the policy, ascending; by default those that can begin it."""
         found: set[int] = set()
         for spelling in self.policy.spellings(word):
             pieces = self._encode(spelling)
@@ -134,10 +143,10 @@ class TokenSets:
         return tuple(sorted({token for spelling in self.policy.spellings(word) for token in self._encode(spelling)}))
 
     def _prefixes(self, spelling: str) -> Iterator[int]:
-        """Tokens of the vocabulary that are a beginning of ``spelling``.
+        """Tokens of the vocabulary that begin ``spelling``.
 
-        A vocabulary may write a space as it is or as ``▁``, or every byte as a character of its own, or a lone byte as
-        ``<0xE4>``. All are looked up, and the decoded token tells whether this vocabulary means by it what it says.
+        A vocabulary may write a space as a space or as ``▁``, every byte as a character of its own, or a lone byte as
+        ``<0xE4>``. All forms are looked up; decoding the token shows whether the vocabulary uses that form.
         """
         raw = spelling.encode()
         written = "".join(piece for piece, _ in _BYTE_LEVEL.pre_tokenize_str(spelling))

@@ -11,17 +11,17 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from pivotkit.lens.model.loading import load_tokenizer
-from pivotkit.words.token_sets import POLICIES, TokenPolicy, TokenSets
+from pivotkit.words.word_tokens import POLICIES, TokenPolicy, WordTokens
 
 
 @pytest.fixture(scope="module")
 def sets(tokenizer):
-    return TokenSets(tokenizer)
+    return WordTokens(tokenizer)
 
 
 @pytest.fixture(scope="module")
 def spaced():
-    """As SentencePiece has it: ``▁`` for a space, a bare one before a word that has no piece with it, lone bytes at last."""
+    """A SentencePiece vocabulary: ``▁`` for a space, alone before words without a piece that includes it; lone bytes."""
     pieces = ["▁", "▁dog", "d", "o", "g", "do", "dog", "D", "Dog", "房", "房子", "æ", "\ufffd", "<0xE6>", "<0x64>"]
     merges = [("d", "o"), ("do", "g"), ("▁", "dog"), ("房", "子"), ("D", "og")]
     vocabulary = {piece: number for number, piece in enumerate(["<unk>", *pieces, "子", "og", "i", "s"])}
@@ -32,7 +32,7 @@ def spaced():
 
 
 def texts(tokenizer, word, **policy):
-    sets = TokenSets(tokenizer, TokenPolicy(**policy))
+    sets = WordTokens(tokenizer, TokenPolicy(**policy))
     return {sets.text(token) for token in sets.first(word)}
 
 
@@ -60,7 +60,7 @@ def test_a_fragment_of_a_character_says_that_it_is_shared(sets):
 
 
 def test_gemma_begins_a_chinese_word_behind_its_bare_space(real_models):
-    sets = TokenSets(load_tokenizer(real_models / "gemma3-270m"))
+    sets = WordTokens(load_tokenizer(real_models / "gemma3-270m"))
     assert [sets.text(token) for token in sets.first("房子")] == ["房子"]
     assert not sets.shared_start("房子")
 
@@ -68,7 +68,7 @@ def test_gemma_begins_a_chinese_word_behind_its_bare_space(real_models):
 def test_the_unknown_token_stands_for_no_word():
     raw = Tokenizer(models.WordLevel({"<unk>": 0, "dog": 1}, unk_token="<unk>"))
     raw.pre_tokenizer = pre_tokenizers.Whitespace()
-    sets = TokenSets(PreTrainedTokenizerFast(tokenizer_object=raw, unk_token="<unk>"))
+    sets = WordTokens(PreTrainedTokenizerFast(tokenizer_object=raw, unk_token="<unk>"))
     assert sets.first("dog") == sets.family("dog") == (1,)
     assert sets.first("cat") == ()
 
@@ -98,12 +98,12 @@ WORD = st.text(st.sampled_from("dogstare房子é") | st.characters(categories=["
 @given(word=WORD)
 def test_the_default_set_lies_between_those_of_narrower_and_wider_policies(tokenizer, spaced, word):
     for each in (tokenizer, spaced):
-        default = set(TokenSets(each).first(word))
+        default = set(WordTokens(each).first(word))
         for policy in WIDER:
-            assert default <= set(TokenSets(each, TokenPolicy(**policy)).first(word))
+            assert default <= set(WordTokens(each, TokenPolicy(**policy)).first(word))
         for policy in NARROWER:
-            assert set(TokenSets(each, TokenPolicy(**policy)).first(word)) <= default
-        halves = [set(TokenSets(each, TokenPolicy(space=space)).first(word)) for space in ("with", "without")]
+            assert set(WordTokens(each, TokenPolicy(**policy)).first(word)) <= default
+        halves = [set(WordTokens(each, TokenPolicy(space=space)).first(word)) for space in ("with", "without")]
         assert set.union(*halves) == default
 
 
@@ -111,7 +111,7 @@ def test_the_default_set_lies_between_those_of_narrower_and_wider_policies(token
 @given(word=WORD)
 def test_a_prefix_is_the_beginning_of_a_spelling(tokenizer, spaced, word):
     for each in (tokenizer, spaced):
-        sets = TokenSets(each, TokenPolicy(pieces="prefixes", bytes="drop"))
+        sets = WordTokens(each, TokenPolicy(pieces="prefixes", bytes="drop"))
         spellings = [spelling.strip() for spelling in sets.policy.spellings(word)]
         if any(each.unk_token_id in each.encode(spelling) for spelling in spellings):
             continue  # a set begins at the first piece that is known
@@ -131,11 +131,11 @@ def test_the_first_bytes_of_a_character_are_prefixes_of_its_word(tokenizer, spac
     # The character that a byte-level vocabulary writes for the byte E6 stands for itself in other vocabularies.
     assert texts(spaced, "房子", pieces="prefixes") == {"房子", "房", "�"}
     byte, character, replacement = spaced.convert_tokens_to_ids(["<0xE6>", "æ", "\ufffd"])
-    found = TokenSets(spaced, TokenPolicy(pieces="prefixes")).first("房子")
+    found = WordTokens(spaced, TokenPolicy(pieces="prefixes")).first("房子")
     assert byte in found
     assert {character, replacement}.isdisjoint(found)
     first = tokenizer.encode("房子")[0]
-    assert first in TokenSets(tokenizer, TokenPolicy(pieces="prefixes")).first("房子")
+    assert first in WordTokens(tokenizer, TokenPolicy(pieces="prefixes")).first("房子")
 
 
 def test_dropped_fragments_leave_nothing_in_their_place(tokenizer, spaced):
@@ -143,12 +143,12 @@ def test_dropped_fragments_leave_nothing_in_their_place(tokenizer, spaced):
     assert texts(spaced, "房子", bytes="drop", pieces="prefixes") == {"房子", "房"}
     assert texts(tokenizer, "房子", bytes="drop") == set()
     assert texts(tokenizer, "dog", bytes="drop") == texts(tokenizer, "dog")
-    assert TokenSets(tokenizer, TokenPolicy(bytes="drop")).pieces("房子") == TokenSets(tokenizer).pieces("房子") != ()
+    assert WordTokens(tokenizer, TokenPolicy(bytes="drop")).pieces("房子") == WordTokens(tokenizer).pieces("房子") != ()
 
 
 def test_all_pieces_are_the_family(sets, tokenizer):
     for word in ("navire", "房子"):
-        assert TokenSets(tokenizer, TokenPolicy(pieces="all")).first(word) == sets.family(word)
+        assert WordTokens(tokenizer, TokenPolicy(pieces="all")).first(word) == sets.family(word)
 
 
 def test_all_cases_hold_capitals_and_small_letters(tokenizer):
@@ -166,12 +166,12 @@ def test_an_unknown_policy_is_refused(name):
 
 def test_words_overlap_where_they_share_a_piece_that_is_not_blank(tokenizer, spaced):
     for each in (tokenizer, spaced):
-        sets = TokenSets(each)
+        sets = WordTokens(each)
         for source, target in itertools.product(["dog", "房子", "房", "god", "dig"], repeat=2):
             whole = [each.encode(f" {word}", add_special_tokens=False) for word in (source, target)]
             shared = {token for token in set(whole[0]) & set(whole[1]) if each.decode([token]).strip()}
             shared.discard(each.unk_token_id)
             assert sets.overlap(source, target) == sets.overlap(target, source) == bool(shared)
-    # Both begin with the bare space piece, which is no reason to leave them out.
+    # Both begin with the bare space piece, which does not exclude them.
     assert spaced.encode(" 房子")[0] == spaced.encode(" god")[0]
-    assert not TokenSets(spaced).overlap("房子", "god")
+    assert not WordTokens(spaced).overlap("房子", "god")

@@ -1,4 +1,4 @@
-"""What only a comparison of layers can say: the tokens that any layer favors."""
+"""Tokens that are followed through all layers: those that any layer favors, and their logits in every layer."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from pivotkit.lens.model.head import LensHead
 
 
 def tracked_tokens(ids: NDArray[np.int64], logprobs: NDArray[np.float32], count: int) -> NDArray[np.int64]:
-    """The tokens that are among the first anywhere: the union over layers, by their best probability in any layer.
+    """Choose the tokens that are among the top tokens of any layer, by their best probability in any layer.
 
-    A default that follows the last layer's favorites alone would never show a token that comes and goes.
+    The last layer's top tokens alone would miss a token that appears and vanishes again.
 
     Parameters
     ----------
-    ids, logprobs : (L, N, k)
-        Each layer's top tokens at N positions.
+    ids : (L, N, k) int64
+        The top tokens of L layers at N positions.
+    logprobs : (L, N, k) float32
     count : int
-        Tokens kept a position.
+        Tokens to keep per position.
 
     Returns
     -------
     (N, count) int64
-        Best first, equal ones by id; -1 behind the last where fewer tokens were ever among the first.
+        Best first, equal ones by id; filled up with -1.
     """
     positions = ids.shape[1]
     kept = np.full((positions, count), -1, np.int64)
@@ -39,12 +40,15 @@ def tracked_tokens(ids: NDArray[np.int64], logprobs: NDArray[np.float32], count:
 
 @torch.inference_mode()
 def logits_of(head: LensHead, normed: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
-    """Logits of a few tokens a position in every layer.
+    """Compute the logits of a few tokens per position in every layer.
 
     Parameters
     ----------
+    head : LensHead
     normed : (L, N, D) tensor
+        Hidden states after ``head.normed``.
     ids : (N, R) int64 tensor
+        R tokens per position.
 
     Returns
     -------

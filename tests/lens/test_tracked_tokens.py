@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from pivotkit.lens.curves import logits_of, tracked_tokens
 from pivotkit.lens.model.head import LensHead
+from pivotkit.lens.tracked_tokens import logits_of, tracked_tokens
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,148 @@
+"""The pivots of one item: tokens that co-occur with both of its words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from pivotkit.pivots.similarity import similar
+
+Measure = Callable[..., NDArray[np.float64]]
+
+
+class ContextCounts(Protocol):
+    """What `find_pivots` reads of `pivotkit.corpus.tables.counts.Counts`."""
+
+    @property
+    def words(self) -> list[str]: ...
+    @property
+    def df(self) -> NDArray[np.int64]: ...
+    @property
+    def documents(self) -> int: ...
+    @property
+    def context(self) -> csr_array | None: ...
+    @property
+    def background(self) -> NDArray[np.int64] | None: ...
+    def index(self, word: str) -> int: ...
+
+
+class WordFamilies(Protocol):
+    """What `find_pivots` reads of `pivotkit.words.word_tokens.WordTokens`: the tokens of a word's own spellings."""
+
+    def family(self, word: str) -> Collection[int]: ...
+
+
+@dataclass(frozen=True)
+class PivotSearch:
+    """What the search of every item reads, and the conditions that a pivot must meet; see `find_pivots`."""
+
+    counts: ContextCounts
+    context: csr_array
+    background: NDArray[np.int64]
+    measure: Measure
+    word_tokens: WordFamilies
+    k: int
+    min_df: int
+    min_score: float
+    embedding: Any | None
+    min_similarity: float
+
+    def absent(self, *words: str) -> list[str]:
+        """The words that occur in no document."""
+        return [word for word in words if not self.counts.df[self._row(word)]]
+
+    def find(self, source: str, target: str) -> ItemPivots:
+        """The pivots of two words that both occur, best first."""
+        counts, rows = self.counts, [self._row(word) for word in (source, target)]
+        families = [
+            np.unique(np.asarray(list(self.word_tokens.family(word)), dtype=np.int64)) for word in (source, target)
+        ]
+        tokens, *shared = _shared_tokens(self.context, rows, families, self.min_df)
+        frequency = self.background[tokens]
+        if getattr(counts, "approximation", None) is not None:
+            shared = [_clipped(counts, row, own, frequency) for row, own in zip(rows, shared, strict=True)]
+        tables = [
+            (own, int(counts.df[row]), frequency, counts.documents) for own, row in zip(shared, rows, strict=True)
+        ]
+        for word, table in zip((source, target), tables, strict=True):
+            _check_table(word, *table)
+        score = np.minimum(self.measure(*tables[0]), self.measure(*tables[1]))
+        best = np.flatnonzero(score > self.min_score)
+        best = best[np.lexsort((tokens[best], -score[best]))]
+        if self.embedding is not None:
+            best = best[similar(tokens[best], self.embedding, families, self.min_similarity, self.k)]
+        best = best[: self.k]
+        return ItemPivots(
+            token_ids=tokens[best],
+            scores=score[best],
+            df_given_source=shared[0][best] / counts.df[rows[0]],
+            df_given_target=shared[1][best] / counts.df[rows[1]],
+            background=frequency[best] / counts.documents,
+            family=frozenset(families[0].tolist()).union(families[1].tolist()),
+        )
+
+    def _row(self, word: str) -> int:
+        try:
+            return self.counts.index(word)
+        except ValueError:
+            raise ValueError(f"find_pivots: counts must be of every word of items; got none of {word!r}") from None
+
+
+@dataclass(frozen=True)
+class ItemPivots:
+    """The pivots of one item, best first; frequencies are shares of documents.
+
+    Attributes
+    ----------
+    token_ids : (n,) int64
+    scores : (n,) float64
+    df_given_source, df_given_target : (n,) float64
+        The share of the word's documents that contain the pivot.
+    background : (n,) float64
+        The share of all documents that contain the pivot.
+    family : frozenset of int
+        The tokens of the two words' own spellings.
+    """
+
+    token_ids: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    df_given_source: NDArray[np.float64]
+    df_given_target: NDArray[np.float64]
+    background: NDArray[np.float64]
+    family: frozenset[int]
+
+
+def _shared_tokens(
+    context: csr_array, rows: list[int], families: list[NDArray[np.int64]], min_df: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Tokens of neither family that share ``min_df`` documents with each word, and how many they share with each."""
+    a, b = (slice(context.indptr[row], context.indptr[row + 1]) for row in rows)
+    with_source = np.zeros(context.shape[1], context.dtype)  # one look-up table is faster than merging two rows
+    with_source[context.indices[a]] = context.data[a]
+    for family in families:
+        with_source[family] = 0
+    tokens, with_target = context.indices[b].astype(np.int64), context.data[b]
+    found = with_source[tokens]
+    keep = (found >= min_df) & (with_target >= min_df)
+    return tokens[keep], found[keep], with_target[keep]
+
+
+def _clipped(
+    counts: ContextCounts, row: int, shared: NDArray[np.int64], frequency: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Sampled estimates, kept within what the exact margins allow: estimates of rare tokens exceed it."""
+    least = np.maximum(0, counts.df[row] + frequency - counts.documents)
+    return np.clip(shared, least, np.minimum(counts.df[row], frequency))
+
+
+def _check_table(word: str, n11: NDArray[np.int64], n1_: int, n_1: NDArray[np.int64], n: int) -> None:
+    if ((n11 > np.minimum(n1_, n_1)) | (n1_ + n_1 - n11 > n)).any():
+        raise ValueError(
+            f"find_pivots: counts must fit together; got tokens in more documents with {word!r} than either occurs in, "
+            "or margins beyond all documents"
+        )
