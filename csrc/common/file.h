@@ -23,7 +23,7 @@ struct CorruptFile : std::runtime_error {
   std::string path, place, problem;
 };
 
-[[noreturn]] void refuse_file(const std::string& path, const std::string& place, const std::string& rule,
+[[noreturn, gnu::cold]] void refuse_file(const std::string& path, const std::string& place, const std::string& rule,
                               const std::string& got);
 
 class OutputFile {

@@ -83,16 +83,15 @@ class ScreenBlock {
   }
 
   // A panel's rows as exact() wants them.
-  const float* exact_rows(std::int64_t begin) const {
-    return (pairs_.empty() ? hidden_ : pairs_).data() + begin * lanes_;
-  }
+  const float* exact_rows(std::int64_t begin) const { return &(pairs_.empty() ? hidden_ : pairs_)[begin * lanes_]; }
 
   // Lays a panel's rows out, finds their targets' logits, quantizes them and bounds their errors.
   void load_panel(std::int64_t panel) {
-    const std::int64_t begin = panels_.begin(panel), rows = panels_.begin(panel + 1) - begin,
-                       dim = request_.weight.cols;
+    const std::int64_t begin = panels_.begin(panel), rows = panels_.begin(panel + 1) - begin;
+    const std::int64_t dim = request_.weight.cols;
     float* hidden = &hidden_[static_cast<std::size_t>(begin * dim)];
-    std::int32_t* steps = &steps_[static_cast<std::size_t>(begin * groups_ * kernels_.screen->digits)];
+    const int digits = kernels_.screen->digits;
+    std::int32_t* steps = &steps_[static_cast<std::size_t>(begin * groups_ * digits)];
     const Rotation rotation(dim);
     std::vector<std::int8_t> row_steps(static_cast<std::size_t>(groups_ * 4));
     for (std::int64_t row = 0; row < rows; ++row) {
@@ -107,8 +106,7 @@ class ScreenBlock {
       std::int32_t sum = 0;
       for (const std::int8_t step : row_steps) sum += step;
       for (std::int64_t g = 0; g < groups_; ++g)
-        put_digits(&row_steps[static_cast<std::size_t>(4 * g)], kernels_.screen->digits,
-                   steps + (g * rows + row) * kernels_.screen->digits);
+        put_digits(&row_steps[4 * static_cast<std::size_t>(g)], digits, steps + (g * rows + row) * digits);
       bounds_[static_cast<std::size_t>(begin + row)] = errors_.bound(quantized, 128 * sum);
     }
   }
@@ -175,14 +173,10 @@ class ScreenBlock {
       const float threshold = lower.threshold();
       if (!still_open(row, id, threshold)) continue;
       if (count == plan_.capacity) {
-        count = static_cast<std::int32_t>(
-            std::remove_if(list, list + count, [&](const Open& one) { return !still_open(row, one, threshold); }) -
-            list);
+        const auto closed = [&](const Open& one) { return !still_open(row, one, threshold); };
+        count = static_cast<std::int32_t>(std::remove_if(list, list + count, closed) - list);
         // A list that stays nearly full would be walked again at every hit.
-        if (count > plan_.capacity * 7 / 8) {
-          count = -1;
-          return;
-        }
+        if (count > plan_.capacity * 7 / 8) return void(count = -1);
       }
       list[count++] = id;
     }
@@ -202,8 +196,8 @@ class ScreenBlock {
     TopK lower(keys.data(), kept, k);
     for (ScreenWorker& worker : workers_) {
       if (worker.open_counts[at] < 0) return;
-      for (std::int32_t i = 0; i < worker.sizes[at]; ++i)
-        lower.push(worker.keys[at * static_cast<std::size_t>(k) + static_cast<std::size_t>(i)]);
+      const std::uint64_t* best = &worker.keys[at * static_cast<std::size_t>(k)];
+      std::for_each(best, best + worker.sizes[at], [&](std::uint64_t key) { lower.push(key); });
     }
     std::vector<Open> open;
     for (const ScreenWorker& worker : workers_) {
