@@ -39,7 +39,8 @@ std::string text(const Pieces&... pieces) {
 // (OverflowError) or BackendUnavailable. What no argument explains is std::logic_error or std::runtime_error
 // (RuntimeError).
 template <class Error>
-[[noreturn, gnu::cold]] void refuse_text(const std::string& function, const std::string& argument, const std::string& rule,
+[[noreturn, gnu::cold]] void refuse_text(const std::string& function, const std::string& argument,
+                                         const std::string& rule,
                               const std::string& got) {
   throw Error(function + ": " + argument + " must " + rule + "; got " + got);
 }

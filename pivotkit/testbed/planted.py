@@ -1,8 +1,8 @@
 """A language model with written weights instead of trained ones: every layer's distribution is known beforehand.
 
 The source of a pivot concept writes the pivot word, which alone writes the target. The source of a direct concept
-writes its target late. `PIVOT_PLAN` and `DIRECT_PLAN` state the probabilities that come out. `expected_trace` gives them
-for one concept: an oracle for whatever reads a model's layers.
+writes its target late. `PIVOT_PLAN` and `DIRECT_PLAN` state the probabilities that come out. `expected_trace` gives
+them for one concept: an oracle for whatever reads a model's layers.
 """
 
 from __future__ import annotations
