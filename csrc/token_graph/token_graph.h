@@ -32,8 +32,8 @@
 #include <vector>
 
 #include "rows/csr_writer.h"
-#include "token_graph/pair_block.h"
 #include "rows/row_accumulator.h"
+#include "token_graph/pair_block.h"
 #include "token_graph/sorted_run.h"
 
 namespace pivotkit {
@@ -105,7 +105,7 @@ class TokenGraphCounter {
   std::unique_ptr<RowAccumulator> accumulator_;
   std::variant<std::unique_ptr<PairBlock<std::uint16_t>>, std::unique_ptr<PairBlock<std::uint32_t>>> block_;
   std::vector<std::vector<SortedRun>> levels_;
-  std::vector<std::string> paths_;  // of runs that may be on disk
+  std::vector<std::string> paths_;    // of runs that may be on disk
   std::unique_ptr<RunWriter> graph_;  // of add_rows
   std::int64_t last_row_ = -1;
   bool open_ = false, broken_ = false;
