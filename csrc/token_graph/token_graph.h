@@ -1,6 +1,6 @@
 // The token graph of a corpus: how often any two tokens stand within a window of one another. Exact, in bounded memory.
 //
-//   symmetric   X(a, b) = X(b, a) = sum of w(d) over unordered pairs of positions {i, i + d} of a document, 1 <= d <= W,
+//   symmetric   X(a, b) = X(b, a) = sum of w(d) over unordered pairs of positions {i, i + d} of a document, d <= W,
 //               whose ids are a and b. Kept once, as row max(a, b) and column min(a, b); X(a, a) counts each pair once.
 //   directed    X(a, b) = the same where ids[i] = a and ids[i + d] = b. Row a, column b.
 //
