@@ -88,8 +88,8 @@ extern "C" void glove_default_sizes(double memory, std::int64_t* max_product, st
 // ids[offsets[d] .. offsets[d + 1]) are ranks - 1, below `vocabulary`. Writes folder/result: records sorted by row and column.
 // Returns whether everything was written.
 extern "C" int glove_cooccur(const std::uint32_t* ids, const std::int64_t* offsets, std::int64_t documents,
-                             std::int64_t vocabulary, std::int64_t window, std::int64_t max_product, std::int64_t buffer,
-                             const char* folder, GloveReport* report) {
+                             std::int64_t vocabulary, std::int64_t window, std::int64_t max_product,
+                             std::int64_t buffer, const char* folder, GloveReport* report) {
   *report = {};
   const std::string prefix = std::string(folder) + "/overflow_";
   std::vector<std::int64_t> begins(static_cast<std::size_t>(vocabulary) + 2);  // of each rank's row in the table

@@ -21,7 +21,7 @@ MOVED = {
     "pivotkit.corpus.records": "pivotkit.corpus.reading.records",
     "pivotkit.corpus.text_block": "pivotkit.corpus.reading.text_block",
     "pivotkit.corpus.documents": "pivotkit.corpus.reading.documents",
-    "pivotkit.corpus.id_file": "pivotkit.corpus.reading.id_file",
+    "pivotkit.corpus.id_file": "pivotkit.corpus.reading.token_blocks",
     "pivotkit.corpus.scope": "pivotkit.corpus.reading.scope",
     "pivotkit.corpus.budget": "pivotkit.corpus.reading.budget",
     "pivotkit.corpus.token_files": "pivotkit.corpus.reading.token_formats",
@@ -78,7 +78,9 @@ MOVED = {
     "pivotkit.lens.gguf": "pivotkit.lens.model.gguf",
     "pivotkit.lens.difference": "pivotkit.lens.model.difference",
     "pivotkit.lens.prefix_tree": "pivotkit.lens.model.prefix_tree",
+    "pivotkit.lens.curves": "pivotkit.lens.tracked_tokens",
     "pivotkit.lens.watch": "pivotkit.lens.model.observe",
+    "pivotkit.words.token_sets": "pivotkit.words.word_tokens",
 }
 
 

@@ -16,8 +16,8 @@
 #include "common/require.h"
 #include "counting/context_counter.h"
 #include "counting/document_counter.h"
-#include "rows/row_file.h"
 #include "counting/token_counter.h"
+#include "rows/row_file.h"
 
 namespace pivotkit {
 namespace {
@@ -27,16 +27,14 @@ using Contexts = Locked<ContextCounter>;
 using Tokens = Locked<TokenCounter>;
 
 std::unique_ptr<Documents> make_documents(std::size_t words, const Array<std::int32_t>& pairs, std::int64_t window) {
-  if (pairs.ndim() != 2 || pairs.shape(1) != 2)
-    refuse("DocumentCounter", "pairs", "have shape (pairs, 2)", "another");
+  if (pairs.ndim() != 2 || pairs.shape(1) != 2) refuse("DocumentCounter", "pairs", "have shape (pairs, 2)", "another");
   return std::make_unique<Documents>(words, pairs.data(), static_cast<std::size_t>(pairs.shape(0)), window);
 }
 
 void add_documents(Documents& documents, const Array<std::int64_t>& offsets, const Array<std::int32_t>& words,
                    const Array<std::int32_t>& counts, const py::object& places) {
   const std::size_t total = length(words, "add", "words");
-  if (length(counts, "add", "counts") != total)
-    refuse("add", "counts", "be as many as words", counts.shape(0));
+  if (length(counts, "add", "counts") != total) refuse("add", "counts", "be as many as words", counts.shape(0));
   const std::size_t size = rows_of(offsets, total, "add", "offsets");
   std::optional<Occurrences> occurrences;
   if (!places.is_none()) {
@@ -60,8 +58,7 @@ std::size_t add_contexts(Contexts& contexts, const Array<std::int64_t>& offsets,
                          const py::array& tokens, const Array<std::int64_t>& token_offsets, std::size_t from) {
   const std::size_t size = rows_of(offsets, length(words, "add", "words"), "add", "offsets");
   return with_tokens("add", tokens, token_offsets, [&](const auto& documents) {
-    if (documents.size != size)
-      refuse("add", "token_offsets", text("describe ", size, " documents"), documents.size);
+    if (documents.size != size) refuse("add", "token_offsets", text("describe ", size, " documents"), documents.size);
     if (from > size) refuse("add", "from", "be within the documents", from);
     return contexts.run(
         [&](ContextCounter& counter) { return counter.add(offsets.data(), words.data(), documents, from); });
@@ -114,13 +111,14 @@ void register_counting(py::module_& m) {
 
   py::class_<Tokens>(m, "TokenCounter", "Counts the documents that contain each token.")
       .def(py::init<std::size_t>(), py::arg("vocabulary"))
-      .def("add",
-           [](Tokens& tokens, const py::array& ids, const Array<std::int64_t>& offsets) {
-             with_tokens("add", ids, offsets, [&](const auto& documents) {
-               tokens.run([&](TokenCounter& counter) { counter.add(documents); });
-             });
-           },
-           py::arg("tokens").noconvert(), py::arg("offsets").noconvert())
+      .def(
+          "add",
+          [](Tokens& tokens, const py::array& ids, const Array<std::int64_t>& offsets) {
+            with_tokens("add", ids, offsets, [&](const auto& documents) {
+              tokens.run([&](TokenCounter& counter) { counter.add(documents); });
+            });
+          },
+          py::arg("tokens").noconvert(), py::arg("offsets").noconvert())
       .def_property_readonly("df", [](const Tokens& t) { return to_array(t.object.df()); })
       .def_property_readonly("documents", [](const Tokens& t) { return t.object.documents(); })
       .def_property_readonly("tokens", [](const Tokens& t) { return t.object.tokens(); });

@@ -104,23 +104,28 @@ void register_documents(py::module_& m) {
            py::arg("end"), "The same for plain text; left is a line that is no UTF-8.")
       .def("append", &append, py::arg("text"), py::arg("id"), py::arg("lang"),
            "The next line's document, UTF-8 as bytes; id and lang may be None.")
-      .def("pass_line", [](LockedBlock& self) {
-             const std::lock_guard<std::mutex> guard(self.mutex);
-             ++self.block.next_row;
-           }, "The next line holds no document.")
+      .def(
+          "pass_line",
+          [](LockedBlock& self) {
+            const std::lock_guard<std::mutex> guard(self.mutex);
+            ++self.block.next_row;
+          },
+          "The next line holds no document.")
       .def("take", &take, "Hand over what is held and begin anew with the next row.")
-      .def("__len__", [](LockedBlock& self) {
+      .def("__len__",
+           [](LockedBlock& self) {
              const std::lock_guard<std::mutex> guard(self.mutex);
              return self.block.size();
            })
-      .def_property_readonly("next_row", [](LockedBlock& self) {
-             const std::lock_guard<std::mutex> guard(self.mutex);
-             return self.block.next_row;
-           })
+      .def_property_readonly("next_row",
+                             [](LockedBlock& self) {
+                               const std::lock_guard<std::mutex> guard(self.mutex);
+                               return self.block.next_row;
+                             })
       .def_property_readonly("nbytes", [](LockedBlock& self) {
-             const std::lock_guard<std::mutex> guard(self.mutex);
-             return self.block.bytes();
-           });
+        const std::lock_guard<std::mutex> guard(self.mutex);
+        return self.block.bytes();
+      });
 }
 
 }  // namespace pivotkit

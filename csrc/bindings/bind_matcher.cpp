@@ -41,8 +41,8 @@ std::unique_ptr<TokenMatcher> make_token_matcher(const Array<std::uint32_t>& ids
     refuse("TokenMatcher", "words", text("be as many as spellings, ", spellings), words.shape(0));
   const std::size_t vocabulary = length(edges, "TokenMatcher", "edges");
   const py::gil_scoped_release release;
-  return std::make_unique<TokenMatcher>(ids.data(), offsets.data(), words.data(), spellings, word_count,
-                                        edges.data(), vocabulary);
+  return std::make_unique<TokenMatcher>(ids.data(), offsets.data(), words.data(), spellings, word_count, edges.data(),
+                                        vocabulary);
 }
 
 py::tuple match_tokens(const TokenMatcher& matcher, const py::array& tokens, const Array<std::int64_t>& offsets,
@@ -75,8 +75,8 @@ py::tuple spans(const Matcher& matcher, const Array<std::uint8_t>& data, const A
 
 void register_matcher(py::module_& m) {
   py::class_<Matcher>(m, "Matcher", "Finds the words of a watch list in UTF-8 text.")
-      .def(py::init(&make_matcher), py::arg("words").noconvert(), py::arg("offsets").noconvert(),
-           py::arg("normalizer"), py::arg("classes").noconvert())
+      .def(py::init(&make_matcher), py::arg("words").noconvert(), py::arg("offsets").noconvert(), py::arg("normalizer"),
+           py::arg("classes").noconvert())
       .def("match", &match, py::arg("documents").noconvert(), py::arg("offsets").noconvert(),
            "The words of each document: offsets (N + 1) int64, word ids int32, occurrences int32.")
       .def("spans", &spans, py::arg("documents").noconvert(), py::arg("offsets").noconvert(),

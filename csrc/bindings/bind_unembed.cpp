@@ -29,8 +29,14 @@ pivotkit::Matrix matrix(const py::array& array, const std::string& type, const c
   if (array.ndim() != 2 || array.itemsize() != size || array.dtype().kind() != (wide ? 'f' : 'u') ||
       array.strides(0) % size != 0 || array.strides(1) % size != 0)
     pivotkit::refuse("unembed", argument, "be a matrix whose items have the named type", type);
-  return {array.data(), wide ? Dtype::float32 : type == "bfloat16" ? Dtype::bfloat16 : Dtype::float16,
-          array.shape(0), array.shape(1), array.strides(0) / size, array.strides(1) / size};
+  return {array.data(),
+          wide                 ? Dtype::float32
+          : type == "bfloat16" ? Dtype::bfloat16
+                               : Dtype::float16,
+          array.shape(0),
+          array.shape(1),
+          array.strides(0) / size,
+          array.strides(1) / size};
 }
 
 // Digits, scales, residuals and norms of csrc/unembed/quantized.h.
@@ -90,9 +96,12 @@ py::dict unembed(const py::array& hidden, const std::string& hidden_type, const 
   Ids ids({rows, k}), target_ranks({rows, target_count});
   Floats logits({rows, k}), logsumexp(rows), target_logits({rows, target_count}), set_logprobs({rows, set_count});
   Floats row_entropy(entropy ? rows : 0), kl(references ? rows : 0);
-  const pivotkit::UnembedOutput output{ids.mutable_data(),           logits.mutable_data(),
-                                       logsumexp.mutable_data(),     target_logits.mutable_data(),
-                                       target_ranks.mutable_data(),  set_logprobs.mutable_data(),
+  const pivotkit::UnembedOutput output{ids.mutable_data(),
+                                       logits.mutable_data(),
+                                       logsumexp.mutable_data(),
+                                       target_logits.mutable_data(),
+                                       target_ranks.mutable_data(),
+                                       set_logprobs.mutable_data(),
                                        entropy ? row_entropy.mutable_data() : nullptr,
                                        references ? kl.mutable_data() : nullptr};
   Floats logsumexp_error(quantized ? rows : 0);
@@ -170,6 +179,7 @@ void pivotkit::register_unembed(py::module_& m) {
   m.def("first_nonfinite", &::first_nonfinite, py::arg("values").noconvert(), py::arg("type"), py::arg("threads"),
         "(row, column) of a matrix's first NaN or infinity in row-major order, or None.");
   m.def("isas", &::isas, "Names of the instruction sets that this machine can run, ascending.");
-  m.def("select_isa", [](const std::string& name) { return pivotkit::isa_name(pivotkit::select_isa(name)); },
-        py::arg("name") = "", "The instruction set of that name, of PIVOTKIT_ISA, or the default here.");
+  m.def(
+      "select_isa", [](const std::string& name) { return pivotkit::isa_name(pivotkit::select_isa(name)); },
+      py::arg("name") = "", "The instruction set of that name, of PIVOTKIT_ISA, or the default here.");
 }

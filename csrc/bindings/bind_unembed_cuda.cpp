@@ -30,7 +30,10 @@ Head head(std::uintptr_t bias, float scale, float softcap) { return {at<const fl
 cuda::Rows rows(std::int64_t count, std::int64_t targets, std::uintptr_t target_ids, std::uintptr_t target_products,
                 std::uintptr_t set_ids, std::uintptr_t set_offsets, std::int64_t sets, bool shared,
                 std::uintptr_t references) {
-  return {count, targets, at<const std::int64_t>(target_ids), at<float>(target_products),
+  return {count,
+          targets,
+          at<const std::int64_t>(target_ids),
+          at<float>(target_products),
           {at<const std::int64_t>(set_ids), at<const std::int64_t>(set_offsets), sets, shared},
           at<const std::int64_t>(references)};
 }
@@ -60,9 +63,9 @@ void reduce_few(std::uintptr_t hidden, std::uintptr_t weight, const std::string&
 void finish(const Head& head, const cuda::Rows& rows, const cuda::State& state, std::uintptr_t ids,
             std::uintptr_t logits, std::uintptr_t logsumexp, std::uintptr_t target_logits, std::uintptr_t target_ranks,
             std::uintptr_t set_logprobs, std::uintptr_t entropy, std::uintptr_t kl, std::uintptr_t stream) {
-  const UnembedOutput output{at<std::int64_t>(ids),          at<float>(logits),       at<float>(logsumexp),
-                             at<float>(target_logits),       at<std::int64_t>(target_ranks),
-                             at<float>(set_logprobs),        at<float>(entropy),     at<float>(kl)};
+  const UnembedOutput output{
+      at<std::int64_t>(ids),          at<float>(logits),       at<float>(logsumexp), at<float>(target_logits),
+      at<std::int64_t>(target_ranks), at<float>(set_logprobs), at<float>(entropy),   at<float>(kl)};
   cuda::finish(head, rows, state, output, at<void>(stream));
 }
 

@@ -59,8 +59,8 @@ py::tuple normalize(const Normalizer& normalizer, const Array<std::uint8_t>& dat
 
 void register_unicode(py::module_& m) {
   py::class_<Normalizer, std::shared_ptr<Normalizer>>(m, "Normalizer", "NFKC(casefold(NFKC(text))) of UTF-8 text.")
-      .def(py::init(&make_normalizer), py::arg("combining").noconvert(), py::arg("decompositions"),
-           py::arg("foldings"), py::arg("compositions").noconvert())
+      .def(py::init(&make_normalizer), py::arg("combining").noconvert(), py::arg("decompositions"), py::arg("foldings"),
+           py::arg("compositions").noconvert())
       .def("normalize", &normalize, py::arg("texts").noconvert(), py::arg("offsets").noconvert(),
            "Each text's normal form, packed alike: bytes uint8 and offsets int64.")
       .def_property_readonly("nbytes", &Normalizer::bytes, "Memory that the tables hold, in bytes.");

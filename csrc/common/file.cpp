@@ -105,7 +105,7 @@ InputFile::InputFile(std::string path) : path_(std::move(path)), descriptor_(ope
 InputFile::~InputFile() { ::close(descriptor_); }
 
 std::uint64_t InputFile::size() const {
-  struct stat status {};
+  struct stat status{};
   if (::fstat(descriptor_, &status) != 0) fail(path_);
   return static_cast<std::uint64_t>(status.st_size);
 }

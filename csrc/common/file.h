@@ -24,7 +24,7 @@ struct CorruptFile : std::runtime_error {
 };
 
 [[noreturn, gnu::cold]] void refuse_file(const std::string& path, const std::string& place, const std::string& rule,
-                              const std::string& got);
+                                         const std::string& got);
 
 class OutputFile {
  public:

@@ -18,8 +18,7 @@ namespace pivotkit {
 
 namespace {
 
-constexpr Isa kAll[] = {Isa::scalar, Isa::neon, Isa::avx2, Isa::avx512, Isa::avx512vnni,
-                        Isa::avx512bf16, Isa::amx};
+constexpr Isa kAll[] = {Isa::scalar, Isa::neon, Isa::avx2, Isa::avx512, Isa::avx512vnni, Isa::avx512bf16, Isa::amx};
 
 #ifdef PIVOTKIT_AMX
 

@@ -39,14 +39,14 @@ std::string text(const Pieces&... pieces) {
 // (OverflowError) or BackendUnavailable. What no argument explains is std::logic_error or std::runtime_error
 // (RuntimeError).
 template <class Error>
-[[noreturn, gnu::cold]] void refuse_text(const std::string& function, const std::string& argument, const std::string& rule,
-                              const std::string& got) {
+[[noreturn, gnu::cold]] void refuse_text(const std::string& function, const std::string& argument,
+                                         const std::string& rule, const std::string& got) {
   throw Error(function + ": " + argument + " must " + rule + "; got " + got);
 }
 
 template <class Error = std::invalid_argument, class Got>
 [[noreturn, gnu::cold]] void refuse(const std::string& function, const std::string& argument, const std::string& rule,
-                         const Got& got) {
+                                    const Got& got) {
   refuse_text<Error>(function, argument, rule, text_of(got));
 }
 

@@ -61,24 +61,28 @@ ContextRows ContextCounter::rows(std::size_t begin, std::size_t end) {
   if (begin > end || end > words_)
     refuse("rows", "rows", text("be a range within ", words_, " words"), text(begin, "..", end));
   ContextRows rows;
-  std::visit([&](auto& block) {
-    for (std::size_t w = begin; w < end; ++w) {
-      const ContextRow row = block.row(w);
-      rows.tokens.insert(rows.tokens.end(), row.tokens, row.tokens + row.size);
-      rows.counts.insert(rows.counts.end(), row.counts, row.counts + row.size);
-      rows.offsets.push_back(static_cast<std::int64_t>(rows.tokens.size()));
-    }
-  }, block_);
+  std::visit(
+      [&](auto& block) {
+        for (std::size_t w = begin; w < end; ++w) {
+          const ContextRow row = block.row(w);
+          rows.tokens.insert(rows.tokens.end(), row.tokens, row.tokens + row.size);
+          rows.counts.insert(rows.counts.end(), row.counts, row.counts + row.size);
+          rows.offsets.push_back(static_cast<std::int64_t>(rows.tokens.size()));
+        }
+      },
+      block_);
   return rows;
 }
 
 void ContextCounter::write(RowFileWriter& file) {
-  std::visit([&](auto& block) {
-    for (std::size_t w = 0; w < words_; ++w) {
-      const ContextRow row = block.row(w);
-      file.put(static_cast<std::uint32_t>(w), row.tokens, row.counts, row.size);
-    }
-  }, block_);
+  std::visit(
+      [&](auto& block) {
+        for (std::size_t w = 0; w < words_; ++w) {
+          const ContextRow row = block.row(w);
+          file.put(static_cast<std::uint32_t>(w), row.tokens, row.counts, row.size);
+        }
+      },
+      block_);
 }
 
 void ContextCounter::clear() {

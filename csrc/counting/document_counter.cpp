@@ -30,8 +30,7 @@ void DocumentCounter::check(const std::int64_t* offsets, const std::int32_t* wor
   for (std::size_t i = 0; i < total; ++i) {
     if (words[i] < 0 || static_cast<std::size_t>(words[i]) >= df_.size())
       refuse<std::out_of_range>("DocumentCounter", "words", text("be word ids in [0, ", df_.size(), ")"), words[i]);
-    if (counts[i] < 1)
-      refuse("DocumentCounter", "counts", "be positive", counts[i]);
+    if (counts[i] < 1) refuse("DocumentCounter", "counts", "be positive", counts[i]);
   }
   if (window_ == 0) return;
   if (places == nullptr) refuse("DocumentCounter", "places", "come with a window", "none");

@@ -204,7 +204,9 @@ std::vector<std::int64_t> PairCounter::counts() {
 
 std::size_t PairCounter::bytes() const noexcept {
   return (edge_of_.capacity() + rank_of_.capacity() + offsets_.capacity() + others_.capacity() + ranks_.capacity() +
-          hit_of_.capacity()) * 4 + (counts_.capacity() + present_.capacity()) * 8 +
+          hit_of_.capacity()) *
+             4 +
+         (counts_.capacity() + present_.capacity()) * 8 +
          std::visit([](const auto& product) { return product.bytes(); }, product_);
 }
 

@@ -27,12 +27,8 @@ Gathered (*choose_gather())(const CompanionRow<Cell>&) {
 
 template <class Cell>
 PairProduct<Cell>::PairProduct(std::size_t ranks, std::size_t hits)
-    : gather_(choose_gather<Cell>()),
-      ranks_(ranks),
-      capacity_(hits),
-      slots_(hits + ranks + 1 + CompanionRow<Cell>::kStep),
-      documents_(hits + ranks + kAhead),
-      ends_(ranks + 1),
+    : gather_(choose_gather<Cell>()), ranks_(ranks), capacity_(hits),
+      slots_(hits + ranks + 1 + CompanionRow<Cell>::kStep), documents_(hits + ranks + kAhead), ends_(ranks + 1),
       together_(ranks) {}
 
 template <class Cell>

@@ -45,8 +45,8 @@ class PairProduct {
   Gathered (*gather_)(const CompanionRow<Cell>&);
   std::size_t ranks_, capacity_;
   std::size_t used_ = 0;
-  HugeArray<Cell> slots_;               // of each document its size, then its ranks; in `take` those put so far
-  HugeArray<std::uint32_t> documents_;  // places in slots_, rank by rank
+  HugeArray<Cell> slots_;                // of each document its size, then its ranks; in `take` those put so far
+  HugeArray<std::uint32_t> documents_;   // places in slots_, rank by rank
   std::vector<std::uint32_t> ends_;      // (ranks + 1): documents of rank - 1; in `take` where they end
   std::vector<Cell> companions_;         // one behind another
   std::vector<std::uint16_t> together_;  // (ranks): times the rank was a companion, modulo 2^16

@@ -101,9 +101,7 @@ struct DocumentBlock {
   std::int64_t next_row = 0;
 
   std::size_t size() const noexcept { return rows.size(); }
-  std::size_t bytes() const noexcept {
-    return text.size() + ids.data.size() + langs.data.size() + 32 * rows.size();
-  }
+  std::size_t bytes() const noexcept { return text.size() + ids.data.size() + langs.data.size() + 32 * rows.size(); }
   // The bytes at the ends of the three buffers are one more document, the next line.
   void close(bool has_id, bool has_lang) {
     offsets.push_back(static_cast<std::int64_t>(text.size()));

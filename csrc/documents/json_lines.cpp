@@ -71,11 +71,17 @@ struct Line {
   bool scalar() noexcept {
     if (p == end) return false;
     switch (*p) {
-      case '"': ++p; return string();
-      case 't': return word("true", 4);
-      case 'f': return word("false", 5);
-      case 'n': return word("null", 4);
-      default: return number();
+      case '"':
+        ++p;
+        return string();
+      case 't':
+        return word("true", 4);
+      case 'f':
+        return word("false", 5);
+      case 'n':
+        return word("null", 4);
+      default:
+        return number();
     }
   }
   bool key() noexcept {

@@ -11,8 +11,7 @@ namespace {
 std::vector<Letter> letters_of(const std::uint8_t* classes) {
   std::vector<Letter> letters(kCodePoints);
   for (std::uint32_t code = 0; code < kCodePoints; ++code) {
-    if (classes[code] > 3)
-      refuse("Matcher", "classes", "be 0, 1, 2 or 3", classes[code]);
+    if (classes[code] > 3) refuse("Matcher", "classes", "be 0, 1, 2 or 3", classes[code]);
     letters[code] = Letter(static_cast<CharClass>(classes[code]));
   }
   return letters;

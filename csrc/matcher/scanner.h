@@ -9,8 +9,8 @@
 #include <cstdint>
 #include <cstring>
 
-#include "common/byte_table.h"
 #include "common/bits.h"
+#include "common/byte_table.h"
 #include "matcher/alphabet.h"
 #include "matcher/latin_words.h"
 #include "matcher/trie.h"

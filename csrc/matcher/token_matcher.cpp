@@ -10,7 +10,7 @@
 namespace pivotkit {
 namespace {
 
-constexpr std::size_t kStretch = 2048;  // tokens between the two loops: their places fit a core's first cache
+constexpr std::size_t kStretch = 2048;   // tokens between the two loops: their places fit a core's first cache
 constexpr std::size_t kFollowBits = 16;  // for each continuation: one token in sixteen passes in vain
 
 }  // namespace
@@ -101,8 +101,7 @@ TokenMatcher::TokenMatcher(const std::uint32_t* ids, const std::int64_t* offsets
   for (std::size_t s = 0; s < spellings; ++s) {
     const auto first = static_cast<std::size_t>(offsets[s]);
     const auto last = static_cast<std::size_t>(offsets[s + 1]);
-    if (first == last)
-      refuse("TokenMatcher", "spellings", "not be empty", text("spelling ", s));
+    if (first == last) refuse("TokenMatcher", "spellings", "not be empty", text("spelling ", s));
     if (words[s] < 0 || static_cast<std::size_t>(words[s]) >= word_count)
       refuse<std::out_of_range>("TokenMatcher", "words", text("be ids in [0, ", word_count, ")"), words[s]);
     std::uint32_t node = kNone;

@@ -31,9 +31,8 @@ class TokenMatcher {
   // Spelling s is ids[offsets[s] .. offsets[s + 1]) of word words[s] < word_count. `edges` (vocabulary) holds per token
   // the edges (Edge bits) at which its text has a word character. Throws std::invalid_argument for an empty spelling
   // and for a spelling of two words, std::out_of_range for an id outside the vocabulary or a word outside the list.
-  TokenMatcher(const std::uint32_t* ids, const std::int64_t* offsets, const std::int32_t* words,
-               std::size_t spellings, std::size_t word_count, const std::uint8_t* edges,
-               std::size_t vocabulary);
+  TokenMatcher(const std::uint32_t* ids, const std::int64_t* offsets, const std::int32_t* words, std::size_t spellings,
+               std::size_t word_count, const std::uint8_t* edges, std::size_t vocabulary);
 
   // Words of a document come in the order of their first occurrence. `occurrences` may be null. Throws
   // std::out_of_range for an id outside the vocabulary. Safe to call from several threads at once.

@@ -36,8 +36,7 @@ std::size_t count_nodes(const SymbolTable& words) {
 Trie::Trie(const SymbolTable& words, const std::vector<std::uint32_t>& values, std::uint32_t symbols)
     : first_(symbols) {
   for (std::size_t i = 0; i < words.size(); ++i)
-    if (words.offsets[i] == words.offsets[i + 1])
-      refuse("Trie", "words", "not be empty", text("word ", i));
+    if (words.offsets[i] == words.offsets[i + 1]) refuse("Trie", "words", "not be empty", text("word ", i));
   const std::size_t buckets = count_nodes(words) / 4 * 3 + 5;
   if (buckets >= kFirst / kBucket) refuse<std::length_error>("Trie", "words", "need fewer than 2^30 nodes", "more");
   buckets_ = HugeArray<Bucket>(buckets, Bucket());

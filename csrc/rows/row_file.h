@@ -42,7 +42,7 @@ class RowFile {
     std::uint64_t begin, end;
     std::size_t bytes() const noexcept { return static_cast<std::size_t>(end - begin); }
   };
-  Place place(std::size_t first, std::size_t last) const;      // of rows [first, last)
+  Place place(std::size_t first, std::size_t last) const;  // of rows [first, last)
   void read(const Place& place, std::uint8_t* out) const;
   // adds the bytes of each row, from the index; checks the index
   void add_sizes(std::vector<std::uint64_t>& sizes) const;
@@ -67,7 +67,7 @@ class RowWalk {
   // row of the range, in order.
   bool take(std::size_t row, Segment& segment);
   std::uint64_t sum() const noexcept { return sum_; }  // the checksum of the row taken last
-  void require_done() const;  // CorruptFile when bytes are left
+  void require_done() const;                           // CorruptFile when bytes are left
 
  private:
   const std::string* path_;

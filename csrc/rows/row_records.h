@@ -66,7 +66,7 @@ class RecordReader {
   bool load(std::size_t bytes);
 
   InputFile file_;
-  std::uint64_t left_;    // bytes of the file that are not in the buffer yet
+  std::uint64_t left_;       // bytes of the file that are not in the buffer yet
   std::uint64_t place_ = 0;  // of the next record
   std::uint64_t written_, digest_ = 0;
   std::vector<std::uint8_t> buffer_;

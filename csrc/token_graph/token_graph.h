@@ -1,6 +1,6 @@
 // The token graph of a corpus: how often any two tokens stand within a window of one another. Exact, in bounded memory.
 //
-//   symmetric   X(a, b) = X(b, a) = sum of w(d) over unordered pairs of positions {i, i + d} of one document, 1 <= d <= W,
+//   symmetric   X(a, b) = X(b, a) = sum of w(d) over unordered pairs of positions {i, i + d} of a document, d <= W,
 //               whose ids are a and b. Kept once, as row max(a, b) and column min(a, b); X(a, a) counts each pair once.
 //   directed    X(a, b) = the same where ids[i] = a and ids[i + d] = b. Row a, column b.
 //
@@ -32,8 +32,8 @@
 #include <vector>
 
 #include "rows/csr_writer.h"
-#include "token_graph/pair_block.h"
 #include "rows/row_accumulator.h"
+#include "token_graph/pair_block.h"
 #include "token_graph/sorted_run.h"
 
 namespace pivotkit {
@@ -105,7 +105,7 @@ class TokenGraphCounter {
   std::unique_ptr<RowAccumulator> accumulator_;
   std::variant<std::unique_ptr<PairBlock<std::uint16_t>>, std::unique_ptr<PairBlock<std::uint32_t>>> block_;
   std::vector<std::vector<SortedRun>> levels_;
-  std::vector<std::string> paths_;  // of runs that may be on disk
+  std::vector<std::string> paths_;    // of runs that may be on disk
   std::unique_ptr<RunWriter> graph_;  // of add_rows
   std::int64_t last_row_ = -1;
   bool open_ = false, broken_ = false;

@@ -11,7 +11,7 @@
 namespace pivotkit {
 namespace {
 
-constexpr int kTileRows = 16;                  // of a tile; and pairs of a row of it, 64 bytes
+constexpr int kTileRows = 16;  // of a tile; and pairs of a row of it, 64 bytes
 constexpr int kTileLanes = kTileRows * kTileRows;
 constexpr int kChunkLanes = kTileRows * kIds;  // of kIds ids' weights
 static_assert(W == kTileRows && kIds == 2 * kTileRows, "a block of ids is two tiles side by side");
@@ -160,8 +160,8 @@ void exact_tiles(const float* hidden, int rows, int row, const WeightRows& weigh
 
 // Up to 32 rows are one panel. Each weight is turned once in any case, and then better beside the tiles than before
 // them.
-constexpr Products kAmx = {
-    2 * kTileRows, {{}, {2 * kTileRows, 2 * kTileRows}, {}}, kTileRows, pack_tiles, run_tiles, exact_tiles};
+constexpr Products kAmx = {2 * kTileRows, {{}, {2 * kTileRows, 2 * kTileRows}, {}}, kTileRows, pack_tiles, run_tiles,
+                           exact_tiles};
 
 }  // namespace
 }  // namespace pivotkit

@@ -42,10 +42,10 @@ class BlockRows {
 
   const UnembedRequest& request_;
   const Plan& plan_;
-  std::int64_t begin_ = 0, at_ = 0;      // of the window: its first row, and the next of order_
-  std::vector<std::int64_t> order_;      // the window's rows, ascending by reference and then by row
-  std::vector<std::int64_t> sources_;    // the block's rows
-  std::vector<std::int64_t> places_;     // of their references, or kItself or kGuest; empty where nothing is compared
+  std::int64_t begin_ = 0, at_ = 0;    // of the window: its first row, and the next of order_
+  std::vector<std::int64_t> order_;    // the window's rows, ascending by reference and then by row
+  std::vector<std::int64_t> sources_;  // the block's rows
+  std::vector<std::int64_t> places_;   // of their references, or kItself or kGuest; empty where nothing is compared
   std::int64_t references_ = 0;
 };
 

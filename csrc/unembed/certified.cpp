@@ -34,8 +34,8 @@ struct ScreenWorker {
   std::vector<float> states, thresholds;
   std::vector<std::uint64_t> keys;  // the k best lower bounds of each row
   std::vector<std::int32_t> sizes;
-  std::vector<std::int32_t> ranks;  // entries that surely precede each target
-  std::vector<Open> open;           // (rows, capacity)
+  std::vector<std::int32_t> ranks;        // entries that surely precede each target
+  std::vector<Open> open;                 // (rows, capacity)
   std::vector<std::int32_t> open_counts;  // -1: more than the list holds
 };
 
@@ -119,7 +119,7 @@ class ScreenBlock {
       run_tile(first, static_cast<int>(std::min<std::int64_t>(plan_.tile, end - first)), worker);
     for (std::int64_t row = 0; row < rows_; ++row)
       kernels_.floats->fold(&worker.states[static_cast<std::size_t>(row * kStates * kLanes)], false,
-                    &partials_[static_cast<std::size_t>((span * plan_.block + row) * kStates)]);
+                            &partials_[static_cast<std::size_t>((span * plan_.block + row) * kStates)]);
   }
 
   void run_tile(std::int64_t first, int ids, ScreenWorker& worker) {
@@ -271,16 +271,16 @@ class ScreenBlock {
   const CertifiedOutput& output_;
   const ScreenPlan& plan_;
   const Kernels& kernels_;
-  const Products& products_;  // of the exact logits
+  const Products& products_;           // of the exact logits
   const std::int64_t lanes_, groups_;  // of a row, exact and quantized
   const ErrorBounds errors_;
   std::int64_t first_row_ = 0, rows_ = 0;
   Panels panels_{0, 1};
-  std::vector<float> hidden_;         // the block's rows, widened, by panels of (dim, rows)
-  std::vector<float> pairs_;          // and as exact() wants them, where that is in pairs
-  std::vector<std::int32_t> steps_;   // and quantized, by panels of (groups, rows, digits)
+  std::vector<float> hidden_;        // the block's rows, widened, by panels of (dim, rows)
+  std::vector<float> pairs_;         // and as exact() wants them, where that is in pairs
+  std::vector<std::int32_t> steps_;  // and quantized, by panels of (groups, rows, digits)
   std::vector<RowBound> bounds_;
-  std::vector<float> partials_;       // (spans, block, 3)
+  std::vector<float> partials_;  // (spans, block, 3)
   std::vector<ScreenWorker> workers_;
 };
 

@@ -28,9 +28,12 @@ RowBound ErrorBounds::bound(const QuantizedRow& row, std::int32_t offset) const 
   const double head_rounding = scale_ * largest_bias_ * 0x1p-22 + softcap_ * 0x1p-19;
   // Where pairs of bfloat16 are multiplied, subnormal values of either side count as zero, and so do subnormal sums.
   const double flushed = scale_ * 0x1p-126 * (2.0 * (dim_ + 2.0) + std::sqrt(dim_) * (row.norm + largest_norm_));
-  RowBound bound{row.unit, offset, round_up(scale_ * row.quantized_norm * up),
+  RowBound bound{row.unit,
+                 offset,
+                 round_up(scale_ * row.quantized_norm * up),
                  round_up(scale_ * (row.error_norm + float_rounding) * up),
-                 round_up((head_rounding + flushed) * up + std::numeric_limits<float>::min()), 0.0f};
+                 round_up((head_rounding + flushed) * up + std::numeric_limits<float>::min()),
+                 0.0f};
   const double x = largest(bound);
   // The ratio rises with x, so its value at the largest error serves all.
   bound.growth = x < 1e-3 ? 0.17f : round_up((std::expm1(x) - x - x * x / 2) / (x * x * x) * up);

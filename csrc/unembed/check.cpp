@@ -88,8 +88,7 @@ void check_request(const UnembedRequest& request) {
     refuse(kFunction, "weight", "have contiguous rows", text("a stride of ", weight.col_stride));
   if (hidden.cols != weight.cols)
     refuse(kFunction, "hidden", text("be (..., ", weight.cols, ") to match weight"), text("(..., ", hidden.cols, ")"));
-  if (request.k < 1 || request.k > weight.rows)
-    refuse(kFunction, "k", text("be from 1 to ", weight.rows), request.k);
+  if (request.k < 1 || request.k > weight.rows) refuse(kFunction, "k", text("be from 1 to ", weight.rows), request.k);
   if (!std::isfinite(request.logit_scale)) refuse(kFunction, "logit_scale", "be finite", request.logit_scale);
   if (!std::isfinite(request.softcap) || request.softcap < 0.0f)
     refuse(kFunction, "softcap", "be positive", request.softcap);

@@ -49,10 +49,10 @@ struct Panel {
   int ids;              // entries of the tile
   Head head;
   bool entropy;
-  float* states;           // (rows, kStates, kLanes), updated
-  const float* threshold;  // (rows): only logits above it can enter the top k
-  const std::int64_t* sources;  // (rows): which of the request's rows they are
-  int targets;             // per row
+  float* states;                   // (rows, kStates, kLanes), updated
+  const float* threshold;          // (rows): only logits above it can enter the top k
+  const std::int64_t* sources;     // (rows): which of the request's rows they are
+  int targets;                     // per row
   const std::int64_t* target_ids;  // (rows of the request, targets)
   const float* target_logits;      // (rows of the request, targets)
   std::int32_t* target_ranks;      // (rows, targets), updated
@@ -72,7 +72,7 @@ struct Reference {
 // Bounds a screened logit of one row: |z - approximate z| <= residual * R[v] + norm * N[v] + rounding. R[v] is the norm
 // of what quantization left of weight v, and N[v] the norm of weight v.
 struct RowBound {
-  float unit;  // value of one step of the quantized row
+  float unit;           // value of one step of the quantized row
   std::int32_t offset;  // what the weights' offset of 128 adds to every sum of the row
   float residual, norm, rounding;
   float growth;  // e^x - 1 <= x + x^2 / 2 + growth x^3 for every bound x of the row
@@ -82,22 +82,22 @@ struct RowBound {
 struct ScreenPanel {
   const std::int32_t* hidden;  // (groups, rows, digits): row i's four steps of group g, as the table's `digits` says
   int rows;
-  std::int64_t groups;          // of four dimensions
-  const std::uint8_t* weight;   // of the tile's first id
+  std::int64_t groups;                      // of four dimensions
+  const std::uint8_t* weight;               // of the tile's first id
   const float *scales, *residuals, *norms;  // of the tile's first id
   std::int64_t first;
   int ids;
   Head head;
-  const RowBound* bounds;       // (rows)
-  float* states;                // (rows, kStates, kLanes): maxima, sums of exp, sums of (e^error - 1) exp; updated
-  const float* threshold;       // (rows): an id whose upper bound is below it cannot enter the top k
+  const RowBound* bounds;  // (rows)
+  float* states;           // (rows, kStates, kLanes): maxima, sums of exp, sums of (e^error - 1) exp; updated
+  const float* threshold;  // (rows): an id whose upper bound is below it cannot enter the top k
   int targets;
-  const float* target_logits;   // (rows, targets), exact
-  std::int32_t* target_ranks;   // (rows, targets), updated: entries that surely precede
-  float* logits;                // (rows, padded(ids)), out
-  float* errors;                // (rows, padded(ids)), out
-  std::uint16_t* hits;          // (rows, padded(ids)), out: positions that an exact logit must decide
-  std::int32_t* hit_counts;     // (rows), out
+  const float* target_logits;  // (rows, targets), exact
+  std::int32_t* target_ranks;  // (rows, targets), updated: entries that surely precede
+  float* logits;               // (rows, padded(ids)), out
+  float* errors;               // (rows, padded(ids)), out
+  std::uint16_t* hits;         // (rows, padded(ids)), out: positions that an exact logit must decide
+  std::int32_t* hit_counts;    // (rows), out
 };
 
 // Ids of a tile rounded up to whole blocks. Static, because what the instruction sets' files use must have internal
@@ -150,7 +150,7 @@ struct FloatKernels {
 struct ScreenKernels {
   // integers per group of four steps of a hidden row: 1 = four signed bytes, 2 = (0, 2) and (1, 3) as pairs
   int digits;
-  int rows;    // of a panel
+  int rows;  // of a panel
   void (*panel)(const ScreenPanel& panel);
 };
 

@@ -15,12 +15,12 @@ namespace pivotkit {
 struct Plan {
   Plan(const UnembedRequest& request, const Products& products);
 
-  std::int64_t span;   // ids of a span, a multiple of kBlock
+  std::int64_t span;  // ids of a span, a multiple of kBlock
   std::int64_t spans;
-  std::int64_t block;  // rows that pass the weight together
+  std::int64_t block;       // rows that pass the weight together
   std::int64_t references;  // of them, those that others are compared with; 0 where nothing is compared
   std::int64_t window;      // rows that are ordered by their references at a time
-  int tile;            // ids of a tile
+  int tile;                 // ids of a tile
   int threads;
 };
 
@@ -49,9 +49,13 @@ struct LineAllocator {
   T* allocate(std::size_t count) { return static_cast<T*>(::operator new(count * sizeof(T), kLine)); }
   void deallocate(T* memory, std::size_t) { ::operator delete(memory, kLine); }
   template <class U>
-  bool operator==(const LineAllocator<U>&) const { return true; }
+  bool operator==(const LineAllocator<U>&) const {
+    return true;
+  }
   template <class U>
-  bool operator!=(const LineAllocator<U>&) const { return false; }
+  bool operator!=(const LineAllocator<U>&) const {
+    return false;
+  }
   static constexpr std::align_val_t kLine{64};
 };
 using Lines = std::vector<float, LineAllocator<float>>;
@@ -60,15 +64,15 @@ using Lines = std::vector<float, LineAllocator<float>>;
 struct Worker {
   Worker(const UnembedRequest& request, const Plan& plan, const Products& products);
 
-  Lines packed;                     // one tile of the weight
-  Lines logits;                     // of one panel against one tile
+  Lines packed;  // one tile of the weight
+  Lines logits;  // of one panel against one tile
   std::vector<std::uint16_t> hits;
   std::vector<std::int32_t> hit_counts;
-  std::vector<float> states;        // (rows, kStates, kLanes) of the current span
-  std::vector<float> thresholds;    // (rows)
-  std::vector<std::uint64_t> keys;  // (rows, k)
-  std::vector<std::int32_t> sizes;  // (rows)
-  std::vector<std::int32_t> ranks;  // (rows, targets): entries seen by this worker that precede
+  std::vector<float> states;          // (rows, kStates, kLanes) of the current span
+  std::vector<float> thresholds;      // (rows)
+  std::vector<std::uint64_t> keys;    // (rows, k)
+  std::vector<std::int32_t> sizes;    // (rows)
+  std::vector<std::int32_t> ranks;    // (rows, targets): entries seen by this worker that precede
   std::vector<std::int64_t> cursors;  // (rows, sets), or (sets) where shared: next id of each set
 
   // For divergences: (references, tile, ...) as kernels.h says of a Reference; a sum in lanes and a shift of each row.

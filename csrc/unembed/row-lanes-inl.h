@@ -9,7 +9,7 @@ namespace pivotkit {
 namespace {
 
 constexpr std::int64_t kLine = 64;  // bytes of a cache line
-constexpr int kIds = 2 * W;  // ids of one register block
+constexpr int kIds = 2 * W;         // ids of one register block
 #if defined(__AVX512F__)
 constexpr int kRows = 14;  // 28 accumulators, 2 weights, 1 broadcast of 32 registers
 #elif defined(PIVOTKIT_NEON)

@@ -47,9 +47,7 @@ constexpr int kDigits = 2;
 struct Group {
   I even, odd;
 };
-inline Group split(I bytes) {
-  return {_mm512_and_si512(bytes, _mm512_set1_epi16(0xff)), _mm512_srli_epi16(bytes, 8)};
-}
+inline Group split(I bytes) { return {_mm512_and_si512(bytes, _mm512_set1_epi16(0xff)), _mm512_srli_epi16(bytes, 8)}; }
 inline I dot(Group w, const std::int32_t* h, I sum) {
   sum = _mm512_add_epi32(sum, _mm512_madd_epi16(w.even, _mm512_set1_epi32(h[0])));
   return _mm512_add_epi32(sum, _mm512_madd_epi16(w.odd, _mm512_set1_epi32(h[1])));
@@ -61,9 +59,7 @@ constexpr int kDigits = 2;
 struct Group {
   I even, odd;
 };
-inline Group split(I bytes) {
-  return {_mm256_and_si256(bytes, _mm256_set1_epi16(0xff)), _mm256_srli_epi16(bytes, 8)};
-}
+inline Group split(I bytes) { return {_mm256_and_si256(bytes, _mm256_set1_epi16(0xff)), _mm256_srli_epi16(bytes, 8)}; }
 inline I dot(Group w, const std::int32_t* h, I sum) {
   sum = _mm256_add_epi32(sum, _mm256_madd_epi16(w.even, _mm256_set1_epi32(h[0])));
   return _mm256_add_epi32(sum, _mm256_madd_epi16(w.odd, _mm256_set1_epi32(h[1])));

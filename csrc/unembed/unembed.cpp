@@ -33,7 +33,7 @@ void add_logit(float z, float* mass) {
 class UnembedBlock {
  public:
   UnembedBlock(const UnembedRequest& request, const UnembedOutput& output, const Plan& plan, const Kernels& kernels,
-        const Products& products, const BlockRows& rows_of_block)
+               const Products& products, const BlockRows& rows_of_block)
       : request_(request), output_(output), plan_(plan), kernels_(kernels), products_(products), dealt_(rows_of_block),
         lanes_(lanes_of(request.weight.cols, products.run)), sets_(request.token_sets.sets),
         divergence_(plan, kernels, rows_of_block) {
@@ -162,9 +162,7 @@ class UnembedBlock {
     worker.thresholds[row] = best.threshold();
   }
 
-  std::int64_t set_index(std::int64_t row) const {
-    return request_.token_sets.shared ? 0 : source(row) * sets_;
-  }
+  std::int64_t set_index(std::int64_t row) const { return request_.token_sets.shared ? 0 : source(row) * sets_; }
 
   void start_sets(std::int64_t span, std::int64_t begin, Worker& worker) {
     const TokenSets& table = request_.token_sets;

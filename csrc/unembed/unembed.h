@@ -63,7 +63,7 @@ struct UnembedRequest {
   float softcap;                // 0 for none
   const std::int64_t* targets;  // (M, target_count) or null
   std::int64_t target_count;
-  TokenSets token_sets;  // sets = 0 for none
+  TokenSets token_sets;            // sets = 0 for none
   const std::int64_t* references;  // (M), rows of hidden, or null
   int threads;
   Isa isa;
@@ -72,14 +72,14 @@ struct UnembedRequest {
 };
 
 struct UnembedOutput {
-  std::int64_t* ids;            // (M, k)
-  float* logits;                // (M, k)
-  float* logsumexp;             // (M)
-  float* target_logits;         // (M, target_count)
-  std::int64_t* target_ranks;   // (M, target_count)
-  float* set_logprobs;          // (M, sets); minus infinity for an empty set
-  float* entropy;               // (M) in nats, or null where not wanted
-  float* kl;                    // (M) in nats, not null where there are references
+  std::int64_t* ids;           // (M, k)
+  float* logits;               // (M, k)
+  float* logsumexp;            // (M)
+  float* target_logits;        // (M, target_count)
+  std::int64_t* target_ranks;  // (M, target_count)
+  float* set_logprobs;         // (M, sets); minus infinity for an empty set
+  float* entropy;              // (M) in nats, or null where not wanted
+  float* kl;                   // (M) in nats, not null where there are references
 };
 
 void unembed(const UnembedRequest& request, const UnembedOutput& output);

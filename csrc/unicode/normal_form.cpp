@@ -19,8 +19,7 @@ std::uint64_t pair_key(std::uint32_t first, std::uint32_t second) noexcept {
 
 void check_code_points(const std::string& name, const std::uint32_t* values, std::size_t count) {
   const auto* bad = std::find_if(values, values + count, [](std::uint32_t value) { return value >= kCodePoints; });
-  if (bad != values + count)
-    refuse("Normalizer", name, "hold code points", *bad);
+  if (bad != values + count) refuse("Normalizer", name, "hold code points", *bad);
 }
 
 }  // namespace

@@ -16,17 +16,17 @@ namespace pivotkit {
 
 // Code points with a text for each: the text of codes[i] is values[offsets[i] .. offsets[i + 1]).
 struct CodePointTexts {
-  const std::uint32_t* codes;  // (count), ascending
+  const std::uint32_t* codes;   // (count), ascending
   const std::int64_t* offsets;  // (count + 1), as in ByteTable
   const std::uint32_t* values;
   std::size_t count;
 };
 
 struct UnicodeData {
-  const std::uint8_t* combining;       // (kCodePoints): canonical combining classes
-  CodePointTexts decompositions;       // full compatibility decompositions (NFKD) where they differ, but for Hangul
-  CodePointTexts foldings;             // full case foldings where they differ
-  const std::uint32_t* compositions;   // (count, 3): first, second, their primary composite; but for Hangul
+  const std::uint8_t* combining;      // (kCodePoints): canonical combining classes
+  CodePointTexts decompositions;      // full compatibility decompositions (NFKD) where they differ, but for Hangul
+  CodePointTexts foldings;            // full case foldings where they differ
+  const std::uint32_t* compositions;  // (count, 3): first, second, their primary composite; but for Hangul
   std::size_t composition_count;
 };
 
@@ -39,8 +39,8 @@ class NormalForm {
 
   // Replaces `text`; `scratch` is only space. Takes linear time, apart from the sort of the marks of one letter.
   void normalize(CodePoints& text, CodePoints& scratch) const;
-  void decompose(CodePoints& text, CodePoints& scratch) const;   // NFKD
-  void fold(CodePoints& text, CodePoints& scratch) const;        // casefold
+  void decompose(CodePoints& text, CodePoints& scratch) const;  // NFKD
+  void fold(CodePoints& text, CodePoints& scratch) const;       // casefold
 
   std::uint8_t combining(std::uint32_t code_point) const noexcept {
     return static_cast<std::uint8_t>(traits_[code_point] & kCombining);

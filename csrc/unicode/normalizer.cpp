@@ -4,8 +4,8 @@
 #include <cstring>
 #include <limits>
 
-#include "common/hash.h"
 #include "common/bits.h"
+#include "common/hash.h"
 #include "common/require.h"
 
 namespace pivotkit {

@@ -60,15 +60,15 @@ class Normalizer {
   std::size_t bytes() const noexcept;
 
  private:
-  static constexpr std::uint16_t kPlain = 0;      // its own normal form, stable, no mark in its decomposition
-  static constexpr std::uint16_t kSame = 1;       // its own normal form and stable
+  static constexpr std::uint16_t kPlain = 0;       // its own normal form, stable, no mark in its decomposition
+  static constexpr std::uint16_t kSame = 1;        // its own normal form and stable
   static constexpr std::uint32_t kClosed = 0x100;  // more than any combining class
 
   struct Entry {
     std::uint32_t begin;  // in texts_
     std::uint8_t size;
     bool stable;
-    bool open;                    // no mark in its decomposition: a quiet mark may follow
+    bool open;                     // no mark in its decomposition: a quiet mark may follow
     std::uint8_t quiet_combining;  // not 0: a mark that only takes its place
   };
 

@@ -100,7 +100,7 @@ class Vocabulary {
   HugeArray<Slot> slots_{1, Slot()};
   std::vector<std::uint64_t> filter_ = std::vector<std::uint64_t>(kFilter);
   std::size_t size_ = 0;
-  std::vector<std::uint8_t> arena_;       // the long strings
+  std::vector<std::uint8_t> arena_;     // the long strings
   std::vector<std::uint64_t> ends_{0};  // (long strings + 1)
 };
 

@@ -2,8 +2,9 @@
 
 A and B are the minority languages. P is the majority language, as English is in real corpora. Every concept has one
 word in each. The A and B words of a *direct* concept share documents, and its P word is never in those. The A and B
-words of a *pivot* concept never share a document, but both share documents with the P word. Translation lines teach the
-format of the prompt. A held-out concept stands on no line between A and B, so a model learns that one elsewhere.
+words of a *pivot* concept never share a document, but both share documents with the P word. Translation lines teach
+the format of the prompt. A held-out concept stands on no line between A and B, so a model learns that translation
+elsewhere.
 """
 
 from __future__ import annotations

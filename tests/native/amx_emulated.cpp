@@ -101,8 +101,8 @@ struct Case {
   Answer answer(std::int64_t first, std::int64_t count, int threads) const {
     const auto rows = static_cast<std::size_t>(count), kept = static_cast<std::size_t>(k);
     Answer a{std::vector<std::int64_t>(rows * kept), std::vector<std::int64_t>(rows * kTargets),
-             std::vector<float>(rows * kept), std::vector<float>(rows), std::vector<float>(rows * kTargets),
-             std::vector<float>(count == hidden.rows ? rows : 0)};
+             std::vector<float>(rows * kept),        std::vector<float>(rows),
+             std::vector<float>(rows * kTargets),    std::vector<float>(count == hidden.rows ? rows : 0)};
     unembed(request(first, count, threads), {a.ids.data(), a.logits.data(), a.logsumexp.data(), a.target_logits.data(),
                                              a.ranks.data(), nullptr, nullptr, a.kl.empty() ? nullptr : a.kl.data()});
     return a;
@@ -139,17 +139,20 @@ void compare_with_loops(const Case& c, const Answer& answer, bool integers, cons
     for (std::int64_t i = 0; i < c.k; ++i) {
       const std::int64_t id = answer.ids[m * c.k + i];
       if (integers) expect(id == order[i].second, label + ": order against plain loops");
-      expect(std::abs(answer.logits[m * c.k + i] - logits[id]) <= rounding * sizes[id], label + ": logit against plain loops");
+      expect(std::abs(answer.logits[m * c.k + i] - logits[id]) <= rounding * sizes[id],
+             label + ": logit against plain loops");
       expect(std::abs(logits[id] + order[i].first) <= 2 * rounding * sizes[id], label + ": top k against plain loops");
     }
     for (std::int64_t t = m * kTargets; t < (m + 1) * kTargets; ++t) {
       const std::int64_t id = c.targets[t];
       if (integers) expect(order[answer.ranks[t]].second == id, label + ": rank against plain loops");
-      expect(std::abs(answer.target_logits[t] - logits[id]) <= rounding * sizes[id], label + ": target against plain loops");
+      expect(std::abs(answer.target_logits[t] - logits[id]) <= rounding * sizes[id],
+             label + ": target against plain loops");
       // Gathered weights give the bits that the panel gives.
       for (std::int64_t i = 0; i < c.k; ++i)
         if (answer.ids[m * c.k + i] == id)
-          expect(answer.target_logits[t] == answer.logits[m * c.k + i] && answer.ranks[t] == i, label + ": target in the top k");
+          expect(answer.target_logits[t] == answer.logits[m * c.k + i] && answer.ranks[t] == i,
+                 label + ": target in the top k");
     }
   }
   for (std::int64_t m = 0; m < c.hidden.rows; ++m) {
@@ -183,7 +186,8 @@ void compare_certified(const Case& c, const Answer& exact, const std::string& la
   unembed_certified(request, {digits.data(), scales.data(), residuals.data(), norms.data()},
                     {{screened.ids.data(), screened.logits.data(), screened.logsumexp.data(),
                       screened.target_logits.data(), screened.ranks.data(), nullptr, nullptr, nullptr},
-                     error.data(), certified.data()});
+                     error.data(),
+                     certified.data()});
   expect(std::count(certified.begin(), certified.end(), 1) > 0, label + ": some row is certified");
   for (std::size_t m = 0; m < rows; ++m)
     expect(certified[m] == 0 || std::abs(screened.logsumexp[m] - exact.logsumexp[m]) <= error[m], label + ": bound");
@@ -194,12 +198,15 @@ void compare_certified(const Case& c, const Answer& exact, const std::string& la
 }  // namespace
 
 int main() {
-  const std::int64_t shapes[][4] = {  // rows, vocabulary, dim, gap
-      {1, 1, 1, 0}, {1, 200, 33, 0}, {16, 130, 31, 1}, {17, 131, 64, 0}, {32, 64, 77, 3}, {33, 300, 96, 0}, {70, 257, 161, 4},
+  const std::int64_t shapes[][4] = {
+      // rows, vocabulary, dim, gap
+      {1, 1, 1, 0},    {1, 200, 33, 0},  {16, 130, 31, 1},  {17, 131, 64, 0},
+      {32, 64, 77, 3}, {33, 300, 96, 0}, {70, 257, 161, 4},
   };
   for (const bool integers : {true, false})
     for (const auto& [rows, vocabulary, dim, gap] : shapes) {
-      const std::string label = std::to_string(rows) + " rows, " + std::to_string(dim) + (integers ? " integers" : " values");
+      const std::string label =
+          std::to_string(rows) + " rows, " + std::to_string(dim) + (integers ? " integers" : " values");
       const Case c(rows, vocabulary, dim, gap, integers);
       const Answer answer = c.answer(0, rows, 1);
       compare_with_loops(c, answer, integers, label);

@@ -77,7 +77,9 @@ inline void store(int t, void* base, std::int64_t stride) {
     std::memcpy(static_cast<char*>(base) + r * stride, tile.data[r], static_cast<std::size_t>(tile.bytes));
 }
 
-inline float flushed(float value) { return __builtin_fabsf(value) < 0x1p-126f ? __builtin_copysignf(0.0f, value) : value; }
+inline float flushed(float value) {
+  return __builtin_fabsf(value) < 0x1p-126f ? __builtin_copysignf(0.0f, value) : value;
+}
 
 // Half `which` of lane `at` of a row, as float32.
 inline float half_of(const unsigned char* row, int at, int which) {
@@ -98,7 +100,8 @@ inline void multiply_bfloat16(int sum, int left, int right) {
       float parts[2] = {0.0f, 0.0f}, total;
       for (int k = 0; k < b.rows; ++k)
         for (int which = 0; which < 2; ++which)
-          parts[which] = flushed(__builtin_fmaf(half_of(a.data[m], k, which), half_of(b.data[k], n, which), parts[which]));
+          parts[which] =
+              flushed(__builtin_fmaf(half_of(a.data[m], k, which), half_of(b.data[k], n, which), parts[which]));
       std::memcpy(&total, c.data[m] + 4 * n, sizeof total);
       total = flushed(flushed(total) + flushed(parts[0] + parts[1]));
       std::memcpy(c.data[m] + 4 * n, &total, sizeof total);

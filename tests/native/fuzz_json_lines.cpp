@@ -34,16 +34,28 @@ bool is_utf8(const std::string& text) {
     const auto byte = [&](std::size_t place) -> unsigned {
       return i + place < text.size() ? static_cast<unsigned char>(text[i + place]) : 0u;
     };
-    const auto in = [&](std::size_t place, unsigned low, unsigned high) { return byte(place) >= low && byte(place) <= high; };
+    const auto in = [&](std::size_t place, unsigned low, unsigned high) {
+      return byte(place) >= low && byte(place) <= high;
+    };
     const unsigned lead = byte(0);
     std::size_t length = 0;
-    if (lead < 0x80) length = 1;
-    else if (lead >= 0xc2 && lead <= 0xdf) length = 2;
-    else if (lead >= 0xe0 && lead <= 0xef) length = 3;
-    else if (lead >= 0xf0 && lead <= 0xf4) length = 4;
+    if (lead < 0x80)
+      length = 1;
+    else if (lead >= 0xc2 && lead <= 0xdf)
+      length = 2;
+    else if (lead >= 0xe0 && lead <= 0xef)
+      length = 3;
+    else if (lead >= 0xf0 && lead <= 0xf4)
+      length = 4;
     if (length == 0) return false;
-    if (length > 1 && !in(1, lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80,
-                          lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf)) return false;
+    if (length > 1 && !in(1,
+                          lead == 0xe0   ? 0xa0
+                          : lead == 0xf0 ? 0x90
+                                         : 0x80,
+                          lead == 0xed   ? 0x9f
+                          : lead == 0xf4 ? 0x8f
+                                         : 0xbf))
+      return false;
     for (std::size_t place = 2; place < length; ++place)
       if (!in(place, 0x80, 0xbf)) return false;
     i += length;
@@ -130,14 +142,46 @@ std::uint64_t examine(const std::string& input, std::uint64_t digest) {
 const char* const kSeeds[] = {
     R"({"id": "a/1", "text": "one\ntwo \"three\" \\ \/ \b\f\r\t", "lang": "en"})",
     R"({"text":"\u00e9\u732b\ud83d\ude00\u0000","id":-123456789012345678})",
-    "{\"text\":\"\xc3\xa9\xe7\x8c\xab\xf0\x9f\x98\x80 plain and longer than sixteen bytes, \xe0\xa0\x80\xed\x9f\xbf\xf4\x8f\xbf\xbf\"}",
+    "{\"text\":\"\xc3\xa9\xe7\x8c\xab\xf0\x9f\x98\x80 plain and longer than sixteen bytes, "
+    "\xe0\xa0\x80\xed\x9f\xbf\xf4\x8f\xbf\xbf\"}",
     R"( { "meta" : [ 1 , -2.5e+10 , { "a" : { } , "b" : [ [ ] , null , true , false ] } ] , "text" : "" } )",
     R"({"text":"a","text":"bb","id":null,"id":0,"lang":"x","lang":null,"n":0.125,"e":1E-7})",
     "plain text\r\n\nof several lines\nand the last \xe2\x82\xac",
 };
-const char* const kPieces[] = {"\"", "\\", "\\u", "\\ud83d", "\\ude00", "{", "}", "[", "]", ",", ":", "\n", "\r", " ",
-                               "\"text\":", "\"id\":", "\"lang\":", "0", "-", ".", "e9", "1e300", "true", "null", "\x80",
-                               "\xbf", "\xc0", "\xe0\x9f", "\xed\xa0\x80", "\xf4\x90", "\xff", "\x1f", "[[[[[[[[", "12345678901234567890"};
+const char* const kPieces[] = {"\"",
+                               "\\",
+                               "\\u",
+                               "\\ud83d",
+                               "\\ude00",
+                               "{",
+                               "}",
+                               "[",
+                               "]",
+                               ",",
+                               ":",
+                               "\n",
+                               "\r",
+                               " ",
+                               "\"text\":",
+                               "\"id\":",
+                               "\"lang\":",
+                               "0",
+                               "-",
+                               ".",
+                               "e9",
+                               "1e300",
+                               "true",
+                               "null",
+                               "\x80",
+                               "\xbf",
+                               "\xc0",
+                               "\xe0\x9f",
+                               "\xed\xa0\x80",
+                               "\xf4\x90",
+                               "\xff",
+                               "\x1f",
+                               "[[[[[[[[",
+                               "12345678901234567890"};
 
 struct Chance {
   std::uint64_t state = 0x9e3779b97f4a7c15u;
@@ -156,11 +200,21 @@ std::string mutated(Chance& chance) {
   for (std::size_t edits = chance.below(5); edits > 0; --edits) {
     const std::size_t at = chance.below(text.size() + 1);
     switch (chance.below(5)) {
-      case 0: text.erase(at, 1 + chance.below(4)); break;
-      case 1: text.insert(at, kPieces[chance.below(std::size(kPieces))]); break;
-      case 2: if (at < text.size()) text[at] = static_cast<char>(chance.below(256)); break;
-      case 3: text.insert(at, text.substr(chance.below(text.size() + 1), chance.below(80))); break;
-      default: text.resize(at); break;
+      case 0:
+        text.erase(at, 1 + chance.below(4));
+        break;
+      case 1:
+        text.insert(at, kPieces[chance.below(std::size(kPieces))]);
+        break;
+      case 2:
+        if (at < text.size()) text[at] = static_cast<char>(chance.below(256));
+        break;
+      case 3:
+        text.insert(at, text.substr(chance.below(text.size() + 1), chance.below(80)));
+        break;
+      default:
+        text.resize(at);
+        break;
     }
   }
   return text;

@@ -71,7 +71,7 @@ int main(int count, char** arguments) {
     std::fprintf(stderr, "FAILED: %s\n", what.c_str());
   };
   for (const std::size_t memory : {std::size_t{1} << 12, std::size_t{1} << 16, std::size_t{1} << 22})
-    for (const int threads : {1, 2, 3, 8}) 
+    for (const int threads : {1, 2, 3, 8})
       expect(merge(paths, memory, threads, folder) == expected,
              std::to_string(threads) + " threads in " + std::to_string(memory) + " bytes");
 

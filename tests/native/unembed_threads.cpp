@@ -128,9 +128,8 @@ struct Answer {
     logsumexp.resize(rows);
     entropy.resize(rows);
     kl.resize(rows);
-    unembed(c.request(isa, threads, workspace),
-            {ids.data(), logits.data(), logsumexp.data(), target_logits.data(), target_ranks.data(),
-             set_logprobs.data(), entropy.data(), kl.data()});
+    unembed(c.request(isa, threads, workspace), {ids.data(), logits.data(), logsumexp.data(), target_logits.data(),
+                                                 target_ranks.data(), set_logprobs.data(), entropy.data(), kl.data()});
   }
 
   template <class Visit>
@@ -198,12 +197,14 @@ void compare_certified(const Case& c, Isa isa, const Answer& exact, const std::s
     const UnembedRequest request = c.request(isa, threads, 64 << 20);
     quantize(request.weight, threads, digits.data(), scales.data(), residuals.data(), norms.data());
     Answer screened = exact;
-    unembed_certified(request, {digits.data(), scales.data(), residuals.data(), norms.data()},
-                      {{screened.ids.data(), screened.logits.data(), screened.logsumexp.data(),
-                        screened.target_logits.data(), screened.target_ranks.data(), screened.set_logprobs.data(), nullptr, nullptr},
-                       error.data(), certified.data()});
-    expect(screened.ids == exact.ids && screened.logits == exact.logits && screened.target_ranks == exact.target_ranks &&
-               screened.target_logits == exact.target_logits,
+    unembed_certified(
+        request, {digits.data(), scales.data(), residuals.data(), norms.data()},
+        {{screened.ids.data(), screened.logits.data(), screened.logsumexp.data(), screened.target_logits.data(),
+          screened.target_ranks.data(), screened.set_logprobs.data(), nullptr, nullptr},
+         error.data(),
+         certified.data()});
+    expect(screened.ids == exact.ids && screened.logits == exact.logits &&
+               screened.target_ranks == exact.target_ranks && screened.target_logits == exact.target_logits,
            label + ": certified with " + std::to_string(threads) + " threads");
     for (std::int64_t m = 0; m < s.rows; ++m)
       expect(certified[m] == 0 || std::abs(screened.logsumexp[m] - exact.logsumexp[m]) <= error[m], label + ": bound");
@@ -247,9 +248,12 @@ void check_parallel_for() {
 
 int main() {
   const Shape shapes[] = {
-      {1, 1, 1, 1, Dtype::float32, 0.0f, true, true},       {1, 3001, 65, 9, Dtype::float32, 0.0f, true, true},
-      {29, 1400, 37, 12, Dtype::float32, 0.0f, false, true}, {17, 2000, 530, 10, Dtype::float32, 4.0f, false, false},
-      {31, 1999, 65, 10, Dtype::bfloat16, 0.0f, true, false}, {5, 2500, 300, 10, Dtype::float16, 30.0f, false, false},
+      {1, 1, 1, 1, Dtype::float32, 0.0f, true, true},
+      {1, 3001, 65, 9, Dtype::float32, 0.0f, true, true},
+      {29, 1400, 37, 12, Dtype::float32, 0.0f, false, true},
+      {17, 2000, 530, 10, Dtype::float32, 4.0f, false, false},
+      {31, 1999, 65, 10, Dtype::bfloat16, 0.0f, true, false},
+      {5, 2500, 300, 10, Dtype::float16, 30.0f, false, false},
       {64, 700, 24, 700, Dtype::float32, 0.0f, true, false},
       {1, 2500, 301, 10, Dtype::bfloat16, 0.0f, true, false, true},
       {18, 1300, 65, 10, Dtype::bfloat16, 0.0f, true, false, true},
@@ -264,7 +268,8 @@ int main() {
       const Case c(shape);
       const Answer one(c, isa, 1, 64 << 20);
       for (const int threads : {2, 3, 4, 8, 16})
-        expect(Answer(c, isa, threads, 64 << 20).bytes() == one.bytes(), label + ": " + std::to_string(threads) + " threads");
+        expect(Answer(c, isa, threads, 64 << 20).bytes() == one.bytes(),
+               label + ": " + std::to_string(threads) + " threads");
       // A few rows fit this workspace: they pass the weight in several blocks.
       expect(Answer(c, isa, 3, 3 << 20).bytes() == one.bytes(), label + ": small workspace");
       compare_certified(c, isa, one, label);

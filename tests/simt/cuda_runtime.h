@@ -36,7 +36,9 @@ struct dim3 {
 
 using cudaStream_t = struct SimtStream*;
 enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidConfiguration = 9 };
-inline const char* cudaGetErrorString(cudaError_t error) { return error == cudaSuccess ? "no error" : "invalid configuration"; }
+inline const char* cudaGetErrorString(cudaError_t error) {
+  return error == cudaSuccess ? "no error" : "invalid configuration";
+}
 
 inline cudaError_t cudaSetDevice(int) { return cudaSuccess; }
 
@@ -224,12 +226,15 @@ T atomicExch(T* address, T value) {
 }
 
 template <class... Parameters, class... Arguments>
-cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...), Arguments&&... arguments) {
+cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...),
+                               Arguments&&... arguments) {
   const dim3 grid = config->gridDim, block = config->blockDim;
-  if (grid.x == 0 || grid.y == 0 || grid.y > 65535 || block.x == 0 || block.x > 1024 || block.x % simt::kWarp != 0 || block.y != 1)
+  if (grid.x == 0 || grid.y == 0 || grid.y > 65535 || block.x == 0 || block.x > 1024 || block.x % simt::kWarp != 0 ||
+      block.y != 1)
     return cudaErrorInvalidConfiguration;
   for (unsigned y = 0; y < grid.y; ++y)
     for (unsigned x = 0; x < grid.x; ++x)
-      simt::Block::current().run(static_cast<int>(block.x), dim3(x, y), [&] { kernel(static_cast<Parameters>(arguments)...); });
+      simt::Block::current().run(static_cast<int>(block.x), dim3(x, y),
+                                 [&] { kernel(static_cast<Parameters>(arguments)...); });
   return cudaSuccess;
 }

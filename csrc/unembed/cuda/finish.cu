@@ -96,8 +96,7 @@ __global__ void __launch_bounds__(kThreads, kResident)
     finish_divergence(row, all.logsumexp(), rows, state, output.kl + row);
   for (std::int64_t s = warp_index(); s < sets; s += kWarps) {
     const Merged set = merge_parts<true>(state.masses + (part * sets + s) * 2, state.segments, sets * 2);
-    if (lane_index() == 0)
-      output.set_logprobs[row * sets + s] = static_cast<float>(set.logsumexp() - all.logsumexp());
+    if (lane_index() == 0) output.set_logprobs[row * sets + s] = static_cast<float>(set.logsumexp() - all.logsumexp());
   }
   for (std::int64_t t = threadIdx.x; t < targets; t += kThreads) {
     const std::int64_t at = row * targets + t;

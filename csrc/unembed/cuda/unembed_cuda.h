@@ -40,7 +40,7 @@ void use_device(int device);
 // What rows ask for beside the top k.
 struct Rows {
   std::int64_t count;
-  std::int64_t targets;           // per row
+  std::int64_t targets;            // per row
   const std::int64_t* target_ids;  // (rows, targets)
   float* target_products;          // (rows, targets): h . w of each, as the products hold it
   TokenSets sets;                  // device memory; offsets and ids of these rows
@@ -51,14 +51,14 @@ struct Rows {
 // a list of candidates for the top k. No key up to its floor can enter.
 struct State {
   std::int64_t segments, k, capacity;
-  double* sums;         // (rows, segments, 3): maximum, sum of exp(z - maximum), weighted sum (merge.h)
-  double* masses;       // (rows, segments, sets, 2): maximum, sum
+  double* sums;    // (rows, segments, 3): maximum, sum of exp(z - maximum), weighted sum (merge.h)
+  double* masses;  // (rows, segments, sets, 2): maximum, sum
   // (rows, segments, 3), where compared: of the reference, weighted by the difference of the logits
   double* divergences;
-  std::uint64_t* keys;  // (rows, segments, capacity)
-  std::uint64_t* floors;  // (rows, segments)
-  std::int32_t* counts;   // (rows, segments)
-  std::int32_t* ranks;    // (rows, segments, targets)
+  std::uint64_t* keys;      // (rows, segments, capacity)
+  std::uint64_t* floors;    // (rows, segments)
+  std::int32_t* counts;     // (rows, segments)
+  std::int32_t* ranks;      // (rows, segments, targets)
   std::int32_t* nonfinite;  // two for the whole call: a logit, a divergence
 };
 
