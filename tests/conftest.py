@@ -23,9 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PROCESSES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))  # of pytest, side by side
 
 TORCH_THREADS = torch.get_num_threads()
-
-if PROCESSES > 1:  # The cores are shared out: more threads than cores wait for each other.
-    torch.set_num_threads(max(1, TORCH_THREADS // PROCESSES))
+torch.set_num_threads(1)  # On models as small as the tests', threads wait for each other longer than they compute.
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -39,7 +37,7 @@ def _elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture
 def all_threads() -> Iterator[None]:
-    """As many threads of torch as in a process of pytest that runs alone."""
+    """As many threads of torch as outside the tests."""
     before = torch.get_num_threads()
     torch.set_num_threads(TORCH_THREADS)
     yield

@@ -49,7 +49,7 @@ def test_a_run_killed_at_any_shard_ends_with_the_same_bytes(command, tmp_path):
         process = subprocess.Popen([*command, str(killed)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 300
         while len(shards(killed)) < least and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.001)
+            time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
         assert len(shards(killed)) < 8
