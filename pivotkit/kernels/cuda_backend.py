@@ -39,7 +39,7 @@ def native() -> ModuleType:
 def why_not(device: str) -> str | None:
     """Why the kernels cannot run on the device; None where they can."""
     if not built():
-        return "pivotkit was built without nvcc"
+        return "pivotkit was built without its CUDA kernels"
     index = torch.device(device).index or 0
     capability = torch.cuda.get_device_capability(index)
     if capability < (8, 0):
