@@ -11,6 +11,8 @@ WORKERS ?= auto
 BIN = $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
 PIP = $(BIN)/pip --quiet --disable-pip-version-check
+# Python compiles what it imports; to compile all of it beforehand takes longer than the rest of the installation.
+INSTALL = $(PIP) install --no-compile -c constraints.txt
 # What a build without isolation finds in the environment: build-system.requires, and the tools that scikit-build-core runs.
 BUILD_REQUIRES = 'scikit-build-core>=0.10' 'pybind11>=2.13' 'cython>=3.0' cmake ninja
 # After `make dev` the environment follows the sources by itself; before it, a change of a source means a new wheel.
@@ -28,7 +30,7 @@ test: $(VENV)/.tests
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal tests
 
 bench: $(VENV)/.tests
-	$(BIN)/pytest benchmarks --benchmark-disable
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal benchmarks --benchmark-disable
 
 lint: $(VENV)/.tests
 	$(BIN)/ruff check .
@@ -40,17 +42,17 @@ install: $(VENV)/.installed
 environment: $(VENV)/.tests
 
 $(VENV)/.installed: $(SOURCES) | $(BIN)/python
-	$(PIP) install -c constraints.txt .
+	$(INSTALL) .
 	touch $@
 
 # The package is already there, so pip installs only what the extra adds and builds nothing.
 $(VENV)/.tests: $(VENV)/.installed
-	$(PIP) install -c constraints.txt 'pivotkit[test]'
+	$(INSTALL) 'pivotkit[test]'
 	touch $@
 
 dev: | $(BIN)/python
-	$(PIP) install -c constraints.txt $(BUILD_REQUIRES)
-	$(PIP) install -c constraints.txt --no-build-isolation -e '.[dev,test]'
+	$(INSTALL) $(BUILD_REQUIRES)
+	$(INSTALL) --no-build-isolation -e '.[dev,test]'
 	touch $(VENV)/.dev $(VENV)/.installed $(VENV)/.tests
 	if git rev-parse --git-dir >/dev/null 2>&1; then $(BIN)/pre-commit install; fi
 

@@ -161,7 +161,9 @@ def test_a_device_that_cannot_run_the_kernels_is_named(monkeypatch: pytest.Monke
     monkeypatch.setattr(module, "device_of", lambda _: "cuda:0")
     monkeypatch.setattr(cuda_backend, "why_not", cuda_backend.why_not.__wrapped__)
     monkeypatch.setattr(cuda_backend, "built", lambda: False)
-    with pytest.raises(BackendUnavailable, match=r"^unembed: backend must be 'torch' on cuda:0; .* built without its CUDA"):
+    with pytest.raises(
+        BackendUnavailable, match=r"^unembed: backend must be 'torch' on cuda:0; .* built without its CUDA"
+    ):
         unembed(torch.ones(1, 2), torch.ones(3, 2), 1, backend="cuda")
     monkeypatch.setattr(cuda_backend, "built", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 5))

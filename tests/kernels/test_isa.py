@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -82,11 +83,13 @@ def tables(*names: str) -> list[str]:
     return [f"pivotkit::{name}" for name in names]
 
 
-@pytest.fixture(scope="module")
-def unoptimized(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="session")
+def unoptimized(made_once: Callable[..., Path]) -> Path:
     """Each kernel file's object at -O0, where no function is inlined; one that g++ cannot build is absent."""
-    folder = tmp_path_factory.mktemp("unoptimized")
+    return made_once("unoptimized", compile_unoptimized)
 
+
+def compile_unoptimized(folder: Path) -> None:
     def compile_one(path: str) -> None:
         flags, _ = KERNEL_FILES[path]
         if subprocess.run(["g++", *flags, "-E", "-x", "c++", "/dev/null"], capture_output=True).returncode:
@@ -98,7 +101,6 @@ def unoptimized(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     with ThreadPoolExecutor(int(JOBS)) as pool:
         list(pool.map(compile_one, KERNEL_FILES))
-    return folder
 
 
 @pytest.mark.skipif(shutil.which("g++") is None or shutil.which("nm") is None, reason="needs g++ and nm")
