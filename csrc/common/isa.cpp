@@ -76,6 +76,8 @@ bool supports(Isa isa) {
     // __builtin_cpu_supports also asks whether the operating system saves the wide registers.
     case Isa::avx2:
       return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+#endif
+#ifdef PIVOTKIT_AVX512
     case Isa::avx512:
       return supports(Isa::avx2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");

@@ -51,7 +51,7 @@ Gathered gather_all(const CompanionRow<Cell>& row) {
   return {i, filled};
 }
 
-#ifdef PIVOTKIT_X86
+#ifdef PIVOTKIT_AVX512
 // The same, but leaves out companions that have no bit in the filter. For Isa::avx512 with VBMI2, which compresses
 // lanes of 16 bits.
 Gathered gather_filtered(const CompanionRow<std::uint16_t>& row);

@@ -15,7 +15,7 @@ constexpr std::size_t kBuffer = 2048;  // companions counted at once: a fraction
 
 template <class Cell>
 Gathered (*choose_gather())(const CompanionRow<Cell>&) {
-#ifdef PIVOTKIT_X86
+#ifdef PIVOTKIT_AVX512
   static const bool compresses = __builtin_cpu_supports("avx512vbmi2");
   if constexpr (std::is_same_v<Cell, std::uint16_t>)
     if (compresses && select_isa("") >= Isa::avx512) return gather_filtered;

@@ -16,6 +16,8 @@ inline Kernels kernels_of(Isa isa) {
 #ifdef PIVOTKIT_X86
     case Isa::avx2:
       return {&kFloatsAvx2, nullptr, &kScreenAvx2};
+#endif
+#ifdef PIVOTKIT_AVX512
     case Isa::avx512:
       return {&kFloatsAvx512, nullptr, &kScreenAvx512};
     case Isa::avx512vnni:

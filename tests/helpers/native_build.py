@@ -9,14 +9,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 JOBS = str(os.cpu_count() or 1)
+# The system's before the environment's, as pip builds the package: another CMake orders options otherwise, and ccache misses.
+CMAKE = shutil.which("cmake", path=os.defpath) or shutil.which("cmake")
 CCACHE = ["ccache"] if shutil.which("ccache") else []  # before a direct call of a compiler; CMake finds it by itself
 
 
 def build(folder: Path, *options: str) -> Path:
     """The core and unembed_threads, with the flags of a release; returns the folder."""
+    assert CMAKE is not None
     generator = ["-G", "Ninja"] if shutil.which("ninja") else []
     options = (*options, *generator, "-DPIVOTKIT_PYTHON=OFF", "-DPIVOTKIT_NATIVE_TESTS=ON")
-    subprocess.run(["cmake", "-S", str(ROOT), "-B", str(folder), *options], check=True, capture_output=True)
-    command = ["cmake", "--build", str(folder), "--parallel", JOBS, "--target", "unembed_threads"]
+    subprocess.run([CMAKE, "-S", str(ROOT), "-B", str(folder), *options], check=True, capture_output=True)
+    command = [CMAKE, "--build", str(folder), "--parallel", JOBS, "--target", "unembed_threads"]
     subprocess.run(command, check=True, capture_output=True)
     return folder

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import torch
-from native_build import CCACHE, JOBS, build
+from native_build import CCACHE, CMAKE, JOBS, build
 
 from pivotkit.kernels import PackedUnembedding, Unembedded, cuda_backend, isas
 from pivotkit.kernels import unembed as face
@@ -42,9 +42,12 @@ def _team(all_threads: None) -> None:
 @pytest.fixture(scope="session")
 def native_build(made_once: Callable[..., Path]) -> Path:
     """The folder of a release build by g++ of the native code without Python."""
-    if shutil.which("g++") is None or shutil.which("cmake") is None:
+    if shutil.which("g++") is None or CMAKE is None:
         pytest.skip("needs g++ and cmake")
-    return made_once("native", lambda folder: build(folder, "-DCMAKE_CXX_COMPILER=g++"))
+    # As deep in the checkout as the package's own build, so that ccache knows each object.
+    folder = ROOT / "build" / "tests" / "native"
+    made_once("native", lambda _: build(folder, "-DCMAKE_CXX_COMPILER=g++"))
+    return folder
 
 
 @pytest.fixture(scope="session")
