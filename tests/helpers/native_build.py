@@ -14,12 +14,12 @@ CMAKE = shutil.which("cmake", path=os.defpath) or shutil.which("cmake")
 CCACHE = ["ccache"] if shutil.which("ccache") else []  # before a direct call of a compiler; CMake finds it by itself
 
 
-def build(folder: Path, *options: str) -> Path:
-    """The core and unembed_threads, with the flags of a release; returns the folder."""
+def build(folder: Path, *options: str, targets: tuple[str, ...] = ("unembed_threads",)) -> Path:
+    """Targets of the core and of tests/native, with the flags of a release; returns the folder."""
     assert CMAKE is not None
     generator = ["-G", "Ninja"] if shutil.which("ninja") else []
     options = (*options, *generator, "-DPIVOTKIT_PYTHON=OFF", "-DPIVOTKIT_NATIVE_TESTS=ON")
     subprocess.run([CMAKE, "-S", str(ROOT), "-B", str(folder), *options], check=True, capture_output=True)
-    command = [CMAKE, "--build", str(folder), "--parallel", JOBS, "--target", "unembed_threads"]
+    command = [CMAKE, "--build", str(folder), "--parallel", JOBS, "--target", *targets]
     subprocess.run(command, check=True, capture_output=True)
     return folder

@@ -48,6 +48,6 @@ def compile_emulation(native_build: Path, folder: Path) -> Path:
     subprocess.run([*command, *WIDE, *QUIET, *emulation, "-c", source, "-o", str(kernels)], check=True)
     main = folder / "main.o"
     subprocess.run([*command, "-c", str(NATIVE / "amx_emulated.cpp"), "-o", str(main)], check=True)
-    core = str(native_build / "libpivotkit_core.a")
+    core = str(native_build / "libpivotkit_unembed.a")
     subprocess.run(["g++", "-pthread", str(main), str(kernels), core, "-ldl", "-o", str(program)], check=True)
     return program

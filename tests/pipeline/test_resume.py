@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -12,8 +14,37 @@ import pytest
 
 from pivotkit.testbed import World, WorldConfig, build_tokenizer, plant
 
-# Importing the planted model registers it.
-ENTRY = "import sys, pivotkit.testbed.planted_model; from pivotkit.cli import main; sys.exit(main(sys.argv[1:]))"
+# Each line is a command, run in a fork: all of them share the seconds that the imports take.
+SERVER = """
+import json, os, sys
+import pivotkit.testbed.planted_model  # registers the planted model
+from pivotkit.cli import main
+
+replies = os.fdopen(os.dup(1), "w")
+os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        sys.exit(main(json.loads(line)))
+    print(child, file=replies, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), file=replies, flush=True)
+"""
+
+
+@contextlib.contextmanager
+def server():
+    """A function that starts a command and returns its process, and one that waits for its exit status."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}  # a model this small only waits for a second thread
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", SERVER], env=environment, **pipes) as process:
+
+        def start(command):
+            process.stdin.write(json.dumps(command) + "\n")
+            process.stdin.flush()
+            return int(process.stdout.readline())
+
+        yield start, lambda: int(process.stdout.readline())
+        process.stdin.close()
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +56,7 @@ def command(tmp_path_factory):
     plant(world).save_pretrained(folder / "model")
     build_tokenizer(world.vocabulary).save_pretrained(folder / "model")
     return [
-        sys.executable, "-c", ENTRY, "run", "--model", str(folder / "model"), "--lexicon",
+        "run", "--model", str(folder / "model"), "--lexicon",
         str(folder / "world" / "lexicon.tsv"), "--pairs", "a-b,b-a", "--prompt", "testbed", "--shots", "4",
         "--contexts", "2", "--latent", "p", "--chains", "--out",
     ]  # fmt: skip
@@ -45,18 +76,19 @@ def artifacts(run):
 
 def test_a_run_killed_at_any_shard_ends_with_the_same_bytes(command, tmp_path):
     alone, killed = tmp_path / "alone", tmp_path / "killed"
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}  # a model this small only waits for a second thread
-    subprocess.run([*command, str(alone)], check=True, capture_output=True, timeout=300, env=environment)
-    for least in (1, 4, 6):
-        silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        process = subprocess.Popen([*command, str(killed)], **silent, env=environment)
-        deadline = time.monotonic() + 300
-        while len(shards(killed)) < least and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
-        assert len(shards(killed)) < 8
-    (killed / "traces" / ".part-00000.parquet.0123abcd.part").write_bytes(b"half")  # as a kill in a write leaves it
-    subprocess.run([*command, str(killed)], check=True, capture_output=True, timeout=300, env=environment)
+    with server() as (start, status):
+        start([*command, str(alone)])
+        assert status() == 0
+        for least in (1, 4, 6):
+            process = start([*command, str(killed)])
+            deadline = time.monotonic() + 300
+            while len(shards(killed)) < least and time.monotonic() < deadline:
+                time.sleep(0.01)
+            os.kill(process, signal.SIGKILL)
+            assert status() == -signal.SIGKILL
+            assert len(shards(killed)) < 8
+        (killed / "traces" / ".part-00000.parquet.0123abcd.part").write_bytes(b"half")  # as a kill in a write leaves it
+        start([*command, str(killed)])
+        assert status() == 0
     assert len(shards(killed)) == 8
     assert artifacts(killed) == artifacts(alone)
