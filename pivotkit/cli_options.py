@@ -68,7 +68,7 @@ def _list(text: str) -> list[str]:
 
 def _paths(text: str) -> list[str]:
     """Paths and globs. An existing path or a glob with matches stands for itself, commas and all."""
-    return [text] if Path(text).exists() or glob(text, recursive=True) else _list(text)  # noqa: PTH207
+    return [text] if (text and Path(text).exists()) or glob(text, recursive=True) else _list(text)  # noqa: PTH207
 
 
 def _named(text: str, what: str = "value") -> dict[str, str]:

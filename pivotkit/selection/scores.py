@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from pivotkit.arguments import check_kind, check_word_pairs, elements, kind, refuse_kind
+from pivotkit.arguments import check_word_pairs, elements, kind, refuse_kind
 from pivotkit.artifacts import require_columns, with_metadata
 from pivotkit.corpus.matching.match import Matches
 from pivotkit.corpus.matching.watchlist import WatchList
@@ -85,7 +85,8 @@ def score_documents(
     """
     if not isinstance(corpus, TokenStore | TokenFiles):
         raise TypeError(f"score_documents: corpus must be a TokenStore or TokenFiles; got {kind(corpus)}")
-    check_kind("score_documents", "hits", hits, Matches, "Matches", none=True)
+    if hits is not None and not all(hasattr(hits, part) for part in ("documents", "words", "hits")):
+        refuse_kind("score_documents", "hits", "be Matches or None", hits)
     if pairs is not None and not isinstance(pairs, pa.Table):
         pairs = check_word_pairs("score_documents", "pairs", pairs)
     wanted = _pivot_mask(pivots, corpus.vocab_size)
