@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import math
 import re
@@ -14,9 +15,20 @@ import pyarrow as pa
 import pytest
 import torch
 from scipy.sparse import csr_array
+from tokenizers import Tokenizer, models
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import pivotkit as pk
+from pivotkit.arguments import (
+    LARGEST,
+    check_flag,
+    check_int,
+    check_number,
+    check_paths,
+    check_strings,
+    check_word_pairs,
+    shown,
+)
 from pivotkit.errors import BackendUnavailable
 from pivotkit.lens.model.head import LensHead
 
@@ -143,7 +155,7 @@ PARAMETERS: dict[str, dict[str, set[str]]] = {
     "Counts": {
         "words": STRINGS | EMPTY, "documents": INT0, "df": OBJECT, "tf": OBJECT, "pairs": OBJECT,
         "pair_df": OBJECT, "context": NONE, "background": NONE, "approximation": {"dict", "dict of lists"} | NONE,
-        "scope": NAME, "units": STRINGS | EMPTY, "skipped": INT0, "tokenizer": TEXT | NONE, "postings": NONE,
+        "scope": TEXT, "units": STRINGS | EMPTY, "skipped": INT0, "tokenizer": TEXT | NONE, "postings": NONE,
     },
     "Counts.index": {"word": TEXT},
     "Counts.pair": {"a": TEXT, "b": TEXT},
@@ -338,3 +350,152 @@ def fault(message: str, name: str, parameter: str) -> str:
     if told is None or not re.search(rf"\b{parameter}\b", told[1]):
         return "no argument, rule or value"
     return "too long" if len(message) > 400 or "\n" in message else ""
+
+
+# ---- one by one
+
+
+class Tokens:
+    """Words as ids of a tokenizer that has more of them."""
+
+    def family(self, word: str) -> list[int]:
+        return [5]
+
+
+def refusal(function: Any, *arguments: Any, **named: Any) -> str:
+    with pytest.raises((TypeError, ValueError, IndexError, BackendUnavailable)) as caught:
+        function(*arguments, **named)
+    return f"{type(caught.value).__name__}: {caught.value}"
+
+
+def test_what_is_often_mistaken_is_told_in_one_line(good, tmp_path):
+    model, items, tokenizer = (good["trace"][1][name] for name in ("model", "items", "tokenizer"))
+    text, lexicon = good["count"][1]["corpus"], good["build_task"][1]["lexicon"]
+    told = {
+        refusal(pk.count, None, ["dog"]): "TypeError: count: corpus must be a path or a sequence of paths; got None",
+        refusal(pk.count, text, None):
+            "TypeError: count: watchlist must be a watch list or an iterable of str; got None",
+        refusal(pk.count, text, "dog"):
+            "TypeError: count: watchlist must be a watch list or an iterable of str; got 'dog'",
+        refusal(pk.count, text, ["dog", "a"], pairs=[("dog", "a", "dog")]):
+            "TypeError: count: pairs must be pairs of two words; got one of 3",
+        refusal(pk.count, text, ["dog", "a"], pairs=["dog"]):
+            "TypeError: count: pairs must be pairs of two words; got str",
+        refusal(pk.count, text, ["dog", "a"], pairs=[("dog", 3)]): "TypeError: count: pairs must be pairs of str; got int",
+        refusal(pk.count, text, ["dog"], out=3): "TypeError: count: out must be a path (str or Path) or None; got int",
+        refusal(pk.trace, items, model, tokenizer):
+            "TypeError: trace: model must be a transformers causal LM; got Table",
+        refusal(pk.trace, tokenizer, items, model):
+            f"TypeError: trace: model must be a transformers causal LM; got {type(tokenizer).__name__}",
+        refusal(pk.trace, model, tokenizer, items):
+            f"TypeError: trace: items must be a pyarrow.Table; got {type(tokenizer).__name__}",
+        refusal(pk.trace, model, items, model):
+            "TypeError: trace: tokenizer must be a fast Hugging Face tokenizer; got LlamaForCausalLM",
+        refusal(pk.score, model, items, "gpt2"):
+            "TypeError: score: tokenizer must be a fast Hugging Face tokenizer; got str",
+        refusal(pk.score, "gpt2", items, tokenizer): "TypeError: score: model must be a transformers causal LM; got str",
+        refusal(pk.score, model.model.layers[0], items, tokenizer):
+            "TypeError: score: model must be a transformers causal LM; got LlamaDecoderLayer",
+        refusal(pk.build_task, "x.tsv", ["en-fr"]):
+            "TypeError: build_task: lexicon must be a Lexicon (read_lexicon reads one); got str",
+        refusal(pk.build_task, Path("x.tsv"), ["en-fr"]):
+            "TypeError: build_task: lexicon must be a Lexicon (read_lexicon reads one); got PosixPath",
+        refusal(pk.build_task, lexicon, "en-fr"):
+            "TypeError: build_task: pairs must be a sequence of strings; got 'en-fr'",
+        refusal(pk.build_task, lexicon, ["en-fr"], seed=-1): "ValueError: build_task: seed must be at least 0; got -1",
+        refusal(pk.build_task, lexicon, ["en-fr"], limit=2**63):
+            "ValueError: build_task: limit must be at most 9223372036854775807; got 9223372036854775808",
+        refusal(pk.build_task, lexicon, ["en-fr"], contexts=10**9):
+            "ValueError: build_task: contexts must be at most 10000; got 1000000000",
+        refusal(pk.attribute, *[None] * 2, items=None): "TypeError: attribute: behaviors must be a pyarrow.Table; got NoneType",
+    }  # fmt: skip
+    for said, meant in told.items():
+        assert said == meant
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "device", ["cuda", "cuda:7", "cuda:-1", "mps", "xpu", "gpu", "tpu", "vulkan", "", "cpu:x", "x" * 99]
+)
+def test_a_device_that_is_not_here_is_refused_before_the_model_is_read(device, monkeypatch, tmp_path):
+    if device.startswith("cuda") and torch.cuda.is_available():
+        pytest.skip("this machine has one")
+    monkeypatch.setattr("transformers.AutoTokenizer.from_pretrained", Slow())
+    for name in ("device", "device_map"):
+        said = refusal(pk.load_model, tmp_path, **{name: device})
+        assert said.startswith(f"BackendUnavailable: load_model: {name} must be one that torch finds here, such as cpu")
+        assert said.endswith(f"; got {shown(device)}")
+
+
+def test_a_device_that_is_here_is_taken_as_far_as_the_model(monkeypatch, tmp_path):
+    for device in ("cpu", "meta", torch.device("cpu"), None):
+        assert "load_tokenizer: model must be" in refusal(pk.load_model, tmp_path, device=device)
+    for placement in ("auto", "cpu", {"": "cpu"}, {"": 0, "lm_head": "cpu"}):
+        assert "load_tokenizer: model must be" in refusal(pk.load_model, tmp_path, device_map=placement)
+
+
+def test_a_tokenizer_of_another_model_is_refused(good, tokenizer, tmp_path):
+    """As far as ids can tell: those that the model, the files or the store cannot have."""
+    items, rule = good["trace"][1]["items"], "must be the model's own, with ids below 40; got "
+    small = LlamaForCausalLM(
+        LlamaConfig(vocab_size=40, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1)
+    ).eval()
+    assert refusal(pk.trace, small, items, tokenizer).startswith(f"ValueError: trace: tokenizer {rule}")
+    assert refusal(pk.score, small, items, tokenizer).startswith(f"ValueError: score: tokenizer {rule}")
+    model = good["trace"][1]["model"]
+    for ids in ([400], [0, 10**6], [2**31]):
+        said = refusal(pk.trace, model, items, tokenizer, pivots={0: ids})
+        assert said == f"ValueError: trace: pivots must be at most 399; got {ids[-1]}"
+    assert "trace: k must be at most 400; got 401" in refusal(pk.trace, model, items, tokenizer, k=401)
+    watch = pk.TokenWatchList(["dog"], tokenizer)
+    files = good["score_documents"][1]["corpus"]
+    said = refusal(pk.count, files, watch, workers=1)
+    assert said.startswith("ValueError: count: watchlist must be of the corpus's own tokenizer, with ids below 9; got ")
+    other = Tokenizer(models.WordLevel({"<unk>": 0, "a": 1, "dog": 2}, unk_token="<unk>"))
+    store = pk.tokenize(good["count"][1]["corpus"], other, tmp_path / "store")
+    assert pk.count(store, pk.TokenWatchList(["dog"], other), workers=1).documents == 2
+    said = refusal(pk.count, store, watch, workers=1)
+    assert said.startswith("ValueError: count: watchlist must be of the corpus's own tokenizer, with ids below 3; got ")
+    larger = pk.tokenize(good["count"][1]["corpus"], tokenizer, tmp_path / "larger")
+    said = refusal(pk.count, larger, pk.TokenWatchList(["dog"], other), workers=1)
+    assert (
+        said
+        == f"ValueError: count: watchlist must be of the store's own tokenizer, which has {len(tokenizer)} ids; got 3"
+    )
+    counts = dataclasses.replace(
+        good["find_pivots"][1]["counts"],
+        words=["dog", "chien"],
+        df=np.array([1, 1]),
+        tf=np.array([1, 1]),
+        context=csr_array((2, 5)),
+    )
+    pair = pa.table({"item": [0], "pair": ["en-fr"], "source": ["dog"], "target": ["chien"]})
+    said = refusal(pk.find_pivots, counts, pair, word_tokens=Tokens())
+    assert said == "ValueError: find_pivots: word_tokens must be of the tokenizer of counts, with ids below 5; got 5"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (10**80, "an int of 266 bits"), (-(10**80), "an int of 266 bits"), (10**30, "1" + "0" * 30), (True, "True"),
+        (None, "None"), (0.1, "0.1"), (math.nan, "nan"), ("a\nb", "'a\\nb'"), ("x" * 61, f"'{'x' * 60}'..."),
+        (b"x" * 99, f"b'{'x' * 60}'..."), (Path("a/b"), "'a/b'"), ([1] * 10**6, "list"), (np.float32(0.5), "0.5"),
+        (torch.zeros(999), "Tensor"), (np.int64(3), "3"),
+    ],
+)  # fmt: skip
+def test_a_value_is_shown_in_one_short_line(value, text):
+    assert shown(value) == text
+
+
+def test_checks_take_what_is_of_the_kind():
+    for one in (1, 7, np.int64(7), np.uint8(7), LARGEST):
+        check_int("f", "a", one, 1)
+    for one in (0, 0.5, 1, np.float32(0.5), np.float64(1), np.int32(0)):
+        check_number("f", "a", one, 0, 1)
+    for one in (True, False, np.True_):
+        check_flag("f", "a", one)
+    pairs = [("a", "b"), ["a", "b"], np.array(["a", "b"])]
+    assert check_word_pairs("f", "a", iter(pairs)) == pairs
+    assert check_word_pairs("f", "a", dict.fromkeys([("a", "b")]).keys()) == [("a", "b")]
+    assert check_paths("f", "a", ("a", Path("b"))) == ["a", Path("b")]
+    assert check_strings("f", "a", (one for one in "ab")) == ["a", "b"]

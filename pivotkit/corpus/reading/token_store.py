@@ -74,6 +74,7 @@ class TokenStore:
     @classmethod
     def open(cls, folder: str | Path) -> TokenStore:
         """Open a finished store; InputError when there is none, or when one of its files is missing or cut short."""
+        check_path("open", "folder", folder)
         folder = Path(folder)
         if not (folder / "store.json").exists():
             raise InputError(folder, "", "must be a finished token store; found no store.json")

@@ -8,7 +8,6 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from pivotkit.arguments import check_int, check_kind, check_strings, check_text, refuse_kind
-from pivotkit.corpus.reading.scope import Scope
 from pivotkit.corpus.tables.postings import Postings
 
 
@@ -25,7 +24,6 @@ def check_counts(counts: Any) -> None:
         check_array("background", counts.background, (getattr(counts.background, "size", 0),))
     check_kind("Counts", "approximation", counts.approximation, dict, "a dict", none=True)
     check_text("Counts", "scope", counts.scope)
-    Scope.parse(counts.scope, "Counts")
     check_strings("Counts", "units", counts.units)
     check_text("Counts", "tokenizer", counts.tokenizer, none=True)
     check_kind("Counts", "postings", counts.postings, Postings, "Postings", none=True)
