@@ -199,10 +199,11 @@ def trace(
 def _check_pivots(pivots: Mapping[int, Sequence[int]] | None, items: pa.Table, vocabulary: int = LARGEST) -> None:
     """Refuse what is no mapping, or gives an item something else than token ids below ``vocabulary``."""
     check_kind("trace", "pivots", pivots, Mapping, "a mapping of item to token ids", none=True)
-    for item in pivots or ():
+    given = pivots or {}
+    for item in given:
         check_int("trace", "pivots", item, 0)
-    for item in items["item"].to_pylist() if pivots else ():
-        for token in elements("trace", "pivots", pivots.get(item, ()), "a mapping of item to token ids"):
+    for item in items["item"].to_pylist() if given else ():
+        for token in elements("trace", "pivots", given.get(item, ()), "a mapping of item to token ids"):
             check_int("trace", "pivots", token, 0, vocabulary - 1)
 
 
