@@ -8,12 +8,15 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from pivotkit.cli import main
+from pivotkit.pipeline.stage import StageTable
 from pivotkit.testbed import World, WorldConfig, build_tokenizer
+from pivotkit.testbed.stages import STAGES
 
 FILES = ("a.jsonl", "b.jsonl", "c.jsonl")
 # The command line, where every unit but the first waits while its file is being written. Workers import this, too.
@@ -90,7 +93,7 @@ def test_a_count_that_is_told_to_end_leaves_nothing_behind_and_resumes(prepared,
     assert process.returncode == 128 + number, said
     assert said.splitlines()[-1] == "pivotkit: interrupted; the same command resumes it"
     assert "Traceback" not in said
-    assert not [name for name in os.listdir(busy) if is_alive(int(name))]
+    assert not [worker.name for worker in busy.iterdir() if is_alive(int(worker.name))]
     left = [path.name for path in run.rglob("*") if path.is_file() and path.name.startswith(".")]
     assert left == [".lock"]
     assert not (run / "counts" / "counts.json").exists()
@@ -103,3 +106,34 @@ def test_the_handler_is_there_for_the_command_alone(capsys):
     before = signal.getsignal(signal.SIGTERM)
     assert main(["info"]) == 0
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("command", ["run", "demo", *(stage.name for stage in STAGES)])
+def test_every_command_ends_alike(command, number, status, prepared, tmp_path, capsys, monkeypatch):
+    """In the middle of its work; a second signal does not disturb the cleaning up."""
+    cleaned = []
+
+    def work(*arguments: object, **named: object) -> None:
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(10)
+        finally:
+            if number == signal.SIGTERM:
+                os.kill(os.getpid(), number)
+            cleaned.append(command)
+
+    shutil.copytree(prepared / "run", tmp_path / "run")
+    monkeypatch.setattr(StageTable, "run", work)
+    monkeypatch.setattr("pivotkit.testbed.demo.demo", work)
+    folder = ["--out", str(tmp_path / "run")] if command in ("run", "demo") else [str(tmp_path / "run")]
+    before = (tmp_path / "run" / "run.json").read_bytes()
+    assert main([command, *folder]) == status
+    assert capsys.readouterr().err == "pivotkit: interrupted; the same command resumes it\n"
+    assert cleaned == [command]
+    assert command in ("run", "demo") or (tmp_path / "run" / "run.json").read_bytes() == before
+
+
+def test_in_another_thread_the_command_works_without_a_handler(capsys):
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(main, ["info"]).result() == 0

@@ -17,7 +17,7 @@ from pivotkit.arguments import check_kind, check_path, check_strings, check_text
 from pivotkit.corpus.matching.watchlist import WatchList
 from pivotkit.corpus.reading.amounts import amount
 from pivotkit.corpus.reading.units import any_overlap
-from pivotkit.corpus.tables.counts_checks import check_alike, check_counts
+from pivotkit.corpus.tables.counts_checks import check_counts
 from pivotkit.corpus.tables.counts_folder import load_counts, save_counts
 from pivotkit.corpus.tables.pair_matrix import pair_matrix
 from pivotkit.corpus.tables.postings import Cumulative, Postings, check_reading, cumulative
@@ -62,10 +62,8 @@ class Counts:
 
     Raises
     ------
-    TypeError
-        For a field of another kind.
-    ValueError
-        For arrays whose shapes do not fit together.
+    TypeError, ValueError
+        For a field of another kind, and for arrays whose shapes do not fit together.
     """
 
     words: list[str]
@@ -241,7 +239,20 @@ class Counts:
             subtracted); when they share a part of a file that was cut into other units.
         """
         check_kind("merge", "other", other, Counts, "Counts")
-        check_alike(self, other)
+        for name in ("words", "scope", "tokenizer"):
+            if getattr(self, name) != getattr(other, name):
+                raise ValueError(f"merge: other must have the same {name}; got others")
+        if not np.array_equal(self.pairs, other.pairs):
+            raise ValueError("merge: other must have the same pairs; got others")
+        if (self.context is None) != (other.context is None):
+            raise ValueError("merge: other must have a context table too; got one without")
+        if self.context is not None and other.context is not None and self.context.shape != other.context.shape:
+            raise ValueError(f"merge: other must have context shape {self.context.shape}; got {other.context.shape}")
+        for which, counts in (("self", self), ("other", other)):
+            if counts.approximation is not None:
+                raise ValueError(
+                    f"merge: {which} must have an exact context (count the whole together); got a sampled one"
+                )
         mine, theirs = set(self.units), set(other.units)
         if mine & theirs:
             if theirs <= mine:

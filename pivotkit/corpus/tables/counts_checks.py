@@ -34,22 +34,6 @@ def check_counts(counts: Any) -> None:
         raise ValueError(f"Counts: context must have shape {shape}; got {counts.context.shape}")
 
 
-def check_alike(one: Any, other: Any) -> None:
-    """Refuse counts that cannot be added up: other words, pairs, scope or tokenizer, or a sampled context."""
-    for name in ("words", "scope", "tokenizer"):
-        if getattr(one, name) != getattr(other, name):
-            raise ValueError(f"merge: other must have the same {name}; got others")
-    if not np.array_equal(one.pairs, other.pairs):
-        raise ValueError("merge: other must have the same pairs; got others")
-    if (one.context is None) != (other.context is None):
-        raise ValueError("merge: other must have a context table too; got one without")
-    if one.context is not None and other.context is not None and one.context.shape != other.context.shape:
-        raise ValueError(f"merge: other must have context shape {one.context.shape}; got {other.context.shape}")
-    for which, counts in (("self", one), ("other", other)):
-        if counts.approximation is not None:
-            raise ValueError(f"merge: {which} must have an exact context (count the whole together); got a sampled one")
-
-
 def check_array(name: str, value: Any, shape: tuple[int, ...]) -> None:
     """Refuse what is no array of integers of that shape."""
     if not isinstance(value, np.ndarray):
