@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -23,17 +26,18 @@ STUDIES = (DEMO, RUN)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one subcommand; 0 when it succeeded, 2 for a wrong argument or input, 130 for Ctrl-C."""
+    """Run one subcommand; 0 when it succeeded, 2 for a wrong argument or input, 130 for Ctrl-C, 143 for SIGTERM."""
     parser, stages = _parsers()
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words and words[0] in stages:
         words[1:] = run_first(stages[words[0]], words[1:])
     parsed = parser.parse_args(words)
     try:
-        summary = parsed.command(parsed)
-    except KeyboardInterrupt:
+        with _terminable():
+            summary = parsed.command(parsed)
+    except KeyboardInterrupt as stop:
         print("pivotkit: interrupted; the same command resumes it", file=sys.stderr)
-        return 130
+        return 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         print(f"pivotkit: {place}{error.strerror or error}", file=sys.stderr)
@@ -51,6 +55,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name, value in summary.items():
             print(f"{name}: {value}")
     return 0
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came, by which schedulers end a run. It cleans up as Ctrl-C does."""
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Within the block the first SIGTERM raises `Terminated`, and later ones do not disturb the cleaning up."""
+
+    def end(number: int, frame: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():  # no other thread may set a handler
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _parsers() -> tuple[Parser, dict[str, Parser]]:
@@ -108,7 +134,9 @@ def _summary(folder: Path) -> dict[str, Any]:
 
 def _run_study(study: Study) -> Command:
     def command(parsed: argparse.Namespace) -> dict[str, Any]:
-        study.run(parsed.out, _settings(parsed, study.form, {}))
+        settings = _settings(parsed, study.form, {})
+        settings.check(study.name)
+        study.run(parsed.out, settings)
         return _summary(Path(parsed.out))
 
     return command
@@ -116,9 +144,11 @@ def _run_study(study: Study) -> Command:
 
 def _run_stage(stage: Stage) -> Command:
     def command(parsed: argparse.Namespace) -> dict[str, Any]:
+        _settings(parsed, stage.form, {}).check(stage.name)  # before there is a folder
         with RunFolder(parsed.run, new=stage.begins_run) as run:
             kept = run.manifest["config"]
             settings = _settings(parsed, stage.form, kept)
+            settings.check(stage.name)
             STAGES.run(stage, run, settings)
             known = {option.name for option in fields(stage.form)}
             others = {name: value for name, value in kept.items() if name not in known}

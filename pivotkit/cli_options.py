@@ -9,6 +9,8 @@ from glob import glob
 from pathlib import Path
 from typing import Any, NoReturn
 
+from pivotkit.arguments import shown
+
 
 class Parser(argparse.ArgumentParser):
     """A parser that refuses a wrong argument in one line."""
@@ -41,7 +43,7 @@ def add_options(parser: Parser, wanted: Sequence[Field[Any]]) -> None:
         else:
             choices = option.metadata.get("choices")
             metavar = None if choices else "VALUE"
-            parser.add_argument(flag, type=SCALARS[kind], choices=choices, metavar=metavar, **shown)
+            parser.add_argument(flag, type=_scalar(SCALARS[kind]), choices=choices, metavar=metavar, **shown)
 
 
 def _help(option: Field[Any]) -> str:
@@ -66,7 +68,7 @@ def _list(text: str) -> list[str]:
 
 def _paths(text: str) -> list[str]:
     """Paths and globs. An existing path or a glob with matches stands for itself, commas and all."""
-    return [text] if Path(text).exists() or glob(text, recursive=True) else _list(text)  # noqa: PTH207
+    return [text] if (text and Path(text).exists()) or glob(text, recursive=True) else _list(text)  # noqa: PTH207
 
 
 def _named(text: str, what: str = "value") -> dict[str, str]:
@@ -90,7 +92,17 @@ def _shares(text: str) -> dict[str, float]:
     return shares
 
 
-SCALARS: dict[str, Callable[[str], Any]] = {"str": str, "int": int, "float": float}
+def _scalar(kind: type) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
+        try:
+            return kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"invalid {kind.__name__} value: {shown(text)}") from None
+
+    return read
+
+
+SCALARS: dict[str, type] = {"str": str, "int": int, "float": float}
 COLLECTIONS: dict[str, Callable[[str], Any]] = {
     "list[str]": _list, "dict[str, float]": _shares, "dict[str, str]": _named,
 }  # fmt: skip

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from pivotkit.arguments import check_int
 from pivotkit.artifacts import require_columns
 from pivotkit.attribution.statistics import auc_of_clusters, pearson_of_clusters
 from pivotkit.bootstrap import estimate
@@ -18,6 +19,7 @@ from pivotkit.corpus.matching.watchlist import normalize
 BEHAVIORS = ("co-occurrence", "pivot", "copy", "other", "excluded")
 PREDICTORS = ("log_df_both", "log_df_source", "log_df_target", "log_min_df", "pmi")
 POOLED = "all"
+MOST_RESAMPLES = 1_000_000
 SMOOTHING = 0.5  # documents added to every count before the logarithm of pmi
 
 
@@ -61,7 +63,7 @@ def attribute(
     Raises
     ------
     TypeError
-        An argument is no table.
+        An argument is of another kind.
     ValueError
         A column is missing; an item, or the counts of its words, are not there; an item stands twice under one rule; a
         count is negative or contradicts another; a behavior is unknown.
@@ -81,8 +83,8 @@ def attribute(
     require_columns("attribute", "items", items, ("item", "pair", "concept", "source", "target"))
     if scores is not None:
         require_columns("attribute", "scores", scores, ("item", "pair", "score"))
-    if bootstrap < 0:
-        raise ValueError(f"attribute: bootstrap must be at least 0; got {bootstrap}")
+    check_int("attribute", "bootstrap", bootstrap, 0, MOST_RESAMPLES)
+    check_int("attribute", "seed", seed, 0)
     joined = _Joined(items, pairs)
     one_spelling = {key for key, row in joined.rows.items() if len(set(map(_normal, joined.words[row]))) == 1}
     behaviors = _without(behaviors, one_spelling)

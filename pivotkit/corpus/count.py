@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import multiprocessing
 import os
+import signal
 import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -16,6 +18,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pivotkit.arguments import (
+    LARGEST,
+    check_int,
+    check_path,
+    check_paths,
+    check_strings,
+    check_word_pairs,
+    refuse,
+    shown,
+)
 from pivotkit.corpus.counting.merge import merge_unit_counts
 from pivotkit.corpus.counting.sources import TextSource, TokenSource
 from pivotkit.corpus.counting.unit_counter import Plan, UnitCounter
@@ -98,7 +110,7 @@ def count(
     Raises
     ------
     TypeError
-        For a watch list or context of the wrong kind for the corpus.
+        For an argument of another kind, and a watch list or context of the wrong kind for the corpus.
     ValueError
         For a pair with a word that is not watched, a scope or sample that does not fit the corpus, and, before any
         work, when ``memory`` cannot hold what must stay in memory (processes, words, pairs, vocabulary).
@@ -121,13 +133,20 @@ def count(
     >>> counts.df.tolist(), counts.pair("cat", "chat"), counts.documents
     ([2, 1], 1, 2)
     """
+    if not isinstance(corpus, TokenFiles | TokenStore):
+        corpus = check_paths("count", "corpus", corpus)
+    if not isinstance(watchlist, WatchList | TokenWatchList):
+        watchlist = check_strings("count", "watchlist", watchlist, "a watch list or an iterable of str")
+    pairs = [] if pairs is None else check_word_pairs("count", "pairs", pairs)
+    check_path("count", "out", out, none=True)
+    check_int("count", "workers", workers, 1, none=True)
     check_on_error("count", on_error)
     together = Scope.parse(scope, "count")
     budget = parse_bytes(memory, "count")
     unit_bytes = None if unit is None else parse_bytes(unit, "count", "unit")
     source, units = _source(corpus, watchlist, together, context, on_error, unit_bytes)
     id_of = functools.cache(source.watch.id)  # most words are in many pairs
-    ids = np.array([(id_of(a), id_of(b)) for a, b in pairs or ()], dtype=np.int32).reshape(-1, 2)
+    ids = np.array([(id_of(a), id_of(b)) for a, b in pairs], dtype=np.int32).reshape(-1, 2)
     processes = _processes(workers, len(units))
     if sample is not None:
         _check_sample(sample, context)
@@ -178,6 +197,7 @@ def _source(
             raise TypeError(f"count: watchlist must be a TokenWatchList for tokens; got {type(watchlist).__name__}")
         if not isinstance(context, bool):
             raise TypeError(f"count: context must be True or False for tokens; got {type(context).__name__}")
+        _check_tokenizer(watchlist, corpus)
         source = TokenSource(watchlist, corpus)
         return source, corpus.work_units(unit_bytes, scope)
     if isinstance(watchlist, TokenWatchList):
@@ -185,7 +205,7 @@ def _source(
     if scope.kind != "document":
         raise ValueError(f"count: scope must be 'document' for text (tokenize it for others); got {str(scope)!r}")
     if context is not False and not isinstance(context, TokenStore):
-        raise TypeError(f"count: context must be False or a TokenStore for text; got {context!r}")
+        raise TypeError(f"count: context must be False or a TokenStore for text; got {shown(context)}")
     watch = as_watchlist(watchlist)
     if context is False:
         return TextSource(watch, on_error, None), work_units(corpus, unit_bytes)
@@ -199,13 +219,21 @@ def _source(
     return TextSource(watch, on_error, context), units
 
 
+def _check_tokenizer(watchlist: TokenWatchList, corpus: TokenFiles | TokenStore) -> None:
+    """Refuse a watch list of another tokenizer than that of the corpus, as far as ids can tell."""
+    most = max((max(ids) for forms in watchlist.spellings for ids in forms), default=0)
+    if most >= corpus.vocab_size:
+        rule = f"be of the corpus's own tokenizer, with ids below {corpus.vocab_size}"
+        refuse("count", "watchlist", rule, most)
+    if isinstance(corpus, TokenStore) and watchlist.vocab_size != corpus.vocab_size:
+        rule = f"be of the store's own tokenizer, which has {corpus.vocab_size} ids"
+        refuse("count", "watchlist", rule, watchlist.vocab_size)
+
+
 def _check_sample(sample: int, context: bool | TokenStore) -> None:
-    if isinstance(sample, bool) or not isinstance(sample, int):
-        raise TypeError(f"count: sample must be an int or None; got {type(sample).__name__}")
+    check_int("count", "sample", sample, -LARGEST, none=True)
     if sample < 2:
-        raise ValueError(
-            f"count: sample must be at least 2 documents, so that the error can be estimated; got {sample}"
-        )
+        refuse("count", "sample", "be at least 2 documents, so that the error can be estimated", sample)
     if context is False:
         raise ValueError(f"count: sample must come with a context; got {sample} without one")
 
@@ -219,24 +247,35 @@ def _fixed_bytes(source: TextSource | TokenSource, pairs: npt.NDArray[np.int32])
 def _processes(workers: int | None, units: int) -> int:
     if workers is None:
         workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if isinstance(workers, bool) or not isinstance(workers, int):
-        raise TypeError(f"count: workers must be an int or None; got {type(workers).__name__}")
-    if workers < 1:
-        raise ValueError(f"count: workers must be at least 1; got {workers}")
     return min(workers, units)
 
 
 _counter: UnitCounter | None = None  # the one of a worker process
+_ended = False  # whether a signal has told this worker process to end
 
 
 def _start(plan: Plan) -> None:
     global _counter
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)
     _counter = UnitCounter(plan)
+
+
+def _end(number: int, frame: object) -> None:
+    """Leave the unit, which removes what it was writing; a worker without a unit ends in silence."""
+    global _ended
+    if not _ended:
+        _ended = True
+        raise SystemExit(128 + number)
 
 
 def _count(unit: Unit) -> None:
     assert _counter is not None
-    _counter.count(unit)
+    with contextlib.suppress(SystemExit):
+        if not _ended:
+            _counter.count(unit)
+    if _ended:
+        raise KeyboardInterrupt
 
 
 def _run(counter: UnitCounter, units: list[Unit], processes: int) -> None:
@@ -248,8 +287,8 @@ def _run(counter: UnitCounter, units: list[Unit], processes: int) -> None:
         return
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(processes, len(units)), spawn, _start, (counter.plan,)) as pool:
-        futures = [pool.submit(_count, unit) for unit in units]
         try:
+            futures = [pool.submit(_count, unit) for unit in units]
             for future in track(as_completed(futures), "Counting", total=len(futures)):
                 future.result()
         except BrokenProcessPool:
@@ -257,6 +296,8 @@ def _run(counter: UnitCounter, units: list[Unit], processes: int) -> None:
                 "count: workers must live until their units are counted; one died (out of memory, or the script that "
                 'called count does not guard its start with if __name__ == "__main__")'
             ) from None
-        except BaseException:
+        except BaseException as error:
+            for process in [] if isinstance(error, Exception) else list(pool._processes.values()):
+                process.terminate()  # an interruption does not wait for the units that are being counted
             pool.shutdown(cancel_futures=True)
             raise

@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pivotkit.arguments import shown
+
+MOST_THREADS = 4096
 FLOAT_TYPES = ("float32", "bfloat16", "float16")
 
 
@@ -86,7 +89,10 @@ def integers(function: str, argument: str, value: Any) -> NDArray[np.int64]:
     TypeError
         The values are not integers.
     """
-    array = value.detach().cpu().numpy() if is_torch(value) else np.asarray(value)
+    try:
+        array = value.detach().cpu().numpy() if is_torch(value) else np.asarray(value)
+    except ValueError:  # lists of different lengths
+        raise TypeError(f"{function}: {argument} must be integer ids; got lists of different lengths") from None
     if array.size == 0 and not isinstance(value, np.ndarray) and not is_torch(value):
         array = array.astype(np.int64)
     if array.dtype.kind not in "iu":
@@ -101,5 +107,7 @@ def default_threads(function: str, threads: int | None) -> int:
     if isinstance(threads, bool) or not isinstance(threads, int):
         raise TypeError(f"{function}: threads must be an int or None; got {type(threads).__name__}")
     if threads < 1:
-        raise ValueError(f"{function}: threads must be at least 1; got {threads}")
+        raise ValueError(f"{function}: threads must be at least 1; got {shown(threads)}")
+    if threads > MOST_THREADS:
+        raise ValueError(f"{function}: threads must be at most {MOST_THREADS}; got {shown(threads)}")
     return threads

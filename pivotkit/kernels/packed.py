@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pivotkit import _C
+from pivotkit.arguments import check_path, check_text, refuse
 from pivotkit.errors import BackendUnavailable
 from pivotkit.kernels.arrays import bits, check_float, default_threads, device_of
 from pivotkit.kernels.quantized import Quantized, quantize
@@ -66,15 +67,16 @@ class PackedUnembedding:
     ) -> None:
         name = "PackedUnembedding"
         check_precision(name, precision)
+        check_path(name, "cache", cache, none=True)
         self.dtype = check_weight(name, weight)
         if precision == "certified" and device_of(weight) != "cpu":
             raise BackendUnavailable(f"{name}: precision must be 'exact' on {device_of(weight)}; got 'certified'")
         if cache is not None and precision != "certified":
             raise ValueError(f"{name}: cache must be None for precision 'exact', which copies nothing; got {cache}")
+        count = default_threads(name, threads)
         self.weight = weight
         self.shape = (int(weight.shape[0]), int(weight.shape[1]))
         self.precision = precision
-        count = default_threads(name, threads)
         place = _first_nonfinite(weight, self.dtype, count)
         if place is not None:
             raise ValueError(f"{name}: weight must be finite; got NaN or infinity at row {place[0]}, column {place[1]}")
@@ -88,8 +90,9 @@ class PackedUnembedding:
 
 def check_precision(function: str, precision: str) -> None:
     """Refuse a name that is no precision."""
+    check_text(function, "precision", precision)
     if precision not in ("exact", "certified"):
-        raise ValueError(f"{function}: precision must be 'exact' or 'certified'; got {precision!r}")
+        refuse(function, "precision", "be 'exact' or 'certified'", precision)
 
 
 def check_weight(function: str, weight: Any) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pivotkit.arguments import elements
 from pivotkit.kernels.arrays import check_float, integers, is_torch
 from pivotkit.kernels.token_sets import TokenSetTable
 
@@ -71,7 +72,7 @@ def flat_targets(function: str, targets: Any | None, shape: tuple[int, ...]) -> 
     if targets is None:
         return None
     ids = integers(function, "targets", targets)
-    if ids.ndim != 1 and ids.shape[:-1] != shape:
+    if not ids.ndim or (ids.ndim != 1 and ids.shape[:-1] != shape):
         raise ValueError(f"{function}: targets must be (T,) or (*{shape}, T); got {ids.shape}")
     if ids.ndim == 1:
         ids = np.broadcast_to(ids, (*shape, ids.shape[0]))
@@ -94,7 +95,16 @@ def token_set_table(
     """Token sets as a table that fits the number of rows."""
     if token_sets is None:
         return None
-    table = token_sets if isinstance(token_sets, TokenSetTable) else TokenSetTable.of_all(token_sets)
+    if isinstance(token_sets, TokenSetTable):
+        table = token_sets
+    else:
+        rule = "a TokenSetTable or lists of ids"
+        sets = [
+            elements(function, "token_sets", one, rule) for one in elements(function, "token_sets", token_sets, rule)
+        ]
+        for one in sets:
+            integers(function, "token_sets", one)
+        table = TokenSetTable.of_all(sets)
     if table.rows is not None and table.rows != rows:
         raise ValueError(f"{function}: token_sets must have sets for {rows} rows; got {table.rows}")
     return table

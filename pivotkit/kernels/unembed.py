@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pivotkit.arguments import check_flag, check_number, check_text, refuse, shown
 from pivotkit.errors import BackendUnavailable
 from pivotkit.kernels import native_backend
 from pivotkit.kernels.arrays import check_float, default_threads, device_of, is_torch, tensor
@@ -149,11 +150,12 @@ def unembed(
     if isinstance(k, bool) or not isinstance(k, (int, np.integer)):
         raise TypeError(f"{_NAME}: k must be an int; got {type(k).__name__}")
     if not 1 <= k <= vocabulary:
-        raise ValueError(f"{_NAME}: k must be from 1 to {vocabulary}; got {k}")
-    if softcap is not None and not (softcap > 0 and math.isfinite(softcap)):
+        raise ValueError(f"{_NAME}: k must be from 1 to {vocabulary}; got {shown(k)}")
+    check_number(_NAME, "softcap", softcap, none=True)
+    if softcap is not None and not softcap > 0:
         raise ValueError(f"{_NAME}: softcap must be positive and finite, or None; got {softcap}")
-    if not math.isfinite(logit_scale):
-        raise ValueError(f"{_NAME}: logit_scale must be finite; got {logit_scale}")
+    check_number(_NAME, "logit_scale", logit_scale)
+    check_flag(_NAME, "entropy", entropy)
     count = default_threads(_NAME, threads)
     rows = hidden.reshape(math.prod(shape), dim)
     request = UnembedRequest(
@@ -215,10 +217,10 @@ def _result(
 def _check_certified(
     weight: Any, precision: str, tolerance: float | None, entropy: bool, references: Any | None
 ) -> None:
+    check_number(_NAME, "logsumexp_tolerance", tolerance, none=True)
     if tolerance is not None and (precision != "certified" or not tolerance >= 0):
-        raise ValueError(
-            f"{_NAME}: logsumexp_tolerance must be None, or not negative with precision 'certified'; got {tolerance}"
-        )
+        rule = "be None, or not negative with precision 'certified'"
+        refuse(_NAME, "logsumexp_tolerance", rule, tolerance)
     if precision != "certified":
         return
     if not isinstance(weight, PackedUnembedding) or weight.precision != "certified":
@@ -239,8 +241,9 @@ def _choose_backend(backend: str, hidden: Any, weight: Any) -> str:
     devices = device_of(hidden), device_of(weight)
     if devices[0] != devices[1]:
         raise TypeError(f"{_NAME}: weight must be on the device of hidden, {devices[0]}; got {devices[1]}")
+    check_text(_NAME, "backend", backend)
     if backend not in ("auto", "cpu", "cuda", "torch"):
-        raise ValueError(f"{_NAME}: backend must be 'auto', 'cpu', 'cuda' or 'torch'; got {backend!r}")
+        refuse(_NAME, "backend", "be 'auto', 'cpu', 'cuda' or 'torch'", backend)
     kind = devices[0].partition(":")[0]
     if backend == "auto":
         return kind if kind == "cpu" or (kind == "cuda" and _why_not_cuda(devices[0]) is None) else "torch"

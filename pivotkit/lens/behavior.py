@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pivotkit.arguments import check_int, check_number, check_strings, check_text
 from pivotkit.lens.first_choices import FirstChoices, first_choices
 
 CO_OCCURRENCE, PIVOT, COPY, OTHER, EXCLUDED = "co-occurrence", "pivot", "copy", "other", "excluded"
@@ -76,7 +77,7 @@ def classify(
     Raises
     ------
     TypeError
-        ``traces`` is no table.
+        ``traces`` is no table, or another argument is of another kind.
     ValueError
         A rule is unknown, a probability is outside [0, 1], ``first_layer`` is below 1, a column is missing, or some
         items lack layers that others have.
@@ -87,16 +88,17 @@ def classify(
     nothing under the second rule, and has a least peak of 0.1 commented out. Of equal probabilities the later layer
     counts. The ids of source and target come with the traces.
     """
-    rules = [rule] if isinstance(rule, str) else list(rule)
+    rules = [rule] if isinstance(rule, str) else check_strings("classify", "rule", rule, "a rule or several")
     for name in rules:
-        if name not in RULES:
-            raise ValueError(f"classify: rule must be one of {', '.join(RULES)}; got {name!r}")
+        check_text("classify", "rule", name, tuple(RULES))
+    if not rules:
+        raise ValueError("classify: rule must be at least one; got none")
     least = {"paper": least_peak, "strict": min_probability, "threshold": threshold}
     for name, value in (("min_probability", min_probability), ("threshold", threshold), ("least_peak", least_peak)):
-        _check_probability("classify", name, value)
-    if first_layer is not None:
-        _check_layer("classify", "first_layer", first_layer)
+        check_number("classify", name, value, 0, 1)
+    check_int("classify", "first_layer", first_layer, 1, none=True)
     seen = first_choices("classify", traces)
+    check_int("classify", "first_layer", first_layer, 1, seen.blocks, none=True)
     found = [RULES[name](seen, least[name], first_layer) for name in rules]
     rows = []
     for at, (item, pair) in enumerate(zip(seen.items.tolist(), seen.pairs.tolist(), strict=True)):
@@ -151,9 +153,9 @@ def sensitivity(
     about a second, most of it for reading the traces.
     """
     for value in probabilities:
-        _check_probability("sensitivity", "probabilities", value)
+        check_number("sensitivity", "probabilities", value, 0, 1)
     for layer in first_layers or ():
-        _check_layer("sensitivity", "first_layers", layer)
+        check_int("sensitivity", "first_layers", layer, 1)
     seen = first_choices("sensitivity", traces)
     if first_layers is None:
         first_layers = sorted({max(1, seen.blocks * quarter // 4) for quarter in range(4)})
@@ -213,13 +215,3 @@ def _surest(seen: FirstChoices, among: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 def _log(probability: float) -> float:
     return math.log(probability) if probability else -math.inf
-
-
-def _check_probability(function: str, name: str, value: float) -> None:
-    if not 0 <= value <= 1:
-        raise ValueError(f"{function}: {name} must be between 0 and 1; got {value}")
-
-
-def _check_layer(function: str, name: str, value: int) -> None:
-    if value < 1:
-        raise ValueError(f"{function}: {name} must be at least 1; got {value}")

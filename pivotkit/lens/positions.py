@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from pivotkit.arguments import check_int, check_strings, elements, refuse_kind, shown
 from pivotkit.lens.model.encoding import Encoded
 from pivotkit.words.task import task_languages, task_prompt
 
@@ -50,19 +51,8 @@ def find_places(
         A position is unknown, there is none, a label of ``spans`` is the name of a position, a label does not have one
         span per item, or a span holds no token.
     """
+    check_places(positions, spans, items.num_rows)
     spans = spans or {}
-    for label in positions:
-        if label not in POSITIONS:
-            raise ValueError(f"trace: positions must be of {', '.join(POSITIONS)}; got {label!r}")
-    if not positions and not spans:
-        raise ValueError("trace: positions must name at least one position; got none")
-    for label, listed in spans.items():
-        if label in POSITIONS:
-            raise ValueError(f"trace: spans must have labels other than {', '.join(POSITIONS)}; got {label!r}")
-        if len(listed) != items.num_rows:
-            raise ValueError(
-                f"trace: spans must have one span per item, {items.num_rows}; got {len(listed)} for {label!r}"
-            )
     prompt = task_prompt(items)
     places = []
     for at, (row, text) in enumerate(zip(items.select(["pair", "source", "prompt"]).to_pylist(), texts, strict=True)):
@@ -81,6 +71,29 @@ def find_places(
             own += _tokens(label, text, *listed[at])
         places.append(own)
     return places
+
+
+def check_places(positions: Sequence[str], spans: Spans | None, items: int) -> None:
+    """Refuse positions and spans that `find_places` cannot find for so many items."""
+    for label in check_strings("trace", "positions", positions):
+        if label not in POSITIONS:
+            raise ValueError(f"trace: positions must be of {', '.join(POSITIONS)}; got {shown(label)}")
+    if spans is not None and not isinstance(spans, Mapping):
+        refuse_kind("trace", "spans", "be a mapping of label to one (begin, end) per item, or None", spans)
+    if not positions and not spans:
+        raise ValueError("trace: positions must name at least one position; got none")
+    for label, listed in (spans or {}).items():
+        if label in POSITIONS:
+            raise ValueError(f"trace: spans must have labels other than {', '.join(POSITIONS)}; got {label!r}")
+        check_strings("trace", "spans", [label])
+        given = elements("trace", "spans", listed, "a mapping to one (begin, end) per item")
+        if len(given) != items:
+            raise ValueError(f"trace: spans must have one span per item, {items}; got {len(given)} for {label!r}")
+        for span in given:
+            if not isinstance(span, tuple | list) or len(span) != 2:
+                refuse_kind("trace", "spans", "be pairs (begin, end)", span)
+            for place in span:
+                check_int("trace", "spans", place, 0)
 
 
 def _tokens(label: str, text: Encoded, begin: int, end: int) -> list[Place]:

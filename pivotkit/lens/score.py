@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from pivotkit.artifacts import require_columns
 from pivotkit.lens.invariants import check_invariants
-from pivotkit.lens.model.encoding import Encoded, encode, require_room
-from pivotkit.lens.model.head import LensHead
+from pivotkit.lens.model.encoding import Encoded, encode, require_room, require_same_vocabulary, require_tokenizer
+from pivotkit.lens.model.head import LensHead, require_model
 from pivotkit.lens.model.prefix_tree import PrefixTree
 from pivotkit.words.task import (
     accepted_targets,
@@ -84,10 +84,11 @@ def score(model: Any, items: pa.Table, tokenizer: Any, *, head: LensHead | None 
     Raises
     ------
     TypeError
-        ``items`` is no table.
+        ``model``, ``items``, ``tokenizer`` or ``head`` is of another kind.
     ValueError
         A column is missing, an item has no distractors or no contexts, the tokenizer gives no offsets, a word has no
-        tokens, a sequence is longer than the model's context, or a hidden state is NaN or infinite.
+        tokens, a sequence is longer than the model's context, the tokenizer gives
+        ids that the model lacks, or a hidden state is NaN or infinite.
     ArithmeticError
         No distribution can give a reading (`check_invariants`).
 
@@ -101,7 +102,9 @@ def score(model: Any, items: pa.Table, tokenizer: Any, *, head: LensHead | None 
     runs, and only positions that predict a token of a target are unembedded. Memory beyond the model's: that of
     `PrefixTree`, and 1,024 hidden rows.
     """
+    require_model("score", model, head)
     require_columns("score", "items", items, ("item", "pair", "source", "target", "distractors", "contexts"))
+    require_tokenizer("score", tokenizer)
     require_candidates("score", items)
     require_tokens(items, tokenizer, distractors=True)
     head = head or LensHead.from_model(model)
@@ -111,6 +114,7 @@ def score(model: Any, items: pa.Table, tokenizer: Any, *, head: LensHead | None 
         asks = list(_asks(part, tokenizer))
         texts = [ask.text for own in asks for ask in own]
         require_room("score", head.longest, texts)
+        require_same_vocabulary("score", len(head.weight), texts)
         names = [f"item {item}" for item, own in zip(part["item"].to_pylist(), asks, strict=True) for _ in own]
         answers, excluded = iter(_answers(head, texts, names)), excluded_items(part, tokenizer).tolist()
         for row, own, left_out in zip(part.to_pylist(), asks, excluded, strict=True):

@@ -10,13 +10,23 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
+from pivotkit.arguments import (
+    LARGEST,
+    check_flag,
+    check_int,
+    check_kind,
+    check_strings,
+    elements,
+    refuse,
+    refuse_kind,
+)
 from pivotkit.artifacts import require_columns, table_metadata, with_metadata
 from pivotkit.kernels import TokenSetTable
 from pivotkit.lens.invariants import check_invariants
-from pivotkit.lens.model.encoding import encode, require_room
-from pivotkit.lens.model.head import LensHead
+from pivotkit.lens.model.encoding import encode, require_room, require_same_vocabulary, require_tokenizer
+from pivotkit.lens.model.head import LensHead, require_model
 from pivotkit.lens.model.prefix_tree import PrefixTree
-from pivotkit.lens.positions import Place, Spans, find_places
+from pivotkit.lens.positions import Place, Spans, check_places, find_places
 from pivotkit.lens.trace_table import Reading, trace_rows
 from pivotkit.lens.tracked_tokens import logits_of, tracked_tokens
 from pivotkit.words.task import accepted_targets, require_tokens, task_prompt
@@ -95,9 +105,10 @@ def trace(
     Raises
     ------
     TypeError
-        ``items`` is no table, or ``positions`` or ``latent`` is a single string.
+        An argument is of another kind; a single string is no ``positions`` or ``latent``.
     ValueError
-        There are no items, a column is missing, a latent language or a position is unknown, ``tracked`` is below 1, the
+        There are no items, a column is missing, a latent language or a position is unknown, ``k`` or ``tracked`` is
+        out of range, the
         tokenizer gives no offsets, a prompt is longer than the model's context, a word has no tokens, or a hidden state
         is NaN or infinite.
     ArithmeticError
@@ -110,25 +121,35 @@ def trace(
     Cost: a prefix that prompts share runs once (`PrefixTree` states the memory). The head's matrix is read once for all
     layers and prompts of a batch. The model's own logits are never built.
     """
+    require_model("trace", model, head)
     require_columns("trace", "items", items, ("item", "pair", "source", "target", "words", "prompt"))
+    require_tokenizer("trace", tokenizer)
+    check_places(positions, spans, items.num_rows)
+    latent = check_strings("trace", "latent", latent)
+    _check_pivots(pivots, items)
+    check_int("trace", "k", k, 1)
+    check_int("trace", "tracked", tracked, 1)
+    check_flag("trace", "chains", chains)
+    if lens is not None and (isinstance(lens, type) or not callable(lens)):
+        refuse_kind("trace", "lens", "be a function of (hidden, layers) or None", lens)
+    check_kind("trace", "policy", policy, TokenPolicy, "a TokenPolicy", none=True)
     if not items.num_rows:
         raise ValueError("trace: items must be at least one; got none")
     prompt = task_prompt(items)
-    for name, given in (("positions", positions), ("latent", latent)):
-        if isinstance(given, str):
-            raise TypeError(f"trace: {name} must be a sequence of strings; got {given!r}")
     for code in latent:
         if code not in table_metadata(items)["languages"]:
-            raise ValueError(f"trace: latent must be languages of the lexicon; got {code!r}")
+            refuse("trace", "latent", "be languages of the lexicon", code)
         if code in SETS:
             raise ValueError(f"trace: latent must have codes other than {', '.join(SETS)}; got {code!r}")
-    if tracked < 1:
-        raise ValueError(f"trace: tracked must be at least 1; got {tracked}")
     require_tokens(items, tokenizer)
     head = head or LensHead.from_model(model)
     rows = items.to_pylist()
     texts = encode(tokenizer, [row["prompt"] for row in rows], [prompt.reply(row["target"]) for row in rows])
     require_room("trace", head.longest, texts)
+    require_same_vocabulary("trace", len(head.weight), texts)
+    check_int("trace", "k", k, 1, len(head.weight))
+    tracked = min(tracked, len(head.weight))
+    _check_pivots(pivots, items, len(head.weight))
     word_tokens = WordTokens(tokenizer, policy)
     names = [*SETS[:2], *latent, *(SETS[2:] if pivots is not None else [])]
     token_sets = [_token_sets(row, word_tokens, latent, pivots) for row in rows]
@@ -173,6 +194,17 @@ def trace(
         "head": head.describe(),
     }
     return with_metadata(_with_chains(table, items, rest if chains else None), metadata)
+
+
+def _check_pivots(pivots: Mapping[int, Sequence[int]] | None, items: pa.Table, vocabulary: int = LARGEST) -> None:
+    """Refuse what is no mapping, or gives an item something else than token ids below ``vocabulary``."""
+    check_kind("trace", "pivots", pivots, Mapping, "a mapping of item to token ids", none=True)
+    given = pivots or {}
+    for item in given:
+        check_int("trace", "pivots", item, 0)
+    for item in items["item"].to_pylist() if given else ():
+        for token in elements("trace", "pivots", given.get(item, ()), "a mapping of item to token ids"):
+            check_int("trace", "pivots", token, 0, vocabulary - 1)
 
 
 def _token_sets(

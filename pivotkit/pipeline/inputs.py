@@ -9,7 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from pivotkit.artifacts import read_table
+from pivotkit.arguments import check_text
+from pivotkit.artifacts import read_table, table_metadata
 from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.pipeline.settings import Settings
 
@@ -68,6 +69,9 @@ def watch_words(items: pa.Table, latent: list[str]) -> tuple[list[str], list[tup
 def latent_languages(run: RunFolder, settings: Settings) -> dict[str, list[str]]:
     """The setting ``latent`` with its default filled in: English where the lexicon has it."""
     if settings.latent is not None:
+        known = table_metadata(read_table(run / "items.parquet")).get("languages", settings.latent)
+        for code in settings.latent:
+            check_text("pivotkit", "--latent", code, tuple(known))
         return {"latent": settings.latent}
     words = read_table(run / "items.parquet")["words"].to_pylist()
     return {"latent": ["en"] if any("en" in dict(row) for row in words) else []}

@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
+from pivotkit.arguments import check_path
 from pivotkit.artifacts import read_json, read_table, write_json, write_table
 from pivotkit.progress import console, track
 
@@ -39,6 +40,7 @@ class RunFolder:
     """
 
     def __init__(self, folder: str | Path, *, new: bool = True) -> None:
+        check_path("RunFolder", "folder", folder)
         self.folder = Path(folder)
         if not new and not self.folder.is_dir():
             raise ValueError(f"RunFolder: folder must be that of a run; got {self.folder}, which is not there")

@@ -3,15 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import Field, asdict, dataclass, field, fields
 from typing import Any
+
+from pivotkit.arguments import check_flag, check_int, check_kind, check_number, check_strings, check_text
 
 
 def option(default: Any, text: str, *, result: bool = True, paths: bool = False, **more: Any) -> Any:
     """A setting with its default and its help text.
 
-    ``result`` says whether artifacts depend on it; ``paths``, whether it lists files. ``choices`` may restrict it.
+    ``result`` says whether artifacts depend on it; ``paths``, whether it lists files. ``choices``, or ``least`` and
+    ``most``, restrict it.
     """
     kind = {"default_factory": lambda: default} if isinstance(default, (list, dict)) else {"default": default}
     return field(**kind, metadata={"help": text, "result": result, "paths": paths, **more})
@@ -25,45 +29,56 @@ class Settings:
     dtype: str = option("float32", "number format of the model", choices=("float32", "bfloat16", "float16"))
     lexicon: str | None = option(None, "tab-separated words: one row per concept, one column per language")
     pairs: list[str] = option([], "language pairs, source first: fr-zh en-fr")
-    limit: int | None = option(None, "at most this many items per pair")
-    shots: int = option(5, "translations shown in each context")
-    contexts: int = option(5, "contexts per item")
-    distractors: int = option(9, "wrong source words per item")
+    limit: int | None = option(None, "at most this many items per pair", least=1)
+    shots: int = option(5, "translations shown in each context", least=0)
+    contexts: int = option(5, "contexts per item", least=1)
+    distractors: int = option(9, "wrong source words per item", least=1)
     sharing: str = option("item", "contexts are drawn once per item or once per pair", choices=("item", "pair"))
     prompt: str = option("paper", "wording of the prompt", choices=("paper", "testbed"))
-    seed: int = option(0, "seed of every random draw")
+    seed: int = option(0, "seed of every random draw", least=0)
     corpus: list[str] = option(
         [], "files, folders or globs: JSONL or plain text (.gz, .zst too), Parquet, Arrow", paths=True
     )
     on_error: str = option("raise", "what happens at a corrupt document", choices=("raise", "skip"))
     memory: str = option("2GB", "memory budget of the counting tables")
-    workers: int | None = option(None, "counting processes; one per core by default", result=False)
+    workers: int | None = option(None, "counting processes; one per core by default", result=False, least=1)
     latent: list[str] | None = option(
         None, "languages traced beside source and target; English by default where the lexicon has it"
     )
-    k: int = option(10, "tokens kept per layer")
-    positions: list[str] = option(["answer"], "positions traced: answer, source, all")
-    tracked: int = option(10, "tokens followed through all layers")
+    k: int = option(10, "tokens kept per layer", least=1)
+    positions: list[str] = option(
+        ["answer"], "positions traced: answer, source, all", choices=("answer", "source", "all")
+    )
+    tracked: int = option(10, "tokens followed through all layers", least=1)
     chains: bool = option(False, "trace every token of the target, not only the first")
     token_policy: dict[str, str] = option(
         {}, "tokens that stand for a word: space=with,case=all,pieces=prefixes,bytes=drop; see TokenPolicy"
     )
     tuned_lens: str | None = option(None, "folder of a tuned lens; the raw logit lens by default")
-    min_probability: float = option(0.2, "least probability of a step under the strict rule")
-    first_layer: int | None = option(None, "first block that the strict rule reads; the middle block by default")
-    threshold: float = option(0.1, "least probability of a pivot under the threshold rule")
-    least_peak: float = option(0.0, "least probability of an item's peak under the paper's rule")
+    min_probability: float = option(0.2, "least probability of a step under the strict rule", least=0, most=1)
+    first_layer: int | None = option(
+        None, "first block that the strict rule reads; the middle block by default", least=1
+    )
+    threshold: float = option(0.1, "least probability of a pivot under the threshold rule", least=0, most=1)
+    least_peak: float = option(0.0, "least probability of an item's peak under the paper's rule", least=0, most=1)
     pivot_rule: str = option("paper", "association measure that ranks pivots", choices=("paper", "npmi", "g2"))
-    pivots: int = option(50, "pivots kept per item")
-    min_pivot_score: float = option(0.0, "least score of a pivot")
-    hubs: int = option(1000, "hub pivots kept; documents are scored with them")
+    pivots: int = option(50, "pivots kept per item", least=1)
+    min_pivot_score: float = option(0.0, "least score of a pivot", least=0)
+    hubs: int = option(1000, "hub pivots kept; documents are scored with them", least=1)
     strategy: str = option("pivot", "what ranks the documents", choices=("pivot", "random", "parallel"))
-    budget_tokens: int | None = option(None, "tokens to select; a tenth of the corpus by default")
+    budget_tokens: int | None = option(None, "tokens to select; a tenth of the corpus by default", least=1)
     quotas: dict[str, float] = option({}, "share of each language: fr=0.5,zh=0.5; equal shares by default")
 
     def __repr__(self) -> str:
         given = ", ".join(f"{name}={value!r}" for name, value in self.given().items())
         return f"{type(self).__name__}({given})"
+
+    def check(self, function: str) -> None:
+        """Refuse a setting of another kind or out of range; the message names ``function`` and the option."""
+        for option in fields(self):
+            value, optional = getattr(self, option.name), str(option.type).endswith(" | None")
+            if not (optional and value is None):
+                _check(function, "--" + option.name.replace("_", "-"), str(option.type), value, option.metadata)
 
     def of(self, names: Iterable[str]) -> dict[str, Any]:
         """The settings among ``names`` that a result depends on."""
@@ -83,3 +98,27 @@ def options(form: type[Settings], names: Iterable[str]) -> list[Field[Any]]:
     """The fields of ``form`` among ``names``, in the order of ``form``."""
     wanted = set(names)
     return [option for option in fields(form) if option.name in wanted]
+
+
+def _check(function: str, flag: str, form: str, value: Any, metadata: Mapping[str, Any]) -> None:
+    """Refuse a value that is not of the type ``form`` or not what ``metadata`` allow."""
+    form, choices = form.removesuffix(" | None"), metadata.get("choices", ())
+    least, most = metadata.get("least", 0), metadata.get("most", math.inf)
+    if form == "bool":
+        check_flag(function, flag, value)
+    elif form == "int":
+        check_int(function, flag, value, least)
+    elif form == "float":
+        check_number(function, flag, value, least, most)
+    elif form == "str":
+        check_text(function, flag, value, choices)
+    elif form == "list[str]":
+        for one in check_strings(function, flag, value):
+            check_text(function, flag, one, choices)
+    else:
+        check_kind(function, flag, value, dict, "a mapping of names")
+        for one in value.values():
+            if form == "dict[str, float]":
+                check_number(function, flag, one, 0, 1)
+            else:
+                check_text(function, flag, one)

@@ -9,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from pivotkit.arguments import check_int, check_kind, check_number, refuse, refuse_kind
 from pivotkit.artifacts import require_columns, with_metadata
 from pivotkit.pivots import association
 from pivotkit.pivots.controls import FrequencyMatched
@@ -77,7 +78,7 @@ def find_pivots(
     Raises
     ------
     TypeError
-        ``items`` is no table.
+        ``items`` is no table, or another argument is of another kind.
     ValueError
         ``counts`` has no context, contradicts itself or lacks a word of ``items``, or an argument is out of range.
 
@@ -102,10 +103,19 @@ def find_pivots(
     >>> find_pivots(counts, items, word_tokens=families)["token_id"].to_pylist()
     [2]
     """
+    for name, value, parts in (
+        ("counts", counts, ("words", "df", "documents", "context", "background", "index")),
+        ("word_tokens", word_tokens, ("family",)),
+        ("tokenizer", tokenizer, ("decode",)),
+    ):
+        optional = name == "tokenizer" and value is None
+        if not optional and (isinstance(value, type | bytes) or not all(hasattr(value, part) for part in parts)):
+            refuse_kind("find_pivots", name, f"have {', '.join(parts)}, as those of pivotkit have", value)
     require_columns("find_pivots", "items", items, ("item", "pair", "source", "target"))
     context, background = _context_of(counts)
     measure = _measure(rule)
     _check_conditions(k, min_df, min_score)
+    check_int("find_pivots", "seed", seed, 0)
     _check_embedding(embedding, min_similarity, len(background))
     search = PivotSearch(
         counts, context, background, measure, word_tokens, k, min_df, min_score, embedding, float(min_similarity or 0.0)
@@ -146,15 +156,17 @@ def find_pivots(
 
 
 def _check_conditions(k: int, min_df: int, min_score: float) -> None:
-    if k < 1:
-        raise ValueError(f"find_pivots: k must be at least 1; got {k}")
-    if min_df < 1:
-        raise ValueError(f"find_pivots: min_df must be at least 1; got {min_df}")
-    if not min_score >= 0:
-        raise ValueError(f"find_pivots: min_score must not be negative; got {min_score}")
+    check_int("find_pivots", "k", k, 1)
+    check_int("find_pivots", "min_df", min_df, 1)
+    check_number("find_pivots", "min_score", min_score)
+    if min_score < 0:
+        refuse("find_pivots", "min_score", "not be negative", min_score)
 
 
 def _check_embedding(embedding: Any, min_similarity: float | None, tokens: int) -> None:
+    if embedding is not None and len(getattr(embedding, "shape", ())) != 2:
+        refuse_kind("find_pivots", "embedding", "be a (V, D) array or tensor, or None", embedding)
+    check_number("find_pivots", "min_similarity", min_similarity, -1, 1, none=True)
     if (embedding is None) != (min_similarity is None):
         raise ValueError("find_pivots: embedding and min_similarity must be given together; got one of them")
     if embedding is not None and embedding.shape[0] < tokens:
@@ -180,10 +192,11 @@ def _context_of(counts: ContextCounts) -> tuple[csr_array, NDArray[np.int64]]:
 
 
 def _measure(rule: str | Measure) -> Measure:
-    if callable(rule):
+    if callable(rule) and not isinstance(rule, type):
         return rule
+    check_kind("find_pivots", "rule", rule, str, "a str or a function")
     if rule not in RULES:
-        raise ValueError(f"find_pivots: rule must be one of {', '.join(RULES)} or a function; got {rule!r}")
+        refuse("find_pivots", "rule", f"be one of {', '.join(RULES)} or a function", rule)
     measure: Measure = getattr(association, RULES[rule])
     return measure
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pivotkit.arguments import check_int
 from pivotkit.artifacts import require_columns, table_metadata, with_metadata
 
 
@@ -30,7 +31,7 @@ def hub_pivots(pivots: pa.Table, k: int) -> pa.Table:
     Raises
     ------
     TypeError
-        ``pivots`` is no table.
+        ``pivots`` is no table, or ``k`` no int.
     ValueError
         ``pivots`` lacks a column, or ``k`` is below 1.
 
@@ -50,8 +51,7 @@ def hub_pivots(pivots: pa.Table, k: int) -> pa.Table:
     [{'token_id': 7, 'token': 'pet', 'words': 4, 'score': 0.75}]
     """
     require_columns("hub_pivots", "pivots", pivots, ("source", "target", "token_id", "token", "score"))
-    if k < 1:
-        raise ValueError(f"hub_pivots: k must be at least 1; got {k}")
+    check_int("hub_pivots", "k", k, 1)
     tokens = pc.cast(pivots["token_id"], pa.int32())
     ties = pa.concat_tables(
         [pa.table({"token_id": tokens, "word": pivots[side].cast(pa.string())}) for side in ("source", "target")]

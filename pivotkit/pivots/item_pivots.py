@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from pivotkit.arguments import refuse
 from pivotkit.pivots.similarity import similar
 
 Measure = Callable[..., NDArray[np.float64]]
@@ -62,6 +63,10 @@ class PivotSearch:
         families = [
             np.unique(np.asarray(list(self.word_tokens.family(word)), dtype=np.int64)) for word in (source, target)
         ]
+        for family in families:
+            if len(family) and family[-1] >= len(self.background):
+                rule = f"be of the tokenizer of counts, with ids below {len(self.background)}"
+                refuse("find_pivots", "word_tokens", rule, family[-1])
         tokens, *shared = _shared_tokens(self.context, rows, families, self.min_df)
         frequency = self.background[tokens]
         if getattr(counts, "approximation", None) is not None:

@@ -11,6 +11,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from pivotkit.arguments import check_path
 from pivotkit.artifacts import atomic_path
 from pivotkit.report import corpus_sections, model_sections, score_sections, study_sections
 from pivotkit.report.browser import words
@@ -36,6 +37,8 @@ def write_report(run: str | Path, out: str | Path | None = None) -> Path:
 
     Raises
     ------
+    TypeError
+        An argument is no path.
     InputError
         ``run`` is no folder, or one of its artifacts is malformed. No page is written or changed then.
 
@@ -50,6 +53,8 @@ def write_report(run: str | Path, out: str | Path | None = None) -> Path:
     >>> write_report(tempfile.mkdtemp()).name
     'report.html'
     """
+    check_path("write_report", "run", run)
+    check_path("write_report", "out", out, none=True)
     found = read_run(run)
     page = _render(found)
     path = Path(run) / "report.html" if out is None else Path(out)

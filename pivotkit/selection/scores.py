@@ -9,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from pivotkit.arguments import check_word_pairs, elements, kind, refuse_kind
 from pivotkit.artifacts import require_columns, with_metadata
 from pivotkit.corpus.matching.match import Matches
 from pivotkit.corpus.matching.watchlist import WatchList
@@ -60,7 +61,7 @@ def score_documents(
     IndexError
         When a pivot is not below the corpus's ``vocab_size``.
     TypeError
-        When ``corpus`` is neither a store nor files, and when ``pivots`` are not token ids.
+        When ``corpus`` is neither a store nor files, and when another argument is of another kind.
     ValueError
         When there are no pivots, when ``hits`` and ``pairs`` do not come together or come with `TokenFiles`, when
         ``hits`` are of other documents, and when a word of ``pairs`` was not watched.
@@ -83,7 +84,11 @@ def score_documents(
     {'row': [0, 1], 'tokens': [3, 2], 'score': [0.3333333333333333, 0.5]}
     """
     if not isinstance(corpus, TokenStore | TokenFiles):
-        raise TypeError(f"score_documents: corpus must be a TokenStore or TokenFiles; got {type(corpus).__name__}")
+        raise TypeError(f"score_documents: corpus must be a TokenStore or TokenFiles; got {kind(corpus)}")
+    if hits is not None and not all(hasattr(hits, part) for part in ("documents", "words", "hits")):
+        refuse_kind("score_documents", "hits", "be Matches or None", hits)
+    if pairs is not None and not isinstance(pairs, pa.Table):
+        pairs = check_word_pairs("score_documents", "pairs", pairs)
     wanted = _pivot_mask(pivots, corpus.vocab_size)
     if (hits is None) != (pairs is None):
         raise ValueError("score_documents: hits and pairs must be given together; got one of them")
@@ -171,11 +176,16 @@ def _pivot_mask(pivots: pa.Table | Sequence[int] | NDArray[np.integer], vocab_si
     if isinstance(pivots, pa.Table):
         require_columns("score_documents", "pivots", pivots, ("token_id",))
         pivots = pivots["token_id"].to_numpy()
-    ids = np.asarray(pivots)
+    rule = "a table or a list of token ids"
+    try:
+        listed = hasattr(pivots, "__array__") and not isinstance(pivots, type)
+        ids = np.asarray(pivots if listed else elements("score_documents", "pivots", pivots, rule))
+    except ValueError:  # lists of different lengths
+        refuse_kind("score_documents", "pivots", f"be {rule}", pivots)
     if not ids.size:
         raise ValueError("score_documents: pivots must hold at least one token; got none")
     if ids.ndim != 1 or ids.dtype.kind not in "iu":
-        raise TypeError(f"score_documents: pivots must be a table or a list of token ids; got {ids.dtype} {ids.shape}")
+        raise TypeError(f"score_documents: pivots must be {rule}; got {ids.dtype} {ids.shape}")
     if ids.min() < 0 or ids.max() >= vocab_size:
         wrong = ids[(ids < 0) | (ids >= vocab_size)][0]
         raise IndexError(f"score_documents: pivots must be tokens of the corpus, below {vocab_size}; got {wrong}")

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from pivotkit.arguments import check_flag, check_int, check_kind, check_number, check_text
 from pivotkit.artifacts import require_columns, with_metadata
 from pivotkit.corpus.reading.text_block import UNKNOWN
 
@@ -58,7 +59,7 @@ def select(
     Raises
     ------
     TypeError
-        When ``documents`` is not a table.
+        When ``documents`` is not a table, or another argument is of another kind.
     ValueError
         When a column is missing, a document is listed twice or has no ``id`` (or no ``lang``, with quotas), when quotas
         are not shares of known languages, and when a language has too few tokens.
@@ -83,11 +84,15 @@ def select(
     ['a', 'c']
     """
     columns = ["unit", "row", "id", "tokens", "score", "lang"]
-    if strategy not in STRATEGIES:
-        raise ValueError(f"select: strategy must be one of {', '.join(STRATEGIES)}; got {strategy!r}")
+    check_text("select", "strategy", strategy, STRATEGIES)
     require_columns("select", "documents", documents, columns + ["translation_pairs"] * (strategy == "parallel"))
-    if budget_tokens < 1:
-        raise ValueError(f"select: budget_tokens must be at least 1; got {budget_tokens}")
+    check_int("select", "budget_tokens", budget_tokens, 1)
+    check_kind("select", "language_quotas", language_quotas, Mapping, "a mapping of language to share", none=True)
+    for name, share in (language_quotas or {}).items():
+        check_text("select", "language_quotas", name)
+        check_number("select", "language_quotas", share)
+    check_int("select", "seed", seed, 0)
+    check_flag("select", "allow_shortfall", allow_shortfall)
     for name in ["id"] + ["lang"] * (language_quotas is not None):
         if documents[name].null_count:
             raise ValueError(f"select: documents must have {name} in every row; got {documents[name].null_count} nulls")

@@ -10,8 +10,9 @@ import orjson
 import pyarrow as pa
 import zstandard
 
+from pivotkit.arguments import check_path, check_paths
 from pivotkit.artifacts import atomic_path, require_columns, table_metadata, write_json, write_table
-from pivotkit.corpus.reading.documents import Corpus, Unit, read_documents, work_units
+from pivotkit.corpus.reading.documents import Corpus, Unit, check_on_error, read_documents, work_units
 from pivotkit.errors import CorpusError
 from pivotkit.progress import track
 
@@ -41,6 +42,8 @@ def write_selection(selection: pa.Table, corpus: Corpus, out: str | Path, *, on_
 
     Raises
     ------
+    TypeError
+        For an argument of another kind.
     ValueError
         When a unit of ``selection`` is not in ``corpus`` or changed since, and when a document is listed twice.
     CorpusError
@@ -52,6 +55,9 @@ def write_selection(selection: pa.Table, corpus: Corpus, out: str | Path, *, on_
     and the manifest is written last: a folder without one is unfinished.
     """
     require_columns("write_selection", "selection", selection, ("unit", "row", "id"))
+    corpus = check_paths("write_selection", "corpus", corpus)
+    check_path("write_selection", "out", out)
+    check_on_error("write_selection", on_error)
     out = Path(out)
     units = {unit.name: unit for unit in work_units(corpus)}
     wanted = _by_unit(selection)

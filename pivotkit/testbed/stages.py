@@ -20,7 +20,7 @@ class TestbedSettings(Settings):
 
     full: bool = option(False, "continued pre-training too")
     train: bool = option(False, "train the model; by default seed 0 takes the one that ships with the package")
-    seeds: int = option(2, "training seeds per arm")
+    seeds: int = option(2, "training seeds per arm", least=1)
 
 
 def world(run: RunFolder, settings: Settings) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pivotkit.arguments import check_path
 from pivotkit.errors import InputError
 from pivotkit.words.languages import LANGUAGES
 
@@ -84,11 +85,14 @@ def read_lexicon(path: str | Path) -> Lexicon:
 
     Raises
     ------
+    TypeError
+        ``path`` is no path.
     InputError
         Names file and line. The file is not UTF-8 or has no rows. The header has an unknown language, a column twice or
         fewer than two languages. A line has too few or too many cells, an empty first cell, a word with blanks around
         it, an empty or repeated alternative, or a first word that an earlier line has too.
     """
+    check_path("read_lexicon", "path", path)
     path = Path(path)
     raw = path.read_bytes()
     try:

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pivotkit.arguments import check_int, check_kind, check_strings, check_text, refuse
 from pivotkit.artifacts import require_columns, table_metadata, with_metadata
 from pivotkit.errors import InputError
 from pivotkit.words.languages import parse_pair
@@ -22,6 +23,7 @@ from pivotkit.words.word_tokens import WordTokens
 NEARBY = 4
 
 CONTEXTS = 5  # as in the paper
+MOST_CONTEXTS = 10_000
 SHARED = "shared"
 
 
@@ -72,6 +74,8 @@ def build_task(
 
     Raises
     ------
+    TypeError
+        An argument is of another kind.
     ValueError
         A language is unknown, an argument is out of range, or the lexicon has too few concepts for the pair's
         distractors and shots.
@@ -81,17 +85,21 @@ def build_task(
     Source: arXiv 2505.16385, section 3. The published code draws without a seed, allows the query in its own shots and
     keeps duplicate distractors.
     """
-    if contexts == SHARED:
-        contexts, sharing = CONTEXTS, "pair"
+    check_kind("build_task", "lexicon", lexicon, Lexicon, "a Lexicon (read_lexicon reads one)")
+    pairs = check_strings("build_task", "pairs", pairs)
     if isinstance(contexts, str):
-        raise ValueError(f"build_task: contexts must be a number or {SHARED!r}; got {contexts!r}")
+        if contexts != SHARED:
+            refuse("build_task", "contexts", f"be a number or {SHARED!r}", contexts)
+        contexts, sharing = CONTEXTS, "pair"
+    check_text("build_task", "sharing", sharing)
     if sharing not in ("item", "pair"):
-        raise ValueError(f"build_task: sharing must be 'item' or 'pair'; got {sharing!r}")
-    for name, value, least in (("shots", shots, 0), ("contexts", contexts, 1), ("distractors", distractors, 1)):
-        if value < least:
-            raise ValueError(f"build_task: {name} must be at least {least}; got {value}")
-    if limit is not None and limit < 1:
-        raise ValueError(f"build_task: limit must be at least 1; got {limit}")
+        refuse("build_task", "sharing", "be 'item' or 'pair'", sharing)
+    check_int("build_task", "shots", shots, 0)
+    check_int("build_task", "contexts", contexts, 1, MOST_CONTEXTS)
+    check_int("build_task", "distractors", distractors, 1)
+    check_int("build_task", "limit", limit, 1, none=True)
+    check_kind("build_task", "prompt", prompt, Prompt, "a Prompt")
+    check_int("build_task", "seed", seed, 0)
     if not pairs or len(set(pairs)) != len(pairs):
         raise ValueError(f"build_task: pairs must be different pairs, at least one; got {list(pairs)}")
     rows: list[dict[str, Any]] = []

@@ -11,6 +11,7 @@ from tokenizers import Tokenizer
 
 from pivotkit import _C
 from pivotkit._text import pack_ids
+from pivotkit.arguments import check_int, check_kind, check_strings, check_text
 from pivotkit.corpus.matching.unicode_data import WORD, char_classes
 from pivotkit.corpus.matching.watchlist import WatchList
 from pivotkit.corpus.reading.amounts import amount
@@ -60,7 +61,8 @@ class TokenWatchList:
         core = getattr(tokenizer, "backend_tokenizer", tokenizer)
         if not isinstance(core, Tokenizer):
             raise TypeError(f"TokenWatchList: tokenizer must be a fast tokenizer; got {type(tokenizer).__name__}")
-        given = list(words)
+        check_kind("TokenWatchList", "policy", policy, TokenPolicy, "a TokenPolicy")
+        given = check_strings("TokenWatchList", "words", words, "an iterable of str")
         watch = WatchList(given)
         spelled: dict[int, dict[str, None]] = {}
         for word in given:
@@ -91,7 +93,13 @@ class TokenWatchList:
 
     def id(self, word: str) -> int:
         """The id of ``word`` in any spelling; ValueError when it is not watched."""
+        check_text("TokenWatchList", "word", word)
         return self._watch.id(word)
+
+    @property
+    def vocab_size(self) -> int:
+        """One more than the tokenizer's largest id."""
+        return len(self._edges)
 
     @property
     def unspelled(self) -> list[str]:
@@ -104,6 +112,7 @@ class TokenWatchList:
 
     def matcher(self, vocab_size: int) -> _C.TokenMatcher:
         """A matcher whose word ids are the ids of this list, for ids below ``vocab_size``."""
+        check_int("matcher", "vocab_size", vocab_size, 1, (1 << 31) - 1)
         edges = np.zeros(vocab_size, np.uint8)
         size = min(vocab_size, len(self._edges))
         edges[:size] = self._edges[:size]

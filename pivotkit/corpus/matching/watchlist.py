@@ -18,6 +18,7 @@ from collections.abc import Iterable
 
 from pivotkit import _C
 from pivotkit._text import pack_strings
+from pivotkit.arguments import check_text, elements, kind, refuse
 from pivotkit.corpus.matching.unicode_data import char_classes, normalizer
 from pivotkit.corpus.reading.amounts import amount
 
@@ -66,9 +67,10 @@ class WatchList:
         if isinstance(words, str):
             raise TypeError("WatchList: words must be an iterable of str; got one str")
         ids: dict[str, int] = {}
+        words = elements("WatchList", "words", words, "an iterable of str")
         for place, word in enumerate(words):
             if not isinstance(word, str):
-                raise TypeError(f"WatchList: words must be str; got {type(word).__name__} at {place}")
+                raise TypeError(f"WatchList: words must be str; got {kind(word)} at {place}")
             normal = _normal(word)
             if not normal:
                 raise ValueError(f"WatchList: words must not be empty; got {word!r} at {place}")
@@ -86,13 +88,14 @@ class WatchList:
         return len(self.words)
 
     def __contains__(self, word: str) -> bool:
-        return _normal(word) in self._ids
+        return isinstance(word, str) and _normal(word) in self._ids
 
     def id(self, word: str) -> int:
-        """The id of ``word`` in any spelling; ValueError when it is not watched."""
+        """The id of ``word`` in any spelling; ValueError when it is not watched, TypeError for no str."""
+        check_text("WatchList", "word", word)
         found = self._ids.get(_normal(word))
         if found is None:
-            raise ValueError(f"WatchList: word must be in the watch list; got {word!r}")
+            refuse("WatchList", "word", "be in the watch list", word)
         return found
 
     def matcher(self) -> _C.Matcher:

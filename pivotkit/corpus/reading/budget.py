@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from pivotkit.arguments import LARGEST, refuse
+
 # What one process holds, whatever is counted: the interpreter and its libraries, a batch of text in its few forms, file
 # buffers, hashes that wait to be ranked. Measured, plus some room.
 PROCESS_BYTES = 280 << 20
@@ -23,12 +25,14 @@ def parse_bytes(memory: int | str, function: str = "parse_bytes", argument: str 
         size = memory
     elif isinstance(memory, str):
         match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]+)\s*", memory)
-        if match and match[2].upper() in UNITS:
+        if match and match[2].upper() in UNITS and len(match[1]) <= 30:
             size = int(float(match[1]) * UNITS[match[2].upper()])
     else:
         raise TypeError(f"{function}: {argument} must be an int or a str; got {type(memory).__name__}")
     if size <= 0:
-        raise ValueError(f"{function}: {argument} must be a positive size such as '2GB'; got {memory!r}")
+        refuse(function, argument, "be a positive size such as '2GB'", memory)
+    if size > LARGEST:
+        refuse(function, argument, f"be at most {LARGEST} bytes", memory)
     return size
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from pivotkit import _C
+from pivotkit.arguments import check_text, refuse
 from pivotkit.corpus.reading.amounts import amount
 from pivotkit.corpus.reading.column_files import read_batches, rows_before
 from pivotkit.corpus.reading.line_files import BrokenStream, UnitLines, lines_before
@@ -71,8 +72,9 @@ class Batch:
 
 
 def check_on_error(function: str, on_error: str) -> None:
+    check_text(function, "on_error", on_error)
     if on_error not in ("raise", "skip"):
-        raise ValueError(f"{function}: on_error must be 'raise' or 'skip'; got {on_error!r}")
+        refuse(function, "on_error", "be 'raise' or 'skip'", on_error)
 
 
 def read_texts(unit: Unit | str | Path, on_error: str = "raise") -> Iterator[TextBlock]:

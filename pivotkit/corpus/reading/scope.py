@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from pivotkit.arguments import refuse
+
 
 @dataclass(frozen=True)
 class Scope:
@@ -34,9 +36,7 @@ class Scope:
         """Parse ``scope``; a ValueError names ``function``."""
         match = re.fullmatch(r"document|(window|instance):([1-9][0-9]{0,8})", scope) if isinstance(scope, str) else None
         if match is None:
-            raise ValueError(
-                f"{function}: scope must be 'document', 'window:<tokens>' or 'instance:<tokens>'; got {scope!r}"
-            )
+            refuse(function, "scope", "be 'document', 'window:<tokens>' or 'instance:<tokens>'", scope)
         return cls(match[1] or "document", int(match[2] or 0))
 
     def __str__(self) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pivotkit.arguments import LARGEST, check_flag, check_int, check_kind, check_paths, check_text, refuse
 from pivotkit.corpus.reading import token_blocks
 from pivotkit.corpus.reading.amounts import amount
 from pivotkit.corpus.reading.scope import DOCUMENT, Scope
@@ -48,6 +50,8 @@ class TokenFiles:
 
     Raises
     ------
+    TypeError
+        For an argument of another kind.
     ValueError
         For another format or type, "olmo" without ``eos``, ``eos`` with another format, ``bos`` without ``eos``, and a
         ``vocab_size`` outside [1, 2^31).
@@ -67,10 +71,16 @@ class TokenFiles:
     tokenizer: str | None = None
 
     def __post_init__(self) -> None:
-        if self.format not in FORMATS:
-            raise ValueError(f"TokenFiles: format must be one of {', '.join(FORMATS)}; got {self.format!r}")
+        check_kind("TokenFiles", "files", self.files, str | PathLike | Sequence, "a path or a sequence of paths")
+        check_paths("TokenFiles", "files", self.files)
+        check_text("TokenFiles", "format", self.format, FORMATS)
+        check_text("TokenFiles", "dtype", self.dtype)
         if self.dtype not in ("uint16", "uint32"):
-            raise ValueError(f"TokenFiles: dtype must be uint16 or uint32; got {self.dtype!r}")
+            refuse("TokenFiles", "dtype", "be uint16 or uint32", self.dtype)
+        check_int("TokenFiles", "vocab_size", self.vocab_size, -LARGEST)
+        check_int("TokenFiles", "eos", self.eos, 0, none=True)
+        check_int("TokenFiles", "bos", self.bos, 0, none=True)
+        check_text("TokenFiles", "tokenizer", self.tokenizer, none=True)
         if (self.eos is None) == (self.format == "olmo"):
             raise ValueError(f"TokenFiles: eos must be given for olmo files and for no others; got {self.eos!r}")
         if self.bos is not None and self.eos is None:
@@ -117,6 +127,8 @@ class TokenFiles:
         CorpusError
             As `paths`; for a file that ends within an id; for a damaged index.
         """
+        check_int("work_units", "unit_bytes", unit_bytes, 1, none=True)
+        check_kind("work_units", "scope", scope, Scope, "a Scope")
         units = []
         for path in self.paths():
             whole = Unit.of(path)
@@ -160,6 +172,10 @@ class TokenFiles:
         CorpusError
             For an id outside the vocabulary, a file that is shorter now, and a document of more than 2^27 ids.
         """
+        check_kind("blocks", "unit", unit, Unit, "a Unit, one of work_units")
+        check_kind("blocks", "scope", scope, Scope, "a Scope")
+        check_int("blocks", "tokens", tokens, 1, none=True)
+        check_flag("blocks", "whole", whole)
         at_once = token_blocks.BLOCK_TOKENS if tokens is None else tokens
         size, offsets = self._extent(unit.path, scope)
         end = size if unit.end is None else unit.end

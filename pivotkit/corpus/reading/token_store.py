@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from itertools import pairwise
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 
 from pivotkit._text import pack_ids
+from pivotkit.arguments import check_path, check_paths, kind
 from pivotkit.artifacts import atomic_path, read_json, read_table, write_json, write_table
 from pivotkit.corpus.reading import token_blocks
 from pivotkit.corpus.reading.amounts import amount
@@ -72,6 +74,7 @@ class TokenStore:
     @classmethod
     def open(cls, folder: str | Path) -> TokenStore:
         """Open a finished store; InputError when there is none, or when one of its files is missing or cut short."""
+        check_path("open", "folder", folder)
         folder = Path(folder)
         if not (folder / "store.json").exists():
             raise InputError(folder, "", "must be a finished token store; found no store.json")
@@ -190,8 +193,12 @@ def tokenize(corpus: Corpus, tokenizer: Any, out: str | Path, *, on_error: str =
     InputError
         When ``out`` holds ids of another tokenizer or of another ``on_error``; when there is no tokenizer at the path.
     TypeError
-        For a slow tokenizer, or something else that is not a tokenizer.
+        For a slow tokenizer, something else that is not a tokenizer, and another argument of another kind.
     """
+    corpus = check_paths("tokenize", "corpus", corpus)
+    if isinstance(tokenizer, str | PathLike):
+        check_path("tokenize", "tokenizer", tokenizer)
+    check_path("tokenize", "out", out)
     check_on_error("tokenize", on_error)
     folder = Path(out)
     core, fingerprint = _core(tokenizer)
@@ -267,7 +274,7 @@ def _core(tokenizer: Any) -> tuple[Tokenizer, str]:
     else:
         inner = getattr(tokenizer, "backend_tokenizer", tokenizer)
         if not isinstance(inner, Tokenizer):
-            raise TypeError(f"tokenize: tokenizer must be a fast tokenizer or a path; got {type(tokenizer).__name__}")
+            raise TypeError(f"tokenize: tokenizer must be a fast tokenizer or a path; got {kind(tokenizer)}")
         core = Tokenizer.from_str(inner.to_str())
     core.no_truncation()
     core.no_padding()

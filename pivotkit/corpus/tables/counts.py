@@ -13,12 +13,14 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy.sparse import csr_array
 
+from pivotkit.arguments import check_kind, check_path, check_strings, check_text
 from pivotkit.corpus.matching.watchlist import WatchList
 from pivotkit.corpus.reading.amounts import amount
 from pivotkit.corpus.reading.units import any_overlap
+from pivotkit.corpus.tables.counts_checks import check_counts
 from pivotkit.corpus.tables.counts_folder import load_counts, save_counts
 from pivotkit.corpus.tables.pair_matrix import pair_matrix
-from pivotkit.corpus.tables.postings import Cumulative, Postings, cumulative
+from pivotkit.corpus.tables.postings import Cumulative, Postings, check_reading, cumulative
 from pivotkit.corpus.tables.sampling_error import standard_error
 
 
@@ -60,8 +62,8 @@ class Counts:
 
     Raises
     ------
-    ValueError
-        For arrays whose shapes do not fit together.
+    TypeError, ValueError
+        For a field of another kind, and for arrays whose shapes do not fit together.
     """
 
     words: list[str]
@@ -80,17 +82,7 @@ class Counts:
     postings: Postings | None = None
 
     def __post_init__(self) -> None:
-        words, pairs = len(self.words), len(self.pairs)
-        shapes = {"df": (words,), "tf": (words,), "pairs": (pairs, 2), "pair_df": (pairs,)}
-        for name, shape in shapes.items():
-            if getattr(self, name).shape != shape:
-                raise ValueError(f"Counts: {name} must have shape {shape}; got {getattr(self, name).shape}")
-        if self.context is not None and self.background is None:
-            raise ValueError("Counts: context must come with background; got it alone")
-        if self.context is not None and self.background is not None:
-            shape = (words, len(self.background))
-            if self.context.shape != shape:
-                raise ValueError(f"Counts: context must have shape {shape}; got {self.context.shape}")
+        check_counts(self)
 
     def __repr__(self) -> str:
         sizes = ((len(self.words), "word"), (len(self.pairs), "pair"), (self.documents, "document"))
@@ -114,10 +106,13 @@ class Counts:
 
     def index(self, word: str) -> int:
         """The id of ``word`` in any spelling; ValueError when it was not counted."""
+        check_text("index", "word", word)
         return self._watch.id(word)
 
     def pair(self, a: str, b: str) -> int:
         """Documents that contain both words of a pair, listed either way round; ValueError for an unlisted pair."""
+        for name, word in (("a", a), ("b", b)):
+            check_text("pair", name, word)
         first, second = self.index(a), self.index(b)
         place = self._place.get((first, second), self._place.get((second, first)))
         if place is None:
@@ -152,6 +147,8 @@ class Counts:
         -----
         Cost: the posting lists of the words in every unit.
         """
+        check_strings("query", "words", words)
+        check_text("query", "lang", lang, none=True)
         if not words:
             raise ValueError("query: words must hold at least one word; got none")
         return self._postings("query").documents([self.index(word) for word in words], lang)
@@ -197,9 +194,10 @@ class Counts:
         -----
         Cost: one pass over ``order`` and the postings, and 4 K bytes per instance.
         """
+        order, steps = check_reading(order, batch_size, steps)
         if not self.scope.startswith("instance:"):
             raise ValueError(f"cumulative: scope must be of instances; got {self.scope!r}")
-        return cumulative(self._postings("cumulative"), len(self.words), self.pairs, order, batch_size, list(steps))
+        return cumulative(self._postings("cumulative"), len(self.words), self.pairs, order, batch_size, steps)
 
     def _postings(self, function: str) -> Postings:
         if self.postings is None:
@@ -240,6 +238,7 @@ class Counts:
             when the two share some work units but neither has all units of the other (the common part cannot be
             subtracted); when they share a part of a file that was cut into other units.
         """
+        check_kind("merge", "other", other, Counts, "Counts")
         for name in ("words", "scope", "tokenizer"):
             if getattr(self, name) != getattr(other, name):
                 raise ValueError(f"merge: other must have the same {name}; got others")
@@ -317,6 +316,7 @@ class Counts:
 
     def save(self, folder: str | Path) -> Path:
         """Write words.parquet, pairs.parquet, background.parquet, context/, then counts.json; return the folder."""
+        check_path("save", "folder", folder)
         names = ("documents", "skipped", "scope", "approximation", "tokenizer")
         about = {**{name: getattr(self, name) for name in names}, "units": list(self.units)}
         tables = self.words_table(), self.pairs_table(), self.background, self.context, self.postings
@@ -326,4 +326,5 @@ class Counts:
     @classmethod
     def load(cls, folder: str | Path) -> Counts:
         """Read what `save` wrote and map the context table; InputError when ``folder`` has no finished counts."""
+        check_path("load", "folder", folder)
         return cls(**load_counts(Path(folder)))

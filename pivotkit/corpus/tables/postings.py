@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pivotkit.arguments import check_int, elements, refuse_kind
 from pivotkit.corpus.reading.amounts import amount
 from pivotkit.corpus.tables import unit_counts
 from pivotkit.corpus.tables.unit_counts import LANGUAGE, POSTING, Cells, read_header
@@ -115,6 +117,23 @@ class Cumulative:
     def __repr__(self) -> str:
         words, pairs = amount(self.df.shape[1], "word"), amount(self.pair_df.shape[1], "pair")
         return f"Cumulative({amount(len(self.steps), 'step')}, {words}, {pairs})"
+
+
+def check_reading(order: Any, batch_size: Any, steps: Any) -> tuple[npt.NDArray[np.integer], list[int]]:
+    """The order and the steps of `Counts.cumulative`; refuses what is of another kind."""
+    rule = "be a one-dimensional array of integers"
+    if isinstance(order, list | tuple):
+        with contextlib.suppress(ValueError):  # lists of different lengths
+            order = np.asarray(order)
+    if not isinstance(order, np.ndarray):
+        refuse_kind("cumulative", "order", rule, order)
+    if order.ndim != 1 or (order.size and order.dtype.kind not in "iu"):
+        raise TypeError(f"cumulative: order must {rule}; got {order.dtype} {order.shape}")
+    check_int("cumulative", "batch_size", batch_size, 1)
+    found = elements("cumulative", "steps", steps, "an iterable of ints")
+    for step in found:
+        check_int("cumulative", "steps", step, 0)
+    return order, found
 
 
 def cumulative(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from pivotkit.arguments import LARGEST, check_flag, check_int, check_path, check_strings, refuse, refuse_kind
 from pivotkit.corpus.reading.budget import parse_bytes
 from pivotkit.corpus.reading.token_blocks import Ids, Offsets
 from pivotkit.corpus.reading.token_files import TokenFiles
@@ -15,6 +18,7 @@ from pivotkit.corpus.token_graph.graph import TokenGraph
 from pivotkit.corpus.token_graph.pair_weights import Weight, pair_weights
 from pivotkit.corpus.token_graph.pieces import LARGEST_PIECE, array_pieces, corpus_pieces
 
+NO_BLOCKS = (str, bytes, Mapping, np.ndarray)  # iterables, but not of blocks
 __all__ = ["TokenGraph", "token_graph"]
 
 
@@ -102,6 +106,11 @@ def token_graph(
     >>> graph.to_scipy().shape
     (8, 8)
     """
+    blocks_wanted = not isinstance(documents, TokenFiles | TokenStore)
+    if blocks_wanted and (isinstance(documents, NO_BLOCKS) or not isinstance(documents, Iterable)):
+        refuse_kind("token_graph", "documents", "be TokenFiles, a TokenStore or blocks (ids, offsets)", documents)
+    check_path("token_graph", "out", out)
+    check_flag("token_graph", "symmetric", symmetric)
     weights = pair_weights("token_graph", weight, window, denominator)
     budget = parse_bytes(memory, "token_graph")
     piece = min(LARGEST_PIECE, budget // 16)
@@ -111,14 +120,13 @@ def token_graph(
         vocabulary = documents.vocab_size if vocabulary is None else vocabulary
     elif vocabulary is None:
         raise ValueError("token_graph: vocabulary must be given unless documents are token files or a store; got None")
-    if not isinstance(vocabulary, int) or isinstance(vocabulary, bool):
-        raise TypeError(f"token_graph: vocabulary must be an int; got {type(vocabulary).__name__}")
+    check_int("token_graph", "vocabulary", vocabulary, -LARGEST)
     if not 1 <= vocabulary < 1 << 31:
-        raise ValueError(f"token_graph: vocabulary must be in [1, 2^31); got {vocabulary}")
+        refuse("token_graph", "vocabulary", "be in [1, 2^31)", vocabulary)
     header: dict[str, Any] = {"vocabulary": vocabulary, "symmetric": bool(symmetric), "tokenizer": tokenizer}
     if isinstance(units, str):
         raise TypeError("token_graph: units must be a sequence of names; got one str")
-    names = set(units)
+    names = set(check_strings("token_graph", "units", units, "a sequence of names"))
     if len(names) < len(units):
         raise ValueError("token_graph: units must be distinct; got one twice")
     with graph_counter("token_graph", weights, header, budget - piece, Path(out), _fan_in) as counter:

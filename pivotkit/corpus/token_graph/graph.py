@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array, tril
 
+from pivotkit.arguments import LARGEST, check_int, check_kind, check_path
 from pivotkit.artifacts import read_json
 from pivotkit.corpus.reading.amounts import amount
 from pivotkit.corpus.reading.budget import parse_bytes, require
@@ -89,6 +90,7 @@ class TokenGraph:
     @classmethod
     def load(cls, folder: str | Path) -> TokenGraph:
         """Map a finished graph; InputError when there is none, or when its files are not whole."""
+        check_path("load", "folder", folder)
         folder = Path(folder)
         if not (folder / "graph.json").exists():
             raise InputError(folder, "", "must hold a finished token graph; found no graph.json")
@@ -208,8 +210,10 @@ class TokenGraph:
         -----
         Cost: each cell is copied to a run and added once. Memory and disk as for `token_graph`.
         """
+        check_path("merge", "out", out)
         kept: list[TokenGraph] = []
         for graph in (self, *others):
+            check_kind("merge", "others", graph, TokenGraph, "TokenGraphs")
             for name in ("weights", "vocabulary", "symmetric", "tokenizer"):
                 if getattr(graph, name) != getattr(self, name):
                     raise ValueError(f"merge: others must have the same {name}; got {getattr(graph, name)}")
@@ -234,6 +238,7 @@ class TokenGraph:
         return TokenGraph.load(out)
 
     def _check(self, function: str, name: str, token: int) -> None:
+        check_int(function, name, token, -LARGEST)
         if not 0 <= token < self.vocabulary:
             raise IndexError(f"{function}: {name} must be in [0, {self.vocabulary}); got {token}")
 

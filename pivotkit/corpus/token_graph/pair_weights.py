@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pivotkit import _C
+from pivotkit.arguments import LARGEST, check_int, refuse, refuse_kind
 
 DENOMINATOR = 1 << 20  # for weights without a natural denominator
 LARGEST_SUM = 1 << 30  # the largest sum of all numerators of one table
@@ -79,12 +80,13 @@ def pair_weights(function: str, weight: Weight, window: int, denominator: int | 
     >>> pair_weights("token_graph", lambda distance: 2.0 ** -distance, 3)
     PairWeights(name='function', numerators=(4, 2, 1), denominator=8)
     """
-    if not isinstance(window, int) or isinstance(window, bool):
-        raise TypeError(f"{function}: window must be an int; got {type(window).__name__}")
+    check_int(function, "window", window, -LARGEST)
     if not 1 <= window <= LARGEST_WINDOW:
-        raise ValueError(f"{function}: window must be in [1, {LARGEST_WINDOW}]; got {window}")
-    if denominator is not None and not (isinstance(denominator, int) and 1 <= denominator <= LARGEST_SUM):
-        raise ValueError(f"{function}: denominator must be an int in [1, {LARGEST_SUM}]; got {denominator!r}")
+        refuse(function, "window", f"be in [1, {LARGEST_WINDOW}]", window)
+    if denominator is not None and not (type(denominator) is int and 1 <= denominator <= LARGEST_SUM):
+        refuse(function, "denominator", f"be an int in [1, {LARGEST_SUM}]", denominator)
+    if isinstance(weight, type) or not (isinstance(weight, str) or callable(weight)):
+        refuse_kind(function, "weight", "be a str or a function", weight)
     name, natural = "function", DENOMINATOR
     if weight == "flat":
         name, values, natural = weight, np.ones(window), 1
@@ -94,10 +96,8 @@ def pair_weights(function: str, weight: Weight, window: int, denominator: int | 
         natural = common if common <= DENOMINATOR else DENOMINATOR
     elif callable(weight):
         values = _tabulate(function, weight, window)
-    elif isinstance(weight, str):
-        raise ValueError(f"{function}: weight must be 'harmonic', 'flat' or a function; got {weight!r}")
     else:
-        raise TypeError(f"{function}: weight must be a str or a function; got {type(weight).__name__}")
+        refuse(function, "weight", "be 'harmonic', 'flat' or a function", weight)
     denominator = natural if denominator is None else denominator
     for distance, value in enumerate(values.tolist(), 1):
         if not (math.isfinite(value) and value >= 0):
@@ -147,4 +147,4 @@ def _compile(function: str, weight: Callable[[int], float]) -> Any:
         return numba.cfunc("float64(int64)")(call)
     except (numba.core.errors.NumbaError, TypeError) as error:
         first = str(error).strip().splitlines()[0]
-        raise TypeError(f"{function}: weight must be a function that Numba can compile; {first}") from None
+        raise TypeError(f"{function}: weight must be a function that Numba can compile; got another: {first}") from None

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pivotkit.arguments import kind
 from pivotkit.corpus.reading.token_blocks import Ids, Offsets, TokenBlock, spans
 from pivotkit.corpus.reading.token_files import TokenFiles
 from pivotkit.corpus.reading.token_store import TokenStore
@@ -40,12 +41,11 @@ def array_pieces(
 ) -> Iterator[TokenBlock]:
     """The documents of arrays (ids, offsets), as `corpus_pieces`; an id outside the vocabulary raises an IndexError."""
     if not isinstance(documents, Iterable):
-        raise TypeError(f"{function}: documents must be TokenFiles, a TokenStore or blocks; got {documents!r}")
+        raise TypeError(f"{function}: documents must be TokenFiles, a TokenStore or blocks; got {kind(documents)}")
     for pair in documents:
         if not (isinstance(pair, tuple) and len(pair) == 2):
             raise TypeError(
-                f"{function}: documents must be TokenFiles, a TokenStore or pairs (ids, offsets); "
-                f"got {type(pair).__name__}"
+                f"{function}: documents must be TokenFiles, a TokenStore or pairs (ids, offsets); got {kind(pair)}"
             )
         ids, offsets = _checked(function, *pair)
         tokens = max(1, bytes_at_once // (ids.itemsize + BYTES_PER_ID))
@@ -62,7 +62,7 @@ def array_pieces(
 def _checked(function: str, ids: Any, offsets: Any) -> tuple[Ids, Offsets]:
     for name, array in (("ids", ids), ("offsets", offsets)):
         if not (isinstance(array, np.ndarray) and array.ndim == 1 and array.dtype.kind in "iu"):
-            raise TypeError(f"{function}: {name} must be a one-dimensional array of integers; got {array!r}")
+            raise TypeError(f"{function}: {name} must be a one-dimensional array of integers; got {kind(array)}")
     offsets = offsets.astype(np.int64, copy=False)
     rule = f"{function}: offsets must begin at 0, never decrease and end at {len(ids)}"
     if not len(offsets) or offsets[0] != 0 or offsets[-1] != len(ids) or (offsets[1:] < offsets[:-1]).any():

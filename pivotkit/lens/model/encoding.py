@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from pivotkit.arguments import refuse, refuse_kind
+
 
 @dataclass(frozen=True)
 class Encoded:
@@ -78,6 +80,21 @@ def encode(tokenizer: Any, prompts: Sequence[str], answers: Sequence[str]) -> li
             raise ValueError(f"encode: answer must have a token that is not blank; got {text[len(prompt) :]!r}")
         encoded.append(Encoded(tuple(ids[:last]), start, word, tuple(offsets[:last])))
     return encoded
+
+
+def require_tokenizer(function: str, tokenizer: Any) -> None:
+    """Refuse what is no fast Hugging Face tokenizer."""
+    if not hasattr(tokenizer, "is_fast") or not callable(tokenizer) or isinstance(tokenizer, type):
+        refuse_kind(function, "tokenizer", "be a fast Hugging Face tokenizer", tokenizer)
+    if not tokenizer.is_fast:
+        refuse(function, "tokenizer", "be a fast one that gives offsets", tokenizer)
+
+
+def require_same_vocabulary(function: str, vocabulary: int, texts: Sequence[Encoded]) -> None:
+    """Refuse ids that the model lacks, which are those of another model's tokenizer."""
+    most = max((max(text.ids) for text in texts), default=0)
+    if most >= vocabulary:
+        refuse(function, "tokenizer", f"be the model's own, with ids below {vocabulary}", most)
 
 
 def require_room(function: str, longest: int | None, texts: Sequence[Encoded]) -> None:

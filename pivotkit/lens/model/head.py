@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from pivotkit.arguments import refuse_kind
 from pivotkit.lens.model.difference import TOLERANCE
 from pivotkit.lens.model.families import context_length, folded, hidden_operations, logit_operations
 from pivotkit.lens.model.observe import observe
@@ -48,6 +49,8 @@ class LensHead(ModelParts):
 
         Raises
         ------
+        TypeError
+            ``model`` is no causal LM.
         ValueError
             The model is in training mode. Its blocks or its head cannot be found. Its head is quantized or offloaded.
             Its logits are not finite, or differ from those of the description; the message names the difference.
@@ -56,6 +59,7 @@ class LensHead(ModelParts):
         -----
         Cost: about a dozen forward passes over 8 tokens, and one pass over the head's matrix.
         """
+        require_model("LensHead", model)
         name = type(model).__name__
         head = model.get_output_embeddings()
         base = model.base_model
@@ -105,6 +109,14 @@ class LensHead(ModelParts):
             "pads_left": self.pads_left,
             "self_check_error": self.error,
         }
+
+
+def require_model(function: str, model: Any, head: Any = None) -> None:
+    """Refuse what is no causal LM, and a given head that is none."""
+    if not isinstance(model, nn.Module) or not hasattr(model, "get_output_embeddings"):
+        refuse_kind(function, "model", "be a transformers causal LM", model)
+    if head is not None and not isinstance(head, LensHead):
+        refuse_kind(function, "head", "be a LensHead or None", head)
 
 
 def _weight(head: nn.Module, name: str) -> torch.Tensor:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pivotkit.arguments import check_flag, check_kind, check_path, check_text, refuse_kind, shown
+from pivotkit.errors import BackendUnavailable
 from pivotkit.lens.model.gguf import converted_folder, find_gguf
 
+PLACEMENTS = ("auto", "balanced", "balanced_low_0", "sequential")  # what transformers calls a device_map
 DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -61,6 +65,10 @@ def load_model(
 
     Raises
     ------
+    TypeError
+        An argument is of another kind.
+    BackendUnavailable
+        torch does not find ``device`` on this machine.
     ValueError
         There is no such model or it has no safetensors (the message says where it was looked for), ``dtype`` is
         unknown, ``device`` and ``device_map`` are both given, or the package gguf is missing.
@@ -75,8 +83,11 @@ def load_model(
     import torch
     from transformers import AutoModelForCausalLM
 
-    if dtype not in DTYPES:
-        raise ValueError(f"load_model: dtype must be one of {', '.join(DTYPES)}; got {dtype!r}")
+    check_path("load_model", "model", model)
+    check_text("load_model", "dtype", dtype, DTYPES)
+    _check_device("device", device)
+    _check_device_map(device_map)
+    check_flag("load_model", "remote_code", remote_code)
     if device is not None and device_map is not None:
         raise ValueError(f"load_model: device must be None where device_map is given; got {device!r}")
     quiet()
@@ -90,6 +101,30 @@ def load_model(
     except (OSError, ValueError, ImportError) as error:
         raise _unloadable("load_model", model, error) from error
     return (loaded if device is None else loaded.to(device)).eval(), tokenizer
+
+
+def _check_device(argument: str, device: str | None) -> None:
+    """Refuse a device that this machine or this torch does not have."""
+    import torch
+
+    check_kind("load_model", argument, device, str | torch.device, "a str", none=True)
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):  # torch raises each of them
+        here = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+        rule = f"load_model: {argument} must be one that torch finds here, such as {', '.join(here)}"
+        raise BackendUnavailable(f"{rule}; got {shown(str(device))}") from None
+
+
+def _check_device_map(device_map: Any) -> None:
+    """Refuse what transformers cannot take; whether each device is there, it says itself."""
+    check_kind("load_model", "device_map", device_map, str | Mapping, "a str or a dict", none=True)
+    if isinstance(device_map, str) and device_map not in PLACEMENTS:
+        _check_device("device_map", device_map)
+    for module, device in device_map.items() if isinstance(device_map, Mapping) else ():
+        if not isinstance(module, str) or isinstance(device, bool) or not isinstance(device, int | str):
+            rule = "be a dict of module names to devices"
+            refuse_kind("load_model", "device_map", rule, device if isinstance(module, str) else module)
 
 
 def quiet() -> None:

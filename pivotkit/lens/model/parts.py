@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from pivotkit.arguments import check_kind
 from pivotkit.kernels import PackedUnembedding, Unembedded, unembed
 from pivotkit.lens.model.families import Operation
 
@@ -84,6 +85,7 @@ class ModelParts:
         (..., D) tensor
             What the head multiplies, on the head's device.
         """
+        check_kind("normed", "hidden", hidden, torch.Tensor, "a torch tensor")
         for module in self.chain:
             hidden = module(hidden)
         for operation in self.before_head:
@@ -114,6 +116,7 @@ class ModelParts:
         TypeError, ValueError, IndexError
             As `pivotkit.kernels.unembed`.
         """
+        check_kind("unembed", "hidden", hidden, torch.Tensor, "a torch tensor")
         return unembed(
             self.normed(hidden), self.packed, k, bias=self.bias, logit_scale=self.logit_scale, softcap=self.softcap,
             **reductions,
