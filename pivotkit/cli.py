@@ -134,6 +134,8 @@ def _merge(parsed: argparse.Namespace) -> dict[str, Any]:
     first, *others = (Counts.load(folder) for folder in parsed.counts)
     for other in others:
         first = first.merge(other)
+    if first.postings is not None:
+        first.postings.check()  # the sum refers to these files
     first.save(parsed.out)
     return {"counts": parsed.out, "documents": first.documents, "words": len(first.words)}
 

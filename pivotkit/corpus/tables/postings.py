@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pivotkit.artifacts import file_digest, file_digests
 from pivotkit.corpus.reading.amounts import amount
 from pivotkit.corpus.tables import unit_counts
 from pivotkit.corpus.tables.unit_counts import LANGUAGE, POSTING, Cells, read_header
@@ -31,9 +32,20 @@ class Postings:
     ----------
     paths : tuple[Path, ...]
         The files with the units' counts, in the order of the corpus.
+    digests : tuple[str, ...]
+        The `file_digest` of each file as it was when the total was made.
     """
 
     paths: tuple[Path, ...]
+    digests: tuple[str, ...]
+
+    @classmethod
+    def of(cls, paths: Sequence[Path]) -> Postings:
+        """The postings in ``paths`` as they are now."""
+        return cls(tuple(paths), tuple(file_digests(paths)))
+
+    def __add__(self, other: Postings) -> Postings:
+        return Postings(self.paths + other.paths, self.digests + other.digests)
 
     def __repr__(self) -> str:
         return f"Postings({amount(len(self.paths), 'unit')})"
@@ -43,17 +55,26 @@ class Postings:
         return [os.path.relpath(path, folder) for path in self.paths]
 
     @classmethod
-    def beside(cls, folder: Path, paths: Sequence[str]) -> Postings:
+    def beside(cls, folder: Path, paths: Sequence[str], digests: Sequence[str]) -> Postings:
         """The postings whose paths are relative to ``folder``."""
-        return cls(tuple((folder / path).resolve() for path in paths))
+        return cls(tuple((folder / path).resolve() for path in paths), tuple(digests))
 
     def parts(self) -> Iterator[tuple[Path, dict[str, Any]]]:
-        """Each unit's file and header; InputError for one that is gone or damaged."""
-        for path in self.paths:
+        """Each unit's file and header; InputError for one that is gone or not as it was.
+
+        Cost: every file is read once per process, a second per 1.3 GB.
+        """
+        for path, digest in zip(self.paths, self.digests, strict=True):
             header = read_header(path)
-            if header is None:
+            if header is None or file_digest(path) != digest:
                 raise InputError(path, "", f"{RULE}; found none that is whole")
             yield path, header
+
+    def check(self) -> None:
+        """Raise the InputError of `parts`, with all cores."""
+        file_digests(path for path in self.paths if path.is_file())
+        for _ in self.parts():
+            pass
 
     def documents(self, words: Sequence[int], lang: str | None) -> pa.Table:
         """The documents that contain all ``words``: `Counts.query`."""
