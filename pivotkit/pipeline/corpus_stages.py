@@ -113,7 +113,7 @@ def select(run: RunFolder, settings: Settings) -> None:
         language_quotas=settings.quotas or _equal_quotas(items, documents),
         strategy=settings.strategy,
         seed=settings.seed,
-        allow_shortfall=not settings.quotas,  # a quota that the user gave is met or refused
+        allow_shortfall=settings.allow_shortfall,
     )
     write_selection(chosen, corpus_paths(settings), run / "selection", on_error=settings.on_error)
 
@@ -131,6 +131,6 @@ SELECT = Stage(
     run=select,
     reads=("items.parquet", "documents.parquet", CORPUS),
     writes=("selection",),
-    settings=("strategy", "budget_tokens", "quotas", "on_error", "seed"),
+    settings=("strategy", "budget_tokens", "quotas", "allow_shortfall", "on_error", "seed"),
     functions=("selection.select.select", "selection.write.write_selection"),
 )

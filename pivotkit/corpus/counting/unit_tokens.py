@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pivotkit import _C
-from pivotkit.artifacts import atomic_path, is_alive, sweep
+from pivotkit.artifacts import PART, atomic_path, is_alive, sweep
 from pivotkit.corpus.counting.bottom_k import BottomKSketch, document_hashes
 from pivotkit.corpus.counting.matched_block import MatchedBlock
 from pivotkit.corpus.tables.unit_counts import SAMPLED, SAMPLED_TOKEN, UnitCountsWriter
@@ -87,7 +87,7 @@ class ContextTableBuilder(AbstractContextManager["ContextTableBuilder"]):
         self._counter: _C.ContextCounter | None = _C.ContextCounter(words, vocabulary, block_bytes // CELL_BYTES)
 
     def __enter__(self) -> ContextTableBuilder:
-        place = tempfile.TemporaryDirectory(dir=self._folder, prefix=f"{BLOCKS}{os.getpid()}-")
+        place = tempfile.TemporaryDirectory(PART, f"{BLOCKS}{os.getpid()}-", self._folder)
         self.place = Path(self._exits.enter_context(place))
         return self
 

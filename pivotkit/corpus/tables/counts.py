@@ -213,7 +213,7 @@ class Counts:
         return self.words_table().to_pandas()
 
     def pairs_to_pandas(self) -> Any:
-        """A pandas DataFrame of ``source``, ``target``, ``df_source``, ``df_target``, ``df_both``; needs pandas."""
+        """`pairs_table` as a pandas DataFrame; needs pandas."""
         return self.pairs_table().to_pandas()
 
     def to_scipy(self) -> csr_array:
@@ -320,7 +320,6 @@ class Counts:
         return Path(folder)
 
     def parts(self) -> tuple[Any, ...]:
-        """What `write_counts` writes."""
         about = {name: getattr(self, name) for name in ("documents", "skipped", "scope", "approximation", "tokenizer")}
         about["units"] = list(self.units)
         return self.words_table(), self.pairs_table(), self.background, self.context, self.postings, about
