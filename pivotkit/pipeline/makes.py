@@ -71,7 +71,7 @@ class Makes:
         stage = self._writer(artifact)
         record = self._run.record(stage)
         if record is None:
-            raise InputError(self._run / artifact, "", f"{UNFINISHED}; run `pivotkit {stage}` again")
+            raise InputError(self._run / artifact, "", f"{UNFINISHED}; run `pivotkit {stage}` again, or remove it")
         there, written = self._run.digests([artifact]), self._written(stage, artifact)
         for place in sorted(there | written):
             if there.get(place) != written.get(place):
