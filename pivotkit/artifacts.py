@@ -1,7 +1,7 @@
 """Files of a run, as Parquet and JSON: written whole or not at all, and known again by their digests.
 
-What is being written lies beside its place as ``.<name>.<host>-<process>-<random>.part``, so that `sweep` can tell what a
-killed process left. A file that is read without a digest at hand is checked by its format alone.
+What is being written lies beside its place as ``.<name>.<host>-<process>-<random>.part``, so that `sweep` can tell what
+a killed process left. A file that is read without a digest at hand is checked by its format alone.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(folder: str | Path) -> Iterator[Path]:
-    """Yield an empty temporary folder. It takes the place of ``folder`` when the block succeeds, and is deleted otherwise.
+    """Yield an empty folder. It takes the place of ``folder`` when the block succeeds, and is deleted otherwise.
 
     A kill leaves the old folder or the new one. In the moment between two renames it leaves the old one under its name
     with ``.old``, and the new one whole in the temporary folder.
@@ -86,8 +86,8 @@ def atomic_folder(folder: str | Path) -> Iterator[Path]:
 def replaced_files(folder: str | Path) -> Iterator[Path]:
     """Yield an empty folder. When the block succeeds, its files take their places in ``folder``, all of them or none.
 
-    Other files of ``folder`` stay. One rename decides: a kill before it leaves the old files, and after it `settle` puts
-    the new ones in their places, however often it is killed.
+    Other files of ``folder`` stay. One rename decides: a kill before it leaves the old files, and after it `settle`
+    puts the new ones in their places, however often it is killed.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -61,10 +61,15 @@ class RunFolder:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            self.close()
             raise ValueError(f"RunFolder: folder must not be in use by another process; got {self.folder}") from None
         sweep(self.folder, alone=True)
         self._manifest = self.folder / "run.json"
-        self.manifest = read_manifest(self._manifest)
+        try:
+            self.manifest = read_manifest(self._manifest)
+        except BaseException:
+            self.close()
+            raise
         self.key = ""  # what the stage that runs now is made of, as one digest
 
     def __repr__(self) -> str:

@@ -199,15 +199,16 @@ class StageTable:
         """
         for name in stage.artifacts:
             self.need(run, name)
-        missing = [name for name in stage.reads if name in GIVEN and not getattr(settings, name)]
-        if missing:
-            raise ValueError(f"{stage.name}: {' and '.join(missing)} must be given; got none")
         used = [name for name in self._used(stage) if (run / name).exists()]
         files = {name: GIVEN[name](settings) for name in stage.given if getattr(settings, name)}
         given = {name: run.given_digest(getattr(settings, name), paths) for name, paths in files.items()}
         reads = [*stage.artifacts, *used]
         inside = self._inside(run, files.values())
         self._makes(run).check([*reads, *inside], given, settings)
+        missing = [name for name in stage.reads if name in GIVEN and name not in given]
+        if missing:
+            kept = run / "run.json"
+            raise ValueError(f"{stage.name}: {' and '.join(missing)} must be given; got none, nor one in {kept}")
         return run.stage(
             stage.name, stage.writes, lambda: stage.run(run, settings),
             settings={name: value for name, value in stage.wanted(run, settings).items() if name not in GIVEN},

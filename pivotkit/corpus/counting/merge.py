@@ -45,7 +45,7 @@ def merge_context_tables(
 def merge_unit_counts(
     counter: UnitCounter, units: Sequence[Unit], place: Path, memory: int, threads: int, *, keep: bool
 ) -> Counts:
-    """Add up the counts of ``units``; with ``keep``, save the sum in ``place``, where it replaces an earlier one at once.
+    """Add up the counts of ``units``; with ``keep``, save the sum in ``place``, where it replaces an earlier one.
 
     Without, the context table is in ``place`` all the same. It is mapped either way.
 

@@ -83,7 +83,7 @@ class DocumentBudget:
             raise ValueError(
                 f"count: memory must be at least {least} bytes (option memory) for {what} of {size} bytes in {where}; "
                 f"got {self.memory}"
-            )
+            ) from None
 
     def check_text(self, path: Path, place: str, text: memoryview, copies: int) -> None:
         """Refuse a text that does not fit as it is, or as it becomes when it is normalized."""

@@ -69,7 +69,7 @@ def _pages(file: int, at: int, end: int) -> Iterator[int]:
 
 
 def _struct(raw: bytes, at: int) -> tuple[dict[int, int], int]:
-    """The integers of a struct by their field numbers, and where the struct ends; IndexError where ``raw`` is too short."""
+    """The integers of a struct by field number, and where the struct ends; IndexError where ``raw`` is too short."""
     fields: dict[int, int] = {}
     number = 0
     while raw[at]:

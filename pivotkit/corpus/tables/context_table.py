@@ -94,4 +94,6 @@ def is_open(context: csr_array, folder: Path) -> bool:
     while base is not None and not isinstance(base, np.memmap):
         base = base.base
     path = folder / "df.npy"
-    return base is not None and path.exists() and _mapped.get(base._mmap) == _identity(path)  # type: ignore[attr-defined]
+    if base is None or not path.exists():
+        return False
+    return _mapped.get(base._mmap) == _identity(path)  # type: ignore[attr-defined]

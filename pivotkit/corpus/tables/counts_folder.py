@@ -59,7 +59,7 @@ def write_counts(
     postings: Postings | None,
     about: dict[str, Any],
 ) -> None:
-    """Write to ``new`` what is to replace the counts in ``folder``. A table that is mapped from either stays as it is."""
+    """Write to ``new`` what replaces the counts in ``folder``. A context table mapped from either stays as it is."""
     write_table(words, new / "words.parquet")
     write_table(pairs, new / "pairs.parquet")
     if background is not None:

@@ -33,7 +33,8 @@ class Postings:
     paths : tuple[Path, ...]
         The files with the units' counts, in the order of the corpus.
     digests : tuple[str, ...]
-        The `file_digest` of each file as it was when the total was made.
+        The `file_digest` of each file and, behind a colon, of the row file beside it, as they were when the total was
+        made.
     """
 
     paths: tuple[Path, ...]
@@ -42,7 +43,10 @@ class Postings:
     @classmethod
     def of(cls, paths: Sequence[Path]) -> Postings:
         """The postings in ``paths`` as they are now."""
-        return cls(tuple(paths), tuple(file_digests(paths)))
+        tables = [path.with_suffix(".rows") for path in paths]
+        found = dict(zip(tables, file_digests(tables), strict=True)) if all(map(Path.is_file, tables)) else {}
+        digests = zip(file_digests(paths), tables, strict=True)
+        return cls(tuple(paths), tuple(f"{digest}:{found.get(table, '')}" for digest, table in digests))
 
     def __add__(self, other: Postings) -> Postings:
         return Postings(self.paths + other.paths, self.digests + other.digests)
@@ -66,15 +70,18 @@ class Postings:
         """
         for path, digest in zip(self.paths, self.digests, strict=True):
             header = read_header(path)
-            if header is None or file_digest(path) != digest:
+            if header is None or file_digest(path) != digest.partition(":")[0]:
                 raise InputError(path, "", f"{RULE}; found none that is whole")
             yield path, header
 
     def check(self) -> None:
-        """Raise the InputError of `parts`, with all cores."""
-        file_digests(path for path in self.paths if path.is_file())
-        for _ in self.parts():
-            pass
+        """Raise the InputError of `parts`, also for row files; with all cores."""
+        tables = [path.with_suffix(".rows") for path in self.paths]
+        file_digests(path for path in (*self.paths, *tables) if path.is_file())
+        for (path, _), digest in zip(self.parts(), self.digests, strict=True):
+            table, wanted = path.with_suffix(".rows"), digest.partition(":")[2]
+            if wanted and table.is_file() and file_digest(table) != wanted:
+                raise InputError(table, "", f"{RULE}; found other bytes")
 
     def documents(self, words: Sequence[int], lang: str | None) -> pa.Table:
         """The documents that contain all ``words``: `Counts.query`."""
