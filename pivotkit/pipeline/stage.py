@@ -199,7 +199,8 @@ class StageTable:
         """
         for name in stage.artifacts:
             self.need(run, name)
-        used = [name for name in self._used(stage) if (run / name).exists()]
+        written = {name for other in self if run.record(other.name) for name in other.writes}
+        used = [name for name in self._used(stage) if (run / name).exists() or name in written]
         files = {name: GIVEN[name](settings) for name in stage.given if getattr(settings, name)}
         given = {name: run.given_digest(getattr(settings, name), paths) for name, paths in files.items()}
         reads = [*stage.artifacts, *used]

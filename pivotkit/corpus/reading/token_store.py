@@ -17,12 +17,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 
 from pivotkit._text import pack_ids
-from pivotkit.artifacts import atomic_path, read_object, read_table, sweep, write_json, write_table
+from pivotkit.artifacts import atomic_path, file_digest, read_object, read_table, sweep, write_json, write_table
 from pivotkit.corpus.reading import token_blocks
 from pivotkit.corpus.reading.amounts import amount
 from pivotkit.corpus.reading.documents import Corpus, Unit, check_on_error, read_documents, work_units
@@ -33,6 +34,7 @@ from pivotkit.errors import InputError
 from pivotkit.progress import track
 
 FORMAT = 1
+DIGESTED = (".u32", ".offsets.npy")  # files of a unit whose digests are in its Parquet file
 ID = np.dtype("<u4")
 ENCODE_CHARACTERS = 1 << 20  # characters per call of the tokenizer, whose working memory is many times that
 
@@ -123,7 +125,14 @@ class TokenStore:
 
     def offsets(self, unit: Unit) -> npt.NDArray[np.int64]:
         """Where each document of ``unit`` begins in `ids`, int64 (documents + 1)."""
-        offsets: npt.NDArray[np.int64] = np.load(self._path(unit, ".offsets.npy"))
+        path = self._path(unit, ".offsets.npy")
+        try:
+            offsets: npt.NDArray[np.int64] = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError, SyntaxError) as error:  # NumPy parses headers with Python's parser
+            raise InputError(path, "", f"must hold offsets; {error}") from None
+        good = offsets.dtype == "<i8" and offsets.ndim == 1 and offsets.size and offsets[0] == 0
+        if not good or (np.diff(offsets) < 0).any() or offsets[-1] != self.tokens(unit):
+            raise InputError(path, "", f"must hold offsets that ascend from 0 to {self.tokens(unit)}; got others")
         return offsets
 
     def identity(self) -> dict[str, Any]:
@@ -238,7 +247,7 @@ def tokenize(
     write_json(header, folder / "tokenizer.json")
     units = work_units(corpus)
     for unit in track(units, "Tokenizing"):
-        if not unit_is_complete(folder, unit):
+        if not (unit_is_complete(folder, unit) and _has_its_digests(folder, unit)):
             _tokenize_unit(unit, core, folder, on_error)
     listed = [{"path": str(unit.path), "size": unit.size, "modified": unit.modified} for unit in units]
     write_json({"units": listed}, folder / "store.json")
@@ -268,7 +277,21 @@ def _tokenize_unit(unit: Unit, core: Tokenizer, folder: Path, on_error: str) -> 
     table = pa.table(
         {"row": pa.array(rows, pa.int64()), "id": pa.array(ids, pa.string()), "lang": pa.array(langs, pa.string())}
     )
-    write_table(table, unit_path(folder, unit, ".parquet"), {"unit": unit.name, "skipped": skipped})
+    digests = {suffix: file_digest(unit_path(folder, unit, suffix)) for suffix in DIGESTED}
+    about = {"unit": unit.name, "skipped": skipped, "digests": digests}
+    write_table(table, unit_path(folder, unit, ".parquet"), about)
+
+
+def _has_its_digests(folder: Path, unit: Unit) -> bool:
+    """Whether ids and offsets are as they were written; a unit of before digests is kept."""
+    try:
+        about = orjson.loads((pq.read_metadata(unit_path(folder, unit, ".parquet")).metadata or {})[b"pivotkit"])
+        return all(
+            file_digest(unit_path(folder, unit, suffix)) == digest
+            for suffix, digest in about.get("digests", {}).items()
+        )
+    except (KeyError, ValueError, AttributeError, OSError, pa.ArrowException):
+        return False
 
 
 def _portions(texts: list[str]) -> Iterator[list[str]]:
