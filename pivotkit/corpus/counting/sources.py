@@ -47,18 +47,20 @@ class TextSource(_Matching):
 
     def blocks(self, unit: Unit, scope: Scope) -> Iterator[MatchedBlock]:
         if self._store is None:
-            for texts in self._texts(unit):
+            for texts in read_texts(unit, self._on_error, self.budget):
+                self._check(unit, texts, 0)
                 yield self._block(texts)
             return
         offsets = self._store.offsets(unit)
         rows = self._store.table(unit)["row"].to_numpy()
         at = 0
-        for texts in self._texts(unit):
+        for texts in read_texts(unit, self._on_error, self.budget):
             ends = offsets[at : at + len(texts) + 1]
             if not np.array_equal(rows[at : at + len(texts)], texts.rows):
                 raise InputError(
                     self._store.folder, unit.path.name, "must hold the documents of the corpus; got other rows"
                 )
+            self._check(unit, texts, int(ends[-1] - ends[0]))
             block = self._block(texts)
             block.tokens = (self._store.read(unit, int(ends[0]), int(ends[-1])), ends - ends[0])
             yield block
@@ -66,13 +68,12 @@ class TextSource(_Matching):
         if at != len(rows):
             raise InputError(self._store.folder, unit.path.name, f"must hold {at} documents; got {len(rows)}")
 
-    def _texts(self, unit: Unit) -> Iterator[TextBlock]:
-        for texts in read_texts(unit, self._on_error, self.budget):
-            if self.budget is not None and len(texts):
-                longest = int(np.diff(texts.offsets).argmax())
-                text = texts.data[texts.offsets[longest] : texts.offsets[longest + 1]].data
-                self.budget.check_text(unit.path, f"row {texts.rows[longest]} of its unit", text, LINE_COPIES)
-            yield texts
+    def _check(self, unit: Unit, texts: TextBlock, tokens: int) -> None:
+        """Refuse a block whose longest document does not fit the budget; a longer one is a block of its own."""
+        if self.budget is not None and len(texts):
+            longest = int(np.diff(texts.offsets).argmax())
+            text = texts.data[texts.offsets[longest] : texts.offsets[longest + 1]].data
+            self.budget.check_text(unit.path, f"row {texts.rows[longest]} of its unit", text, LINE_COPIES, tokens)
 
     def _block(self, texts: TextBlock) -> MatchedBlock:
         offsets, words, counts = self.matcher.match(texts.data, texts.offsets)

@@ -16,6 +16,7 @@ BESIDE_BYTES = 96 << 20
 # What a document takes in copies of its own bytes until it is matched: of its line; of its page; of its batch.
 LINE_COPIES, PAGE_COPIES, BATCH_COPIES = 2, 4, 1
 MATCH_COPIES = 3  # of its normalized bytes while it is matched
+TOKEN_BYTES = 8  # of each of its tokens, for the context table
 MOST_GROWTH = 11  # how much longer normalization makes a text at most: 3 bytes of U+FDFA become 33
 WINDOW = 1 << 16
 
@@ -85,11 +86,12 @@ class DocumentBudget:
                 f"got {self.memory}"
             ) from None
 
-    def check_text(self, path: Path, place: str, text: memoryview, copies: int) -> None:
-        """Refuse a text that does not fit as it is, or as it becomes when it is normalized."""
-        size = len(text)
-        if size * (copies + MATCH_COPIES * MOST_GROWTH) > self.room:
-            self.check(path, place, "a document", size, size * copies + normalized_bytes(text) * MATCH_COPIES)
+    def check_text(self, path: Path, place: str, text: memoryview, copies: int, tokens: int = 0) -> None:
+        """Refuse a text that does not fit as it is, or as it becomes when it is normalized, with its tokens."""
+        size, beside = len(text), tokens * TOKEN_BYTES
+        if size * (copies + MATCH_COPIES * MOST_GROWTH) + beside > self.room:
+            needed = size * copies + normalized_bytes(text) * MATCH_COPIES + beside
+            self.check(path, place, "a document", size, needed)
 
 
 def normalized_bytes(text: memoryview) -> int:
