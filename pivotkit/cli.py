@@ -15,7 +15,7 @@ from typing import Any
 from pivotkit.cli_options import Parser, add_options, run_first
 from pivotkit.errors import BackendUnavailable
 from pivotkit.pipeline.run import RUN
-from pivotkit.pipeline.run_folder import RunFolder, package_version
+from pivotkit.pipeline.run_folder import RunFolder, package_version, read_manifest
 from pivotkit.pipeline.settings import Settings, options
 from pivotkit.pipeline.stage import Stage, Study
 from pivotkit.testbed.commands import DEMO
@@ -123,9 +123,7 @@ def _settings(parsed: argparse.Namespace, form: type[Settings], kept: dict[str, 
 
 
 def _summary(folder: Path) -> dict[str, Any]:
-    from pivotkit.artifacts import read_json
-
-    stages = read_json(folder / "run.json")["stages"]
+    stages = read_manifest(folder / "run.json")["stages"]
     summary = {"run": str(folder), "seconds": {name: stage["seconds"] for name, stage in stages.items()}}
     if (folder / "report.html").exists():
         summary["report"] = str(folder / "report.html")
@@ -164,6 +162,8 @@ def _merge(parsed: argparse.Namespace) -> dict[str, Any]:
     first, *others = (Counts.load(folder) for folder in parsed.counts)
     for other in others:
         first = first.merge(other)
+    if first.postings is not None:
+        first.postings.check()  # the sum refers to these files
     first.save(parsed.out)
     return {"counts": parsed.out, "documents": first.documents, "words": len(first.words)}
 
@@ -178,14 +178,14 @@ def _lm_eval(run: RunFolder, out: Path) -> Path:
     from pivotkit.integrations.lm_eval import export_lm_eval
     from pivotkit.lens.model.loading import load_tokenizer
 
-    items, model = read_table(STAGES.need(run, "items.parquet")), run.manifest["config"].get("model")
+    items, model = read_table(STAGES.whole(run, "items.parquet")), run.manifest["config"].get("model")
     return export_lm_eval(items, out, tokenizer=None if model is None else load_tokenizer(model))
 
 
 def _logitlenskit(run: RunFolder, out: Path) -> Path:
     from pivotkit.integrations.logitlenskit import export_all_logitlenskit
 
-    STAGES.need(run, "traces")
+    STAGES.whole(run, "traces")
     return export_all_logitlenskit(run.gather("traces"), out, model=run.manifest["config"].get("model"))
 
 

@@ -227,7 +227,7 @@ def test_a_run_keeps_the_settings_that_another_stage_alone_knows(tmp_path, monke
     )
     (tmp_path / "words.tsv").write_text(LEXICON)
     folder = tmp_path / "run"
-    (folder / "world").mkdir(parents=True)
+    assert main(["world", str(folder)]) == 0
     assert main(["pretrain", str(folder), "--seeds", "3"]) == 0
     assert main(["task", str(folder), "--lexicon", str(tmp_path / "words.tsv"), "--pairs", "en-fr"]) == 0
     config = orjson.loads((folder / "run.json").read_bytes())["config"]

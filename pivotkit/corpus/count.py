@@ -34,7 +34,7 @@ from pivotkit.corpus.counting.unit_counter import Plan, UnitCounter
 from pivotkit.corpus.counting.unit_tokens import sweep_blocks
 from pivotkit.corpus.matching.token_watchlist import TokenWatchList
 from pivotkit.corpus.matching.watchlist import WatchList, as_watchlist
-from pivotkit.corpus.reading.budget import PROCESS_BYTES, parse_bytes, require
+from pivotkit.corpus.reading.budget import BESIDE_BYTES, PROCESS_BYTES, DocumentBudget, parse_bytes, require
 from pivotkit.corpus.reading.documents import Corpus, Unit, check_on_error, work_units
 from pivotkit.corpus.reading.scope import Scope
 from pivotkit.corpus.reading.token_files import TokenFiles
@@ -113,7 +113,8 @@ def count(
         For an argument of another kind, and a watch list or context of the wrong kind for the corpus.
     ValueError
         For a pair with a word that is not watched, a scope or sample that does not fit the corpus, and, before any
-        work, when ``memory`` cannot hold what must stay in memory (processes, words, pairs, vocabulary).
+        work, when ``memory`` cannot hold what must stay in memory (processes, words, pairs, vocabulary). For a text
+        that does not fit ``memory``; the message has the number that is needed.
     CorpusError
         For a document that cannot be read, and for a file that changes while it is counted.
     InputError
@@ -153,6 +154,9 @@ def count(
     fixed = _fixed_bytes(source, ids) + SAMPLE_BYTES * (sample or 0) * len(source.watch)
     least = fixed + (LEAST_BLOCK_BYTES if context is not False else 0)
     require("count", f"{processes} processes", processes * least, budget)
+    if isinstance(source, TextSource):
+        tables = (budget // processes - fixed) // 2 if context is not False else 0  # the other half is for merges
+        source.budget = DocumentBudget(budget, processes, fixed - PROCESS_BYTES + BESIDE_BYTES + tables)
 
     with ExitStack() as exits:
         place = Path(exits.enter_context(tempfile.TemporaryDirectory()) if out is None else out)

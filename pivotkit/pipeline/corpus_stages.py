@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pyarrow as pa
 
-from pivotkit.artifacts import read_table, write_table
+from pivotkit.artifacts import read_table, table_metadata, write_table
 from pivotkit.pipeline.inputs import CORPUS, MODEL, corpus_paths, latent_languages, model_tokenizer, watch_words
 from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.pipeline.settings import Settings
 from pivotkit.pipeline.stage import Stage
 
+if TYPE_CHECKING:
+    from pivotkit.corpus.reading.token_store import TokenStore
+
 
 def tokens(run: RunFolder, settings: Settings) -> None:
     from pivotkit.corpus.reading.token_store import tokenize
 
-    tokenize(corpus_paths(settings), model_tokenizer(settings), run / "tokens", on_error=settings.on_error)
+    tokenizer, out = model_tokenizer(settings), run / "tokens"
+    tokenize(corpus_paths(settings), tokenizer, out, on_error=settings.on_error, replace=True)
 
 
 TOKENS = Stage(
@@ -31,11 +37,10 @@ TOKENS = Stage(
 def count(run: RunFolder, settings: Settings) -> None:
     from pivotkit.corpus.count import count as count_corpus
     from pivotkit.corpus.matching.watchlist import WatchList
-    from pivotkit.corpus.reading.token_store import TokenStore
 
     words, pairs = watch_words(read_table(run / "items.parquet"), **latent_languages(run, settings))
     count_corpus(
-        corpus_paths(settings), WatchList(words), pairs=pairs, context=TokenStore.open(run / "tokens"),
+        corpus_paths(settings), WatchList(words), pairs=pairs, context=_store(run, settings),
         memory=settings.memory, workers=settings.workers, on_error=settings.on_error, out=run / "counts",
     )  # fmt: skip
 
@@ -81,14 +86,34 @@ PIVOTS = Stage(
 def score_documents(run: RunFolder, settings: Settings) -> None:
     from pivotkit.corpus.matching.match import match_documents
     from pivotkit.corpus.matching.watchlist import WatchList
-    from pivotkit.corpus.reading.token_store import TokenStore
     from pivotkit.selection.scores import score_documents as score_store
 
     items, hubs = read_table(run / "items.parquet"), read_table(run / "hubs.parquet")
     words, _ = watch_words(items, [])
     hits = match_documents(corpus_paths(settings), WatchList(words), on_error=settings.on_error)
-    scores = score_store(TokenStore.open(run / "tokens"), hubs, hits=hits, pairs=items)
-    write_table(scores, run / "documents.parquet")
+    store = _store(run, settings)
+    scores = score_store(store, hubs, hits=hits, pairs=items)
+    named = {"units": [unit.name for unit in store.units]}
+    write_table(scores, run / "documents.parquet", table_metadata(scores) | named)
+
+
+def _store(run: RunFolder, settings: Settings) -> TokenStore:
+    """The run's tokens, for the corpus where it lies now; that its contents are the same was checked before."""
+    from pivotkit.corpus.reading.documents import work_units
+    from pivotkit.corpus.reading.token_store import TokenStore
+
+    return TokenStore.open(run / "tokens").moved(work_units(corpus_paths(settings)))
+
+
+def scored_documents(run: RunFolder, settings: Settings) -> pa.Table:
+    """``documents.parquet`` with the names that the corpus's units have now: a file may lie elsewhere since."""
+    from pivotkit.corpus.reading.documents import work_units
+
+    documents = read_table(run / "documents.parquet")
+    now = [unit.name for unit in work_units(corpus_paths(settings))]
+    names = dict(zip(table_metadata(documents)["units"], now, strict=True))
+    units = pa.array([names[unit] for unit in documents["unit"].to_pylist()], pa.string())
+    return documents.set_column(documents.schema.get_field_index("unit"), "unit", units)
 
 
 SCORE_DOCUMENTS = Stage(
@@ -106,14 +131,14 @@ def select(run: RunFolder, settings: Settings) -> None:
     from pivotkit.selection.select import select as select_documents
     from pivotkit.selection.write import write_selection
 
-    items, documents = read_table(run / "items.parquet"), read_table(run / "documents.parquet")
+    items, documents = read_table(run / "items.parquet"), scored_documents(run, settings)
     chosen = select_documents(
         documents,
         budget_tokens=settings.budget_tokens or max(1, sum(documents["tokens"].to_pylist()) // 10),
         language_quotas=settings.quotas or _equal_quotas(items, documents),
         strategy=settings.strategy,
         seed=settings.seed,
-        allow_shortfall=not settings.quotas,  # a quota that the user gave is met or refused
+        allow_shortfall=settings.allow_shortfall,
     )
     write_selection(chosen, corpus_paths(settings), run / "selection", on_error=settings.on_error)
 
@@ -131,6 +156,6 @@ SELECT = Stage(
     run=select,
     reads=("items.parquet", "documents.parquet", CORPUS),
     writes=("selection",),
-    settings=("strategy", "budget_tokens", "quotas", "on_error", "seed"),
+    settings=("strategy", "budget_tokens", "quotas", "allow_shortfall", "on_error", "seed"),
     functions=("selection.select.select", "selection.write.write_selection"),
 )

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pyarrow as pa
 
 from pivotkit.artifacts import read_table, table_metadata, write_table
@@ -19,10 +16,8 @@ from pivotkit.pipeline.inputs import (
     latent_languages,
     lexicon_path,
     loaded_model,
-    model_paths,
-    tuned_lens_paths,
 )
-from pivotkit.pipeline.run_folder import RunFolder, environment, stage_key
+from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.pipeline.settings import Settings
 from pivotkit.pipeline.stage import Stage
 
@@ -61,7 +56,7 @@ def score(run: RunFolder, settings: Settings) -> None:
     items, wanted = read_table(run / "items.parquet"), SCORE.wanted(run, settings)
     model, tokenizer, head = loaded_model(settings)
     run.shards(
-        "scores", items, _shard(items), _fingerprint(items, wanted, model_paths(settings)),
+        "scores", items, _shard(items), run.key,
         lambda part: score_items(model, part, tokenizer, head=head), "scoring items",
     )  # fmt: skip
     scores = run.gather("scores")
@@ -93,9 +88,8 @@ def trace(run: RunFolder, settings: Settings) -> None:
         "policy": _policy(settings),
         "lens": None if settings.tuned_lens is None else TunedLens.load(settings.tuned_lens, head),
     }  # fmt: skip
-    files = [*model_paths(settings), *tuned_lens_paths(settings)]
     run.shards(
-        "traces", items, _shard(items), _fingerprint(items, wanted, files, known),
+        "traces", items, _shard(items), run.key,
         lambda part: trace_items(model, part, tokenizer, **chosen), "tracing items",
     )  # fmt: skip
 
@@ -151,10 +145,3 @@ def _policy(settings: Settings) -> Any:
 def _shard(items: pa.Table) -> int:
     shared = table_metadata(items).get("settings", {}).get("sharing") == "pair"
     return SHARED_SHARD if shared else SHARD
-
-
-def _fingerprint(items: pa.Table, wanted: dict[str, Any], files: list[Path], artifacts: Sequence[Path] = ()) -> str:
-    """A hash of what a stage's shards depend on. It does not depend on the place of the run folder."""
-    contents = [hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest() for path in artifacts]
-    raw = [items.to_pylist(), wanted, contents, stage_key("shards", environment(), files)]
-    return hashlib.blake2b(orjson.dumps(raw, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()

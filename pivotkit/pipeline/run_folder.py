@@ -1,10 +1,9 @@
-"""A run folder: its manifest, its lock, and stages that run again only when their inputs changed."""
+"""A run folder: its manifest, its lock, and stages that run again only when what they are made of changed."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import platform
 import resource
 import time
@@ -16,16 +15,29 @@ from typing import Any
 
 import orjson
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pivotkit.arguments import check_path
-from pivotkit.artifacts import read_json, read_table, write_json, write_table
+from pivotkit.artifacts import (
+    file_digest,
+    file_digests,
+    is_sealed,
+    read_object,
+    read_table,
+    sweep,
+    temporary_path,
+    value_digest,
+    write_sealed,
+)
 from pivotkit.progress import console, track
 
 PACKAGES = ("pivotkit", "torch", "transformers", "tokenizers", "numpy", "pyarrow", "numba")
 
 
 class RunFolder:
-    """The folder of a run: every artifact, and ``run.json``, which says how each was made.
+    """The folder of a run: every artifact, and ``run.json``, which says what each was made of.
+
+    What processes that were killed left unfinished is removed when the folder is opened.
 
     Parameters
     ----------
@@ -37,6 +49,8 @@ class RunFolder:
     ------
     ValueError
         Another process uses the folder, or the folder is absent and ``new`` is False.
+    InputError
+        ``run.json`` is not as it was written.
     """
 
     def __init__(self, folder: str | Path, *, new: bool = True) -> None:
@@ -49,11 +63,16 @@ class RunFolder:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            self.close()
             raise ValueError(f"RunFolder: folder must not be in use by another process; got {self.folder}") from None
+        sweep(self.folder, alone=True)
         self._manifest = self.folder / "run.json"
-        self.manifest: dict[str, Any] = read_json(self._manifest) if self._manifest.exists() else {}
-        self.manifest.setdefault("stages", {})
-        self.manifest.setdefault("config", {})
+        try:
+            self.manifest = read_manifest(self._manifest)
+        except BaseException:
+            self.close()
+            raise
+        self.key = ""  # what the stage that runs now is made of, as one digest
 
     def __repr__(self) -> str:
         return f"RunFolder({str(self.folder)!r}, stages: {', '.join(self.manifest['stages']) or 'none'})"
@@ -76,9 +95,15 @@ class RunFolder:
         self.manifest["config"] = dict(config)
         self._save()
 
+    def record(self, stage: str) -> dict[str, Any] | None:
+        """What ``run.json`` says of a finished stage."""
+        found: dict[str, Any] | None = self.manifest["stages"].get(stage)
+        return found
+
     def stage(
         self, name: str, outputs: Sequence[str], make: Callable[[], object], *,
-        settings: Mapping[str, Any], inputs: Sequence[str | Path] = (),
+        settings: Mapping[str, Any], inputs: Sequence[str | Path] = (), given: Mapping[str, str] | None = None,
+        inside: Sequence[str] = (),
     ) -> bool:  # fmt: skip
         """Run ``make`` unless its outputs lie here, made of the same inputs with the same settings.
 
@@ -92,28 +117,46 @@ class RunFolder:
         settings : mapping
             What the outputs depend on beside the inputs; JSON can hold it.
         inputs : sequence of str or Path, default ()
-            Files and folders, by their path in the folder or absolute. Names, sizes and times are compared.
+            Files and folders, by their path in the folder or absolute. Their contents are compared, never their times.
+        given : mapping of str to str, optional
+            Digests of what the user gave (`given_digest`).
+        inside : sequence of str, default ()
+            Artifacts among what the user gave. They are recorded; ``given`` decides.
 
         Returns
         -------
         bool
             Whether it ran. An interrupted or failed stage leaves no record, so it runs again.
+
+        Notes
+        -----
+        Cost: the digests of inputs and outputs, a second per 1.3 GB and core, once per process.
         """
-        key = stage_key(name, settings, [self.folder / path for path in inputs])
-        record = self.manifest["stages"].get(name)
-        if record and record["key"] == key and record["outputs"] == self._describe(outputs):
+        made_of = {
+            "settings": orjson.loads(orjson.dumps(dict(settings))),  # as they come back from the file
+            "made_of": {_name(path): joined(self.digests([path])) for path in inputs},
+            "given": dict(given or {}),
+            "pivotkit": package_version("pivotkit"),
+        }
+        record = self.record(name)
+        lying = self.digests(outputs)
+        whole = all((self / output).exists() for output in outputs)
+        if record and whole and record["outputs"] == lying and made_of.items() <= record.items():
             console.print(f"[dim]{name}: nothing to do[/dim]", highlight=False)
             return False
+        for path, digest in (record["outputs"] if record else {}).items():
+            if lying.get(path, digest) != digest:
+                (self / path).unlink()  # so that no part of a damaged output is taken for a finished one
         self.manifest["stages"].pop(name, None)
         self._save()
         begun = time.monotonic()
         _reset_peak_memory()
+        self.key = value_digest([made_of, environment()])
         make()
         seconds = time.monotonic() - begun
-        self.manifest["stages"][name] = {
-            "key": key,
-            "settings": dict(settings),
-            "outputs": self._describe(outputs),
+        self.manifest["stages"][name] = made_of | {
+            "inside": {path: joined(self.digests([path])) for path in inside},
+            "outputs": self.digests(outputs),
             "seconds": round(seconds, 3),
             "peak_memory_bytes": peak_memory(),
             "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -122,53 +165,96 @@ class RunFolder:
         console.print(f"{name}: {seconds:.1f} s", highlight=False)
         return True
 
+    def digests(self, names: Sequence[str | Path]) -> dict[str, str]:
+        """The digest of every file of artifacts, by its path in the folder. Hidden files are nobody's artifact."""
+        found: list[tuple[str, Path]] = []
+        for name in names:
+            for inside, file in files_of(self.folder / name):
+                found.append((f"{_name(name)}/{inside}" if inside else _name(name), file))
+        return dict(zip((place for place, _ in found), file_digests(file for _, file in found), strict=True))
+
+    def given_digest(self, value: Any, paths: Sequence[Path]) -> str:
+        """The digest of what the user gave: the names and contents of ``paths``, or ``value`` where there are none.
+
+        ``run.json`` keeps the digest of each file, so a file is read only where its size or time is another.
+        """
+        kept: dict[str, Any] = self.manifest["given"]
+        listed = [(inside or path.name, file.resolve()) for path in paths for inside, file in files_of(path)]
+        status = {file: [file.stat().st_size, file.stat().st_mtime_ns] for _, file in listed}
+        unknown = [file for file in status if kept.get(str(file), [])[:2] != status[file]]
+        for file, digest in zip(unknown, file_digests(unknown), strict=True):
+            kept[str(file)] = [*status[file], digest]
+        return value_digest([(name, kept[str(file)][2]) for name, file in listed] or value)
+
     def shards(
         self, folder: str, items: pa.Table, size: int, key: str, make: Callable[[pa.Table], pa.Table], what: str
     ) -> None:
-        """Write ``make`` of every ``size`` items as one Parquet file; files with the same ``key`` are kept."""
+        """Write ``make`` of every ``size`` items as one Parquet file; whole files with the same ``key`` are kept.
+
+        The name of a file holds its number, the key and its own digest.
+        """
         target = self / folder
         target.mkdir(exist_ok=True)
         begins = range(0, items.num_rows, size)
-        paths = [target / f"part-{number:05d}-{key[:12]}.parquet" for number in range(len(begins))]
-        # The second glob finds what a killed run was writing.
-        for stale in (set(target.glob("*.parquet")) - set(paths)) | set(target.glob(".*.part")):
-            stale.unlink()
-        for path, begin in track(list(zip(paths, begins, strict=True)), what):
-            if not path.exists():
-                write_table(make(items.slice(begin, size)), path)
+        stems = [f"part-{number:05d}-{key[:12]}-" for number in range(len(begins))]
+        there = {}
+        for path in sorted(target.glob("*.parquet")):
+            stem = path.name[: len(stems[0])] if stems else ""
+            if stem in stems and stem not in there and path.name == _shard_name(stem, path):
+                there[stem] = path
+            else:
+                path.unlink()
+        for stem, begin in track(list(zip(stems, begins, strict=True)), what):
+            if stem not in there:
+                temporary = temporary_path(target / "part")
+                try:
+                    pq.write_table(make(items.slice(begin, size)), temporary, compression="zstd")
+                    temporary.replace(target / _shard_name(stem, temporary))
+                finally:
+                    temporary.unlink(missing_ok=True)
 
     def gather(self, folder: str) -> pa.Table:
         """All shards of ``folder`` as one table."""
         return read_table(self / folder)
 
-    def _describe(self, outputs: Sequence[str]) -> dict[str, Any] | None:
-        """The size and time of every output file; None where one is missing."""
-        found: dict[str, Any] = {}
-        for name in outputs:
-            path = self / name
-            if not path.exists():
-                return None
-            for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-                if file.is_file():
-                    found[str(file.relative_to(self.folder))] = [file.stat().st_size, file.stat().st_mtime_ns]
-        return found
-
     def _save(self) -> None:
         self.manifest["environment"] = environment()
-        write_json(self.manifest, self._manifest)
+        write_sealed(self.manifest, self._manifest)
 
 
-def stage_key(name: str, settings: Mapping[str, Any], inputs: Sequence[Path]) -> str:
-    """A hash of the stage's name, its settings and its input files' names, sizes and times."""
-    files: list[tuple[str, list[int] | None]] = []
-    for path in inputs:
-        if not path.exists():
-            files.append((str(path), None))
-        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if file.is_file():
-                files.append((str(file), [file.stat().st_size, file.stat().st_mtime_ns]))
-    raw = orjson.dumps([name, dict(settings), files, package_version("pivotkit")], option=orjson.OPT_SORT_KEYS)
-    return hashlib.blake2b(raw, digest_size=16).hexdigest()
+def read_manifest(path: Path) -> dict[str, Any]:
+    """``run.json``, or an empty one. Records without digests, as pivotkit wrote them before, are left out."""
+    value: dict[str, Any] = {}
+    if path.exists():
+        value = read_object(path, {"stages": dict, "config": dict})
+        if not is_sealed(path, value):
+            value = {"config": value["config"]}
+    value.pop("digest", None)
+    return {"stages": {}, "config": {}, "given": {}} | value
+
+
+def files_of(path: Path) -> Iterator[tuple[str, Path]]:
+    """The file at ``path`` under the name "", or the files below it by their names there; hidden ones are left out."""
+    if path.is_file():
+        yield "", path
+    for file in sorted(path.rglob("*")) if path.is_dir() else ():
+        inside = file.relative_to(path)
+        if file.is_file() and not any(part.startswith(".") for part in inside.parts):
+            yield inside.as_posix(), file
+
+
+def joined(digests: Mapping[str, str]) -> str | None:
+    """One digest of the files of an artifact; None for no file."""
+    return value_digest(dict(digests)) if digests else None
+
+
+def _name(path: str | Path) -> str:
+    """How a record names an input: by its path in the folder, or by its own name where it lies elsewhere."""
+    return Path(path).name if Path(path).is_absolute() else Path(path).as_posix()
+
+
+def _shard_name(stem: str, path: Path) -> str:
+    return f"{stem}{file_digest(path)[:12]}.parquet"
 
 
 def environment() -> dict[str, Any]:

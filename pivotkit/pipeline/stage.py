@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pivotkit.pipeline.inputs import CORPUS, GIVEN
+from pivotkit.pipeline.makes import Makes
 from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.pipeline.settings import Settings
 
@@ -175,6 +176,12 @@ class StageTable:
             raise ValueError(f"{run.folder}: must hold {artifact}; run `pivotkit {self.writer(artifact).name}` first")
         return path
 
+    def whole(self, run: RunFolder, artifact: str) -> Path:
+        """The path of ``artifact``, which is as its stage wrote it, of artifacts as they are now (`Makes`)."""
+        self.need(run, artifact)
+        self._makes(run).check([artifact])
+        return run / artifact
+
     def run(self, stage: Stage, run: RunFolder, settings: Settings) -> bool:
         """Run ``stage`` unless its artifacts lie there, made of the same inputs with the same settings.
 
@@ -187,18 +194,43 @@ class StageTable:
         ------
         ValueError
             An artifact that the stage reads is absent, or a setting that it reads is not given.
+        InputError
+            An artifact that the stage reads is damaged, or those that it reads were made of different things (`Makes`).
         """
         for name in stage.artifacts:
             self.need(run, name)
-        missing = [name for name in stage.reads if name in GIVEN and not getattr(settings, name)]
+        written = {name for other in self if run.record(other.name) for name in other.writes}
+        used = [name for name in self._used(stage) if (run / name).exists() or name in written]
+        files = {name: GIVEN[name](settings) for name in stage.given if getattr(settings, name)}
+        given = {name: run.given_digest(getattr(settings, name), paths) for name, paths in files.items()}
+        reads = [*stage.artifacts, *used]
+        inside = self._inside(run, files.values())
+        self._makes(run).check([*reads, *inside], given, settings)
+        missing = [name for name in stage.reads if name in GIVEN and name not in given]
         if missing:
-            raise ValueError(f"{stage.name}: {' and '.join(missing)} must be given; got none")
-        used = [name for name in self._used(stage) if (run / name).exists()]
-        files = [path for name in stage.given for path in GIVEN[name](settings)]
+            kept = run / "run.json"
+            raise ValueError(f"{stage.name}: {' and '.join(missing)} must be given; got none, nor one in {kept}")
         return run.stage(
             stage.name, stage.writes, lambda: stage.run(run, settings),
-            settings=stage.wanted(run, settings), inputs=[*stage.artifacts, *used, *files],
+            settings={name: value for name, value in stage.wanted(run, settings).items() if name not in GIVEN},
+            inputs=reads, given=given, inside=inside,
         )  # fmt: skip
+
+    def _makes(self, run: RunFolder) -> Makes:
+        return Makes(run, {name: stage.name for stage in self for name in stage.writes})
+
+    def _inside(self, run: RunFolder, files: Iterable[list[Path]]) -> list[str]:
+        """Those of the files that the user gave which are artifacts of this run, as the testbed's corpus is."""
+        here = run.folder.resolve()
+        names = [
+            path.resolve().relative_to(here).as_posix()
+            for paths in files
+            for path in paths
+            if here in path.resolve().parents
+        ]
+        return [
+            name for name in names if any(name.startswith(f"{folder}/") for stage in self for folder in stage.writes)
+        ]
 
     def _used(self, stage: Stage) -> list[str]:
         if EVERYTHING in stage.uses:

@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pivotkit.artifacts import read_table, write_table
+from pivotkit.artifacts import write_table
 from pivotkit.corpus.reading.documents import read_documents
+from pivotkit.pipeline.corpus_stages import scored_documents
 from pivotkit.pipeline.run import STAGES
 from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.pipeline.settings import Settings
@@ -91,7 +92,7 @@ def pretrain_arms(run: RunFolder, *, seeds: int = 2, seed: int = 0) -> None:
 
 def _select_arms(below: RunFolder, settings: Settings) -> None:
     def make() -> None:
-        documents = read_table(below / "documents.parquet")
+        documents = scored_documents(below, settings)
         for arm, how in ARMS.items():
             chosen = select(documents, budget_tokens=DOCUMENT_TOKENS, seed=settings.seed, **how)
             write_selection(chosen, settings.corpus, below / "arms" / arm)

@@ -8,22 +8,22 @@ from __future__ import annotations
 import argparse
 import math
 import platform
-import shutil
 import tempfile
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import torch
 
-from pivotkit.artifacts import read_json, write_json
+from pivotkit.artifacts import atomic_folder, file_digest, read_json, sweep, write_json
 from pivotkit.lens.behavior import classify
 from pivotkit.lens.model.loading import load_model
 from pivotkit.lens.trace import trace
 from pivotkit.testbed.config import WorldConfig
 from pivotkit.testbed.items import demo_items
-from pivotkit.testbed.shipped import RECORD, SEED, SHIPPED, file_digest, world_digest
+from pivotkit.testbed.shipped import RECORD, SEED, SHIPPED, world_digest
 from pivotkit.testbed.tokenizer import build_tokenizer
 from pivotkit.testbed.trained import train_model
 from pivotkit.testbed.world import World
@@ -56,7 +56,7 @@ def ship(world: World, trained: Path, out: Path) -> None:
     trained : Path
         Folder that `train_model` gave for the world.
     out : Path
-        Folder to write. A shipped model that lies there is replaced.
+        Folder to write. A shipped model that lies there is replaced once the new one is whole.
 
     Raises
     ------
@@ -65,8 +65,13 @@ def ship(world: World, trained: Path, out: Path) -> None:
     """
     if out.exists() and any(out.iterdir()) and not (out / RECORD).is_file():
         raise ValueError(f"ship: out must be empty or hold {RECORD}; got {out}")
+    sweep(out.parent)
     model, _ = load_model(trained / "model")
-    shutil.rmtree(out, ignore_errors=True)
+    with atomic_folder(out) as new:
+        _write(world, model, trained, new)
+
+
+def _write(world: World, model: Any, trained: Path, out: Path) -> None:
     model.to(DTYPE).save_pretrained(out)
     build_tokenizer(world.vocabulary).save_pretrained(out)
     # Whoever loads it computes in float32, as the demo does; any transformers since 4.57 knows the tokenizer's class.

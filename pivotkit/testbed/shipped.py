@@ -8,7 +8,7 @@ from pathlib import Path
 
 import orjson
 
-from pivotkit.artifacts import read_json
+from pivotkit.artifacts import file_digest, read_json
 from pivotkit.errors import InputError
 from pivotkit.testbed.world import World
 
@@ -75,11 +75,6 @@ def read_record(folder: Path = SHIPPED) -> dict:
     if not isinstance(record, dict) or not {"files", "world_sha256", "command"} <= set(record):
         raise InputError(path, "", f"must be the record of a shipped model; {ADVICE}")
     return record
-
-
-def file_digest(path: Path) -> str:
-    """The sha256 digest of a file's bytes, in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def world_digest(world: World) -> str:

@@ -70,6 +70,14 @@ def pretrain(run: RunFolder, settings: TestbedSettings) -> None:
 
 
 def _arms(run: RunFolder, settings: Settings) -> dict[str, Any]:
+    """What the arms depend on; refuses a run of anything but the testbed's world, before the training begins."""
+    for stage, name, file in (("task", "lexicon", "lexicon.tsv"), ("tokens", "corpus", "corpus.jsonl.zst")):
+        record = run.record(stage)
+        if record and record["given"][name] != run.given_digest(None, [run / "world" / file]):
+            raise ValueError(
+                f"pretrain: run must be of the testbed's world, as `pivotkit demo` makes it; got {run.folder}, "
+                f"where `pivotkit {stage}` read another {name}"
+            )
     from pivotkit.testbed.arms import ARMS, BASE, DOCUMENT_TOKENS, LINE_SHARE, POOL
 
     return {"arms": ARMS, "base": BASE, "pool": POOL, "tokens": DOCUMENT_TOKENS, "line_share": LINE_SHARE}

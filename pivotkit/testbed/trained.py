@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import hashlib
 import os
-import secrets
 import shutil
 import time
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ import orjson
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from pivotkit.artifacts import write_json
+from pivotkit.artifacts import sweep, temporary_path, write_json
 from pivotkit.lens.model.loading import quiet
 from pivotkit.testbed.tokenizer import build_tokenizer
 from pivotkit.testbed.world import BOS, World
@@ -161,8 +160,10 @@ def training_rows(world: World, length: int, seed: int) -> torch.Tensor:
 @contextlib.contextmanager
 def _whole_folder(folder: Path) -> Iterator[Path]:
     """Yield a folder that takes its name when the block succeeds and vanishes when it fails."""
-    temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.part")
-    temporary.mkdir(parents=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    sweep(folder.parent)
+    temporary = temporary_path(folder)
+    temporary.mkdir()
     try:
         yield temporary
         with contextlib.suppress(OSError):  # another process was first, with the same model

@@ -112,7 +112,10 @@ def test_a_page_of_everything_is_made_again_when_any_artifact_changes(tmp_path):
     with RunFolder(tmp_path) as run:
         assert TABLE.run(TABLE["page"], run, Settings())
         assert not TABLE.run(TABLE["page"], run, Settings())
-        (tmp_path / "joined").write_text("new")
+        (tmp_path / "corpus.txt").write_text("new")
+        assert TABLE.run(TABLE["read"], run, Settings(corpus=[str(tmp_path / "corpus.txt")]))
+        assert TABLE.run(TABLE["page"], run, Settings())
+        assert TABLE.run(TABLE["count"], run, Settings())
         assert TABLE.run(TABLE["page"], run, Settings())
     assert list(STAGES)[-1].uses == (EVERYTHING,)  # the report comes last
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ from pivotkit.corpus.counting.unit_counter import UnitCounter
 from pivotkit.corpus.reading.documents import Unit
 from pivotkit.corpus.tables.context_table import atomic_context, open_context
 from pivotkit.corpus.tables.counts import Counts
-from pivotkit.corpus.tables.counts_folder import CONTEXT_FOLDER
+from pivotkit.corpus.tables.counts_folder import CONTEXT_FOLDER, replaced_counts, write_counts
 from pivotkit.corpus.tables.postings import Postings
 from pivotkit.corpus.tables.unit_counts import BACKGROUND, DF, PAIR, TF, read_cells
 
@@ -44,26 +45,44 @@ def merge_context_tables(
 def merge_unit_counts(
     counter: UnitCounter, units: Sequence[Unit], place: Path, memory: int, threads: int, *, keep: bool
 ) -> Counts:
-    """Add up the counts of ``units``; with ``keep``, save the sum in ``place``.
+    """Add up the counts of ``units``; with ``keep``, save the sum in ``place``, where it replaces an earlier one.
 
-    The context table is in ``place`` either way, and mapped.
+    Without, the context table is in ``place`` all the same. It is mapped either way.
 
     Raises
     ------
     pyarrow.ArrowException, OSError, CorpusError
         When the counts of a unit are damaged.
     """
-    plan = counter.plan
-    paths = [counter.path(unit) for unit in units]
     headers = []
-    for path, unit in zip(paths, units, strict=True):
+    for unit in units:
         header = counter.header(unit)
         if header is None:
-            raise OSError(f"merge_unit_counts: {path} must hold the whole counts of its unit; got none")
+            raise OSError(f"merge_unit_counts: {counter.path(unit)} must hold the whole counts of its unit; got none")
         headers.append(header)
+    if not keep:
+        return _total(counter, units, headers, place, memory, threads, keep=False)
+    with replaced_counts(place) as new:
+        total = _total(counter, units, headers, new, memory, threads, keep=True)
+        write_counts(place, new, *total.parts())
+    return total
+
+
+def _total(
+    counter: UnitCounter,
+    units: Sequence[Unit],
+    headers: Sequence[dict[str, Any]],
+    place: Path,
+    memory: int,
+    threads: int,
+    *,
+    keep: bool,
+) -> Counts:
+    """The sum, with its context table in ``place``."""
+    plan = counter.plan
+    paths = [counter.path(unit) for unit in units]
     words, vocabulary = list(plan.source.watch.words), plan.source.vocabulary
     sums = sum_vectors(paths, len(words), len(plan.pairs), vocabulary)
-    (place / "counts.json").unlink(missing_ok=True)  # an earlier count's: its tables are overwritten from here on
     documents = sum(header["documents"] for header in headers)
     context = None
     if plan.context:
@@ -73,7 +92,7 @@ def merge_unit_counts(
             context = merge_context_tables(tables, len(words), vocabulary, folder, memory, threads)
         else:
             context = estimate_context(paths, plan.sample, sums[DF], vocabulary, plan.folder, folder, memory)
-    total = Counts(
+    return Counts(
         words=words,
         documents=documents,
         df=sums[DF],
@@ -87,8 +106,5 @@ def merge_unit_counts(
         units=tuple(sorted(header["unit"] for header in headers)),
         skipped=sum(header["skipped"] for header in headers),
         tokenizer=plan.source.tokenizer,
-        postings=Postings(tuple(paths)) if keep else None,
+        postings=Postings.of(paths) if keep else None,
     )
-    if keep:
-        total.save(place)
-    return total

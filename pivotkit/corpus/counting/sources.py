@@ -12,6 +12,7 @@ from pivotkit import _C
 from pivotkit.corpus.counting.matched_block import MatchedBlock
 from pivotkit.corpus.matching.token_watchlist import TokenWatchList
 from pivotkit.corpus.matching.watchlist import WatchList
+from pivotkit.corpus.reading.budget import LINE_COPIES, DocumentBudget
 from pivotkit.corpus.reading.documents import TextBlock, Unit, read_texts
 from pivotkit.corpus.reading.scope import Scope
 from pivotkit.corpus.reading.token_files import TokenFiles
@@ -33,6 +34,7 @@ class TextSource(_Matching):
         self.watch = watch
         self.vocabulary = 0 if store is None else store.vocab_size
         self.tokenizer = None if store is None else store.fingerprint
+        self.budget: DocumentBudget | None = None  # what one document may take
         self._on_error = on_error
         self._store = store
 
@@ -45,24 +47,33 @@ class TextSource(_Matching):
 
     def blocks(self, unit: Unit, scope: Scope) -> Iterator[MatchedBlock]:
         if self._store is None:
-            for texts in read_texts(unit, self._on_error):
+            for texts in read_texts(unit, self._on_error, self.budget):
+                self._check(unit, texts, 0)
                 yield self._block(texts)
             return
         offsets = self._store.offsets(unit)
         rows = self._store.table(unit)["row"].to_numpy()
         at = 0
-        for texts in read_texts(unit, self._on_error):
+        for texts in read_texts(unit, self._on_error, self.budget):
             ends = offsets[at : at + len(texts) + 1]
             if not np.array_equal(rows[at : at + len(texts)], texts.rows):
                 raise InputError(
                     self._store.folder, unit.path.name, "must hold the documents of the corpus; got other rows"
                 )
+            self._check(unit, texts, int(ends[-1] - ends[0]))
             block = self._block(texts)
             block.tokens = (self._store.read(unit, int(ends[0]), int(ends[-1])), ends - ends[0])
             yield block
             at += len(texts)
         if at != len(rows):
             raise InputError(self._store.folder, unit.path.name, f"must hold {at} documents; got {len(rows)}")
+
+    def _check(self, unit: Unit, texts: TextBlock, tokens: int) -> None:
+        """Refuse a block whose longest document does not fit the budget; a longer one is a block of its own."""
+        if self.budget is not None and len(texts):
+            longest = int(np.diff(texts.offsets).argmax())
+            text = texts.data[texts.offsets[longest] : texts.offsets[longest + 1]].data
+            self.budget.check_text(unit.path, f"row {texts.rows[longest]} of its unit", text, LINE_COPIES, tokens)
 
     def _block(self, texts: TextBlock) -> MatchedBlock:
         offsets, words, counts = self.matcher.match(texts.data, texts.offsets)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pivotkit import _C
-from pivotkit.artifacts import atomic_path
+from pivotkit.artifacts import PART, atomic_path, is_alive, sweep
 from pivotkit.corpus.counting.bottom_k import BottomKSketch, document_hashes
 from pivotkit.corpus.counting.matched_block import MatchedBlock
 from pivotkit.corpus.tables.unit_counts import SAMPLED, SAMPLED_TOKEN, UnitCountsWriter
@@ -87,7 +87,7 @@ class ContextTableBuilder(AbstractContextManager["ContextTableBuilder"]):
         self._counter: _C.ContextCounter | None = _C.ContextCounter(words, vocabulary, block_bytes // CELL_BYTES)
 
     def __enter__(self) -> ContextTableBuilder:
-        place = tempfile.TemporaryDirectory(dir=self._folder, prefix=f"{BLOCKS}{os.getpid()}-")
+        place = tempfile.TemporaryDirectory(PART, f"{BLOCKS}{os.getpid()}-", self._folder)
         self.place = Path(self._exits.enter_context(place))
         return self
 
@@ -132,20 +132,9 @@ def footer_digest(path: Path) -> str:
 
 
 def sweep_blocks(folder: Path) -> None:
-    """Remove from ``folder`` the blocks of this machine's killed processes."""
+    """Remove from ``folder`` the blocks and unfinished files of this machine's killed processes."""
+    sweep(folder)
     for place in folder.glob(f"{BLOCKS}*"):
         process = place.name.removeprefix(BLOCKS).partition("-")[0]
-        if process.isdigit() and not _is_alive(int(process)):
+        if process.isdigit() and not is_alive(int(process)):
             shutil.rmtree(place, ignore_errors=True)  # another run may sweep, too
-
-
-def _is_alive(process: int) -> bool:
-    if os.name != "posix":
-        return True  # only a signal could ask, and Windows has none that is harmless
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        pass  # the process exists and belongs to another user
-    return True

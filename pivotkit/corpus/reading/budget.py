@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
 
 from pivotkit.arguments import LARGEST, refuse
 
 # What one process holds, whatever is counted: the interpreter and its libraries, a batch of text in its few forms, file
 # buffers, hashes that wait to be ranked. Measured, plus some room.
 PROCESS_BYTES = 280 << 20
+
+# Of `PROCESS_BYTES`, what is held beside a document that is larger than a batch. Measured, plus some room.
+BESIDE_BYTES = 96 << 20
+# What a document takes in copies of its own bytes until it is matched: of its line; of its page; of its batch.
+LINE_COPIES, PAGE_COPIES, BATCH_COPIES = 2, 4, 1
+MATCH_COPIES = 3  # of its normalized bytes while it is matched
+TOKEN_BYTES = 8  # of each of its tokens, for the context table
+MOST_GROWTH = 11  # how much longer normalization makes a text at most: 3 bytes of U+FDFA become 33
+WINDOW = 1 << 16
 
 UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 UNITS["TIB"] = 2**40
@@ -40,3 +52,61 @@ def require(function: str, what: str, needed: int, memory: int) -> None:
     """Raise ValueError when ``needed`` bytes are more than ``memory``."""
     if needed > memory:
         raise ValueError(f"{function}: memory must be at least {needed} bytes for {what}; got {memory}")
+
+
+@dataclass(frozen=True)
+class DocumentBudget:
+    """What a document may take while it is read and matched, in one of several processes that share a budget.
+
+    Attributes
+    ----------
+    memory : int
+        The whole budget in bytes.
+    processes : int
+    fixed : int
+        Bytes of each process that no document can have.
+    """
+
+    memory: int
+    processes: int
+    fixed: int
+
+    @property
+    def room(self) -> int:
+        """Bytes that one document may take."""
+        return self.memory // self.processes - self.fixed
+
+    def longest(self, copies: int) -> int:
+        """The largest document, in bytes, that is read in so many copies and does not grow when it is normalized."""
+        return max(0, self.room // (copies + MATCH_COPIES))
+
+    def check(self, path: Path, place: str, what: str, size: int, needed: int) -> None:
+        """Raise a ValueError with the budget that is needed where ``needed`` bytes are more than the room."""
+        if needed > self.room:
+            least = (needed + self.fixed) * self.processes
+            where = f"{path}, {place}" if place else str(path)
+            raise ValueError(
+                f"count: memory must be at least {least} bytes (option memory) for {what} of {size} bytes in {where}; "
+                f"got {self.memory}"
+            ) from None
+
+    def check_text(self, path: Path, place: str, text: memoryview, copies: int, tokens: int = 0) -> None:
+        """Refuse a text that does not fit as it is, or as it becomes when it is normalized, with its tokens."""
+        size, beside = len(text), tokens * TOKEN_BYTES
+        if size * (copies + MATCH_COPIES * MOST_GROWTH) + beside > self.room:
+            needed = size * copies + normalized_bytes(text) * MATCH_COPIES + beside
+            self.check(path, place, "a document", size, needed)
+
+
+def normalized_bytes(text: memoryview) -> int:
+    """About how many bytes a text of UTF-8 has after normalization, at least as many as it has now."""
+    total = 0
+    for begin in range(0, len(text), WINDOW):
+        part = bytes(text[begin : begin + WINDOW])
+        grown = (
+            part
+            if part.isascii()
+            else unicodedata.normalize("NFKC", part.decode("utf-8", "ignore").casefold()).encode()
+        )
+        total += max(len(part), len(grown))
+    return total

@@ -19,8 +19,10 @@ import pyarrow as pa
 from pivotkit import _C
 from pivotkit.arguments import check_text, refuse
 from pivotkit.corpus.reading.amounts import amount
+from pivotkit.corpus.reading.budget import BATCH_COPIES, LINE_COPIES, MATCH_COPIES, PAGE_COPIES, DocumentBudget
 from pivotkit.corpus.reading.column_files import read_batches, rows_before
-from pivotkit.corpus.reading.line_files import BrokenStream, UnitLines, lines_before
+from pivotkit.corpus.reading.largest import largest_piece
+from pivotkit.corpus.reading.line_files import BrokenStream, LongLine, UnitLines, lines_before
 from pivotkit.corpus.reading.records import check_columns, parse_line, row_problem
 from pivotkit.corpus.reading.text_block import TextBlock, languages
 from pivotkit.corpus.reading.units import JSON_SUFFIXES, SUFFIXES, Corpus, Unit, check_suffix, corpus_files, work_units
@@ -77,7 +79,9 @@ def check_on_error(function: str, on_error: str) -> None:
         refuse(function, "on_error", "be 'raise' or 'skip'", on_error)
 
 
-def read_texts(unit: Unit | str | Path, on_error: str = "raise") -> Iterator[TextBlock]:
+def read_texts(
+    unit: Unit | str | Path, on_error: str = "raise", budget: DocumentBudget | None = None
+) -> Iterator[TextBlock]:
     """Read the documents of one unit as packed UTF-8, about 4 MiB at a time, without a Python object per document.
 
     Parameters
@@ -87,6 +91,8 @@ def read_texts(unit: Unit | str | Path, on_error: str = "raise") -> Iterator[Tex
     on_error
         "raise" (default) stops at the first bad document. "skip" leaves it out and counts it in `TextBlock.skipped`. A
         stream that breaks off counts as one bad document, after the documents before the break.
+    budget
+        What one document may take. None (default): whatever it takes.
 
     Yields
     ------
@@ -99,6 +105,8 @@ def read_texts(unit: Unit | str | Path, on_error: str = "raise") -> Iterator[Tex
         With the file and its line (Parquet, Arrow: row), for a line that is not a JSON object with a string ``text``,
         invalid UTF-8, a lone surrogate, a file that is truncated or not in its format, and a gzip member that does not
         end where the unit does. Whatever ``on_error`` is, for a file that changed since the unit was made.
+    ValueError
+        For a document that does not fit the budget, whatever ``on_error`` is.
 
     Notes
     -----
@@ -115,7 +123,7 @@ def read_texts(unit: Unit | str | Path, on_error: str = "raise") -> Iterator[Tex
     (b'un deuxtrois', [0, 7, 12], [None, 'x'], ['und', 'fr'])
     """
     check_on_error("read_texts", on_error)
-    return _checked(_unit(unit), skip=on_error == "skip")
+    return _checked(_unit(unit), skip=on_error == "skip", budget=budget)
 
 
 def read_documents(unit: Unit | str | Path, on_error: str = "raise") -> Iterator[Batch]:
@@ -174,21 +182,34 @@ def _batches(unit: Unit, skip: bool) -> Iterator[Batch]:
             skipped = 0
 
 
-def _checked(unit: Unit, skip: bool) -> Iterator[TextBlock]:
+def _checked(unit: Unit, skip: bool, budget: DocumentBudget | None = None) -> Iterator[TextBlock]:
     """The blocks of a unit; CorpusError when its file changes while it is read."""
     check_suffix(unit.path)
     unit.check()
-    yield from _columns(unit, skip) if unit.path.suffix in (".parquet", ".arrow") else _lines(unit, skip)
+    if unit.path.suffix in (".parquet", ".arrow"):
+        _check_pieces(unit, budget)
+        yield from _columns(unit, skip)
+    else:
+        yield from _lines(unit, skip, budget)
     unit.check()
 
 
-def _lines(unit: Unit, skip: bool) -> Iterator[TextBlock]:
+def _check_pieces(unit: Unit, budget: DocumentBudget | None) -> None:
+    """Refuse a column file of which a page or batch does not fit the budget."""
+    if budget is not None:
+        copies, what = (PAGE_COPIES, "a page") if unit.path.suffix == ".parquet" else (BATCH_COPIES, "a batch")
+        size = largest_piece(unit, budget.longest(copies))
+        budget.check(unit.path, "", what, size, size * (copies + MATCH_COPIES))
+
+
+def _lines(unit: Unit, skip: bool, budget: DocumentBudget | None = None) -> Iterator[TextBlock]:
     documents = _C.DocumentBlock(BATCH_BYTES + 2 * READ_BYTES)
     is_json = unit.path.name.endswith(JSON_SUFFIXES)
     add = documents.add_json_lines if is_json else documents.add_text_lines
     skipped = 0
+    allowed = None if budget is None else budget.longest(LINE_COPIES)
     try:
-        for buffer, size in UnitLines(unit, READ_BYTES, LONGEST_LINE):
+        for buffer, size in UnitLines(unit, READ_BYTES, LONGEST_LINE, allowed):
             lines = np.frombuffer(buffer, np.uint8)
             at = add(lines, 0, size)
             while at < size:  # a line that the native parser left to Python
@@ -205,6 +226,10 @@ def _lines(unit: Unit, skip: bool) -> Iterator[TextBlock]:
             if documents.nbytes >= BATCH_BYTES:
                 yield TextBlock.of(documents.take(), skipped)
                 skipped = 0
+    except LongLine as line:
+        assert budget is not None
+        place, needed = _line(unit, documents.next_row), line.size * (LINE_COPIES + MATCH_COPIES)
+        budget.check(unit.path, place, "a document", line.size, needed)
     except BrokenStream as problem:  # nothing behind this place can be read
         if not skip:
             place = problem.place or _line(unit, documents.next_row)

@@ -84,6 +84,14 @@ class ByteRange:
         return BrokenStream(f"must be readable to {until}; {error}")
 
 
+class LongLine(Exception):
+    """A line is longer than the budget allows; ``size`` is its length as far as it can be read."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.size = size
+
+
 class UnitLines:
     """The lines that belong to ``unit``, as blocks of whole lines: ``(buffer, size)``, each valid until the next.
 
@@ -92,10 +100,11 @@ class UnitLines:
     reads.
     """
 
-    def __init__(self, unit: Unit, read_bytes: int, longest: int) -> None:
+    def __init__(self, unit: Unit, read_bytes: int, longest: int, allowed: int | None = None) -> None:
         self._unit = unit
         self._read_bytes = read_bytes
         self._longest = longest
+        self._allowed = longest if allowed is None else allowed
         self._buffer = bytearray(2 * read_bytes)
         self._used = 0  # bytes of a line whose end was not read yet
 
@@ -120,7 +129,7 @@ class UnitLines:
                     yield self._buffer, newline + 1
                     end = self._drop(newline + 1, end)
                 self._used = end
-                self._check_length()
+                self._check_length(stream)
         if not inside:
             return
         if unit.stop < unit.size:
@@ -131,7 +140,7 @@ class UnitLines:
                         yield self._buffer, newline + 1
                         return
                     self._used += count
-                    self._check_length()
+                    self._check_length(stream)
         if self._used:
             yield self._buffer, self._used
 
@@ -148,8 +157,18 @@ class UnitLines:
         self._buffer[: end - begin] = self._buffer[begin:end]
         return end - begin
 
-    def _check_length(self) -> None:
-        if self._used > self._longest:
+    def _check_length(self, stream: ByteRange) -> None:
+        size = self._used
+        if size > self._allowed:  # measure the line, and keep none of it
+            with memoryview(self._buffer) as view, view[: self._read_bytes] as target:
+                while size <= self._longest and (count := stream.read_into(target)):
+                    newline = self._buffer.find(NEWLINE, 0, count)
+                    size += count if newline < 0 else newline
+                    if newline >= 0:
+                        break
+            if size <= self._longest:
+                raise LongLine(size)
+        if size > self._longest:
             raise BrokenStream(f"must be at most {self._longest} bytes; got more")
 
 

@@ -8,8 +8,9 @@ order. A unit with its Parquet file is complete, because that file is written la
 
 from __future__ import annotations
 
+import copy
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from os import PathLike
 from pathlib import Path
@@ -17,13 +18,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 
 from pivotkit._text import pack_ids
 from pivotkit.arguments import check_path, check_paths, kind
-from pivotkit.artifacts import atomic_path, read_json, read_table, write_json, write_table
+from pivotkit.artifacts import atomic_path, file_digest, read_object, read_table, sweep, write_json, write_table
 from pivotkit.corpus.reading import token_blocks
 from pivotkit.corpus.reading.amounts import amount
 from pivotkit.corpus.reading.documents import Corpus, Unit, check_on_error, read_documents, work_units
@@ -34,6 +36,7 @@ from pivotkit.errors import InputError
 from pivotkit.progress import track
 
 FORMAT = 1
+DIGESTED = (".u32", ".offsets.npy")  # files of a unit whose digests are in its Parquet file
 ID = np.dtype("<u4")
 ENCODE_CHARACTERS = 1 << 20  # characters per call of the tokenizer, whose working memory is many times that
 
@@ -60,7 +63,7 @@ class TokenStore:
         self.vocab_size: int = header["vocab_size"]
         self.on_error: str = header["on_error"]
         self.units = units
-        self._known = frozenset(units)
+        self._written = dict(zip(units, units, strict=True))  # the unit whose name the files of a unit have
 
     def __repr__(self) -> str:
         told = f"{amount(len(self.units), 'unit')}, vocab_size={self.vocab_size}, tokenizer='{self.fingerprint[:8]}...'"
@@ -78,12 +81,32 @@ class TokenStore:
         folder = Path(folder)
         if not (folder / "store.json").exists():
             raise InputError(folder, "", "must be a finished token store; found no store.json")
-        listed = read_json(folder / "store.json")
-        units = [Unit(Path(unit["path"]), unit["size"], unit["modified"]) for unit in listed["units"]]
-        store = cls(folder, read_json(folder / "tokenizer.json"), units)
+        listed = read_object(folder / "store.json", {"units": list})["units"]
+        try:
+            units = [Unit(Path(unit["path"]), int(unit["size"]), int(unit["modified"])) for unit in listed]
+        except (KeyError, TypeError, ValueError):
+            raise InputError(
+                folder / "store.json", "", "must list path, size and time of each file; got others"
+            ) from None
+        header = read_object(folder / "tokenizer.json", {"fingerprint": str, "vocab_size": int, "on_error": str})
+        store = cls(folder, header, units)
         for unit in units:
             if not unit_is_complete(folder, unit):
                 raise InputError(folder, unit.path.name, "must have all files of this unit whole; found otherwise")
+        return store
+
+    def moved(self, units: Sequence[Unit]) -> TokenStore:
+        """This store for the same files in other places or with other times; the caller vouches for their contents.
+
+        InputError unless ``units`` have the names and sizes of the store's, in order.
+        """
+        known = {(unit.path.name, unit.size) for unit in self.units}
+        if [(unit.path.name, unit.size) for unit in units] != [(unit.path.name, unit.size) for unit in self.units]:
+            strange = next((unit.path for unit in units if (unit.path.name, unit.size) not in known), "another order")
+            raise InputError(self.folder, "", f"must hold every file of the corpus as it is now; got {strange}")
+        store = copy.copy(self)
+        store.units = list(units)
+        store._written = dict(zip(units, self.units, strict=True))
         return store
 
     def documents(self, unit: Unit) -> Iterator[npt.NDArray[np.uint32]]:
@@ -105,7 +128,14 @@ class TokenStore:
 
     def offsets(self, unit: Unit) -> npt.NDArray[np.int64]:
         """Where each document of ``unit`` begins in `ids`, int64 (documents + 1)."""
-        offsets: npt.NDArray[np.int64] = np.load(self._path(unit, ".offsets.npy"))
+        path = self._path(unit, ".offsets.npy")
+        try:
+            offsets: npt.NDArray[np.int64] = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError, SyntaxError) as error:  # NumPy parses headers with Python's parser
+            raise InputError(path, "", f"must hold offsets; {error}") from None
+        good = offsets.dtype == "<i8" and offsets.ndim == 1 and offsets.size and offsets[0] == 0
+        if not good or (np.diff(offsets) < 0).any() or offsets[-1] != self.tokens(unit):
+            raise InputError(path, "", f"must hold offsets that ascend from 0 to {self.tokens(unit)}; got others")
         return offsets
 
     def identity(self) -> dict[str, Any]:
@@ -143,9 +173,9 @@ class TokenStore:
         return IdFile(self._path(unit, ".u32"), ID, self.tokens(unit), self.vocab_size)
 
     def _path(self, unit: Unit, suffix: str) -> Path:
-        if unit not in self._known:
+        if unit not in self._written:
             raise ValueError(f"TokenStore: unit must be one of the store's units; got {unit.path}")
-        return unit_path(self.folder, unit, suffix)
+        return unit_path(self.folder, self._written[unit], suffix)
 
 
 def unit_path(folder: Path, unit: Unit, suffix: str) -> Path:
@@ -165,7 +195,9 @@ def unit_is_complete(folder: Path, unit: Unit) -> bool:
     return len(offsets) == documents + 1 and int(offsets[-1]) * 4 == flat.stat().st_size
 
 
-def tokenize(corpus: Corpus, tokenizer: Any, out: str | Path, *, on_error: str = "raise") -> TokenStore:
+def tokenize(
+    corpus: Corpus, tokenizer: Any, out: str | Path, *, on_error: str = "raise", replace: bool = False
+) -> TokenStore:
     """Tokenize every document of a corpus once and keep the ids in ``out``.
 
     The ids of a document equal ``tokenizer(text, add_special_tokens=False)``. They are never truncated or padded.
@@ -181,6 +213,8 @@ def tokenize(corpus: Corpus, tokenizer: Any, out: str | Path, *, on_error: str =
         unit.
     on_error
         "raise" (default) or "skip", as for `read_documents`.
+    replace
+        Whether a store of another tokenizer or another ``on_error`` is removed instead of refused. False (default).
 
     Returns
     -------
@@ -208,16 +242,19 @@ def tokenize(corpus: Corpus, tokenizer: Any, out: str | Path, *, on_error: str =
         "vocab_size": max(core.get_vocab(with_added_tokens=True).values()) + 1,
         "on_error": on_error,
     }
-    if (folder / "tokenizer.json").exists():
-        before = read_json(folder / "tokenizer.json")
-        for key, value in header.items():
-            if before.get(key) != value:
-                raise InputError(folder, "", f"must be a token store with {key} {value}; got {before.get(key)}")
-    else:
-        write_json(header, folder / "tokenizer.json")
+    before = read_object(folder / "tokenizer.json", {}) if (folder / "tokenizer.json").exists() else header
+    for key, value in header.items():
+        if before.get(key) != value and not replace:
+            raise InputError(folder, "", f"must be a token store with {key} {value}; got {before.get(key)}")
+    (folder / "units").mkdir(parents=True, exist_ok=True)
+    sweep(folder / "units")
+    if before != header:
+        for stale in [folder / "store.json", *(folder / "units").iterdir()]:
+            stale.unlink(missing_ok=True)
+    write_json(header, folder / "tokenizer.json")
     units = work_units(corpus)
     for unit in track(units, "Tokenizing"):
-        if not unit_is_complete(folder, unit):
+        if not (unit_is_complete(folder, unit) and _has_its_digests(folder, unit)):
             _tokenize_unit(unit, core, folder, on_error)
     listed = [{"path": str(unit.path), "size": unit.size, "modified": unit.modified} for unit in units]
     write_json({"units": listed}, folder / "store.json")
@@ -247,7 +284,21 @@ def _tokenize_unit(unit: Unit, core: Tokenizer, folder: Path, on_error: str) -> 
     table = pa.table(
         {"row": pa.array(rows, pa.int64()), "id": pa.array(ids, pa.string()), "lang": pa.array(langs, pa.string())}
     )
-    write_table(table, unit_path(folder, unit, ".parquet"), {"unit": unit.name, "skipped": skipped})
+    digests = {suffix: file_digest(unit_path(folder, unit, suffix)) for suffix in DIGESTED}
+    about = {"unit": unit.name, "skipped": skipped, "digests": digests}
+    write_table(table, unit_path(folder, unit, ".parquet"), about)
+
+
+def _has_its_digests(folder: Path, unit: Unit) -> bool:
+    """Whether ids and offsets are as they were written; a unit of before digests is kept."""
+    try:
+        about = orjson.loads((pq.read_metadata(unit_path(folder, unit, ".parquet")).metadata or {})[b"pivotkit"])
+        return all(
+            file_digest(unit_path(folder, unit, suffix)) == digest
+            for suffix, digest in about.get("digests", {}).items()
+        )
+    except (KeyError, ValueError, AttributeError, OSError, pa.ArrowException):
+        return False
 
 
 def _portions(texts: list[str]) -> Iterator[list[str]]:

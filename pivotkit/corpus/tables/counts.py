@@ -18,7 +18,7 @@ from pivotkit.corpus.matching.watchlist import WatchList
 from pivotkit.corpus.reading.amounts import amount
 from pivotkit.corpus.reading.units import any_overlap
 from pivotkit.corpus.tables.counts_checks import check_counts
-from pivotkit.corpus.tables.counts_folder import load_counts, save_counts
+from pivotkit.corpus.tables.counts_folder import load_counts, replaced_counts, write_counts
 from pivotkit.corpus.tables.pair_matrix import pair_matrix
 from pivotkit.corpus.tables.postings import Cumulative, Postings, check_reading, cumulative
 from pivotkit.corpus.tables.sampling_error import standard_error
@@ -211,7 +211,7 @@ class Counts:
         return self.words_table().to_pandas()
 
     def pairs_to_pandas(self) -> Any:
-        """A pandas DataFrame of ``source``, ``target``, ``df_source``, ``df_target``, ``df_both``; needs pandas."""
+        """`pairs_table` as a pandas DataFrame; needs pandas."""
         return self.pairs_table().to_pandas()
 
     def to_scipy(self) -> csr_array:
@@ -274,9 +274,7 @@ class Counts:
             else self.background + other.background,
             units=tuple(sorted(mine | theirs)),
             skipped=self.skipped + other.skipped,
-            postings=None
-            if self.postings is None or other.postings is None
-            else Postings(self.postings.paths + other.postings.paths),
+            postings=self.postings + other.postings if self.postings and other.postings else None,
         )
 
     def context_error(self) -> csr_array:
@@ -315,13 +313,16 @@ class Counts:
         )
 
     def save(self, folder: str | Path) -> Path:
-        """Write words.parquet, pairs.parquet, background.parquet, context/, then counts.json; return the folder."""
+        """Write the tables and counts.json; a kill leaves what lay there or all of this. Returns the folder."""
         check_path("save", "folder", folder)
-        names = ("documents", "skipped", "scope", "approximation", "tokenizer")
-        about = {**{name: getattr(self, name) for name in names}, "units": list(self.units)}
-        tables = self.words_table(), self.pairs_table(), self.background, self.context, self.postings
-        save_counts(Path(folder), *tables, about)
+        with replaced_counts(Path(folder)) as new:
+            write_counts(Path(folder), new, *self.parts())
         return Path(folder)
+
+    def parts(self) -> tuple[Any, ...]:
+        about = {name: getattr(self, name) for name in ("documents", "skipped", "scope", "approximation", "tokenizer")}
+        about["units"] = list(self.units)
+        return self.words_table(), self.pairs_table(), self.background, self.context, self.postings, about
 
     @classmethod
     def load(cls, folder: str | Path) -> Counts:
