@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from pivotkit.artifacts import read_table, write_table
+from pivotkit.artifacts import read_table, table_metadata, write_table
 from pivotkit.pipeline.inputs import CORPUS, MODEL, corpus_paths, latent_languages, model_tokenizer, watch_words
 from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.pipeline.settings import Settings
 from pivotkit.pipeline.stage import Stage
+from pivotkit.words.languages import parse_pair
 
 
 def tokens(run: RunFolder, settings: Settings) -> None:
@@ -120,7 +121,8 @@ def select(run: RunFolder, settings: Settings) -> None:
 
 def _equal_quotas(items: pa.Table, documents: pa.Table) -> dict[str, float] | None:
     """Equal shares for those languages of the pairs that the corpus has. None means one pool of all documents."""
-    wanted = {code for pair in items["pair"].unique().to_pylist() for code in pair.split("-")}
+    codes = table_metadata(items).get("languages")
+    wanted = {code for pair in items["pair"].unique().to_pylist() for code in parse_pair(pair, codes)}
     found = sorted(wanted & set(documents["lang"].unique().to_pylist()))
     return {code: 1 / len(found) for code in found} or None
 
