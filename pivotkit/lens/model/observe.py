@@ -50,12 +50,16 @@ class Call:
     after: torch.Tensor
 
 
-def observe(model: Any, head: nn.Module, ids: torch.Tensor, before_head: tuple[Operation, ...]) -> Observation:
+def observe(
+    model: Any, base: nn.Module, head: nn.Module, ids: torch.Tensor, before_head: tuple[Operation, ...]
+) -> Observation:
     """Run the model once and find its blocks and the modules between them and the head.
 
     Parameters
     ----------
     model : a transformers causal LM
+    base : nn.Module
+        The model without its head.
     head : nn.Module
         The model's output head.
     ids : (1, T) int64 tensor
@@ -73,7 +77,7 @@ def observe(model: Any, head: nn.Module, ids: torch.Tensor, before_head: tuple[O
         head did not read what the modules before it return.
     """
     name = type(model).__name__
-    candidates = _block_lists(model.base_model, model.config.get_text_config())
+    candidates = block_lists(base, model.config.get_text_config())
     skipped = _enclosing_modules(model, candidates) | _inner_modules(candidates)
     calls: list[Call] = []
 
@@ -129,7 +133,7 @@ def hidden_result(output: Any) -> torch.Tensor | None:
     return output if isinstance(output, torch.Tensor) else None
 
 
-def _block_lists(base: nn.Module, config: Any) -> list[BlockList]:
+def block_lists(base: nn.Module, config: Any) -> list[BlockList]:
     """Module lists with one member per layer of the configuration; of nested lists only the outer ones."""
     count = getattr(config, "num_hidden_layers", None)
     found: list[BlockList] = []
