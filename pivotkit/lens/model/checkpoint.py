@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -145,6 +145,23 @@ def require_whole(model: nn.Module, loading: Mapping[str, Collection[Any]], plac
     for name in sorted(loading["unexpected_keys"]):
         if (reason := _left_out(model, name)) is not None:
             raise _refusal(place, name, f"must be part of the model; it is in the file, but {reason} by config.json")
+
+
+def refuse_unconverted(report: Iterable[str], place: str | Path) -> None:
+    """Refuse a model with a tensor that transformers could not make of those in the files, such as one of all experts.
+
+    Parameters
+    ----------
+    report : iterable of str
+        The lines of transformers' report on loading.
+    place : str or Path
+        As for `require_whole`.
+    """
+    for line in report:
+        name, bar, status = (part.strip() for part in line.partition("|"))
+        if bar and "CONVERSION" in status.partition("|")[0]:
+            problem = "must be made of several in the files; one of them is missing or has another shape"
+            raise _refusal(place, name, problem)
 
 
 def _refusal(place: str | Path, tensor: str, problem: str) -> InputError:

@@ -6,11 +6,12 @@ import os
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
+from logging import LogRecord
 from pathlib import Path
 from typing import Any
 
 from pivotkit.errors import InputError
-from pivotkit.lens.model.checkpoint import read_headers, require_whole
+from pivotkit.lens.model.checkpoint import read_headers, refuse_unconverted, require_whole
 from pivotkit.lens.model.gguf import converted_folder, find_gguf
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -92,8 +93,9 @@ def load_model(
     quiet()
     readable = _readable(model)
     tokenizer = load_tokenizer(model, remote_code=remote_code)
+    report: list[str] = []
     try:
-        with without_report():
+        with report_into(report):
             # Other shapes are let through, to be refused below by their names.
             loaded, loading = AutoModelForCausalLM.from_pretrained(
                 readable, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=remote_code,
@@ -104,6 +106,7 @@ def load_model(
     except Exception as error:  # a damaged model fails in any way
         _require_config(readable, remote_code)
         read_headers(_folder(readable))
+        refuse_unconverted(report, _folder(readable))
         raise _unloadable("load_model", model, error) from error
     require_whole(loaded, loading, _folder(readable))
     _require_rows(tokenizer, loaded.get_input_embeddings(), readable)
@@ -118,16 +121,20 @@ def quiet() -> None:
 
 
 @contextmanager
-def without_report() -> Iterator[None]:
-    """Turn off what transformers logs of missing tensors; `require_whole` refuses them in one line."""
+def report_into(lines: list[str]) -> Iterator[None]:
+    """Keep what transformers logs of missing tensors, instead of printing it; `require_whole` refuses them in one line."""
     from transformers.utils import logging
 
+    def keep(record: LogRecord) -> bool:
+        lines.extend(record.getMessage().splitlines())
+        return False
+
     logger = logging.get_logger("transformers.modeling_utils")
-    before, logger.disabled = logger.disabled, True  # a higher level makes transformers check a plan for several GPUs
+    logger.addFilter(keep)
     try:
         yield
     finally:
-        logger.disabled = before
+        logger.removeFilter(keep)
 
 
 def load_tokenizer(model: str | Path, *, remote_code: bool = False) -> Any:

@@ -73,8 +73,8 @@ def observe(
     Raises
     ------
     ValueError
-        The logits are not finite, no list of modules ran as the model's blocks, the head did not run after them, or the
-        head did not read what the modules before it return.
+        The logits are not finite, no list of modules ran as the model's blocks, these pass on several streams or other
+        positions, the head did not run after them, or the head did not read what the modules before it return.
     """
     name = type(model).__name__
     candidates = block_lists(base, model.config.get_text_config())
@@ -106,6 +106,11 @@ def observe(
             f"LensHead: model must run a list of num_hidden_layers blocks once each, in order; found none in {name}"
         )
     last = max(number for number, call in enumerate(calls) if call.module is blocks[-1])
+    if calls[last].after.shape[:-1] != ids.shape:
+        raise ValueError(
+            f"LensHead: model must pass one hidden state per token from block to block; got the shape "
+            f"{tuple(calls[last].after.shape)} for {ids.shape[1]} tokens in {name}"
+        )
     head_calls = [number for number, call in enumerate(calls) if call.module is head and number > last]
     if not head_calls:
         raise ValueError(f"LensHead: model must call its output head after its last block; {name} did not")
