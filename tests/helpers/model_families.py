@@ -18,10 +18,11 @@ from transformers import CONFIG_MAPPING, PreTrainedConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from pivotkit.lens.model.head import LensHead
+from pivotkit.lens.model.observe import takes_argument
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "models.md"
 LIMIT = 30  # seconds per family
-MOST = 20_000_000  # parameters of a tiny model
+MOST = 50_000_000  # parameters of a tiny model
 
 # Fields of configurations that give a size, and its tiny value. Fields of a value None keep it.
 SIZES: dict[int, tuple[str, ...]] = {
@@ -44,7 +45,58 @@ SIZES: dict[int, tuple[str, ...]] = {
 }  # fmt: skip
 SPECIAL = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 1, "decoder_start_token_id": 1}
 
-MORE: dict[str, dict[str, Any]] = {}
+LATENT = {
+    "num_key_value_heads": 4,
+    "head_dim": None,
+}  # latent attention has as many heads of keys, and sizes of its own
+ROPE = {"rope_type": "default", "rope_theta": 1e4}
+LINEAR = ["linear_attention", "full_attention", "linear_attention"]
+
+# What else a family needs; a field of value None is left to its default.
+MORE: dict[str, dict[str, Any]] = {
+    **dict.fromkeys(("axk1", "axk2", "deepseek_v3", "deepseek_v32", "glm4_moe_lite", "glm_moe_dsa", "minicpm3", "youtu"), LATENT),
+    **dict.fromkeys(("hunyuan_v1_dense", "hunyuan_v1_moe", "ministral"), {"head_dim": 8}),
+    **dict.fromkeys(("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text"), {"layer_types": LINEAR}),
+    **dict.fromkeys(("qwen3_5", "qwen3_5_moe"), {"text_config": {"layer_types": LINEAR}}),
+    **dict.fromkeys(("kimi_linear", "bailing_hybrid"), {**LATENT, "layer_types": LINEAR}),
+    "deepseek_v2": {**LATENT, "num_experts_per_tok": 2},
+    "longcat_flash": {"num_key_value_heads": 4, "head_dim": 8, "num_hidden_layers": 6},
+    "blt": {"encoder_hash_byte_group_vocab": 60},
+    "cohere_compass_text": {"rope_parameters": {"full_attention": ROPE, "sliding_attention": ROPE}},
+    "dots3_note_text": {"num_key_value_heads": 4},
+    "dots3_note": {"text_config": {"num_key_value_heads": 4}},
+    "qwen4_exp_text": {"layer_types": LINEAR, "indexer_budget": 8, "indexer_compress_ratio": 2, "indexer_n_heads": 2, "indexer_kv_heads": 1, "indexer_head_dim": 8},
+    "qwen4_exp": {"text_config": {"layer_types": LINEAR, "indexer_budget": 8, "indexer_compress_ratio": 2, "indexer_n_heads": 2, "indexer_kv_heads": 1, "indexer_head_dim": 8}},
+    "zamba": {"num_hidden_layers": None, "attention_hidden_size": None},
+    "dbrx": {"attn_config": {"rope_theta": 1e4}},
+    "bamba": {"mamba_n_heads": 8, "attn_layer_indices": [1]},
+    "granitemoehybrid": {"mamba_n_heads": 8, "layer_types": ["mamba", "attention", "mamba"]},
+    "dots1": {"n_routed_experts": 4, "num_experts_per_tok": 2, "n_shared_experts": 1},
+    "falcon": {"head_dim": None},
+    "gpt_neo": {"attention_types": [[["global", "local", "global"], 1]]},
+    "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention", "conv"]},
+    "mamba2": {"num_heads": 8, "head_dim": 8},
+    "nemotron": {"num_key_value_heads": 2},
+    "prophetnet": {"num_hidden_layers": None, "num_encoder_layers": 3, "num_decoder_layers": 3},
+    "xlnet": {"max_position_embeddings": None},
+    "xlstm": {"v_head_dim": None, "qk_dim_factor": 1.0},
+    "xmod": {"default_language": "en_XX"},
+    "zaya": {"num_experts_per_tok": 1},
+    "reformer": {"axial_pos_embds_dim": [8, 24], "axial_pos_shape": [16, 16], "is_decoder": True},
+    "zamba2": {"num_hidden_layers": None, "attention_hidden_size": None},
+    "gemma3n_text": {"num_kv_shared_layers": 0, "vocab_size_per_layer_input": 60},
+    **dict.fromkeys(("gemma4_text", "gemma4_unified_text"), {"num_kv_shared_layers": 0, "vocab_size_per_layer_input": 60, "global_head_dim": 8, "hidden_size_per_layer_input": 8}),
+    **dict.fromkeys(("gemma4", "gemma4_unified"), {"text_config": {"num_kv_shared_layers": 0, "vocab_size_per_layer_input": 60, "global_head_dim": 8, "hidden_size_per_layer_input": 8}}),
+    **dict.fromkeys(("gemma4_assistant", "gemma4_unified_assistant"), {"text_config": {"hidden_size_per_layer_input": 0, "vocab_size_per_layer_input": 60}}),
+}  # fmt: skip
+
+
+def is_size(config: PreTrainedConfig, field: str) -> bool:
+    try:
+        return type(getattr(config, field, None)) is int
+    except Exception:  # transformers refuses to read a field that single layers may have otherwise
+        return True
 
 
 def tiny_values(config_class: type[PreTrainedConfig], default: PreTrainedConfig | None = None) -> dict[str, Any]:
@@ -54,23 +106,34 @@ def tiny_values(config_class: type[PreTrainedConfig], default: PreTrainedConfig 
     for size, names in SIZES.items():
         for name in (*names, *(key for key, field in default.attribute_map.items() if field in names)):
             field = default.attribute_map.get(name, name)
-            if isinstance(getattr(default, field, None), int) and not isinstance(getattr(default, field), bool):
+            if is_size(default, field):
                 values[field] = size
     for name in default.sub_configs:
         sub = getattr(default, name, None)
         if isinstance(sub, PreTrainedConfig):
             values[name] = tiny_values(type(sub), sub)
-    values |= {name: value for name, value in SPECIAL.items() if hasattr(default, name)}
+    values |= {name: value for name, value in SPECIAL.items() if name in default.to_dict()}
     values["initializer_range"] = 0.2
     return values
+
+
+def merged(values: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    """``values`` changed by ``more``, in inner configurations too, without the fields of value None."""
+    both = {**values, **more}
+    for name, value in both.items():
+        if isinstance(value, dict) and isinstance(values.get(name), dict):
+            both[name] = merged(values[name], more.get(name, {}))
+    return {name: value for name, value in both.items() if value is not None}
 
 
 def tiny(model_type: str) -> Any:
     """A tiny random model of a family, in evaluation mode."""
     config_class = CONFIG_MAPPING[model_type]
-    values = {**tiny_values(config_class), **MORE.get(model_type, {})}
-    config = config_class(**values)
+    config = config_class(**merged(tiny_values(config_class), MORE.get(model_type, {})))
     model_class = getattr(transformers, MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[model_type])
+    if not isinstance(config, model_class.config_class):
+        # AutoModelForCausalLM takes the text's part of a configuration.
+        config = getattr(config, "decoder", None) or config.get_text_config()
     if getattr(config, "is_decoder", None) is False:
         config.is_decoder = True
     torch.manual_seed(1)
@@ -78,7 +141,15 @@ def tiny(model_type: str) -> Any:
         count = sum(weight.numel() for weight in model_class(config).parameters())
     if count > MOST:
         raise ValueError(f"tiny: a tiny model must have at most {MOST:,} parameters; got {count:,}")
-    return model_class(config).eval()
+    model = model_class(config).eval()
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            # Parameters of zeros or ones would hide a missing bias or a norm's (1 + w); empty memory would be anything.
+            if weight.ndim > 1:
+                weight.normal_(std=0.2)
+            elif not any(part in name for part in ("mamba", "rg_lru", "A_log", "dt_bias", "norm.weight")):
+                weight.normal_(std=0.3)
+    return model
 
 
 @contextmanager
@@ -101,8 +172,15 @@ def outcome(model_type: str) -> tuple[str, str]:
         with within(LIMIT):
             model = tiny(model_type)
             with torch.inference_mode():
-                model(input_ids=torch.tensor([[5, 6, 7]]))
+                model(
+                    input_ids=torch.tensor([[5, 6, 7]]),
+                    **({"use_cache": False} if takes_argument(model, "use_cache") else {}),
+                )
     except Exception as error:
+        import os, traceback
+
+        if os.environ.get("TB"):
+            traceback.print_exc()
         return "not built", f"{type(error).__name__}: {error}"
     try:
         with within(LIMIT):

@@ -95,9 +95,10 @@ def _convert(file: Path, out: Path) -> None:
 
     where = {"gguf_file": file.name, "local_files_only": True}
     tokenizer = AutoTokenizer.from_pretrained(file.parent, **where)
-    loaded, loading = AutoModelForCausalLM.from_pretrained(
+    both: Any = AutoModelForCausalLM.from_pretrained(
         file.parent, dtype=torch.float32, ignore_mismatched_sizes=True, output_loading_info=True, **where
     )
+    loaded, loading = both
     require_whole(loaded, loading, file)
     # transformers refuses to save a model loaded from GGUF, so its weights move into an empty model.
     if hasattr(loaded.config, "quantization_config"):

@@ -61,7 +61,7 @@ class LensHead(ModelParts):
         model = getattr(model, "_orig_mod", model)
         name = type(model).__name__
         _require_plain(model, name)
-        head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+        head: Any = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
         base = None if head is None else _base(model, head)
         if base is None or getattr(model.config, "is_encoder_decoder", False):
             raise ValueError(f"LensHead: model must be a causal LM with a base model and an output head; got {name}")
@@ -111,7 +111,7 @@ class LensHead(ModelParts):
 
 def _require_plain(model: Any, name: str) -> None:
     """Refuse a model whose parts hooks cannot follow, or whose input has more positions than tokens."""
-    prompt = getattr(model, "active_peft_config", None)
+    prompt: Any = getattr(model, "active_peft_config", None)
     if getattr(prompt, "is_prompt_learning", False):
         kind = str(getattr(prompt.peft_type, "value", prompt.peft_type))
         raise ValueError(

@@ -6,7 +6,7 @@ import os
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
-from logging import LogRecord
+from logging import Filter, LogRecord
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,7 @@ def load_model(
     try:
         with report_into(report):
             # Other shapes are let through, to be refused below by their names.
-            loaded, loading = AutoModelForCausalLM.from_pretrained(
+            both: Any = AutoModelForCausalLM.from_pretrained(
                 readable, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=remote_code,
                 device_map=device_map, ignore_mismatched_sizes=True, output_loading_info=True,
             )  # fmt: skip
@@ -108,6 +108,7 @@ def load_model(
         read_headers(_folder(readable))
         refuse_unconverted(report, _folder(readable))
         raise _unloadable("load_model", model, error) from error
+    loaded, loading = both
     require_whole(loaded, loading, _folder(readable))
     _require_rows(tokenizer, loaded.get_input_embeddings(), readable)
     return (loaded if device is None else loaded.to(device)).eval(), tokenizer
@@ -125,10 +126,12 @@ def report_into(lines: list[str]) -> Iterator[None]:
     """Keep what transformers logs of missing tensors, instead of printing it; `require_whole` refuses them in one line."""
     from transformers.utils import logging
 
-    def keep(record: LogRecord) -> bool:
-        lines.extend(record.getMessage().splitlines())
-        return False
+    class Keep(Filter):
+        def filter(self, record: LogRecord) -> bool:
+            lines.extend(record.getMessage().splitlines())
+            return False
 
+    keep = Keep()
     logger = logging.get_logger("transformers.modeling_utils")
     logger.addFilter(keep)
     try:

@@ -139,12 +139,15 @@ def hidden_result(output: Any) -> torch.Tensor | None:
 
 
 def block_lists(base: nn.Module, config: Any) -> list[BlockList]:
-    """Module lists with one member per layer of the configuration; of nested lists only the outer ones."""
-    count = getattr(config, "num_hidden_layers", None)
+    """Module lists with one member per layer of the configuration; of nested lists only the outer ones.
+
+    Where a block counts as two layers (LongCat), ``num_layers`` is the number of blocks.
+    """
+    counts = {getattr(config, name, None) for name in ("num_hidden_layers", "num_layers")} - {None}
     found: list[BlockList] = []
     inside: set[nn.Module] = set()
     for module in base.modules():
-        if isinstance(module, nn.ModuleList) and len(module) == count and module not in inside:
+        if isinstance(module, nn.ModuleList) and len(module) in counts and module not in inside:
             found.append(tuple(module))
             inside.update(part for block in module for part in block.modules())
     return found
