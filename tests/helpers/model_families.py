@@ -5,8 +5,10 @@ Run this file to try every family anew and write the table; it takes minutes.
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,15 +52,21 @@ LATENT = {
     "head_dim": None,
 }  # latent attention has as many heads of keys, and sizes of its own
 ROPE = {"rope_type": "default", "rope_theta": 1e4}
+GEMMA4 = {
+    "num_kv_shared_layers": 0,
+    "vocab_size_per_layer_input": 60,
+    "global_head_dim": 8,
+    "hidden_size_per_layer_input": 8,
+}
 LINEAR = ["linear_attention", "full_attention", "linear_attention"]
 
 # What else a family needs; a field of value None is left to its default.
 MORE: dict[str, dict[str, Any]] = {
-    **dict.fromkeys(("axk1", "axk2", "deepseek_v3", "deepseek_v32", "glm4_moe_lite", "glm_moe_dsa", "minicpm3", "youtu"), LATENT),
-    **dict.fromkeys(("hunyuan_v1_dense", "hunyuan_v1_moe", "ministral"), {"head_dim": 8}),
-    **dict.fromkeys(("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text"), {"layer_types": LINEAR}),
-    **dict.fromkeys(("qwen3_5", "qwen3_5_moe"), {"text_config": {"layer_types": LINEAR}}),
-    **dict.fromkeys(("kimi_linear", "bailing_hybrid"), {**LATENT, "layer_types": LINEAR}),
+    **each(("axk1", "axk2", "deepseek_v3", "deepseek_v32", "glm4_moe_lite", "glm_moe_dsa", "minicpm3", "youtu"), LATENT),
+    **each(("hunyuan_v1_dense", "hunyuan_v1_moe", "ministral"), {"head_dim": 8}),
+    **each(("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text"), {"layer_types": LINEAR}),
+    **each(("qwen3_5", "qwen3_5_moe"), {"text_config": {"layer_types": LINEAR}}),
+    **each(("kimi_linear", "bailing_hybrid"), {**LATENT, "layer_types": LINEAR}),
     "deepseek_v2": {**LATENT, "num_experts_per_tok": 2},
     "longcat_flash": {"num_key_value_heads": 4, "head_dim": 8, "num_hidden_layers": 6},
     "blt": {"encoder_hash_byte_group_vocab": 60},
@@ -68,7 +76,7 @@ MORE: dict[str, dict[str, Any]] = {
     "qwen4_exp_text": {"layer_types": LINEAR, "indexer_budget": 8, "indexer_compress_ratio": 2, "indexer_n_heads": 2, "indexer_kv_heads": 1, "indexer_head_dim": 8},
     "qwen4_exp": {"text_config": {"layer_types": LINEAR, "indexer_budget": 8, "indexer_compress_ratio": 2, "indexer_n_heads": 2, "indexer_kv_heads": 1, "indexer_head_dim": 8}},
     "zamba": {"num_hidden_layers": None, "attention_hidden_size": None},
-    "dbrx": {"attn_config": {"rope_theta": 1e4}},
+    "dbrx": {"attn_config": {"rope_theta": 1e4, "clip_qkv": 8.0}},
     "bamba": {"mamba_n_heads": 8, "attn_layer_indices": [1]},
     "granitemoehybrid": {"mamba_n_heads": 8, "layer_types": ["mamba", "attention", "mamba"]},
     "dots1": {"n_routed_experts": 4, "num_experts_per_tok": 2, "n_shared_experts": 1},
@@ -86,10 +94,21 @@ MORE: dict[str, dict[str, Any]] = {
     "reformer": {"axial_pos_embds_dim": [8, 24], "axial_pos_shape": [16, 16], "is_decoder": True},
     "zamba2": {"num_hidden_layers": None, "attention_hidden_size": None},
     "gemma3n_text": {"num_kv_shared_layers": 0, "vocab_size_per_layer_input": 60},
-    **dict.fromkeys(("gemma4_text", "gemma4_unified_text"), {"num_kv_shared_layers": 0, "vocab_size_per_layer_input": 60, "global_head_dim": 8, "hidden_size_per_layer_input": 8}),
-    **dict.fromkeys(("gemma4", "gemma4_unified"), {"text_config": {"num_kv_shared_layers": 0, "vocab_size_per_layer_input": 60, "global_head_dim": 8, "hidden_size_per_layer_input": 8}}),
-    **dict.fromkeys(("gemma4_assistant", "gemma4_unified_assistant"), {"text_config": {"hidden_size_per_layer_input": 0, "vocab_size_per_layer_input": 60}}),
+    **each(("gemma4_text", "gemma4_unified_text"), GEMMA4),
+    **each(("gemma4", "gemma4_unified"), {"text_config": GEMMA4}),
 }  # fmt: skip
+
+
+# Why no tiny model of a type is made here; ``{error}`` is the error that trying raises.
+NOT_BUILT = {
+    "blt": "a second model cuts its input into patches of bytes",
+    "dots3_note": "its layers have configurations of their own, by number ({error} in fewer layers)",
+    "gemma3n": "its vision tower needs the packages timm and pillow",
+    "gemma4_assistant": "it reads the cache of another model",
+    "gemma4_unified_assistant": "it reads the cache of another model",
+    "musicgen": "its input has several codebooks, not one token per position",
+    "musicgen_melody": "its input has several codebooks, not one token per position",
+}
 
 
 def is_size(config: PreTrainedConfig, field: str) -> bool:
@@ -154,6 +173,8 @@ def tiny(model_type: str) -> Any:
 
 @contextmanager
 def within(seconds: int) -> Iterator[None]:
+    """Stop what takes longer with a TimeoutError."""
+
     def stop(*_: Any) -> None:
         raise TimeoutError(f"takes longer than {seconds} s")
 
@@ -166,42 +187,71 @@ def within(seconds: int) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def outcome(model_type: str) -> tuple[str, str]:
-    """("described" | "refused" | "not built", what of it)."""
+def found(model_type: str) -> tuple[str, ...]:
+    """The row of a family: type, class, what `LensHead` makes of a tiny model, and what it proves or why not."""
+    begin = model_type, MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[model_type]
     try:
         with within(LIMIT):
             model = tiny(model_type)
+            quick = {"use_cache": False} if takes_argument(model, "use_cache") else {}
             with torch.inference_mode():
-                model(
-                    input_ids=torch.tensor([[5, 6, 7]]),
-                    **({"use_cache": False} if takes_argument(model, "use_cache") else {}),
-                )
+                model(input_ids=torch.tensor([[5, 6, 7]]), **quick)
     except Exception as error:
-        import os, traceback
-
-        if os.environ.get("TB"):
-            traceback.print_exc()
-        return "not built", f"{type(error).__name__}: {error}"
+        if model_type not in NOT_BUILT:
+            raise
+        return *begin, "not built", NOT_BUILT[model_type].format(error=type(error).__name__), "", ""
     try:
         with within(LIMIT):
             head = LensHead.from_model(model)
     except ValueError as error:
-        return "refused", str(error).removeprefix("LensHead: ")
-    except Exception as error:
-        return "FAILED", f"{type(error).__name__}: {error}"
+        rule = re.split(r"[;,] (got|found)", str(error).removeprefix("LensHead: "))[0]
+        return *begin, "refused", rule.replace(f" of {type(model).__name__}", ""), "", ""
     return (
+        *begin,
         "described",
-        f"{type(head.base).__name__} {len(head.blocks)} {head.shares_prefix} {head.pads_left} {head.error:.1e}",
+        type(head.base).__name__,
+        *("yes" if each else "no" for each in (head.shares_prefix, head.pads_left)),
     )
 
 
-if __name__ == "__main__":
-    import time
+def table(rows: list[tuple[str, ...]]) -> str:
+    columns = ("model type", "class", "result", "base model, or reason", "prefix shared", "padding left")
+    return "\n".join("| " + " | ".join(row) + " |" for row in [columns, ("---",) * len(columns), *rows])
 
+
+def documented() -> list[tuple[str, ...]]:
+    """The rows of docs/models.md."""
+    lines = [line for line in DOCUMENT.read_text("utf-8").splitlines() if line.startswith("| ")][2:]
+    return [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in lines]
+
+
+def document(rows: list[tuple[str, ...]]) -> str:
+    counts = Counter(row[2] for row in rows)
+    return f"""# Models
+
+pivotkit reads every causal LM whose head it can describe and prove. This table has a row for each of the {len(rows)} model types
+of `AutoModelForCausalLM` in transformers {transformers.__version__}. Each was tried on a tiny model with random weights:
+{counts["described"]} are described, {counts["refused"]} are refused with the reason, {counts["not built"]} were not built.
+
+- *described*: the logits of a probe equal those of the description. *Prefix shared*: sequences continue a common prefix from its
+  cache; otherwise each runs whole. *Padding left*: padding on the left leaves the states unchanged; pivotkit pads on the right.
+- *refused*: `LensHead` refuses the model in one line. The reason is the rule that the model breaks.
+- *not built*: no tiny model could be made here. Whether such a model is described shows when it is loaded: nothing is read through
+  a head that was not proved.
+
+Models on other classes of transformers, and adapters of peft without virtual tokens, are proved in the same way. Refused by name are
+encoder-decoders, models with parts under `torch.compile`, peft's prompt, prefix and P-tuning, and quantized or offloaded heads.
+
+`python tests/helpers/model_families.py` writes this page. `tests/lens/model/test_model_table.py` compares it with what the code does:
+some rows always, all of them with `PIVOTKIT_BENCH=full`.
+
+{table(rows)}
+"""
+
+
+if __name__ == "__main__":
     torch.set_num_threads(1)
-    for model_type in sys.argv[1:] or MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
-        begin = time.process_time()
-        kind, text = outcome(model_type)
-        print(
-            model_type, kind, f"{time.process_time() - begin:.1f}", " ".join(text.split())[:260], sep="\t", flush=True
-        )
+    if sys.argv[1:]:
+        print(table([found(model_type) for model_type in sys.argv[1:]]))
+    else:
+        DOCUMENT.write_text(document([found(model_type) for model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES]), "utf-8")
