@@ -11,6 +11,7 @@ from pivotkit.pipeline.inputs import CORPUS, MODEL, corpus_paths, latent_languag
 from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.pipeline.settings import Settings
 from pivotkit.pipeline.stage import Stage
+from pivotkit.words.languages import parse_pair
 
 if TYPE_CHECKING:
     from pivotkit.corpus.reading.token_store import TokenStore
@@ -145,7 +146,8 @@ def select(run: RunFolder, settings: Settings) -> None:
 
 def _equal_quotas(items: pa.Table, documents: pa.Table) -> dict[str, float] | None:
     """Equal shares for those languages of the pairs that the corpus has. None means one pool of all documents."""
-    wanted = {code for pair in items["pair"].unique().to_pylist() for code in pair.split("-")}
+    codes = table_metadata(items).get("languages")
+    wanted = {code for pair in items["pair"].unique().to_pylist() for code in parse_pair(pair, codes)}
     found = sorted(wanted & set(documents["lang"].unique().to_pylist()))
     return {code: 1 / len(found) for code in found} or None
 

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pivotkit.artifacts import table_metadata
 from pivotkit.corpus.matching.watchlist import normalize
 from pivotkit.errors import InputError
 from pivotkit.report.data import by_pair, floats
 from pivotkit.report.model_sections import grid, latent_languages
-from pivotkit.report.text import arrow, token_text, visible
+from pivotkit.report.text import arrow, ends, token_text, visible
 
 CELLS = 200_000  # most table cells in the page, about 2 MB; beyond it each pair shows its first words only
 PIVOTS = 12  # best pivots per word
@@ -38,7 +37,7 @@ def words(run: dict[str, Any]) -> dict[str, Any] | None:
     pairs: list[dict[str, Any]] = []
     entries: list[dict[str, Any]] = []
     for pair, (table, layers, n) in grids.items():
-        own = pair.partition("-")[::2]
+        own = ends(pair, run["languages"])
         masses = ["source", *(name for name in latent if name not in own), "pivot", "target"]
         masses = [name for name in masses if f"{name}_logmass" in traces.column_names]
         for place in range(min(n, each)):
@@ -53,8 +52,10 @@ def words(run: dict[str, Any]) -> dict[str, Any] | None:
             }
             entry["sets"] = _sets(rows, tokens, entry.pop("pivot_ids"))
             entries.append(entry)
-        pairs.append({"code": pair, "label": arrow(pair), "layers": layers, "shown": min(n, each), "of": n})
-    names = {code: visible(name) for code, name in table_metadata(items).get("languages", {}).items()}
+        pairs.append(
+            {"code": pair, "label": arrow(pair, run["languages"]), "layers": layers, "shown": min(n, each), "of": n}
+        )
+    names = {code: visible(name) for code, name in run["languages"].items()}
     return {"names": names, "k": k, "tokens": texts, "pairs": pairs, "words": entries}
 
 

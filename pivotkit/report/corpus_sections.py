@@ -43,8 +43,8 @@ def pivots(run: dict[str, Any]) -> dict[str, Any] | None:
                 token_text(row["control_token"], row["control_id"]) for row in best if row["control_id"] is not None
             ]
             rows.append({"item": words.get((pair, item), visible(str(item))), "pivots": shown, "controls": controls})
-        tables.append({"pair": arrow(pair), "rows": rows, "of": len(items)})
-    return {"tables": tables, "hubs": _hubs(run), "seen": _seen(run["traces"], lists)}
+        tables.append({"pair": arrow(pair, run["languages"]), "rows": rows, "of": len(items)})
+    return {"tables": tables, "hubs": _hubs(run), "seen": _seen(run, lists)}
 
 
 def _hubs(run: dict[str, Any]) -> list[dict[str, Any]] | None:
@@ -59,9 +59,9 @@ def _hubs(run: dict[str, Any]) -> list[dict[str, Any]] | None:
     ]
 
 
-def _seen(traces: pa.Table | None, lists: dict[str, dict[Any, list[dict[str, Any]]]]) -> dict[str, Any] | None:
+def _seen(run: dict[str, Any], lists: dict[str, dict[Any, list[dict[str, Any]]]]) -> dict[str, Any] | None:
     """Return the shares of items with one of their best pivots, and of the controls, among the top k of any layer."""
-    if traces is None:
+    if (traces := run["traces"]) is None:
         return None
     tops: dict[tuple[str, Any], set[int]] = defaultdict(set)
     columns = (traces[name].to_pylist() for name in ("pair", "item", "top_ids"))
@@ -70,16 +70,17 @@ def _seen(traces: pa.Table | None, lists: dict[str, dict[Any, list[dict[str, Any
     rows, dots = [], {}
     for pair, items in lists.items():
         traced = {item: found[:PROBED] for item, found in items.items() if (pair, item) in tops}
+        label = arrow(pair, run["languages"])
         marks, cells = [], []
         for kind, color, shape in (("pivots", "c-pivot", "circle"), ("controls", "c-other", "square")):
             name = "token_id" if kind == "pivots" else "control_id"
             hit = [any(row[name] in tops[pair, item] for row in found) for item, found in traced.items()]
             mean, low, high = (float(value) for value in bootstrap_mean(np.array(hit, dtype=np.float64)))
-            note = f"{arrow(pair)}, {kind}: {number(mean)} {interval(low, high)}, n = {len(hit)}"
+            note = f"{label}, {kind}: {number(mean)} {interval(low, high)}, n = {len(hit)}"
             marks.append(figures.Dot(color, shape, mean, low, high, note))
             cells += [number(mean), interval(low, high)]
-        dots[arrow(pair)] = marks
-        rows.append({"pair": arrow(pair), "n": len(traced), "cells": cells})
+        dots[label] = marks
+        rows.append({"pair": label, "n": len(traced), "cells": cells})
     keys = [Key("c-pivot", "its best pivots", "circle"), Key("c-other", "frequency-matched controls", "square")]
     figure = figures.dot_plot("Pivots and controls in the model's layers", dots, (0, 1), "share of items")
     return {"rows": rows, "figure": figure, "legend": legend(keys), "probed": PROBED}

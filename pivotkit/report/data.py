@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
-from pivotkit.artifacts import read_json, read_table
+from pivotkit.artifacts import read_json, read_table, table_metadata
 from pivotkit.errors import InputError
 
 RESAMPLES = 1000
@@ -124,7 +124,7 @@ def read_run(run: str | Path) -> dict[str, Any]:
     -------
     dict
         One checked `pyarrow.Table` per name of ``TABLES`` and one dict per name of ``RECORDS``. None stands for what
-        no stage has written yet.
+        no stage has written yet. ``languages`` holds the names of the items' languages by code, where they are known.
 
     Raises
     ------
@@ -144,6 +144,7 @@ def read_run(run: str | Path) -> dict[str, Any]:
     for name, place in RECORDS.items():
         path = folder / place
         found[name] = _record(path) if path.exists() else None
+    found["languages"] = table_metadata(found["items"]).get("languages", {}) if found["items"] is not None else {}
     return found
 
 

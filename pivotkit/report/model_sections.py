@@ -17,7 +17,7 @@ from pivotkit.report import figures
 from pivotkit.report.data import bootstrap_mean, by_pair, counted, floats
 from pivotkit.report.figures import Line
 from pivotkit.report.svg import Key, legend
-from pivotkit.report.text import arrow, interval, number, visible
+from pivotkit.report.text import arrow, ends, interval, number, visible
 
 ROLES = ("source", "target", "pivot")
 LINES = ("c-ink", "c-latent0", "c-latent1", "c-latent2", "c-source", "c-pivot")  # each with a dash of its own
@@ -43,16 +43,16 @@ def curves(run: dict[str, Any]) -> dict[str, Any] | None:
     palette = colors(latent)
     top1_colors = palette | {"source and target": "c-shared", "something else": "c-other"}
     grids = {pair: grid(table, pair) for pair, table in by_pair(traces).items()}
-    drawn = {pair: _masses(pair, *found, palette) for pair, found in grids.items()}
+    drawn = {pair: _masses(ends(pair, run["languages"]), *found, palette) for pair, found in grids.items()}
     highest = max((float(curve["high"].max()) for series in drawn.values() for curve in series), default=1.0)
     top = min(1.0, math.ceil(highest * 4 + 1e-9) / 4)  # one scale for all pairs makes them comparable
     entropies = {pair: floats(table, "entropy").reshape(n, -1).mean(axis=0) for pair, (table, _, n) in grids.items()}
     darkest = max((float(entropy.max()) for entropy in entropies.values()), default=0.0)
-    names = table_metadata(run["items"]).get("languages", {}) if run["items"] is not None else {}
+    names = run["languages"]
     panels: list[dict[str, Any]] = []
     kinds: set[str] = set()
     for pair, (table, layers, n) in grids.items():
-        name, series = arrow(pair), drawn[pair]
+        name, series = arrow(pair, names), drawn[pair]
         top1 = _top1(table, n, len(layers))
         kinds |= {kind for kind, share in top1.items() if share.any()}
         masses = figures.layer_curves(
@@ -84,13 +84,14 @@ def curves(run: dict[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def _masses(pair: str, table: pa.Table, layers: list[int], n: int, palette: dict[str, str]) -> list[dict[str, Any]]:
+def _masses(
+    own: tuple[str, str], table: pa.Table, layers: list[int], n: int, palette: dict[str, str]
+) -> list[dict[str, Any]]:
     """Return the mean mass of every set over the items that have the set, with its interval."""
-    source, _, target = pair.partition("-")
     series = []
     for name in ("source", *latent_languages(table), "target", "pivot"):
         # A latent language that is the pair's source or target would repeat that curve.
-        if name in (source, target) or f"{name}_logmass" not in table.column_names:
+        if name in own or f"{name}_logmass" not in table.column_names:
             continue
         mass = np.exp(floats(table, f"{name}_logmass")).reshape(n, len(layers))
         mass = mass[np.isfinite(mass).all(axis=1)]
@@ -156,7 +157,7 @@ def behaviors(run: dict[str, Any]) -> dict[str, Any] | None:
     for rule, pair, behavior in zip(*columns, strict=True):
         if behavior not in figures.BEHAVIORS:
             raise InputError("behaviors.parquet", "", f"behavior must be one of {figures.BEHAVIORS}; got {behavior!r}")
-        counts.setdefault(rule, {}).setdefault(arrow(pair), Counter())[behavior] += 1
+        counts.setdefault(rule, {}).setdefault(arrow(pair, run["languages"]), Counter())[behavior] += 1
     panels = []
     for rule, pairs in sorted(counts.items()):
         pairs = dict(sorted(pairs.items()))
@@ -199,7 +200,7 @@ def sensitivity(run: dict[str, Any]) -> dict[str, Any] | None:
         "variants": [line.name for line in lines],
         "rows": [
             {
-                "pair": "all pairs" if pair == POOLED else arrow(pair),
+                "pair": "all pairs" if pair == POOLED else arrow(pair, run["languages"]),
                 "ranges": [_range([share for _, share in pairs.get(pair, [])]) for pairs in told.values()],
             }
             for pair in names

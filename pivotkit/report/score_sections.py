@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from pivotkit.lens.matrix import POOLED, score_matrix
 from pivotkit.report import figures
 from pivotkit.report.data import RESAMPLES, bootstrap_mean, by_pair, counted, floats
 from pivotkit.report.svg import Key, legend
-from pivotkit.report.text import arrow, interval, number, visible
+from pivotkit.report.text import arrow, ends, interval, number, visible
 
 MEASURES = {
     "score": ("Mean score", "mean contrastive score"),
@@ -29,6 +30,7 @@ def score(run: dict[str, Any]) -> dict[str, Any] | None:
     traces = by_pair(counted(run["traces"])) if run["traces"] is not None else {}
     rows, dots, shares, low = [], {}, {}, 0.0
     for pair, table in by_pair(counted(run["scores"])).items():
+        label = arrow(pair, run["languages"])
         values = floats(table, "score")
         mean, bottom, top = (matrix[pair][name] for name in ("score", "score_low", "score_high"))
         share = bootstrap_mean(values > 0)
@@ -36,7 +38,7 @@ def score(run: dict[str, Any]) -> dict[str, Any] | None:
         accuracy = bootstrap_mean(right)
         rows.append(
             {
-                "pair": arrow(pair),
+                "pair": label,
                 "n": len(values),
                 "excluded": matrix[pair]["excluded"],
                 "score": number(mean),
@@ -48,12 +50,12 @@ def score(run: dict[str, Any]) -> dict[str, Any] | None:
                 "accuracy_interval": interval(float(accuracy[1]), float(accuracy[2])),
             }
         )
-        note = f"{arrow(pair)}: {number(mean)} {interval(bottom, top)}, n = {len(values)}"
-        dots[arrow(pair)] = [figures.Dot("c-ink", "circle", mean, bottom, top, note)]
+        note = f"{label}: {number(mean)} {interval(bottom, top)}, n = {len(values)}"
+        dots[label] = [figures.Dot("c-ink", "circle", mean, bottom, top, note)]
         low = min(low, bottom)
-        shares[arrow(pair)] = [
-            _share(f"{arrow(pair)}, score above 0", share, "c-ink", "circle"),
-            _share(f"{arrow(pair)}, accuracy", accuracy, "c-target", "square"),
+        shares[label] = [
+            _share(f"{label}, score above 0", share, "c-ink", "circle"),
+            _share(f"{label}, accuracy", accuracy, "c-target", "square"),
         ]
     figure = figures.dot_plot(
         "Mean contrastive score by pair", dots, (low, 1), "mean contrastive score (probability)", reference=0
@@ -67,16 +69,16 @@ def score(run: dict[str, Any]) -> dict[str, Any] | None:
         "legend": legend(keys),
         "mean": number(matrix[POOLED]["score"]),
         "matrices": [
-            {"title": title, "note": note, **_matrix(matrix, measure)}
+            {"title": title, "note": note, **_matrix(matrix, measure, run["languages"])}
             for measure, (title, note) in MEASURES.items()
             if matrix[POOLED][measure] is not None
         ],
     }
 
 
-def _matrix(matrix: dict[str, dict[str, Any]], measure: str) -> dict[str, Any]:
+def _matrix(matrix: dict[str, dict[str, Any]], measure: str, languages: Collection[str]) -> dict[str, Any]:
     """Return one measure as a table of source by target. Pairs that are not in the task have empty cells."""
-    named = {tuple(pair.partition("-")[::2]): row for pair, row in matrix.items() if pair != POOLED}
+    named = {ends(pair, languages): row for pair, row in matrix.items() if pair != POOLED}
     targets = sorted({target for _, target in named})
     rows = [
         {"source": visible(source), "cells": [_cell(named.get((source, target)), measure) for target in targets]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def head(run: dict[str, Any]) -> dict[str, Any]:
         "there": run["run"] is not None,
         "model": "testbed" if run["truth"] else plain(_model(config.get("model"))),
         "corpus": plain(config.get("corpus")),
-        "pairs": ", ".join(arrow(pair) for pair in pairs) or "–",
+        "pairs": ", ".join(arrow(pair, run["languages"]) for pair in pairs) or "–",
         "n_items": items.num_rows if items is not None else None,
         "documents": (run["counts"] or {}).get("documents"),
         "date": max((stage["finished"] for stage in stages), default="–"),
@@ -120,11 +121,11 @@ def attribution(run: dict[str, Any]) -> dict[str, Any] | None:
         rules.setdefault(entry["rule"], {}).setdefault(entry["pair"], {})[entry["predictor"]] = entry
     used = [name for name in PREDICTORS if any(name in row for pairs in rules.values() for row in pairs.values())]
     used += sorted({name for pairs in rules.values() for row in pairs.values() for name in row} - set(used))
-    panels = [_panel(rule, pairs, used) for rule, pairs in sorted(rules.items())]
+    panels = [_panel(rule, pairs, used, run["languages"]) for rule, pairs in sorted(rules.items())]
     keys = [Key(color, label, shape) for label, color, shape in (_predictor(name) for name in used)]
     correlation = [
         {
-            "where": "all pairs" if row.get("pair") == POOLED else arrow(row.get("pair") or ""),
+            "where": "all pairs" if row.get("pair") == POOLED else arrow(row.get("pair") or "", run["languages"]),
             "predictor": _predictor(row.get("predictor", ""))[0],
             "n": row.get("n"),
             "r": number(row.get("r")),
@@ -147,10 +148,12 @@ def _predictor(name: str) -> tuple[str, str, str]:
     return PREDICTORS.get(name, (visible(name), "c-other", "circle"))
 
 
-def _panel(rule: str, pairs: dict[str, dict[str, dict[str, Any]]], used: list[str]) -> dict[str, Any]:
+def _panel(
+    rule: str, pairs: dict[str, dict[str, dict[str, Any]]], used: list[str], languages: Collection[str]
+) -> dict[str, Any]:
     rows, dots, headline = [], {}, None
     for pair in sorted(pairs, key=lambda pair: (pair != POOLED, pair)):
-        label = "all pairs" if pair == POOLED else arrow(pair)
+        label = "all pairs" if pair == POOLED else arrow(pair, languages)
         cells, marks = [], []
         for name in used:
             entry = pairs[pair].get(name)

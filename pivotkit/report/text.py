@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from collections.abc import Collection
 from typing import Any
 
 import orjson
 from markupsafe import Markup
+
+from pivotkit.words.languages import parse_pair
 
 JOINERS = "\u200c\u200d"  # they shape glyphs inside words and emoji, so they stay
 
@@ -112,9 +115,20 @@ def memory(size: float | None) -> str:
     return f"{size / 1024**unit:.{2 if unit else 0}f} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[unit]}"
 
 
-def arrow(pair: str) -> str:
-    """Return a pair such as ``fr-zh`` as ``fr → zh``."""
-    source, _, target = pair.partition("-")
+def ends(pair: str, languages: Collection[str] = ()) -> tuple[str, str]:
+    """Return source and target code of a pair, ``languages`` being the codes where they are known (`parse_pair`).
+
+    A pair that cannot be split is a source without a target.
+    """
+    try:
+        return parse_pair(pair, languages or None)
+    except ValueError:
+        return pair, ""
+
+
+def arrow(pair: str, languages: Collection[str] = ()) -> str:
+    """Return a pair such as ``fr-zh`` as ``fr → zh``; ``languages`` as for `ends`."""
+    source, target = ends(pair, languages)
     return f"{visible(source)} → {visible(target)}" if target else visible(pair)
 
 

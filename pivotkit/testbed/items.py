@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from pivotkit.testbed.world import NAMES, World
+from pivotkit.words.languages import parse_pair
 from pivotkit.words.lexicon import Lexicon
 from pivotkit.words.prompts import TESTBED
 from pivotkit.words.task import build_task
@@ -60,7 +61,7 @@ def held_out_items(world: World, *, pairs: Sequence[str] = ("a-b", "b-a"), shots
     random = np.random.default_rng(seed)
     rows: list[dict[str, object]] = []
     for pair in pairs:
-        source, target = pair.split("-")
+        source, target = parse_pair(pair, NAMES)
         for concept in held_out:
             others = [other for other in held_out if other is not concept]
             chosen = [others[place] for place in random.permutation(len(others))[:shots]]

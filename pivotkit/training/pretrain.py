@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from pivotkit.lens.model.loading import quiet
+from pivotkit.lens.model.loading import load_model
 from pivotkit.training.loop import next_token_loss, pack, train
 
 BEFORE = "before"  # the arm without training
@@ -75,15 +75,13 @@ def pretrain(
         Shares and sizes that allow no training, an arm without text, an arm with the name ``"before"``.
     """
     _check(arms, items, tokens, seeds, line_share, length * batch)
-    quiet()
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    model, tokenizer = load_model(checkpoint)
     separator = _separator(tokenizer)
     line_ids = _tokenize(tokenizer, lines)
     if line_share > 0 and not line_ids:
         raise ValueError("pretrain: lines must hold text when line_share is above 0; got none")
     held_out_ids = _tokenize(tokenizer, held_out)
     held_out_rows = pack(held_out_ids, length, separator) if held_out_ids else None
-    model = AutoModelForCausalLM.from_pretrained(checkpoint).eval()
     rows = [*_result(model, tokenizer, items, held_out_rows, BEFORE, None, 0)]
     line_tokens = round(tokens * line_share)
     for arm, texts in arms.items():
@@ -93,7 +91,7 @@ def pretrain(
         for seed in seeds:
             mix = [*_take(document_ids, tokens - line_tokens, seed), *_take(line_ids, line_tokens, seed)]
             packed = pack(mix, length, separator, seed)
-            model = AutoModelForCausalLM.from_pretrained(checkpoint)
+            model, _ = load_model(checkpoint)
             train(
                 model,
                 packed,

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,8 +13,12 @@ from pivotkit.arguments import check_path
 from pivotkit.errors import InputError
 from pivotkit.words.languages import LANGUAGES
 
-POS = "pos"  # the one column that is not a language
+POS = "pos"  # the attribute that distractors share with their item
 SYNONYM = "|"  # between the accepted words of a cell
+
+_CODE = re.compile(r"\w+(-\w+)*")
+_TAG_LIKE = re.compile(r"[A-Za-z]{1,3}([-_]\w+)*")  # may be a language: its tag begins with two or three letters
+_ATTRIBUTE = re.compile(r"[^\W\d_][\w .()/-]*")
 
 
 @dataclass(frozen=True)
@@ -28,9 +36,14 @@ class Lexicon:
     pos : list of str
         Part of speech of each row; all equal if the file has no ``pos`` column.
     path : str, default ""
-        The file that the lexicon was read from, if any. Row n is line n + 2 of the file.
+        The file that the lexicon was read from, if any.
     synonyms : dict of (int, str) to tuple of str, default {}
         Further accepted words of a row in a language; most rows have none.
+    attributes : list of dict of str to str, default []
+        One dict per concept: what the columns that are no languages, other than ``pos``, say of it. Empty without such
+        columns.
+    lines : list of int, default []
+        The line of the file on which each row begins; line n + 2 for row n where the list is empty.
     """
 
     names: dict[str, str]
@@ -38,6 +51,8 @@ class Lexicon:
     pos: list[str]
     path: str = ""
     synonyms: dict[tuple[int, str], tuple[str, ...]] = field(default_factory=dict)
+    attributes: list[dict[str, str]] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
 
     def __repr__(self) -> str:
         return f"Lexicon(concepts={len(self.rows)}, languages={list(self.names)}, path={self.path!r})"
@@ -45,6 +60,14 @@ class Lexicon:
     def concept(self, row: int) -> str:
         """The name of a row: its word in the first language."""
         return self.rows[row][next(iter(self.names))]
+
+    def line(self, row: int) -> int:
+        """The line of the file on which a row begins."""
+        return self.lines[row] if self.lines else row + 2
+
+    def about(self, row: int) -> dict[str, str]:
+        """The attributes of a row, its part of speech among them; those with an empty cell are not in the dict."""
+        return ({POS: self.pos[row]} if self.pos[row] else {}) | (self.attributes[row] if self.attributes else {})
 
     def accepted(self, row: int, code: str) -> tuple[str, ...]:
         """Every accepted word of a row in a language; prompts show the first."""
@@ -66,18 +89,16 @@ class Lexicon:
         )
 
 
-def read_lexicon(path: str | Path) -> Lexicon:
-    """Read a tab-separated lexicon: a header of language codes, then one concept per line.
+def read_lexicon(path: str | Path, *, attributes: Sequence[str] = ()) -> Lexicon:
+    """Read a lexicon: a header of language codes, then one concept per row.
 
     Parameters
     ----------
     path : str or Path
-        UTF-8 text. A header cell is a known code (``fr``), a code with its own name (``a=Aish``), or ``pos``. A cell
-        may hold several accepted words, ``maison|logis``: prompts show the first, and any of them is a correct answer.
-        A word may be the first of only one cell in its column; concepts that share any other word never appear together
-        in an item. An empty cell means that the language has no single word for the concept; the first column names the
-        concepts and has no empty cells. Lines are sorted by frequency, most frequent first, because distractors come
-        from nearby lines.
+        UTF-8 text with tabs between cells, or commas where the name ends in ``.csv``. Rows go from frequent to rare,
+        because distractors come from nearby rows.
+    attributes : sequence of str, default ()
+        Columns that are no languages although their names could be codes (``tag``).
 
     Returns
     -------
@@ -89,33 +110,49 @@ def read_lexicon(path: str | Path) -> Lexicon:
         ``path`` is no path.
     InputError
         Names file and line. The file is not UTF-8 or has no rows. The header has an unknown language, a column twice or
-        fewer than two languages. A line has too few or too many cells, an empty first cell, a word with blanks around
-        it, an empty or repeated alternative, or a first word that an earlier line has too.
+        fewer than two languages, or lacks a column of ``attributes``. A row has too few or too many cells, an empty
+        first cell, a word with blanks around it or a line break in it, an empty or repeated alternative, or a first
+        word that an earlier row has too. A quoted cell does not end.
+
+    Notes
+    -----
+    *Cells* are read as Python's csv module reads them (RFC 4180), with tabs too: a cell that begins with ``"`` ends at
+    the next lone ``"``, and may hold tabs, commas and, doubled, quotes. A ``"`` elsewhere is a character of the word.
+    Rows without any character but blanks and separators are skipped, so blank last lines are no error.
+
+    *Columns.* A header cell is a language where it is a known code (``fr``, ``zh-Hans``; `LANGUAGES`) or names one
+    (``a=Aish``, ``pt-AO=Angolan Portuguese``). It is an attribute of the concept where it is ``pos``, stands in
+    ``attributes``, or begins with four or more letters: the tags of RFC 5646 begin with two or three, so ``tier`` and
+    ``word class`` are attributes. Any other cell, such as ``xx`` or ``xx-YY``, may be a language and is refused without
+    a name, and so is a language's name in place of its code (``German``).
+
+    *Words.* A cell may hold several accepted words, ``maison|logis``: prompts show the first, and any of them is a
+    correct answer. A word may be the first of only one cell in its column; concepts that share any other word never
+    appear together in an item. An empty cell means that the language has no single word for the concept. The first
+    language names the concepts and has no empty cells.
     """
     check_path("read_lexicon", "path", path)
     path = Path(path)
     raw = path.read_bytes()
     try:
-        lines = raw.decode("utf-8-sig").splitlines()
+        text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         number = raw[: error.start].count(b"\n") + 1
         raise InputError(path, f"line {number}", f"must be UTF-8; byte {error.start} is not") from None
-    if not lines:
+    records = _records(path, text)
+    header = next(records, None)
+    if header is None:
         raise InputError(path, "line 1", "must be a header of language codes; the file is empty")
-    columns, names = _header(path, lines[0])
-    rows: list[dict[str, str]] = []
-    pos: list[str] = []
-    synonyms: dict[tuple[int, str], tuple[str, ...]] = {}
+    columns, names = _header(path, *header, frozenset(attributes))
+    found = Lexicon(names, [], [], str(path))
     seen: dict[tuple[str, str], int] = {}
-    for number, line in enumerate(lines[1:], start=2):
-        cells = line.split("\t")
+    for number, cells in records:
         if len(cells) != len(columns):
             raise InputError(path, f"line {number}", f"must have {len(columns)} cells as the header; got {len(cells)}")
-        filled = {code: cell for code, cell in zip(columns, cells, strict=True) if cell}
-        pos.append(filled.pop(POS, ""))
+        filled = {column: cell for column, cell in zip(columns, cells, strict=True) if cell}
         row: dict[str, str] = {}
-        for code, cell in filled.items():
-            word, *others = _words(path, number, code, cell)
+        for code in (code for code in names if code in filled):
+            word, *others = _words(path, number, code, filled.pop(code))
             first = seen.setdefault((code, word), number)
             if first != number:
                 raise InputError(
@@ -123,43 +160,75 @@ def read_lexicon(path: str | Path) -> Lexicon:
                 )
             row[code] = word
             if others:
-                synonyms[len(rows), code] = tuple(others)
+                found.synonyms[len(found.rows), code] = tuple(others)
         if next(iter(names)) not in row:
             raise InputError(
                 path, f"line {number}", f"column {next(iter(names))} names the concept and must not be empty"
             )
-        rows.append(row)
-    if not rows:
+        found.rows.append(row)
+        found.pos.append(filled.pop(POS, ""))
+        found.attributes.append(filled)
+        found.lines.append(number)
+    if not found.rows:
         raise InputError(path, "line 2", "must be a concept; the file has a header only")
-    return Lexicon(names, rows, pos, str(path), synonyms)
+    return found
+
+
+def _records(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
+    """The rows that are not blank, each with the line on which it begins."""
+    delimiter = "," if path.suffix.lower() == ".csv" else "\t"
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    number = 1
+    try:
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                yield number, cells
+            number = reader.line_num + 1
+    except csv.Error as error:
+        raise InputError(path, f"line {number}", f"must have cells as CSV has them; got {error}") from None
 
 
 def _words(path: Path, number: int, code: str, cell: str) -> list[str]:
-    """The accepted words of a cell; refuses blanks, empty words and duplicates."""
+    """The accepted words of a cell; refuses blanks, line breaks, empty words and duplicates."""
     words = cell.split(SYNONYM)
     for word in words:
         if word != word.strip():
             raise InputError(path, f"line {number}", f"column {code} must have no blanks around the word; got {word!r}")
         if not word:
             raise InputError(path, f"line {number}", f"column {code} must have no empty alternative; got {cell!r}")
+        if len(word.splitlines()) > 1:
+            raise InputError(path, f"line {number}", f"column {code} must have no line break in a word; got {word!r}")
         if words.count(word) > 1:
             raise InputError(path, f"line {number}", f"column {code} must have each alternative once; got {cell!r}")
     return words
 
 
-def _header(path: Path, line: str) -> tuple[list[str], dict[str, str]]:
+def _header(path: Path, line: int, cells: list[str], declared: frozenset[str]) -> tuple[list[str], dict[str, str]]:
+    """The columns in order, and the names of those that are languages."""
+    place = f"line {line}"
     columns: list[str] = []
     names: dict[str, str] = {}
-    for cell in line.split("\t"):
+    for cell in cells:
         code, _, name = cell.partition("=")
+        code = cell if cell in declared else code
         if code in columns:
-            raise InputError(path, "line 1", f"must name each column once; got {code!r} twice")
+            raise InputError(path, place, f"must name each column once; got {code!r} twice")
         columns.append(code)
-        if code == POS:
+        if code in declared or cell == POS:
             continue
-        if not name and code not in LANGUAGES:
-            raise InputError(path, "line 1", f"must be known language codes or 'code=Name'; got {cell!r}")
-        names[code] = name or LANGUAGES[code]
+        if name.strip() and _CODE.fullmatch(code):
+            names[code] = name
+        elif cell in LANGUAGES:
+            names[cell] = LANGUAGES[cell]
+        elif (code := _NAMED.get(cell.casefold(), "")) or _TAG_LIKE.fullmatch(cell) or not _ATTRIBUTE.fullmatch(cell):
+            hint = f" (use {code!r})" if code else ""
+            raise InputError(path, place, f"must be known language codes or 'code=Name'; got {cell!r}{hint}")
+    absent = sorted(declared - set(columns))
+    if absent:
+        raise InputError(path, place, f"must have the columns that attributes names; got none named {absent[0]!r}")
     if len(names) < 2:
-        raise InputError(path, "line 1", f"must name at least two languages; got {len(names)}")
+        raise InputError(path, place, f"must name at least two languages; got {len(names)}")
     return columns, names
+
+
+_NAMED = {name.casefold(): code for code, name in LANGUAGES.items()}

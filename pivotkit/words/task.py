@@ -54,8 +54,9 @@ def build_task(
     contexts : int or "shared", default 5
         Contexts per item. ``"shared"`` means ``sharing="pair"`` with 5 contexts.
     distractors : int, default 9
-        Wrong source words per item. They have the same part of speech, come from lines of nearby frequency, and belong
-        to concepts that share no accepted word with the item in any language.
+        Wrong source words per item. They come from rows of nearby frequency, and belong to concepts that share no
+        accepted word with the item in any language. They have the item's part of speech; where too few concepts do,
+        these are completed from the nearest others.
     sharing : {"item", "pair"}, default "item"
         ``"item"`` draws contexts for each item, as the paper does. ``"pair"`` draws them once per pair, so that a model
         reads them once; an item whose words occur in a shot gets another shot instead.
@@ -68,9 +69,10 @@ def build_task(
     -------
     pyarrow.Table
         One row per item; columns ``item, pair, concept, line, source, target, targets, words, distractors, contexts,
-        prompt``. ``targets`` are all accepted answers, ``target`` first. ``words`` maps each language to the concept's
-        word. ``line`` is the concept's line in the lexicon. The metadata holds the prompt format, the language names,
-        the lexicon's path and the settings.
+        prompt, attributes``. ``targets`` are all accepted answers, ``target`` first. ``words`` maps each language to
+        the concept's word, ``attributes`` the lexicon's other columns to what they say of the concept. ``line`` is the
+        concept's line in the lexicon. The metadata holds the prompt format, the language names, the lexicon's path and
+        the settings.
 
     Raises
     ------
@@ -137,7 +139,7 @@ def build_task(
                     "item": len(rows),
                     "pair": pair,
                     "concept": lexicon.concept(row),
-                    "line": row + 2,
+                    "line": lexicon.line(row),
                     "source": words[source],
                     "target": words[target],
                     "targets": list(lexicon.accepted(row, target)),
@@ -145,6 +147,7 @@ def build_task(
                     "distractors": [lexicon.rows[other][source] for other in wrong],
                     "contexts": texts,
                     "prompt": texts[0] + prompt.ask(*languages, words[source]),
+                    "attributes": list(lexicon.about(row).items()),
                 }
             )
     metadata = {
@@ -161,7 +164,7 @@ ITEMS = pa.schema(
     [("item", pa.int32()), ("pair", pa.string()), ("concept", pa.string()), ("line", pa.int32()),
      ("source", pa.string()), ("target", pa.string()), ("targets", pa.list_(pa.string())),
      ("words", pa.map_(pa.string(), pa.string())), ("distractors", pa.list_(pa.string())),
-     ("contexts", pa.list_(pa.string())), ("prompt", pa.string())]
+     ("contexts", pa.list_(pa.string())), ("prompt", pa.string()), ("attributes", pa.map_(pa.string(), pa.string()))]
 )  # fmt: skip
 
 
@@ -210,10 +213,11 @@ def require_tokens(items: pa.Table, tokenizer: Any, *, distractors: bool = False
         Names the lexicon, the item's line and the word.
     """
     sets = WordTokens(tokenizer)
-    path = table_metadata(items).get("lexicon") or "lexicon"
+    metadata = table_metadata(items)
+    path = metadata.get("lexicon") or "lexicon"
     wanted = ("pair", "line", "source", "target", "targets", *(["distractors"] if distractors else []))
     for row in items.select([name for name in wanted if name in items.column_names]).to_pylist():
-        source, target = row["pair"].split("-")
+        source, target = parse_pair(row["pair"], metadata.get("languages"))
         sources = [row["source"], *row.get("distractors", ())]
         for code, word in [*((source, word) for word in sources), *((target, word) for word in accepted_targets(row))]:
             if not sets.pieces(word):
@@ -250,19 +254,20 @@ def _distractors(
     lexicon: Lexicon, known: Sequence[frozenset[str]], row: int, source: str, target: str, count: int,
     draw: np.random.Generator,
 ) -> list[int]:  # fmt: skip
-    """``count`` concepts near ``row`` that share its part of speech and none of its words, in seeded order."""
-    eligible = [
-        other
-        for other in lexicon.having(source, target)
-        if lexicon.pos[other] == lexicon.pos[row] and known[row].isdisjoint(known[other])
-    ]
+    """``count`` concepts near ``row`` that share none of its words, in seeded order; its part of speech comes first."""
+    eligible = [other for other in lexicon.having(source, target) if known[row].isdisjoint(known[other])]
     if len(eligible) < count:
         raise ValueError(
             f"build_task: lexicon must have {count} distractors for {lexicon.concept(row)!r} in {source}-{target} "
-            f"(same part of speech, no shared word); got {len(eligible)}"
+            f"(no shared word); got {len(eligible)}"
         )
-    nearest = sorted(eligible, key=lambda other: (abs(other - row), other))[: NEARBY * count]
-    return [int(other) for other in draw.choice(nearest, size=count, replace=False)]
+    nearest = sorted(eligible, key=lambda other: (abs(other - row), other))
+    alike = [other for other in nearest if lexicon.pos[other] == lexicon.pos[row]]
+    if len(alike) >= count:
+        return [int(other) for other in draw.choice(alike[: NEARBY * count], size=count, replace=False)]
+    others = [other for other in nearest if lexicon.pos[other] != lexicon.pos[row]][: NEARBY * count]
+    chosen = [*alike, *draw.choice(others, size=count - len(alike), replace=False)]
+    return [int(other) for other in draw.permutation(chosen)]
 
 
 def _generator(seed: int, *key: object) -> np.random.Generator:

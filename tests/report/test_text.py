@@ -71,3 +71,7 @@ def test_settings_are_shown_on_one_line() -> None:
     assert plain(None) == "–"
     assert plain("a\nb") == "a↵b"
     assert arrow("fr-zh") == "fr → zh"
+    assert arrow("pt-BR-zh-Hans") == "pt-BR → zh-Hans"
+    assert arrow("pt-br-en") == "pt-br-en"
+    assert arrow("pt-br-en", ("en", "pt-br")) == "pt-br → en"
+    assert arrow("all", ("en", "fr")) == "all"

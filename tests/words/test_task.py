@@ -117,6 +117,46 @@ def test_distractors_share_the_part_of_speech():
         assert {int(word[2:]) % 2 for word in item["distractors"]} == {number % 2}
 
 
+@settings(max_examples=25, deadline=None)
+@given(alike=st.integers(1, 9), seed=st.integers(0, 1000))
+def test_too_few_words_of_the_part_of_speech_are_completed_from_the_nearest_others(alike, seed):
+    verbs = set(range(20, 20 + alike))
+    mixed = lexicon(60)
+    mixed = Lexicon(mixed.names, mixed.rows, ["verb" if number in verbs else "noun" for number in range(60)])
+    item = build_task(mixed, ["en-fr"], shots=2, contexts=1, seed=seed).to_pylist()[20]
+    chosen = {int(word[2:]) for word in item["distractors"]}
+    assert len(chosen) == 9
+    assert verbs - {20} <= chosen
+    assert max(abs(number - 20) for number in chosen) <= 36
+
+
+def test_attributes_are_kept_with_the_item_and_with_its_line(tmp_path):
+    lines = ["en\tfr\tpos\ttier", "", *(f"en{n}\tfr{n}\tnoun\t{n or ''}" for n in range(40)), "", ""]
+    (tmp_path / "words.tsv").write_text("\n".join(lines))
+    write_table(build_task(read_lexicon(tmp_path / "words.tsv"), ["fr-en"]), tmp_path / "items.parquet")
+    items = read_table(tmp_path / "items.parquet").to_pylist()
+    assert [dict(item["attributes"]) for item in items[:2]] == [{"pos": "noun"}, {"pos": "noun", "tier": "1"}]
+    assert [item["line"] for item in items[:2]] == [3, 4]
+    assert build_task(lexicon(), ["fr-zh"])["attributes"].to_pylist()[0] == []
+
+
+PORTUGUESE = ["dog", "cachorro", "cat", "gato", "house", "casa", "water", "água", "tree", "árvore", "book", "livro", "hand", "mão", "eye", "olho", "sun", "sol", "moon", "lua", "fish", "peixe", "bread", "pão", "milk", "leite", "door", "porta", "bed", "cama", "ship", "navio", "road", "estrada"]  # fmt: skip
+
+
+@pytest.mark.parametrize("codes", [("en", "pt-BR"), ("zh-Hans", "pt-BR"), ("en-GB", "en"), ("pt-br", "en"), ("a", "b")])
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_code_with_hyphens_works_in_every_pair(tmp_path, tokenizer, codes, turned):
+    rows = zip(PORTUGUESE[::2], PORTUGUESE[1::2], strict=True)
+    lines = ["\t".join(f"{code}=Name {code}" for code in codes), *("\t".join(row) for row in rows)]
+    (tmp_path / "words.tsv").write_text("\n".join(lines))
+    source, target = reversed(codes) if turned else codes
+    items = build_task(read_lexicon(tmp_path / "words.tsv"), [f"{source}-{target}"], limit=2)
+    require_tokens(items, tokenizer, distractors=True)
+    assert task_languages(items, f"{source}-{target}") == (f"Name {source}", f"Name {target}")
+    row = items.to_pylist()[0]
+    assert (row["source"], row["target"]) == (dict(row["words"])[source], dict(row["words"])[target])
+
+
 def test_shared_contexts_differ_only_where_a_shot_would_leak():
     items = build_task(lexicon(200), ["fr-zh"], sharing="pair").to_pylist()
     first = [item["contexts"][0] for item in items]

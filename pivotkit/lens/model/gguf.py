@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import textwrap
 from importlib.util import find_spec
+from math import prod
 from pathlib import Path
+from typing import Any
 
 from pivotkit.errors import InputError
+from pivotkit.lens.model.checkpoint import require_whole
 
-CONVERSION = 1  # part of a converted folder's name; raised when the conversion changes
+CONVERSION = 2  # part of a converted folder's name; raised when the conversion changes
 
 
 def find_gguf(folder: Path) -> Path | None:
@@ -47,7 +51,8 @@ def converted_folder(file: Path, cache: Path) -> Path:
     ValueError
         The package ``gguf`` or ``accelerate`` is not installed.
     InputError
-        transformers cannot read the file, or does not support its architecture.
+        transformers cannot read the file, or does not support its architecture. The file ends inside a tensor, or lacks
+        one; the message names it.
 
     Notes
     -----
@@ -70,8 +75,12 @@ def converted_folder(file: Path, cache: Path) -> Path:
         made = Path(work) / place.name
         try:
             _convert(file, made)
-        except (OSError, ValueError, KeyError, IndexError, NotImplementedError, RuntimeError) as error:
-            raise InputError(file, "", f"cannot be converted to safetensors ({error})") from error
+        except InputError:
+            raise
+        except Exception as error:  # a damaged file fails in any way
+            _require_all_bytes(file)
+            reason = textwrap.shorten(f"{type(error).__name__}: {error}", 240, placeholder=" ...")
+            raise InputError(file, "", f"cannot be converted to safetensors ({reason})") from error
         try:
             made.rename(place)
         except OSError:
@@ -86,7 +95,11 @@ def _convert(file: Path, out: Path) -> None:
 
     where = {"gguf_file": file.name, "local_files_only": True}
     tokenizer = AutoTokenizer.from_pretrained(file.parent, **where)
-    loaded = AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.float32, **where)
+    both: Any = AutoModelForCausalLM.from_pretrained(
+        file.parent, dtype=torch.float32, ignore_mismatched_sizes=True, output_loading_info=True, **where
+    )
+    loaded, loading = both
+    require_whole(loaded, loading, file)
     # transformers refuses to save a model loaded from GGUF, so its weights move into an empty model.
     if hasattr(loaded.config, "quantization_config"):
         del loaded.config.quantization_config
@@ -99,3 +112,27 @@ def _convert(file: Path, out: Path) -> None:
     for written in out.iterdir():
         with written.open("rb") as content:
             os.fsync(content.fileno())
+
+
+def _require_all_bytes(file: Path) -> None:
+    """Refuse a GGUF file that ends inside a tensor; one whose header cannot be read passes."""
+    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFReader
+
+    size = file.stat().st_size
+
+    class Ends(GGUFReader):  # type: ignore[misc]
+        def _build_tensors(self, start_offs: int, fields: list[Any]) -> None:
+            for field in fields:
+                _, name, _, dims, kind, offset = field.parts
+                block, width = GGML_QUANT_SIZES[GGMLQuantizationType(kind[0])]
+                end = start_offs + int(offset[0]) + prod(map(int, dims)) // block * width
+                if end > size:
+                    problem = f"must end at byte {end}; the file ends at byte {size}"
+                    raise InputError(file, f"tensor {bytes(name).decode(errors='replace')}", problem)
+
+    try:
+        Ends(file)
+    except InputError:
+        raise
+    except Exception:
+        return  # the caller says what failed

@@ -11,7 +11,7 @@ from torch import nn
 from pivotkit.arguments import refuse_kind
 from pivotkit.lens.model.difference import TOLERANCE
 from pivotkit.lens.model.families import context_length, folded, hidden_operations, logit_operations
-from pivotkit.lens.model.observe import observe
+from pivotkit.lens.model.observe import block_lists, observe
 from pivotkit.lens.model.parts import ModelParts
 from pivotkit.lens.model.proof import pads_left, positionwise, probe_ids, prove, shares_prefix
 
@@ -52,28 +52,30 @@ class LensHead(ModelParts):
         TypeError
             ``model`` is no causal LM.
         ValueError
-            The model is in training mode. Its blocks or its head cannot be found. Its head is quantized or offloaded.
-            Its logits are not finite, or differ from those of the description; the message names the difference.
+            The model is in training mode. A part of it is compiled, or peft puts virtual tokens before its input. Its
+            blocks or its head cannot be found. Its head is quantized or offloaded. Its logits are not finite, or differ
+            from those of the description; the message names the difference.
 
         Notes
         -----
-        Cost: about a dozen forward passes over 8 tokens, and one pass over the head's matrix.
+        A model that is compiled as a whole, ``torch.compile(model)``, is described and later run as what it was compiled
+        from. Cost: about a dozen forward passes over 8 tokens, and one pass over the head's matrix.
         """
+        model = getattr(model, "_orig_mod", model)
         require_model("LensHead", model)
         name = type(model).__name__
-        head = model.get_output_embeddings()
-        base = model.base_model
-        if head is None or base is model or getattr(model.config, "is_encoder_decoder", False):
+        _require_plain(model, name)
+        head: Any = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+        base = None if head is None else _base(model, head)
+        if base is None or getattr(model.config, "is_encoder_decoder", False):
             raise ValueError(f"LensHead: model must be a causal LM with a base model and an output head; got {name}")
         if model.training:
             raise ValueError(f"LensHead: model must be in evaluation mode; got {name} in training mode: call eval()")
-        if head in set(base.modules()):  # adapters of peft wrap a whole causal LM and call it their base model
-            base = base.get_decoder()
         weight = _weight(head, name)
         config = model.config.get_text_config()
         operations = logit_operations(config)
         scale, cap = folded(operations)
-        observed = observe(model, head, probe_ids(weight), hidden_operations(config))
+        observed = observe(model, base, head, probe_ids(weight), hidden_operations(config))
         described = cls(
             base=base,
             blocks=observed.blocks,
@@ -117,6 +119,36 @@ def require_model(function: str, model: Any, head: Any = None) -> None:
         refuse_kind(function, "model", "be a transformers causal LM", model)
     if head is not None and not isinstance(head, LensHead):
         refuse_kind(function, "head", "be a LensHead or None", head)
+
+
+def _require_plain(model: Any, name: str) -> None:
+    """Refuse a model whose parts hooks cannot follow, or whose input has more positions than tokens."""
+    prompt: Any = getattr(model, "active_peft_config", None)
+    if getattr(prompt, "is_prompt_learning", False):
+        kind = str(getattr(prompt.peft_type, "value", prompt.peft_type))
+        raise ValueError(
+            f"LensHead: model must read the tokens of its input alone; got {name} with {kind} of peft, which puts "
+            "virtual tokens before them"
+        )
+    for path, part in model.named_modules():
+        if hasattr(part, "_orig_mod") or getattr(part, "_compiled_call_impl", None) is not None:
+            raise ValueError(
+                f"LensHead: model must not be compiled in parts; got torch.compile in {path or 'the whole'} of {name}: "
+                "give the model as it was before"
+            )
+
+
+def _base(model: Any, head: nn.Module) -> Any:
+    """The part of a causal LM that gives the head's states; None if there is none.
+
+    ``base_model_prefix`` names it in most classes. Adapters of peft wrap a causal LM and call that their base model;
+    there ``get_decoder`` knows it. Where both name the whole model (Llama 4, Mllama), it is the child with the blocks.
+    """
+    found = [model.base_model]
+    if hasattr(found[0], "get_decoder"):
+        found.append(found[0].get_decoder())
+    found += [child for child in model.children() if block_lists(child, model.config.get_text_config())]
+    return next((base for base in found if base is not model and head not in set(base.modules())), None)
 
 
 def _weight(head: nn.Module, name: str) -> torch.Tensor:

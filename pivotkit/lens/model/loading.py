@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from logging import Filter, LogRecord
 from pathlib import Path
 from typing import Any
 
 from pivotkit.arguments import check_flag, check_kind, check_path, check_text, refuse_kind, shown
-from pivotkit.errors import BackendUnavailable
+from pivotkit.errors import BackendUnavailable, InputError
+from pivotkit.lens.model.checkpoint import read_headers, refuse_unconverted, require_whole
 from pivotkit.lens.model.gguf import converted_folder, find_gguf
 
 PLACEMENTS = ("auto", "balanced", "balanced_low_0", "sequential")  # what transformers calls a device_map
 DTYPES = ("float32", "bfloat16", "float16")
+TOKENIZER = "tokenizer.json"
 
 
 def model_cache() -> Path:
@@ -73,10 +78,14 @@ def load_model(
         There is no such model or it has no safetensors (the message says where it was looked for), ``dtype`` is
         unknown, ``device`` and ``device_map`` are both given, or the package gguf is missing.
     InputError
-        transformers cannot read the GGUF file.
+        Names the file and the tensor. A file is damaged; a tensor is missing, or has another shape than the
+        configuration gives it, the vocabulary's size among them; the files hold a block or a bias that the configuration
+        leaves out (`require_whole`). The tokenizer is damaged or empty, or has ids that the embedding has no row for.
 
     Notes
     -----
+    Nothing of a model is ever filled with random numbers. Weights tied to one that the files hold need not be in them.
+
     The first load of a GGUF file converts it to float32 safetensors under ``gguf`` in the model cache; later loads read
     those. A file counts as the same while its path, size and time of change stay the same.
     """
@@ -93,13 +102,24 @@ def load_model(
     quiet()
     readable = _readable(model)
     tokenizer = load_tokenizer(model, remote_code=remote_code)
+    report: list[str] = []
     try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            readable, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=remote_code,
-            device_map=device_map,
-        )  # fmt: skip
-    except (OSError, ValueError, ImportError) as error:
+        with report_into(report):
+            # Other shapes are let through, to be refused below by their names.
+            both: Any = AutoModelForCausalLM.from_pretrained(
+                readable, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=remote_code,
+                device_map=device_map, ignore_mismatched_sizes=True, output_loading_info=True,
+            )  # fmt: skip
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged model fails in any way
+        _require_config(readable, remote_code)
+        read_headers(_folder(readable))
+        refuse_unconverted(report, _folder(readable))
         raise _unloadable("load_model", model, error) from error
+    loaded, loading = both
+    require_whole(loaded, loading, _folder(readable))
+    _require_rows(tokenizer, loaded.get_input_embeddings(), readable)
     return (loaded if device is None else loaded.to(device)).eval(), tokenizer
 
 
@@ -134,6 +154,25 @@ def quiet() -> None:
     logging.disable_progress_bar()
 
 
+@contextmanager
+def report_into(lines: list[str]) -> Iterator[None]:
+    """Keep what transformers logs of missing tensors, instead of printing it; `require_whole` refuses them in one line."""
+    from transformers.utils import logging
+
+    class Keep(Filter):
+        def filter(self, record: LogRecord) -> bool:
+            lines.extend(record.getMessage().splitlines())
+            return False
+
+    keep = Keep()
+    logger = logging.get_logger("transformers.modeling_utils")
+    logger.addFilter(keep)
+    try:
+        yield
+    finally:
+        logger.removeFilter(keep)
+
+
 def load_tokenizer(model: str | Path, *, remote_code: bool = False) -> Any:
     """Load the tokenizer of a model.
 
@@ -153,15 +192,68 @@ def load_tokenizer(model: str | Path, *, remote_code: bool = False) -> Any:
     ValueError
         There is no such model, or it has no tokenizer.
     InputError
-        transformers cannot read the GGUF file.
+        transformers cannot read the GGUF file. The tokenizer's file is damaged, or has no tokens but special ones.
     """
     from transformers import AutoTokenizer
 
     readable = _readable(model)
     try:
-        return AutoTokenizer.from_pretrained(readable, trust_remote_code=remote_code)
-    except (OSError, ValueError) as error:
+        tokenizer = AutoTokenizer.from_pretrained(readable, trust_remote_code=remote_code)
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged tokenizer fails in any way
+        _require_config(readable, remote_code)
+        if (file := _folder(readable) / TOKENIZER).is_file():
+            raise InputError(file, "", f"must be a tokenizer that transformers reads ({_reason(error)})") from error
         raise _unloadable("load_tokenizer", model, error) from error
+    if not _own_tokens(tokenizer):
+        # transformers makes an empty tokenizer of a class whose files are absent.
+        raise InputError(_tokenizer_place(readable), "", "must have tokens; the tokenizer has none but special ones")
+    return tokenizer
+
+
+def _own_tokens(tokenizer: Any) -> dict[str, int]:
+    """The vocabulary without special and added tokens."""
+    apart = {*tokenizer.all_special_ids, *getattr(tokenizer, "added_tokens_decoder", ())}
+    return {token: place for token, place in tokenizer.get_vocab().items() if place not in apart}
+
+
+def _require_rows(tokenizer: Any, embedding: Any, readable: str) -> None:
+    """Refuse a tokenizer with ids beyond the embedding. Added tokens may lie there: text has them only by name."""
+    token, largest = max(_own_tokens(tokenizer).items(), key=lambda named: named[1])
+    if largest >= (rows := embedding.weight.shape[0]):
+        raise InputError(
+            _tokenizer_place(readable), "", f"must have ids below {rows}, the number of rows of the model's embedding; "
+            f"got {largest} for {token!r}"
+        )  # fmt: skip
+
+
+def _tokenizer_place(readable: str) -> Path:
+    file = _folder(readable) / TOKENIZER
+    return file if file.is_file() else file.parent
+
+
+def _folder(readable: str) -> Path:
+    """The folder that transformers reads: of a hub id, the one in the hub's cache, if the model is there."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        cached = None if Path(readable).is_dir() else try_to_load_from_cache(readable, "config.json")
+    except HFValidationError:  # no hub id
+        cached = None
+    return Path(cached).parent if isinstance(cached, str) else Path(readable)
+
+
+def _require_config(readable: str, remote_code: bool) -> None:
+    """Refuse a configuration that cannot be read, if the model has one."""
+    from transformers import AutoConfig
+
+    if (file := _folder(readable) / "config.json").is_file():
+        try:
+            AutoConfig.from_pretrained(file.parent, trust_remote_code=remote_code)
+        except Exception as error:
+            raise InputError(file, "", f"must be a configuration that transformers reads ({_reason(error)})") from error
 
 
 def _readable(model: str | Path) -> str:
@@ -175,6 +267,11 @@ def _readable(model: str | Path) -> str:
 
 
 def _unloadable(function: str, model: str | Path, error: Exception) -> ValueError:
-    reason = str(error).strip().splitlines()[0]
     places = f"a folder, a GGUF file, a name in {model_cache()} or a hub id"
-    return ValueError(f"{function}: model must be {places}; got {str(model)!r} ({reason})")
+    return ValueError(f"{function}: model must be {places}; got {str(model)!r} ({_reason(error)})")
+
+
+def _reason(error: Exception) -> str:
+    """The beginning of an error in one line, with its kind where the text alone says too little."""
+    line = textwrap.shorten(str(error), 240, placeholder=" ...")
+    return line if isinstance(error, (OSError, ValueError, ImportError)) and line else f"{type(error).__name__}: {line}"

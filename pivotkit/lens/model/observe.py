@@ -50,12 +50,16 @@ class Call:
     after: torch.Tensor
 
 
-def observe(model: Any, head: nn.Module, ids: torch.Tensor, before_head: tuple[Operation, ...]) -> Observation:
+def observe(
+    model: Any, base: nn.Module, head: nn.Module, ids: torch.Tensor, before_head: tuple[Operation, ...]
+) -> Observation:
     """Run the model once and find its blocks and the modules between them and the head.
 
     Parameters
     ----------
     model : a transformers causal LM
+    base : nn.Module
+        The model without its head.
     head : nn.Module
         The model's output head.
     ids : (1, T) int64 tensor
@@ -69,11 +73,11 @@ def observe(model: Any, head: nn.Module, ids: torch.Tensor, before_head: tuple[O
     Raises
     ------
     ValueError
-        The logits are not finite, no list of modules ran as the model's blocks, the head did not run after them, or the
-        head did not read what the modules before it return.
+        The logits are not finite, no list of modules ran as the model's blocks, these pass on several streams or other
+        positions, the head did not run after them, or the head did not read what the modules before it return.
     """
     name = type(model).__name__
-    candidates = _block_lists(model.base_model, model.config.get_text_config())
+    candidates = block_lists(base, model.config.get_text_config())
     skipped = _enclosing_modules(model, candidates) | _inner_modules(candidates)
     calls: list[Call] = []
 
@@ -102,6 +106,11 @@ def observe(model: Any, head: nn.Module, ids: torch.Tensor, before_head: tuple[O
             f"LensHead: model must run a list of num_hidden_layers blocks once each, in order; found none in {name}"
         )
     last = max(number for number, call in enumerate(calls) if call.module is blocks[-1])
+    if calls[last].after.shape[:-1] != ids.shape:
+        raise ValueError(
+            f"LensHead: model must pass one hidden state per token from block to block; got the shape "
+            f"{tuple(calls[last].after.shape)} for {ids.shape[1]} tokens in {name}"
+        )
     head_calls = [number for number, call in enumerate(calls) if call.module is head and number > last]
     if not head_calls:
         raise ValueError(f"LensHead: model must call its output head after its last block; {name} did not")
@@ -129,13 +138,16 @@ def hidden_result(output: Any) -> torch.Tensor | None:
     return output if isinstance(output, torch.Tensor) else None
 
 
-def _block_lists(base: nn.Module, config: Any) -> list[BlockList]:
-    """Module lists with one member per layer of the configuration; of nested lists only the outer ones."""
-    count = getattr(config, "num_hidden_layers", None)
+def block_lists(base: nn.Module, config: Any) -> list[BlockList]:
+    """Module lists with one member per layer of the configuration; of nested lists only the outer ones.
+
+    Where a block counts as two layers (LongCat), ``num_layers`` is the number of blocks.
+    """
+    counts = {getattr(config, name, None) for name in ("num_hidden_layers", "num_layers")} - {None}
     found: list[BlockList] = []
     inside: set[nn.Module] = set()
     for module in base.modules():
-        if isinstance(module, nn.ModuleList) and len(module) == count and module not in inside:
+        if isinstance(module, nn.ModuleList) and len(module) in counts and module not in inside:
             found.append(tuple(module))
             inside.update(part for block in module for part in block.modules())
     return found

@@ -43,10 +43,8 @@ def original(tokenizer):
     return Qwen2ForCausalLM(config).eval()
 
 
-@pytest.fixture(scope="module")
-def file(original, tokenizer, tmp_path_factory):
+def write_gguf(path, original, tokenizer, drop=None, more_tokens=0):
     """The original as GGUF: matrices in Q8_0 where 32 divides their rows, the rest in float32."""
-    path = tmp_path_factory.mktemp("gguf") / "tiny.gguf"
     config = original.config
     writer = gguf.GGUFWriter(path, "qwen2")
     writer.add_context_length(config.max_position_embeddings)
@@ -61,12 +59,15 @@ def file(original, tokenizer, tmp_path_factory):
     tokens = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().get)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("qwen2")
+    tokens += [f"more{number}" for number in range(more_tokens)]
     writer.add_token_list(tokens)
     writer.add_token_types([gguf.TokenType.CONTROL, *[gguf.TokenType.NORMAL] * (len(tokens) - 1)])
     writer.add_token_merges([" ".join(pair) for pair in raw["merges"]])
     writer.add_bos_token_id(0)
     writer.add_eos_token_id(0)
     for name, tensor in original.state_dict().items():
+        if name == drop:
+            continue
         values = tensor.numpy()
         if values.ndim == 2 and values.shape[1] % 32 == 0:
             kind = gguf.GGMLQuantizationType.Q8_0
@@ -79,6 +80,11 @@ def file(original, tokenizer, tmp_path_factory):
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+@pytest.fixture(scope="module")
+def file(original, tokenizer, tmp_path_factory):
+    return write_gguf(tmp_path_factory.mktemp("gguf") / "tiny.gguf", original, tokenizer)
 
 
 @pytest.fixture
@@ -176,3 +182,51 @@ def test_a_folder_of_several_gguf_files_is_refused(tmp_path):
         ValueError, match=r"must be one GGUF file where a folder holds several; got .* with a\.gguf, b\.gguf"
     ):
         load_model(tmp_path)
+
+
+def data_start(file):
+    """Where the tensors of a GGUF file begin."""
+    return gguf.GGUFReader(file).data_offset
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.35, 0.5, 0.8, 0.99])
+def test_a_file_that_ends_inside_a_tensor_is_refused_by_file_and_tensor(file, cache, tmp_path, share):
+    raw, start = file.read_bytes(), data_start(file)
+    place = tmp_path / "cut.gguf"
+    end = start + int((len(raw) - start) * share)
+    place.write_bytes(raw[:end])
+    tensors = gguf.GGUFReader(file).tensors
+    first = next(tensor.name for tensor in tensors if tensor.data_offset + tensor.n_bytes > end)
+    with pytest.raises(
+        InputError, match=rf"cut\.gguf, tensor {first}: must end at byte \d+; the file ends at byte {end}$"
+    ):
+        load_model(place)
+    assert not list(cache.iterdir())
+
+
+@pytest.mark.parametrize("end", [0, 3, 4, 8, 20, 24, 100, 1000])
+def test_a_file_that_ends_inside_its_header_is_refused_by_name(file, cache, tmp_path, end):
+    place = tmp_path / "cut.gguf"
+    place.write_bytes(file.read_bytes()[:end])
+    with pytest.raises(InputError, match=r"cut\.gguf: cannot be converted to safetensors \(") as caught:
+        load_tokenizer(place)
+    assert "\n" not in str(caught.value)
+    assert not list(cache.iterdir())
+
+
+@pytest.mark.parametrize(
+    "name", ["model.layers.1.mlp.down_proj.weight", "model.norm.weight", "model.layers.0.self_attn.q_proj.bias"]
+)
+def test_a_file_that_lacks_a_tensor_is_refused_by_its_name(original, tokenizer, cache, tmp_path, name):
+    place = write_gguf(tmp_path / "lacking.gguf", original, tokenizer, drop=name)
+    with pytest.raises(
+        InputError, match=rf"lacking\.gguf, tensor {name}: must be in the file, because the model has it"
+    ):
+        load_model(place)
+    assert not list(cache.iterdir())
+
+
+def test_a_file_whose_vocabulary_is_not_that_of_its_matrix_is_refused(original, tokenizer, cache, tmp_path):
+    place = write_gguf(tmp_path / "wide.gguf", original, tokenizer, more_tokens=8)
+    with pytest.raises(InputError, match=r"wide\.gguf, tensor .*(embed_tokens|lm_head)\.weight: must have the shape"):
+        load_model(place)

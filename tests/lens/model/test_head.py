@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -214,3 +216,94 @@ def test_an_adapters_base_model_is_the_one_without_the_head(make_model, monkeypa
     assert head.base is inner.model
     monkeypatch.setattr(inner.lm_head, "forward", None)
     assert torch.equal(capture(head, torch.tensor([[3, 7, 1]]), [(0, 2)]), plain)
+
+
+@pytest.mark.parametrize(
+    ("where", "compile"),
+    [
+        ("model", lambda model: setattr(model, "model", torch.compile(model.model, backend="eager"))),
+        ("model.layers.1", lambda model: model.model.layers.__setitem__(1, torch.compile(model.model.layers[1]))),
+        (
+            "model.layers.0.mlp",
+            lambda model: setattr(model.model.layers[0], "mlp", torch.compile(model.model.layers[0].mlp)),
+        ),
+        ("model.norm", lambda model: model.model.norm.compile()),
+        ("lm_head", lambda model: setattr(model, "lm_head", torch.compile(model.lm_head))),
+        ("model", lambda model: model.model.compile(backend="eager")),
+        ("the whole", lambda model: model.compile(backend="eager")),
+    ],
+)
+def test_a_model_that_is_compiled_in_parts_is_refused_by_the_part(make_model, where, compile):
+    model = make_model("llama")
+    compile(model)
+    with pytest.raises(
+        ValueError, match=f"LensHead: model must not be compiled in parts; got torch.compile in {where} of"
+    ):
+        LensHead.from_model(model)
+
+
+def test_a_model_that_is_compiled_as_a_whole_is_described_as_it_was(make_model):
+    model = make_model("llama")
+    ids = torch.tensor([[3, 7, 1]])
+    plain = capture(LensHead.from_model(model), ids, [(0, 2)])
+    head = LensHead.from_model(torch.compile(model, backend="eager"))
+    assert head.base is model.model
+    assert torch.equal(capture(head, ids, [(0, 2)]), plain)
+
+
+@pytest.mark.parametrize("kind", ["PROMPT_TUNING", "PREFIX_TUNING", "P_TUNING", "MULTITASK_PROMPT_TUNING", "CPT"])
+def test_virtual_tokens_of_peft_are_refused_by_name(make_model, kind):
+    """``PeftModel.active_peft_config`` says so: ``is_prompt_learning``, and the kind in ``peft_type``."""
+    model = Adapted(make_model("llama")).eval()
+    model.active_peft_config = SimpleNamespace(is_prompt_learning=True, peft_type=SimpleNamespace(value=kind))
+    message = f"LensHead: model must read the tokens of its input alone; got Adapted with {kind} of peft"
+    with pytest.raises(ValueError, match=message):
+        LensHead.from_model(model)
+
+
+def test_an_adapter_of_peft_without_virtual_tokens_is_described(make_model):
+    model = Adapted(Adapted(make_model("llama"))).eval()
+    object.__setattr__(model, "base_model", model.model)
+    model.active_peft_config = SimpleNamespace(is_prompt_learning=False, peft_type="LORA")
+    assert LensHead.from_model(model).base is model.model.model.model
+
+
+SAME = {"vocab_size": 60, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "max_position_embeddings": 128, "pad_token_id": 0, "bos_token_id": 1,
+        "eos_token_id": 1, "initializer_range": 0.2}  # fmt: skip
+LLAMA4 = {**SAME, "head_dim": 8, "intermediate_size_mlp": 64, "num_local_experts": 2, "num_experts_per_tok": 1}
+
+
+@pytest.mark.parametrize("experts_each", [1, 2, 5])
+def test_llama4_whose_base_is_the_model_itself_is_described(experts_each):
+    from transformers import Llama4ForCausalLM, Llama4TextConfig
+
+    torch.manual_seed(1)
+    model = Llama4ForCausalLM(Llama4TextConfig(**LLAMA4, interleave_moe_layer_step=experts_each)).eval()
+    for weight in model.parameters():  # the experts' weights are left as they were in memory
+        weight.data = 0.1 * torch.randn_like(weight) if weight.dim() > 1 else torch.ones_like(weight)
+    same_as_the_model(model, model.model)
+
+
+@pytest.mark.parametrize("cross", [[], [1], [0, 2]])
+def test_mllama_whose_base_is_the_model_itself_is_described_as_far_as_its_text_blocks_run(cross):
+    from transformers import MllamaForCausalLM
+    from transformers.models.mllama.configuration_mllama import MllamaTextConfig
+
+    torch.manual_seed(1)
+    rope = {"rope_type": "default", "rope_theta": 1e4}
+    model = MllamaForCausalLM(MllamaTextConfig(**SAME, cross_attention_layers=cross, rope_parameters=rope)).eval()
+    if not cross:
+        return same_as_the_model(model, model.model)
+    # Without an image, the blocks that look at one do not run.
+    with pytest.raises(ValueError, match="LensHead: model must run a list of num_hidden_layers blocks once each"):
+        LensHead.from_model(model)
+
+
+@torch.inference_mode()
+def same_as_the_model(model, base):
+    head = LensHead.from_model(model)
+    assert head.base is base
+    ids = torch.tensor([[3, 7, 1, 9]])
+    last = capture(head, ids, [(0, column) for column in range(4)])[-1]
+    assert torch.allclose(head.normed(last) @ head.weight.T, model(input_ids=ids).logits[0], rtol=1e-4, atol=1e-4)
