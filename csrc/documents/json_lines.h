@@ -9,8 +9,8 @@
 //   - The last member of a name counts, names compared without their escapes (section 4 leaves this to the reader).
 //   - Its "text" is a string; its "id" is absent, null, a string or a number; its "lang" is absent, null or a string.
 //     Strings come out unescaped. A number comes out as it is written, whatever its size; the integer -0 as 0.
-//   - A surrogate escape has its partner in these strings. Elsewhere it may stand alone, and NaN, Infinity and -Infinity
-//     may stand for numbers, as Python's json writes them.
+//   - A surrogate escape has its partner in these strings. Elsewhere it may stand alone, and NaN, Infinity and
+//     -Infinity may stand for numbers, as Python's json writes them.
 //   - A value has at most 1024 levels (section 9 lets the reader set a limit).
 // Every other line is left to the caller, who says what is wrong with it.
 //

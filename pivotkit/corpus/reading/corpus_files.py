@@ -77,7 +77,7 @@ def regular_file(path: Path) -> os.stat_result:
 def own_path(path: Path) -> Path:
     """The absolute path of a file without links; a link whose own name alone says the format keeps its name.
 
-    So the links in a cache of the Hugging Face hub, whose blobs have hashes for names, are read as what they are called.
+    So links in a cache of the Hugging Face hub are read as what they are called; the names of its blobs are hashes.
     """
     real = path.resolve()
     every = (*SUFFIXES, *TOKEN_SUFFIXES.values())
@@ -119,8 +119,7 @@ def find_files(
 ) -> list[Path]:
     """The files of ``corpus`` with one of ``suffixes``, each once, sorted by path.
 
-    ``is_wanted`` says of a file in a folder whether it is one. Those whose names are or end in one of ``companions`` are
-    not mentioned among the others.
+    ``is_wanted`` says of a file in a folder whether it is one. The others are mentioned, unless they are companions.
     """
     parts = [corpus] if isinstance(corpus, str | Path) else list(corpus)
     if not parts:
@@ -137,7 +136,7 @@ def find_files(
             found = [path for match in matches if not (path := Path(match)).is_dir()]
             folders = [path for match in matches if (path := Path(match)).is_dir()]
             passed = [folder for folder in folders if not any(file.is_relative_to(folder) for file in found)]
-        told = passed_over([path for path in passed if not path.name.endswith(tuple(companions))])
+        told = passed_over([path for path in passed if not _is_companion(path, companions)])
         if not found:
             raise CorpusError(part, "", f"must match at least one file; found none{told and f', passed over {told}'}")
         if told:
@@ -170,7 +169,7 @@ def passed_over(files: Sequence[Path]) -> str:
 
 
 def _below(folder: Path, is_wanted: Callable[[Path], bool]) -> tuple[list[Path], list[Path]]:
-    """The wanted files below a folder and those that are passed over. Hidden ones are neither, unless by their suffix."""
+    """The wanted files below a folder, and those that are passed over: of hidden ones only the wanted."""
 
     def refuse(error: OSError) -> None:
         raise CorpusError(error.filename, "", f"must be a readable folder; {error}")
@@ -189,14 +188,24 @@ def _below(folder: Path, is_wanted: Callable[[Path], bool]) -> tuple[list[Path],
     arrow = [file for file in found if file.suffix.lower() == ".arrow"]
     saved = {place: _saved_dataset(place) for place in {file.parent for file in arrow}}
     caches = {file for file in arrow if (names := saved[file.parent]) is not None and file.name not in names}
-    return [file for file in found if file not in caches], sorted([*passed, *caches])
+    return [file for file in found if file not in caches], sorted(passed)
 
 
 def _is_corpus(path: Path) -> bool:
     suffix = _suffix(path.name, SUFFIXES)
     if suffix is None or suffix == ".json":
         return False
-    return FORMATS[suffix].content != "text" or path.name.partition(".")[0].lower() not in ABOUT
+    return FORMATS[suffix].content != "text" or not _is_about(path)
+
+
+def _is_about(path: Path) -> bool:
+    """Whether a file is a README, a license or the like."""
+    return path.name.partition(".")[0].lower() in ABOUT
+
+
+def _is_companion(path: Path, companions: set[str]) -> bool:
+    """Whether a file that is passed over is so common beside data that nobody need hear of it."""
+    return path.name.endswith(tuple(companions)) or (_is_about(path) and _suffix(path.name, SUFFIXES) is None)
 
 
 def _saved_dataset(folder: Path) -> set[str] | None:

@@ -1,8 +1,8 @@
 """Documents of a corpus: units are read as blocks of packed text or batches of strings, strictly and in bounded memory.
 
-A file of JSON lines has one object per line. ``text`` is a string. ``id`` (a string or a number as it is written, default
-``<file name>:<line>``) and ``lang`` (default ``und``) are optional, and other keys are ignored. A text file has one
-document per line; an empty line is not a document. Both may be plain, ``.gz`` or ``.zst``. Parquet and Arrow files (as
+A file of JSON lines has one object per line. ``text`` is a string. ``id`` (a string, or a number as it is written;
+default ``<file name>:<line>``) and ``lang`` (default ``und``) are optional, and other keys are ignored. A text file has
+one document per line; an empty line is not a document. Both may be plain, ``.gz`` or ``.zst``. Parquet and Arrow files (as
 Hugging Face ``datasets`` saves them) have the same names as columns. Messages count lines from 1. ``rows`` count from 0
 at the unit's first line or row. docs/formats.md says what else is read, and what is refused.
 """
@@ -92,8 +92,8 @@ def read_texts(unit: Unit | str | Path, on_error: str = "raise") -> Iterator[Tex
     Yields
     ------
     TextBlock
-        For JSON lines, the values that ``json.loads`` gives, with numbers as they are written. For Parquet and Arrow, the
-        file's own buffers, not copied where the column is of type string or large_string.
+        For JSON lines, the values that ``json.loads`` gives, with numbers as they are written. For Parquet and Arrow,
+        the file's own buffers, not copied where the column is of type string or large_string.
 
     Raises
     ------

@@ -39,7 +39,7 @@ def arrow_batches(path: Path) -> list[int]:
 
 
 class Blocks(NamedTuple):
-    """Of an Arrow file: where each record batch begins, in the order of the footer, and how many dictionaries it has."""
+    """Of an Arrow file: where each record batch begins, in the footer's order, and how many dictionaries it has."""
 
     batches: list[int]
     dictionaries: int

@@ -18,9 +18,9 @@ ENDLESS = 1 << 20  # ids in a file that has no end of a document; fewer may be o
 def check_width(path: Path, dtype: np.dtype[Any], vocab_size: int, eos: int) -> None:
     """Raise a CorpusError when the ids of a file are those of a type twice or four times as wide.
 
-    Read as the wider type, the first ids must all lie below ``vocab_size``, so that their upper halves are zero or nearly
-    so. Text does not look like that: of two neighbours, the second is always a small id. The evidence counts from 7 wider
-    ids on when ``eos`` is among them, else from 64 on, because a short file may be odd. Zeros alone are no evidence.
+    Read as the wider type, the first ids must all lie below ``vocab_size``, so that their upper halves are zero or
+    nearly so. Text does not look like that: of two neighbours, the second is always a small id. The evidence counts from
+    7 wider ids on when ``eos`` is among them, else from 64 on, because a short file may be odd. Zeros alone are none.
     """
     size = path.stat().st_size
     head = np.fromfile(path, dtype, HEAD_IDS)

@@ -57,7 +57,7 @@ def megatron_dtype(path: Path) -> np.dtype[Any]:
 
 
 def megatron_layout(path: Path) -> tuple[np.dtype[Any], Offsets]:
-    """The type of the ids of a ``.bin``, where its documents begin, and the end of the last, from the ``.idx`` beside it.
+    """The type of a ``.bin``'s ids, where its documents begin, and the end of the last, from the ``.idx`` beside it.
 
     A document may be of several sequences. Layout: ``MMapIndexedDataset`` version 1.
 

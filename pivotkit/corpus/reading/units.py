@@ -19,9 +19,9 @@ from pivotkit.errors import CorpusError
 class Unit:
     """One piece of work: a file as it was when it was found, or a part of it.
 
-    ``name`` consists of a hash of path, size and time of change, those of the index too, and of the part's ends. So work
-    on a file is not taken for work on a changed file or on another part, and two names tell whether their parts overlap
-    (`overlap`).
+    ``name`` consists of a hash of path, size and time of change, those of the index too, and of the part's ends. So
+    work on a file is not taken for work on a changed file or on another part, and two names tell whether their parts
+    overlap (`overlap`).
 
     Attributes
     ----------

@@ -79,7 +79,7 @@ def test_a_folder_of_other_names_is_read(tmp_path: Path) -> None:
         (["a.jsonl.xz", "b.jsonl.XZ"], "2 of .xz (a.jsonl.xz, b.jsonl.XZ)"),
         (["meta.json"], "1 of .json (meta.json)"),
         (["README.txt", "license.txt", "sub/ReadMe.en.txt.gz"], "2 of .txt (README.txt, license.txt), 1 of .gz"),
-        (["_SUCCESS", "LICENSE"], "2 without suffix (LICENSE, _SUCCESS)"),
+        (["_SUCCESS", "part-1"], "2 without suffix (_SUCCESS, part-1)"),
         ([f"{i}.csv" for i in range(9)], "9 of .csv (0.csv, 1.csv, 2.csv, ...)"),
         ([".hidden.jsonl"], "1 of .jsonl (.hidden.jsonl)"),
         (["sub/deep/a.warc.gz"], "1 of .gz (a.warc.gz)"),
@@ -100,19 +100,19 @@ def test_a_folder_says_what_it_passes_over(tmp_path: Path, passed: list[str], to
 
 
 def test_hidden_files_that_are_no_corpus_and_a_datasets_own_files_are_not_mentioned(tmp_path: Path) -> None:
-    for name in ("a.jsonl", ".DS_Store", ".git/x.jsonl", ".cache/huggingface/b.jsonl", "dataset_info.json"):
+    hidden = (".DS_Store", ".git/x.jsonl", ".cache/huggingface/b.jsonl", ".gitattributes")
+    for name in ("a.jsonl", "dataset_info.json", "README.md", "LICENSE", "CITATION.cff", *hidden):
         put(tmp_path / name)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert names(tmp_path) == ["a.jsonl"]
 
 
-def test_caches_of_a_saved_dataset_are_mentioned(tmp_path: Path) -> None:
+def test_caches_of_a_saved_dataset_are_not_mentioned(tmp_path: Path) -> None:
     for name in ("data-0.arrow", "cache-1.arrow"):
         put(tmp_path / name)
     put(tmp_path / "state.json", json.dumps({"_data_files": [{"filename": "data-0.arrow"}]}).encode())
-    with pytest.warns(CorpusWarning, match=r"passed over in .*: 1 of \.arrow \(cache-1\.arrow\)"):
-        assert names(tmp_path) == ["data-0.arrow"]
+    assert names(tmp_path) == ["data-0.arrow"]
 
 
 def test_folders_that_a_glob_matches_and_links_to_folders_are_mentioned(tmp_path: Path) -> None:

@@ -142,7 +142,7 @@ def test_odd_files_that_may_be_real_are_read(tmp_path: Path, ids: list[int], dty
 
 
 @pytest.mark.parametrize("dtype", ["uint16", "uint32"])
-def test_a_large_file_without_an_end_is_refused(tmp_path: Path, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_file_without_an_end_is_refused(tmp_path: Path, dtype: str) -> None:
     path = tmp_path / "a.npy"
     ids = np.random.default_rng(0).integers(2, 30000, (1 << 20) + 10).astype(dtype)
     ids[-1] = 1
@@ -154,6 +154,9 @@ def test_a_large_file_without_an_end_is_refused(tmp_path: Path, dtype: str, monk
     ):
         files.work_units()
     assert len(files.work_units(None, Scope("instance", 100))) == 1  # instances need no ends
+    ids[-1], ids[500:502] = 7, (1, 7)  # an end, but before no beginning
+    ids[ids == 2] = 7
+    ids.tofile(path)
     with pytest.raises(CorpusError, match="end at eos=1 before bos=2; got none"):
         TokenFiles(path, vocab_size=30000, eos=1, bos=2, dtype=dtype).work_units()
     ids[: 1 << 20].tofile(path)  # may be one document
