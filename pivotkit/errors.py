@@ -27,3 +27,7 @@ class InputError(ValueError):
 
 class CorpusError(InputError):
     """A corpus file is corrupt, truncated or not in its format. The message names the file and the line or byte."""
+
+
+class CorpusWarning(UserWarning):
+    """A folder of a corpus holds files that are not read. The message says which."""

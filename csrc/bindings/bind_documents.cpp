@@ -1,6 +1,5 @@
 // Documents out of lines: NumPy arrays in, NumPy arrays out, the GIL released round the compute.
 #include <cstdint>
-#include <cstring>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -35,28 +34,6 @@ std::size_t add_lines(LockedBlock& self, const Array<std::uint8_t>& lines, std::
   const py::gil_scoped_release release;
   const std::lock_guard<std::mutex> guard(self.mutex);
   return begin + append(bytes, self.block);
-}
-
-// The bytes of `value` behind `buffer`; None is absent.
-bool put(ByteBuffer& buffer, const py::object& value) {
-  if (value.is_none()) return false;
-  char* data = nullptr;
-  py::ssize_t size = 0;
-  if (PyBytes_AsStringAndSize(value.ptr(), &data, &size) != 0) throw py::error_already_set();
-  buffer.reserve(static_cast<std::size_t>(size));
-  if (size > 0) std::memcpy(buffer.end(), data, static_cast<std::size_t>(size));
-  buffer.resize(buffer.size() + static_cast<std::size_t>(size));
-  return true;
-}
-
-void append(LockedBlock& self, const py::bytes& text, const py::object& id, const py::object& lang) {
-  for (const py::object& value : {id, lang})
-    if (!value.is_none() && !py::isinstance<py::bytes>(value))
-      refuse<py::type_error>("append", "id and lang", "be bytes or None", "another type");
-  const std::lock_guard<std::mutex> guard(self.mutex);
-  put(self.block.text, text);
-  const bool has_id = put(self.block.ids.data, id), has_lang = put(self.block.langs.data, lang);
-  self.block.close(has_id, has_lang);
 }
 
 // Memory in an array's hands, and the shelf that it goes back to.
@@ -99,11 +76,10 @@ void register_documents(py::module_& m) {
   py::class_<LockedBlock>(m, "DocumentBlock", "Texts, ids, languages and rows of documents, taken out of lines.")
       .def(py::init<std::size_t>(), py::arg("expected") = 0)
       .def("add_json_lines", &add_lines<append_json_lines>, py::arg("lines").noconvert(), py::arg("begin"),
-           py::arg("end"), "Take whole lines [begin, end); returns where the first line begins that is left, or end.")
+           py::arg("end"),
+           "Take whole lines [begin, end); returns where the first line begins that is no document, or end.")
       .def("add_text_lines", &add_lines<append_text_lines>, py::arg("lines").noconvert(), py::arg("begin"),
            py::arg("end"), "The same for plain text; left is a line that is no UTF-8.")
-      .def("append", &append, py::arg("text"), py::arg("id"), py::arg("lang"),
-           "The next line's document, UTF-8 as bytes; id and lang may be None.")
       .def(
           "pass_line",
           [](LockedBlock& self) {

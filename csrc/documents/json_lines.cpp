@@ -10,9 +10,7 @@
 namespace pivotkit {
 namespace {
 
-constexpr std::size_t kDeepest = 512;
-constexpr std::ptrdiff_t kLongestNumber = 200;  // with an exponent of two digits at most: less than 1e300
-constexpr std::ptrdiff_t kLongestId = 18;       // digits: every such integer fits 64 bits
+constexpr std::size_t kDeepest = 1024;  // levels of a value
 
 // One line; every member moves `p` and says whether all is as it must be.
 struct Line {
@@ -44,15 +42,11 @@ struct Line {
     return digits();
   }
   bool number() noexcept {
-    const std::uint8_t* begin = p;
     if (!integer()) return false;
     if (take('.') && !digits()) return false;
-    if (p - begin > kLongestNumber) return false;
-    if (at('e') || at('E')) {
-      ++p;
+    if (take('e') || take('E')) {
       if (!take('-')) take('+');
-      const std::uint8_t* exponent = p;
-      if (!digits() || p - exponent > 2) return false;
+      return digits();
     }
     return true;
   }
@@ -80,6 +74,12 @@ struct Line {
         return word("false", 5);
       case 'n':
         return word("null", 4);
+      case 'N':
+        return word("NaN", 3);
+      case 'I':
+        return word("Infinity", 8);
+      case '-':
+        return word("-Infinity", 9) || number();
       default:
         return number();
     }
@@ -94,6 +94,7 @@ struct Line {
 
 // A value of any kind that is only checked.
 bool Line::value() noexcept {
+  if (!at('{') && !at('[')) return scalar();
   std::bitset<kDeepest> objects;  // what each open level is
   std::size_t depth = 0;
   for (;;) {
@@ -125,56 +126,83 @@ bool Line::value() noexcept {
   }
 }
 
-// The id or language that a key announces; `present` says whether it is more than null.
-bool optional_string(Line& line, ByteBuffer& buffer, std::size_t begin, bool integers, bool& present) noexcept {
+// The string behind a key into `buffer`, or any other value passed over. False: no value.
+bool string_or_other(Line& line, ByteBuffer& buffer, std::size_t begin, bool& is_string) noexcept {
+  const std::uint8_t* value = line.p;
+  is_string = line.take('"') && line.string(buffer, begin);
+  if (is_string) return true;
   buffer.resize(begin);
-  present = true;
-  if (line.take('"')) return line.string(buffer, begin);
-  if (line.at('n')) {
-    present = false;
-    return line.word("null", 4);
+  line.p = value;
+  return line.value();
+}
+
+// What may stand where an id or a language is asked for.
+enum class Optional { kAbsent, kPresent, kWrong };
+
+// The id or language behind a key. False: no value.
+bool optional_string(Line& line, ByteBuffer& buffer, std::size_t begin, bool numbers, Optional& kind) noexcept {
+  const std::uint8_t* value = line.p;
+  bool is_string = false;
+  if (!string_or_other(line, buffer, begin, is_string)) return false;
+  const auto size = static_cast<std::size_t>(line.p - value);
+  const bool is_number = numbers && (static_cast<unsigned>(*value - '0') < 10 || (*value == '-' && value[1] != 'I'));
+  kind = is_string || is_number ? Optional::kPresent : *value == 'n' ? Optional::kAbsent : Optional::kWrong;
+  if (is_number) {
+    const std::size_t sign = size == 2 && value[0] == '-' && value[1] == '0' ? 1 : 0;  // the integer -0 is 0
+    std::memcpy(buffer.end(), value + sign, size - sign);
+    buffer.resize(begin + size - sign);
   }
-  const std::uint8_t* digits = line.p;
-  if (!integers || !line.integer() || line.at('.') || line.at('e') || line.at('E')) return false;
-  const std::ptrdiff_t size = line.p - digits;
-  if (size > kLongestId || (size == 2 && digits[0] == '-' && digits[1] == '0')) return false;
-  std::memcpy(buffer.end(), digits, static_cast<std::size_t>(size));
-  buffer.resize(begin + static_cast<std::size_t>(size));
   return true;
+}
+
+// The name of a member without its escapes, in the line or behind the end of `scratch`. False: no string.
+bool member_name(Line& line, ByteBuffer& scratch, Bytes& name) noexcept {
+  if (!line.take('"')) return false;
+  const std::uint8_t* begin = line.p;
+  if (!line.string()) return false;
+  name = {begin, static_cast<std::size_t>(line.p - begin - 1)};
+  if (std::memchr(begin, '\\', name.size) == nullptr) return true;
+  Write sink{scratch.end()};
+  const bool whole = json_string(begin, line.end, sink);  // a name with a lone surrogate is none that is asked for
+  name = {scratch.end(), whole ? static_cast<std::size_t>(sink.out - scratch.end()) : 0};
+  return true;
+}
+
+bool is(const Bytes& name, const char* wanted) noexcept {
+  return name.size == std::strlen(wanted) && std::memcmp(name.data, wanted, name.size) == 0;
 }
 
 // One document at the ends of the three buffers.
 bool document(Line& line, DocumentBlock& block) {
   const std::size_t text = block.text.size(), id = block.ids.data.size(), lang = block.langs.data.size();
-  bool has_text = false, has_id = false, has_lang = false;
+  bool has_text = false;
+  Optional id_kind = Optional::kAbsent, lang_kind = Optional::kAbsent;
   line.space();
   if (!line.take('{')) return false;
   do {
     line.space();
-    const std::uint8_t* name = line.p + 1;
-    if (!line.take('"') || !line.string()) return false;
-    const auto size = static_cast<std::size_t>(line.p - name - 1);
-    if (std::memchr(name, '\\', size) != nullptr) return false;
+    Bytes name{};
+    if (!member_name(line, block.langs.data, name)) return false;
     line.space();
     if (!line.take(':')) return false;
     line.space();
     bool valid = true;
-    if (size == 4 && std::memcmp(name, "text", 4) == 0) {
-      valid = has_text = line.take('"') && line.string(block.text, text);
-    } else if (size == 2 && std::memcmp(name, "id", 2) == 0) {
-      valid = optional_string(line, block.ids.data, id, true, has_id);
-    } else if (size == 4 && std::memcmp(name, "lang", 4) == 0) {
-      valid = optional_string(line, block.langs.data, lang, false, has_lang);
+    if (is(name, "text")) {
+      valid = string_or_other(line, block.text, text, has_text);
+    } else if (is(name, "id")) {
+      valid = optional_string(line, block.ids.data, id, true, id_kind);
+    } else if (is(name, "lang")) {
+      valid = optional_string(line, block.langs.data, lang, false, lang_kind);
     } else {
       valid = line.value();
     }
     if (!valid) return false;
     line.space();
   } while (line.take(','));
-  if (!line.take('}') || !has_text) return false;
+  if (!line.take('}') || !has_text || id_kind == Optional::kWrong || lang_kind == Optional::kWrong) return false;
   line.space();
   if (line.p != line.end) return false;
-  block.close(has_id, has_lang);
+  block.close(id_kind == Optional::kPresent, lang_kind == Optional::kPresent);
   return true;
 }
 
@@ -190,7 +218,8 @@ std::size_t append_json_lines(Bytes lines, DocumentBlock& block) {
     const auto* newline = static_cast<const std::uint8_t*>(std::memchr(p, '\n', static_cast<std::size_t>(end - p)));
     const std::uint8_t* stop = newline == nullptr ? end : newline;
     const std::size_t text = block.text.size(), id = block.ids.data.size(), lang = block.langs.data.size();
-    Line line{p, stop};
+    const bool marked = stop - p >= 3 && std::memcmp(p, "\xef\xbb\xbf", 3) == 0;
+    Line line{marked ? p + 3 : p, stop};
     if (!is_utf8(p, stop) || !document(line, block)) {
       block.text.resize(text);
       block.ids.data.resize(id);

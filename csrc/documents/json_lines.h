@@ -1,15 +1,18 @@
-// The documents of JSON lines: one object a line, of which "text", "id" and "lang" are wanted and all is checked.
+// The documents of JSON lines: one object per line, of which "text", "id" and "lang" are wanted and all is checked.
 //
 //   for line in lines.split(b"\n"):
-//       record = json.loads(line)
+//       record = json.loads(line, parse_int=str, parse_float=str)
 //       texts.append(record["text"]); ids.append(record.get("id")); langs.append(record.get("lang"))
 //
-// A line is taken if it is certainly a valid JSON object (RFC 8259) in valid UTF-8 with these values: its last "text"
-// is a string; its last "id" is absent, null, a string or an integer of at most 18 digits; its last "lang" is absent,
-// null or a string. Strings come out unescaped, integers in decimal. Every other line is left to a slower and wider
-// parser, which also says what is wrong with it. Besides broken lines these are valid lines with an escape in a key of
-// the outer object, a number that may not fit a double, values of other types that a later key may replace, or more
-// than 512 levels. So a strict parser takes every line that is taken here, with the same values.
+// A line is taken if and only if it is a document:
+//   - It is a JSON object (RFC 8259) in valid UTF-8. A byte order mark before it is passed over (section 8.1).
+//   - The last member of a name counts, names compared without their escapes (section 4 leaves this to the reader).
+//   - Its "text" is a string; its "id" is absent, null, a string or a number; its "lang" is absent, null or a string.
+//     Strings come out unescaped. A number comes out as it is written, whatever its size; the integer -0 as 0.
+//   - A surrogate escape has its partner in these strings. Elsewhere it may stand alone, and NaN, Infinity and
+//     -Infinity may stand for numbers, as Python's json writes them.
+//   - A value has at most 1024 levels (section 9 lets the reader set a limit).
+// Every other line is left to the caller, who says what is wrong with it.
 //
 // Cost: three passes over a line in the cache (its end, its UTF-8, its JSON). No memory but the output, which is never
 // larger than the input.

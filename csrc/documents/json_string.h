@@ -11,8 +11,10 @@
 
 namespace pivotkit {
 
-// What is checked but not wanted.
+// What is checked but not wanted. A surrogate may stand alone there: RFC 8259 (section 8.2) leaves what it means to the
+// reader, and nobody reads it.
 struct Discard {
+  static constexpr bool kPairsOnly = false;
   void wide(const Wide&) noexcept {}
   void skip(std::size_t) noexcept {}
   void byte(std::uint8_t) noexcept {}
@@ -21,6 +23,7 @@ struct Discard {
 
 // What is wanted, at `out`: room for as many bytes as are read and `Wide::kBytes` more.
 struct Write {
+  static constexpr bool kPairsOnly = true;
   std::uint8_t* out;
 
   void wide(const Wide& chunk) noexcept { chunk.store(out); }  // counts only once skipped
@@ -60,7 +63,8 @@ inline std::uint32_t hex4(const std::uint8_t* p) noexcept {
   return kHex[p[0]] << 12 | kHex[p[1]] << 8 | kHex[p[2]] << 4 | kHex[p[3]];
 }
 
-// `p` at a backslash; moves it behind the escape. False: no valid escape, or a surrogate without its partner.
+// `p` at a backslash; moves it behind the escape. False: no valid escape, or a surrogate without its partner where the
+// sink takes pairs only.
 template <class Sink>
 inline bool json_escape(const std::uint8_t*& p, const std::uint8_t* end, Sink& sink) noexcept {
   if (end - p < 2) return false;
@@ -72,7 +76,7 @@ inline bool json_escape(const std::uint8_t*& p, const std::uint8_t* end, Sink& s
   if (p[1] != 'u' || end - p < 6) return false;
   std::uint32_t code = hex4(p + 2);
   if (code > 0xffff) return false;
-  if (code - 0xd800u < 0x800u) {
+  if (Sink::kPairsOnly && code - 0xd800u < 0x800u) {
     if (code >= 0xdc00u || end - p < 12 || p[6] != '\\' || p[7] != 'u') return false;
     const std::uint32_t low = hex4(p + 8);
     if (low < 0xdc00u || low > 0xdfffu) return false;

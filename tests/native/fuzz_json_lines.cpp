@@ -146,6 +146,7 @@ const char* const kSeeds[] = {
     "\xe0\xa0\x80\xed\x9f\xbf\xf4\x8f\xbf\xbf\"}",
     R"( { "meta" : [ 1 , -2.5e+10 , { "a" : { } , "b" : [ [ ] , null , true , false ] } ] , "text" : "" } )",
     R"({"text":"a","text":"bb","id":null,"id":0,"lang":"x","lang":null,"n":0.125,"e":1E-7})",
+    R"({"\u0074ext":"a","x":[NaN,-Infinity,Infinity,1e999999],"t":"\ud83d","id":-0.50e+7,"\ud800":{"text":1}})",
     "plain text\r\n\nof several lines\nand the last \xe2\x82\xac",
 };
 const char* const kPieces[] = {"\"",
@@ -172,6 +173,10 @@ const char* const kPieces[] = {"\"",
                                "1e300",
                                "true",
                                "null",
+                               "NaN",
+                               "Infinity",
+                               "\xef\xbb\xbf",
+                               "\\u0074",
                                "\x80",
                                "\xbf",
                                "\xc0",
@@ -235,7 +240,7 @@ int main(int count, char** arguments) {
   Chance chance;
   std::uint64_t digest = 0xcbf29ce484222325u;
   for (long i = 0; i < iterations; ++i) digest = examine(mutated(chance), digest);
-  for (std::size_t depth = 505; depth < 520; ++depth)  // about the deepest that is taken
+  for (std::size_t depth = 1017; depth < 1032; ++depth)  // about the deepest that is taken
     digest = examine("{\"x\":" + std::string(depth, '[') + std::string(depth, ']') + ",\"text\":\"a\"}", digest);
   std::printf("%ld inputs, %016llx\n", iterations, static_cast<unsigned long long>(digest));
   return 0;

@@ -1,8 +1,7 @@
-"""Where files may be cut without reading them: zstd frames, gzip members, Parquet row groups, Arrow batches.
+"""Where files may be cut without reading them: zstd frames, gzip members, Parquet row groups. `ipc` has Arrow batches.
 
-Sources: RFC 8878 (zstd frames and blocks), RFC 1952 (gzip), the SAM specification (BGZF), the Arrow columnar format
-(encapsulated messages). Where a file is not in its format, the list ends. The rest of the file belongs to the last
-unit, and reading that unit raises the error.
+Sources: RFC 8878 (zstd frames and blocks), RFC 1952 (gzip), the SAM specification (BGZF). Where a file is not in its
+format, the list ends. The rest of the file belongs to the last unit, and reading that unit raises the error.
 """
 
 from __future__ import annotations
@@ -44,6 +43,37 @@ def zstd_frames(path: Path) -> Iterator[int]:
             if after is not None:
                 yield at
             at = after
+
+
+def zstd_is_whole(path: Path, begin: int, end: int) -> bool:
+    """Whether bytes [begin, end) are whole frames, as far as their headers say."""
+    with _opened(path) as file:
+        at: int | None = begin
+        while at is not None and at < end:
+            at = _frame_end(file, at)
+        return at == end
+
+
+def zstd_window(path: Path, begin: int, end: int) -> int:
+    """The largest window of the frames that begin in [begin, end), in bytes."""
+    largest = 0
+    for at in zstd_frames(path):
+        if begin <= at < end:
+            with _opened(path) as file:
+                largest = max(largest, _window(os.pread(file, 14, at)))
+    return largest
+
+
+def _window(header: bytes) -> int:
+    """What a frame's decoder must keep: RFC 8878, section 3.1.1.1.2."""
+    if len(header) < 14 or struct.unpack_from("<I", header)[0] != ZSTD_MAGIC:
+        return 0
+    descriptor = header[4]
+    if not descriptor >> 5 & 1:
+        base = 1 << (10 + (header[5] >> 3))
+        return base + (base >> 3) * (header[5] & 7)
+    at, size = 5 + (0, 1, 2, 4)[descriptor & 3], (1, 2, 4, 8)[descriptor >> 6]
+    return int.from_bytes(header[at : at + size], "little") + (256 if size == 2 else 0)
 
 
 def _frame_end(file: int, at: int) -> int | None:
@@ -152,75 +182,3 @@ def row_group_places(metadata: pq.FileMetaData, size: int) -> list[int]:
     sizes = [metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups)]
     total = max(sum(sizes), 1)
     return [size * before // total for before in accumulate(sizes[:-1], initial=0)][: len(sizes)]
-
-
-def arrow_batches(path: Path) -> list[int]:
-    """Where each record batch begins; an empty list when a column has dictionaries, which batches share."""
-    try:
-        messages = list(arrow_messages(path))
-    except (ValueError, OSError):
-        return []
-    if any(kind == "dictionary" for _, _, kind in messages):
-        return []
-    return [begin for begin, _, kind in messages if kind == "batch"]
-
-
-ARROW_FILE_MAGIC = b"ARROW1"
-MESSAGE_KINDS = {1: "schema", 2: "dictionary", 3: "batch"}
-
-
-def arrow_messages(path: Path) -> Iterator[tuple[int, int, str]]:
-    """Begin, end and kind of each message of an Arrow stream or file; the last kind is "end".
-
-    A ValueError says why the file is not an Arrow file, is cut short, or goes on after its end.
-    """
-    with _opened(path) as file:
-        size = os.fstat(file).st_size
-        at, stop = 0, size
-        is_file = os.pread(file, 6, 0) == ARROW_FILE_MAGIC
-        if is_file:
-            tail = os.pread(file, 10, max(0, size - 10))
-            if tail[4:] != ARROW_FILE_MAGIC or size < 22:
-                raise ValueError("must end in its footer; it is cut short")
-            footer = struct.unpack_from("<i", tail)[0]
-            at, stop = 8, size - 10 - footer
-            if footer < 0 or stop < at:
-                raise ValueError("must end in its footer; got a broken one")
-        while True:
-            head = os.pread(file, 8, at)
-            if at == stop and is_file:  # a file may omit the end marker, because it has a footer
-                break
-            if len(head) < 8 or head[:4] != b"\xff\xff\xff\xff":
-                raise ValueError(f"must hold whole Arrow messages up to its end marker; got none at byte {at}")
-            length = struct.unpack_from("<i", head, 4)[0]
-            if length == 0:
-                if at + 8 != stop and not is_file:
-                    raise ValueError(f"must end at its end marker; it goes on at byte {at + 8}")
-                break
-            whole = 0 < length <= stop - at - 8
-            kind, body = _message(os.pread(file, length, at + 8)) if whole else ("one cut short", 0)
-            after = at + 8 + length + body
-            if kind not in MESSAGE_KINDS.values() or after > stop:
-                got = "one cut short" if after > stop else kind
-                raise ValueError(f"must hold whole Arrow messages; got {got} at byte {at}")
-            yield at, after, kind
-            at = after
-        yield at, size, "end"
-
-
-def _message(metadata: bytes) -> tuple[str, int]:
-    """Kind and body length of a message, a flatbuffer table of version, kind, header and body length."""
-    try:
-        (table,) = struct.unpack_from("<I", metadata)
-        vtable = table - struct.unpack_from("<i", metadata, table)[0]
-        if vtable < 0:
-            return "a broken one", 0
-        slots = struct.unpack_from("<H", metadata, vtable)[0]
-        kind = body = 0
-        if slots > 6 and (place := struct.unpack_from("<H", metadata, vtable + 6)[0]):
-            kind = metadata[table + place]
-        if slots > 10 and (place := struct.unpack_from("<H", metadata, vtable + 10)[0]):
-            (body,) = struct.unpack_from("<q", metadata, table + place)
-    except (struct.error, IndexError):
-        return "a broken one", 0
-    return (MESSAGE_KINDS.get(kind, "one of another kind"), body) if body >= 0 else ("a broken one", 0)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pivotkit.corpus.reading.boundaries import arrow_messages, row_group_places
+from pivotkit.corpus.reading.boundaries import row_group_places
+from pivotkit.corpus.reading.corpus_files import format_of
+from pivotkit.corpus.reading.ipc import arrow_blocks, arrow_messages, is_arrow_file
+from pivotkit.corpus.reading.records import is_text
 from pivotkit.corpus.reading.units import Unit
 from pivotkit.errors import CorpusError
 
@@ -22,17 +26,21 @@ def read_batches(unit: Unit, batch_bytes: int) -> Iterator[pa.RecordBatch]:
 
     A file without texts raises a CorpusError, and a broken file what pyarrow raises.
     """
-    return _parquet(unit, batch_bytes) if unit.path.name.endswith(".parquet") else _arrow(unit)
+    return _parquet(unit, batch_bytes) if _is_parquet(unit) else _arrow(unit)
 
 
 def rows_before(unit: Unit) -> int:
     """How many rows of the file are before the first row of ``unit``."""
     if unit.begin == 0:
         return 0
-    if unit.path.name.endswith(".parquet"):
+    if _is_parquet(unit):
         with pq.ParquetFile(unit.path) as file:
             return sum(file.metadata.row_group(group).num_rows for group in _row_groups(file, unit, 0, unit.begin))
-    return sum(batch.num_rows for batch in _arrow(Unit(unit.path, unit.size, unit.modified, 0, unit.begin)))
+    return sum(batch.num_rows for batch in _arrow(replace(unit, begin=0, end=unit.begin)))
+
+
+def _is_parquet(unit: Unit) -> bool:
+    return format_of(unit.path).content == "parquet"
 
 
 def _row_groups(file: pq.ParquetFile, unit: Unit, begin: int, end: int) -> list[int]:
@@ -42,7 +50,7 @@ def _row_groups(file: pq.ParquetFile, unit: Unit, begin: int, end: int) -> list[
 
 
 def _parquet(unit: Unit, batch_bytes: int) -> Iterator[pa.RecordBatch]:
-    with pq.ParquetFile(unit.path, buffer_size=1 << 20) as file:
+    with pq.ParquetFile(unit.path, buffer_size=1 << 20, page_checksum_verification=True) as file:
         columns = _columns(unit, file.schema_arrow)
         for group in _row_groups(file, unit, unit.begin, unit.stop):
             described = file.metadata.row_group(group)
@@ -73,8 +81,24 @@ class _Spans(io.RawIOBase):
 
 
 def _arrow(unit: Unit) -> Iterator[pa.RecordBatch]:
+    return _arrow_file(unit) if is_arrow_file(unit.path) else _arrow_stream(unit)
+
+
+def _arrow_file(unit: Unit) -> Iterator[pa.RecordBatch]:
+    """A file is what its footer says; the bytes between need not be a stream."""
+    begins = arrow_blocks(unit.path).batches
+    with pa.OSFile(str(unit.path)) as source, pa.ipc.open_file(source) as reader:
+        columns = _columns(unit, reader.schema)
+        if reader.num_record_batches != len(begins):
+            raise ValueError("must end in its footer; got a broken one")
+        for place, begin in enumerate(begins):
+            if unit.begin <= begin < unit.stop:
+                yield reader.get_batch(place).select(columns)
+
+
+def _arrow_stream(unit: Unit) -> Iterator[pa.RecordBatch]:
     spans = []
-    for begin, end, kind in arrow_messages(unit.path):  # reads headers only; refuses a file that is cut short
+    for begin, end, kind in arrow_messages(unit.path):  # reads headers only; refuses a stream that is cut short
         if kind in ("schema", "dictionary") or (kind == "batch" and unit.begin <= begin < unit.stop):
             spans.append((begin, end))
     with (
@@ -97,7 +121,3 @@ def _columns(unit: Unit, schema: pa.Schema) -> list[str]:
         if len(schema.get_all_field_indices(name)) > 1:
             raise CorpusError(unit.path, "", f"must have one column {name!r}; got more")
     return columns
-
-
-def is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))

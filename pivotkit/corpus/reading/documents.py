@@ -1,10 +1,10 @@
 """Documents of a corpus: units are read as blocks of packed text or batches of strings, strictly and in bounded memory.
 
-A JSONL file has one object per line. ``text`` is a string. ``id`` (a string or an integer, default
-``<file name>:<line>``) and ``lang`` (default ``und``) are optional, and other keys are ignored. A text file has one
-document per line; an empty line is not a document. Both may be plain, ``.gz`` or ``.zst``. Parquet and Arrow files (as
+A file of JSON lines has one object per line. ``text`` is a string. ``id`` (a string, or a number as it is written;
+default ``<file name>:<line>``) and ``lang`` (default ``und``) are optional, and other keys are ignored. A text file has
+one document per line; an empty line is not a document. Both may be plain, ``.gz`` or ``.zst``. Parquet and Arrow files (as
 Hugging Face ``datasets`` saves them) have the same names as columns. Messages count lines from 1. ``rows`` count from 0
-at the unit's first line or row.
+at the unit's first line or row. docs/formats.md says what else is read, and what is refused.
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ from pivotkit.arguments import check_text, refuse
 from pivotkit.corpus.reading.amounts import amount
 from pivotkit.corpus.reading.budget import BATCH_COPIES, LINE_COPIES, MATCH_COPIES, PAGE_COPIES, DocumentBudget
 from pivotkit.corpus.reading.column_files import read_batches, rows_before
+from pivotkit.corpus.reading.corpus_files import SUFFIXES, Corpus, corpus_files, format_of, regular_file
 from pivotkit.corpus.reading.largest import largest_piece
-from pivotkit.corpus.reading.line_files import BrokenStream, LongLine, UnitLines, lines_before
-from pivotkit.corpus.reading.records import check_columns, parse_line, row_problem
+from pivotkit.corpus.reading.line_files import LongLine, UnitLines, lines_before
+from pivotkit.corpus.reading.records import check_columns, line_problem, row_problem
+from pivotkit.corpus.reading.streams import BrokenStream
 from pivotkit.corpus.reading.text_block import TextBlock, languages
-from pivotkit.corpus.reading.units import JSON_SUFFIXES, SUFFIXES, Corpus, Unit, check_suffix, corpus_files, work_units
+from pivotkit.corpus.reading.units import Unit, work_units
 from pivotkit.errors import CorpusError
 
 __all__ = [
@@ -44,6 +46,7 @@ __all__ = [
 BATCH_BYTES = 4 << 20  # about the size of a block
 BATCH_DOCUMENTS = 4096
 READ_BYTES = 1 << 18  # stays in the cache until it is parsed
+MARK = b"\xef\xbb\xbf"  # the byte order mark
 LONGEST_LINE = 256 << 20  # a longer line means a file of another format
 
 
@@ -97,21 +100,23 @@ def read_texts(
     Yields
     ------
     TextBlock
-        For JSONL, the values that ``orjson.loads`` gives. For Parquet and Arrow, the file's own buffers, not copied.
+        For JSON lines, the values that ``json.loads`` gives, with numbers as they are written. For Parquet and Arrow,
+        the file's own buffers, not copied where the column is of type string or large_string.
 
     Raises
     ------
     CorpusError
         With the file and its line (Parquet, Arrow: row), for a line that is not a JSON object with a string ``text``,
-        invalid UTF-8, a lone surrogate, a file that is truncated or not in its format, and a gzip member that does not
-        end where the unit does. Whatever ``on_error`` is, for a file that changed since the unit was made.
+        invalid UTF-8, a lone surrogate in a text, id or language, a file that is truncated or not in its format, and a
+        gzip member that does not end where the unit does. Whatever ``on_error`` is, for a file that changed since the
+        unit was made.
     ValueError
         For a document that does not fit the budget, whatever ``on_error`` is.
 
     Notes
     -----
-    Memory: one block, one line and the decompressor's window. Most lines are parsed natively
-    (``csrc/documents/json_lines.h``). The few that the native parser leaves, among them all bad lines, go to orjson.
+    Memory: one block, one line and the decompressor's window. Lines are parsed natively
+    (``csrc/documents/json_lines.h``); Python says what is wrong with a bad one.
 
     Examples
     --------
@@ -161,10 +166,7 @@ def _unit(unit: Unit | str | Path) -> Unit:
     if isinstance(unit, Unit):
         return unit
     path = Path(unit)
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise CorpusError(path, "", f"must be a readable file; {error}") from None
+    status = regular_file(path)
     return Unit(path, status.st_size, status.st_mtime_ns)
 
 
@@ -184,44 +186,43 @@ def _batches(unit: Unit, skip: bool) -> Iterator[Batch]:
 
 def _checked(unit: Unit, skip: bool, budget: DocumentBudget | None = None) -> Iterator[TextBlock]:
     """The blocks of a unit; CorpusError when its file changes while it is read."""
-    check_suffix(unit.path)
+    content = format_of(unit.path).content
     unit.check()
-    if unit.path.suffix in (".parquet", ".arrow"):
+    if content in ("parquet", "arrow"):
         _check_pieces(unit, budget)
         yield from _columns(unit, skip)
     else:
-        yield from _lines(unit, skip, budget)
+        yield from _lines(unit, skip, content == "json", budget)
     unit.check()
 
 
 def _check_pieces(unit: Unit, budget: DocumentBudget | None) -> None:
     """Refuse a column file of which a page or batch does not fit the budget."""
     if budget is not None:
-        copies, what = (PAGE_COPIES, "a page") if unit.path.suffix == ".parquet" else (BATCH_COPIES, "a batch")
+        is_parquet = format_of(unit.path).content == "parquet"
+        copies, what = (PAGE_COPIES, "a page") if is_parquet else (BATCH_COPIES, "a batch")
         size = largest_piece(unit, budget.longest(copies))
         budget.check(unit.path, "", what, size, size * (copies + MATCH_COPIES))
 
 
-def _lines(unit: Unit, skip: bool, budget: DocumentBudget | None = None) -> Iterator[TextBlock]:
+def _lines(unit: Unit, skip: bool, is_json: bool, budget: DocumentBudget | None = None) -> Iterator[TextBlock]:
     documents = _C.DocumentBlock(BATCH_BYTES + 2 * READ_BYTES)
-    is_json = unit.path.name.endswith(JSON_SUFFIXES)
     add = documents.add_json_lines if is_json else documents.add_text_lines
-    skipped = 0
+    skipped, at_start = 0, unit.begin == 0
     allowed = None if budget is None else budget.longest(LINE_COPIES)
     try:
         for buffer, size in UnitLines(unit, READ_BYTES, LONGEST_LINE, allowed):
             lines = np.frombuffer(buffer, np.uint8)
-            at = add(lines, 0, size)
-            while at < size:  # a line that the native parser left to Python
+            at = add(lines, len(MARK) if at_start and buffer.startswith(MARK) else 0, size)
+            at_start = False
+            while at < size:  # a line that is no document
                 newline = buffer.find(b"\n", at, size)
                 end = size if newline < 0 else newline
-                try:
-                    documents.append(*parse_line(bytes(buffer[at:end]), is_json))
-                except ValueError as problem:
-                    if not skip:
-                        raise CorpusError(unit.path, _line(unit, documents.next_row), str(problem)) from None
-                    documents.pass_line()
-                    skipped += 1
+                if not skip:
+                    problem = line_problem(bytes(buffer[at:end]), is_json)
+                    raise CorpusError(unit.path, _line(unit, documents.next_row), problem)
+                documents.pass_line()
+                skipped += 1
                 at = add(lines, min(end + 1, size), size)
             if documents.nbytes >= BATCH_BYTES:
                 yield TextBlock.of(documents.take(), skipped)
@@ -230,10 +231,10 @@ def _lines(unit: Unit, skip: bool, budget: DocumentBudget | None = None) -> Iter
         assert budget is not None
         place, needed = _line(unit, documents.next_row), line.size * (LINE_COPIES + MATCH_COPIES)
         budget.check(unit.path, place, "a document", line.size, needed)
-    except BrokenStream as problem:  # nothing behind this place can be read
+    except BrokenStream as broken:  # nothing behind this place can be read
         if not skip:
-            place = problem.place or _line(unit, documents.next_row)
-            raise CorpusError(unit.path, place, str(problem)) from None
+            place = broken.place or _line(unit, documents.next_row)
+            raise CorpusError(unit.path, place, str(broken)) from None
         skipped += 1
     if len(documents) or skipped:
         yield TextBlock.of(documents.take(), skipped)
@@ -246,7 +247,7 @@ def _line(unit: Unit, row: int) -> str:
 
 
 def _columns(unit: Unit, skip: bool) -> Iterator[TextBlock]:
-    kind = "a Parquet file" if unit.path.suffix == ".parquet" else "an Arrow file"
+    kind = "a Parquet file" if format_of(unit.path).content == "parquet" else "an Arrow file"
     row = skipped = 0
     try:
         for batch in read_batches(unit, BATCH_BYTES):

@@ -3,85 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
-import pyarrow as pa
-
+from pivotkit.corpus.reading.corpus_files import format_of
+from pivotkit.corpus.reading.streams import BrokenStream, ByteRange
 from pivotkit.corpus.reading.units import Unit
 
 NEWLINE = b"\n"
-
-
-class BrokenStream(Exception):
-    """The bytes end too early or cannot be read; ``place`` is set where a line number does not say where."""
-
-    def __init__(self, problem: str, place: str | None = None) -> None:
-        super().__init__(problem)
-        self.place = place
-
-
-def compression_of(path: Path) -> str | None:
-    return "gzip" if path.name.endswith(".gz") else "zstd" if path.name.endswith(".zst") else None
-
-
-class ByteRange:
-    """Bytes [begin, end) of a unit's file, decompressed; a compressed range must consist of whole frames or members."""
-
-    def __init__(self, unit: Unit, begin: int, end: int) -> None:
-        self._unit, self._begin, self._end = unit, begin, end
-        self._given = 0  # bytes
-        self._fault: BrokenStream | None = None
-        self._open()
-
-    def _open(self) -> None:
-        compression = compression_of(self._unit.path)
-        try:
-            self._file = pa.OSFile(str(self._unit.path))
-            self._stream = self._file.get_stream(self._begin, self._end - self._begin)
-        except OSError as error:
-            raise self._broken(error) from None
-        if compression is not None:
-            self._stream = pa.CompressedInputStream(self._stream, compression)
-
-    def __enter__(self) -> ByteRange:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stream.close()
-        self._file.close()
-
-    def read_into(self, target: memoryview) -> int:
-        """Fill ``target`` as far as there are bytes. BrokenStream comes only after all bytes before the break."""
-        if self._fault is not None:
-            raise self._fault
-        try:
-            count = int(self._stream.readinto(target))
-        except OSError as error:
-            self._fault = self._broken(error)
-            count = self._salvage(target)
-            if count == 0:
-                raise self._fault from None
-        self._given += count
-        return count
-
-    def _salvage(self, target: memoryview) -> int:
-        """Recover the bytes that a failed read had decoded: read the stream again, the last bytes one by one."""
-        self._stream.close()
-        self._file.close()
-        count = passed = 0
-        try:
-            self._open()
-            while passed < self._given and (step := self._stream.readinto(target[: self._given - passed])):
-                passed += step
-            while count < len(target) and self._stream.readinto(target[count : count + 1]):
-                count += 1
-        except (OSError, BrokenStream):
-            pass
-        return count if passed == self._given else 0
-
-    def _broken(self, error: OSError) -> BrokenStream:
-        until = "its end" if self._end == self._unit.size else f"byte {self._end}, where a unit of it ends"
-        return BrokenStream(f"must be readable to {until}; {error}")
 
 
 class LongLine(Exception):
@@ -110,7 +37,7 @@ class UnitLines:
 
     def __iter__(self) -> Iterator[tuple[bytearray, int]]:
         unit = self._unit
-        compression = compression_of(unit.path)
+        compression = format_of(unit.path).compression
         if unit.size == 0 and compression is not None:
             raise BrokenStream(f"must be a {compression} stream; got an empty file", "byte 0")
         inside = unit.begin == 0  # whether the bytes at hand belong to a line of this unit

@@ -1,49 +1,66 @@
-"""Checks that a record is a document: line by line in Python, or all rows of a batch at once."""
+"""Checks that a record is a document: why a line is none, and all rows of a batch at once."""
 
 from __future__ import annotations
 
+import json
+import math
+import re
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from pivotkit.corpus.reading.column_files import is_text
+
+class _Number(str):
+    """A number of a JSON text as it is written, whatever its size."""
 
 
-def parse_line(line: bytes, is_json: bool) -> tuple[bytes, bytes | None, bytes | None]:
-    """Text, id and language of one line, in UTF-8; ValueError with the reason when it is not a document."""
-    if not is_json:
-        try:
-            line.decode()
-        except UnicodeDecodeError as error:
-            raise ValueError(f"must be UTF-8; {error}") from None
-        raise AssertionError("a line of UTF-8 is taken natively")
+def line_problem(line: bytes, is_json: bool) -> str:
+    """Why a line is no document."""
     try:
-        record = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        raise ValueError(f"must be a JSON object; {error}") from None
+        text = line.decode()
+        if not is_json:
+            raise AssertionError("a line of UTF-8 is a document")
+        record = json.loads(text.removeprefix("\ufeff"), parse_int=_Number, parse_float=_Number)
+    except UnicodeDecodeError as error:
+        return f"must be {'a JSON object in ' if is_json else ''}UTF-8; {error}"
+    except ValueError as error:
+        return f"must be a JSON object; {error}"
+    except RecursionError:
+        record = {"text": ""}
     if not isinstance(record, dict):
-        raise ValueError(f"must be a JSON object; got {type(record).__name__}")
-    text, identity, lang = document(record)
-    return text.encode(), identity if identity is None else identity.encode(), lang if lang is None else lang.encode()
+        return f"must be a JSON object; got {_kind(record)}"
+    return record_problem(record) or "must be nested at most 1024 levels deep; got more"
 
 
-def document(record: dict[str, Any]) -> tuple[str, str | None, str | None]:
-    """Text, id and language of a record; ValueError with the reason when it is not a document."""
+def record_problem(record: dict[str, Any]) -> str | None:
+    """Why a record is not a document; None when it is one."""
     text, identity, lang = record.get("text"), record.get("id"), record.get("lang")
-    if not isinstance(text, str):
-        got = type(text).__name__ if "text" in record else "none"
-        raise ValueError(f'must have a string "text"; got {got}')
-    if isinstance(identity, int) and not isinstance(identity, bool):
-        identity = str(identity)
-    if identity is not None and not isinstance(identity, str):
-        raise ValueError(f'must have a string or integer "id"; got {type(identity).__name__}')
-    if lang is not None and not isinstance(lang, str):
-        raise ValueError(f'must have a string "lang"; got {type(lang).__name__}')
-    return text, identity, lang
+    if not isinstance(text, str) or isinstance(text, _Number):
+        got = _kind(text) if "text" in record else "none"
+        return f'must have a string "text"; got {got}'
+    if identity is not None and not isinstance(identity, str) and not _is_finite(identity):
+        return f'must have a string or number "id"; got {_kind(identity)}'
+    if lang is not None and (not isinstance(lang, str) or isinstance(lang, _Number)):
+        return f'must have a string "lang"; got {_kind(lang)}'
+    for name, value in (("text", text), ("id", identity), ("lang", lang)):
+        if isinstance(value, str) and (lone := re.search("[\ud800-\udfff]", value)):
+            return f'must be a JSON object with a "{name}" of characters; got the lone surrogate U+{ord(lone[0]):04X}'
+    return None
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float | Decimal) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, _Number):
+        return "float" if re.search("[.eE]", value) else "int"
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else type(value).__name__
 
 
 @dataclass(frozen=True)
@@ -56,12 +73,25 @@ class Columns:
     bad: npt.NDArray[np.int64]
 
 
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a column holds text: strings of any layout, or bytes, which must be UTF-8."""
+    if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
+        return is_text(kind.value_type)
+    return _is_string(kind) or str(kind) in ("binary", "large_binary", "binary_view")
+
+
+def _is_string(kind: pa.DataType) -> bool:
+    return str(kind) in ("string", "large_string", "string_view")  # string_view is unknown to older pyarrow
+
+
 def check_columns(batch: pa.RecordBatch) -> Columns:
-    """Apply `document` to all rows of ``batch``."""
-    texts = batch.column("text")
+    """Apply `record_problem` to all rows of ``batch``."""
+    texts = _texts(batch.column("text"))
     bad = _broken(texts) | texts.is_null().to_numpy(zero_copy_only=False)
-    ids, bad_ids = _strings(batch, "id", integers=True)
-    langs, bad_langs = _strings(batch, "lang", integers=False)
+    if not bad.any() and str(texts.type) == "string_view":
+        texts = texts.cast(pa.large_string())
+    ids, bad_ids = _strings(batch, "id", numbers=True)
+    langs, bad_langs = _strings(batch, "lang", numbers=False)
     bad |= bad_ids | bad_langs
     if not bad.any():
         return Columns(texts, ids, langs, np.zeros(0, np.int64))
@@ -69,31 +99,53 @@ def check_columns(batch: pa.RecordBatch) -> Columns:
     return Columns(texts, ids, langs, np.flatnonzero(bad))
 
 
+def _texts(column: pa.Array) -> pa.Array:
+    """A text column as strings one by one; its bytes may be no UTF-8."""
+    column = _plain(column)
+    if str(column.type) == "binary_view":
+        column = column.cast(pa.large_binary())
+    strings = {"binary": pa.string(), "large_binary": pa.large_string()}
+    return column.view(strings[str(column.type)]) if str(column.type) in strings else column
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    """Values one by one instead of dictionaries or runs; ArrowInvalid where they point beyond their end."""
+    if pa.types.is_dictionary(column.type):
+        known = column.indices.drop_null()
+        if len(known) and not 0 <= pc.min(known).as_py() <= pc.max(known).as_py() < len(column.dictionary):
+            raise pa.ArrowInvalid("a value must be in its dictionary; got a place beyond its end")
+        return column.dictionary_decode()
+    if pa.types.is_run_end_encoded(column.type):
+        column.validate(full=True)
+        return pc.run_end_decode(column)
+    return column
+
+
 def row_problem(row: pa.RecordBatch) -> str | None:
     """Why the one row of a batch is not a document; None when its strings cannot be read at all."""
-    if any(_is_broken(column) for column in row.columns):
+    columns = {name: _plain(row.column(name)) for name in row.schema.names}
+    columns["text"] = _texts(columns["text"])
+    if any(_is_broken(column) for column in columns.values()):
         return None
-    try:
-        document(row.to_pylist()[0])
-    except ValueError as problem:
-        return str(problem)
-    raise AssertionError("a row that is a document is not refused")
+    return record_problem({name: column[0].as_py() for name, column in columns.items()})
 
 
-def _strings(batch: pa.RecordBatch, name: str, integers: bool) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
+def _strings(batch: pa.RecordBatch, name: str, numbers: bool) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
     """An optional column as strings, and a mask of the rows where it is something else."""
     absent = pa.nulls(batch.num_rows, pa.large_string())
     good = np.zeros(batch.num_rows, np.bool_)
     if name not in batch.schema.names:
         return absent, good
-    column = batch.column(name)
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if is_text(column.type) or str(column.type) == "string_view":
+    column = _plain(batch.column(name))
+    kind = column.type
+    if _is_string(kind):
         broken = _broken(column)
         return (column if broken.any() else column.cast(pa.large_string())), broken
-    if integers and pa.types.is_integer(column.type):
+    if numbers and (pa.types.is_integer(kind) or pa.types.is_decimal(kind)):
         return column.cast(pa.large_string()), good
+    if numbers and pa.types.is_floating(kind):
+        infinite = ~pc.is_finite(column).fill_null(True).to_numpy(zero_copy_only=False)
+        return column.cast(pa.large_string()), infinite
     return absent, column.is_valid().to_numpy(zero_copy_only=False)
 
 

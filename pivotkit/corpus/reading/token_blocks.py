@@ -102,8 +102,13 @@ class IdFile:
         if len(ids) and (ids.max() >= self.vocab_size or (self.dtype.kind == "i" and ids.min() < 0)):
             at = int(np.flatnonzero((ids >= self.vocab_size) | (ids < 0))[0])
             rule = f"must be an id in [0, {self.vocab_size}); got {ids[at]}"
-            raise CorpusError(self.path, f"token {begin + at}", rule)
+            raise CorpusError(self.path, f"token {begin + at}", rule + self._hint(ids))
         return ids if self.dtype in (np.dtype("<u2"), np.dtype("<u4")) else ids.astype(np.uint32)
+
+    def _hint(self, ids: Ids) -> str:
+        """What to try when ids are out of range: the narrower type, where both halves of each are in range."""
+        is_wide = self.dtype == np.dtype("<u4") and bool((ids.view("<u2") < self.vocab_size).all())
+        return " (the ids look like uint16)" if is_wide else ""
 
     def instances(self, begin: int, end: int, length: int, tokens: int) -> Iterator[TokenBlock]:
         """Training instances of ``length`` ids each."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from os import PathLike
 from pathlib import Path
@@ -14,13 +14,21 @@ import numpy as np
 from pivotkit.arguments import LARGEST, check_flag, check_int, check_kind, check_paths, check_text, refuse
 from pivotkit.corpus.reading import token_blocks
 from pivotkit.corpus.reading.amounts import amount
+from pivotkit.corpus.reading.corpus_files import TOKEN_SUFFIXES, Corpus, find_files
 from pivotkit.corpus.reading.scope import DOCUMENT, Scope
 from pivotkit.corpus.reading.token_blocks import IdFile, Offsets, TokenBlock
-from pivotkit.corpus.reading.token_formats import count_ids, datatrove_offsets, megatron_dtype, megatron_offsets
-from pivotkit.corpus.reading.units import Corpus, Unit, find_files
+from pivotkit.corpus.reading.token_evidence import check_ends, check_width
+from pivotkit.corpus.reading.token_formats import (
+    check_no_header,
+    count_ids,
+    datatrove_offsets,
+    index_of,
+    megatron_dtype,
+    megatron_layout,
+)
+from pivotkit.corpus.reading.units import Unit
 
-FORMATS = ("olmo", "megatron", "datatrove")
-SUFFIXES = {"olmo": ".npy", "megatron": ".bin", "datatrove": ".ds"}
+COMPANIONS = {".idx", ".ds.index", ".ds.metadata", ".ds.loss", ".csv.gz"}  # what the tools write beside token files
 
 
 @dataclass(frozen=True)
@@ -54,7 +62,7 @@ class TokenFiles:
         For an argument of another kind.
     ValueError
         For another format or type, "olmo" without ``eos``, ``eos`` with another format, ``bos`` without ``eos``, and a
-        ``vocab_size`` outside [1, 2^31).
+        ``vocab_size`` outside [1, 2^31). For an ``eos`` or ``bos`` that no id of ``dtype`` below ``vocab_size`` equals.
 
     Examples
     --------
@@ -73,7 +81,7 @@ class TokenFiles:
     def __post_init__(self) -> None:
         check_kind("TokenFiles", "files", self.files, str | PathLike | Sequence, "a path or a sequence of paths")
         check_paths("TokenFiles", "files", self.files)
-        check_text("TokenFiles", "format", self.format, FORMATS)
+        check_text("TokenFiles", "format", self.format, tuple(TOKEN_SUFFIXES))
         check_text("TokenFiles", "dtype", self.dtype)
         if self.dtype not in ("uint16", "uint32"):
             refuse("TokenFiles", "dtype", "be uint16 or uint32", self.dtype)
@@ -87,6 +95,11 @@ class TokenFiles:
             raise ValueError(f"TokenFiles: bos must come with eos; got {self.bos!r}")
         if not 1 <= self.vocab_size < 2**31:
             raise ValueError(f"TokenFiles: vocab_size must be in [1, 2^31); got {self.vocab_size}")
+        most = min(self.vocab_size, np.iinfo(self.dtype).max + 1)
+        for name, token in (("eos", self.eos), ("bos", self.bos)):
+            if token is not None and not 0 <= token < most:
+                rule = f"{name} must be an id of {self.dtype} below vocab_size, in [0, {most})"
+                raise ValueError(f"TokenFiles: {rule}; got {token}")
 
     def __repr__(self) -> str:
         files = repr(str(self.files)) if isinstance(self.files, str | Path) else amount(len(self.files), "path")
@@ -103,8 +116,10 @@ class TokenFiles:
 
     def paths(self) -> list[Path]:
         """The files, sorted; CorpusError where a part matches nothing or has another suffix."""
-        suffix = SUFFIXES[self.format]
-        return find_files("TokenFiles", self.files, (suffix,), lambda folder: list(folder.rglob(f"*{suffix}")))
+        suffix = TOKEN_SUFFIXES[self.format]
+        return find_files(
+            "TokenFiles", self.files, (suffix,), lambda path: path.name.lower().endswith(suffix), COMPANIONS
+        )
 
     def work_units(self, unit_bytes: int | None = None, scope: Scope = DOCUMENT) -> list[Unit]:
         """The work units, file by file in order; those of a file tile it.
@@ -125,18 +140,24 @@ class TokenFiles:
         Raises
         ------
         CorpusError
-            As `paths`; for a file that ends within an id; for a damaged index.
+            As `paths`; for a file that ends within an id; for a damaged index; for a header of numpy.save; for ids that
+            are those of a wider type (`check_width`), or that `check_ends` finds no document's end among.
         """
         check_int("work_units", "unit_bytes", unit_bytes, 1, none=True)
         check_kind("work_units", "scope", scope, Scope, "a Scope")
         units = []
         for path in self.paths():
-            whole = Unit.of(path)
-            size, ends = self._extent(path, scope)
+            index = index_of(path, self.format)
+            whole = replace(Unit.of(path), index=None if index is None else Unit.of(index))
+            dtype, size, ends = self._layout(path, scope)
+            if self.format == "olmo":
+                check_width(path, dtype, self.vocab_size, int(self.eos or 0))
+                if scope.kind != "instance":
+                    check_ends(path, dtype, int(self.eos or 0), self.bos)
             if unit_bytes is None or size == 0:
                 units.append(whole)
                 continue
-            step = max(1, unit_bytes // self._dtype(path).itemsize)
+            step = max(1, unit_bytes // dtype.itemsize)
             if ends is not None:
                 limits = np.arange(0, ends[-1], step)
                 bounds = [*np.unique(np.searchsorted(ends[:-1], limits)).tolist(), size]
@@ -144,7 +165,7 @@ class TokenFiles:
                 if scope.kind == "instance":
                     step = -(-step // scope.tokens) * scope.tokens
                 bounds = [*range(0, size, step), size]
-            units += [Unit(path, whole.size, whole.modified, begin, end) for begin, end in pairwise(bounds)]
+            units += [replace(whole, begin=begin, end=end) for begin, end in pairwise(bounds)]
         return units
 
     def blocks(
@@ -177,9 +198,8 @@ class TokenFiles:
         check_int("blocks", "tokens", tokens, 1, none=True)
         check_flag("blocks", "whole", whole)
         at_once = token_blocks.BLOCK_TOKENS if tokens is None else tokens
-        size, offsets = self._extent(unit.path, scope)
+        dtype, size, offsets = self._layout(unit.path, scope)
         end = size if unit.end is None else unit.end
-        dtype = self._dtype(unit.path)
         file = IdFile(unit.path, dtype, unit.size // dtype.itemsize, self.vocab_size)
         if scope.kind == "instance":
             return file.instances(unit.begin, end, scope.tokens, at_once)
@@ -187,13 +207,18 @@ class TokenFiles:
             return file.until_eos(unit.begin, end, int(self.eos or 0), self.bos, at_once, whole)
         return file.documents(offsets[unit.begin : end + 1], at_once, whole)
 
-    def _extent(self, path: Path, scope: Scope) -> tuple[int, Offsets | None]:
-        """How many ids, or documents with their offsets, a file holds."""
-        if self.format == "olmo" or scope.kind == "instance":
-            size = count_ids(path, self._dtype(path))
-            return (size // scope.tokens * scope.tokens if scope.kind == "instance" else size), None
-        offsets = megatron_offsets(path) if self.format == "megatron" else datatrove_offsets(path, self._dtype(path))
-        return len(offsets) - 1, offsets
-
-    def _dtype(self, path: Path) -> np.dtype[Any]:
-        return megatron_dtype(path) if self.format == "megatron" else np.dtype(self.dtype).newbyteorder("<")
+    def _layout(self, path: Path, scope: Scope) -> tuple[np.dtype[Any], int, Offsets | None]:
+        """The type of a file's ids, and how many ids it holds, or how many documents, with their offsets."""
+        dtype, offsets = np.dtype(self.dtype).newbyteorder("<"), None
+        if self.format == "olmo":
+            check_no_header(path, dtype)
+        elif scope.kind == "instance":
+            dtype = megatron_dtype(path) if self.format == "megatron" else dtype
+        elif self.format == "megatron":
+            dtype, offsets = megatron_layout(path)
+        else:
+            offsets = datatrove_offsets(path, dtype)
+        if offsets is not None:
+            return dtype, len(offsets) - 1, offsets
+        size = count_ids(path, dtype)
+        return dtype, size // scope.tokens * scope.tokens if scope.kind == "instance" else size, None

@@ -1,16 +1,20 @@
-"""The index files of Megatron-LM and datatrove: where each document of a token file begins."""
+"""What lies beside or before the ids of a token file: the indexes of Megatron-LM and datatrove, a header of NumPy."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pivotkit.corpus.reading.corpus_files import regular_file
 from pivotkit.corpus.reading.token_blocks import Offsets
 from pivotkit.errors import CorpusError
 
 MEGATRON = b"MMIDIDX\x00\x00" + (1).to_bytes(8, "little")  # an index begins with its name and version
+NUMPY = b"\x93NUMPY"
+WIDTHS = ("uint16", "uint32", "uint64")
 MEGATRON_HEADER = 34  # bytes: name, version, type of the ids, number of sequences, number of bounds of documents
 MEGATRON_TYPES = {1: "u1", 3: "<i2", 4: "<i4", 5: "<i8", 8: "<u2"}  # by the index's code; other codes are no ids
 
@@ -24,14 +28,36 @@ def count_ids(path: Path, dtype: np.dtype[Any]) -> int:
     return size
 
 
+def check_no_header(path: Path, dtype: np.dtype[Any]) -> None:
+    """Raise a CorpusError when the file at ``path`` begins as numpy.save writes it (NEP 1)."""
+    with path.open("rb") as file:
+        if file.read(len(NUMPY)) == NUMPY:
+            rule = f"must hold {dtype.name} ids without a header; got a file of numpy.save"
+            raise CorpusError(
+                path, "byte 0", f"{rule} (numpy.load(path).astype('{dtype.name}').tofile(new) writes one)"
+            )
+
+
+def index_of(path: Path, format: str) -> Path | None:
+    """The file that says where the documents of a token file lie; None where its ids do."""
+    if format == "olmo":
+        return None
+    index = path.with_suffix(".idx") if format == "megatron" else path.with_name(path.name + ".index")
+    if not os.path.lexists(index):
+        raise CorpusError(index, "", "must lie beside its token file; found none")
+    regular_file(index)
+    return index
+
+
 def megatron_dtype(path: Path) -> np.dtype[Any]:
     """The type of the ids of the ``.bin`` at ``path``, from the first bytes of its index."""
-    with _index(path.with_suffix(".idx")).open("rb") as file:
-        return _megatron_dtype(path.with_suffix(".idx"), file.read(MEGATRON_HEADER))
+    index = _index(path, "megatron")
+    with index.open("rb") as file:
+        return _megatron_dtype(index, file.read(MEGATRON_HEADER))
 
 
-def megatron_offsets(path: Path) -> Offsets:
-    """Where the documents of a ``.bin`` begin, and the end of the last, from the ``.idx`` beside it.
+def megatron_layout(path: Path) -> tuple[np.dtype[Any], Offsets]:
+    """The type of a ``.bin``'s ids, where its documents begin, and the end of the last, from the ``.idx`` beside it.
 
     A document may be of several sequences. Layout: ``MMapIndexedDataset`` version 1.
 
@@ -41,8 +67,8 @@ def megatron_offsets(path: Path) -> Offsets:
         For an index that is missing, of another kind or version, cut short, or of a type that is not an id's, and for
         sequences that do not lie one behind another over the whole ``.bin``.
     """
-    index = path.with_suffix(".idx")
-    raw = _index(index).read_bytes()
+    index = _index(path, "megatron")
+    raw = index.read_bytes()
     dtype = _megatron_dtype(index, raw)
     sequences, bounds = (int(number) for number in np.frombuffer(raw, "<u8", 2, 18))
     size = MEGATRON_HEADER + 12 * sequences + 8 * bounds
@@ -60,8 +86,7 @@ def megatron_offsets(path: Path) -> Offsets:
         raise CorpusError(index, "", f"{rule}; got others")
     if not len(documents) or documents[0] != 0 or documents[-1] != sequences or (np.diff(documents) < 0).any():
         raise CorpusError(index, "", f"must bound documents by sequences from 0 to {sequences}, in order; got others")
-    offsets: Offsets = ends[documents]
-    return offsets
+    return dtype, ends[documents]
 
 
 def datatrove_offsets(path: Path, dtype: np.dtype[Any]) -> Offsets:
@@ -73,13 +98,16 @@ def datatrove_offsets(path: Path, dtype: np.dtype[Any]) -> Offsets:
         For an index that is missing or cut short, and for ends that do not rise to the number of ids.
     """
     ids = count_ids(path, dtype)
-    index = path.with_name(path.name + ".index")
-    raw = _index(index).read_bytes()
+    index = _index(path, "datatrove")
+    raw = index.read_bytes()
     if len(raw) % 8:
         raise CorpusError(index, f"byte {len(raw) - len(raw) % 8}", "must hold ends of 8 bytes; got a part of one")
     offsets = np.concatenate([np.zeros(1, np.int64), np.frombuffer(raw, "<u8").astype(np.int64)])
     if (np.diff(offsets) < 0).any() or offsets[-1] != ids:
-        raise CorpusError(index, "", f"must hold ends that rise to {ids}, the ids of {path.name}; got others")
+        size = ids * dtype.itemsize
+        other = next((name for name in WIDTHS if size and int(offsets[-1]) * np.dtype(name).itemsize == size), "")
+        hint = f" (as for {other} ids)" if other else ""
+        raise CorpusError(index, "", f"must hold ends that rise to {ids}, the ids of {path.name}; got others{hint}")
     return offsets
 
 
@@ -92,7 +120,7 @@ def _megatron_dtype(index: Path, head: bytes) -> np.dtype[Any]:
     return np.dtype(MEGATRON_TYPES[head[17]])
 
 
-def _index(path: Path) -> Path:
-    if not path.exists():
-        raise CorpusError(path, "", "must lie beside its token file; found none")
-    return path
+def _index(path: Path, format: str) -> Path:
+    index = index_of(path, format)
+    assert index is not None
+    return index

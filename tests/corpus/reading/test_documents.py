@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import zstandard
 
 from pivotkit.corpus.reading import documents
 from pivotkit.corpus.reading.documents import Unit, corpus_files, read_documents, work_units
-from pivotkit.errors import CorpusError
+from pivotkit.errors import CorpusError, CorpusWarning
 
 LINES = [{"text": f"text {i} é猫", "id": f"d{i}", "lang": "fr"} for i in range(5000)]
 RAW = "".join(json.dumps(line, ensure_ascii=i % 2 == 0) + "\n" for i, line in enumerate(LINES)).encode()
@@ -69,6 +70,59 @@ def test_what_may_be_absent_gets_its_default(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"score": float("nan")},
+        {"ppl": float("inf"), "low": float("-inf")},
+        {"title": "\ud83d"},
+        {"\udc00": {"deep": ["\ude00\ud83d", float("nan")]}},
+        {"n": 10**5000},
+        {"n": [-(10**400), 1e308, 5e-324]},
+        {"a": {"text": 1, "id": [], "lang": {}}},
+        {"語": "zh", 'x"y': None},
+    ],
+)
+def test_what_other_fields_hold_does_not_cost_the_document(tmp_path: Path, record: dict[str, Any]) -> None:
+    limit = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
+    try:
+        lines = [json.dumps(part) + "\n" for part in ({"text": "a"} | record, record | {"text": "b", "id": 1})]
+    finally:
+        sys.set_int_max_str_digits(limit)
+    path = put(tmp_path / "a.jsonl", "".join(lines).encode())
+    assert flat(path) == ([(0, "a.jsonl:1", "a", "und"), (1, "1", "b", "und")], 0)
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("7", "7"), ("-7", "-7"), ("0", "0"), ("-0", "0"), ("1.0", "1.0"), ("-0.0", "-0.0"), ("1e5", "1e5"),
+        ("12E-3", "12E-3"), ("1e999", "1e999"), ("9" * 30, "9" * 30), ("0.1000", "0.1000"), ('"1.0"', "1.0"),
+    ],
+)  # fmt: skip
+def test_an_id_is_a_number_as_it_is_written(tmp_path: Path, written: str, expected: str) -> None:
+    rows, _ = flat(put(tmp_path / "a.jsonl", f'{{"id":{written},"text":"a"}}'.encode()))
+    assert rows == [(0, expected, "a", "und")]
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstandard.ZstdCompressor().compress])
+@pytest.mark.parametrize("unit_bytes", [None, 5])
+def test_a_byte_order_mark_at_the_start_is_passed_over(tmp_path: Path, pack: Any, unit_bytes: int | None) -> None:
+    suffix = {"bytes": "", "compress": ".gz"}.get(pack.__name__, ".zst") if pack is not bytes else ""
+    suffix = ".zst" if pack not in (bytes, gzip.compress) else suffix
+    mark = b"\xef\xbb\xbf"
+    for name, raw, expected in (
+        ("a.jsonl", mark + b'{"text":"a"}\r\n' + mark + b'{"text":"b"}\n', ["a", "b"]),  # of two files joined, too
+        ("b.txt", mark + b"a\nb\n", ["a", "b"]),
+        ("c.txt", mark, []),
+        ("d.txt", mark + b"\n" + mark + b"b", ["\ufeffb"]),
+        ("e.txt", mark + mark + b"a", ["\ufeffa"]),
+    ):
+        units = work_units(put(tmp_path / (name + suffix), pack(raw)), unit_bytes)
+        assert [text for unit in units for batch in read_documents(unit) for text in batch.texts] == expected
+
+
 def test_an_empty_file_holds_no_documents(tmp_path: Path) -> None:
     assert flat(put(tmp_path / "a.jsonl", b"")) == ([], 0)
 
@@ -83,8 +137,11 @@ BAD_LINES = [
     (b'{"text": null}', 'must have a string "text"; got NoneType'),
     (b'{"text": "\xff"}', "must be a JSON object"),
     (b'{"text": "\\ud800"}', "must be a JSON object"),
-    (b'{"text": "a", "id": 1.5}', 'must have a string or integer "id"; got float'),
-    (b'{"text": "a", "id": true}', 'must have a string or integer "id"; got bool'),
+    (b'{"text": "a", "id": [1.5]}', 'must have a string or number "id"; got list'),
+    (b'{"text": "a", "id": true}', 'must have a string or number "id"; got bool'),
+    (b'{"text": "a", "id": NaN}', 'must have a string or number "id"; got nan'),
+    (b'{"text": "a", "id": "\\ud800"}', 'with a "id" of characters; got the lone surrogate U\\+D800'),
+    (b'{"text": 1.5}', 'must have a string "text"; got float'),
     (b'{"text": "a", "lang": 1}', 'must have a string "lang"; got int'),
     (b'{"text": "a"} x', "must be a JSON object"),
 ]
@@ -167,7 +224,8 @@ def test_files_are_sorted_and_listed_once(tmp_path: Path) -> None:
     for name in ("b.jsonl", "a.jsonl.zst", "sub/c.parquet", "notes.md", "x[1].jsonl"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    names = [file.name for file in corpus_files(tmp_path)]
+    with pytest.warns(CorpusWarning, match=r"1 of \.md \(notes\.md\)"):
+        names = [file.name for file in corpus_files(tmp_path)]
     assert names == ["a.jsonl.zst", "b.jsonl", "c.parquet", "x[1].jsonl"]
     both = corpus_files([tmp_path / "b.jsonl", str(tmp_path / "*.jsonl"), tmp_path / "x[1].jsonl"])
     assert [file.name for file in both] == ["b.jsonl", "x[1].jsonl"]

@@ -83,7 +83,7 @@ def test_a_line_of_text_must_be_utf8(tmp_path: Path) -> None:
     assert (block.texts(), block.rows.tolist(), block.skipped) == (["one", "three"], [0, 2], 2)
 
 
-def test_a_line_settled_by_python_stands_between_the_others(tmp_path: Path) -> None:
+def test_rare_spellings_stand_between_the_others(tmp_path: Path) -> None:
     lines = [{"text": "a", "id": 1}, {"text": "b", "id": 10**18}, {"text": "c", "id": -5, "lang": "zh"}]
     raw = (
         b'{"te\\u0078t":"first"}\n'
@@ -112,6 +112,7 @@ def test_texts_of_arrow_batches_are_not_copied(wide: bool) -> None:
     ("column", "expected"),
     [
         (pa.array([1, None, 2**64 - 1], pa.uint64()), ["1", None, "18446744073709551615"]),
+        (pa.array([1.5, None, -2.25]), ["1.5", None, "-2.25"]),
         (pa.array(["x", None, "y"], pa.large_string()), ["x", None, "y"]),
         (pa.array(["x", None, "y"]).dictionary_encode(), ["x", None, "y"]),
         (pa.nulls(3), [None, None, None]),
@@ -129,9 +130,9 @@ def test_ids_may_be_of_these_types(tmp_path: Path, column: pa.Array, expected: l
 @pytest.mark.parametrize(
     ("name", "column", "problem"),
     [
-        ("id", pa.array([1.5, None, 2.0]), 'must have a string or integer "id"; got float'),
-        ("id", pa.array([True, None, False]), 'must have a string or integer "id"; got bool'),
-        ("id", pa.array([b"x", None, b"y"]), 'must have a string or integer "id"; got bytes'),
+        ("id", pa.array([[1.5], None, [2.0]]), 'must have a string or number "id"; got list'),
+        ("id", pa.array([True, None, False]), 'must have a string or number "id"; got bool'),
+        ("id", pa.array([b"x", None, b"y"]), 'must have a string or number "id"; got bytes'),
         ("lang", pa.array([1, None, 2]), 'must have a string "lang"; got int'),
         ("lang", pa.array([["fr"], None, []]), 'must have a string "lang"; got list'),
         ("text", pa.array([None, "b", None]), 'must have a string "text"; got NoneType'),
@@ -210,7 +211,7 @@ def test_blocks_stay_as_they_are_while_others_are_read(tmp_path: Path, monkeypat
 
 def test_the_native_block_is_what_lines_are_read_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Common lines must not be settled one by one."""
-    monkeypatch.setattr(documents, "parse_line", lambda *_: pytest.fail("a common line was left to Python"))
+    monkeypatch.setattr(documents, "line_problem", lambda *_: pytest.fail("a common line was left to Python"))
     assert sum(map(len, read_texts(write(tmp_path, "jsonl.gz", DOCUMENTS)))) == len(DOCUMENTS)
     assert hasattr(_C, "DocumentBlock")
 
