@@ -87,6 +87,7 @@ def merge_unit_counts(
         units=tuple(sorted(header["unit"] for header in headers)),
         skipped=sum(header["skipped"] for header in headers),
         tokenizer=plan.source.tokenizer,
+        marks=plan.source.watch.marks,
         postings=Postings(tuple(paths)) if keep else None,
     )
     if keep:

@@ -55,8 +55,8 @@ class Counts:
     tokenizer : str or None
         Fingerprint of the tokenizer behind ``context``.
     postings : Postings or None
-        Which documents contain each word, for `query`, `by_language` and `cumulative`. None when the counts were not
-        kept in a folder.
+        Which documents contain each word, for `query`, `by_language` and `cumulative`; None for counts of no folder.
+    marks : str, as for `WatchList`
 
     Raises
     ------
@@ -78,6 +78,7 @@ class Counts:
     skipped: int = 0
     tokenizer: str | None = None
     postings: Postings | None = None
+    marks: str = "ignore"
 
     def __post_init__(self) -> None:
         words, pairs = len(self.words), len(self.pairs)
@@ -103,7 +104,7 @@ class Counts:
 
     @functools.cached_property
     def _watch(self) -> WatchList:
-        watch = WatchList(self.words)
+        watch = WatchList(self.words, marks=self.marks)
         if len(watch) != len(self.words):
             raise ValueError("Counts: words must be distinct after normalization; got one twice")
         return watch
@@ -226,7 +227,7 @@ class Counts:
         Parameters
         ----------
         other : Counts
-            Counts with the same words, pairs, scope and tokenizer.
+            Counts with the same words, marks, pairs, scope and tokenizer.
 
         Returns
         -------
@@ -236,11 +237,11 @@ class Counts:
         Raises
         ------
         ValueError
-            When words, pairs, scope, tokenizer or the presence of a context differ; when either has a sampled context;
+            When words, marks, pairs, scope, tokenizer or the presence of a context differ; when either has a sampled context;
             when the two share some work units but neither has all units of the other (the common part cannot be
             subtracted); when they share a part of a file that was cut into other units.
         """
-        for name in ("words", "scope", "tokenizer"):
+        for name in ("words", "marks", "scope", "tokenizer"):
             if getattr(self, name) != getattr(other, name):
                 raise ValueError(f"merge: other must have the same {name}; got others")
         if not np.array_equal(self.pairs, other.pairs):
@@ -317,7 +318,7 @@ class Counts:
 
     def save(self, folder: str | Path) -> Path:
         """Write words.parquet, pairs.parquet, background.parquet, context/, then counts.json; return the folder."""
-        names = ("documents", "skipped", "scope", "approximation", "tokenizer")
+        names = ("documents", "skipped", "scope", "approximation", "tokenizer", "marks")
         about = {**{name: getattr(self, name) for name in names}, "units": list(self.units)}
         tables = self.words_table(), self.pairs_table(), self.background, self.context, self.postings
         save_counts(Path(folder), *tables, about)

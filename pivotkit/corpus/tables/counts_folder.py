@@ -79,6 +79,7 @@ def load_counts(folder: Path) -> dict[str, Any]:
         "units": tuple(header["units"]),
         "skipped": header["skipped"],
         "tokenizer": header["tokenizer"],
+        "marks": header["marks"],
         "postings": None if header["postings"] is None else Postings.beside(folder, header["postings"]),
     }
 
