@@ -77,6 +77,7 @@ class Normalizer:
         decompositions: _Texts,
         foldings: _Texts,
         compositions: NDArray[np.uint32],
+        roles: NDArray[np.uint8],
     ) -> None: ...
     def normalize(
         self, texts: NDArray[np.uint8], offsets: NDArray[np.int64]
@@ -92,7 +93,7 @@ class Matcher:
         words: NDArray[np.uint8],
         offsets: NDArray[np.int64],
         normalizer: Normalizer,
-        classes: NDArray[np.uint8],
+        letters: NDArray[np.uint8],
     ) -> None: ...
     def match(
         self, documents: NDArray[np.uint8], offsets: NDArray[np.int64]

@@ -14,13 +14,13 @@ namespace pivotkit {
 namespace {
 
 Matcher make_matcher(const Array<std::uint8_t>& data, const Array<std::int64_t>& offsets,
-                     const std::shared_ptr<Normalizer>& normalizer, const Array<std::uint8_t>& classes) {
-  if (length(classes, "Matcher", "classes") != kCodePoints)
-    refuse("Matcher", "classes", "hold one byte for each of 1114112 code points", classes.shape(0));
+                     const std::shared_ptr<Normalizer>& normalizer, const Array<std::uint8_t>& letters) {
+  if (length(letters, "Matcher", "letters") != kCodePoints)
+    refuse("Matcher", "letters", "hold one byte for each of 1114112 code points", letters.shape(0));
   if (!normalizer) refuse("Matcher", "normalizer", "be a Normalizer", "None");
   const ByteTable words = byte_table(data, offsets, "Matcher", "words");
   const py::gil_scoped_release release;
-  return Matcher(words, normalizer, classes.data());
+  return Matcher(words, normalizer, letters.data());
 }
 
 py::tuple match(const Matcher& matcher, const Array<std::uint8_t>& data, const Array<std::int64_t>& offsets) {
@@ -76,7 +76,7 @@ py::tuple spans(const Matcher& matcher, const Array<std::uint8_t>& data, const A
 void register_matcher(py::module_& m) {
   py::class_<Matcher>(m, "Matcher", "Finds the words of a watch list in UTF-8 text.")
       .def(py::init(&make_matcher), py::arg("words").noconvert(), py::arg("offsets").noconvert(), py::arg("normalizer"),
-           py::arg("classes").noconvert())
+           py::arg("letters").noconvert())
       .def("match", &match, py::arg("documents").noconvert(), py::arg("offsets").noconvert(),
            "The words of each document: offsets (N + 1) int64, word ids int32, occurrences int32.")
       .def("spans", &spans, py::arg("documents").noconvert(), py::arg("offsets").noconvert(),

@@ -25,14 +25,17 @@ CodePointTexts code_point_texts(const Texts& texts, const std::string& argument)
 }
 
 std::shared_ptr<Normalizer> make_normalizer(const Array<std::uint8_t>& combining, const Texts& decompositions,
-                                            const Texts& foldings, const Array<std::uint32_t>& compositions) {
+                                            const Texts& foldings, const Array<std::uint32_t>& compositions,
+                                            const Array<std::uint8_t>& roles) {
   if (length(combining, "Normalizer", "combining") != kCodePoints)
     refuse("Normalizer", "combining", "hold one byte for each of 1114112 code points", combining.shape(0));
+  if (length(roles, "Normalizer", "roles") != kCodePoints)
+    refuse("Normalizer", "roles", "hold one byte for each of 1114112 code points", roles.shape(0));
   if (compositions.ndim() != 2 || compositions.shape(1) != 3)
     refuse("Normalizer", "compositions", "have shape (pairs, 3)", "another");
   const UnicodeData data{combining.data(), code_point_texts(decompositions, "decompositions"),
                          code_point_texts(foldings, "foldings"), compositions.data(),
-                         static_cast<std::size_t>(compositions.shape(0))};
+                         static_cast<std::size_t>(compositions.shape(0)), roles.data()};
   const py::gil_scoped_release release;
   return std::make_shared<Normalizer>(data);
 }
@@ -58,9 +61,9 @@ py::tuple normalize(const Normalizer& normalizer, const Array<std::uint8_t>& dat
 }  // namespace
 
 void register_unicode(py::module_& m) {
-  py::class_<Normalizer, std::shared_ptr<Normalizer>>(m, "Normalizer", "NFKC(casefold(NFKC(text))) of UTF-8 text.")
+  py::class_<Normalizer, std::shared_ptr<Normalizer>>(m, "Normalizer", "The normal form of UTF-8 text.")
       .def(py::init(&make_normalizer), py::arg("combining").noconvert(), py::arg("decompositions"), py::arg("foldings"),
-           py::arg("compositions").noconvert())
+           py::arg("compositions").noconvert(), py::arg("roles").noconvert())
       .def("normalize", &normalize, py::arg("texts").noconvert(), py::arg("offsets").noconvert(),
            "Each text's normal form, packed alike: bytes uint8 and offsets int64.")
       .def_property_readonly("nbytes", &Normalizer::bytes, "Memory that the tables hold, in bytes.");

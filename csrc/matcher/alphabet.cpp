@@ -8,29 +8,31 @@
 namespace pivotkit {
 namespace {
 
-std::vector<Letter> letters_of(const std::uint8_t* classes) {
+std::vector<Letter> letters_of(const std::uint8_t* traits) {
   std::vector<Letter> letters(kCodePoints);
   for (std::uint32_t code = 0; code < kCodePoints; ++code) {
-    if (classes[code] > 3) refuse("Matcher", "classes", "be 0, 1, 2 or 3", classes[code]);
-    letters[code] = Letter(static_cast<CharClass>(classes[code]));
+    if (traits[code] / 4 > static_cast<std::uint8_t>(ClusterClass::enclosing))
+      refuse("Matcher", "letters", "have cluster classes of at most 20", traits[code] / 4);
+    letters[code] = Letter(traits[code]);
   }
   return letters;
 }
 
 }  // namespace
 
-Alphabet::Alphabet(const std::uint8_t* classes) : letters_(letters_of(classes).data()) {
+Alphabet::Alphabet(const std::uint8_t* letters) : letters_(letters_of(letters).data()) {
   for (std::uint32_t code = 0; code < kCodePoints; ++code)
-    if (classes[code] == static_cast<std::uint8_t>(CharClass::space)) spaces_.push_back(code);
+    if (letters_[code].kind() == CharClass::space) spaces_.push_back(code);
   for (std::uint32_t code = 0; code < ascii_.size(); ++code) {
     ascii_[code] = letters_[code];
     const bool word = (code >= 'a' && code <= 'z') || (code >= '0' && code <= '9') || code == '_';
     const bool space = (code >= '\t' && code <= '\r') || code == ' ';
     const CharClass kind = ascii_[code].kind();
     const bool upper = code >= 'A' && code <= 'Z';  // never seen: text is folded
-    if (!upper && ((kind == CharClass::word) != word || kind == CharClass::unspaced ||
-                   (space && kind != CharClass::space) || (code == 0 && kind != CharClass::separator)))
-      refuse("Matcher", "classes", "call ASCII what it is", text(classes[code], " for ", code));
+    const bool lies = (kind == CharClass::word) != word || (space && kind != CharClass::space) ||
+                      (code == 0 && kind != CharClass::separator);
+    if (ascii_[code].attaches() || kind == CharClass::unspaced || (lies && !upper))
+      refuse("Matcher", "letters", "call ASCII what it is", text(letters[code], " for ", code));
   }
 }
 

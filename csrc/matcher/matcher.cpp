@@ -35,6 +35,18 @@ void check_word(const Alphabet& alphabet, const CodePoints& word, std::size_t id
   }
 }
 
+// What the end of a word asks of the letter behind it: bits of a value of the trie.
+std::uint32_t asks(const Alphabet& alphabet, const CodePoints& word) {
+  const Letter last = alphabet[word.back()];
+  bool reaches = last.cluster() == ClusterClass::prepend || last.cluster() == ClusterClass::flag ||
+                 last.cluster() == ClusterClass::ho || last.cluster() == ClusterClass::joiner;
+  for (auto code = word.rbegin(); code != word.rend() && alphabet[*code].attaches(); ++code)
+    reaches |= alphabet[*code].cluster() == ClusterClass::stacker || alphabet[*code].cluster() == ClusterClass::nikhahit;
+  const std::uint32_t reach = reaches ? kReaches : 0;
+  if (last.kind() == CharClass::unspaced || last.cluster() == ClusterClass::enclosing) return reach;
+  return last.kind() == CharClass::word ? kBound | kCutsMarks : kBound | reach;
+}
+
 Bytes checked(const NormalizedText& text) {
   if (text.bytes().size >= std::numeric_limits<std::uint32_t>::max())
     refuse<std::length_error>("Matcher", "a document", "normalize to fewer than 2^32 bytes", text.bytes().size);
@@ -43,10 +55,9 @@ Bytes checked(const NormalizedText& text) {
 
 }  // namespace
 
-Matcher::Matcher(ByteTable words, std::shared_ptr<const Normalizer> normalizer, const std::uint8_t* classes)
-    : size_(words.size), normalizer_(std::move(normalizer)), alphabet_(classes) {
-  if (words.size >= static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max()))
-    refuse("Matcher", "words", "be fewer than 2^31 - 1", words.size);
+Matcher::Matcher(ByteTable words, std::shared_ptr<const Normalizer> normalizer, const std::uint8_t* letters)
+    : size_(words.size), normalizer_(std::move(normalizer)), alphabet_(letters) {
+  if (words.size >= kWordId) refuse("Matcher", "words", "be fewer than 2^29 - 1", words.size);
   std::vector<Bytes> runs;
   std::vector<std::int32_t> run_ids;
   SymbolTable others;
@@ -69,8 +80,7 @@ Matcher::Matcher(ByteTable words, std::shared_ptr<const Normalizer> normalizer, 
     }
     for (const std::uint32_t code : word) others.symbols.push_back(alphabet_.symbol(code));
     others.offsets.push_back(others.symbols.size());
-    const bool free = alphabet_[word.back()].kind() == CharClass::unspaced;
-    values.push_back(static_cast<std::uint32_t>(id) | (free ? 0 : kBound));
+    values.push_back(static_cast<std::uint32_t>(id) | asks(alphabet_, word));
   }
   runs_ = Vocabulary(runs, run_ids);
   trie_ = Trie(others, values, alphabet_.symbols());

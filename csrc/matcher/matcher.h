@@ -1,11 +1,12 @@
 // Which words of a watch list occur in a document, how often and where.
 //
 // Documents are raw UTF-8. The matcher normalizes each one in a buffer that stays in cache, exactly as `Normalizer`
-// says. Words come normalized. A word occurs where its code points occur and both its edges are free. An edge is free
-// if the word's own code point there belongs to a script without spaces, or if the neighbour beyond it is no word
-// character of a script with spaces. The ends of the text are free. A blank in a word stands for any run of white
-// space, so phrases are found across line breaks. Occurrences of different words may overlap, and so may those of one
-// word; each start counts once.
+// says. Words come normalized. A word occurs where its code points occur and both its edges are free. The word's own code
+// point at an edge decides. If it is a word character of a script with spaces, the neighbour beyond must be none. If it
+// belongs to a script without spaces, no grapheme cluster may go on over the edge (`Clusters`). If it is anything else,
+// both. Marks at the beginning of a run of word characters belong to what they follow, and are no neighbours that bind.
+// The ends of the text are free. A blank in a word stands for any run of white space, so phrases are found across line
+// breaks. Occurrences of different words may overlap, and so may those of one word; each start counts once.
 //
 // There are two kinds of words, and one structure for each. A word made only of word characters (nearly all words of
 // scripts with spaces) can occur only as a whole run of such characters. So each run of the text costs one look-up in a
@@ -42,8 +43,8 @@ struct Spans {
 class Matcher {
  public:
   // Word i gets id i. Words must be distinct and not empty. They must not begin or end with white space, and white
-  // space inside must be single blanks. `classes` (kCodePoints) holds CharClass values.
-  Matcher(ByteTable words, std::shared_ptr<const Normalizer> normalizer, const std::uint8_t* classes);
+  // space inside must be single blanks. `letters` (kCodePoints) is as for `Alphabet`.
+  Matcher(ByteTable words, std::shared_ptr<const Normalizer> normalizer, const std::uint8_t* letters);
 
   // Safe to call from several threads at once. A document must normalize to fewer than 2^32 bytes (std::length_error).
   Hits match(ByteTable documents) const;

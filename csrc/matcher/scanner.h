@@ -12,14 +12,18 @@
 #include "common/bits.h"
 #include "common/byte_table.h"
 #include "matcher/alphabet.h"
+#include "matcher/clusters.h"
 #include "matcher/latin_words.h"
 #include "matcher/trie.h"
 #include "vocabulary/vocabulary.h"
 
 namespace pivotkit {
 
-// A value of the trie: the id of a word, and whether its last code point needs a free neighbour.
-inline constexpr std::uint32_t kBound = 0x80000000U;
+// A value of the trie: the id of a word, and what its last code point asks of the next one.
+inline constexpr std::uint32_t kBound = 0x80000000U;       // to be no word character
+inline constexpr std::uint32_t kReaches = 0x40000000U;     // to be looked at, for a cluster may go on with it
+inline constexpr std::uint32_t kCutsMarks = 0x20000000U;   // nothing as a mark: it is of a word, and only words bind it
+inline constexpr std::uint32_t kWordId = 0x1FFFFFFFU;
 
 template <class Sink>
 class Scanner {
@@ -34,9 +38,12 @@ class Scanner {
     text_ = text.data;
     size_ = text.size;
     bool after_word = false;  // the code point before `at` is a word character
+    last_ = Letter();
+    std::size_t flags = 0;  // regional indicators directly before `at`
     for (std::size_t at = 0; at < size_;) {
       if (has_latin_ && !after_word && text_[at] < 0x80 && text_[at + 1] < 0xE0) {  // not for a mark between ideographs
         at = latin(at);
+        last_ = Letter();
         if (at >= size_) break;
       }
       std::size_t length = 1;
@@ -53,15 +60,20 @@ class Scanner {
           continue;
         }
       }
-      if (letter.symbol() != 0 && !after_word) start(letter.symbol(), at, at + length);
-      after_word = letter.kind() == CharClass::word;
+      const bool is_word = letter.kind() == CharClass::word;
+      if (letter.symbol() != 0 && !after_word && !letter.attaches() && (is_word || !goes_on(letter, at, flags)))
+        start(letter.symbol(), at, at + length);
+      flags = letter.cluster() == ClusterClass::flag ? flags + 1 : 0;
+      last_ = letter;
+      after_word = is_word && !letter.attaches();  // the marks of a sign are none of the word behind them
       if (!after_word) {
         at += length;
         continue;
       }
       const std::size_t begin = at;  // a run is consumed whole: inside it no word can begin
-      at = end_of_run(at + length);
+      at = end_of_run(at + length, after_word);
       if (has_runs_) run(begin, at);
+      last_ = kRun;
     }
     flush_runs();
     flush_walks();
@@ -69,6 +81,7 @@ class Scanner {
 
  private:
   static constexpr std::size_t kBatch = 64, kLetters = 1024;
+  static constexpr Letter kRun{std::uint32_t{4} * static_cast<std::uint32_t>(ClusterClass::prepend)};
 
   struct Run {
     Vocabulary::Key key;
@@ -96,6 +109,12 @@ class Scanner {
     const CodePoint code = decode_valid(text_ + at);
     length = code.length;
     return alphabet_[code.value];
+  }
+  Clusters clusters() const noexcept { return {alphabet_, {text_, size_}}; }
+  // Whether the cluster before `at` goes on with `letter`, which begins there and does not attach.
+  bool goes_on(Letter letter, std::size_t at, std::size_t flags) const noexcept {
+    if (letter.cluster() == ClusterClass::flag && last_.cluster() == ClusterClass::flag) return flags % 2 != 0;
+    return Clusters::may_go_on(last_, letter) && clusters().go_on(at, 0);
   }
   bool is_free(std::size_t at) const noexcept {
     std::size_t length;
@@ -148,8 +167,8 @@ class Scanner {
     return at;
   }
 
-  // Where the word characters from `at` on end.
-  std::size_t end_of_run(std::size_t at) const noexcept {
+  // Where the word characters from `at` on end, or those behind an enclosing mark begin; `after_word` says which.
+  std::size_t end_of_run(std::size_t at, bool& after_word) const noexcept {
     while (true) {
       const std::uint64_t bytes = load<std::uint64_t>(text_ + at);
       const std::uint64_t low = bytes & ~swar::kHigh;
@@ -160,11 +179,14 @@ class Scanner {
       if (others == 0) continue;
       while (text_[at] >= 0x80) {
         const CodePoint code = decode_valid(text_ + at);
-        if (alphabet_[code.value].kind() != CharClass::word) return at;
+        const Letter letter = alphabet_[code.value];
+        if (letter.kind() != CharClass::word) return at;
+        if (!after_word && !letter.attaches()) return at;
+        after_word &= letter.cluster() != ClusterClass::enclosing;
         at += code.length;
       }
       const CharClass kind = alphabet_.ascii(text_[at]).kind();
-      if (kind != CharClass::word) return at;
+      if (kind != CharClass::word || !after_word) return at;
     }
   }
 
@@ -183,8 +205,11 @@ class Scanner {
     letters_[letter_count_++] = {letter, static_cast<std::uint32_t>(at + length)};
     letters_[letter_count_++] = {Letter(), 0};
     for (std::size_t i = first; i < end; ++i) {
-      start(letters_[i].letter.symbol(), begin, letters_[i].end, letters_[i + 1].letter, letters_[i + 1].end, i + 2);
+      const Letter own = letters_[i].letter;
+      if (!own.attaches() && !(Clusters::may_go_on(last_, own) && clusters().go_on(begin, 0)))
+        start(own.symbol(), begin, letters_[i].end, letters_[i + 1].letter, letters_[i + 1].end, i + 2);
       begin = letters_[i].end;
+      last_ = own;
     }
     return at;
   }
@@ -223,7 +248,7 @@ class Scanner {
   void start(std::uint32_t symbol, std::size_t begin, std::size_t next, Letter after, std::size_t end,
              std::size_t seen) {
     const Trie::End& first = trie_.first(symbol);
-    if (first.is_word()) report(first.value, begin, next);
+    if (first.is_word() && ends_before(after, first.value) != 0) report(first.value, begin, next);
     if (!first.may_have(after.symbol()) || next >= size_) return;
     walks_[walk_count_] = step(Trie::first_name(symbol), begin, after, end, seen);
     trie_.prefetch(walks_[walk_count_].edge);
@@ -248,21 +273,22 @@ class Scanner {
         const std::size_t begin = waiting.begin, end = waiting.end, place = waiting.next;
         const Trie::Node& node = trie_.node(name);
         found_[found] = {node.value, static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(end)};
-        found += node.is_word();
-        if (node.children == 0 || end >= size_) continue;
         Seen seen = letters_[place];
         std::size_t next = place + 1;
         if (seen.end == 0) {
+          if (node.children == 0 && !node.is_word()) continue;
           std::size_t length;
           seen.letter = letter_at(end, length);
           seen.end = static_cast<std::uint32_t>(end + length);
           next = 0;
         }
+        found += static_cast<std::uint32_t>(node.is_word()) & ends_before(seen.letter, node.value);
+        if (node.children == 0 || end >= size_) continue;
         walks_[left] = step(name, begin, seen.letter, seen.end, next);
         trie_.prefetch(walks_[left].edge);
         left += node.may_have(seen.letter.symbol());
       }
-      for (std::size_t i = 0; i < found; ++i) sink_.prefetch(found_[i].value & ~kBound);
+      for (std::size_t i = 0; i < found; ++i) sink_.prefetch(found_[i].value & kWordId);
       for (std::size_t i = 0; i < found; ++i) report(found_[i].value, found_[i].begin, found_[i].end);
       walk_count_ = left;
     }
@@ -276,8 +302,14 @@ class Scanner {
     while (letter_at(at, length).kind() == CharClass::space) at += length;
     return at;
   }
+  // 1 if a word of `value` may end before `next`, else 0: signs and scripts without spaces keep their marks.
+  static std::uint32_t ends_before(Letter next, std::uint32_t value) noexcept {
+    return static_cast<std::uint32_t>(!next.attaches()) | static_cast<std::uint32_t>((value & kCutsMarks) != 0);
+  }
   void report(std::uint32_t value, std::size_t begin, std::size_t end) {
-    if ((value & kBound) == 0 || is_free(end)) sink_.add(value & ~kBound, begin, end);
+    if ((value & kBound) != 0 && !is_free(end)) return;
+    if ((value & kReaches) != 0 && clusters().go_on(end, begin)) return;
+    sink_.add(value & kWordId, begin, end);
   }
 
   const Alphabet& alphabet_;
@@ -288,6 +320,7 @@ class Scanner {
   std::array<bool, 256> begins_{};  // whether a word of the trie may begin with this byte of a Latin letter
   const std::uint8_t* text_ = nullptr;
   std::size_t size_ = 0;
+  Letter last_;  // the letter before the one that is looked at; kRun behind a run, whose last letter is not known
   std::array<Run, kBatch> runs_waiting_;
   std::array<Walk, kBatch> walks_;
   std::array<Seen, kLetters> letters_{};  // the first is none

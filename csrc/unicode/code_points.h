@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "common/byte_table.h"
 #include "common/hash.h"
 
 namespace pivotkit {
@@ -73,6 +74,14 @@ inline CodePoint decode_valid(const std::uint8_t* data) noexcept {
   }
   if (lead < 0xE0) return {(lead & 0x1F) << 6 | (data[1] & 0x3FU), 2};
   return {(lead & 0x07) << 18 | (data[1] & 0x3FU) << 12 | (data[2] & 0x3FU) << 6 | (data[3] & 0x3FU), 4};
+}
+
+// The code point that ends before data[at], at >= 1; U+FFFD for ill-formed bytes.
+inline std::uint32_t code_point_before(Bytes text, std::size_t at) noexcept {
+  std::size_t begin = at - 1;
+  while (begin > 0 && at - begin < 4 && (text.data[begin] & 0xC0) == 0x80) --begin;
+  const CodePoint code = decode(text.data + begin, at - begin);
+  return begin + code.length == at ? code.value : kReplacement;
 }
 
 // Writes the UTF-8 of `value` at `out`, up to 4 bytes; returns their number.

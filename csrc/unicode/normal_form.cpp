@@ -58,7 +58,7 @@ void NormalForm::add(const char* name, const CodePointTexts& texts, std::uint16_
   for (std::size_t i = 0; i < texts.count; ++i) {
     if (i > 0 && texts.codes[i] <= texts.codes[i - 1])
       refuse("Normalizer", name, "ascend", text(texts.codes[i], " after ", texts.codes[i - 1]));
-    if (texts.offsets[i] == texts.offsets[i + 1])
+    if (trait == kFolds && texts.offsets[i] == texts.offsets[i + 1])
       refuse("Normalizer", name, "hold no empty text", text("one for ", texts.codes[i]));
     *map.insert(texts.codes[i]).first = {begin + static_cast<std::uint32_t>(texts.offsets[i]),
                                          static_cast<std::uint32_t>(texts.offsets[i + 1] - texts.offsets[i])};

@@ -1,8 +1,9 @@
-// NFKC(casefold(NFKC(text))) on code points, by tables of the caller: the exact and slow half of the normalizer.
+// compose(casefold(compose(text))) on code points, by tables of the caller: the exact and slow half of the normalizer.
 //
-// Compatibility decomposition, canonical ordering and canonical composition follow Unicode Standard Annex 15 and
-// chapter 3.11; Hangul syllables are computed (chapter 3.12); case folding is full (chapter 3.13). The tables come from
-// the Python that defines `normalize`, so both agree whatever its Unicode version.
+// Decomposition, canonical ordering and canonical composition follow Unicode Standard Annex 15 and chapter 3.11; Hangul
+// syllables are computed (chapter 3.12); case folding is full (chapter 3.13). What a code point decomposes to, which may
+// be nothing, and what composes is the tables' affair. They come from the Python that defines `normalize`, so both agree
+// whatever its Unicode version.
 #pragma once
 
 #include <cstddef>
@@ -24,23 +25,24 @@ struct CodePointTexts {
 
 struct UnicodeData {
   const std::uint8_t* combining;      // (kCodePoints): canonical combining classes
-  CodePointTexts decompositions;      // full compatibility decompositions (NFKD) where they differ, but for Hangul
+  CodePointTexts decompositions;      // full decompositions where they differ, but for Hangul; empty: dropped
   CodePointTexts foldings;            // full case foldings where they differ
   const std::uint32_t* compositions;  // (count, 3): first, second, their primary composite; but for Hangul
   std::size_t composition_count;
+  const std::uint8_t* roles;  // (kCodePoints): what `Ignorables` must know
 };
 
 using CodePoints = std::vector<std::uint32_t>;
 
 class NormalForm {
  public:
-  // Throws std::invalid_argument for a code point out of range, a table that is not sorted, or an empty text.
+  // Throws std::invalid_argument for a code point out of range, a table that is not sorted, or an empty folding.
   explicit NormalForm(const UnicodeData& data);
 
   // Replaces `text`; `scratch` is only space. Takes linear time, apart from the sort of the marks of one letter.
   void normalize(CodePoints& text, CodePoints& scratch) const;
-  void decompose(CodePoints& text, CodePoints& scratch) const;  // NFKD
-  void fold(CodePoints& text, CodePoints& scratch) const;       // casefold
+  void decompose(CodePoints& text, CodePoints& scratch) const;
+  void fold(CodePoints& text, CodePoints& scratch) const;  // casefold
 
   std::uint8_t combining(std::uint32_t code_point) const noexcept {
     return static_cast<std::uint8_t>(traits_[code_point] & kCombining);
@@ -52,6 +54,10 @@ class NormalForm {
   // Whether normalization may join `code_point` (decomposed) to what stands before it, or move it.
   bool leans_back(std::uint32_t code_point) const noexcept {
     return (traits_[code_point] & (kCombining | kSecond)) != 0;
+  }
+  // Whether `code_point` decomposes to nothing.
+  bool is_dropped(std::uint32_t code_point) const noexcept {
+    return has(code_point, kDecomposes) && decompositions_.find(code_point)->size == 0;
   }
   // Every code point that is not its own normal form or leans back, and maybe others; Hangul syllables left out.
   const CodePoints& unusual() const noexcept { return unusual_; }

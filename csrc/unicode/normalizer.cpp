@@ -32,15 +32,20 @@ void write(const CodePoints& text, std::vector<std::uint8_t>& out) {
 }  // namespace
 
 Normalizer::Normalizer(const UnicodeData& data)
-    : form_(data), index_(std::vector<std::uint16_t>(kCodePoints, kPlain).data()) {
+    : form_(data), ignorables_(data.roles), index_(std::vector<std::uint16_t>(kCodePoints, kPlain).data()) {
   entries_.push_back({0, 0, true, true, 0});
   entries_.push_back({0, 0, true, false, 0});
+  entries_.resize(kIgnored + 1);
   const std::vector<bool> unsafe = unsafe_beginnings();
   CodePoints codes = form_.unusual();
   codes.push_back(kReplacement);  // its bytes must be written where the text's own are ill-formed
   std::vector<std::uint16_t> index(kCodePoints, kPlain);
   std::vector<std::uint8_t> utf8;
   for (const std::uint32_t code : codes) {
+    if (form_.is_dropped(code)) {
+      index[code] = kDropped;
+      continue;
+    }
     Entry entry = describe(code, unsafe, utf8);
     std::uint8_t own[4];
     const std::size_t size = encode(code, own);
@@ -57,6 +62,8 @@ Normalizer::Normalizer(const UnicodeData& data)
     index[code] = static_cast<std::uint16_t>(entries_.size());
     entries_.push_back(entry);
   }
+  for (std::uint32_t code = 0; code < kCodePoints; ++code)
+    if (ignorables_.has(code)) index[code] = kIgnored;
   index_ = CodePointTable<std::uint16_t>(index.data());
 }
 
@@ -68,7 +75,7 @@ std::vector<bool> Normalizer::unsafe_beginnings() const {
     text = {code};
     form_.fold(text, scratch);
     form_.decompose(text, scratch);
-    if (!form_.leans_back(text.front())) continue;
+    if (text.empty() || !form_.leans_back(text.front())) continue;
     text = {code};
     form_.decompose(text, scratch);
     unsafe[text.front()] = true;
@@ -158,6 +165,14 @@ void Normalizer::others(Bytes text, State& state, NormalizedText& out) const {
     const CodePoint code = decode(text.data + at.in, text.size - at.in);
     const std::uint16_t index = index_[code.value];
     if (index <= kSame) break;
+    if (index == kDropped) {
+      at.in += code.length;
+      continue;
+    }
+    if (index == kIgnored) {
+      ignored(text, at, out);
+      continue;
+    }
     const Entry& entry = entries_[index];
     if (entry.stable) {
       at.stable_in = at.in;
@@ -177,12 +192,33 @@ void Normalizer::others(Bytes text, State& state, NormalizedText& out) const {
   state = at;
 }
 
+// From a code point that is ignored to the next that is not. What stays is stable, and never longer than what was read.
+void Normalizer::ignored(Bytes text, State& state, NormalizedText& out) const {
+  out.kept_.clear();
+  const std::size_t end = ignorables_.pass(text, state.in, out.kept_);
+  if (!out.kept_.empty()) {
+    state.stable_in = state.in;
+    state.stable_out = state.out;
+    state.floor = 0;
+    for (const std::uint32_t code : out.kept_) state.out += encode(code, out.buffer_.data() + state.out);
+  }
+  state.in = end;
+}
+
 // Normalizes the text from the last stable code point to the next once more, with NormalForm.
 void Normalizer::stretch(Bytes text, State& state, NormalizedText& out) const {
   out.stretch_.clear();
   std::size_t at = state.stable_in;
   while (at < text.size) {
     const CodePoint code = decode(text.data + at, text.size - at);
+    if (index_[code.value] == kIgnored) {
+      out.kept_.clear();
+      const std::size_t end = ignorables_.pass(text, at, out.kept_);
+      if (!out.kept_.empty() && !out.stretch_.empty()) break;
+      out.stretch_.insert(out.stretch_.end(), out.kept_.begin(), out.kept_.end());
+      at = end;
+      continue;
+    }
     if (!out.stretch_.empty() && entry(code.value).stable) break;
     out.stretch_.push_back(code.value);
     at += code.length;
@@ -195,33 +231,59 @@ void Normalizer::stretch(Bytes text, State& state, NormalizedText& out) const {
   state.floor = kClosed;
 }
 
+// The code points from text[at] on, the `source`-th, that are normalized together; returns where they end.
+std::size_t Normalizer::members(Bytes text, std::size_t at, std::size_t source, CodePoints& kept,
+                                std::vector<Member>& found) const {
+  found.clear();
+  while (at < text.size) {
+    CodePoint code = decode(text.data + at, text.size - at);
+    if (index_[code.value] == kIgnored) {
+      kept.clear();
+      const std::size_t end = ignorables_.pass(text, at, kept);
+      if (!kept.empty() && !found.empty()) break;
+      for (const std::uint32_t stays : kept) found.push_back({stays, source, false});
+      for (; at < end; at += code.length, ++source) {
+        code = decode(text.data + at, text.size - at);
+        found.push_back({code.value, source, true});
+      }
+      continue;
+    }
+    if (!found.empty() && entry(code.value).stable) break;
+    found.push_back({code.value, source++, false});
+    at += code.length;
+  }
+  return at;
+}
+
 std::vector<Piece> Normalizer::align(Bytes text, NormalizedText& out) const {
   std::vector<Piece> pieces;
   std::vector<std::uint8_t> normal;
-  CodePoints original, joined, alone, parts;
+  std::vector<Member> group;
+  CodePoints joined, alone, parts;
   std::size_t source = 0;
-  for (std::size_t at = 0; at < text.size; source += original.size()) {
-    original.clear();
-    while (at < text.size) {
-      const CodePoint code = decode(text.data + at, text.size - at);
-      if (!original.empty() && entry(code.value).stable) break;
-      original.push_back(code.value);
-      at += code.length;
-    }
-    joined = original;
-    form_.normalize(joined, out.scratch_);
+  for (std::size_t at = 0; at < text.size;) {
+    const std::size_t first = source;
+    at = members(text, at, source, out.kept_, group);
+    source = group.back().source + 1;
+    joined.clear();
     parts.clear();
     std::vector<Piece> each;
     std::size_t bytes = normal.size();
-    for (std::size_t i = 0; i < original.size(); ++i) {
-      alone = {original[i]};
+    for (const Member& member : group) {
+      if (member.is_ignored) {
+        if (ignorables_.role(member.code) == Role::alone) each.push_back({bytes, member.source});
+        continue;
+      }
+      joined.push_back(member.code);
+      alone = {member.code};
       form_.normalize(alone, out.scratch_);
       parts.insert(parts.end(), alone.begin(), alone.end());
-      each.push_back({bytes, source + i});
+      if (!alone.empty() || form_.combining(member.code) == 0) each.push_back({bytes, member.source});
       std::uint8_t ignored[4];
       for (const std::uint32_t code : alone) bytes += encode(code, ignored);
     }
-    if (parts != joined) each.resize(1);
+    form_.normalize(joined, out.scratch_);
+    if (parts != joined) each = {{normal.size(), first}};
     pieces.insert(pieces.end(), each.begin(), each.end());
     write(joined, normal);
   }
@@ -234,7 +296,7 @@ std::vector<Piece> Normalizer::align(Bytes text, NormalizedText& out) const {
 }
 
 std::size_t Normalizer::bytes() const noexcept {
-  return form_.bytes() + index_.bytes() + entries_.capacity() * sizeof(Entry) + texts_.capacity();
+  return form_.bytes() + ignorables_.bytes() + index_.bytes() + entries_.capacity() * sizeof(Entry) + texts_.capacity();
 }
 
 }  // namespace pivotkit

@@ -1,16 +1,17 @@
-// UTF-8 to the UTF-8 of NFKC(casefold(NFKC(text))), exactly as the Python that brought the tables computes it.
+// UTF-8 to the UTF-8 of a text's normal form, exactly as the Python that brought the tables computes it.
 //
-//   normalize(data) == unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).encode()
-//   with text = data.decode("utf-8", "replace")
+//   normalize(data) == pivotkit.corpus.normalize(text).encode() with text = data.decode("utf-8", "replace")
 //
-// Why it can be fast. A code point c is *stable* if two first code points do not lean back: that of NFKD(c), and that
-// of NFKD of the casefold of any composite that begins like c. (A code point leans back if it has a combining class or
+// First `Ignorables` leaves code points out, then `NormalForm` maps the rest.
+//
+// Why it can be fast. A code point c is *stable* if two first code points do not lean back: that of c's decomposition,
+// and that of the decomposition of the casefold of any composite that begins like c. (It leans back if it has a class or
 // is the second of a canonical composition, Hangul vowels and finals included.) Nothing joins a stable c to the text
 // before it, and nothing before it moves, so normalize(x c y) = normalize(x) normalize(c y). Text of stable code points
 // is mapped one by one, and ASCII eight bytes at a time. A mark that is its own decomposition and folding and never
 // composes (Thai, Hebrew and Arabic vowels, viramas) is copied if the marks before it have no greater class and the
-// letter under them decomposes to no mark. Any other stretch, from the last stable code point to the next, goes through
-// `NormalForm`.
+// letter under them decomposes to no mark. A code point that is left out or decomposes to nothing is passed over. Any
+// other stretch, from the last stable code point to the next, goes through `NormalForm`.
 //
 // Cost: one pass; about 0.3 MB of tables. Output may be up to 11 times the input (U+FDFA).
 #pragma once
@@ -22,6 +23,7 @@
 
 #include "common/byte_table.h"
 #include "unicode/code_points.h"
+#include "unicode/ignorables.h"
 #include "unicode/normal_form.h"
 
 namespace pivotkit {
@@ -38,11 +40,12 @@ class NormalizedText {
 
   std::vector<std::uint8_t> buffer_;
   std::size_t size_ = 0;
-  CodePoints stretch_, scratch_;
+  CodePoints stretch_, scratch_, kept_;
 };
 
 // A piece of normalized text. It begins at byte `begin` and comes from the original's code point `source` on. A piece
-// is as short as possible: one code point whose normal form stands alone, or all that joined or moved.
+// is as short as possible: one code point whose normal form stands alone, or all that joined or moved. A code point that
+// is left out is an empty piece, or part of the piece before it if it is a mark.
 struct Piece {
   std::size_t begin, source;
 };
@@ -62,6 +65,8 @@ class Normalizer {
  private:
   static constexpr std::uint16_t kPlain = 0;       // its own normal form, stable, no mark in its decomposition
   static constexpr std::uint16_t kSame = 1;        // its own normal form and stable
+  static constexpr std::uint16_t kDropped = 2;     // decomposes to nothing
+  static constexpr std::uint16_t kIgnored = 3;     // for `Ignorables` to decide
   static constexpr std::uint32_t kClosed = 0x100;  // more than any combining class
 
   struct Entry {
@@ -82,9 +87,19 @@ class Normalizer {
   std::vector<bool> unsafe_beginnings() const;
   void others(Bytes text, State& state, NormalizedText& out) const;
   void stretch(Bytes text, State& state, NormalizedText& out) const;
+  void ignored(Bytes text, State& state, NormalizedText& out) const;
   static void reserve(NormalizedText& out, std::size_t size);
 
+  struct Member {  // a code point of a piece
+    std::uint32_t code;
+    std::size_t source;
+    bool is_ignored;
+  };
+  std::size_t members(Bytes text, std::size_t at, std::size_t source, CodePoints& kept,
+                      std::vector<Member>& found) const;
+
   NormalForm form_;
+  Ignorables ignorables_;
   CodePointTable<std::uint16_t> index_;
   std::vector<Entry> entries_;
   std::vector<std::uint8_t> texts_;

@@ -14,19 +14,73 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
-UNSPACED = regex.compile(
-    r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}〆〼〱〲〳〴〵\u3099\u309aー]"
+# `regex` has its own Unicode data. The scripts are those of which a line may break between any two letters or syllables.
+SCRIPTS = (
+    "Han Hiragana Katakana Bopomofo Yi Nushu Tangut Thai Lao Khmer Myanmar Tai_Le New_Tai_Lue Tai_Tham Tai_Viet Ahom"
 )
-LETTER = regex.compile(r"[\p{L}\p{N}\p{M}_]")
+ORTHOGRAPHIC = "Balinese Batak Brahmi Cham Dives_Akuru Grantha Gurung_Khema Javanese Kawi Makasar Tulu_Tigalari"
+UNSPACED = regex.compile(
+    "["
+    + "".join(rf"\p{{{name}}}" for name in f"{SCRIPTS} {ORTHOGRAPHIC}".split())
+    + "〆〼〱〲〳〴〵\u302a-\u302d\u3099\u309aー]"
+)
+LETTER = regex.compile(r"[\p{L}\p{Nd}\p{Nl}\p{M}_]")
+MARK = regex.compile(r"[\p{M}\p{Emoji_Modifier}\u200d\U000e0020-\U000e007f]")
+STACKED = regex.compile(r"[\p{InSC=Virama}\p{InSC=Invisible_Stacker}]\p{M}*\p{L}")
+SIGNS = {
+    sign: form
+    for form, signs in {
+        "'": "’‘‛ʼʻʽʹʾʿ՚׳´΄′᾽ꞌꞋ＇",
+        '"': "“”‟״＂",
+        "-": "‐‑‒–−֊־᐀᠆⸗⸚⹀⹝゠﹣－",
+        "·": "‧·•∙⋅⸱・･ꞏ",
+    }.items()
+    for sign in signs
+}
+SIGN = regex.compile("[" + "".join(SIGNS) + "]")
+IGNORABLE = regex.compile(r"\p{Default_Ignorable_Code_Point}+")
+ABJAD = regex.compile(r"(?V1)[[\p{Arabic}\p{Hebrew}\u064b-\u0655\u0670]&&\p{Mn}]")
 
 
 class Oracle:
     """Occurrences by `str.find` and a look at both neighbours."""
 
+    @classmethod
+    def normalize(cls, text: str, marks: str = "ignore") -> str:
+        text = cls._fold(IGNORABLE.sub(cls._kept, text), marks)
+        return re.sub(r"\s+", " ", cls._fold(text.casefold(), marks))
+
     @staticmethod
-    def normalize(text: str) -> str:
-        folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-        return re.sub(r"\s+", " ", folded)
+    def _kept(run: regex.Match[str]) -> str:
+        before, after = run.string[: run.start()][-1:], run.string[run.end() :][:1]
+        if not before or not regex.match(r"[\p{Extended_Pictographic}\p{Emoji_Modifier}]", before) or before in "‼⁉ℹⓂ":
+            return ""
+        tags = regex.sub(r"[^\U000e0020-\U000e007f]", "", run[0])
+        joined = "\u200d" in run[0] and regex.match(r"\p{Extended_Pictographic}", after) and after not in "‼⁉ℹⓂ"
+        return tags + "\u200d" * bool(joined)
+
+    @classmethod
+    def _fold(cls, text: str, marks: str) -> str:
+        """Compatibility decomposition character by character, then composition; a dot above an i is none."""
+        parts = "".join(map(cls._parts, unicodedata.normalize("NFD", text)))
+        parts = SIGN.sub(lambda sign: SIGNS[sign[0]], parts).replace("ı", "i").replace("\u0640", "")
+        if marks == "ignore":
+            parts = ABJAD.sub("", parts)
+        parts = unicodedata.normalize("NFD", parts)
+        dotted = r"(i(?:(?![\p{ccc=0}\p{ccc=230}])\p{M})*)\u0307+"
+        return unicodedata.normalize("NFC", regex.sub(dotted, r"\1", parts))
+
+    @staticmethod
+    def _parts(char: str) -> str:
+        parts = unicodedata.normalize("NFKD", char)
+        if char in SIGNS or parts == unicodedata.normalize("NFD", char):
+            return char
+        category = unicodedata.category(char)
+        if category[0] in "SP" or category == "No":
+            return char if any(unicodedata.category(part)[0] in "LMN" for part in parts) else parts
+        if category[0] == "L":
+            return char if char in "ゟヿ" else parts.lstrip(" ")
+        return parts
 
     @staticmethod
     def joins(character: str) -> bool:
@@ -34,16 +88,46 @@ class Oracle:
         return bool(LETTER.match(character)) and not UNSPACED.match(character)
 
     @classmethod
+    def cuts(cls, text: str) -> set[int]:
+        """Places inside a grapheme cluster."""
+        whole = {at for cluster in regex.finditer(r"\X", text) for at in range(cluster.start() + 1, cluster.end())}
+        whole |= {at for at in range(len(text)) if MARK.match(text[at])}
+        for found in STACKED.finditer(text, overlapped=True):
+            if UNSPACED.match(found[0][0]) and UNSPACED.match(found[0][-1]):
+                whole.add(found.end() - 1)
+        pairs = regex.finditer(r"[\u0e4d\u0ecd]\p{M}*[\u0e32\u0eb2]|\u0eab[\u0e99\u0ea1]", text, overlapped=True)
+        return whole | {found.end() - 1 for found in pairs}
+
+    @classmethod
+    def binds(cls, text: str) -> bool:
+        """Whether ``text`` ends in a word of a script with spaces. Marks count with what they follow."""
+        if not text or not cls.joins(text[-1]):
+            return False
+        if not MARK.match(text[-1]):
+            return True
+        bare = regex.sub(r"(?V1)[\p{M}--\p{Me}]+$", "", text[-50:])
+        return bool(bare) and cls.joins(bare[-1]) and not MARK.match(bare[-1])
+
+    @staticmethod
+    def is_unspaced(character: str) -> bool:
+        return bool(LETTER.match(character) and UNSPACED.match(character))
+
+    @classmethod
     def occurrences(cls, word: str, text: str) -> int:
         """How often the normalized ``word`` occurs in the normalized ``text``."""
-        found, at = 0, text.find(word)
-        if at < 0:
-            return 0
-        loose = [bool(UNSPACED.match(edge) and LETTER.match(edge)) for edge in (word[0], word[-1])]
+        found, at, cuts = 0, text.find(word), cls.cuts(text) if word in text else set()
         while at >= 0:
             end = at + len(word)
-            left = loose[0] or at == 0 or not cls.joins(text[at - 1])
-            right = loose[1] or end == len(text) or not cls.joins(text[end])
+            left = not MARK.match(word[0])
+            if left and not cls.is_unspaced(word[0]):
+                left = not cls.binds(text[:at])
+            if left and not cls.joins(word[0]):
+                left = at not in cuts
+            right, enclosed = True, unicodedata.category(word[-1]) == "Me"
+            if not enclosed and not cls.is_unspaced(word[-1]):
+                right = end == len(text) or not cls.joins(text[end])
+            if right and (enclosed or not cls.joins(word[-1])):
+                right = end not in cuts
             found += left and right
             at = text.find(word, at + 1)
         return found

@@ -106,5 +106,6 @@ def _total(
         units=tuple(sorted(header["unit"] for header in headers)),
         skipped=sum(header["skipped"] for header in headers),
         tokenizer=plan.source.tokenizer,
+        marks=plan.source.watch.marks,
         postings=Postings.of(paths) if keep else None,
     )

@@ -77,7 +77,8 @@ class Plan:
             "scope": str(self.scope),
             "context": self.context,
             "sample": self.sample,
-            "normalization": f"{NORMALIZATION} of Unicode {unicodedata.unidata_version}",
+            "normalization": f"{NORMALIZATION}; Python's of Unicode {unicodedata.unidata_version}",
+            "marks": self.source.watch.marks,
         }
         return hashlib.blake2b(orjson.dumps(identity, option=orjson.OPT_SORT_KEYS), digest_size=12).hexdigest()
 

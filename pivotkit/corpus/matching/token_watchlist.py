@@ -71,7 +71,7 @@ class TokenWatchList:
         encoded = core.encode_batch_fast([spelling for _, spelling in flat], add_special_tokens=False)
         special = _special(core)
         self._watch = watch
-        self.words = watch.words
+        self.words, self.marks = watch.words, watch.marks
         self.spellings: list[list[tuple[int, ...]]] = [[] for _ in watch.words]
         owner: dict[tuple[int, ...], int] = {}
         for (place, _), encoding in zip(flat, encoded, strict=True):

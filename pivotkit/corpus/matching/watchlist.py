@@ -1,39 +1,27 @@
 """The words to look for in text, and what counts as an occurrence.
 
 Text and words go through the same `normalize`. A word occurs where its characters do and both its edges are free. An
-edge is free when the word's character at the edge belongs to a script without spaces (Han, Hiragana, Katakana, Thai,
-Lao, Khmer, Myanmar). It is also free when the neighbouring character is not a letter, number, mark or underscore of a
-script with spaces. So ``cat`` is found in "a cat." and in "这是cat吗" but not in "cats", and ``猫`` is found in "小猫咪".
+edge at a letter of a script with spaces is free where no letter, digit, mark or underscore of such a script stands
+beyond it: ``cat`` is found in "a cat." and in "这是cat吗", but not in "cats". An edge at a letter of a script without
+spaces (Han, kana, Thai, Khmer, ...) is free where it cuts no grapheme cluster: ``猫`` is found in "小猫咪", but the Thai
+``สี`` not in "สี่". An edge at a sign or an emoji needs both.
 
-The rule deviates from UAX #29 on purpose. An apostrophe, a full stop and a colon always separate words: ``eau`` is
-found in "l'eau". Hangul is matched as whole words between spaces: ``집`` is not found in "집은". Joiners (U+200C, U+200D)
-separate words, and variation selectors are marks. White space inside a word stands for any run of white space
-(`str.isspace`). Occurrences may overlap: ``aa`` in a script without spaces occurs twice in "aaa".
+An apostrophe, a hyphen and a full stop always separate words, unlike in UAX #29: ``eau`` is found in "l'eau". Hangul is
+matched as whole words between spaces: ``집`` is not found in "집은". White space inside a word stands for any run of white
+space (`str.isspace`). Occurrences may overlap: ``哈哈`` occurs twice in "哈哈哈". ``docs/counting.md`` has every rule.
 """
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable
 
 from pivotkit import _C
 from pivotkit._text import pack_strings
 from pivotkit.arguments import check_text, elements, kind, refuse
-from pivotkit.corpus.matching.unicode_data import char_classes, normalizer
+from pivotkit.corpus.matching.normal_form import NORMALIZATION as NORMALIZATION
+from pivotkit.corpus.matching.normal_form import check_marks, normalize, normalizer
+from pivotkit.corpus.matching.unicode_data import letters
 from pivotkit.corpus.reading.amounts import amount
-
-NORMALIZATION = "NFKC(casefold(NFKC))"
-
-
-def normalize(text: str) -> str:
-    """NFKC(casefold(NFKC(text))): folds width, compatibility forms and case, for text and words alike.
-
-    >>> normalize("Ｓtraße ﬁn"), normalize("E\u0301COLE")
-    ('strasse fin', 'école')
-    """
-    if text.isascii():
-        return text.lower()
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
 class WatchList:
@@ -43,18 +31,22 @@ class WatchList:
     ----------
     words : iterable of str
         Words or phrases in any spelling. Ids follow the order of first appearance.
+    marks : {"ignore", "keep"}, default "ignore"
+        Nonspacing marks of the Arabic and Hebrew scripts (vowels, shadda, hamza above and below, madda, points). With
+        "ignore" they are dropped from words and text, so that pointed and bare spellings are one word.
 
     Attributes
     ----------
     words : list[str]
         The distinct normalized words by id.
+    marks : str
 
     Raises
     ------
     TypeError
         For an item that is not a str.
     ValueError
-        For no words, an empty word, or one with a lone surrogate.
+        For no words, one without a visible character, one with a lone surrogate, or another ``marks``.
 
     Examples
     --------
@@ -63,7 +55,8 @@ class WatchList:
     (['haus', 'maison'], 0, True)
     """
 
-    def __init__(self, words: Iterable[str]) -> None:
+    def __init__(self, words: Iterable[str], *, marks: str = "ignore") -> None:
+        check_marks("WatchList", marks)
         if isinstance(words, str):
             raise TypeError("WatchList: words must be an iterable of str; got one str")
         ids: dict[str, int] = {}
@@ -71,13 +64,14 @@ class WatchList:
         for place, word in enumerate(words):
             if not isinstance(word, str):
                 raise TypeError(f"WatchList: words must be str; got {kind(word)} at {place}")
-            normal = _normal(word)
+            normal = _normal(word, marks)
             if not normal:
                 raise ValueError(f"WatchList: words must not be empty; got {word!r} at {place}")
             ids.setdefault(normal, len(ids))
         if not ids:
             raise ValueError("WatchList: words must hold at least one word; got none")
         self.words = list(ids)
+        self.marks = marks
         self._ids = ids
         pack_strings(self.words)  # refuses lone surrogates here, where the error can name the words
 
@@ -88,12 +82,12 @@ class WatchList:
         return len(self.words)
 
     def __contains__(self, word: str) -> bool:
-        return isinstance(word, str) and _normal(word) in self._ids
+        return isinstance(word, str) and _normal(word, self.marks) in self._ids
 
     def id(self, word: str) -> int:
         """The id of ``word`` in any spelling; ValueError when it is not watched, TypeError for no str."""
         check_text("WatchList", "word", word)
-        found = self._ids.get(_normal(word))
+        found = self._ids.get(_normal(word, self.marks))
         if found is None:
             refuse("WatchList", "word", "be in the watch list", word)
         return found
@@ -105,11 +99,11 @@ class WatchList:
         returns int64 offsets (N + 1), int32 word ids, which ascend within a document, and an int32 count for each.
         ``spans(data, offsets)`` returns the columns of `pivotkit.corpus.match_spans`. Both release the GIL.
         """
-        return _C.Matcher(*pack_strings(self.words), normalizer(), char_classes())
+        return _C.Matcher(*pack_strings(self.words), normalizer(self.marks), letters())
 
 
-def _normal(word: str) -> str:
-    return " ".join(normalize(word).split())
+def _normal(word: str, marks: str) -> str:
+    return " ".join(normalize(word, marks).split())
 
 
 def as_watchlist(words: WatchList | Iterable[str]) -> WatchList:

@@ -28,7 +28,7 @@ def arrow_batches(path: Path) -> list[int]:
     """Where each record batch begins; an empty list when batches share dictionaries, or begin in another order."""
     try:
         if is_arrow_file(path):
-            begins, dictionaries = arrow_blocks(path)
+            begins, _, dictionaries = arrow_blocks(path)
         else:
             messages = list(arrow_messages(path))
             begins = [begin for begin, _, kind in messages if kind == "batch"]
@@ -39,9 +39,10 @@ def arrow_batches(path: Path) -> list[int]:
 
 
 class Blocks(NamedTuple):
-    """Of an Arrow file: where each record batch begins, in the footer's order, and how many dictionaries it has."""
+    """Of an Arrow file: where each record batch begins, in the footer's order, their bytes, the number of dictionaries."""
 
     batches: list[int]
+    sizes: list[int]
     dictionaries: int
 
 
@@ -65,7 +66,8 @@ def arrow_blocks(path: Path) -> Blocks:
     for offset, metadata, body in lists[0] + lists[1]:
         if offset < 8 or metadata < 0 or body < 0 or offset + metadata + body > begin:
             raise ValueError(f"must have its batches before its footer; got one at byte {offset}")
-    return Blocks([offset for offset, _, _ in lists[0]], len(lists[1]))
+    sizes = [metadata + body for _, metadata, body in lists[0]]
+    return Blocks([offset for offset, _, _ in lists[0]], sizes, len(lists[1]))
 
 
 def arrow_messages(path: Path) -> Iterator[tuple[int, int, str]]:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pivotkit.corpus.reading import column_files
+from pivotkit.corpus.reading.ipc import arrow_blocks, arrow_messages, is_arrow_file
 from pivotkit.corpus.reading.units import Unit
 
 HEADER_BYTES = 1 << 12  # of a page's header, unless it holds long statistics
@@ -29,8 +30,12 @@ def largest_piece(unit: Unit, enough: int) -> int:
 
 
 def _batch(unit: Unit) -> int:
-    messages = column_files.arrow_messages(unit.path)
-    return max((end - begin for begin, end, _ in messages if unit.begin <= begin < unit.stop), default=0)
+    if is_arrow_file(unit.path):
+        begins, sizes, _ = arrow_blocks(unit.path)
+        pieces = list(zip(begins, sizes, strict=True))
+    else:
+        pieces = [(begin, end - begin) for begin, end, _ in arrow_messages(unit.path)]
+    return max((size for begin, size in pieces if unit.begin <= begin < unit.stop), default=0)
 
 
 def _page(unit: Unit, enough: int) -> int:

@@ -57,8 +57,8 @@ class Counts:
     tokenizer : str or None
         Fingerprint of the tokenizer behind ``context``.
     postings : Postings or None
-        Which documents contain each word, for `query`, `by_language` and `cumulative`. None when the counts were not
-        kept in a folder.
+        Which documents contain each word, for `query`, `by_language` and `cumulative`; None for counts of no folder.
+    marks : str, as for `WatchList`
 
     Raises
     ------
@@ -80,6 +80,7 @@ class Counts:
     skipped: int = 0
     tokenizer: str | None = None
     postings: Postings | None = None
+    marks: str = "ignore"
 
     def __post_init__(self) -> None:
         check_counts(self)
@@ -95,7 +96,7 @@ class Counts:
 
     @functools.cached_property
     def _watch(self) -> WatchList:
-        watch = WatchList(self.words)
+        watch = WatchList(self.words, marks=self.marks)
         if len(watch) != len(self.words):
             raise ValueError("Counts: words must be distinct after normalization; got one twice")
         return watch
@@ -224,7 +225,7 @@ class Counts:
         Parameters
         ----------
         other : Counts
-            Counts with the same words, pairs, scope and tokenizer.
+            Counts with the same words, marks, pairs, scope and tokenizer.
 
         Returns
         -------
@@ -234,12 +235,12 @@ class Counts:
         Raises
         ------
         ValueError
-            When words, pairs, scope, tokenizer or the presence of a context differ; when either has a sampled context;
+            When words, marks, pairs, scope, tokenizer or the presence of a context differ; when either has a sampled context;
             when the two share some work units but neither has all units of the other (the common part cannot be
             subtracted); when they share a part of a file that was cut into other units.
         """
         check_kind("merge", "other", other, Counts, "Counts")
-        for name in ("words", "scope", "tokenizer"):
+        for name in ("words", "marks", "scope", "tokenizer"):
             if getattr(self, name) != getattr(other, name):
                 raise ValueError(f"merge: other must have the same {name}; got others")
         if not np.array_equal(self.pairs, other.pairs):
@@ -320,7 +321,8 @@ class Counts:
         return Path(folder)
 
     def parts(self) -> tuple[Any, ...]:
-        about = {name: getattr(self, name) for name in ("documents", "skipped", "scope", "approximation", "tokenizer")}
+        names = ("documents", "skipped", "scope", "approximation", "tokenizer", "marks")
+        about = {name: getattr(self, name) for name in names}
         about["units"] = list(self.units)
         return self.words_table(), self.pairs_table(), self.background, self.context, self.postings, about
 

@@ -128,6 +128,7 @@ def load_counts(folder: Path) -> dict[str, Any]:
         "units": tuple(header["units"]),
         "skipped": header["skipped"],
         "tokenizer": header["tokenizer"],
+        "marks": header["marks"],
         "postings": postings,
     }
 

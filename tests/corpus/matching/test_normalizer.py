@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import unicodedata
 from collections.abc import Callable
@@ -15,36 +16,45 @@ from hypothesis import strategies as st
 
 from pivotkit import _C
 from pivotkit._text import pack_strings
-from pivotkit.corpus.matching.unicode_data import normalizer
-from pivotkit.corpus.matching.watchlist import normalize
+from pivotkit.corpus.matching.normal_form import normalize, normalizer
 
+POLICIES = ["ignore", "keep"]
 EVERY = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000]
 # Letters with and without a decomposition, case and width that fold, expansions, and what joins or moves.
 STEADY = list(
     "aAéÉßſİıǰﬁΐᾳΣςＡｶか가각한ㄱ猫①㍿क१ა\u1100\u1112\u0f40\u09c7\u0b47\u1025 .\n\u2126\ufdfa\u1e9e😀𝒜\U0001d15e\U00011099\ufffd\u1f80ᾼ"
+    "iIịآאִ™²¨\u0385\u1fcd\u1fcf≠⫝̸👩🚀🏴🏽‼ℹ’‑ŀำໜゟ"
 )
 LEANING = list(
     "\u0300\u0301\u0308\u030a\u0313\u0320\u0323\u0327\u0338\u0342\u0344\u0345\u0359\u035c\u093c\u094d\u09be\u0b57"
     "\u0e38\u0e48\u0eb9\u0f71\u0f72\u0f73\u0f81\u1039\u102e\u1161\u1175\u11a8\u11c2\u302a\u3099\u309a\u0591\u05b0\u064b"
     "\u0651\u0653\u0670\ufb1e\ufe0f\u200d\u20d0\U00011127\U000110ba\U0001d165\U0001e8d0\uff9e\u1ab0\u034f\u180e"
+    "\u0307\u0331\u00ad\u200b\u200c\u0640\ufe70\u037a\u3164\uffa0\U000e0067\U000e007f\ufe71"
 )
 
 
-def native(texts: list[str]) -> list[str]:
-    data, offsets = normalizer().normalize(*pack_strings(texts))
+def native(texts: list[str], marks: str = "ignore") -> list[str]:
+    data, offsets = normalizer(marks).normalize(*pack_strings(texts))
     raw = data.tobytes()
     return [raw[begin:end].decode() for begin, end in pairwise(offsets)]
 
 
-def test_every_code_point() -> None:
-    assert native(EVERY) == list(map(normalize, EVERY))
+@pytest.mark.parametrize("marks", POLICIES)
+def test_every_code_point(oracle: Any, marks: str) -> None:
+    normal = native(EVERY, marks)
+    assert normal == [normalize(text, marks) for text in EVERY]
+    assert native(normal, marks) == normal
+    known = [place for place, text in enumerate(EVERY) if unicodedata.category(text) != "Cn"]
+    for place in known[::7]:
+        assert re.sub(r"\s+", " ", normal[place]) == oracle.normalize(EVERY[place], marks), ascii(EVERY[place])
 
 
-def test_every_code_point_between_letters_and_marks() -> None:
+@pytest.mark.parametrize(("marks", "characters"), [("ignore", EVERY), ("keep", EVERY[:0x3100])], ids=POLICIES)
+def test_every_code_point_between_letters_and_marks(marks: str, characters: list[str]) -> None:
     """A mark before and after every code point is what shows that it is stable, open or quiet."""
-    for left, right in [("a\u0e38", "\u0323\u0301"), ("\u1100", "\u1161"), ("\u0301", "\u05b0か")]:
-        texts = [left + character + right for character in EVERY]
-        assert native(texts) == list(map(normalize, texts))
+    for left, right in [("a\u0e38", "\u0323\u0301"), ("\u1100", "\u1161"), ("\u0301", "\u05b0か"), ("👩", "\u200d🚀")]:
+        texts = [left + character + right for character in characters]
+        assert native(texts, marks) == [normalize(text, marks) for text in texts]
 
 
 def test_every_stable_pair_is_the_two_normal_forms_side_by_side() -> None:
@@ -68,7 +78,8 @@ def test_triples_of_letters_and_marks() -> None:
 @example(["\ufdfa" * 50, "İ" * 100, "ΐ" * 99 + "x"])
 @example(["𝒜\u0301", "Ａ\u3099\u0301\u0323q", "\u0958\u0323\u094d"])
 def test_any_text(texts: list[str]) -> None:
-    assert native(texts) == list(map(normalize, texts))
+    for marks in POLICIES:
+        assert native(texts, marks) == [normalize(text, marks) for text in texts]
 
 
 @given(st.text(st.sampled_from(STEADY), min_size=1), st.integers(0, 9), st.sampled_from(["NFD", "NFKD", "NFC"]))
@@ -118,6 +129,7 @@ def tables() -> dict[str, Any]:
         "decompositions": (np.array([0xE9], np.uint32), np.array([0, 2]), np.array([0x65, 0x301], np.uint32)),
         "foldings": (np.array([0xC9], np.uint32), np.array([0, 1]), np.array([0xE9], np.uint32)),
         "compositions": np.array([[0x65, 0x301, 0xE9]], np.uint32),
+        "roles": np.zeros(0x110000, np.uint8),
     }
 
 
@@ -125,6 +137,8 @@ def tables() -> dict[str, Any]:
     ("name", "value", "message"),
     [
         ("combining", np.zeros(5, np.uint8), "combining must hold one byte for each"),
+        ("roles", np.zeros(5, np.uint8), "roles must hold one byte for each"),
+        ("roles", np.full(0x110000, 7, np.uint8), "roles must be below 7; got 7"),
         ("compositions", np.zeros((2, 2), np.uint32), r"compositions must have shape \(pairs, 3\)"),
         ("compositions", np.full((1, 3), 0x110000, np.uint32), "compositions must hold code points; got 1114112"),
         ("foldings", (np.array([1 << 21], np.uint32), np.array([0, 1]), np.array([5], np.uint32)), "foldings must hold"),
