@@ -15,15 +15,28 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
 # `regex` has its own Unicode data. The scripts are those of which a line may break between any two letters or syllables.
-SCRIPTS = "Han Hiragana Katakana Bopomofo Yi Nushu Tangut Thai Lao Khmer Myanmar Tai_Le New_Tai_Lue Tai_Tham Tai_Viet Ahom"
+SCRIPTS = (
+    "Han Hiragana Katakana Bopomofo Yi Nushu Tangut Thai Lao Khmer Myanmar Tai_Le New_Tai_Lue Tai_Tham Tai_Viet Ahom"
+)
 ORTHOGRAPHIC = "Balinese Batak Brahmi Cham Dives_Akuru Grantha Gurung_Khema Javanese Kawi Makasar Tulu_Tigalari"
 UNSPACED = regex.compile(
-    "[" + "".join(rf"\p{{{name}}}" for name in f"{SCRIPTS} {ORTHOGRAPHIC}".split()) + "〆〼〱〲〳〴〵\u302a-\u302d\u3099\u309aー]"
+    "["
+    + "".join(rf"\p{{{name}}}" for name in f"{SCRIPTS} {ORTHOGRAPHIC}".split())
+    + "〆〼〱〲〳〴〵\u302a-\u302d\u3099\u309aー]"
 )
 LETTER = regex.compile(r"[\p{L}\p{Nd}\p{Nl}\p{M}_]")
 MARK = regex.compile(r"[\p{M}\p{Emoji_Modifier}\u200d\U000e0020-\U000e007f]")
 STACKED = regex.compile(r"[\p{InSC=Virama}\p{InSC=Invisible_Stacker}]\p{M}*\p{L}")
-SIGNS = {sign: form for form, signs in {"'": "’‘‛ʼʻʽʹʾʿ՚׳´΄′᾽ꞌꞋ＇", '"': "“”‟״＂", "-": "‐‑‒–−֊־᐀᠆⸗⸚⹀⹝゠﹣－", "·": "‧·•∙⋅⸱・･ꞏ"}.items() for sign in signs}
+SIGNS = {
+    sign: form
+    for form, signs in {
+        "'": "’‘‛ʼʻʽʹʾʿ՚׳´΄′᾽ꞌꞋ＇",
+        '"': "“”‟״＂",
+        "-": "‐‑‒–−֊־᐀᠆⸗⸚⹀⹝゠﹣－",
+        "·": "‧·•∙⋅⸱・･ꞏ",
+    }.items()
+    for sign in signs
+}
 SIGN = regex.compile("[" + "".join(SIGNS) + "]")
 IGNORABLE = regex.compile(r"\p{Default_Ignorable_Code_Point}+")
 ABJAD = regex.compile(r"(?V1)[[\p{Arabic}\p{Hebrew}\u064b-\u0655\u0670]&&\p{Mn}]")
@@ -83,7 +96,8 @@ class Oracle:
             if UNSPACED.match(found[0][0]) and UNSPACED.match(found[0][-1]):
                 whole.add(found.end() - 1)
         pairs = regex.finditer(r"[\u0e4d\u0ecd]\p{M}*[\u0e32\u0eb2]|\u0eab[\u0e99\u0ea1]", text, overlapped=True)
-        return whole | {found.end() - 1 for found in pairs}
+        whole |= {found.end() - 1 for found in pairs}
+        return {at for at in whole if not text[at].isspace()}
 
     @classmethod
     def binds(cls, text: str) -> bool:
