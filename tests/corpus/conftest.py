@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import unicodedata
@@ -87,8 +88,9 @@ class Oracle:
         """Whether a neighbour ``character`` makes a word of a spaced script longer."""
         return bool(LETTER.match(character)) and not UNSPACED.match(character)
 
-    @classmethod
-    def cuts(cls, text: str) -> set[int]:
+    @staticmethod
+    @functools.lru_cache(1000)
+    def cuts(text: str) -> set[int]:
         """Places inside a grapheme cluster."""
         whole = {at for cluster in regex.finditer(r"\X", text) for at in range(cluster.start() + 1, cluster.end())}
         whole |= {at for at in range(len(text)) if MARK.match(text[at])}
