@@ -24,11 +24,12 @@ class Clusters {
   // Whether a cluster goes on at text[at], where a letter begins or the text ends. A cluster begins at `floor`.
   bool go_on(std::size_t at, std::size_t floor) const noexcept {
     if (at <= floor || at >= text_.size) return false;
-    const ClusterClass next = alphabet_[decode(text_.data + at, text_.size - at).value].cluster();
+    const Letter letter = alphabet_[decode(text_.data + at, text_.size - at).value];
+    const ClusterClass next = letter.cluster();
     if (next >= ClusterClass::extend) return true;
     std::size_t place = at;
     const ClusterClass last = step_back(place);
-    if (last == ClusterClass::prepend) return next != ClusterClass::control;
+    if (last == ClusterClass::prepend) return next != ClusterClass::control && letter.kind() != CharClass::space;
     switch (next) {
       case ClusterClass::picture: return last == ClusterClass::joiner;
       case ClusterClass::no: return last == ClusterClass::ho;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import unicodedata
@@ -87,8 +88,9 @@ class Oracle:
         """Whether a neighbour ``character`` makes a word of a spaced script longer."""
         return bool(LETTER.match(character)) and not UNSPACED.match(character)
 
-    @classmethod
-    def cuts(cls, text: str) -> set[int]:
+    @staticmethod
+    @functools.lru_cache(1000)
+    def cuts(text: str) -> set[int]:
         """Places inside a grapheme cluster."""
         whole = {at for cluster in regex.finditer(r"\X", text) for at in range(cluster.start() + 1, cluster.end())}
         whole |= {at for at in range(len(text)) if MARK.match(text[at])}
@@ -96,7 +98,8 @@ class Oracle:
             if UNSPACED.match(found[0][0]) and UNSPACED.match(found[0][-1]):
                 whole.add(found.end() - 1)
         pairs = regex.finditer(r"[\u0e4d\u0ecd]\p{M}*[\u0e32\u0eb2]|\u0eab[\u0e99\u0ea1]", text, overlapped=True)
-        return whole | {found.end() - 1 for found in pairs}
+        whole |= {found.end() - 1 for found in pairs}
+        return {at for at in whole if not text[at].isspace()}
 
     @classmethod
     def binds(cls, text: str) -> bool:

@@ -117,7 +117,8 @@ def _without_ignorables(text: str) -> str:
 
 @functools.cache
 def _ignorables() -> re.Pattern[str]:
-    return re.compile(f"[{''.join(map(chr, code_ranges(unicode_tables.IGNORABLE)))}]+")
+    pairs = (pair.partition("-") for pair in unicode_tables.IGNORABLE.split())  # ranges: a set beyond U+FFFF is slow
+    return re.compile(f"[{''.join(f'{chr(int(a, 16))}-{chr(int(b or a, 16))}' for a, _, b in pairs)}]+")
 
 
 def _kept(run: re.Match[str]) -> str:
