@@ -141,7 +141,9 @@ def test_a_document_longer_than_a_block_is_one_document(tmp_path_factory):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux")
 def test_memory_grows_with_the_documents_and_not_with_the_tokens(tmp_path):
-    (np.arange(60_000_000) % 30_000).astype("<u4").tofile(tmp_path / "part.npy")  # 240 MB in documents of 30,000
+    ids = (np.arange(60_000_000) % 30_000).astype("<u4")  # 240 MB in documents of 30,000
+    ids[-1] = 30_000
+    ids.tofile(tmp_path / "part.npy")
     code = (
         "import resource, sys; from pivotkit.corpus import TokenFiles; from pivotkit.selection import score_documents\n"
         "score = lambda end: score_documents(TokenFiles(sys.argv[1], vocab_size=30_001, eos=end, dtype='uint32'), [7])\n"
@@ -149,7 +151,7 @@ def test_memory_grows_with_the_documents_and_not_with_the_tokens(tmp_path):
         "print(rows, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)"
     )
     rows, megabytes = run(code, tmp_path / "part.npy").rsplit(maxsplit=1)
-    assert rows == "[2000, 1]"  # without an end, the file is one document
+    assert rows == "[2000, 1]"  # with an end only behind all ids, the file is one document
     assert int(megabytes) < 60
 
 

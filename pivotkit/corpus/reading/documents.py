@@ -2,9 +2,9 @@
 
 A file of JSON lines has one object per line. ``text`` is a string. ``id`` (a string, or a number as it is written;
 default ``<file name>:<line>``) and ``lang`` (default ``und``) are optional, and other keys are ignored. A text file has
-one document per line; an empty line is not a document. Both may be plain, ``.gz`` or ``.zst``. Parquet and Arrow files (as
-Hugging Face ``datasets`` saves them) have the same names as columns. Messages count lines from 1. ``rows`` count from 0
-at the unit's first line or row. docs/formats.md says what else is read, and what is refused.
+one document per line; an empty line is not a document. Both may be plain, ``.gz`` or ``.zst``. Parquet and Arrow files
+(as Hugging Face ``datasets`` saves them) have the same names as columns. Messages count lines from 1. ``rows`` count
+from 0 at the unit's first line or row. docs/formats.md says what else is read, and what is refused.
 """
 
 from __future__ import annotations

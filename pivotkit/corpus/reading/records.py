@@ -63,6 +63,9 @@ def _kind(value: Any) -> str:
     return str(value) if isinstance(value, float) and not math.isfinite(value) else type(value).__name__
 
 
+Mask = npt.NDArray[np.bool_]
+
+
 @dataclass(frozen=True)
 class Columns:
     """The documents of a batch without its ``bad`` rows: texts as they are, ids and languages as large strings."""
@@ -86,8 +89,8 @@ def _is_string(kind: pa.DataType) -> bool:
 
 def check_columns(batch: pa.RecordBatch) -> Columns:
     """Apply `record_problem` to all rows of ``batch``."""
-    texts = _texts(batch.column("text"))
-    bad = _broken(texts) | texts.is_null().to_numpy(zero_copy_only=False)
+    texts, bad = _texts(batch.column("text"))
+    bad |= _broken(texts) | texts.is_null().to_numpy(zero_copy_only=False)
     if not bad.any() and str(texts.type) == "string_view":
         texts = texts.cast(pa.large_string())
     ids, bad_ids = _strings(batch, "id", numbers=True)
@@ -99,62 +102,77 @@ def check_columns(batch: pa.RecordBatch) -> Columns:
     return Columns(texts, ids, langs, np.flatnonzero(bad))
 
 
-def _texts(column: pa.Array) -> pa.Array:
-    """A text column as strings one by one; its bytes may be no UTF-8."""
-    column = _plain(column)
+def _texts(column: pa.Array) -> tuple[pa.Array, Mask]:
+    """A text column as strings, as `_plain`; what were bytes may be no UTF-8."""
+    column, bad = _plain(column)
     if str(column.type) == "binary_view":
         column = column.cast(pa.large_binary())
     strings = {"binary": pa.string(), "large_binary": pa.large_string()}
-    return column.view(strings[str(column.type)]) if str(column.type) in strings else column
+    return column.view(strings[str(column.type)]) if str(column.type) in strings else column, bad
 
 
-def _plain(column: pa.Array) -> pa.Array:
-    """Values one by one instead of dictionaries or runs; ArrowInvalid where they point beyond their end."""
+def _plain(column: pa.Array) -> tuple[pa.Array, Mask]:
+    """Values one by one instead of dictionaries or runs, and a mask of the rows whose value is broken, here null.
+
+    ArrowInvalid where places or lengths are wrong. Nothing is followed before it is proved, because pyarrow crashes on
+    places beyond a buffer. Strings that are no dictionary's are left to `_broken`.
+    """
+    bad = np.zeros(len(column), np.bool_)
     if pa.types.is_dictionary(column.type):
-        known = column.indices.drop_null()
-        if len(known) and not 0 <= pc.min(known).as_py() <= pc.max(known).as_py() < len(column.dictionary):
+        places, values = column.indices, column.dictionary
+        places.validate(full=True)
+        known = places.drop_null()
+        if len(known) and not 0 <= pc.min(known).as_py() <= pc.max(known).as_py() < len(values):
             raise pa.ArrowInvalid("a value must be in its dictionary; got a place beyond its end")
-        return column.dictionary_decode()
+        broken = _broken(values)
+        if not broken.any():
+            return column.dictionary_decode(), bad
+        kept = [None if broken[place] else values[place].as_py() for place in range(len(values))]
+        bad[places.is_valid().to_numpy(zero_copy_only=False)] = broken[known.to_numpy()]
+        return pa.array(kept, values.type).take(places), bad
     if pa.types.is_run_end_encoded(column.type):
         column.validate(full=True)
-        return pc.run_end_decode(column)
-    return column
+        column.values.validate(full=True)
+        return pc.run_end_decode(column), bad
+    if not _is_string(column.type):
+        column.validate(full=str(column.type) == "binary_view")
+    return column, bad
 
 
 def row_problem(row: pa.RecordBatch) -> str | None:
     """Why the one row of a batch is not a document; None when its strings cannot be read at all."""
-    columns = {name: _plain(row.column(name)) for name in row.schema.names}
-    columns["text"] = _texts(columns["text"])
-    if any(_is_broken(column) for column in columns.values()):
+    columns = {
+        name: _texts(row.column(name)) if name == "text" else _plain(row.column(name)) for name in row.schema.names
+    }
+    if any(bad.any() or _is_broken(column) for column, bad in columns.values()):
         return None
-    return record_problem({name: column[0].as_py() for name, column in columns.items()})
+    return record_problem({name: column[0].as_py() for name, (column, _) in columns.items()})
 
 
-def _strings(batch: pa.RecordBatch, name: str, numbers: bool) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
+def _strings(batch: pa.RecordBatch, name: str, numbers: bool) -> tuple[pa.Array, Mask]:
     """An optional column as strings, and a mask of the rows where it is something else."""
     absent = pa.nulls(batch.num_rows, pa.large_string())
-    good = np.zeros(batch.num_rows, np.bool_)
     if name not in batch.schema.names:
-        return absent, good
-    column = _plain(batch.column(name))
+        return absent, np.zeros(batch.num_rows, np.bool_)
+    column, bad = _plain(batch.column(name))
     kind = column.type
     if _is_string(kind):
-        broken = _broken(column)
-        return (column if broken.any() else column.cast(pa.large_string())), broken
+        bad |= _broken(column)
+        return (column if bad.any() else column.cast(pa.large_string())), bad
     if numbers and (pa.types.is_integer(kind) or pa.types.is_decimal(kind)):
-        return column.cast(pa.large_string()), good
+        return column.cast(pa.large_string()), bad
     if numbers and pa.types.is_floating(kind):
         infinite = ~pc.is_finite(column).fill_null(True).to_numpy(zero_copy_only=False)
-        return column.cast(pa.large_string()), infinite
-    return absent, column.is_valid().to_numpy(zero_copy_only=False)
+        return column.cast(pa.large_string()), bad | infinite
+    return absent, bad | column.is_valid().to_numpy(zero_copy_only=False)
 
 
-def _taken(column: pa.Array, kept: npt.NDArray[np.bool_]) -> pa.Array:
+def _taken(column: pa.Array, kept: Mask) -> pa.Array:
     """The kept rows. They are copied one by one, because the offsets of bad rows may point anywhere."""
     return pa.array([column[int(row)].as_py() for row in np.flatnonzero(kept)], pa.large_string())
 
 
-def _broken(column: pa.Array) -> npt.NDArray[np.bool_]:
+def _broken(column: pa.Array) -> Mask:
     """A mask of the rows whose bytes are not UTF-8."""
     try:
         column.validate(full=True)

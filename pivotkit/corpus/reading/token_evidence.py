@@ -12,15 +12,15 @@ from pivotkit.errors import CorpusError
 
 HEAD_IDS = 1 << 16  # ids at the file's start that are looked at
 FEW, MANY = 7, 64  # ids of the wider type that are evidence: with a document's end among them, and without
-ENDLESS = 1 << 20  # ids in a file that has no end of a document; fewer may be one document
+ENDLESS = 1 << 22  # ids in a file that has no end of a document; fewer may be one document
 
 
 def check_width(path: Path, dtype: np.dtype[Any], vocab_size: int, eos: int) -> None:
     """Raise a CorpusError when the ids of a file are those of a type twice or four times as wide.
 
     Read as the wider type, the first ids must all lie below ``vocab_size``, so that their upper halves are zero or
-    nearly so. Text does not look like that: of two neighbours, the second is always a small id. The evidence counts from
-    7 wider ids on when ``eos`` is among them, else from 64 on, because a short file may be odd. Zeros alone are none.
+    nearly so. Text does not look like that: of two neighbours, the second is always a small id. The evidence counts
+    from 7 wider ids on when ``eos`` is among them, else from 64 on, because a short file may be odd. Zeros are none.
     """
     size = path.stat().st_size
     head = np.fromfile(path, dtype, HEAD_IDS)
@@ -39,7 +39,7 @@ def check_width(path: Path, dtype: np.dtype[Any], vocab_size: int, eos: int) -> 
 
 
 def check_ends(path: Path, dtype: np.dtype[Any], eos: int, bos: int | None) -> None:
-    """Raise a CorpusError when a file of more than 2^20 ids has no end of a document (`document_ends`).
+    """Raise a CorpusError when a file of more than 2^22 ids has no end of a document (`document_ends`).
 
     A shorter one may be a single document. Cost: reads up to the first end.
     """

@@ -183,6 +183,20 @@ def test_a_place_beyond_a_dictionary_is_refused(tmp_path: Path) -> None:
         assert texts_of(path, "skip") == []
 
 
+@pytest.mark.parametrize("name", ["text", "id", "lang"])
+def test_rows_of_a_broken_value_of_a_dictionary_are_named_or_skipped_alone(tmp_path: Path, name: str) -> None:
+    offsets, data = pa.py_buffer(np.array([0, 1, 3, 4], np.int32)), pa.py_buffer(b"a\xff\xfec")
+    values = pa.Array.from_buffers(pa.string(), 3, [None, offsets, data])
+    broken = pa.DictionaryArray.from_arrays(pa.array([2, 1, 0, 1, 2], pa.int8()), values)
+    columns = {"text": ["1", "2", "3", "4", "5"], "id": ["x"] * 5, "lang": ["fr"] * 5} | {name: broken}
+    path = write_ipc(tmp_path / "a.arrow", pa.table(columns), "file")
+    with pytest.raises(CorpusError, match="row 1: must be an Arrow file of UTF-8 text; got other bytes"):
+        texts_of(path)
+    (batch,) = read_documents(path, "skip")
+    assert (batch.rows, batch.skipped) == ([0, 2, 4], 2)
+    assert {"text": batch.texts, "id": batch.ids, "lang": batch.langs}[name] == ["c", "a", "c"]
+
+
 @pytest.mark.parametrize("version", ["1.0", "2.0"])
 @pytest.mark.parametrize("compression", ["none", "snappy", "zstd"])
 @pytest.mark.parametrize("dictionary", [True, False])

@@ -144,13 +144,13 @@ def test_odd_files_that_may_be_real_are_read(tmp_path: Path, ids: list[int], dty
 @pytest.mark.parametrize("dtype", ["uint16", "uint32"])
 def test_a_large_file_without_an_end_is_refused(tmp_path: Path, dtype: str) -> None:
     path = tmp_path / "a.npy"
-    ids = np.random.default_rng(0).integers(2, 30000, (1 << 20) + 10).astype(dtype)
+    ids = np.random.default_rng(0).integers(2, 30000, (1 << 22) + 10).astype(dtype)
     ids[-1] = 1
     ids.tofile(path)
     assert [len(text) for text in documents_of(TokenFiles(path, vocab_size=30000, eos=1, dtype=dtype))] == [len(ids)]
     files = TokenFiles(path, vocab_size=30000, eos=0, dtype=dtype)
     with pytest.raises(
-        CorpusError, match=r"must have documents that end at eos=0; got none in 1048586 ids \(another eos"
+        CorpusError, match=r"must have documents that end at eos=0; got none in 4194314 ids \(another eos"
     ):
         files.work_units()
     assert len(files.work_units(None, Scope("instance", 100))) == 1  # instances need no ends
@@ -159,7 +159,7 @@ def test_a_large_file_without_an_end_is_refused(tmp_path: Path, dtype: str) -> N
     ids.tofile(path)
     with pytest.raises(CorpusError, match="end at eos=1 before bos=2; got none"):
         TokenFiles(path, vocab_size=30000, eos=1, bos=2, dtype=dtype).work_units()
-    ids[: 1 << 20].tofile(path)  # may be one document
+    ids[: 1 << 22].tofile(path)  # may be one document
     assert len(documents_of(TokenFiles(path, vocab_size=30000, eos=0, dtype=dtype))) == 1
 
 
@@ -189,6 +189,19 @@ def test_an_index_of_datatrove_tells_another_width(tmp_path: Path, said: str, re
     np.fromfile(path, "<u2").astype(real).tofile(path)
     with pytest.raises(CorpusError, match=rf"must hold ends that rise to \d+.*got others \(as for {real} ids\)"):
         TokenFiles(path, vocab_size=9, format="datatrove", dtype=said).work_units()
+
+
+def test_the_same_ids_in_four_files_are_counted_only_where_they_are_what_is_said(tmp_path: Path, watch: Any) -> None:
+    ids = [1, 3, 2, 0, 2, 3, 0]
+    np.save(tmp_path / "saved.npy", np.array(ids, "<u2"))
+    for name, dtype in (("good", "<u2"), ("wide", "<u4"), ("int64", "<i8")):
+        np.array(ids, dtype).tofile(tmp_path / f"{name}.npy")
+    for name, said in (("saved", "uint16"), ("wide", "uint16"), ("int64", "uint16"), ("int64", "uint32")):
+        with pytest.raises(CorpusError, match=rf"{name}\.npy, byte 0: must hold"):
+            count(TokenFiles(tmp_path / f"{name}.npy", vocab_size=50000, eos=0, dtype=said), watch, workers=1)
+    good = TokenFiles(tmp_path / "good.npy", vocab_size=50000, eos=0)
+    counts = count(good, watch, pairs=[("x", "y")], scope="window:3", workers=1)
+    assert (counts.documents, counts.df.tolist(), counts.pair("x", "y")) == (2, [1, 2], 1)
 
 
 # ---- whatever decides the documents is part of the unit ----
