@@ -195,7 +195,7 @@ def _checked(unit: Unit, skip: bool, budget: DocumentBudget | None = None) -> It
 def _check_pieces(unit: Unit, budget: DocumentBudget | None) -> None:
     """Refuse a column file of which a page or batch does not fit the budget."""
     if budget is not None:
-        copies, what = (PAGE_COPIES, "a page") if unit.path.suffix == ".parquet" else (BATCH_COPIES, "a batch")
+        copies, what = (PAGE_COPIES, "a page") if unit.path.suffix.lower() == ".parquet" else (BATCH_COPIES, "a batch")
         size = largest_piece(unit, budget.longest(copies))
         budget.check(unit.path, "", what, size, size * (copies + MATCH_COPIES))
 
