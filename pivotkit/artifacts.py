@@ -7,7 +7,6 @@ a killed process left. A file that is read without a digest at hand is checked b
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import platform
@@ -126,7 +125,10 @@ def _settle(folder: Path) -> None:
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        if os.name == "posix":
+            import fcntl
+
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
@@ -154,6 +156,8 @@ def sweep(folder: str | Path, *, alone: bool = False) -> None:
 
 def is_alive(process: int) -> bool:
     """Whether a process of this machine runs."""
+    if os.name != "posix":
+        return True  # only a signal could ask, and Windows has none that is harmless
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -1,7 +1,7 @@
 """What the artifacts of a run were made of: those that a stage joins must be of one make.
 
-``run.json`` keeps, for each finished stage, the digests of what it wrote, of the artifacts that it read, and of what the
-user gave. A stage may read an artifact that
+``run.json`` keeps, for each finished stage, the digests of what it wrote, of the artifacts that it read, and of what
+the user gave. A stage may read an artifact that
 
 - a finished stage wrote, and nobody changed since;
 - was made of artifacts as they are now, which were made of artifacts as they are now, and so on;

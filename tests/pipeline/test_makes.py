@@ -266,3 +266,22 @@ def test_columns_that_are_gone_are_refused_by_name(copied, capsys):
         write_table(read_table(copied / name).drop_columns([column]), copied / name)
         assert name in refusal(capsys, reader, copied)
         (copied / name).write_bytes(whole)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--budget-tokens", "100000000"],
+        ["--quotas", "a=0.5,b=0.5", "--budget-tokens", "1000000"],
+        ["--quotas", "a=0.9,p=0.1", "--budget-tokens", "1000000"],
+        ["--strategy", "random", "--budget-tokens", "99999999"],
+        ["--strategy", "parallel", "--quotas", "b=1", "--budget-tokens", "9999999"],
+        ["--seed", "3", "--budget-tokens", "12345678"],
+    ],
+)
+def test_a_shortfall_is_refused_unless_it_is_allowed(flags, copied, capsys):
+    """As the function refuses it, whether the user gave quotas or not."""
+    line = refusal(capsys, "select", copied, "--no-allow-shortfall", *flags)
+    assert "select: documents must fill every quota, or allow_shortfall be set; missing are " in line
+    assert main(["select", str(copied), "--allow-shortfall", *flags]) == 0
+    assert read_table(copied / "selection" / "provenance.parquet").num_rows > 0

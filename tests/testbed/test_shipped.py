@@ -143,6 +143,38 @@ def test_what_ship_writes_is_what_was_trained_in_16_bits(small_world: World, tmp
         shipped_model(small_world, out)
 
 
+@pytest.mark.parametrize(
+    "moment", ["save_pretrained", "write_json", "observed_behaviors", "file_digest", "load_model", "too large"]
+)
+def test_ship_keeps_the_old_model_until_the_new_one_is_whole(
+    moment: str, small_world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import PreTrainedModel
+
+    from pivotkit.testbed import ship as module
+
+    trained, out = train_model(small_world, tmp_path, recipe=TINY), tmp_path / "out"
+    ship(small_world, trained, out)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+
+    def fail(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        if moment == "too large":
+            patch.setattr(module, "MOST_BYTES", 10)
+        else:
+            patch.setattr(PreTrainedModel if moment == "save_pretrained" else module, moment, fail)
+        with pytest.raises((KeyboardInterrupt, ValueError)):
+            ship(small_world, trained, out)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert not list(tmp_path.glob(".out*"))
+    out.rename(tmp_path / ".out.old")  # as a kill between the two renames leaves it
+    ship(small_world, trained, out)
+    assert not list(tmp_path.glob(".out*"))
+    assert shipped_model(small_world, out) == out
+
+
 def test_ship_replaces_nothing_but_a_shipped_model(small_world: World, tmp_path: Path) -> None:
     write_json({}, tmp_path / "mine" / "notes.json")
     with pytest.raises(ValueError, match=f"ship: out must be empty or hold {RECORD}"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -89,3 +90,56 @@ def test_the_arms_are_trained_with_the_seed_of_the_run(tmp_path, monkeypatch):
     assert main(["world", str(tmp_path), "--seed", "3"]) == 0
     assert main(["pretrain", str(tmp_path), "--seeds", "1"]) == 0
     assert seen == {"seeds": 1, "seed": 3}
+
+
+@pytest.mark.parametrize(
+    ("stage", "flags", "what"),
+    [
+        ("task", ["--lexicon", "words.tsv", "--pairs", "en-fr"], "lexicon"),
+        ("task", ["--lexicon", "words.tsv", "--pairs", "fr-en", "--limit", "3"], "lexicon"),
+        ("tokens", ["--corpus", "corpus.jsonl", "--model", "model"], "corpus"),
+        ("tokens", ["--corpus", "corpus.txt", "--model", "model"], "corpus"),
+        ("tokens", ["--corpus", "both", "--model", "model"], "corpus"),
+    ],
+)  # fmt: skip
+def test_a_run_that_is_not_the_testbeds_is_not_trained(stage, flags, what, tmp_path, monkeypatch, capsys, small_world):
+    def never(*_, **__):
+        pytest.fail("nothing may begin")
+
+    monkeypatch.setattr("pivotkit.testbed.arms.pretrain_arms", never)
+    monkeypatch.chdir(tmp_path)
+    Path("words.tsv").write_text("en\tfr\n" + "".join(f"word{n}\tmot{n}\n" for n in range(20)))
+    Path("both").mkdir()
+    for name in ("corpus.jsonl", "both/a.jsonl"):
+        Path(name).write_text('{"text": "a1 p1"}\n')
+    Path("corpus.txt").write_text("a1 p1\n")
+    pivotkit.testbed.build_tokenizer(small_world.vocabulary).save_pretrained("model")
+    Path("model/config.json").write_text("{}")
+    assert main([stage, "run", *flags]) == 0
+    capsys.readouterr()
+    assert main(["pretrain", "run"]) == 2
+    assert "run: must hold world; run `pivotkit world` first" in capsys.readouterr().err
+    assert main(["world", "run"]) == 0
+    before = read_json(tmp_path / "run" / "run.json")
+    capsys.readouterr()
+    assert main(["pretrain", "run"]) == 2
+    line = capsys.readouterr().err
+    assert "pretrain: run must be of the testbed's world, as `pivotkit demo` makes it; got run, " in line
+    assert f"`pivotkit {stage}` read another {what}" in line
+    assert read_json(tmp_path / "run" / "run.json") == before
+    assert not (tmp_path / "run" / "pretrain").exists()
+
+
+@pytest.mark.parametrize("damage", ["empty", "gone", "other"])
+def test_a_world_that_is_not_as_it_was_written_is_not_trained_on(damage, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("pivotkit.testbed.arms.pretrain_arms", lambda *_, **__: pytest.fail("nothing may begin"))
+    folder = tmp_path / "run"
+    if damage == "empty":
+        (folder / "world").mkdir(parents=True)
+    else:
+        assert main(["world", str(folder)]) == 0
+        file = folder / "world" / "world.json"
+        file.unlink() if damage == "gone" else file.write_text("{}")
+    capsys.readouterr()
+    assert main(["pretrain", str(folder)]) == 2
+    assert "run `pivotkit world` again" in capsys.readouterr().err

@@ -16,7 +16,7 @@ PROCESS_BYTES = 280 << 20
 # Of `PROCESS_BYTES`, what is held beside a document that is larger than a batch. Measured, plus some room.
 BESIDE_BYTES = 96 << 20
 # What a document takes in copies of its own bytes until it is matched: of its line; of its page; of its batch.
-LINE_COPIES, PAGE_COPIES, BATCH_COPIES = 2, 4, 1
+LINE_COPIES, PAGE_COPIES, BATCH_COPIES = 2, 4, 2
 MATCH_COPIES = 3  # of its normalized bytes while it is matched
 TOKEN_BYTES = 8  # of each of its tokens, for the context table
 MOST_GROWTH = 11  # how much longer normalization makes a text at most: 3 bytes of U+FDFA become 33

@@ -14,6 +14,7 @@ from pathlib import Path
 from weakref import WeakKeyDictionary
 
 import numpy as np
+import numpy.typing as npt
 from scipy.sparse import csr_array
 
 from pivotkit.artifacts import atomic_path
@@ -66,8 +67,7 @@ def open_context(folder: Path, words: int, vocabulary: int) -> csr_array:
         raise _broken(folder, "tokens", f"got {tokens.dtype} {tokens.shape}")
     if df.dtype not in ("<i8", "<f8") or df.shape != tokens.shape:
         raise _broken(folder, "df", f"got {df.dtype} {df.shape} for {tokens.size} tokens")
-    for begin in range(0, len(tokens), CHUNK):
-        part = tokens[begin : begin + CHUNK]
+    for part in _chunks(folder / "tokens.npy", tokens.size):
         if part.min() < 0 or part.max() >= vocabulary:
             raise _broken(folder, "tokens", f"got an id that is not in [0, {vocabulary})")
     if isinstance(df, np.memmap) and df.size:
@@ -75,6 +75,14 @@ def open_context(folder: Path, words: int, vocabulary: int) -> csr_array:
     # SciPy copies the tokens unless the offsets have the same width.
     offsets = np.array(indptr, np.int32 if indptr[-1] <= NARROW else np.int64)
     return csr_array((df, tokens, offsets), shape=(words, vocabulary))
+
+
+def _chunks(path: Path, size: int) -> Iterator[npt.NDArray[np.int32]]:
+    """The last ``size`` ids of a file, read and not mapped: what is mapped counts as memory of the process."""
+    with path.open("rb") as file:
+        file.seek(-4 * size, os.SEEK_END)
+        for begin in range(0, size, CHUNK):
+            yield np.fromfile(file, "<i4", min(CHUNK, size - begin))
 
 
 def _broken(folder: Path, name: str, problem: str) -> InputError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,17 @@ from typing import Any
 import numpy as np
 
 from pivotkit import _C
-from pivotkit.artifacts import atomic_path, write_json
+from pivotkit.artifacts import atomic_path, sweep, temporary_path, write_json
 from pivotkit.corpus.token_graph.pair_weights import PairWeights
 
 FORMAT = 1
 FAN_IN = 64  # runs that are merged, and open, at once
 ARRAYS = {"columns": np.dtype("<i4"), "totals": np.dtype("<i8"), "offsets": np.dtype("<i8")}
+
+KINDS: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("cells", "vocabulary", "denominator", "documents", "tokens"), int),
+    "weight": str, "numerators": list, "symmetric": bool, "units": list, "tokenizer": (str, type(None)),
+}  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -26,10 +31,14 @@ def graph_counter(
     """A counter to fill. At the end of the ``with`` block its graph, with ``header``, replaces the one in ``out``."""
     out.mkdir(parents=True, exist_ok=True)
     numerators = np.array(weights.numerators, np.int64)
-    with tempfile.TemporaryDirectory(prefix=".runs-", dir=out) as runs, contextlib.ExitStack() as files:
+    sweep(out)
+    runs = temporary_path(out / "runs")
+    runs.mkdir()
+    with contextlib.ExitStack() as files:
+        files.callback(shutil.rmtree, runs, ignore_errors=True)
         try:
             counter = _C.TokenGraphCounter(
-                header["vocabulary"], numerators, header["symmetric"], max(memory, 0), runs, fan_in
+                header["vocabulary"], numerators, header["symmetric"], max(memory, 0), str(runs), fan_in
             )
         except ValueError as error:
             raise ValueError(str(error).replace("TokenGraphCounter", function)) from None

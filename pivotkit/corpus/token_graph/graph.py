@@ -12,10 +12,10 @@ import numpy.typing as npt
 from scipy.sparse import csr_array, tril
 
 from pivotkit.arguments import LARGEST, check_int, check_kind, check_path
-from pivotkit.artifacts import read_json
+from pivotkit.artifacts import read_object
 from pivotkit.corpus.reading.amounts import amount
 from pivotkit.corpus.reading.budget import parse_bytes, require
-from pivotkit.corpus.token_graph.files import ARRAYS, FAN_IN, FORMAT, graph_counter
+from pivotkit.corpus.token_graph.files import ARRAYS, FAN_IN, FORMAT, KINDS, graph_counter
 from pivotkit.corpus.token_graph.pair_weights import PairWeights
 from pivotkit.corpus.token_graph.pieces import LARGEST_PIECE, release
 from pivotkit.corpus.token_graph.row_ranges import row_ranges
@@ -94,22 +94,24 @@ class TokenGraph:
         folder = Path(folder)
         if not (folder / "graph.json").exists():
             raise InputError(folder, "", "must hold a finished token graph; found no graph.json")
-        header: dict[str, Any] = read_json(folder / "graph.json")
-        if header.get("format") != FORMAT:
-            raise InputError(folder / "graph.json", "", f"must have format {FORMAT}; got {header.get('format')}")
+        header = read_object(folder / "graph.json", {"format": int})
+        if header["format"] != FORMAT:
+            raise InputError(folder / "graph.json", "", f"must have format {FORMAT}; got {header['format']}")
+        header = read_object(folder / "graph.json", KINDS)
         sizes = {"columns": header["cells"], "totals": header["cells"], "offsets": header["vocabulary"] + 1}
         arrays = {}
         for name, dtype in ARRAYS.items():
             path = folder / f"{name}.npy"
             try:
                 arrays[name] = np.load(path, mmap_mode="r", allow_pickle=False)
-            except (OSError, ValueError, EOFError) as error:
+            except (OSError, ValueError, EOFError, SyntaxError) as error:
                 raise InputError(path, "", f"must be an array of the graph; {error}") from None
             if arrays[name].dtype != dtype or arrays[name].shape != (sizes[name],):
                 found = f"{arrays[name].dtype} {arrays[name].shape}"
                 raise InputError(path, "", f"must be {dtype} ({sizes[name]},) as graph.json says; got {found}")
-        if arrays["offsets"][0] != 0 or arrays["offsets"][-1] != header["cells"]:
-            raise InputError(folder / "offsets.npy", "", f"must run from 0 to {header['cells']}; got others")
+        offsets = arrays["offsets"]
+        if offsets[0] != 0 or offsets[-1] != header["cells"] or (np.diff(offsets) < 0).any():
+            raise InputError(folder / "offsets.npy", "", f"must ascend from 0 to {header['cells']}; got others")
         weights = PairWeights(header["weight"], tuple(header["numerators"]), header["denominator"])
         keys = ("vocabulary", "symmetric", "documents", "tokens", "tokenizer")
         return cls(
