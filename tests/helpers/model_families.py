@@ -47,10 +47,8 @@ SIZES: dict[int, tuple[str, ...]] = {
 }  # fmt: skip
 SPECIAL = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 1, "decoder_start_token_id": 1}
 
-LATENT = {
-    "num_key_value_heads": 4,
-    "head_dim": None,
-}  # latent attention has as many heads of keys, and sizes of its own
+# Latent attention has as many heads of keys, and sizes of its own.
+LATENT = {"num_key_value_heads": 4, "head_dim": None}
 ROPE = {"rope_type": "default", "rope_theta": 1e4}
 GEMMA4 = {
     "num_kv_shared_layers": 0,
@@ -59,6 +57,19 @@ GEMMA4 = {
     "hidden_size_per_layer_input": 8,
 }
 LINEAR = ["linear_attention", "full_attention", "linear_attention"]
+QWEN4 = {
+    "layer_types": LINEAR,
+    "indexer_budget": 8,
+    "indexer_compress_ratio": 2,
+    "indexer_n_heads": 2,
+    "indexer_kv_heads": 1,
+    "indexer_head_dim": 8,
+}
+
+
+def each(names: tuple[str, ...], values: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return dict.fromkeys(names, values)
+
 
 # What else a family needs; a field of value None is left to its default.
 MORE: dict[str, dict[str, Any]] = {
@@ -73,8 +84,8 @@ MORE: dict[str, dict[str, Any]] = {
     "cohere_compass_text": {"rope_parameters": {"full_attention": ROPE, "sliding_attention": ROPE}},
     "dots3_note_text": {"num_key_value_heads": 4},
     "dots3_note": {"text_config": {"num_key_value_heads": 4}},
-    "qwen4_exp_text": {"layer_types": LINEAR, "indexer_budget": 8, "indexer_compress_ratio": 2, "indexer_n_heads": 2, "indexer_kv_heads": 1, "indexer_head_dim": 8},
-    "qwen4_exp": {"text_config": {"layer_types": LINEAR, "indexer_budget": 8, "indexer_compress_ratio": 2, "indexer_n_heads": 2, "indexer_kv_heads": 1, "indexer_head_dim": 8}},
+    "qwen4_exp_text": QWEN4,
+    "qwen4_exp": {"text_config": QWEN4},
     "zamba": {"num_hidden_layers": None, "attention_hidden_size": None},
     "dbrx": {"attn_config": {"rope_theta": 1e4, "clip_qkv": 8.0}},
     "bamba": {"mamba_n_heads": 8, "attn_layer_indices": [1]},
