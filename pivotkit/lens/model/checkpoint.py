@@ -140,7 +140,7 @@ def require_whole(model: nn.Module, loading: Mapping[str, Collection[Any]], plac
         raise _refusal(place, name, f"must have the shape {list(wanted)} that config.json gives it; got {list(found)}")
     missing = sorted(loading["missing_keys"])
     if missing:
-        others = f", and so are {len(missing) - 1} others" if len(missing) > 1 else ""
+        others = f", as are {len(missing) - 1} more" if len(missing) > 1 else ""
         raise _refusal(place, missing[0], f"must be in the file, because the model has it; it is missing{others}")
     for name in sorted(loading["unexpected_keys"]):
         if (reason := _left_out(model, name)) is not None:

@@ -121,10 +121,10 @@ def test_another_vocabulary_size_is_refused(folder, size, tied):
 @pytest.mark.parametrize(
     ("values", "name", "problem"),
     [
-        ({"num_hidden_layers": 2}, "model.layers.2.input_layernorm.weight", "is in the file, but model.layers has 2 bl"),
-        ({"num_hidden_layers": 1}, "model.layers.1.input_layernorm.weight", "is in the file, but model.layers has 1 bl"),
-        ({"num_hidden_layers": 4}, "model.layers.3.input_layernorm.weight", "is missing, and so are 8 others"),
-        ({"attention_bias": True}, "model.layers.0.self_attn.k_proj.bias", "is missing, and so are 11 others"),
+        ({"num_hidden_layers": 2}, "model.layers.2.input_layernorm.weight", "but model.layers has 2 blocks"),
+        ({"num_hidden_layers": 1}, "model.layers.1.input_layernorm.weight", "but model.layers has 1 blocks"),
+        ({"num_hidden_layers": 4}, "model.layers.3.input_layernorm.weight", "is missing, as are 8 more"),
+        ({"attention_bias": True}, "model.layers.0.self_attn.k_proj.bias", "is missing, as are 11 more"),
         ({"hidden_size": 64}, "lm_head.weight", r"the shape \[\d+, 64\]"),
         ({"intermediate_size": 24}, "model.layers.0.mlp.down_proj.weight", r"\[32, 24\] that .* got \[32, 48\]"),
         ({"num_key_value_heads": 4}, "model.layers.0.self_attn.k_proj.weight", r"\[32, 32\] that .* got \[16, 32\]"),
@@ -218,8 +218,8 @@ def test_a_truncated_file_is_named_with_its_first_tensor_that_is_not_all_there(f
 def small(tmp_path_factory):
     """The bytes of a small safetensors file, and a place to write others."""
     place = tmp_path_factory.mktemp("small") / SINGLE
-    tensors = {"a": torch.ones(2, 3), "b.weight": torch.zeros(4, dtype=torch.bfloat16), "c": torch.ones((), dtype=torch.int64),
-               "none": torch.ones(0, 5)}  # fmt: skip
+    tensors = {"a": torch.ones(2, 3), "b.weight": torch.zeros(4, dtype=torch.bfloat16), "none": torch.ones(0, 5),
+               "c": torch.ones((), dtype=torch.int64)}  # fmt: skip
     save_file(tensors, place, metadata={"format": "pt"})
     return place.read_bytes(), place
 
