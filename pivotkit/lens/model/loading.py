@@ -74,7 +74,8 @@ def load_model(
     InputError
         Names the file and the tensor. A file is damaged; a tensor is missing, or has another shape than the
         configuration gives it, the vocabulary's size among them; the files hold a block or a bias that the
-        configuration leaves out (`require_whole`). The tokenizer is damaged or empty, or has ids that the embedding has no row for.
+        configuration leaves out (`require_whole`). The tokenizer is damaged or empty, or has ids that the embedding has
+        no row for.
 
     Notes
     -----

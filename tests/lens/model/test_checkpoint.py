@@ -142,6 +142,19 @@ def test_a_bias_that_the_configuration_leaves_out_is_refused(folder):
     refused(folder, SINGLE, f"tensor {name}", "must be part of the model; it is in the file, but the parameter is off")
 
 
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int32, torch.float8_e4m3fn, torch.bool])
+@pytest.mark.parametrize("name", [NAMES[1], NAMES[9]])
+def test_weights_in_integers_without_their_scales_are_refused(folder, dtype, name):
+    change_weights(folder, lambda weights: weights.update({name: weights[name].to(dtype)}))
+    refused(folder, SINGLE, f"tensor {name}", "must hold floating-point numbers of 16 bits or more where .*; got [A-Z]")
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_weights_of_any_floating_type_are_read(folder, dtype):
+    change_weights(folder, lambda weights: weights.update({name: weights[name].to(dtype) for name in weights}))
+    assert load_model(folder)[0].lm_head.weight.dtype == torch.float32
+
+
 def logits(model):
     with torch.inference_mode():
         return model(input_ids=torch.tensor([[3, 7, 1]])).logits
