@@ -29,17 +29,18 @@ MOST = 50_000_000  # parameters of a tiny model
 # Fields of configurations that give a size, and its tiny value. Fields of a value None keep it.
 SIZES: dict[int, tuple[str, ...]] = {
     60: ("vocab_size",),
-    32: ("hidden_size", "d_model", "n_embd", "emb_dim", "embedding_size", "word_embed_proj_dim", "lru_width", "dim_model",
-         "attention_hidden_size", "embedding_dim", "mamba_d_ssm", "kv_channels"),
+    32: ("hidden_size", "d_model", "n_embd", "emb_dim", "embedding_size", "word_embed_proj_dim", "lru_width",
+         "dim_model", "attention_hidden_size", "embedding_dim", "mamba_d_ssm", "kv_channels"),
     48: ("intermediate_size", "ffn_dim", "n_inner", "d_ff", "ffn_hidden_size", "encoder_ffn_dim", "decoder_ffn_dim",
          "intermediate_size_mlp", "dff", "d_inner", "dense_intermediate_size", "feed_forward_size", "dim_ff"),
-    16: ("moe_intermediate_size", "q_lora_rank", "kv_lora_rank", "shared_expert_intermediate_size", "expert_ffn_hidden_size",
-         "shared_intermediate_size", "index_head_dim", "mamba_chunk_size", "chunk_size"),
+    16: ("moe_intermediate_size", "q_lora_rank", "kv_lora_rank", "shared_expert_intermediate_size",
+         "expert_ffn_hidden_size", "shared_intermediate_size", "index_head_dim", "mamba_chunk_size", "chunk_size"),
     3: ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "decoder_layers", "encoder_layers", "num_blocks"),
     4: ("num_attention_heads", "n_head", "n_heads", "num_heads", "decoder_attention_heads", "encoder_attention_heads",
-        "num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts", "mamba_n_heads", "num_decoder_attention_heads",
-        "num_encoder_attention_heads"),
-    2: ("num_key_value_heads", "num_kv_heads", "num_experts_per_tok", "moe_k", "num_experts_per_token", "moe_topk", "index_n_heads"),
+        "num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts", "mamba_n_heads",
+        "num_decoder_attention_heads", "num_encoder_attention_heads"),
+    2: ("num_key_value_heads", "num_kv_heads", "num_experts_per_tok", "moe_k", "num_experts_per_token", "moe_topk",
+        "index_n_heads"),
     8: ("head_dim", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim", "mamba_d_head", "mamba_d_state", "rotary_dim",
         "state_size", "mamba_head_dim", "linear_key_head_dim", "linear_value_head_dim"),
     256: ("max_position_embeddings", "n_positions"),
@@ -47,10 +48,8 @@ SIZES: dict[int, tuple[str, ...]] = {
 }  # fmt: skip
 SPECIAL = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 1, "decoder_start_token_id": 1}
 
-LATENT = {
-    "num_key_value_heads": 4,
-    "head_dim": None,
-}  # latent attention has as many heads of keys, and sizes of its own
+# Latent attention has as many heads of keys, and sizes of its own.
+LATENT = {"num_key_value_heads": 4, "head_dim": None}
 ROPE = {"rope_type": "default", "rope_theta": 1e4}
 GEMMA4 = {
     "num_kv_shared_layers": 0,
@@ -59,10 +58,24 @@ GEMMA4 = {
     "hidden_size_per_layer_input": 8,
 }
 LINEAR = ["linear_attention", "full_attention", "linear_attention"]
+QWEN4 = {
+    "layer_types": LINEAR,
+    "indexer_budget": 8,
+    "indexer_compress_ratio": 2,
+    "indexer_n_heads": 2,
+    "indexer_kv_heads": 1,
+    "indexer_head_dim": 8,
+}
+
+
+def each(names: tuple[str, ...], values: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return dict.fromkeys(names, values)
+
 
 # What else a family needs; a field of value None is left to its default.
 MORE: dict[str, dict[str, Any]] = {
-    **each(("axk1", "axk2", "deepseek_v3", "deepseek_v32", "glm4_moe_lite", "glm_moe_dsa", "minicpm3", "youtu"), LATENT),
+    **each(("axk1", "axk2", "deepseek_v3", "deepseek_v32", "glm4_moe_lite"), LATENT),
+    **each(("glm_moe_dsa", "minicpm3", "youtu"), LATENT),
     **each(("hunyuan_v1_dense", "hunyuan_v1_moe", "ministral"), {"head_dim": 8}),
     **each(("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text"), {"layer_types": LINEAR}),
     **each(("qwen3_5", "qwen3_5_moe"), {"text_config": {"layer_types": LINEAR}}),
@@ -73,8 +86,8 @@ MORE: dict[str, dict[str, Any]] = {
     "cohere_compass_text": {"rope_parameters": {"full_attention": ROPE, "sliding_attention": ROPE}},
     "dots3_note_text": {"num_key_value_heads": 4},
     "dots3_note": {"text_config": {"num_key_value_heads": 4}},
-    "qwen4_exp_text": {"layer_types": LINEAR, "indexer_budget": 8, "indexer_compress_ratio": 2, "indexer_n_heads": 2, "indexer_kv_heads": 1, "indexer_head_dim": 8},
-    "qwen4_exp": {"text_config": {"layer_types": LINEAR, "indexer_budget": 8, "indexer_compress_ratio": 2, "indexer_n_heads": 2, "indexer_kv_heads": 1, "indexer_head_dim": 8}},
+    "qwen4_exp_text": QWEN4,
+    "qwen4_exp": {"text_config": QWEN4},
     "zamba": {"num_hidden_layers": None, "attention_hidden_size": None},
     "dbrx": {"attn_config": {"rope_theta": 1e4, "clip_qkv": 8.0}},
     "bamba": {"mamba_n_heads": 8, "attn_layer_indices": [1]},
@@ -229,21 +242,23 @@ def document(rows: list[tuple[str, ...]]) -> str:
     counts = Counter(row[2] for row in rows)
     return f"""# Models
 
-pivotkit reads every causal LM whose head it can describe and prove. This table has a row for each of the {len(rows)} model types
-of `AutoModelForCausalLM` in transformers {transformers.__version__}. Each was tried on a tiny model with random weights:
-{counts["described"]} are described, {counts["refused"]} are refused with the reason, {counts["not built"]} were not built.
+pivotkit reads every causal LM whose head it can describe and prove. This table has a row for each of the {len(rows)}
+model types of `AutoModelForCausalLM` in transformers {transformers.__version__}. Each was tried on a tiny model with
+random weights: {counts["described"]} are described, {counts["refused"]} are refused with the reason,
+{counts["not built"]} were not built.
 
-- *described*: the logits of a probe equal those of the description. *Prefix shared*: sequences continue a common prefix from its
-  cache; otherwise each runs whole. *Padding left*: padding on the left leaves the states unchanged; pivotkit pads on the right.
+- *described*: the logits of a probe equal those of the description. *Prefix shared*: sequences continue a common prefix
+  from its cache; otherwise each runs whole. *Padding left*: padding on the left leaves the states unchanged; pivotkit
+  itself pads on the right.
 - *refused*: `LensHead` refuses the model in one line. The reason is the rule that the model breaks.
-- *not built*: no tiny model could be made here. Whether such a model is described shows when it is loaded: nothing is read through
-  a head that was not proved.
+- *not built*: no tiny model could be made here. Such a model is proved or refused when it is loaded, as every other.
 
-Models on other classes of transformers, and adapters of peft without virtual tokens, are proved in the same way. Refused by name are
-encoder-decoders, models with parts under `torch.compile`, peft's prompt, prefix and P-tuning, and quantized or offloaded heads.
+Models of other classes of transformers are proved in the same way, and so are adapters of peft without virtual tokens.
+Refused by name are encoder-decoders, models with parts under `torch.compile`, peft's prompt, prefix and P-tuning, and
+quantized or offloaded heads.
 
-`python tests/helpers/model_families.py` writes this page. `tests/lens/model/test_model_table.py` compares it with what the code does:
-some rows always, all of them with `PIVOTKIT_BENCH=full`.
+`python tests/helpers/model_families.py` writes this page. `tests/lens/model/test_model_table.py` compares it with what
+the code does: some rows always, all of them with `PIVOTKIT_BENCH=full`.
 
 {table(rows)}
 """

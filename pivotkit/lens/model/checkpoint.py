@@ -133,15 +133,23 @@ def require_whole(model: nn.Module, loading: Mapping[str, Collection[Any]], plac
     ------
     InputError
         Names the file and the tensor. A tensor is missing, or has another shape than ``config.json`` gives it. The
-        files hold a block that the configuration does not count, or a parameter (such as a bias) that it turns off; of
-        a quantized model, whose layers have other parameters, the latter is not checked.
+        files hold a block that the configuration does not count. Of a model that is not quantized, they hold a
+        parameter (such as a bias) that the configuration turns off, or weights in integers or 8 bits.
     """
     for name, found, wanted in sorted(loading["mismatched_keys"]):
         raise _refusal(place, name, f"must have the shape {list(wanted)} that config.json gives it; got {list(found)}")
     missing = sorted(loading["missing_keys"])
     if missing:
-        others = f", and so are {len(missing) - 1} others" if len(missing) > 1 else ""
+        others = f", as are {len(missing) - 1} more" if len(missing) > 1 else ""
         raise _refusal(place, missing[0], f"must be in the file, because the model has it; it is missing{others}")
+    for file, header in read_headers(Path(place)).items() if not _is_quantized(model) else ():
+        for name, parameter in model.named_parameters():
+            kind = header.get(name, {}).get("dtype", "F32")
+            if parameter.is_floating_point() and kind not in ("F64", "F32", "F16", "BF16"):
+                rule = (
+                    "must hold floating-point numbers of 16 bits or more where config.json has no quantization_config"
+                )
+                raise InputError(file, f"tensor {name}", f"{rule}; got {kind}")
     for name in sorted(loading["unexpected_keys"]):
         if (reason := _left_out(model, name)) is not None:
             raise _refusal(place, name, f"must be part of the model; it is in the file, but {reason} by config.json")
@@ -175,6 +183,10 @@ def _refusal(place: str | Path, tensor: str, problem: str) -> InputError:
     return InputError(place, f"tensor {tensor}", problem)
 
 
+def _is_quantized(model: nn.Module) -> bool:
+    return getattr(model, "hf_quantizer", None) is not None
+
+
 def _left_out(model: nn.Module, name: str) -> str | None:
     """Why the model has no place for a tensor that belongs to it; None for any other tensor."""
     parts = name.split(".")
@@ -184,7 +196,7 @@ def _left_out(model: nn.Module, name: str) -> str | None:
             return f"{'.'.join(parts[:depth])} has {len(parent)} blocks"
         if depth == len(parts) - 1:
             off = part in parent._parameters and parent._parameters[part] is None
-            return "the parameter is off" if off and getattr(model, "hf_quantizer", None) is None else None
+            return "the parameter is off" if off and not _is_quantized(model) else None
         child = parent._modules.get(part)
         if child is None:
             return None

@@ -58,7 +58,7 @@ class LensHead(ModelParts):
 
         Notes
         -----
-        A model that is compiled as a whole, ``torch.compile(model)``, is described and later run as what it was compiled
+        A model that is compiled as a whole, ``torch.compile(model)``, is described and later run as what it was made
         from. Cost: about a dozen forward passes over 8 tokens, and one pass over the head's matrix.
         """
         model = getattr(model, "_orig_mod", model)

@@ -79,8 +79,9 @@ def load_model(
         unknown, ``device`` and ``device_map`` are both given, or the package gguf is missing.
     InputError
         Names the file and the tensor. A file is damaged; a tensor is missing, or has another shape than the
-        configuration gives it, the vocabulary's size among them; the files hold a block or a bias that the configuration
-        leaves out (`require_whole`). The tokenizer is damaged or empty, or has ids that the embedding has no row for.
+        configuration gives it, the vocabulary's size among them; the files hold a block or a bias that the
+        configuration leaves out (`require_whole`). The tokenizer is damaged or empty, or has ids that the embedding has
+        no row for.
 
     Notes
     -----
@@ -156,7 +157,7 @@ def quiet() -> None:
 
 @contextmanager
 def report_into(lines: list[str]) -> Iterator[None]:
-    """Keep what transformers logs of missing tensors, instead of printing it; `require_whole` refuses them in one line."""
+    """Keep what transformers logs of missing tensors instead of printing it; `require_whole` refuses them."""
     from transformers.utils import logging
 
     class Keep(Filter):

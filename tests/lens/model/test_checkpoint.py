@@ -121,10 +121,10 @@ def test_another_vocabulary_size_is_refused(folder, size, tied):
 @pytest.mark.parametrize(
     ("values", "name", "problem"),
     [
-        ({"num_hidden_layers": 2}, "model.layers.2.input_layernorm.weight", "is in the file, but model.layers has 2 bl"),
-        ({"num_hidden_layers": 1}, "model.layers.1.input_layernorm.weight", "is in the file, but model.layers has 1 bl"),
-        ({"num_hidden_layers": 4}, "model.layers.3.input_layernorm.weight", "is missing, and so are 8 others"),
-        ({"attention_bias": True}, "model.layers.0.self_attn.k_proj.bias", "is missing, and so are 11 others"),
+        ({"num_hidden_layers": 2}, "model.layers.2.input_layernorm.weight", "but model.layers has 2 blocks"),
+        ({"num_hidden_layers": 1}, "model.layers.1.input_layernorm.weight", "but model.layers has 1 blocks"),
+        ({"num_hidden_layers": 4}, "model.layers.3.input_layernorm.weight", "is missing, as are 8 more"),
+        ({"attention_bias": True}, "model.layers.0.self_attn.k_proj.bias", "is missing, as are 11 more"),
         ({"hidden_size": 64}, "lm_head.weight", r"the shape \[\d+, 64\]"),
         ({"intermediate_size": 24}, "model.layers.0.mlp.down_proj.weight", r"\[32, 24\] that .* got \[32, 48\]"),
         ({"num_key_value_heads": 4}, "model.layers.0.self_attn.k_proj.weight", r"\[32, 32\] that .* got \[16, 32\]"),
@@ -140,6 +140,19 @@ def test_a_bias_that_the_configuration_leaves_out_is_refused(folder):
     name = "model.layers.1.self_attn.q_proj.bias"
     change_weights(folder, lambda weights: weights.update({name: torch.ones(32)}))
     refused(folder, SINGLE, f"tensor {name}", "must be part of the model; it is in the file, but the parameter is off")
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int32, torch.float8_e4m3fn, torch.bool])
+@pytest.mark.parametrize("name", [NAMES[1], NAMES[9]])
+def test_weights_in_integers_without_their_scales_are_refused(folder, dtype, name):
+    change_weights(folder, lambda weights: weights.update({name: weights[name].to(dtype)}))
+    refused(folder, SINGLE, f"tensor {name}", "must hold floating-point numbers of 16 bits or more where .*; got [A-Z]")
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_weights_of_any_floating_type_are_read(folder, dtype):
+    change_weights(folder, lambda weights: weights.update({name: weights[name].to(dtype) for name in weights}))
+    assert load_model(folder)[0].lm_head.weight.dtype == torch.float32
 
 
 def logits(model):
@@ -218,8 +231,8 @@ def test_a_truncated_file_is_named_with_its_first_tensor_that_is_not_all_there(f
 def small(tmp_path_factory):
     """The bytes of a small safetensors file, and a place to write others."""
     place = tmp_path_factory.mktemp("small") / SINGLE
-    tensors = {"a": torch.ones(2, 3), "b.weight": torch.zeros(4, dtype=torch.bfloat16), "c": torch.ones((), dtype=torch.int64),
-               "none": torch.ones(0, 5)}  # fmt: skip
+    tensors = {"a": torch.ones(2, 3), "b.weight": torch.zeros(4, dtype=torch.bfloat16), "none": torch.ones(0, 5),
+               "c": torch.ones((), dtype=torch.int64)}  # fmt: skip
     save_file(tensors, place, metadata={"format": "pt"})
     return place.read_bytes(), place
 
