@@ -13,7 +13,7 @@ import platform
 import secrets
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import types
 
 from pivotkit.errors import InputError
 
@@ -205,8 +206,34 @@ def with_metadata(table: pa.Table, metadata: Mapping[str, Any]) -> pa.Table:
     return table.replace_schema_metadata(kept)
 
 
+def _is_text(kind: pa.DataType) -> bool:
+    kind = kind.value_type if types.is_dictionary(kind) else kind
+    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(types.is_integer(kind) or types.is_floating(kind))
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_map(kind))
+
+
+# What a column of a name holds, in every table that has it. A column of nulls alone may have no type.
+TEXTS = ("pair", "rule", "behavior", "source", "target", "unit", "id", "lang", "token", "prompt", "label")
+NUMBERS = ("row", "tokens", "score", "token_id", "translation_pairs", "df_source", "df_target", "df_both", "layer")
+LISTS = ("words", "distractors", "contexts", "top_ids", "top_tokens", "top_logprobs", "source_ids", "target_ids",
+         "source_pieces", "target_pieces")  # fmt: skip
+KINDS: dict[str, tuple[str, Callable[[pa.DataType], bool]]] = {
+    **dict.fromkeys(TEXTS, ("text", _is_text)),
+    **dict.fromkeys(NUMBERS, ("numbers", _is_number)),
+    **dict.fromkeys(LISTS, ("lists", _is_list)),
+    **dict.fromkeys(("item", "concept"), ("text or numbers", lambda kind: _is_text(kind) or _is_number(kind))),
+}
+
+
 def require_columns(function: str, argument: str, table: pa.Table, columns: Sequence[str]) -> None:
-    """Raise TypeError where an argument is no table, ValueError where it lacks a column."""
+    """Raise TypeError where an argument is no table or a column of another kind, ValueError where it lacks a column."""
     if not isinstance(table, pa.Table):
         raise TypeError(f"{function}: {argument} must be a pyarrow.Table; got {type(table).__name__}")
     missing = [name for name in columns if name not in table.column_names]
@@ -214,6 +241,11 @@ def require_columns(function: str, argument: str, table: pa.Table, columns: Sequ
         raise ValueError(
             f"{function}: {argument} must have the columns {', '.join(columns)}; got none named {', '.join(missing)}"
         )
+    for name in columns:
+        found = table.schema.field(name).type
+        kind, is_kind = KINDS.get(name, ("", types.is_null))
+        if kind and not (is_kind(found) or types.is_null(found)):
+            raise TypeError(f"{function}: {argument} must have {kind} in the column {name}; got {found}")
 
 
 def write_table(table: pa.Table, path: str | Path, metadata: Mapping[str, Any] | None = None) -> Path:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 import math
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from pivotkit.arguments import (
     check_word_pairs,
     shown,
 )
+from pivotkit.artifacts import KINDS, require_columns
 from pivotkit.errors import BackendUnavailable
 from pivotkit.lens.model.head import LensHead
 
@@ -350,6 +353,50 @@ def fault(message: str, name: str, parameter: str) -> str:
     if told is None or not re.search(rf"\b{parameter}\b", told[1]):
         return "no argument, rule or value"
     return "too long" if len(message) > 400 or "\n" in message else ""
+
+
+# ---- columns
+
+WRONG_COLUMNS = [
+    pa.binary(), pa.list_(pa.list_(pa.int8())), pa.timestamp("s"), pa.struct([("x", pa.int8())]), pa.bool_(),
+    pa.date32(), pa.dictionary(pa.int8(), pa.binary()), pa.time32("s"), pa.list_(pa.int8()), pa.int64(), pa.string(),
+]  # fmt: skip
+
+
+def asked_columns(name: str, good: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+    """The columns that a function asks for, by argument."""
+    asked: dict[str, list[str]] = {}
+
+    def note(asks: str, argument: str, table: pa.Table, columns: Sequence[str]) -> None:
+        if asks == name:
+            asked[argument] = list(columns)
+
+    for module in [module for key, module in sys.modules.items() if key.startswith("pivotkit.")]:
+        if getattr(module, "require_columns", None) is require_columns:
+            monkeypatch.setattr(module, "require_columns", note)
+    function, arguments = good[name]
+    with contextlib.suppress(Exception):
+        function(**arguments)
+    monkeypatch.undo()
+    return asked
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["score", "trace", "classify", "find_pivots", "hub_pivots", "select", "write_selection", "attribute"],
+)
+def test_a_column_of_another_kind_is_refused_by_name(name, good, monkeypatch):
+    asked = asked_columns(name, good, monkeypatch)
+    assert asked
+    function, arguments = good[name]
+    for argument, columns in asked.items():
+        whole = pa.table({column: pa.nulls(1) for column in columns})
+        for column in columns:
+            kind, is_kind = KINDS[column]
+            for wrong in [wrong for wrong in WRONG_COLUMNS if not is_kind(wrong)]:
+                bad = whole.set_column(columns.index(column), column, pa.nulls(1, wrong))
+                said = refusal(function, **{**arguments, argument: bad})
+                assert said == f"TypeError: {name}: {argument} must have {kind} in the column {column}; got {wrong}"
 
 
 # ---- one by one
