@@ -14,7 +14,7 @@ from pivotkit.arguments import check_int
 from pivotkit.artifacts import require_columns
 from pivotkit.attribution.statistics import auc_of_clusters, pearson_of_clusters
 from pivotkit.bootstrap import estimate
-from pivotkit.corpus.matching.watchlist import normalize
+from pivotkit.corpus.matching.normal_form import normalize
 
 BEHAVIORS = ("co-occurrence", "pivot", "copy", "other", "excluded")
 PREDICTORS = ("log_df_both", "log_df_source", "log_df_target", "log_min_df", "pmi")

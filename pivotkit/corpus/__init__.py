@@ -2,8 +2,9 @@
 
 from pivotkit.corpus.count import count
 from pivotkit.corpus.matching.match import Matches, match_documents, match_spans, match_texts
+from pivotkit.corpus.matching.normal_form import normalize
 from pivotkit.corpus.matching.token_watchlist import TokenWatchList
-from pivotkit.corpus.matching.watchlist import WatchList, normalize
+from pivotkit.corpus.matching.watchlist import WatchList
 from pivotkit.corpus.reading.documents import (
     Batch,
     TextBlock,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pivotkit.corpus.matching.watchlist import normalize
+from pivotkit.corpus.matching.normal_form import normalize
 from pivotkit.errors import InputError
 from pivotkit.report.data import by_pair, floats
 from pivotkit.report.model_sections import grid, latent_languages

@@ -19,8 +19,9 @@ import pyarrow as pa
 from pivotkit import _C
 from pivotkit.corpus.counting.matched_block import MatchedBlock
 from pivotkit.corpus.counting.unit_tokens import BackgroundCounter, ContextTableBuilder, SampleBuilder, footer_digest
+from pivotkit.corpus.matching.normal_form import NORMALIZATION
 from pivotkit.corpus.matching.token_watchlist import TokenWatchList
-from pivotkit.corpus.matching.watchlist import NORMALIZATION, WatchList
+from pivotkit.corpus.matching.watchlist import WatchList
 from pivotkit.corpus.reading.documents import Unit
 from pivotkit.corpus.reading.scope import Scope
 from pivotkit.corpus.tables.unit_counts import (

@@ -18,7 +18,6 @@ from collections.abc import Iterable
 from pivotkit import _C
 from pivotkit._text import pack_strings
 from pivotkit.arguments import check_text, elements, kind, refuse
-from pivotkit.corpus.matching.normal_form import NORMALIZATION as NORMALIZATION
 from pivotkit.corpus.matching.normal_form import check_marks, normalize, normalizer
 from pivotkit.corpus.matching.unicode_data import letters
 from pivotkit.corpus.reading.amounts import amount

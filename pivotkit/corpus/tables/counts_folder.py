@@ -27,7 +27,7 @@ from pivotkit.artifacts import (
     write_sealed,
     write_table,
 )
-from pivotkit.corpus.matching.watchlist import NORMALIZATION
+from pivotkit.corpus.matching.normal_form import NORMALIZATION
 from pivotkit.corpus.tables.context_table import NAMES, is_open, open_context, write_context
 from pivotkit.corpus.tables.postings import Postings
 from pivotkit.errors import InputError
