@@ -1,4 +1,4 @@
-"""Writes pivotkit/corpus/matching/unicode_tables.py from the Unicode data inside ICU: ``pip install PyICU``, then run this.
+"""Makes pivotkit/corpus/matching/unicode_tables.py from the Unicode data in ICU: ``pip install PyICU``, then run this.
 
 Sets are written in the notation of UTS #18, as ICU's ``UnicodeSet`` reads it. Only this script needs PyICU.
 """
@@ -33,7 +33,7 @@ def scripts(code: int) -> set[str]:
 
 
 def of_scripts(pattern: str, names: Iterable[str]) -> set[int]:
-    """The code points of a set whose Script, or all of whose Script_Extensions if they have none, are among ``names``."""
+    """The code points of a set whose Script, or else all of whose Script_Extensions, are among ``names``."""
     names = set(names)
     own = codes("[" + "".join(f"[:sc={name}:]" for name in sorted(names)) + "]")
     shared = codes("[[:sc=Zinh:][:sc=Zyyy:]]-[[:scx=Zinh:][:scx=Zyyy:]]")
@@ -41,7 +41,7 @@ def of_scripts(pattern: str, names: Iterable[str]) -> set[int]:
 
 
 def without_spaces() -> list[str]:
-    """Scripts that have a letter of `UNSPACED`; full-width Latin and single jamo, which normalize to others, left out."""
+    """Scripts with a letter of `UNSPACED`. Full-width Latin and single jamo do not count: they normalize to others."""
     letters = [code for code in codes(UNSPACED) if NFKC.normalize(chr(code)) == chr(code)]
     return sorted({icu.Script.getScript(chr(code)).getShortName() for code in letters} - {"Zyyy", "Zinh"})
 
@@ -91,7 +91,7 @@ def main() -> None:
         ),
     }
     lines = [
-        '"""Sets of code points that `unicodedata` does not know, made by tools/unicode_tables.py; not to be edited."""',
+        '"""Sets of code points that `unicodedata` does not know: made by tools/unicode_tables.py, not by hand."""',
         "",
         f'VERSION = "{icu.UNICODE_VERSION}"  # of Unicode, as ICU {icu.ICU_VERSION} has it',
     ]

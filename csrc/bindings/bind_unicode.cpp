@@ -33,9 +33,9 @@ std::shared_ptr<Normalizer> make_normalizer(const Array<std::uint8_t>& combining
     refuse("Normalizer", "roles", "hold one byte for each of 1114112 code points", roles.shape(0));
   if (compositions.ndim() != 2 || compositions.shape(1) != 3)
     refuse("Normalizer", "compositions", "have shape (pairs, 3)", "another");
-  const UnicodeData data{combining.data(), code_point_texts(decompositions, "decompositions"),
-                         code_point_texts(foldings, "foldings"), compositions.data(),
-                         static_cast<std::size_t>(compositions.shape(0)), roles.data()};
+  const UnicodeData data{
+      combining.data(),    code_point_texts(decompositions, "decompositions"), code_point_texts(foldings, "foldings"),
+      compositions.data(), static_cast<std::size_t>(compositions.shape(0)),    roles.data()};
   const py::gil_scoped_release release;
   return std::make_shared<Normalizer>(data);
 }

@@ -1,6 +1,6 @@
 // All that the matcher must know of a code point, in one look-up. A code point separates words, belongs to a word of a
-// script with spaces, belongs to a script without spaces, or is white space. It has a part in grapheme clusters. It also
-// has a *symbol*: a dense number for the code points of the words in the trie. All white space is one symbol.
+// script with spaces, belongs to a script without spaces, or is white space. It has a part in grapheme clusters, and a
+// *symbol*: a dense number for the code points of the words in the trie. All white space is one symbol.
 #pragma once
 
 #include <array>
@@ -14,8 +14,8 @@ namespace pivotkit {
 
 enum class CharClass : std::uint8_t { separator = 0, word = 1, unspaced = 2, space = 3 };
 
-// Which code points form a grapheme cluster (UAX #29), in text that is normalized. Those from `extend` on belong to what
-// they follow. Those below may belong to certain ones before them: `Clusters` in clusters.h has the rules.
+// Which code points form a grapheme cluster (UAX #29), in text that is normalized. Those from `extend` on belong to
+// what they follow. Those below may belong to certain ones before them: `Clusters` in clusters.h has the rules.
 enum class ClusterClass : std::uint8_t {
   other = 0,
   control = 1,
@@ -28,7 +28,7 @@ enum class ClusterClass : std::uint8_t {
   no = 8,
   extend = 16,
   joiner = 17,
-  stacker = 18,   // coeng, virama
+  stacker = 18,  // coeng, virama
   nikhahit = 19,
   enclosing = 20  // makes a sign of a letter: a word ends behind it
 };
@@ -50,8 +50,8 @@ class Letter {
 
 class Alphabet {
  public:
-  // `letters` (kCodePoints) holds CharClass values plus four times ClusterClass values. Throws std::invalid_argument for
-  // other values, and unless ASCII has these classes: lower-case letters, digits and underscore are words; tab to
+  // `letters` (kCodePoints) holds CharClass values plus four times ClusterClass values. Throws std::invalid_argument
+  // for other values, and unless ASCII has these classes: lower-case letters, digits and underscore are words; tab to
   // carriage return and blank are white space; NUL is a separator; none attaches. The code that reads eight bytes at a
   // time relies on it.
   explicit Alphabet(const std::uint8_t* letters);

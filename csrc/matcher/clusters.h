@@ -31,12 +31,18 @@ class Clusters {
     const ClusterClass last = step_back(place);
     if (last == ClusterClass::prepend) return next != ClusterClass::control && letter.kind() != CharClass::space;
     switch (next) {
-      case ClusterClass::picture: return last == ClusterClass::joiner;
-      case ClusterClass::no: return last == ClusterClass::ho;
-      case ClusterClass::flag: return flags(at, floor) % 2 != 0;
-      case ClusterClass::consonant: return follows(ClusterClass::stacker, at, floor);
-      case ClusterClass::sara_aa: return follows(ClusterClass::nikhahit, at, floor);
-      default: return false;
+      case ClusterClass::picture:
+        return last == ClusterClass::joiner;
+      case ClusterClass::no:
+        return last == ClusterClass::ho;
+      case ClusterClass::flag:
+        return flags(at, floor) % 2 != 0;
+      case ClusterClass::consonant:
+        return follows(ClusterClass::stacker, at, floor);
+      case ClusterClass::sara_aa:
+        return follows(ClusterClass::nikhahit, at, floor);
+      default:
+        return false;
     }
   }
 

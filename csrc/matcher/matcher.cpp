@@ -41,7 +41,8 @@ std::uint32_t asks(const Alphabet& alphabet, const CodePoints& word) {
   bool reaches = last.cluster() == ClusterClass::prepend || last.cluster() == ClusterClass::flag ||
                  last.cluster() == ClusterClass::ho || last.cluster() == ClusterClass::joiner;
   for (auto code = word.rbegin(); code != word.rend() && alphabet[*code].attaches(); ++code)
-    reaches |= alphabet[*code].cluster() == ClusterClass::stacker || alphabet[*code].cluster() == ClusterClass::nikhahit;
+    reaches |=
+        alphabet[*code].cluster() == ClusterClass::stacker || alphabet[*code].cluster() == ClusterClass::nikhahit;
   const std::uint32_t reach = reaches ? kReaches : 0;
   if (last.kind() == CharClass::unspaced || last.cluster() == ClusterClass::enclosing) return reach;
   return last.kind() == CharClass::word ? kBound | kCutsMarks : kBound | reach;

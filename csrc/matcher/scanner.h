@@ -20,9 +20,9 @@
 namespace pivotkit {
 
 // A value of the trie: the id of a word, and what its last code point asks of the next one.
-inline constexpr std::uint32_t kBound = 0x80000000U;       // to be no word character
-inline constexpr std::uint32_t kReaches = 0x40000000U;     // to be looked at, for a cluster may go on with it
-inline constexpr std::uint32_t kCutsMarks = 0x20000000U;   // nothing as a mark: it is of a word, and only words bind it
+inline constexpr std::uint32_t kBound = 0x80000000U;      // to be no word character
+inline constexpr std::uint32_t kReaches = 0x40000000U;    // to be looked at, for a cluster may go on with it
+inline constexpr std::uint32_t kCutsMarks = 0x20000000U;  // nothing as a mark: it is of a word, and only words bind it
 inline constexpr std::uint32_t kWordId = 0x1FFFFFFFU;
 
 template <class Sink>
@@ -185,8 +185,7 @@ class Scanner {
         after_word &= letter.cluster() != ClusterClass::enclosing;
         at += code.length;
       }
-      const CharClass kind = alphabet_.ascii(text_[at]).kind();
-      if (kind != CharClass::word || !after_word) return at;
+      if (!after_word || alphabet_.ascii(text_[at]).kind() != CharClass::word) return at;
     }
   }
 

@@ -1,9 +1,9 @@
 // compose(casefold(compose(text))) on code points, by tables of the caller: the exact and slow half of the normalizer.
 //
-// Decomposition, canonical ordering and canonical composition follow Unicode Standard Annex 15 and chapter 3.11; Hangul
-// syllables are computed (chapter 3.12); case folding is full (chapter 3.13). What a code point decomposes to, which may
-// be nothing, and what composes is the tables' affair. They come from the Python that defines `normalize`, so both agree
-// whatever its Unicode version.
+// Decomposition, canonical ordering and canonical composition follow Unicode Standard Annex 15 and chapter 3.11;
+// Hangul syllables are computed (chapter 3.12); case folding is full (chapter 3.13). What a code point decomposes to,
+// which may be nothing, and what composes is the tables' affair. They come from the Python that defines `normalize`, so
+// both agree whatever its Unicode version.
 #pragma once
 
 #include <cstddef>

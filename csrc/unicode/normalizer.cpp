@@ -62,6 +62,7 @@ Normalizer::Normalizer(const UnicodeData& data)
     index[code] = static_cast<std::uint16_t>(entries_.size());
     entries_.push_back(entry);
   }
+  texts_.resize(texts_.size() + 4);  // one is copied as four bytes
   for (std::uint32_t code = 0; code < kCodePoints; ++code)
     if (ignorables_.has(code)) index[code] = kIgnored;
   index_ = CodePointTable<std::uint16_t>(index.data());
@@ -130,15 +131,26 @@ void Normalizer::normalize(Bytes text, NormalizedText& out) const {
       out.buffer_[written++] = fold_ascii(text.data[in++]);
       continue;
     }
-    // Beyond ASCII. Most code points stay as they are and need no more of what came before than its last one.
-    std::size_t last = in > 0 ? 1 : 0;  // the size of the last code point, which is stable
+    // Beyond ASCII. Most code points stay as they are, or become one other, and need no more of what came before than
+    // its last one.
+    std::size_t last = in > 0 ? 1 : 0, last_out = last;  // sizes of the last code point, which is stable
     std::uint32_t floor = in > 0 ? 0 : kClosed;
     while (in < text.size && text.data[in] >= 0x80) {
       const std::size_t unread = text.size - in;
       const CodePoint code = decode(text.data + in, unread);
       const std::uint16_t index = index_[code.value];
       if (index > kSame) {
-        State state{in, written, in - last, written - last, floor};
+        const Entry& entry = entries_[index];
+        if (entry.stable && entry.size <= code.length) {
+          std::memcpy(out.buffer_.data() + written, texts_.data() + entry.begin, 4);
+          last = code.length;
+          last_out = entry.size;
+          in += last;
+          written += last_out;
+          floor = entry.open ? 0 : kClosed;
+          continue;
+        }
+        State state{in, written, in - last, written - last_out, floor};
         others(text, state, out);
         in = state.in;
         written = state.out;
@@ -150,7 +162,7 @@ void Normalizer::normalize(Bytes text, NormalizedText& out) const {
         std::memcpy(out.buffer_.data() + written, text.data + in, code.length);
       in += code.length;
       written += code.length;
-      last = code.length;
+      last = last_out = code.length;
       floor = index == kPlain ? 0 : kClosed;
     }
   }

@@ -5,7 +5,7 @@
 // First `Ignorables` leaves code points out, then `NormalForm` maps the rest.
 //
 // Why it can be fast. A code point c is *stable* if two first code points do not lean back: that of c's decomposition,
-// and that of the decomposition of the casefold of any composite that begins like c. (It leans back if it has a class or
+// and that of the decomposition of the casefold of any composite that begins like c. (It leans if it has a class or
 // is the second of a canonical composition, Hangul vowels and finals included.) Nothing joins a stable c to the text
 // before it, and nothing before it moves, so normalize(x c y) = normalize(x) normalize(c y). Text of stable code points
 // is mapped one by one, and ASCII eight bytes at a time. A mark that is its own decomposition and folding and never
@@ -44,8 +44,8 @@ class NormalizedText {
 };
 
 // A piece of normalized text. It begins at byte `begin` and comes from the original's code point `source` on. A piece
-// is as short as possible: one code point whose normal form stands alone, or all that joined or moved. A code point that
-// is left out is an empty piece, or part of the piece before it if it is a mark.
+// is as short as possible: one code point whose normal form stands alone, or all that joined or moved. A code point
+// that is left out is an empty piece, or part of the piece before it if it is a mark.
 struct Piece {
   std::size_t begin, source;
 };

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
-# `regex` has its own Unicode data. The scripts are those of which a line may break between any two letters or syllables.
+# `regex` has its own Unicode data. In these scripts a line may break between any two letters or syllables.
 SCRIPTS = (
     "Han Hiragana Katakana Bopomofo Yi Nushu Tangut Thai Lao Khmer Myanmar Tai_Le New_Tai_Lue Tai_Tham Tai_Viet Ahom"
 )

@@ -1,7 +1,7 @@
 """The form in which words and texts are compared: one word has one form, however it is written.
 
-`docs/counting.md` has each rule and its standard. The native normalizer gets the same tables, so both always agree. What
-they are made of is this Python's `unicodedata` and, for properties that it lacks, `unicode_tables`.
+`docs/counting.md` has each rule and its standard. The native normalizer gets the same tables, so both always agree.
+They are made of this Python's `unicodedata` and, for properties that it lacks, of `unicode_tables`.
 """
 
 from __future__ import annotations

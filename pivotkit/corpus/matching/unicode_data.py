@@ -27,8 +27,8 @@ _CLUSTER = 4
 def char_classes() -> npt.NDArray[np.uint8]:
     """The class of every code point (0x110000,): SEPARATOR, WORD, UNSPACED or SPACE.
 
-    Letters, marks, decimal digits, letter numbers and the underscore are of words. Other numbers (²) and what normalizes
-    to a sign (the modifier letter apostrophe) separate.
+    Letters, marks, decimal digits, letter numbers and the underscore are of words. Other numbers (²) and what
+    normalizes to a sign (the modifier letter apostrophe) separate.
     """
     classes = np.zeros(CODE_POINTS, dtype=np.uint8)
     for code in chain(*PLANES):

@@ -20,7 +20,7 @@ from pivotkit.corpus.matching.normal_form import normalize, normalizer
 
 POLICIES = ["ignore", "keep"]
 EVERY = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000]
-# Whatever decomposes, folds, combines or is left out, every other one of the first planes' beginnings, and some ideographs.
+# Whatever decomposes, folds, combines or may be left out, the alphabets, and some of everything else.
 TELLING = [
     char
     for char in EVERY

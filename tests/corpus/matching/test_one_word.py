@@ -1,4 +1,4 @@
-"""One word is one word, however it is written: the rules of docs/counting.md, on inputs made from Unicode's own lists."""
+"""One word is one word, however it is written: the rules of docs/counting.md, on inputs made from Unicode's lists."""
 
 from __future__ import annotations
 
