@@ -29,7 +29,7 @@ def largest_piece(unit: Unit, enough: int) -> int:
 
 
 def _batch(unit: Unit) -> int:
-    messages = column_files.arrow_messages(unit.path)
+    messages = column_files.arrow_messages(unit.path)  # type: ignore[attr-defined]  # what its reader reads
     return max((end - begin for begin, end, _ in messages if unit.begin <= begin < unit.stop), default=0)
 
 
