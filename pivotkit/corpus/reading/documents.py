@@ -18,10 +18,17 @@ import pyarrow as pa
 
 from pivotkit import _C
 from pivotkit.corpus.reading.amounts import amount
-from pivotkit.corpus.reading.budget import BATCH_COPIES, LINE_COPIES, MATCH_COPIES, PAGE_COPIES, DocumentBudget
+from pivotkit.corpus.reading.budget import (
+    BATCH_COPIES,
+    LINE_COPIES,
+    MATCH_COPIES,
+    PAGE_COPIES,
+    DocumentBudget,
+    LongLine,
+)
 from pivotkit.corpus.reading.column_files import read_batches, rows_before
 from pivotkit.corpus.reading.largest import largest_piece
-from pivotkit.corpus.reading.line_files import BrokenStream, LongLine, UnitLines, lines_before
+from pivotkit.corpus.reading.line_files import BrokenStream, UnitLines, lines_before
 from pivotkit.corpus.reading.records import check_columns, parse_line, row_problem
 from pivotkit.corpus.reading.text_block import TextBlock, languages
 from pivotkit.corpus.reading.units import JSON_SUFFIXES, SUFFIXES, Corpus, Unit, check_suffix, corpus_files, work_units

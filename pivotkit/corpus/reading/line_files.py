@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from pivotkit.corpus.reading.budget import LongLine
 from pivotkit.corpus.reading.units import Unit
 
 NEWLINE = b"\n"
@@ -82,14 +83,6 @@ class ByteRange:
     def _broken(self, error: OSError) -> BrokenStream:
         until = "its end" if self._end == self._unit.size else f"byte {self._end}, where a unit of it ends"
         return BrokenStream(f"must be readable to {until}; {error}")
-
-
-class LongLine(Exception):
-    """A line is longer than the budget allows; ``size`` is its length as far as it can be read."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__(size)
-        self.size = size
 
 
 class UnitLines:
