@@ -54,6 +54,14 @@ def require(function: str, what: str, needed: int, memory: int) -> None:
         raise ValueError(f"{function}: memory must be at least {needed} bytes for {what}; got {memory}")
 
 
+class LongLine(Exception):
+    """A line is longer than the budget allows; ``size`` is its length as far as it can be read."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.size = size
+
+
 @dataclass(frozen=True)
 class DocumentBudget:
     """What a document may take while it is read and matched, in one of several processes that share a budget.

@@ -19,11 +19,18 @@ import pyarrow as pa
 from pivotkit import _C
 from pivotkit.arguments import check_text, refuse
 from pivotkit.corpus.reading.amounts import amount
-from pivotkit.corpus.reading.budget import BATCH_COPIES, LINE_COPIES, MATCH_COPIES, PAGE_COPIES, DocumentBudget
+from pivotkit.corpus.reading.budget import (
+    BATCH_COPIES,
+    LINE_COPIES,
+    MATCH_COPIES,
+    PAGE_COPIES,
+    DocumentBudget,
+    LongLine,
+)
 from pivotkit.corpus.reading.column_files import read_batches, rows_before
 from pivotkit.corpus.reading.corpus_files import SUFFIXES, Corpus, corpus_files, format_of, regular_file
 from pivotkit.corpus.reading.largest import largest_piece
-from pivotkit.corpus.reading.line_files import LongLine, UnitLines, lines_before
+from pivotkit.corpus.reading.line_files import UnitLines, lines_before
 from pivotkit.corpus.reading.records import check_columns, line_problem, row_problem
 from pivotkit.corpus.reading.streams import BrokenStream
 from pivotkit.corpus.reading.text_block import TextBlock, languages

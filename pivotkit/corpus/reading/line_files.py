@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pivotkit.corpus.reading.budget import LongLine
 from pivotkit.corpus.reading.corpus_files import format_of
 from pivotkit.corpus.reading.streams import BrokenStream, ByteRange
 from pivotkit.corpus.reading.units import Unit
 
 NEWLINE = b"\n"
-
-
-class LongLine(Exception):
-    """A line is longer than the budget allows; ``size`` is its length as far as it can be read."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__(size)
-        self.size = size
 
 
 class UnitLines:

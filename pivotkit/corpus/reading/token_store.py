@@ -190,9 +190,9 @@ def unit_is_complete(folder: Path, unit: Unit) -> bool:
     try:
         offsets = np.load(ends, mmap_mode="r")
         documents = pq.read_metadata(listed).num_rows
-    except (ValueError, EOFError, OSError, pa.ArrowException):
+        return offsets.shape == (documents + 1,) and int(offsets[-1]) * 4 == flat.stat().st_size
+    except (ValueError, TypeError, EOFError, OSError, SyntaxError, pa.ArrowException):
         return False
-    return len(offsets) == documents + 1 and int(offsets[-1]) * 4 == flat.stat().st_size
 
 
 def tokenize(

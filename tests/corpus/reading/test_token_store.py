@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,88 @@ def test_files_cut_short_are_refused_and_made_anew(
     with pytest.raises(InputError, match=r"a\.jsonl: must have all files of this unit whole"):
         TokenStore.open(tmp_path / "out")
     assert ids_of(tokenize(tmp_path / "corpus", tokenizer, tmp_path / "out")) == whole
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("suffix", [".u32", ".offsets.npy", ".parquet"])
+def test_a_flipped_bit_is_tokenized_anew_or_refused(
+    write: Any, tmp_path: Path, tokenizer: Tokenizer, suffix: str, seed: int
+) -> None:
+    write(["the cat and a dog", "a dog", "le chat et le chien"] * 9, "corpus/a.jsonl")
+    store = tokenize(tmp_path / "corpus", tokenizer, tmp_path / "out")
+    whole, file = ids_of(store), module.unit_path(store.folder, store.units[0], suffix)
+    raw = bytearray(file.read_bytes())
+    raw[np.random.default_rng(seed).integers(len(raw))] ^= 1 << seed
+    file.write_bytes(raw)
+    with contextlib.suppress(InputError):
+        opened = TokenStore.open(tmp_path / "out")
+        assert len(ids_of(opened)[0]) == 27
+        opened.table(opened.units[0])
+    assert ids_of(tokenize(tmp_path / "corpus", tokenizer, tmp_path / "out")) == whole
+
+
+@pytest.mark.parametrize(
+    "offsets",
+    [
+        np.array([0, 5, 3, 7]), np.array([1, 3, 5, 7]), np.array([0, 3, 5, 8]), np.array([0, 3, 5, 7], np.int32),
+        np.array([[0, 3, 5, 7]]), np.array([0.0, 3, 5, 7]), np.array([0, 1 << 40, 5, 7]), np.array([0, -3, 5, 7]),
+    ],
+)  # fmt: skip
+def test_offsets_that_do_not_ascend_are_refused(
+    write: Any, tmp_path: Path, tokenizer: Tokenizer, offsets: np.ndarray
+) -> None:
+    store = tokenize(write(["the cat and", "a dog", "le chat"]), tokenizer, tmp_path / "out")
+    np.save(module.unit_path(store.folder, store.units[0], ".offsets.npy"), offsets)
+    with pytest.raises(InputError, match=r"offsets\.npy: must hold offsets that ascend from 0 to 7"):
+        store.offsets(store.units[0])
+
+
+@pytest.mark.parametrize("name", ["store.json", "tokenizer.json"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}",
+        "[]",
+        "",
+        "null",
+        '{"units": 3}',
+        '{"units": [{}]}',
+        '{"units": [7]}',
+        '{"units": [{"path": 1}]}',
+        '{"vocab_size": "a"}',
+    ],
+)
+def test_a_store_with_a_broken_list_is_refused_by_name(
+    write: Any, tmp_path: Path, tokenizer: Tokenizer, name: str, text: str
+) -> None:
+    tokenize(write(["the cat"]), tokenizer, tmp_path / "out")
+    (tmp_path / "out" / name).write_text(text)
+    with pytest.raises(InputError, match=name.replace(".", r"\.")):
+        TokenStore.open(tmp_path / "out")
+
+
+def test_a_store_of_another_tokenizer_is_replaced_where_that_is_asked(
+    write: Any, tmp_path: Path, tokenizer: Tokenizer
+) -> None:
+    path, other = write(["x x"]), Tokenizer(WordLevel({"x x": 0}, unk_token="x x"))
+    tokenize(path, tokenizer, tmp_path / "out")
+    store = tokenize(path, other, tmp_path / "out", replace=True)
+    assert ids_of(store) == [[[0]]]
+    assert ids_of(tokenize(path, other, tmp_path / "out", on_error="skip", replace=True)) == [[[0]]]
+    assert TokenStore.open(tmp_path / "out").on_error == "skip"
+
+
+def test_a_store_is_that_of_files_which_were_moved(write: Any, tmp_path: Path, tokenizer: Tokenizer) -> None:
+    for name in "ab":
+        write([f"the cat {name}"], f"corpus/{name}.jsonl")
+    store = tokenize(tmp_path / "corpus", tokenizer, tmp_path / "out")
+    (tmp_path / "corpus").rename(tmp_path / "elsewhere")
+    moved = store.moved(work_units(tmp_path / "elsewhere"))
+    assert [unit.path.parent.name for unit in moved.units] == ["elsewhere"] * 2
+    assert ids_of(moved) == ids_of(store)
+    (tmp_path / "elsewhere" / "b.jsonl").write_text("")
+    with pytest.raises(InputError, match=r"must hold every file of the corpus as it is now; got .*b\.jsonl"):
+        store.moved(work_units(tmp_path / "elsewhere"))
 
 
 def test_a_changed_file_is_tokenized_anew(write: Any, tmp_path: Path, tokenizer: Tokenizer) -> None:
