@@ -19,6 +19,14 @@ from pivotkit.errors import InputError
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 LONGEST_HEADER = 100_000_000  # of the format
+BROKEN = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+)  # what JSON of no use raises
 
 # Bits per number, by the format's names of types. The size of another type is not checked.
 BITS = {
@@ -43,7 +51,7 @@ def weight_files(folder: Path) -> list[Path]:
     try:
         places = json.loads(index.read_bytes())["weight_map"]
         names = sorted({str(Path(name)) for name in places.values()})
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except BROKEN as error:
         raise InputError(
             index, "", f"must be a JSON object with a weight_map from tensors to files ({error!r})"
         ) from None
@@ -90,7 +98,7 @@ def read_header(file: Path) -> Header:
         header = {name: entry for name, entry in json.loads(raw).items() if name != "__metadata__"}
         extents = {name: tuple(map(int, entry["data_offsets"])) for name, entry in header.items()}
         sizes = {name: prod(map(int, entry["shape"])) * BITS.get(entry["dtype"], 0) for name, entry in header.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except BROKEN as error:
         raise InputError(file, "", f"must have the header of a safetensors file ({error!r})") from None
     end = 0
     for name, extent in sorted(extents.items(), key=lambda named: named[1]):

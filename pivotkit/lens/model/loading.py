@@ -111,7 +111,7 @@ def load_model(
                 readable, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=remote_code,
                 device_map=device_map, ignore_mismatched_sizes=True, output_loading_info=True,
             )  # fmt: skip
-    except MemoryError:
+    except (MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # a damaged model fails in any way
         _require_config(readable, remote_code)
@@ -222,7 +222,8 @@ def _own_tokens(tokenizer: Any) -> dict[str, int]:
 def _require_rows(tokenizer: Any, embedding: Any, readable: str) -> None:
     """Refuse a tokenizer with ids beyond the embedding. Added tokens may lie there: text has them only by name."""
     token, largest = max(_own_tokens(tokenizer).items(), key=lambda named: named[1])
-    if largest >= (rows := embedding.weight.shape[0]):
+    matrix = getattr(embedding, "weight", None)
+    if matrix is not None and largest >= (rows := matrix.shape[0]):
         raise InputError(
             _tokenizer_place(readable), "", f"must have ids below {rows}, the number of rows of the model's embedding; "
             f"got {largest} for {token!r}"

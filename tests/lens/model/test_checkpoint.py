@@ -278,6 +278,7 @@ def test_every_truncation_is_refused(small, end):
         ([], "header of a safetensors file"),
         ({"a": None}, "header of a safetensors file"),
         ({"a": {}}, "header of a safetensors file"),
+        ({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, float("inf")]}}, "header of a safetensors file"),
         ({"a": {"dtype": "F32", "shape": "x", "data_offsets": [0, 8]}}, "header of a safetensors file"),
         ({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0]}}, "tensor a: must lie behind"),
         ({"a": {"dtype": "F32", "shape": [2], "data_offsets": [8, 0]}}, "tensor a: must lie behind"),
