@@ -113,6 +113,10 @@ class TokenMatcher:
         words: NDArray[np.int32],
         word_count: int,
         edges: NDArray[np.uint8],
+        texts: NDArray[np.uint8],
+        text_offsets: NDArray[np.int64],
+        flags: NDArray[np.uint8],
+        matcher: Matcher | None,
     ) -> None: ...
     def match(
         self, tokens: NDArray[np.integer], offsets: NDArray[np.int64], places: bool = False

@@ -1,9 +1,11 @@
 #include "matcher/token_matcher.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "common/require.h"
 
@@ -12,6 +14,26 @@ namespace {
 
 constexpr std::size_t kStretch = 2048;   // tokens between the two loops: their places fit a core's first cache
 constexpr std::size_t kFollowBits = 16;  // for each continuation: one token in sixteen passes in vain
+
+enum Verdict : std::uint8_t { kFree = 0, kAsked = 1, kBound = 2 };
+
+// The verdict for each Kind of the neighbour (eight times) and of the word at the edge.
+constexpr std::array<std::uint8_t, 64> verdicts() {
+  using T = TokenMatcher;
+  std::array<std::uint8_t, 64> table{};
+  for (std::uint8_t neighbour = 0; neighbour < T::kKinds; ++neighbour) {
+    for (std::uint8_t own = 0; own < T::kKinds; ++own) {
+      const bool unsure = neighbour == T::kUnsure || own == T::kUnsure;
+      const bool open = own == T::kOpen || neighbour == T::kOpen || neighbour == T::kSign;
+      const bool plain = neighbour != T::kAsk && own != T::kAsk;
+      const bool meets = neighbour == T::kWord && own != T::kUnspaced;
+      table[neighbour * 8U + own] = unsure ? kAsked : open ? kFree : !plain ? kAsked : meets ? kBound : kFree;
+    }
+  }
+  return table;
+}
+
+constexpr std::array<std::uint8_t, 64> kVerdicts = verdicts();
 
 }  // namespace
 
@@ -92,12 +114,18 @@ class TokenMatcher::Tally {
 
 TokenMatcher::TokenMatcher(const std::uint32_t* ids, const std::int64_t* offsets, const std::int32_t* words,
                            std::size_t spellings, std::size_t word_count, const std::uint8_t* edges,
-                           std::size_t vocabulary)
+                           std::size_t vocabulary, Rule rule)
     : word_count_(word_count), begins_(vocabulary / 64 + 1), roots_(vocabulary, kNone),
-      edges_(edges, edges + vocabulary) {
+      edges_(edges, edges + vocabulary), rule_(std::move(rule)) {
   constexpr auto kMost = static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max());
   if (word_count > kMost || vocabulary > kMost)
     refuse("TokenMatcher", "words and vocabulary", "be below 2^31", text(word_count, ", ", vocabulary));
+  for (std::size_t t = 0; t < vocabulary; ++t)
+    if (edges[t] % 16 >= kKinds || edges[t] / 16 >= kKinds)
+      refuse("TokenMatcher", "edges", "be two kinds each", text(int{edges[t]}, " at ", t));
+  if (rule_.matcher && (rule_.matcher->size() != word_count || rule_.texts.size() != vocabulary))
+    refuse("TokenMatcher", "rule", text("be of ", word_count, " words and ", vocabulary, " tokens"),
+           text(rule_.matcher->size(), " and ", rule_.texts.size()));
   for (std::size_t s = 0; s < spellings; ++s) {
     const auto first = static_cast<std::size_t>(offsets[s]);
     const auto last = static_cast<std::size_t>(offsets[s + 1]);
@@ -139,19 +167,34 @@ TokenMatcher::TokenMatcher(const std::uint32_t* ids, const std::int64_t* offsets
 }
 
 template <class Id>
-void TokenMatcher::find_at(const Id* ids, std::size_t size, std::size_t at, Tally& tally) const {
+void TokenMatcher::find_at(const Id* ids, std::size_t size, std::size_t at, Tally& tally, Surroundings& around) const {
+  const auto edge = [&](std::size_t neighbour, unsigned own) { return kVerdicts[neighbour * 8 + own]; };
+  const unsigned left = at == 0 ? kFree : edge(edges_[ids[at - 1]] / 16U, edges_[ids[at]] % 16U);
   std::uint32_t node = roots_[ids[at]];
   for (std::size_t end = at + 1;; ++end) {
     const Node& here = nodes_[node];
     if (here.word >= 0) {
-      const bool left = at > 0 && (edges_[ids[at - 1]] & kRight) != 0 && (edges_[ids[at]] & kLeft) != 0;
-      const bool right = end < size && (edges_[ids[end - 1]] & kRight) != 0 && (edges_[ids[end]] & kLeft) != 0;
-      if (!left && !right) tally.add(here.word, at, end);
+      const unsigned right = end == size ? kFree : edge(edges_[ids[end]] % 16U, edges_[ids[end - 1]] / 16U);
+      const unsigned both = left | right;
+      if (both == kFree || (both == kAsked && stands(ids, size, at, end, here.word, around)))
+        tally.add(here.word, at, end);
     }
     if (!here.has_children || end == size) return;
     node = child(node, ids[end]);
     if (node == kNone) return;
   }
+}
+
+// Whether the matcher of text finds the word where the tokens [begin, end) write it.
+template <class Id>
+bool TokenMatcher::stands(const Id* ids, std::size_t size, std::size_t begin, std::size_t end, std::int32_t word,
+                          Surroundings& around) const {
+  if (!rule_.matcher || !rule_.texts.around(ids, size, begin, end, around)) return false;
+  const std::array<std::int64_t, 2> offsets{0, static_cast<std::int64_t>(around.text.size())};
+  const Spans found = rule_.matcher->spans({around.text.data(), offsets.data(), 1});
+  for (std::size_t i = 0; i < found.words.size(); ++i)
+    if (found.words[i] == word && found.begins[i] <= around.begin && found.ends[i] >= around.end) return true;
+  return false;
 }
 
 template <class Id>
@@ -161,6 +204,7 @@ Hits TokenMatcher::match(const TokenDocuments<Id>& documents, Occurrences* occur
   hits.offsets.reserve(documents.size + 1);
   Tally tally(word_count_, occurrences != nullptr);
   std::vector<std::uint32_t> places(kStretch);
+  Surroundings around;
   for (std::size_t d = 0; d < documents.size; ++d) {
     const Id* ids = documents.ids + documents.offsets[d];
     const auto size = static_cast<std::size_t>(documents.offsets[d + 1] - documents.offsets[d]);
@@ -174,7 +218,7 @@ Hits TokenMatcher::match(const TokenDocuments<Id>& documents, Occurrences* occur
         places[count] = static_cast<std::uint32_t>(i);
         count += begins_[ids[i] / 64] >> (ids[i] % 64) & 1;
       }
-      for (std::size_t i = 0; i < count; ++i) find_at(ids, size, places[i], tally);
+      for (std::size_t i = 0; i < count; ++i) find_at(ids, size, places[i], tally, around);
     }
     tally.flush(hits, occurrences);
   }
@@ -184,7 +228,8 @@ Hits TokenMatcher::match(const TokenDocuments<Id>& documents, Occurrences* occur
 std::size_t TokenMatcher::bytes() const noexcept {
   return begins_.capacity() * sizeof(std::uint64_t) + roots_.capacity() * sizeof(std::uint32_t) +
          nodes_.capacity() * sizeof(Node) + children_.bytes() + edges_.capacity() +
-         follows_.capacity() * sizeof(std::uint64_t);
+         follows_.capacity() * sizeof(std::uint64_t) + rule_.texts.bytes() +
+         (rule_.matcher ? rule_.matcher->bytes() : 0);
 }
 
 template Hits TokenMatcher::match(const TokenDocuments<std::uint16_t>&, Occurrences*) const;

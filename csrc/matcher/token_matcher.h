@@ -3,36 +3,59 @@
 // A word is given by its spellings: the sequences of ids that a tokenizer can write it as. A word occurs where one of
 // its spellings begins and both its edges are free. Two spellings of a word that begin or end at the same place are one
 // occurrence: of those that begin at one place the shortest counts, of two that differ in a leading space the longer
-// one. An edge is taken if the texts of the tokens on both its sides meet there with characters that make a word
-// longer; `edges` says for each token whether its text begins and ends with such a character. The ends of a document
-// are free. A spelling does not cross documents.
+// one. The ends of a document are free. A spelling does not cross documents.
+//
+// An edge is free if the text is free there by the rule of text (`Matcher`). `edges` gives the kind of the characters at
+// which each token begins and ends. For two plain kinds the rule is known. Otherwise, as where a character is cut into
+// several tokens, the text round the word is put together (`TokenTexts`) and the matcher of text is asked. What that
+// text does not settle is no occurrence.
 //
 // One table look-up per token tells whether a spelling begins there. Only those places are looked at again, and longer
 // spellings are walked through a hash of (node, token). These are two loops over a stretch of the document, so that the
-// first loop has no branch that could be mispredicted. Time: O(tokens + places where a spelling begins x its length).
-// Memory: an eighth of a byte and 4 bytes per id of the vocabulary, and about 40 bytes per token of a spelling after
-// its first.
+// first loop has no branch that could be mispredicted. Time: O(tokens + places where a spelling begins x its length),
+// and about a microsecond for each edge that is not plain. Memory: an eighth of a byte and 4 bytes per id of the
+// vocabulary, about 40 bytes per token of a spelling after its first, and the texts of the tokens.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "common/flat_map.h"
 #include "common/token_documents.h"
 #include "matcher/hits.h"
+#include "matcher/matcher.h"
+#include "matcher/token_texts.h"
 
 namespace pivotkit {
 
 class TokenMatcher {
  public:
-  enum Edge : std::uint8_t { kLeft = 1, kRight = 2 };
+  // The character at which a token begins or ends, as the rule of text has it beside another plain one.
+  enum Kind : std::uint8_t {
+    kOpen,      // white space, and what is no text: free on both sides
+    kSign,      // no word character: free for a word beside it; a word that ends in it needs a free neighbour
+    kWord,      // a word character of a script with spaces
+    kUnspaced,  // a character of a script without spaces
+    kAsk,       // not plain, or not a whole character: the matcher of text decides, except beside kOpen and kSign
+    kUnsure     // the matcher of text decides always
+  };
+  static constexpr std::size_t kKinds = 6;
 
-  // Spelling s is ids[offsets[s] .. offsets[s + 1]) of word words[s] < word_count. `edges` (vocabulary) holds per token
-  // the edges (Edge bits) at which its text has a word character. Throws std::invalid_argument for an empty spelling
-  // and for a spelling of two words, std::out_of_range for an id outside the vocabulary or a word outside the list.
+  // The matcher of text, with the same word ids, and the texts of tokens that it is asked about. Without them (null) an
+  // edge that is not plain is not free.
+  struct Rule {
+    std::shared_ptr<const Matcher> matcher;
+    TokenTexts texts;
+  };
+
+  // Spelling s is ids[offsets[s] .. offsets[s + 1]) of word words[s] < word_count. edges[t] is the Kind at which token t
+  // begins plus 16 times the Kind at which it ends. Throws std::invalid_argument for an empty spelling, for a spelling
+  // of two words and for edges or a rule that do not fit, std::out_of_range for an id outside the vocabulary or a word
+  // outside the list.
   TokenMatcher(const std::uint32_t* ids, const std::int64_t* offsets, const std::int32_t* words, std::size_t spellings,
-               std::size_t word_count, const std::uint8_t* edges, std::size_t vocabulary);
+               std::size_t word_count, const std::uint8_t* edges, std::size_t vocabulary, Rule rule);
 
   // Words of a document come in the order of their first occurrence. `occurrences` may be null. Throws
   // std::out_of_range for an id outside the vocabulary. Safe to call from several threads at once.
@@ -63,7 +86,10 @@ class TokenMatcher {
     return found == nullptr ? kNone : *found;
   }
   template <class Id>
-  void find_at(const Id* ids, std::size_t size, std::size_t at, Tally& tally) const;
+  void find_at(const Id* ids, std::size_t size, std::size_t at, Tally& tally, Surroundings& around) const;
+  template <class Id>
+  bool stands(const Id* ids, std::size_t size, std::size_t begin, std::size_t end, std::int32_t word,
+              Surroundings& around) const;
 
   std::size_t word_count_;
   std::vector<std::uint64_t> begins_;  // a bit for each token that begins a spelling
@@ -74,6 +100,7 @@ class TokenMatcher {
   std::vector<std::uint64_t> follows_;
   int follow_shift_ = 58;
   std::vector<std::uint8_t> edges_;
+  Rule rule_;
 };
 
 }  // namespace pivotkit

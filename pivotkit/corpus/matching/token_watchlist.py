@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,23 +11,23 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from pivotkit import _C
-from pivotkit._text import pack_ids
+from pivotkit._text import pack_ids, pack_strings
 from pivotkit.arguments import check_int, check_kind, check_strings, check_text
-from pivotkit.corpus.matching.unicode_data import WORD, char_classes
+from pivotkit.corpus.matching.token_edges import token_edges
+from pivotkit.corpus.matching.token_texts import TokenTexts, special_tokens, token_texts
 from pivotkit.corpus.matching.watchlist import WatchList
 from pivotkit.corpus.reading.amounts import amount
 from pivotkit.words.word_tokens import TokenPolicy
 
-LEFT, RIGHT = 1, 2
 EVERY_CASE = TokenPolicy(case="all")
 
 
 class TokenWatchList:
     """Words as sequences of token ids, several sequences per word.
 
-    A word occurs where one of its spellings does and both edges are free. An edge is not free when the characters on
-    both sides of it are letters, numbers, marks or underscores of scripts with spaces. So `` cat`` is not found in ``
-    cats`` written as `` cat`` + ``s``. A leading space or a script without spaces frees an edge.
+    A word occurs where one of its spellings does and the text that the tokens write has the word there, by the rule of
+    `WatchList`. So `` cat`` is not found in `` cats`` written as `` cat`` + ``s``, nor where the next letter is cut into
+    bytes. A word is never found where the text has none; it may be missed (see Notes).
 
     Parameters
     ----------
@@ -53,8 +54,10 @@ class TokenWatchList:
 
     Notes
     -----
-    Some tokenizers join a word and its neighbour, such as a quotation mark, into one token. Such occurrences are missed
-    in tokens; `count` on text finds them.
+    The text is what the tokens write. A tokenizer that changes text before it cuts it (lower case, accents removed)
+    leaves other words, and they are what is counted. Missed are words that the tokenizer joins to a neighbour, cuts in
+    another way than alone, or writes in a way that is not looked for, and edges that the tokens leave open, such as one
+    at the unknown token. docs/token_counting.md has their shares; `count` on text finds them all.
     """
 
     def __init__(self, words: Iterable[str], tokenizer: Any, policy: TokenPolicy = EVERY_CASE) -> None:
@@ -69,18 +72,17 @@ class TokenWatchList:
             spelled.setdefault(watch.id(word), {}).update(dict.fromkeys(policy.spellings(word)))
         flat = [(place, spelling) for place, forms in sorted(spelled.items()) for spelling in forms]
         encoded = core.encode_batch_fast([spelling for _, spelling in flat], add_special_tokens=False)
-        special = _special(core)
+        special = special_tokens(core)
         self._watch = watch
         self.words, self.marks = watch.words, watch.marks
         self.spellings: list[list[tuple[int, ...]]] = [[] for _ in watch.words]
-        owner: dict[tuple[int, ...], int] = {}
-        for (place, _), encoding in zip(flat, encoded, strict=True):
-            ids = tuple(encoding.ids)
-            if not ids or special.intersection(ids) or owner.setdefault(ids, place) != place:
-                continue  # empty, with the unknown token, or a spelling of an earlier word, which keeps it
-            if ids not in self.spellings[place]:
+        self._texts = token_texts(core)
+        self._edges = token_edges(self._texts)
+        found = [(place, tuple(encoding.ids)) for (place, _), encoding in zip(flat, encoded, strict=True)]
+        found = [(place, ids) for place, ids in dict.fromkeys(found) if ids and not special.intersection(ids)]
+        for (place, ids), is_one in zip(found, _write_their_words(watch, self._texts, found), strict=True):
+            if is_one:
                 self.spellings[place].append(ids)
-        self._edges = token_edges(core)
 
     def __repr__(self) -> str:
         return f"TokenWatchList({amount(len(self), 'word')}, {amount(sum(map(len, self.spellings)), 'spelling')})"
@@ -103,12 +105,18 @@ class TokenWatchList:
 
     @property
     def unspelled(self) -> list[str]:
-        """Words that the tokenizer writes only with its unknown token; they are found nowhere."""
+        """Words without a spelling, which are found nowhere.
+
+        The tokenizer writes them with its unknown token, as another word, or so that they cannot be told from others.
+        """
         return [word for word, forms in zip(self.words, self.spellings, strict=True) if not forms]
 
     def identity(self) -> list[Any]:
         """What the matches depend on."""
-        return [self.words, [sorted(map(list, forms)) for forms in self.spellings]]
+        texts = hashlib.blake2b(digest_size=8)
+        for part in (self._texts.data, self._texts.offsets, self._texts.flags, self._edges):
+            texts.update(part.tobytes())
+        return [self.words, [sorted(map(list, forms)) for forms in self.spellings], texts.hexdigest()]
 
     def matcher(self, vocab_size: int) -> _C.TokenMatcher:
         """A matcher whose word ids are the ids of this list, for ids below ``vocab_size``."""
@@ -116,42 +124,36 @@ class TokenWatchList:
         edges = np.zeros(vocab_size, np.uint8)
         size = min(vocab_size, len(self._edges))
         edges[:size] = self._edges[:size]
-        return spell(self.spellings, edges)
+        return spell(self.spellings, edges, self._texts.resized(vocab_size), self._watch.matcher())
 
 
-def spell(spellings: Sequence[Sequence[Sequence[int]]], edges: npt.NDArray[np.uint8]) -> _C.TokenMatcher:
-    """A native matcher of words, each a list of spellings; ``edges`` as `token_edges` gives them."""
+def spell(
+    spellings: Sequence[Sequence[Sequence[int]]],
+    edges: npt.NDArray[np.uint8],
+    texts: TokenTexts | None = None,
+    matcher: _C.Matcher | None = None,
+) -> _C.TokenMatcher:
+    """A native matcher of words, each a list of spellings; ``edges`` as `token_edges` gives them.
+
+    ``matcher`` finds the same words in text, and is asked about the edges that are not plain.
+    """
     forms = [(word, list(ids)) for word, some in enumerate(spellings) for ids in some]
     ids, offsets = pack_ids([ids for _, ids in forms])
-    return _C.TokenMatcher(ids, offsets, np.array([word for word, _ in forms], np.int32), len(spellings), edges)
+    words = np.array([word for word, _ in forms], np.int32)
+    texts = texts or TokenTexts.of([], np.zeros(0, np.uint8), True)
+    return _C.TokenMatcher(ids, offsets, words, len(spellings), edges, texts.data, texts.offsets, texts.flags, matcher)
 
 
-def token_edges(core: Tokenizer) -> npt.NDArray[np.uint8]:
-    """The edges (`LEFT`, `RIGHT`) of each token at which its text has a word character of a script with spaces.
-
-    The text of a token is what it adds to a text before it, so a leading space is seen. A token that is a fragment of a
-    character has no such edge.
-    """
-    vocabulary: Mapping[str, int] = core.get_vocab(with_added_tokens=True)
-    size = max(vocabulary.values()) + 1
-    anchor = core.encode("a", add_special_tokens=False).ids
-    before = len(core.decode(anchor, skip_special_tokens=False))
-    texts = core.decode_batch([[*anchor, token] for token in range(size)], skip_special_tokens=False)
-    classes = char_classes()
-    special = _special(core)
-    edges = np.zeros(size, np.uint8)
-    for token, text in enumerate(texts):
-        own = text[before:]
-        if own and token not in special:
-            edges[token] = LEFT * (classes[ord(own[0])] == WORD) | RIGHT * (classes[ord(own[-1])] == WORD)
-    return edges
-
-
-def _special(core: Tokenizer) -> frozenset[int]:
-    """Tokens that do not stand for text: special tokens and the unknown token."""
-    found = {token for token, added in core.get_added_tokens_decoder().items() if added.special}
-    unknown = getattr(core.model, "unk_token", None)
-    place = None if unknown is None else core.token_to_id(unknown)
-    if place is not None:
-        found.add(place)
-    return frozenset(found)
+def _write_their_words(watch: WatchList, texts: TokenTexts, spelled: Sequence[tuple[int, Sequence[int]]]) -> list[bool]:
+    """Whether each spelling writes its word and nothing else, and is found in text beside white space and signs."""
+    written = [(texts.write(ids) or b"").decode("utf-8", "replace") for _, ids in spelled]
+    rows = [form.format(text) for text in written for form in (" {} ", ".{}.")]
+    offsets, words, _ = watch.matcher().match(*pack_strings(rows))
+    both = [
+        place in words[offsets[row] : offsets[row + 1]] and place in words[offsets[row + 1] : offsets[row + 2]]
+        for row, (place, _) in zip(range(0, len(rows), 2), spelled, strict=True)
+    ]
+    return [
+        here and text in watch and watch.id(text) == place
+        for here, text, (place, _) in zip(both, written, spelled, strict=True)
+    ]

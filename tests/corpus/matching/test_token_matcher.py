@@ -15,7 +15,10 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 
 from pivotkit import _C
-from pivotkit.corpus.matching.token_watchlist import LEFT, RIGHT, TokenWatchList, spell, token_edges
+from pivotkit.corpus import WatchList
+from pivotkit.corpus.matching.token_edges import ASK, OPEN, RIGHT, SIGN, UNSPACED, UNSURE, WORD, token_edges
+from pivotkit.corpus.matching.token_texts import token_texts
+from pivotkit.corpus.matching.token_watchlist import TokenWatchList, spell
 
 V = 6
 Spellings = st.lists(
@@ -24,16 +27,26 @@ Spellings = st.lists(
 )  # fmt: skip
 
 
+def is_taken(neighbour: int, own: int) -> bool:
+    """The rule for one edge, where nobody can be asked."""
+    if UNSURE in (neighbour, own):
+        return True
+    if own == OPEN or neighbour in (OPEN, SIGN):
+        return False
+    return ASK in (neighbour, own) or (neighbour == WORD and own != UNSPACED)
+
+
 def occurrences(document: list[int], forms: list[tuple[int, ...]], edges: list[int]) -> list[tuple[int, int]]:
     """Start and end of each occurrence of a word: at each place the shortest spelling whose edges are free and which does
     not end where the occurrence before it does."""
     found: list[tuple[int, int]] = []
-    taken = [bool(edges[a] & RIGHT and edges[b] & LEFT) for a, b in pairwise(document)]  # between two tokens
-    taken = [False, *taken, False]
+    ends = [divmod(edges[token], RIGHT)[::-1] for token in document]  # the kinds of first and last character
+    begins = [False, *(is_taken(a[1], b[0]) for a, b in pairwise(ends))]  # between two tokens, for a word that begins
+    stops = [*(is_taken(b[0], a[1]) for a, b in pairwise(ends)), False]
     for start in range(len(document)):
         for ids in sorted(forms, key=len):
             end = start + len(ids)
-            if tuple(document[start:end]) != ids or taken[start] or taken[end] or (found and found[-1][1] == end):
+            if tuple(document[start:end]) != ids or begins[start] or stops[end - 1] or (found and found[-1][1] == end):
                 continue
             found.append((start, end))
             break
@@ -42,7 +55,7 @@ def occurrences(document: list[int], forms: list[tuple[int, ...]], edges: list[i
 
 @settings(max_examples=300, deadline=None)
 @given(
-    Spellings, st.lists(st.integers(0, 3), min_size=V, max_size=V),
+    Spellings, st.lists(st.builds(lambda a, b: a + RIGHT * b, st.integers(0, 5), st.integers(0, 5)), min_size=V, max_size=V),
     st.lists(st.lists(st.integers(0, V - 1), max_size=12), min_size=1, max_size=5), st.sampled_from([np.uint16, np.uint32]),
 )  # fmt: skip
 def test_words_are_found_where_a_look_at_every_place_finds_them(
@@ -147,11 +160,24 @@ def test_token_edges_tell_a_word_from_a_part_of_one(bytes_tokenizer: Tokenizer, 
     assert matcher.match(ids, np.array([0, len(ids)]))[2].sum() == times
 
 
-def test_edges_see_a_leading_space_and_no_fragments(bytes_tokenizer: Tokenizer) -> None:
-    edges = token_edges(bytes_tokenizer)
-    of = {piece: int(edges[place]) for piece, place in bytes_tokenizer.get_vocab().items()}
-    assert (of["cat"], of["Ġcat"], of["Ġ"], of["."]) == (LEFT | RIGHT, RIGHT, 0, 0)
-    assert of["ä"] == 0  # byte E4: a part of a character
+def test_edges_see_a_leading_space_and_fragments(bytes_tokenizer: Tokenizer) -> None:
+    edges = token_edges(token_texts(bytes_tokenizer))
+    of = {piece: divmod(int(edges[place]), RIGHT)[::-1] for piece, place in bytes_tokenizer.get_vocab().items()}
+    assert (of["cat"], of["Ġcat"], of["Ġ"], of["."]) == ((WORD, WORD), (OPEN, WORD), (OPEN, OPEN), (SIGN, SIGN))
+    assert of["ä"] == (ASK, ASK)  # byte E4: a part of a character
+
+
+@pytest.mark.parametrize(("edges", "message"), [(6, "edges must be two kinds each; got 6 at 0"), (96, "got 96 at 0")])
+def test_edges_of_no_kind_are_refused(edges: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        spell([[(1,)]], np.array([edges, 0], np.uint8))
+
+
+def test_a_rule_of_other_words_or_tokens_is_refused(bytes_tokenizer: Tokenizer) -> None:
+    texts = token_texts(bytes_tokenizer)
+    matcher = WatchList(["cat", "dog"]).matcher()
+    with pytest.raises(ValueError, match="rule must be of 1 words and 259 tokens; got 2 and 259"):
+        spell([[(1,)]], np.zeros(len(texts), np.uint8), texts, matcher)
 
 
 def test_words_that_cannot_be_written_are_named(tokenizer: Tokenizer) -> None:

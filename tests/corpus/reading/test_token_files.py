@@ -88,7 +88,8 @@ def corpus(tmp_path: Path, tokenizer: Tokenizer) -> tuple[TokenFiles, list[list[
     documents: list[list[int]] = []
     (tmp_path / "tokens").mkdir()
     for name in ("a", "b", "c"):
-        here = [[*rng.integers(0, EOS, rng.integers(0, 40)).tolist(), EOS] for _ in range(50)]
+        # Without [UNK], which may stand for what is joined to the words beside it.
+        here = [[*rng.integers(1, EOS, rng.integers(0, 40)).tolist(), EOS] for _ in range(50)]
         np.array(list(chain.from_iterable(here)), "<u2").tofile(tmp_path / "tokens" / f"{name}.npy")
         documents += here
     return TokenFiles(tmp_path / "tokens", vocab_size=EOS + 1, eos=EOS, tokenizer="words"), documents

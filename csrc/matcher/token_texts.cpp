@@ -1,0 +1,85 @@
+#include "matcher/token_texts.h"
+
+#include <algorithm>
+
+#include "unicode/code_points.h"
+
+namespace pivotkit {
+namespace {
+
+bool continues(std::uint8_t byte) noexcept { return (byte & 0xC0) == 0x80; }
+
+// The number of code points, or -1 if the text is ill-formed.
+std::int64_t code_points(const std::uint8_t* data, std::size_t size) noexcept {
+  std::int64_t count = 0;
+  for (std::size_t at = 0; at < size; ++count) {
+    const CodePoint code = decode(data + at, size - at);
+    if (code.value == kReplacement && (code.length != 3 || data[at] != 0xEF)) return -1;
+    at += code.length;
+  }
+  return count;
+}
+
+// Where the last character begins if it is cut short, or the size.
+std::size_t whole_end(const std::vector<std::uint8_t>& text, std::size_t begin) noexcept {
+  std::size_t lead = text.size();
+  while (lead > begin && text.size() - lead < 3 && continues(text[lead - 1])) --lead;
+  if (lead == begin) return text.size();
+  --lead;
+  const std::uint8_t byte = text[lead];
+  const std::size_t length = byte >= 0xF0 ? 4 : byte >= 0xE0 ? 3 : byte >= 0xC0 ? 2 : 1;
+  return lead + length > text.size() ? lead : text.size();
+}
+
+}  // namespace
+
+TokenTexts::TokenTexts(ByteTable texts, const std::uint8_t* flags)
+    : data_(texts.data, texts.data + texts.offsets[texts.size]),
+      offsets_(texts.offsets, texts.offsets + texts.size + 1), flags_(flags, flags + texts.size) {}
+
+template <class Id>
+bool TokenTexts::around(const Id* ids, std::size_t size, std::size_t begin, std::size_t end, Surroundings& out) const {
+  std::vector<std::uint8_t>& result = out.text;
+  result.clear();
+  std::size_t first = begin;
+  for (std::size_t reach = 0; first > 0 && reach < kReach; reach += text(ids[first]).size) --first;
+  const auto add = [&](std::size_t at) {
+    if (at > 0 && gap(ids[at - 1], ids[at])) result.push_back(' ');
+    const Bytes more = text(ids[at]);
+    result.insert(result.end(), more.data, more.data + more.size);
+  };
+  if (first > 0) {
+    add(first);
+    std::size_t cut = 0;
+    while (cut < result.size() && cut < 3 && continues(result[cut])) ++cut;
+    result.erase(result.begin(), result.begin() + static_cast<std::ptrdiff_t>(cut));
+    result.insert(result.begin(), 'a');
+    ++first;
+  }
+  while (first < begin) add(first++);
+  std::size_t word = result.size();
+  for (std::size_t at = begin; at < end; ++at) add(at);
+  const bool opens = word < result.size() && result[word] == ' ';
+  while (word < result.size() && result[word] == ' ') ++word;
+  if (begin > 0 && !opens && (flags_[ids[begin - 1]] & kUnknown) != 0) return false;
+  const std::size_t after = result.size();
+  std::size_t last = end;
+  while (last < size && result.size() - after < kReach) add(last++);
+  const bool closes = after < result.size() && result[after] == ' ';
+  if (end < size && !closes && (flags_[ids[end]] & kUnknown) != 0) return false;
+  if (last < size) {
+    result.resize(whole_end(result, after));
+    result.push_back('a');
+  }
+  const std::int64_t before = code_points(result.data(), word);
+  const std::int64_t own = code_points(result.data() + word, after - word);
+  if (before < 0 || own < 0 || code_points(result.data() + after, result.size() - after) < 0) return false;
+  out.begin = before;
+  out.end = before + own;
+  return true;
+}
+
+template bool TokenTexts::around(const std::uint16_t*, std::size_t, std::size_t, std::size_t, Surroundings&) const;
+template bool TokenTexts::around(const std::uint32_t*, std::size_t, std::size_t, std::size_t, Surroundings&) const;
+
+}  // namespace pivotkit

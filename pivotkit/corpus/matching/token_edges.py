@@ -1,0 +1,117 @@
+"""At what characters tokens begin and end, as the rule of text has them.
+
+The matcher of text is asked, so this knows no table of its own. A character is *plain* if it frees or binds the words
+beside it whatever else is near. All others are asked about again where they occur (`csrc/matcher/token_matcher.h`).
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+from pivotkit._text import pack_strings
+from pivotkit.corpus.matching.token_texts import JOINS_AFTER, TokenTexts
+from pivotkit.corpus.matching.watchlist import WatchList
+
+OPEN, SIGN, WORD, UNSPACED, ASK, UNSURE = range(6)  # csrc/matcher/token_matcher.h
+RIGHT = 16  # an edge is the kind of the first character plus RIGHT times that of the last
+
+# What a text around a character finds: the word before it, the character, the word after it.
+_L, _C, _R = 1, 2, 4
+_TEXTS = (("l", "r"), ("左", "右"), ("l", ""), ("", "r"), ("l", " "), ("l", "右"), ("左", "r"), (" ", " "), (".", "."))
+_FINDS = {
+    SIGN: (_L | _R, _L | _C | _R, _L, _R, _L, _L | _R, _L | _R, _C, _C),
+    WORD: (0, _L | _C | _R, 0, 0, 0, _R, _L, _C, _C),
+    UNSPACED: (_L | _C | _R, _L | _C | _R, _L | _C, _C | _R, _L | _C, _L | _C | _R, _L | _C | _R, _C, _C),
+}
+_PAIRS = tuple(
+    (pair[0], pair[1]) for pair in ["шж", "של", "بع", "कख", "กข", "한글", "78", "l7", "7r", "左r"]
+)  # what else a sign must part
+
+
+def token_edges(texts: TokenTexts) -> npt.NDArray[np.uint8]:
+    """The kinds of the first and last character of each token, uint8 (V,).
+
+    The edge of a token that is a part of a character is `ASK`. Where blanks are not in the texts, all are `UNSURE`.
+    """
+    edges = np.full(len(texts), UNSURE + RIGHT * UNSURE, np.uint8)
+    if not texts.kept:
+        return edges
+    ends = [_ends(texts.text(token)) for token in range(len(texts))]
+    kinds = plain_kinds({character for pair in ends for character in pair if character})
+    for token, (first, last) in enumerate(ends):
+        edges[token] = kinds.get(first, ASK) + RIGHT * kinds.get(last, ASK)
+    edges[(texts.flags & JOINS_AFTER) != 0] = ASK + RIGHT * UNSURE
+    return edges
+
+
+def plain_kinds(characters: Iterable[str]) -> dict[str, int]:
+    """The kind of each character; `ASK` for all that are not plain.
+
+    >>> kinds = plain_kinds("a.的 \u0301")
+    >>> kinds["a"] == WORD, kinds["."] == SIGN, kinds["的"] == UNSPACED, kinds[" "] == OPEN, kinds["\u0301"] == ASK
+    (True, True, True, True, True)
+    """
+    kinds = dict.fromkeys(characters, ASK)
+    asked = []
+    for character in kinds:
+        if character.isspace():
+            kinds[character] = OPEN
+        elif not _leans(character):
+            asked.append(character)
+    sides = [*_TEXTS, *_PAIRS]
+    letters = {side for pair in sides for side in pair} - {"", " ", "."}
+    watch = WatchList([*letters, *asked])
+    offsets, words, _ = watch.matcher().match(*pack_strings([a + c + b for c in asked for a, b in sides]))
+    rows = np.arange(len(offsets) - 1)
+    found = np.repeat(rows, np.diff(offsets)) * len(watch) + words
+
+    def finds(ids: list[int]) -> npt.NDArray[np.bool_]:
+        """Whether each text has its word; -1 is none."""
+        return np.isin(rows * len(watch) + ids, found).reshape(-1, len(sides)) & (
+            np.reshape(ids, (-1, len(sides))) >= 0
+        )
+
+    before, after = ([watch.id(pair[end]) if pair[end] in letters else -1 for pair in sides] for end in (0, 1))
+    own = np.repeat([watch.id(character) for character in asked], len(sides)).tolist()
+    seen = _L * finds(before * len(asked)) + _C * finds(own) + _R * finds(after * len(asked))
+    return kinds | {character: _kind(character, row) for character, row in zip(asked, seen.tolist(), strict=True)}
+
+
+def _kind(character: str, seen: list[int]) -> int:
+    first = tuple(seen[: len(_TEXTS)])
+    for kind, expected in _FINDS.items():
+        if first != expected:
+            continue
+        category = unicodedata.category(character)
+        if kind == SIGN and (category[0] == "L" or not all(found & _L and found & _R for found in seen[len(_TEXTS) :])):
+            return ASK
+        return ASK if category == "Lm" and kind != UNSPACED else kind
+    return ASK
+
+
+def _leans(character: str) -> bool:
+    """Whether the character may become one with a neighbour, go unseen, or part words only in some places.
+
+    That is: marks, controls and formats, symbols beyond ASCII (emoji), dashes, quotation marks and apostrophes.
+    """
+    for part in unicodedata.normalize("NFKC", character):
+        category = unicodedata.category(part)
+        symbol = category in {"So", "Sk"} and not part.isascii()
+        if category[0] in "MC" or symbol or category in {"Pd", "Pi", "Pf"} or part in "'·‧׳״":
+            return True
+    return False
+
+
+def _ends(text: bytes) -> tuple[str, str]:
+    """The first and the last character of a token, each "" where it is not whole."""
+    try:
+        whole = text.decode()
+    except UnicodeDecodeError:
+        whole = text.decode("utf-8", "replace")
+        first, last = whole[0], whole[-1]
+        return first if text.startswith(first.encode()) else "", last if text.endswith(last.encode()) else ""
+    return (whole[0], whole[-1]) if whole else ("", "")
