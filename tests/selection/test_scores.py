@@ -80,7 +80,7 @@ def test_scores_of_token_files_equal_a_loop_over_documents(tmp_path_factory, tex
         scored = score_documents(files, sorted(pivots))
     assert scored.to_pylist() == [
         {
-            "unit": Unit.of(files.paths()[0]).name,
+            "unit": files.work_units()[0].name,
             "row": row,
             "id": None,
             "tokens": len(text),

@@ -64,6 +64,7 @@ def _kind(value: Any) -> str:
 
 
 Mask = npt.NDArray[np.bool_]
+MOST_RUNS = 1 << 24  # rows of a batch whose runs take no room of their own
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ def _is_string(kind: pa.DataType) -> bool:
 
 def check_columns(batch: pa.RecordBatch) -> Columns:
     """Apply `record_problem` to all rows of ``batch``."""
+    _check_room(batch.column("text"))
     texts, bad = _texts(batch.column("text"))
     bad |= _broken(texts) | texts.is_null().to_numpy(zero_copy_only=False)
     if not bad.any() and str(texts.type) == "string_view":
@@ -173,12 +175,27 @@ def _taken(column: pa.Array, kept: Mask) -> pa.Array:
 
 
 def _broken(column: pa.Array) -> Mask:
-    """A mask of the rows whose bytes are not UTF-8."""
+    """A mask of the rows whose bytes are not UTF-8 or lie elsewhere; ArrowInvalid for values other than text."""
     try:
         column.validate(full=True)
     except pa.ArrowInvalid:
+        if not is_text(column.type):
+            raise
+        _check_room(column)
         return np.array([_is_broken(column.slice(row, 1)) for row in range(len(column))], np.bool_)
     return np.zeros(len(column), np.bool_)
+
+
+def _check_room(column: pa.Array) -> None:
+    """Raise ArrowInvalid when a text column has no room for its rows: a broken length may name billions."""
+    if pa.types.is_run_end_encoded(column.type):
+        room = MOST_RUNS
+    else:
+        buffer = (column.indices if pa.types.is_dictionary(column.type) else column).buffers()[1]
+        bytes_each = column.type.index_type.bit_width // 8 if pa.types.is_dictionary(column.type) else 4
+        room = 0 if buffer is None else buffer.size // bytes_each
+    if len(column) > room:
+        raise pa.ArrowInvalid(f"a batch must have room for its rows; got {len(column)} rows")
 
 
 def _is_broken(one: pa.Array) -> bool:
