@@ -47,8 +47,10 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         yield temporary
         _flush(temporary)
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # NumPy and Arrow do not say which file could not be written
         raise
 
 
