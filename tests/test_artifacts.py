@@ -36,6 +36,16 @@ def test_a_failure_keeps_the_old_file_and_leaves_no_other(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 
 
+def test_a_write_that_fails_names_its_file(tmp_path):
+    def break_off():
+        with atomic_path(tmp_path / "a.npy"):
+            raise OSError("230304 requested and 24968 written")
+
+    with pytest.raises(OSError, match="230304 requested") as caught:
+        break_off()
+    assert caught.value.filename == str(tmp_path / "a.npy")
+
+
 def test_a_full_disk_keeps_the_old_file(tmp_path, monkeypatch):
     def full(*arguments, **more):
         raise OSError(errno.ENOSPC, "No space left on device", str(arguments[1]))

@@ -126,7 +126,8 @@ class RunFolder:
         Returns
         -------
         bool
-            Whether it ran. An interrupted or failed stage leaves no record, so it runs again.
+            Whether it ran. An interrupted or failed stage leaves no record, so it runs again. One that refused its
+            settings, and wrote nothing, keeps the record of what lies there.
 
         Notes
         -----
@@ -152,7 +153,13 @@ class RunFolder:
         begun = time.monotonic()
         _reset_peak_memory()
         self.key = value_digest([made_of, environment()])
-        make()
+        try:
+            make()
+        except (ValueError, TypeError, IndexError):  # a refusal; where it came before any work, nothing has changed
+            if record and self.digests(outputs) == record["outputs"]:
+                self.manifest["stages"][name] = record
+                self._save()
+            raise
         seconds = time.monotonic() - begun
         self.manifest["stages"][name] = made_of | {
             "inside": {path: joined(self.digests([path])) for path in inside},

@@ -283,5 +283,21 @@ def test_a_shortfall_is_refused_unless_it_is_allowed(flags, copied, capsys):
     """As the function refuses it, whether the user gave quotas or not."""
     line = refusal(capsys, "select", copied, "--no-allow-shortfall", *flags)
     assert "select: documents must fill every quota, or allow_shortfall be set; missing are " in line
+    assert main(["report", str(copied)]) == 0  # the selection from before is whole
     assert main(["select", str(copied), "--allow-shortfall", *flags]) == 0
     assert read_table(copied / "selection" / "provenance.parquet").num_rows > 0
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        ["count", "--memory", "1KB"], ["count", "--memory", "much"], ["task", "--shots", "-1"],
+        ["select", "--quotas", "a=0.5,x=0.5"], ["select", "--budget-tokens", "-1"], ["pivots", "--pivots", "-1"], ["trace", "--token-policy", "no=thing"], ["task", "--pairs", "a-x"],
+    ],
+)  # fmt: skip
+def test_a_refused_setting_leaves_what_was_made_before(refused, copied, capsys):
+    before = contents(copied)
+    refusal(capsys, refused[0], copied, *refused[1:])
+    for stage in ("behaviors", "attribution", "select", "report"):
+        assert main([stage, str(copied)]) == 0
+    assert {path for path, raw in contents(copied).items() if before.get(path) != raw} <= {copied / "run.json"}
