@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pivotkit.errors import InputError
-from pivotkit.lens.model.checkpoint import read_headers, refuse_unconverted, require_whole
+from pivotkit.lens.model.checkpoint import refuse_unconverted, require_readable, require_whole
 from pivotkit.lens.model.gguf import converted_folder, find_gguf
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -106,7 +106,7 @@ def load_model(
         raise
     except Exception as error:  # a damaged model fails in any way
         _require_config(readable, remote_code)
-        read_headers(_folder(readable))
+        require_readable(_folder(readable))
         refuse_unconverted(report, _folder(readable))
         raise _unloadable("load_model", model, error) from error
     loaded, loading = both
