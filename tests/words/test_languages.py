@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import pivotkit
 from pivotkit.words.languages import LANGUAGES, parse_pair
 
 # Codes of one part, and tags as RFC 5646 section 2.1 builds them, in the case that its section 2.1.1 recommends.
@@ -103,3 +106,10 @@ def test_an_unknown_language_is_refused_by_name(pair, unknown):
 
 def test_every_name_belongs_to_one_code():
     assert len(set(LANGUAGES.values())) == len(LANGUAGES)
+
+
+def test_no_other_code_splits_a_pair():
+    splits = re.compile(r"pair\w*(\[[^]]*\])*\.r?(partition|split)\(")
+    package = Path(pivotkit.__file__).parent
+    found = [path.name for path in package.rglob("*.py") if splits.search(path.read_text("utf-8"))]
+    assert found == ["languages.py"]

@@ -13,6 +13,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from pivotkit.errors import InputError
@@ -123,6 +124,16 @@ def read_header(file: Path) -> Header:
 def read_headers(folder: Path) -> dict[Path, Header]:
     """The header of every weight file of a folder; the first damage is an InputError."""
     return {file: read_header(file) for file in weight_files(folder)}
+
+
+def require_readable(folder: Path) -> None:
+    """Refuse a folder with a weight file that the library safetensors cannot open; `read_headers` names the tensor."""
+    for file in read_headers(folder):
+        try:
+            with safe_open(file, "pt"):
+                pass
+        except SafetensorError as error:
+            raise InputError(file, "", f"must be a file that the library safetensors opens ({error})") from error
 
 
 def require_whole(model: nn.Module, loading: Mapping[str, Collection[Any]], place: str | Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from pivotkit.arguments import check_flag, check_kind, check_path, check_text, refuse_kind, shown
 from pivotkit.errors import BackendUnavailable, InputError
-from pivotkit.lens.model.checkpoint import read_headers, refuse_unconverted, require_whole
+from pivotkit.lens.model.checkpoint import refuse_unconverted, require_readable, require_whole
 from pivotkit.lens.model.gguf import converted_folder, find_gguf
 
 PLACEMENTS = ("auto", "balanced", "balanced_low_0", "sequential")  # what transformers calls a device_map
@@ -115,7 +115,7 @@ def load_model(
         raise
     except Exception as error:  # a damaged model fails in any way
         _require_config(readable, remote_code)
-        read_headers(_folder(readable))
+        require_readable(_folder(readable))
         refuse_unconverted(report, _folder(readable))
         raise _unloadable("load_model", model, error) from error
     loaded, loading = both

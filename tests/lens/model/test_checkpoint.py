@@ -265,6 +265,13 @@ def test_a_damaged_header_is_read_or_refused_by_file(small, data):
     assert not message or (message.startswith(str(place)) and "\n" not in message)
 
 
+@pytest.mark.parametrize("kind", ["F62", "{32", "f32"])
+def test_an_unknown_type_is_refused_by_file(folder, kind):
+    file = folder / SINGLE
+    file.write_bytes(file.read_bytes().replace(b'"F32"', f'"{kind}"'.encode(), 1))
+    refused(folder, SINGLE, "", "must be a file that the library safetensors opens")
+
+
 @pytest.mark.parametrize("end", [*range(0, 60, 5), *range(-40, 0, 3)])
 def test_every_truncation_is_refused(small, end):
     raw, place = small
