@@ -68,7 +68,11 @@ def _list(text: str) -> list[str]:
 
 def _paths(text: str) -> list[str]:
     """Paths and globs. An existing path or a glob with matches stands for itself, commas and all."""
-    return [text] if (text and Path(text).exists()) or glob(text, recursive=True) else _list(text)  # noqa: PTH207
+    if text and (Path(text).exists() or glob(text, recursive=True)):  # noqa: PTH207
+        return [text]
+    if not _list(text):  # an empty variable of a shell; a run without a corpus would leave stages out
+        raise argparse.ArgumentTypeError(f"must be at least one path; got {text!r}")
+    return _list(text)
 
 
 def _named(text: str, what: str = "value") -> dict[str, str]:

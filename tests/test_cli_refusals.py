@@ -20,7 +20,7 @@ BY_NAME: dict[str, list[str]] = {
     "model": ["no/such-model", "nowhere", "a\0b", ""],
     "lexicon": ["nowhere.tsv", ".", "a\0b", ""],
     "pairs": ["a", "a-a", "a-xx", "a-b,a-b", "-", ""],
-    "corpus": ["nowhere.jsonl", "*.nothing", "words.doc", "a\0b", ""],
+    "corpus": ["nowhere.jsonl", "*.nothing", "words.doc", "a\0b", "", ","],
     "memory": ["lots", "0", "-1GB", "1", "1XB", "nanGB", "1" + "0" * 30 + "TB", ""],
     "latent": ["xx", "a,xx"],
     "positions": ["nowhere", "answer,nowhere", ""],
