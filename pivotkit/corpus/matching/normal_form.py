@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pivotkit import _C
+from pivotkit.arguments import check_text
 from pivotkit.corpus.matching import unicode_tables
 
 CODE_POINTS = 0x110000
@@ -65,8 +66,7 @@ def normalize(text: str, marks: str = "ignore") -> str:
 
 
 def check_marks(function: str, marks: str) -> None:
-    if marks not in MARKS:
-        raise ValueError(f"{function}: marks must be 'ignore' or 'keep'; got {marks!r}")
+    check_text(function, "marks", marks, MARKS)
 
 
 def code_ranges(table: str) -> Iterator[int]:

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from pivotkit.arguments import check_int, check_kind, check_strings, check_text, refuse_kind
+from pivotkit.corpus.matching.normal_form import check_marks
 from pivotkit.corpus.tables.postings import Postings
 
 
@@ -26,6 +27,7 @@ def check_counts(counts: Any) -> None:
     check_text("Counts", "scope", counts.scope)
     check_strings("Counts", "units", counts.units)
     check_text("Counts", "tokenizer", counts.tokenizer, none=True)
+    check_marks("Counts", counts.marks)
     check_kind("Counts", "postings", counts.postings, Postings, "Postings", none=True)
     if counts.context is not None and counts.background is None:
         raise ValueError("Counts: context must come with background; got it alone")

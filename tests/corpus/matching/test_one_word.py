@@ -182,5 +182,5 @@ def test_the_policy_is_part_of_what_was_counted(write: Any, tmp_path: Any) -> No
     with pytest.raises(ValueError, match="merge: other must have the same marks"):
         counts["ignore"].merge(counts["keep"])
     for function in (lambda: WatchList(["a"], marks="drop"), lambda: normalize("a", "drop")):
-        with pytest.raises(ValueError, match="marks must be 'ignore' or 'keep'; got 'drop'"):
+        with pytest.raises(ValueError, match="marks must be one of ignore, keep; got 'drop'"):
             function()
