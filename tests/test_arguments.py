@@ -112,7 +112,7 @@ PARAMETERS: dict[str, dict[str, set[str]]] = {
         "references": NONE, "precision": NAME, "logsumexp_tolerance": NONE, "threads": INT | NONE, "backend": NAME,
     },
     "PackedUnembedding": {"weight": {"tensor"}, "precision": NAME, "threads": INT | NONE, "cache": PATH | NONE},
-    "read_lexicon": {"path": PATH},
+    "read_lexicon": {"path": PATH, "attributes": STRINGS | EMPTY},
     "build_task": {
         "lexicon": OBJECT, "pairs": STRINGS, "limit": INT | NONE, "shots": INT0, "contexts": INT, "distractors": INT,
         "sharing": NAME, "prompt": OBJECT, "seed": INT0,
@@ -149,7 +149,7 @@ PARAMETERS: dict[str, dict[str, set[str]]] = {
     "WatchList": {"words": STRINGS, "marks": NAME},
     "WatchList.id": {"word": TEXT},
     "WatchList.matcher": {},
-    "tokenize": {"corpus": PATHS, "tokenizer": PATH, "out": PATH, "on_error": NAME},
+    "tokenize": {"corpus": PATHS, "tokenizer": PATH, "out": PATH, "on_error": NAME, "replace": FLAG},
     "count": {
         "corpus": PATHS, "watchlist": STRINGS | EMPTY, "pairs": NONE | EMPTY, "scope": NAME, "context": OBJECT,
         "sample": INT | NONE, "memory": INT, "workers": INT | NONE, "unit": INT | NONE, "on_error": NAME,

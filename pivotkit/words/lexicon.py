@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pivotkit.arguments import check_path
+from pivotkit.arguments import check_path, check_strings
 from pivotkit.errors import InputError
 from pivotkit.words.languages import LANGUAGES
 
@@ -132,6 +132,7 @@ def read_lexicon(path: str | Path, *, attributes: Sequence[str] = ()) -> Lexicon
     language names the concepts and has no empty cells.
     """
     check_path("read_lexicon", "path", path)
+    attributes = check_strings("read_lexicon", "attributes", attributes)
     path = Path(path)
     raw = path.read_bytes()
     try:

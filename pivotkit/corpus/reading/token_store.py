@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 
 from pivotkit._text import pack_ids
-from pivotkit.arguments import check_path, check_paths, kind
+from pivotkit.arguments import check_flag, check_path, check_paths, kind
 from pivotkit.artifacts import atomic_path, file_digest, read_object, read_table, sweep, write_json, write_table
 from pivotkit.corpus.reading import token_blocks
 from pivotkit.corpus.reading.amounts import amount
@@ -234,6 +234,7 @@ def tokenize(
         check_path("tokenize", "tokenizer", tokenizer)
     check_path("tokenize", "out", out)
     check_on_error("tokenize", on_error)
+    check_flag("tokenize", "replace", replace)
     folder = Path(out)
     core, fingerprint = _core(tokenizer)
     header = {
