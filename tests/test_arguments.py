@@ -238,6 +238,7 @@ def good(lexicon, tokenizer, tmp_path_factory) -> dict[str, tuple[Any, dict[str,
     """For each function: itself, bound where it is a method, and arguments that it takes."""
     folder = tmp_path_factory.mktemp("inputs")
     (folder / "a.txt").write_text("a dog\na cat\n")
+    (folder / "words.tsv").write_text("en\tfr\ndog\tchien\n")
     np.arange(9, dtype="<u2").tofile(folder / "a.npy")
     model = LlamaForCausalLM(
         LlamaConfig(vocab_size=400, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1)
@@ -262,7 +263,7 @@ def good(lexicon, tokenizer, tmp_path_factory) -> dict[str, tuple[Any, dict[str,
     found: dict[str, tuple[Any, dict[str, Any]]] = {
         "unembed": (pk.unembed, {"hidden": hidden, "weight": weight, "k": 2}),
         "PackedUnembedding": (pk.PackedUnembedding, {"weight": weight, "precision": "certified"}),
-        "read_lexicon": (pk.read_lexicon, {}),
+        "read_lexicon": (pk.read_lexicon, {"path": folder / "words.tsv"}),
         "build_task": (pk.build_task, {"lexicon": lexicon, "pairs": ["en-fr"], "shots": 1, "distractors": 2}),
         "load_model": (pk.load_model, {"model": folder}),
         "LensHead.from_model": (LensHead.from_model, {}),
@@ -277,7 +278,7 @@ def good(lexicon, tokenizer, tmp_path_factory) -> dict[str, tuple[Any, dict[str,
         "TokenWatchList": (pk.TokenWatchList, {"words": ["dog"], "tokenizer": tokenizer}),
         "TokenWatchList.id": (token_watch.id, {}),
         "TokenWatchList.matcher": (token_watch.matcher, {}),
-        "WatchList": (pk.WatchList, {}),
+        "WatchList": (pk.WatchList, {"words": ["dog"]}),
         "WatchList.id": (watch.id, {}),
         "tokenize": (pk.tokenize, {"corpus": folder / "a.txt", "tokenizer": tokenizer, "out": "out"}),
         "count": (

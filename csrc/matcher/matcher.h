@@ -3,10 +3,10 @@
 // Documents are raw UTF-8. The matcher normalizes each one in a buffer that stays in cache, exactly as `Normalizer`
 // says. Words come normalized. A word occurs where its code points occur and both its edges are free. The word's own
 // code point at an edge decides. If it is a word character of a script with spaces, the neighbour beyond must be none.
-// If it belongs to a script without spaces, no grapheme cluster may go on over the edge (`Clusters`). If it is anything else,
-// both. Marks at the beginning of a run of word characters belong to what they follow, and are no neighbours that bind.
-// The ends of the text are free. A blank in a word stands for any run of white space, so phrases are found across line
-// breaks. Occurrences of different words may overlap, and so may those of one word; each start counts once.
+// If it belongs to a script without spaces, no grapheme cluster may go on over the edge (`Clusters`). If it is anything
+// else, both. Marks at the beginning of a run of word characters belong to what they follow, and are no neighbours that
+// bind. The ends of the text are free. A blank in a word stands for any run of white space, so phrases are found across
+// line breaks. Occurrences of different words may overlap, and so may those of one word; each start counts once.
 //
 // There are two kinds of words, and one structure for each. A word made only of word characters (nearly all words of
 // scripts with spaces) can occur only as a whole run of such characters. So each run of the text costs one look-up in a

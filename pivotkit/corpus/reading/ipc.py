@@ -39,7 +39,7 @@ def arrow_batches(path: Path) -> list[int]:
 
 
 class Blocks(NamedTuple):
-    """Of an Arrow file: where each record batch begins, in the footer's order, their bytes, the number of dictionaries."""
+    """Where the batches of an Arrow file begin, as its footer lists them; their bytes; how many dictionaries it has."""
 
     batches: list[int]
     sizes: list[int]

@@ -235,9 +235,9 @@ class Counts:
         Raises
         ------
         ValueError
-            When words, marks, pairs, scope, tokenizer or the presence of a context differ; when either has a sampled context;
-            when the two share some work units but neither has all units of the other (the common part cannot be
-            subtracted); when they share a part of a file that was cut into other units.
+            When words, marks, pairs, scope, tokenizer or the presence of a context differ; when either has a sampled
+            context; when the two share some work units but neither has all units of the other (the common part cannot
+            be subtracted); when they share a part of a file that was cut into other units.
         """
         check_kind("merge", "other", other, Counts, "Counts")
         for name in ("words", "marks", "scope", "tokenizer"):
@@ -321,9 +321,9 @@ class Counts:
         return Path(folder)
 
     def parts(self) -> tuple[Any, ...]:
-        names = ("documents", "skipped", "scope", "approximation", "tokenizer", "marks")
+        """What `write_counts` writes."""
+        names = ("documents", "skipped", "scope", "approximation", "tokenizer", "marks", "units")
         about = {name: getattr(self, name) for name in names}
-        about["units"] = list(self.units)
         return self.words_table(), self.pairs_table(), self.background, self.context, self.postings, about
 
     @classmethod
