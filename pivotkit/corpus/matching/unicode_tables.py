@@ -1,4 +1,4 @@
-"""Sets of code points that `unicodedata` does not know: made by make_unicode_tables.py, not by hand."""
+"""Sets of code points that `unicodedata` does not know: made by tests/helpers/make_unicode_tables.py."""
 
 VERSION = "16.0"  # of Unicode, as ICU 77.1 has it
 

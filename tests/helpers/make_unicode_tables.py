@@ -1,4 +1,4 @@
-"""Makes unicode_tables.py from the Unicode data in ICU: ``pip install PyICU``, then run this file.
+"""Makes pivotkit/corpus/matching/unicode_tables.py from the Unicode data in ICU: ``pip install PyICU``, then run this file.
 
 Sets are written in the notation of UTS #18, as ICU's ``UnicodeSet`` reads it. Only this script needs PyICU.
 """
@@ -9,9 +9,9 @@ import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 
-import icu  # type: ignore[import-not-found]
+import icu
 
-TARGET = Path(__file__).with_name("unicode_tables.py")
+TARGET = Path(__file__).resolve().parents[2] / "pivotkit/corpus/matching/unicode_tables.py"
 NFKC = icu.Normalizer2.getNFKCInstance()
 # UAX #14: between any two letters of these classes, or any two syllables, a line may end. Nothing else divides words.
 UNSPACED = "[[:L:]&[[:lb=ID:][:lb=CJ:][:lb=SA:][:lb=AK:][:lb=AP:][:lb=AS:]]]"
@@ -91,7 +91,7 @@ def main() -> None:
         ),
     }
     lines = [
-        '"""Sets of code points that `unicodedata` does not know: made by make_unicode_tables.py, not by hand."""',
+        '"""Sets of code points that `unicodedata` does not know: made by tests/helpers/make_unicode_tables.py."""',
         "",
         f'VERSION = "{icu.UNICODE_VERSION}"  # of Unicode, as ICU {icu.ICU_VERSION} has it',
     ]
