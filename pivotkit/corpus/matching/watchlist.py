@@ -18,7 +18,8 @@ from collections.abc import Iterable
 from pivotkit import _C
 from pivotkit._text import pack_strings
 from pivotkit.corpus.matching.normal_form import NORMALIZATION as NORMALIZATION
-from pivotkit.corpus.matching.normal_form import check_marks, normalize, normalizer
+from pivotkit.corpus.matching.normal_form import check_marks, normalizer
+from pivotkit.corpus.matching.normal_form import normalize as normalize
 from pivotkit.corpus.matching.unicode_data import letters
 from pivotkit.corpus.reading.amounts import amount
 
