@@ -28,6 +28,10 @@ UNSPACED = regex.compile(
 LETTER = regex.compile(r"[\p{L}\p{Nd}\p{Nl}\p{M}_]")
 MARK = regex.compile(r"[\p{M}\p{Emoji_Modifier}\u200d\U000e0020-\U000e007f]")
 STACKED = regex.compile(r"[\p{InSC=Virama}\p{InSC=Invisible_Stacker}]\p{M}*\p{L}")
+STACKING = regex.compile(
+    r"[\p{Balinese}\p{Brahmi}\p{Dives_Akuru}\p{Grantha}\p{Javanese}\p{Kawi}\p{Khmer}\p{Myanmar}\p{Tai_Tham}"
+    r"\p{Tulu_Tigalari}]"
+)
 SIGNS = {
     sign: form
     for form, signs in {
@@ -95,7 +99,7 @@ class Oracle:
         whole = {at for cluster in regex.finditer(r"\X", text) for at in range(cluster.start() + 1, cluster.end())}
         whole |= {at for at in range(len(text)) if MARK.match(text[at])}
         for found in STACKED.finditer(text, overlapped=True):
-            if UNSPACED.match(found[0][0]) and UNSPACED.match(found[0][-1]):
+            if UNSPACED.match(found[0][0]) and STACKING.match(found[0][-1]):
                 whole.add(found.end() - 1)
         pairs = regex.finditer(r"[\u0e4d\u0ecd]\p{M}*[\u0e32\u0eb2]|\u0eab[\u0e99\u0ea1]", text, overlapped=True)
         whole |= {found.end() - 1 for found in pairs}
