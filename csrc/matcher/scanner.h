@@ -47,10 +47,8 @@ class Scanner {
         if (at >= size_) break;
       }
       std::size_t length = 1;
-      Letter letter;
-      if (text_[at] < 0x80) {
-        letter = alphabet_.ascii(text_[at]);
-      } else {
+      Letter letter = alphabet_.ascii(text_[at] & 0x7F);
+      if (text_[at] >= 0x80) {
         const CodePoint code = decode_valid(text_ + at);
         letter = alphabet_[code.value];
         length = code.length;
@@ -203,13 +201,15 @@ class Scanner {
     const std::size_t end = letter_count_;
     letters_[letter_count_++] = {letter, static_cast<std::uint32_t>(at + length)};
     letters_[letter_count_++] = {Letter(), 0};
+    Letter last = last_;  // in a register
     for (std::size_t i = first; i < end; ++i) {
       const Letter own = letters_[i].letter;
-      if (!own.attaches() && !(Clusters::may_go_on(last_, own) && clusters().go_on(begin, 0)))
+      if (!own.attaches() && !(Clusters::may_go_on(last, own) && clusters().go_on(begin, 0)))
         start(own.symbol(), begin, letters_[i].end, letters_[i + 1].letter, letters_[i + 1].end, i + 2);
       begin = letters_[i].end;
-      last_ = own;
+      last = own;
     }
+    last_ = last;
     return at;
   }
 
