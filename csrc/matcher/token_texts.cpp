@@ -48,15 +48,14 @@ bool TokenTexts::around(const Id* ids, std::size_t size, std::size_t begin, std:
     const Bytes more = text(ids[at]);
     result.insert(result.end(), more.data, more.data + more.size);
   };
-  if (first > 0) {
-    add(first);
+  const bool goes_on = first > 0;
+  while (first < begin) add(first++);
+  if (goes_on) {  // a character that is cut short may lie in several tokens
     std::size_t cut = 0;
     while (cut < result.size() && cut < 3 && continues(result[cut])) ++cut;
     result.erase(result.begin(), result.begin() + static_cast<std::ptrdiff_t>(cut));
     result.insert(result.begin(), 'a');
-    ++first;
   }
-  while (first < begin) add(first++);
   std::size_t word = result.size();
   for (std::size_t at = begin; at < end; ++at) add(at);
   const bool opens = word < result.size() && result[word] == ' ';

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from tokenizers import Encoding, Tokenizer
+from tokenizers.models import BPE, Unigram
 from tokenizers.pre_tokenizers import ByteLevel
 
 UNKNOWN, GAP_BEFORE, GAP_AFTER, JOINS_BEFORE, JOINS_AFTER = 1, 2, 4, 8, 16  # csrc/matcher/token_texts.h
@@ -88,15 +89,22 @@ def token_texts(core: Tokenizer) -> TokenTexts:
         texts[token], flags[token] = _UNKNOWN_TEXT, UNKNOWN | (0 if kept else GAP_BEFORE)
     found = TokenTexts.of(texts, flags, kept)
     if kept and any(_tears(core, found, text) for text in _CLOSE):
-        # Blanks that the text does not have: read each as a gap that may be none.
+        # Blanks that the text does not have: none can be relied on.
         flags |= np.array([GAP_BEFORE * text.startswith(b" ") for text in texts], np.uint8)
         texts = [text.removeprefix(b" ") for text in texts]
         found = TokenTexts.of(texts, flags, False)
-    if not found.kept:
+    marked = getattr(core.model, "continuing_subword_prefix", None) or getattr(core.model, "end_of_word_suffix", None)
+    if not found.kept and isinstance(core.model, BPE | Unigram) and not marked:
+        flags |= JOINS_BEFORE | JOINS_AFTER  # nothing tells a part of a word from a word
+    elif not found.kept:
         _find_joins(core, found, texts)
     for token, entry in added.items():
         # Some tokenizers write a blank behind each added token; then nobody knows whether the text has one.
-        if found.kept and entry.content[-1:].isalnum() and _tears(core, found, entry.content + "s"):
+        if (
+            found.kept
+            and entry.content[-1:].isalnum()
+            and any(_tears(core, found, entry.content + beside) for beside in "s½")
+        ):
             flags[token] |= UNKNOWN | JOINS_AFTER
     return found
 
@@ -107,8 +115,11 @@ def special_tokens(core: Tokenizer) -> frozenset[int]:
 
 
 def _unknown(core: Tokenizer) -> frozenset[int]:
-    name = getattr(core.model, "unk_token", None)
-    place = None if name is None else core.token_to_id(name)
+    if isinstance(core.model, Unigram):
+        place = json.loads(core.model.__getstate__())["unk_id"]
+    else:
+        name = getattr(core.model, "unk_token", None)
+        place = None if name is None else core.token_to_id(name)
     return frozenset() if place is None else frozenset({place})
 
 
