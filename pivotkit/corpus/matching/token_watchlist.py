@@ -25,8 +25,8 @@ class TokenWatchList:
     """Words as sequences of token ids, several sequences per word.
 
     A word occurs where one of its spellings does and the text that the tokens write has the word there, by the rule of
-    `WatchList`. So `` cat`` is not found in `` cats`` written as `` cat`` + ``s``, nor where the next letter is cut into
-    bytes. A word is never found where the text has none; it may be missed (see Notes).
+    `WatchList`. So `` cat`` is not found in `` cats`` written as `` cat`` + ``s``, nor where the next letter is cut
+    into bytes. A word is never found where the text has none; it may be missed (see Notes).
 
     Parameters
     ----------
