@@ -6,9 +6,9 @@
 // one. The ends of a document are free. A spelling does not cross documents.
 //
 // An edge is free if the text is free there by the rule of text (`Matcher`). `edges` gives the kinds of the characters
-// at which each token begins and ends. For two plain kinds the rule is known. Otherwise, as where a character is cut into
-// several tokens, the text round the word is put together (`TokenTexts`) and the matcher of text is asked. What that
-// text does not settle is no occurrence.
+// at which each token begins and ends. For two plain kinds the rule is known. Otherwise, as where a character is cut
+// into several tokens, the text round the word is put together (`TokenTexts`) and the matcher of text is asked. What
+// that text does not settle is no occurrence.
 //
 // One table look-up per token tells whether a spelling begins there. Only those places are looked at again, and longer
 // spellings are walked through a hash of (node, token). These are two loops over a stretch of the document, so that the
@@ -51,9 +51,9 @@ class TokenMatcher {
   };
 
   // Spelling s is ids[offsets[s] .. offsets[s + 1]) of word words[s] < word_count. edges[t] is the Kind at which token
-  // t begins plus 16 times the Kind at which it ends. Throws std::invalid_argument for an empty spelling, for a spelling
-  // of two words and for edges or a rule that do not fit, std::out_of_range for an id outside the vocabulary or a word
-  // outside the list.
+  // t begins plus 16 times the Kind at which it ends. Throws std::invalid_argument for an empty spelling, for a
+  // spelling of two words and for edges or a rule that do not fit, std::out_of_range for an id outside the vocabulary
+  // or a word outside the list.
   TokenMatcher(const std::uint32_t* ids, const std::int64_t* offsets, const std::int32_t* words, std::size_t spellings,
                std::size_t word_count, const std::uint8_t* edges, std::size_t vocabulary, Rule rule);
 
