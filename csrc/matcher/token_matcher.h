@@ -5,7 +5,7 @@
 // occurrence: of those that begin at one place the shortest counts, of two that differ in a leading space the longer
 // one. The ends of a document are free. A spelling does not cross documents.
 //
-// An edge is free if the text is free there by the rule of text (`Matcher`). `edges` gives the kind of the characters
+// An edge is free if the text is free there by the rule of text (`Matcher`). `edges` gives the kinds of the characters
 // at which each token begins and ends. For two plain kinds the rule is known. Otherwise, as where a character is cut
 // into several tokens, the text round the word is put together (`TokenTexts`) and the matcher of text is asked. What
 // that text does not settle is no occurrence.

@@ -32,7 +32,7 @@ _CLOSE = (
 
 
 class TokenTexts:
-    """The texts of tokens by id, packed as `data` and `offsets`; their `flags`; whether blanks are `kept` in them."""
+    """The texts of tokens by id: `data` and `offsets`, `flags`, and whether blanks are `kept` in the texts."""
 
     def __init__(
         self, data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64], flags: npt.NDArray[np.uint8], kept: bool
