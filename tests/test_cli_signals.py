@@ -62,6 +62,14 @@ def counted(run: Path) -> dict[str, bytes]:
     return {str(path.relative_to(run)): path.read_bytes() for path in files}
 
 
+@pytest.fixture(autouse=True)
+def _interruptible():
+    """Whoever starts the tests may have told them to ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def is_alive(process: int) -> bool:
     try:
         os.kill(process, 0)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
+from pivotkit.corpus import normalize
+
 # Runs of letters: the first and last of each run, or letters one by one. Marks and vowel signs are among them.
 _LETTERS = {
     "en": "az", "fr": "az àâæçéèêëîïôœùûüÿ", "de": "az äöüß", "es": "az áéíñóúü", "vi": "ay ăâđêôơưàảãáạằẳẵắặầẩẫấậèẻẽéẹềểễếệìỉĩíịòỏõóọồổỗốộờởỡớợùủũúụừửữứựỳỷỹýỵ",
@@ -40,7 +42,7 @@ def make_words(language: str, count: int, rng: Random) -> list[str]:
     while len(words) < count:
         word = "".join(rng.choices(alphabet, k=rng.randint(1, 4)))
         words += [word, word + rng.choice(alphabet), rng.choice(alphabet) + word]
-    return list(dict.fromkeys(words))
+    return [word for word in dict.fromkeys(words) if normalize(word)]  # some are stretching signs alone
 
 
 def make_text(words: list[str], language: str, rng: Random, length: int = 12) -> str:

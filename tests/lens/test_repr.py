@@ -28,7 +28,7 @@ def test_a_tuned_lens_shows_its_size():
 def test_an_observation_shows_its_modules(llama):
     ids = torch.tensor([[1, 2, 3]])
     with torch.inference_mode():
-        observed = observe(llama, llama.lm_head, ids, hidden_operations(llama.config))
+        observed = observe(llama, llama.model, llama.lm_head, ids, hidden_operations(llama.config))
     assert repr(observed) == "Observation(blocks=3, chain=['LlamaRMSNorm'])"
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pivotkit._text import pack_strings
+from pivotkit.corpus.matching.normal_form import normalize
 from pivotkit.corpus.matching.token_texts import JOINS_AFTER, TokenTexts
 from pivotkit.corpus.matching.watchlist import WatchList
 
@@ -60,7 +61,7 @@ def plain_kinds(characters: Iterable[str]) -> dict[str, int]:
     for character in kinds:
         if character.isspace():
             kinds[character] = OPEN
-        elif not _leans(character):
+        elif normalize(character) and not _leans(character):  # what is left out of a text binds and frees nothing
             asked.append(character)
     sides = [*_TEXTS, *_PAIRS]
     letters = {side for pair in sides for side in pair} - {"", " ", "."}
