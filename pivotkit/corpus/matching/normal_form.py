@@ -71,8 +71,8 @@ def check_marks(function: str, marks: str) -> None:
 
 def code_ranges(table: str) -> Iterator[int]:
     """The code points of a table of `unicode_tables`."""
-    for pair in table.split():
-        first, _, last = pair.partition("-")
+    for ends in table.split():
+        first, _, last = ends.partition("-")
         yield from range(int(first, 16), int(last or first, 16) + 1)
 
 
@@ -117,7 +117,7 @@ def _without_ignorables(text: str) -> str:
 
 @functools.cache
 def _ignorables() -> re.Pattern[str]:
-    pairs = (pair.partition("-") for pair in unicode_tables.IGNORABLE.split())  # ranges: a set beyond U+FFFF is slow
+    pairs = (ends.partition("-") for ends in unicode_tables.IGNORABLE.split())  # ranges: a set beyond U+FFFF is slow
     return re.compile(f"[{''.join(f'{chr(int(a, 16))}-{chr(int(b or a, 16))}' for a, _, b in pairs)}]+")
 
 
