@@ -65,6 +65,15 @@ Matcher::Matcher(ByteTable words, std::shared_ptr<const Normalizer> normalizer, 
   std::vector<std::uint32_t> values;
   CodePoints word;
   const auto is_word = [this](std::uint32_t code) { return alphabet_[code].kind() == CharClass::word; };
+  // A run of the text ends behind an enclosing mark, so a word that goes on there is no run.
+  const auto goes_on = [this](const CodePoints& code_points) {
+    bool enclosed = false;
+    for (const std::uint32_t code : code_points) {
+      if (enclosed && !alphabet_[code].attaches()) return true;
+      enclosed |= alphabet_[code].cluster() == ClusterClass::enclosing;
+    }
+    return false;
+  };
   for (std::size_t id = 0; id < words.size; ++id) {
     const Bytes bytes = words[id];
     word.clear();
@@ -74,7 +83,7 @@ Matcher::Matcher(ByteTable words, std::shared_ptr<const Normalizer> normalizer, 
       at += code.length;
     }
     check_word(alphabet_, word, id);
-    if (std::all_of(word.begin(), word.end(), is_word)) {
+    if (std::all_of(word.begin(), word.end(), is_word) && !goes_on(word)) {
       runs.push_back(bytes);
       run_ids.push_back(static_cast<std::int32_t>(id));
       continue;

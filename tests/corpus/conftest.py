@@ -76,6 +76,7 @@ class Oracle:
         return unicodedata.normalize("NFC", regex.sub(dotted, r"\1", parts))
 
     @staticmethod
+    @functools.cache
     def _parts(char: str) -> str:
         parts = unicodedata.normalize("NFKD", char)
         if char in SIGNS or parts == unicodedata.normalize("NFD", char):
@@ -97,7 +98,7 @@ class Oracle:
     def cuts(text: str) -> set[int]:
         """Places inside a grapheme cluster."""
         whole = {at for cluster in regex.finditer(r"\X", text) for at in range(cluster.start() + 1, cluster.end())}
-        whole |= {at for at in range(len(text)) if MARK.match(text[at])}
+        whole |= {mark.start() for mark in MARK.finditer(text)}
         for found in STACKED.finditer(text, overlapped=True):
             if UNSPACED.match(found[0][0]) and STACKING.match(found[0][-1]):
                 whole.add(found.end() - 1)
