@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 JOBS = str(os.cpu_count() or 1)
-# The system's before the environment's, as pip builds the package: another CMake orders options otherwise, and ccache misses.
+# The system's CMake comes first, as for the package: another one orders options otherwise, and ccache misses.
 CMAKE = shutil.which("cmake", path=os.defpath) or shutil.which("cmake")
 CCACHE = ["ccache"] if shutil.which("ccache") else []  # before a direct call of a compiler; CMake finds it by itself
 
