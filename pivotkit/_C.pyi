@@ -111,6 +111,7 @@ class TokenMatcher:
         ids: NDArray[np.uint32],
         offsets: NDArray[np.int64],
         words: NDArray[np.int32],
+        leads: NDArray[np.uint8],
         word_count: int,
         edges: NDArray[np.uint8],
         texts: NDArray[np.uint8],

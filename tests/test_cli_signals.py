@@ -78,16 +78,9 @@ def is_alive(process: int) -> bool:
     return True
 
 
-@pytest.mark.parametrize(
-    ("number", "workers", "group"),
-    [(signal.SIGTERM, 2, False), (signal.SIGTERM, 2, True), (signal.SIGINT, 1, True)],
-)
-def test_a_count_that_is_told_to_end_leaves_nothing_behind_and_resumes(prepared, tmp_path, number, workers, group):
-    whole, run, busy = tmp_path / "whole", tmp_path / "run", tmp_path / "busy"
+def start_counting(prepared: Path, run: Path, busy: Path, workers: int) -> subprocess.Popen[str]:
+    """A count in a process of its own, once all its workers wait."""
     busy.mkdir()
-    for copy in (whole, run):
-        shutil.copytree(prepared / "run", copy)
-    assert main(["count", str(whole), "--workers", "1"]) == 0
     process = subprocess.Popen(
         [sys.executable, str(prepared / "waiting.py"), "count", str(run), "--workers", str(workers)],
         stderr=subprocess.PIPE, env={**os.environ, "BUSY": str(busy)}, text=True, start_new_session=True,
@@ -95,6 +88,19 @@ def test_a_count_that_is_told_to_end_leaves_nothing_behind_and_resumes(prepared,
     give_up = time.monotonic() + 60
     while len(list(busy.iterdir())) < workers and process.poll() is None and time.monotonic() < give_up:
         time.sleep(0.02)
+    return process
+
+
+@pytest.mark.parametrize(
+    ("number", "workers", "group"),
+    [(signal.SIGTERM, 2, False), (signal.SIGTERM, 2, True), (signal.SIGINT, 1, True)],
+)
+def test_a_count_that_is_told_to_end_leaves_nothing_behind_and_resumes(prepared, tmp_path, number, workers, group):
+    whole, run, busy = tmp_path / "whole", tmp_path / "run", tmp_path / "busy"
+    for copy in (whole, run):
+        shutil.copytree(prepared / "run", copy)
+    assert main(["count", str(whole), "--workers", "1"]) == 0
+    process = start_counting(prepared, run, busy, workers)
     assert any(run.rglob(".*.part"))  # it is in the middle of a unit
     (os.killpg if group else os.kill)(process.pid, number)
     said = process.communicate(timeout=20)[1]
@@ -106,6 +112,24 @@ def test_a_count_that_is_told_to_end_leaves_nothing_behind_and_resumes(prepared,
     assert left == [".lock"]
     assert not (run / "counts" / "counts.json").exists()
     assert list((run / "counts" / "units").glob("*.parquet"))  # the unit that was done
+    assert main(["count", str(run)]) == 0
+    assert counted(run) == counted(whole)
+
+
+def test_a_worker_that_is_killed_is_named_and_the_run_resumes(prepared, tmp_path):
+    whole, run, busy = tmp_path / "whole", tmp_path / "run", tmp_path / "busy"
+    for copy in (whole, run):
+        shutil.copytree(prepared / "run", copy)
+    assert main(["count", str(whole), "--workers", "1"]) == 0
+    process = start_counting(prepared, run, busy, workers=2)
+    os.kill(int(next(busy.iterdir()).name), signal.SIGKILL)  # as a kernel out of memory does
+    said = process.communicate(timeout=30)[1]
+    assert process.returncode == 2, said
+    assert said.splitlines()[-1].startswith(
+        "pivotkit: count: workers must live until their units are counted; one died"
+    )
+    assert "Traceback" not in said
+    assert not (run / "counts" / "counts.json").exists()
     assert main(["count", str(run)]) == 0
     assert counted(run) == counted(whole)
 

@@ -34,21 +34,25 @@ py::tuple match(const Matcher& matcher, const Array<std::uint8_t>& data, const A
 }
 
 std::unique_ptr<TokenMatcher> make_token_matcher(const Array<std::uint32_t>& ids, const Array<std::int64_t>& offsets,
-                                                 const Array<std::int32_t>& words, std::size_t word_count,
-                                                 const Array<std::uint8_t>& edges, const Array<std::uint8_t>& texts,
+                                                 const Array<std::int32_t>& words, const Array<std::uint8_t>& leads,
+                                                 std::size_t word_count, const Array<std::uint8_t>& edges,
+                                                 const Array<std::uint8_t>& texts,
                                                  const Array<std::int64_t>& text_offsets,
                                                  const Array<std::uint8_t>& flags,
                                                  const std::shared_ptr<Matcher>& matcher) {
   const std::size_t spellings = rows_of(offsets, length(ids, "TokenMatcher", "ids"), "TokenMatcher", "offsets");
   if (length(words, "TokenMatcher", "words") != spellings)
     refuse("TokenMatcher", "words", text("be as many as spellings, ", spellings), words.shape(0));
+  if (length(leads, "TokenMatcher", "leads") != spellings)
+    refuse("TokenMatcher", "leads", text("be as many as spellings, ", spellings), leads.shape(0));
   const std::size_t vocabulary = length(edges, "TokenMatcher", "edges");
   const ByteTable table = byte_table(texts, text_offsets, "TokenMatcher", "texts");
   if (length(flags, "TokenMatcher", "flags") != table.size)
     refuse("TokenMatcher", "flags", text("be as many as texts, ", table.size), flags.shape(0));
   const py::gil_scoped_release release;
-  return std::make_unique<TokenMatcher>(ids.data(), offsets.data(), words.data(), spellings, word_count, edges.data(),
-                                        vocabulary, TokenMatcher::Rule{matcher, TokenTexts(table, flags.data())});
+  return std::make_unique<TokenMatcher>(ids.data(), offsets.data(), words.data(), leads.data(), spellings, word_count,
+                                        edges.data(), vocabulary,
+                                        TokenMatcher::Rule{matcher, TokenTexts(table, flags.data())});
 }
 
 py::tuple match_tokens(const TokenMatcher& matcher, const py::array& tokens, const Array<std::int64_t>& offsets,
@@ -92,7 +96,7 @@ void register_matcher(py::module_& m) {
 
   py::class_<TokenMatcher>(m, "TokenMatcher", "Finds the words of a watch list in documents of token ids.")
       .def(py::init(&make_token_matcher), py::arg("ids").noconvert(), py::arg("offsets").noconvert(),
-           py::arg("words").noconvert(), py::arg("word_count"), py::arg("edges").noconvert(),
+           py::arg("words").noconvert(), py::arg("leads").noconvert(), py::arg("word_count"), py::arg("edges").noconvert(),
            py::arg("texts").noconvert(), py::arg("text_offsets").noconvert(), py::arg("flags").noconvert(),
            py::arg("matcher").none(true))
       .def("match", &match_tokens, py::arg("tokens").noconvert(), py::arg("offsets").noconvert(),

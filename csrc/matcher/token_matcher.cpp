@@ -51,26 +51,22 @@ class TokenMatcher::Tally {
     words_.clear();
     counts_.clear();
     found_.clear();
-    last_start_.clear();
-    last_end_.clear();
+    last_.clear();
   }
 
-  void add(std::int32_t word, std::size_t start, std::size_t end) {
+  void add(std::int32_t word, std::size_t start, std::size_t end, std::size_t lead) {
     // places_[word] is base_ + 1 + the place of the word among those of this document, so a document needs no clearing.
     std::uint32_t& place = places_[static_cast<std::size_t>(word)];
-    const auto at = static_cast<std::int64_t>(start);
+    const auto letters = static_cast<std::int64_t>(start + lead);
     if (place <= base_) {
       words_.push_back(word);
       counts_.push_back(0);
-      last_start_.push_back(-1);
-      last_end_.push_back(-1);
+      last_.push_back(-1);
       place = base_ + static_cast<std::uint32_t>(words_.size());
     }
     const std::size_t mine = place - base_ - 1;
-    // A longer spelling, or one without the space that this spelling has as a token of its own.
-    if (last_start_[mine] == at || last_end_[mine] == static_cast<std::int64_t>(end)) return;
-    last_start_[mine] = at;
-    last_end_[mine] = static_cast<std::int64_t>(end);
+    if (last_[mine] == letters) return;  // another spelling of the same occurrence
+    last_[mine] = letters;
     ++counts_[mine];
     if (keeps_places_)
       found_.push_back(
@@ -107,14 +103,14 @@ class TokenMatcher::Tally {
   std::uint32_t base_ = 0;
   bool keeps_places_;
   std::vector<std::int32_t> words_, counts_;
-  std::vector<std::int64_t> last_start_, last_end_;
+  std::vector<std::int64_t> last_;  // where the letters of each word's last occurrence begin
   std::vector<Found> found_;
   std::vector<std::size_t> next_;
 };
 
 TokenMatcher::TokenMatcher(const std::uint32_t* ids, const std::int64_t* offsets, const std::int32_t* words,
-                           std::size_t spellings, std::size_t word_count, const std::uint8_t* edges,
-                           std::size_t vocabulary, Rule rule)
+                           const std::uint8_t* leads, std::size_t spellings, std::size_t word_count,
+                           const std::uint8_t* edges, std::size_t vocabulary, Rule rule)
     : word_count_(word_count), begins_(vocabulary / 64 + 1), roots_(vocabulary, kNone),
       edges_(edges, edges + vocabulary), rule_(std::move(rule)) {
   constexpr auto kMost = static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max());
@@ -130,6 +126,8 @@ TokenMatcher::TokenMatcher(const std::uint32_t* ids, const std::int64_t* offsets
     const auto first = static_cast<std::size_t>(offsets[s]);
     const auto last = static_cast<std::size_t>(offsets[s + 1]);
     if (first == last) refuse("TokenMatcher", "spellings", "not be empty", text("spelling ", s));
+    if (leads[s] >= last - first)
+      refuse("TokenMatcher", "leads", "be fewer than a spelling's tokens", text(int{leads[s]}, " of ", last - first));
     if (words[s] < 0 || static_cast<std::size_t>(words[s]) >= word_count)
       refuse<std::out_of_range>("TokenMatcher", "words", text("be ids in [0, ", word_count, ")"), words[s]);
     std::uint32_t node = kNone;
@@ -157,6 +155,7 @@ TokenMatcher::TokenMatcher(const std::uint32_t* ids, const std::int64_t* offsets
     if (end.word >= 0 && end.word != words[s])
       refuse("TokenMatcher", "spellings", "be of one word each", text("one of words ", end.word, " and ", words[s]));
     end.word = words[s];
+    end.lead = leads[s];
   }
   std::size_t bits = 64;
   for (; bits < kFollowBits * children_.size(); bits *= 2) --follow_shift_;
@@ -177,7 +176,7 @@ void TokenMatcher::find_at(const Id* ids, std::size_t size, std::size_t at, Tall
       const unsigned right = end == size ? kFree : edge(edges_[ids[end]] % 16U, edges_[ids[end - 1]] / 16U);
       const unsigned both = left | right;
       if (both == kFree || (both == kAsked && stands(ids, size, at, end, here.word, around)))
-        tally.add(here.word, at, end);
+        tally.add(here.word, at, end, here.lead);
     }
     if (!here.has_children || end == size) return;
     node = child(node, ids[end]);

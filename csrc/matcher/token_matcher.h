@@ -1,9 +1,9 @@
 // Which words of a watch list occur in documents of token ids, and how often.
 //
 // A word is given by its spellings: the sequences of ids that a tokenizer can write it as. A word occurs where one of
-// its spellings begins and both its edges are free. Two spellings of a word that begin or end at the same place are one
-// occurrence: of those that begin at one place the shortest counts, of two that differ in a leading space the longer
-// one. The ends of a document are free. A spelling does not cross documents.
+// its spellings begins and both its edges are free. Two spellings of a word whose letters begin at the same place are
+// one occurrence (they differ in white space and characters that are left out): the one that begins first counts, of
+// those that begin at one place the shortest. The ends of a document are free. A spelling does not cross documents.
 //
 // An edge is free if the text is free there by the rule of text (`Matcher`). `edges` gives the kinds of the characters
 // at which each token begins and ends. For two plain kinds the rule is known. Otherwise, as where a character is cut
@@ -50,12 +50,13 @@ class TokenMatcher {
     TokenTexts texts;
   };
 
-  // Spelling s is ids[offsets[s] .. offsets[s + 1]) of word words[s] < word_count. edges[t] is the Kind at which token
-  // t begins plus 16 times the Kind at which it ends. Throws std::invalid_argument for an empty spelling, for a
-  // spelling of two words and for edges or a rule that do not fit, std::out_of_range for an id outside the vocabulary
-  // or a word outside the list.
-  TokenMatcher(const std::uint32_t* ids, const std::int64_t* offsets, const std::int32_t* words, std::size_t spellings,
-               std::size_t word_count, const std::uint8_t* edges, std::size_t vocabulary, Rule rule);
+  // Spelling s is ids[offsets[s] .. offsets[s + 1]) of word words[s] < word_count; its first leads[s] tokens hold none
+  // of the word's letters. edges[t] is the Kind at which token t begins plus 16 times the Kind at which it ends. Throws
+  // std::invalid_argument for an empty spelling, for a spelling of two words and for edges or a rule that do not fit,
+  // std::out_of_range for an id outside the vocabulary or a word outside the list.
+  TokenMatcher(const std::uint32_t* ids, const std::int64_t* offsets, const std::int32_t* words,
+               const std::uint8_t* leads, std::size_t spellings, std::size_t word_count, const std::uint8_t* edges,
+               std::size_t vocabulary, Rule rule);
 
   // Words of a document come in the order of their first occurrence. `occurrences` may be null. Throws
   // std::out_of_range for an id outside the vocabulary. Safe to call from several threads at once.
@@ -71,6 +72,7 @@ class TokenMatcher {
 
   struct Node {
     std::int32_t word = -1;  // said by the path to here
+    std::uint8_t lead = 0;   // tokens of the path before the word's first letter
     bool has_children = false;
   };
 

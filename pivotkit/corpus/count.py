@@ -119,6 +119,8 @@ def count(
         For a document that cannot be read, and for a file that changes while it is counted.
     InputError
         When the store does not hold these files as they are now.
+    ChildProcessError
+        When a worker was killed; the units that are done stay, and the same call goes on from them.
 
     Notes
     -----
@@ -296,7 +298,7 @@ def _run(counter: UnitCounter, units: list[Unit], processes: int) -> None:
             for future in track(as_completed(futures), "Counting", total=len(futures)):
                 future.result()
         except BrokenProcessPool:
-            raise RuntimeError(
+            raise ChildProcessError(
                 "count: workers must live until their units are counted; one died (out of memory, or the script that "
                 'called count does not guard its start with if __name__ == "__main__")'
             ) from None

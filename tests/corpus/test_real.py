@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 
 from pivotkit.corpus import count, read_documents, tokenize, work_units
 
+FULL = os.environ.get("PIVOTKIT_BENCH") == "full"
 LANGUAGES = ("en", "fr", "de", "es", "ja", "zh")
 
 
@@ -27,10 +29,15 @@ def files(shared: Path) -> list[Path]:
     return [shared / "data" / "corpus" / f"{language}.jsonl.zst" for language in LANGUAGES]
 
 
-def test_two_hundred_words_and_five_hundred_pairs_of_the_whole_corpus(
-    oracle: Any, lexicon: list[dict[str, str]], files: list[Path]
+def test_two_hundred_words_and_five_hundred_pairs(
+    oracle: Any, lexicon: list[dict[str, str]], files: list[Path], tmp_path: Path
 ) -> None:
-    """All 98,820 documents. The oracle looks for each word in each document, one after the other."""
+    """Every sixth document; ``PIVOTKIT_BENCH=full`` takes all. The oracle looks for each word in each one."""
+    texts = [text for file in files for batch in read_documents(file) for text in batch.texts]
+    assert len(texts) == 98_820
+    texts = texts if FULL else texts[::6]
+    sample = tmp_path / "sample.jsonl"
+    sample.write_bytes(b"".join(orjson.dumps({"text": text}) + b"\n" for text in texts))
     rows = lexicon[:40]  # the most frequent concepts
     words = list(dict.fromkeys(oracle.normalize(row[code]) for row in rows for code in LANGUAGES if row[code]))[:200]
     assert len(words) == 200
@@ -44,25 +51,22 @@ def test_two_hundred_words_and_five_hundred_pairs_of_the_whole_corpus(
         )
         if pair[0] in words and pair[1] in words:
             pairs.append((pair[0], pair[1]))
-    counts = count(files, words, pairs=pairs, workers=1)
+    counts = count(sample, words, pairs=pairs, workers=1)
 
     holders: dict[str, set[int]] = {word: set() for word in words}
     times = dict.fromkeys(words, 0)
-    documents = 0
-    for batch in chain.from_iterable(map(read_documents, files)):
-        for text in map(oracle.normalize, batch.texts):
-            for word in words:
-                if word in text and (found := oracle.occurrences(word, text)):
-                    holders[word].add(documents)
-                    times[word] += found
-            documents += 1
-    assert counts.documents == documents == 98_820
+    for row, text in enumerate(map(oracle.normalize, texts)):
+        for word in words:
+            if word in text and (found := oracle.occurrences(word, text)):
+                holders[word].add(row)
+                times[word] += found
+    assert counts.documents == len(texts)
     assert counts.words == words
     assert counts.df.tolist() == [len(holders[word]) for word in words]
     assert counts.tf.tolist() == [times[word] for word in words]
     assert counts.pair_df.tolist() == [len(holders[a] & holders[b]) for a, b in pairs]
-    assert (counts.df > 0).sum() > 140
-    assert (counts.pair_df > 0).sum() > 50  # few: the documents are of one language each
+    assert (counts.df > 0).sum() > 100
+    assert (counts.pair_df > 0).sum() > 20  # few: the documents are of one language each
 
 
 def test_context_tables_of_a_real_tokenizer(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from tokenizers import Tokenizer
 from pivotkit import _C
 from pivotkit._text import pack_ids, pack_strings
 from pivotkit.arguments import check_int, check_kind, check_strings, check_text
+from pivotkit.corpus.matching.normal_form import normalize
 from pivotkit.corpus.matching.token_edges import token_edges
 from pivotkit.corpus.matching.token_texts import TokenTexts, special_tokens, token_texts
 from pivotkit.corpus.matching.watchlist import WatchList
@@ -124,7 +126,7 @@ class TokenWatchList:
         edges = np.zeros(vocab_size, np.uint8)
         size = min(vocab_size, len(self._edges))
         edges[:size] = self._edges[:size]
-        return spell(self.spellings, edges, self._texts.resized(vocab_size), self._watch.matcher())
+        return spell(self.spellings, edges, self._texts.resized(vocab_size), self._watch.matcher(), self.marks)
 
 
 def spell(
@@ -132,16 +134,31 @@ def spell(
     edges: npt.NDArray[np.uint8],
     texts: TokenTexts | None = None,
     matcher: _C.Matcher | None = None,
+    marks: str = "ignore",
 ) -> _C.TokenMatcher:
     """A native matcher of words, each a list of spellings; ``edges`` as `token_edges` gives them.
 
-    ``matcher`` finds the same words in text, and is asked about the edges that are not plain.
+    ``matcher`` finds the same words in text, and is asked about the edges that are not plain. ``marks`` is its policy.
     """
     forms = [(word, list(ids)) for word, some in enumerate(spellings) for ids in some]
     ids, offsets = pack_ids([ids for _, ids in forms])
     words = np.array([word for word, _ in forms], np.int32)
     texts = texts or TokenTexts.of([], np.zeros(0, np.uint8), True)
-    return _C.TokenMatcher(ids, offsets, words, len(spellings), edges, texts.data, texts.offsets, texts.flags, matcher)
+    leads = np.array([_lead(form, texts, marks) if len(texts) else 0 for _, form in forms], np.uint8)
+    size, flags = len(spellings), texts.flags
+    return _C.TokenMatcher(ids, offsets, words, leads, size, edges, texts.data, texts.offsets, flags, matcher)
+
+
+def _lead(ids: Sequence[int], texts: TokenTexts, marks: str) -> int:
+    """How many tokens come before the word's first letter: white space and what the normal form leaves out."""
+    lead, written = 0, b""
+    for place, token in enumerate(ids[:255], 1):
+        written += texts.text(token)
+        with contextlib.suppress(UnicodeDecodeError):  # a part of a character
+            if normalize(written.decode(), marks).strip():
+                break
+            lead = place
+    return min(lead, len(ids) - 1)
 
 
 def _write_their_words(watch: WatchList, texts: TokenTexts, spelled: Sequence[tuple[int, Sequence[int]]]) -> list[bool]:

@@ -122,6 +122,23 @@ def test_marks_of_a_sign_bind_no_word() -> None:
     assert found("1\u20e3", "1\ufe0f\u20e3 1\u20e3a") == 2
 
 
+@pytest.mark.parametrize(
+    ("word", "text", "times"),
+    [
+        ("1\u20e3a", "1\u20e3a", 1),
+        ("1\ufe0f\u20e32\ufe0f\u20e3", "so 1\ufe0f\u20e32\ufe0f\u20e3.", 1),
+        ("a\u20ddb", "a\u20ddb a\u20dd b ab", 1),
+        ("a\u20ddb", "xa\u20ddb", 0),
+        ("a\u20ddb", "a\u20ddbx", 0),
+        ("a\u20dd\u0301b", "a\u20dd\u0301b", 1),
+        ("ж\u0488ж", "ж\u0488ж", 1),
+        ("猫\u20dd猫", "犬猫\u20dd猫犬", 1),
+    ],
+)
+def test_a_word_may_go_on_behind_an_enclosing_mark(word: str, text: str, times: int) -> None:
+    assert found(word, text) == times
+
+
 def test_every_boundary_of_a_real_text_is_one(oracle: type) -> None:
     """All the pieces between two places are found exactly where both are boundaries."""
     texts = [

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from token_counts import by_text, by_tokens
 from tokenizers import Tokenizer
 from tokenizers.decoders import ByteLevel as ByteLevelDecoder
 from tokenizers.models import BPE
@@ -17,7 +18,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 from pivotkit import _C
 from pivotkit.corpus import WatchList
 from pivotkit.corpus.matching.token_edges import ASK, OPEN, RIGHT, SIGN, UNSPACED, UNSURE, WORD, token_edges
-from pivotkit.corpus.matching.token_texts import token_texts
+from pivotkit.corpus.matching.token_texts import TokenTexts, token_texts
 from pivotkit.corpus.matching.token_watchlist import TokenWatchList, spell
 
 V = 6
@@ -36,20 +37,26 @@ def is_taken(neighbour: int, own: int) -> bool:
     return ASK in (neighbour, own) or (neighbour == WORD and own != UNSPACED)
 
 
-def occurrences(document: list[int], forms: list[tuple[int, ...]], edges: list[int]) -> list[tuple[int, int]]:
-    """Start and end of each occurrence of a word: at each place the shortest spelling whose edges are free and which does
-    not end where the occurrence before it does."""
+def occurrences(
+    document: list[int], forms: list[tuple[int, ...]], edges: list[int], blank: set[int]
+) -> list[tuple[int, int]]:
+    """Start and end of each occurrence of a word: at each place the shortest spelling whose edges are free and whose first
+    letter is not that of the occurrence before it."""
     found: list[tuple[int, int]] = []
+    letters = -1
     ends = [divmod(edges[token], RIGHT)[::-1] for token in document]  # the kinds of first and last character
     begins = [False, *(is_taken(a[1], b[0]) for a, b in pairwise(ends))]  # between two tokens, for a word that begins
     stops = [*(is_taken(b[0], a[1]) for a, b in pairwise(ends)), False]
     for start in range(len(document)):
         for ids in sorted(forms, key=len):
             end = start + len(ids)
-            if tuple(document[start:end]) != ids or begins[start] or stops[end - 1] or (found and found[-1][1] == end):
+            if tuple(document[start:end]) != ids or begins[start] or stops[end - 1]:
                 continue
+            first = next((at for at in range(start, end) if document[at] not in blank), end - 1)
+            if first == letters:
+                continue
+            letters = first
             found.append((start, end))
-            break
     return found
 
 
@@ -57,18 +64,20 @@ def occurrences(document: list[int], forms: list[tuple[int, ...]], edges: list[i
 @given(
     Spellings, st.lists(st.builds(lambda a, b: a + RIGHT * b, st.integers(0, 5), st.integers(0, 5)), min_size=V, max_size=V),
     st.lists(st.lists(st.integers(0, V - 1), max_size=12), min_size=1, max_size=5), st.sampled_from([np.uint16, np.uint32]),
+    st.sets(st.integers(0, V - 1), max_size=2),
 )  # fmt: skip
 def test_words_are_found_where_a_look_at_every_place_finds_them(
-    spellings: Any, edges: list[int], documents: Any, dtype: Any
+    spellings: Any, edges: list[int], documents: Any, dtype: Any, blank: set[int]
 ) -> None:
     forms = [[ids for ids, word in spellings if word == wanted] for wanted in range(3)]
-    matcher = spell(forms, np.array(edges, np.uint8))
+    written = [b" " if token in blank else b"x" for token in range(V)]
+    matcher = spell(forms, np.array(edges, np.uint8), TokenTexts.of(written, np.zeros(V, np.uint8), True))
     offsets = np.cumsum([0, *map(len, documents)], dtype=np.int64)
     ids = np.array([i for document in documents for i in document], dtype)
     ends, words, counts, (of_hits, starts, stops) = matcher.match(ids, offsets, True)
     assert all((a == b).all() for a, b in zip((ends, words, counts), matcher.match(ids, offsets)[:3], strict=True))
     for d, document in enumerate(documents):
-        expected = {word: places for word in range(3) if (places := occurrences(document, forms[word], edges))}
+        expected = {word: places for word in range(3) if (places := occurrences(document, forms[word], edges, blank))}
         hits = range(ends[d], ends[d + 1])
         places = {
             int(words[h]): list(
@@ -87,6 +96,16 @@ def test_words_are_found_where_a_look_at_every_place_finds_them(
             or len(places) < 2
             or len(set(places)) == len(places)
         )
+
+
+def test_spellings_that_differ_in_what_is_left_out_are_one_occurrence(bytes_tokenizer: Tokenizer) -> None:
+    """Blanks, stretching, soft hyphens and vowel marks, at either end."""
+    words = ["دب", "دب\u0640", "\u0640دب", "\u0640\u0640دب\u0640", "دب\u064e", "cat", "c\u00adat", "\u00adcat\u00ad"]
+    watch = TokenWatchList(words, bytes_tokenizer)
+    texts = [f"{before}{word}{after}" for word in words for before in ("", " ", "a ") for after in ("", " b", ".")]
+    texts += [f"{one} {other}" for one in words for other in words]
+    assert watch.words == ["دب", "cat"]
+    assert (by_tokens(watch, bytes_tokenizer, texts) == by_text(watch, texts)).all()
 
 
 def test_long_documents_are_matched_across_their_stretches() -> None:
