@@ -96,7 +96,8 @@ void register_matcher(py::module_& m) {
 
   py::class_<TokenMatcher>(m, "TokenMatcher", "Finds the words of a watch list in documents of token ids.")
       .def(py::init(&make_token_matcher), py::arg("ids").noconvert(), py::arg("offsets").noconvert(),
-           py::arg("words").noconvert(), py::arg("leads").noconvert(), py::arg("word_count"), py::arg("edges").noconvert(),
+           py::arg("words").noconvert(), py::arg("leads").noconvert(), py::arg("word_count"),
+           py::arg("edges").noconvert(),
            py::arg("texts").noconvert(), py::arg("text_offsets").noconvert(), py::arg("flags").noconvert(),
            py::arg("matcher").none(true))
       .def("match", &match_tokens, py::arg("tokens").noconvert(), py::arg("offsets").noconvert(),

@@ -89,6 +89,7 @@ class TokenSource(_Matching):
         self.watch = watch
         self.vocabulary = files.vocab_size
         self.tokenizer = files.tokenizer
+        self.budget: DocumentBudget | None = None
         self._files = files
 
     @functools.cached_property
@@ -100,7 +101,7 @@ class TokenSource(_Matching):
 
     def blocks(self, unit: Unit, scope: Scope) -> Iterator[MatchedBlock]:
         row = 0
-        for block in self._files.blocks(unit, scope):
+        for block in self._files.blocks(unit, scope, budget=self.budget):
             ids, offsets = block.ids, block.offsets
             hits = self.matcher.match(ids, offsets, scope.kind == "window")
             size = len(offsets) - 1

@@ -19,6 +19,8 @@ BESIDE_BYTES = 96 << 20
 LINE_COPIES, PAGE_COPIES, BATCH_COPIES = 2, 4, 2
 MATCH_COPIES = 3  # of its normalized bytes while it is matched
 TOKEN_BYTES = 8  # of each of its tokens, for the context table
+ID_COPIES = 2  # of a document of token ids while it is read and matched
+PLACE_BYTES = 40  # of each token, where the places of its words are kept (windows)
 MOST_GROWTH = 11  # how much longer normalization makes a text at most: 3 bytes of U+FDFA become 33
 WINDOW = 1 << 16
 
@@ -73,11 +75,14 @@ class DocumentBudget:
     processes : int
     fixed : int
         Bytes of each process that no document can have.
+    places : bool, default False
+        Whether the place of each word in a document of token ids is kept.
     """
 
     memory: int
     processes: int
     fixed: int
+    places: bool = False
 
     @property
     def room(self) -> int:
@@ -104,6 +109,11 @@ class DocumentBudget:
         if size * (copies + MATCH_COPIES * MOST_GROWTH) + beside > self.room:
             needed = size * copies + normalized_bytes(text) * MATCH_COPIES + beside
             self.check(path, place, "a document", size, needed)
+
+    def check_ids(self, path: Path, begin: int, ids: int, width: int) -> None:
+        """Refuse a document of token ids of ``width`` bytes that does not fit."""
+        beside = TOKEN_BYTES + PLACE_BYTES * self.places
+        self.check(path, f"token {begin}", "a document", ids * width, ids * (width * ID_COPIES + beside))
 
 
 def normalized_bytes(text: memoryview) -> int:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from pivotkit.corpus.reading.budget import DocumentBudget
 from pivotkit.errors import CorpusError
 
 BLOCK_TOKENS = 1 << 21  # ids per block, unless the caller says otherwise
@@ -83,13 +84,15 @@ class IdFile:
     """A file of ids as it was when the run began: ``size`` ids of ``dtype``, all below ``vocab_size``.
 
     The methods that give blocks hold about ``tokens`` ids at a time. With ``whole``, a longer document is read at once;
-    without, it comes in several blocks (`TokenBlock.continued`).
+    without, it comes in several blocks (`TokenBlock.continued`). With a ``budget``, a longer document that does not fit
+    it is refused before it is read.
     """
 
     path: Path
     dtype: np.dtype[Any]
     size: int
     vocab_size: int
+    budget: DocumentBudget | None = None
 
     def read(self, begin: int, end: int) -> Ids:
         """Ids [begin, end) as uint16 or uint32; CorpusError when the file is shorter now or an id is out of range."""
@@ -113,6 +116,8 @@ class IdFile:
     def instances(self, begin: int, end: int, length: int, tokens: int) -> Iterator[TokenBlock]:
         """Training instances of ``length`` ids each."""
         step = max(1, tokens // length) * length
+        if begin < end and length > tokens:
+            self._check(begin, length)
         for at in range(begin, end, step):
             ids = self.read(at, min(at + step, end))
             yield TokenBlock(ids, np.arange(0, len(ids) + 1, length, dtype=np.int64), at)
@@ -120,6 +125,8 @@ class IdFile:
     def documents(self, offsets: Offsets, tokens: int, whole: bool) -> Iterator[TokenBlock]:
         """Documents [offsets[d], offsets[d + 1])."""
         for begin, end, bounds, continued in spans(offsets, tokens, whole):
+            if end - begin > tokens:
+                self._check(begin, end - begin)
             yield TokenBlock(self.read(begin, end), bounds, begin, continued)
 
     def until_eos(
@@ -137,11 +144,23 @@ class IdFile:
             elif not whole:
                 yield TokenBlock(ids[:-1], np.array([0, len(ids) - 1], np.int64), at, continued)
                 at, continued = at + len(ids) - 1, True
-            elif wanted < LONGEST_DOCUMENT:
-                wanted *= 2
             else:
-                rule = f"must begin a document of at most {LONGEST_DOCUMENT} ids, ended by {eos}; got a longer one"
-                raise CorpusError(self.path, f"token {at}", rule)
+                wanted = self._length(at, eos, bos)
+                self._check(at, wanted)
+
+    def _length(self, begin: int, eos: int, bos: int | None) -> int:
+        """How many ids the document has that begins at ``begin``."""
+        for at in range(begin, min(self.size, begin + LONGEST_DOCUMENT), BLOCK_TOKENS):
+            ids = self.read(at, min(self.size, at + BLOCK_TOKENS + 1))
+            ends = document_ends(ids, eos, bos, at + len(ids) == self.size)
+            if len(ends):
+                return at + int(ends[0]) - begin
+        rule = f"must begin a document of at most {LONGEST_DOCUMENT} ids, ended by {eos}; got a longer one"
+        raise CorpusError(self.path, f"token {begin}", rule)
+
+    def _check(self, begin: int, ids: int) -> None:
+        if self.budget is not None:
+            self.budget.check_ids(self.path, begin, ids, self.dtype.itemsize)
 
     def _first_start(self, begin: int, end: int, eos: int, bos: int | None) -> int:
         """Where the first document at or after ``begin`` begins; ``end`` when none begins before it."""

@@ -14,6 +14,7 @@ import numpy as np
 from pivotkit.arguments import LARGEST, check_flag, check_int, check_kind, check_paths, check_text, refuse
 from pivotkit.corpus.reading import token_blocks
 from pivotkit.corpus.reading.amounts import amount
+from pivotkit.corpus.reading.budget import DocumentBudget
 from pivotkit.corpus.reading.corpus_files import TOKEN_SUFFIXES, Corpus, find_files
 from pivotkit.corpus.reading.scope import DOCUMENT, Scope
 from pivotkit.corpus.reading.token_blocks import IdFile, Offsets, TokenBlock
@@ -169,7 +170,13 @@ class TokenFiles:
         return units
 
     def blocks(
-        self, unit: Unit, scope: Scope = DOCUMENT, *, tokens: int | None = None, whole: bool = True
+        self,
+        unit: Unit,
+        scope: Scope = DOCUMENT,
+        *,
+        tokens: int | None = None,
+        whole: bool = True,
+        budget: DocumentBudget | None = None,
     ) -> Iterator[TokenBlock]:
         """Read the documents (or instances) of ``unit`` block by block.
 
@@ -183,6 +190,8 @@ class TokenFiles:
         whole : bool, default True
             Whether a document that is longer than a block is read at once, up to 2^27 ids. Otherwise it comes in
             several blocks, and all but its first are ``continued``.
+        budget : DocumentBudget, optional
+            Refuses a document that is longer than a block and does not fit; `count` gives it.
 
         Yields
         ------
@@ -192,15 +201,18 @@ class TokenFiles:
         ------
         CorpusError
             For an id outside the vocabulary, a file that is shorter now, and a document of more than 2^27 ids.
+        ValueError
+            For a document that does not fit ``budget``; the message has the number that is needed.
         """
         check_kind("blocks", "unit", unit, Unit, "a Unit, one of work_units")
         check_kind("blocks", "scope", scope, Scope, "a Scope")
         check_int("blocks", "tokens", tokens, 1, none=True)
         check_flag("blocks", "whole", whole)
+        check_kind("blocks", "budget", budget, DocumentBudget, "a DocumentBudget", none=True)
         at_once = token_blocks.BLOCK_TOKENS if tokens is None else tokens
         dtype, size, offsets = self._layout(unit.path, scope)
         end = size if unit.end is None else unit.end
-        file = IdFile(unit.path, dtype, unit.size // dtype.itemsize, self.vocab_size)
+        file = IdFile(unit.path, dtype, unit.size // dtype.itemsize, self.vocab_size, budget)
         if scope.kind == "instance":
             return file.instances(unit.begin, end, scope.tokens, at_once)
         if offsets is None:

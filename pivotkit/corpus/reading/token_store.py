@@ -28,6 +28,7 @@ from pivotkit.arguments import check_flag, check_path, check_paths, kind
 from pivotkit.artifacts import atomic_path, file_digest, read_object, read_table, sweep, write_json, write_table
 from pivotkit.corpus.reading import token_blocks
 from pivotkit.corpus.reading.amounts import amount
+from pivotkit.corpus.reading.budget import DocumentBudget
 from pivotkit.corpus.reading.documents import Corpus, Unit, check_on_error, read_documents, work_units
 from pivotkit.corpus.reading.scope import DOCUMENT, Scope
 from pivotkit.corpus.reading.token_blocks import IdFile, TokenBlock
@@ -152,11 +153,17 @@ class TokenStore:
         return list(self.units)
 
     def blocks(
-        self, unit: Unit, scope: Scope = DOCUMENT, *, tokens: int | None = None, whole: bool = True
+        self,
+        unit: Unit,
+        scope: Scope = DOCUMENT,
+        *,
+        tokens: int | None = None,
+        whole: bool = True,
+        budget: DocumentBudget | None = None,
     ) -> Iterator[TokenBlock]:
         """Read the documents (or instances) of ``unit`` block by block, as `TokenFiles.blocks`."""
         at_once = token_blocks.BLOCK_TOKENS if tokens is None else tokens
-        file = self._file(unit)
+        file = self._file(unit, budget)
         if scope.kind == "instance":
             return file.instances(0, file.size // scope.tokens * scope.tokens, scope.tokens, at_once)
         return file.documents(self.offsets(unit), at_once, whole)
@@ -169,8 +176,8 @@ class TokenStore:
         """How many ids ``unit`` holds."""
         return self._path(unit, ".u32").stat().st_size // ID.itemsize
 
-    def _file(self, unit: Unit) -> IdFile:
-        return IdFile(self._path(unit, ".u32"), ID, self.tokens(unit), self.vocab_size)
+    def _file(self, unit: Unit, budget: DocumentBudget | None = None) -> IdFile:
+        return IdFile(self._path(unit, ".u32"), ID, self.tokens(unit), self.vocab_size, budget)
 
     def _path(self, unit: Unit, suffix: str) -> Path:
         if unit not in self._written:

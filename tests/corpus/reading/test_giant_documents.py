@@ -10,15 +10,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
+from token_formats import write_datatrove, write_megatron
+from tokenizers import Tokenizer, decoders, pre_tokenizers
+from tokenizers.models import BPE
 
-from pivotkit.corpus import count
+from pivotkit.corpus import TokenFiles, count
 from pivotkit.corpus.reading.budget import BESIDE_BYTES, DocumentBudget, normalized_bytes
 from pivotkit.corpus.reading.documents import read_texts
 from pivotkit.corpus.reading.largest import largest_piece
+from pivotkit.corpus.reading.scope import Scope
 from pivotkit.corpus.reading.units import Unit
 
 MB = 10**6
@@ -154,6 +159,85 @@ print(peak - base)
 def test_the_budget_holds_whatever_comes(suffix: str, kind: str, size: int, counted: bool, tmp_path: Path) -> None:
     path = written(tmp_path, suffix, text_of(kind, size))
     done = subprocess.run([sys.executable, "-c", PEAK, str(path)], capture_output=True, text=True, check=True)
+    told, peak = done.stdout.splitlines()
+    assert int(peak) < 300 * MB
+    assert told == "3" if counted else "count: memory must be at least" in told
+
+
+TOKENS = 3_000_000
+
+
+def token_file(folder: Path, name: str, tokens: int) -> TokenFiles:
+    """Three documents, of which the second has ``tokens`` ids, in one of the formats."""
+    if name == "olmo":
+        ids = np.full(tokens + 5, 7, np.uint16)
+        ids[[2, tokens + 2, tokens + 4]] = 1
+        ids.tofile(folder / "a.npy")
+        return TokenFiles(folder / "a.npy", vocab_size=50, eos=1)
+    texts = [[7] * size for size in (3, tokens, 2)]
+    if name == "megatron":
+        return TokenFiles(write_megatron(folder / "a.bin", [[text] for text in texts]), format=name, vocab_size=50)
+    return TokenFiles(write_datatrove(folder / "a.ds", texts), format=name, vocab_size=50)
+
+
+@pytest.mark.parametrize("kind", ["document", "window:2", "instance"])
+@pytest.mark.parametrize("name", ["olmo", "megatron", "datatrove"])
+def test_token_ids_that_do_not_fit_are_refused_with_a_budget_that_suffices(
+    name: str, kind: str, tmp_path: Path
+) -> None:
+    files = token_file(tmp_path, name, TOKENS)
+    scope = Scope.parse(f"instance:{TOKENS}" if kind == "instance" else kind, "count")
+    unit = files.work_units(scope=scope)[0]
+
+    def rows(memory: int) -> int:
+        room = DocumentBudget(memory, 2, BESIDE_BYTES, scope.kind == "window")
+        return sum(len(block.offsets) - 1 for block in files.blocks(unit, scope, budget=room))
+
+    with pytest.raises(
+        ValueError, match=r"count: memory must be at least \d+ bytes \(option memory\) for a "
+    ) as caught:
+        rows(2 * (BESIDE_BYTES + 12 * MB))
+    assert f"for a document of {2 * TOKENS} bytes in {files.paths()[0]}, token {0 if kind == 'instance' else 3}" in str(
+        caught.value
+    )
+    needed = int(re.findall(r"at least (\d+) bytes", str(caught.value))[0])
+    assert rows(needed) == (1 if kind == "instance" else 3)
+    with pytest.raises(ValueError, match="memory must be at least"):
+        rows(needed - 2)
+
+
+TOKEN_PEAK = PEAK.replace(
+    'count(sys.argv[1], ["il", "di"], memory="300MB", workers=1)',
+    "count(TokenFiles(sys.argv[1], vocab_size=50, eos=1), "
+    "TokenWatchList(['il', 'di'], Tokenizer.from_str(sys.argv[3])), memory='300MB', workers=1, scope=sys.argv[2])",
+).replace(
+    "from pivotkit.corpus import count",
+    "from tokenizers import Tokenizer\nfrom pivotkit.corpus import TokenFiles, TokenWatchList, count",
+)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads the memory of the process from /proc")
+@pytest.mark.parametrize(
+    ("scope", "tokens", "counted"),
+    [
+        ("document", 12 * MB, True),
+        ("window:3", 3 * MB, True),
+        ("document", 80 * MB, False),
+        ("window:3", 40 * MB, False),
+    ],
+)
+def test_the_budget_holds_for_token_ids(scope: str, tokens: int, counted: bool, tmp_path: Path) -> None:
+    """Every id of the giant is a word that is watched."""
+    pieces = {"i": 2, "l": 3, "Ġ": 4, "d": 5, "il": 6, "Ġil": 7}
+    tokenizer = Tokenizer(BPE(pieces, [("i", "l"), ("Ġ", "il")]))
+    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(False), decoders.ByteLevel()
+    path = token_file(tmp_path, "olmo", tokens).paths()[0]
+    done = subprocess.run(
+        [sys.executable, "-c", TOKEN_PEAK, str(path), scope, tokenizer.to_str()],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     told, peak = done.stdout.splitlines()
     assert int(peak) < 300 * MB
     assert told == "3" if counted else "count: memory must be at least" in told
