@@ -117,6 +117,7 @@ class TokenMatcher:
         texts: NDArray[np.uint8],
         text_offsets: NDArray[np.int64],
         flags: NDArray[np.uint8],
+        kinds: NDArray[np.uint8],
         matcher: Matcher | None,
     ) -> None: ...
     def match(

@@ -38,7 +38,7 @@ std::unique_ptr<TokenMatcher> make_token_matcher(const Array<std::uint32_t>& ids
                                                  std::size_t word_count, const Array<std::uint8_t>& edges,
                                                  const Array<std::uint8_t>& texts,
                                                  const Array<std::int64_t>& text_offsets,
-                                                 const Array<std::uint8_t>& flags,
+                                                 const Array<std::uint8_t>& flags, const Array<std::uint8_t>& kinds,
                                                  const std::shared_ptr<Matcher>& matcher) {
   const std::size_t spellings = rows_of(offsets, length(ids, "TokenMatcher", "ids"), "TokenMatcher", "offsets");
   if (length(words, "TokenMatcher", "words") != spellings)
@@ -49,10 +49,12 @@ std::unique_ptr<TokenMatcher> make_token_matcher(const Array<std::uint32_t>& ids
   const ByteTable table = byte_table(texts, text_offsets, "TokenMatcher", "texts");
   if (length(flags, "TokenMatcher", "flags") != table.size)
     refuse("TokenMatcher", "flags", text("be as many as texts, ", table.size), flags.shape(0));
+  if (length(kinds, "TokenMatcher", "kinds") != kCodePoints)
+    refuse("TokenMatcher", "kinds", text("be one for each code point, ", kCodePoints), kinds.shape(0));
   const py::gil_scoped_release release;
-  return std::make_unique<TokenMatcher>(ids.data(), offsets.data(), words.data(), leads.data(), spellings, word_count,
-                                        edges.data(), vocabulary,
-                                        TokenMatcher::Rule{matcher, TokenTexts(table, flags.data())});
+  return std::make_unique<TokenMatcher>(
+      ids.data(), offsets.data(), words.data(), leads.data(), spellings, word_count, edges.data(), vocabulary,
+      TokenMatcher::Rule{matcher, TokenTexts(table, flags.data()), CodePointTable<std::uint8_t>(kinds.data())});
 }
 
 py::tuple match_tokens(const TokenMatcher& matcher, const py::array& tokens, const Array<std::int64_t>& offsets,
@@ -97,9 +99,8 @@ void register_matcher(py::module_& m) {
   py::class_<TokenMatcher>(m, "TokenMatcher", "Finds the words of a watch list in documents of token ids.")
       .def(py::init(&make_token_matcher), py::arg("ids").noconvert(), py::arg("offsets").noconvert(),
            py::arg("words").noconvert(), py::arg("leads").noconvert(), py::arg("word_count"),
-           py::arg("edges").noconvert(),
-           py::arg("texts").noconvert(), py::arg("text_offsets").noconvert(), py::arg("flags").noconvert(),
-           py::arg("matcher").none(true))
+           py::arg("edges").noconvert(), py::arg("texts").noconvert(), py::arg("text_offsets").noconvert(),
+           py::arg("flags").noconvert(), py::arg("kinds").noconvert(), py::arg("matcher").none(true))
       .def("match", &match_tokens, py::arg("tokens").noconvert(), py::arg("offsets").noconvert(),
            py::arg("places") = false,
            "The words of each document: offsets (N + 1) int64, word ids int32, occurrences int32, and with `places` "

@@ -13,13 +13,8 @@
 namespace pivotkit {
 namespace {
 
-struct Occurrence {
-  std::size_t begin, end;
-  std::uint32_t word;
-};
-
 struct SpanSink {
-  std::vector<Occurrence> found;
+  std::vector<Span> found;
 
   void prefetch(std::uint32_t /*word*/) const noexcept {}
   void add(std::uint32_t word, std::size_t begin, std::size_t end) { found.push_back({begin, end, word}); }
@@ -110,25 +105,39 @@ Hits Matcher::match(ByteTable documents) const {
   return hits;
 }
 
+struct Matcher::Finder::Buffers {
+  explicit Buffers(const Matcher& matcher) : scanner(matcher.alphabet_, matcher.runs_, matcher.trie_, sink) {}
+
+  NormalizedText text;
+  SpanSink sink;
+  Scanner<SpanSink> scanner;
+};
+
+Matcher::Finder::Finder(const Matcher& matcher) : matcher_(matcher), buffers_(std::make_unique<Buffers>(matcher)) {}
+Matcher::Finder::~Finder() = default;
+
+const std::vector<Span>& Matcher::Finder::find(Bytes text) {
+  std::vector<Span>& found = buffers_->sink.found;
+  found.clear();
+  const std::vector<Piece> pieces = matcher_.normalizer_->align(text, buffers_->text);
+  buffers_->scanner.scan(checked(buffers_->text));
+  const auto begins_after = [](std::size_t at, const Piece& piece) { return at < piece.begin; };
+  for (Span& span : found) {
+    // The piece that holds the first byte, and the end of the one that holds the last.
+    span.begin = (std::upper_bound(pieces.begin(), pieces.end(), span.begin, begins_after) - 1)->source;
+    span.end = std::upper_bound(pieces.begin(), pieces.end(), span.end - 1, begins_after)->source;
+  }
+  std::sort(found.begin(), found.end(), [](const Span& a, const Span& b) {
+    return std::tie(a.begin, a.end, a.word) < std::tie(b.begin, b.end, b.word);
+  });
+  return found;
+}
+
 Spans Matcher::spans(ByteTable documents) const {
   Spans spans;
-  NormalizedText text;
-  SpanSink occurrences;
-  Scanner<SpanSink> scanner(alphabet_, runs_, trie_, occurrences);
+  Finder finder(*this);
   for (std::size_t i = 0; i < documents.size; ++i) {
-    const std::vector<Piece> pieces = normalizer_->align(documents[i], text);
-    occurrences.found.clear();
-    scanner.scan(checked(text));
-    const auto begins_after = [](std::size_t at, const Piece& piece) { return at < piece.begin; };
-    for (Occurrence& found : occurrences.found) {
-      // The piece that holds the first byte, and the end of the one that holds the last.
-      found.begin = (std::upper_bound(pieces.begin(), pieces.end(), found.begin, begins_after) - 1)->source;
-      found.end = std::upper_bound(pieces.begin(), pieces.end(), found.end - 1, begins_after)->source;
-    }
-    std::sort(occurrences.found.begin(), occurrences.found.end(), [](const Occurrence& a, const Occurrence& b) {
-      return std::tie(a.begin, a.end, a.word) < std::tie(b.begin, b.end, b.word);
-    });
-    for (const Occurrence& found : occurrences.found) {
+    for (const Span& found : finder.find(documents[i])) {
       spans.documents.push_back(static_cast<std::int64_t>(i));
       spans.words.push_back(static_cast<std::int32_t>(found.word));
       spans.begins.push_back(static_cast<std::int64_t>(found.begin));

@@ -40,6 +40,12 @@ struct Spans {
   std::vector<std::int64_t> begins, ends;
 };
 
+// An occurrence in one text, in its code points.
+struct Span {
+  std::size_t begin, end;
+  std::uint32_t word;
+};
+
 class Matcher {
  public:
   // Word i gets id i. Words must be distinct and not empty. They must not begin or end with white space, and white
@@ -49,6 +55,19 @@ class Matcher {
   // Safe to call from several threads at once. A document must normalize to fewer than 2^32 bytes (std::length_error).
   Hits match(ByteTable documents) const;
   Spans spans(ByteTable documents) const;
+
+  // Finds the spans of one text after another, in the order of `Spans`. For short texts: it keeps its buffers.
+  class Finder {
+   public:
+    explicit Finder(const Matcher& matcher);
+    ~Finder();
+    const std::vector<Span>& find(Bytes text);  // until the next call
+
+   private:
+    struct Buffers;
+    const Matcher& matcher_;
+    std::unique_ptr<Buffers> buffers_;
+  };
 
   std::size_t size() const noexcept { return size_; }
   std::size_t bytes() const noexcept { return alphabet_.bytes() + runs_.bytes() + trie_.bytes(); }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -34,6 +35,8 @@ constexpr std::array<std::uint8_t, 64> verdicts() {
 }
 
 constexpr std::array<std::uint8_t, 64> kVerdicts = verdicts();
+
+unsigned verdict(unsigned neighbour, unsigned own) { return kVerdicts[neighbour * 8 + own]; }
 
 }  // namespace
 
@@ -122,6 +125,8 @@ TokenMatcher::TokenMatcher(const std::uint32_t* ids, const std::int64_t* offsets
   if (rule_.matcher && (rule_.matcher->size() != word_count || rule_.texts.size() != vocabulary))
     refuse("TokenMatcher", "rule", text("be of ", word_count, " words and ", vocabulary, " tokens"),
            text(rule_.matcher->size(), " and ", rule_.texts.size()));
+  for (std::uint32_t code = 0; code < kCodePoints; ++code)
+    if (rule_.kinds[code] >= kKinds) refuse("TokenMatcher", "kinds", "be a kind each", text(int{rule_.kinds[code]}));
   for (std::size_t s = 0; s < spellings; ++s) {
     const auto first = static_cast<std::size_t>(offsets[s]);
     const auto last = static_cast<std::size_t>(offsets[s + 1]);
@@ -156,6 +161,10 @@ TokenMatcher::TokenMatcher(const std::uint32_t* ids, const std::int64_t* offsets
       refuse("TokenMatcher", "spellings", "be of one word each", text("one of words ", end.word, " and ", words[s]));
     end.word = words[s];
     end.lead = leads[s];
+    if (rule_.matcher) {
+      end.first = rule_.kinds[rule_.texts.character_at(ids + first, last - first, 0)];
+      end.last = rule_.kinds[rule_.texts.character_before(ids + first, last - first, last - first)];
+    }
   }
   std::size_t bits = 64;
   for (; bits < kFollowBits * children_.size(); bits *= 2) --follow_shift_;
@@ -165,17 +174,26 @@ TokenMatcher::TokenMatcher(const std::uint32_t* ids, const std::int64_t* offsets
   });
 }
 
+// Asks the matcher of text.
+struct TokenMatcher::Asker {
+  explicit Asker(const Rule& rule) : finder(*rule.matcher) {}
+
+  Matcher::Finder finder;
+  Surroundings around;
+};
+
 template <class Id>
-void TokenMatcher::find_at(const Id* ids, std::size_t size, std::size_t at, Tally& tally, Surroundings& around) const {
-  const auto edge = [&](std::size_t neighbour, unsigned own) { return kVerdicts[neighbour * 8 + own]; };
-  const unsigned left = at == 0 ? kFree : edge(edges_[ids[at - 1]] / 16U, edges_[ids[at]] % 16U);
+void TokenMatcher::find_at(const Id* ids, std::size_t size, std::size_t at, Tally& tally,
+                           std::optional<Asker>& asker) const {
+  const unsigned left = at == 0 ? unsigned{kFree} : verdict(edges_[ids[at - 1]] / 16U, edges_[ids[at]] % 16U);
   std::uint32_t node = roots_[ids[at]];
   for (std::size_t end = at + 1;; ++end) {
     const Node& here = nodes_[node];
     if (here.word >= 0) {
-      const unsigned right = end == size ? kFree : edge(edges_[ids[end]] % 16U, edges_[ids[end - 1]] / 16U);
+      const unsigned right =
+          end == size ? unsigned{kFree} : verdict(edges_[ids[end]] % 16U, edges_[ids[end - 1]] / 16U);
       const unsigned both = left | right;
-      if (both == kFree || (both == kAsked && stands(ids, size, at, end, here.word, around)))
+      if (both == kFree || (both == kAsked && stands(ids, size, at, end, here, asker)))
         tally.add(here.word, at, end, here.lead);
     }
     if (!here.has_children || end == size) return;
@@ -184,15 +202,21 @@ void TokenMatcher::find_at(const Id* ids, std::size_t size, std::size_t at, Tall
   }
 }
 
-// Whether the matcher of text finds the word where the tokens [begin, end) write it.
+// Whether the text has the word where the tokens [begin, end) write it.
 template <class Id>
-bool TokenMatcher::stands(const Id* ids, std::size_t size, std::size_t begin, std::size_t end, std::int32_t word,
-                          Surroundings& around) const {
-  if (!rule_.matcher || !rule_.texts.around(ids, size, begin, end, around)) return false;
-  const std::array<std::int64_t, 2> offsets{0, static_cast<std::int64_t>(around.text.size())};
-  const Spans found = rule_.matcher->spans({around.text.data(), offsets.data(), 1});
-  for (std::size_t i = 0; i < found.words.size(); ++i)
-    if (found.words[i] == word && found.begins[i] <= around.begin && found.ends[i] >= around.end) return true;
+bool TokenMatcher::stands(const Id* ids, std::size_t size, std::size_t begin, std::size_t end, const Node& word,
+                          std::optional<Asker>& asker) const {
+  if (!rule_.matcher) return false;
+  const std::uint8_t left = rule_.kinds[rule_.texts.character_before(ids, size, begin)];
+  const std::uint8_t right = rule_.kinds[rule_.texts.character_at(ids, size, end)];
+  const unsigned both = verdict(left, word.first) | verdict(right, word.last);
+  if (both != kAsked) return both == kFree;
+  if (!asker) asker.emplace(rule_);
+  Surroundings& around = asker->around;
+  if (!rule_.texts.around(ids, size, begin, end, around)) return false;
+  for (const Span& found : asker->finder.find({around.text.data(), around.text.size()}))
+    if (static_cast<std::int32_t>(found.word) == word.word && found.begin <= around.begin && found.end >= around.end)
+      return true;
   return false;
 }
 
@@ -203,7 +227,7 @@ Hits TokenMatcher::match(const TokenDocuments<Id>& documents, Occurrences* occur
   hits.offsets.reserve(documents.size + 1);
   Tally tally(word_count_, occurrences != nullptr);
   std::vector<std::uint32_t> places(kStretch);
-  Surroundings around;
+  std::optional<Asker> asker;
   for (std::size_t d = 0; d < documents.size; ++d) {
     const Id* ids = documents.ids + documents.offsets[d];
     const auto size = static_cast<std::size_t>(documents.offsets[d + 1] - documents.offsets[d]);
@@ -217,7 +241,7 @@ Hits TokenMatcher::match(const TokenDocuments<Id>& documents, Occurrences* occur
         places[count] = static_cast<std::uint32_t>(i);
         count += begins_[ids[i] / 64] >> (ids[i] % 64) & 1;
       }
-      for (std::size_t i = 0; i < count; ++i) find_at(ids, size, places[i], tally, around);
+      for (std::size_t i = 0; i < count; ++i) find_at(ids, size, places[i], tally, asker);
     }
     tally.flush(hits, occurrences);
   }

@@ -1,6 +1,7 @@
 #include "matcher/token_texts.h"
 
 #include <algorithm>
+#include <array>
 
 #include "unicode/code_points.h"
 
@@ -31,11 +32,50 @@ std::size_t whole_end(const std::vector<std::uint8_t>& text, std::size_t begin) 
   return lead + length > text.size() ? lead : text.size();
 }
 
+std::uint32_t whole(Bytes bytes) noexcept {
+  const CodePoint code = decode(bytes.data, bytes.size);
+  return code.length == bytes.size ? code.value : kReplacement;
+}
+
 }  // namespace
 
 TokenTexts::TokenTexts(ByteTable texts, const std::uint8_t* flags)
     : data_(texts.data, texts.data + texts.offsets[texts.size]),
       offsets_(texts.offsets, texts.offsets + texts.size + 1), flags_(flags, flags + texts.size) {}
+
+template <class Id>
+std::uint32_t TokenTexts::character_before(const Id* ids, std::size_t size, std::size_t at) const {
+  std::array<std::uint8_t, 4> bytes;
+  std::size_t begin = bytes.size();
+  for (; at > 0; --at) {
+    if (at < size && gap(ids[at - 1], ids[at])) break;
+    const Bytes more = text(ids[at - 1]);
+    for (std::size_t i = more.size; i-- > 0;) {
+      if (begin == 0) return kReplacement;
+      bytes[--begin] = more.data[i];
+      if (!continues(more.data[i])) return whole({bytes.data() + begin, bytes.size() - begin});
+    }
+  }
+  return begin == bytes.size() ? ' ' : kReplacement;
+}
+
+template <class Id>
+std::uint32_t TokenTexts::character_at(const Id* ids, std::size_t size, std::size_t at) const {
+  std::array<std::uint8_t, 4> bytes;
+  std::size_t count = 0;
+  for (std::size_t next = at; next < size; ++next) {
+    if (next > 0 && gap(ids[next - 1], ids[next])) break;
+    const Bytes more = text(ids[next]);
+    for (std::size_t i = 0; i < more.size; ++i) {
+      if (count == 0 && continues(more.data[i])) return kReplacement;
+      if (count > 0 && !continues(more.data[i])) return whole({bytes.data(), count});
+      if (count == bytes.size()) return kReplacement;
+      bytes[count++] = more.data[i];
+      if (bytes[0] < 0x80) return bytes[0];
+    }
+  }
+  return count == 0 ? ' ' : whole({bytes.data(), count});
+}
 
 template <class Id>
 bool TokenTexts::around(const Id* ids, std::size_t size, std::size_t begin, std::size_t end, Surroundings& out) const {
@@ -73,11 +113,15 @@ bool TokenTexts::around(const Id* ids, std::size_t size, std::size_t begin, std:
   const std::int64_t before = code_points(result.data(), word);
   const std::int64_t own = code_points(result.data() + word, after - word);
   if (before < 0 || own < 0 || code_points(result.data() + after, result.size() - after) < 0) return false;
-  out.begin = before;
-  out.end = before + own;
+  out.begin = static_cast<std::size_t>(before);
+  out.end = static_cast<std::size_t>(before + own);
   return true;
 }
 
+template std::uint32_t TokenTexts::character_before(const std::uint16_t*, std::size_t, std::size_t) const;
+template std::uint32_t TokenTexts::character_before(const std::uint32_t*, std::size_t, std::size_t) const;
+template std::uint32_t TokenTexts::character_at(const std::uint16_t*, std::size_t, std::size_t) const;
+template std::uint32_t TokenTexts::character_at(const std::uint32_t*, std::size_t, std::size_t) const;
 template bool TokenTexts::around(const std::uint16_t*, std::size_t, std::size_t, std::size_t, Surroundings&) const;
 template bool TokenTexts::around(const std::uint32_t*, std::size_t, std::size_t, std::size_t, Surroundings&) const;
 

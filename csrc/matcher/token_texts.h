@@ -16,7 +16,7 @@ namespace pivotkit {
 // Some text round a word: the word is the code points [begin, end) of it.
 struct Surroundings {
   std::vector<std::uint8_t> text;
-  std::int64_t begin = 0, end = 0;
+  std::size_t begin = 0, end = 0;
 };
 
 class TokenTexts {
@@ -31,6 +31,13 @@ class TokenTexts {
   std::size_t bytes() const noexcept {
     return data_.capacity() + offsets_.capacity() * sizeof(std::int64_t) + flags_.capacity();
   }
+
+  // The character before the tokens from `at` on, or that with which they begin. A blank where a blank or an end of the
+  // document is there, kReplacement for bytes that are no whole character.
+  template <class Id>
+  std::uint32_t character_before(const Id* ids, std::size_t size, std::size_t at) const;
+  template <class Id>
+  std::uint32_t character_at(const Id* ids, std::size_t size, std::size_t at) const;
 
   // The text of the tokens [begin, end) of a document with some 32 bytes of text on each side, or all that there is.
   // Where the text goes on, a letter stands for the rest. False if the word may be joined to what is not known: an

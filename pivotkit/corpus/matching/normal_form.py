@@ -38,6 +38,7 @@ SIGNS = {
     # hyphenation point, ano teleia, bullets, dot operator, word separator, katakana dot, sinological dot
     "\u00b7": "\u2027\u0387\u2022\u2219\u22c5\u2e31\u30fb\uff65\ua78f",
 }
+HANGUL = range(0xAC00, 0xD7A4)  # syllables, which are composed and taken apart by a rule
 TATWEEL = "\u0640"
 JOINER = "\u200d"
 TAGS = range(0xE0020, 0xE0080)
@@ -80,14 +81,14 @@ def code_ranges(table: str) -> Iterator[int]:
 def normalizer(marks: str = "ignore") -> _C.Normalizer:
     """The native form of `normalize`, made once per process and policy."""
     table = _translation(marks)
-    changing = sorted({*map(chr, table), *_changing()})
+    characters = sorted({*map(chr, table), *changing()})
     combining = np.zeros(CODE_POINTS, dtype=np.uint8)
     for plane in PLANES:
         combining[plane.start : plane.stop] = [unicodedata.combining(chr(code)) for code in plane]
-    compositions = np.array([*_compositions(changing), *_dots()], dtype=np.uint32).reshape(-1, 3)
+    compositions = np.array([*_compositions(characters), *_dots()], dtype=np.uint32).reshape(-1, 3)
     # Canonical decompositions hold parts that the table changes, so the table is applied to them once more.
-    decompositions = _texts((char, unicodedata.normalize("NFD", char.translate(table))) for char in changing)
-    foldings = _texts((char, char.casefold()) for char in changing)
+    decompositions = _texts((char, unicodedata.normalize("NFD", char.translate(table))) for char in characters)
+    foldings = _texts((char, char.casefold()) for char in characters)
     return _C.Normalizer(combining, decompositions, foldings, compositions, _roles())
 
 
@@ -165,17 +166,17 @@ def _translation(marks: str) -> dict[int, str]:
             return char  # ゟ: a match of り would cut it
         return text.lstrip(" ")  # a mark that is a letter of its own, as ͺ: it belongs to what stands before it
 
-    found = {char: whole(char) for char in {*own, *_changing()}}
+    found = {char: whole(char) for char in {*own, *changing()}}
     return {ord(char): text for char, text in found.items() if unicodedata.normalize("NFC", text) != char}
 
 
-def _changing() -> Iterator[str]:
+def changing() -> Iterator[str]:
     """Every character that NFKD or case folding changes, and few others; no Hangul syllables, which follow a rule."""
     step = 64
     for plane in PLANES:
         for start in range(plane.start, plane.stop, step):
             block = "".join(map(chr, range(start, start + step)))
-            hangul = 0xAC00 <= start <= 0xD7A3
+            hangul = start in HANGUL
             if not hangul and (unicodedata.normalize("NFKD", block) != block or block.casefold() != block):
                 yield from block
 

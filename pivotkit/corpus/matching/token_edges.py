@@ -6,6 +6,7 @@ beside it whatever else is near. All others are asked about again where they occ
 
 from __future__ import annotations
 
+import functools
 import unicodedata
 from collections.abc import Iterable
 
@@ -13,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pivotkit._text import pack_strings
-from pivotkit.corpus.matching.normal_form import normalize
+from pivotkit.corpus.matching.normal_form import CODE_POINTS, HANGUL, PLANES, changing, normalize
 from pivotkit.corpus.matching.token_texts import JOINS_AFTER, TokenTexts
+from pivotkit.corpus.matching.unicode_data import SPACE, letters
 from pivotkit.corpus.matching.watchlist import WatchList
 
 OPEN, SIGN, WORD, UNSPACED, ASK, UNSURE = range(6)  # csrc/matcher/token_matcher.h
@@ -38,24 +40,49 @@ def token_edges(texts: TokenTexts) -> npt.NDArray[np.uint8]:
 
     The edge of a token that is a part of a character is `ASK`. Where blanks are not in the texts, all are `UNSURE`.
     """
-    edges = np.full(len(texts), UNSURE + RIGHT * UNSURE, np.uint8)
     if not texts.kept:
-        return edges
-    ends = [_ends(texts.text(token)) for token in range(len(texts))]
-    kinds = plain_kinds({character for pair in ends for character in pair if character})
-    for token, (first, last) in enumerate(ends):
-        edges[token] = kinds.get(first, ASK) + RIGHT * kinds.get(last, ASK)
+        return np.full(len(texts), UNSURE + RIGHT * UNSURE, np.uint8)
+    kinds = char_kinds()
+    ends = np.array([_ends(texts.text(token)) for token in range(len(texts))], np.int64).reshape(-1, 2)
+    edges = kinds[ends[:, 0]] + RIGHT * kinds[ends[:, 1]]
     edges[(texts.flags & JOINS_AFTER) != 0] = ASK + RIGHT * UNSURE
     return edges
 
 
-def plain_kinds(characters: Iterable[str]) -> dict[str, int]:
-    """The kind of each character; `ASK` for all that are not plain.
+@functools.cache
+def char_kinds() -> npt.NDArray[np.uint8]:
+    """The kind of every code point, uint8 (0x110000,); `ASK` for all that are not plain.
 
-    >>> kinds = plain_kinds("a.的 \u0301")
-    >>> kinds["a"] == WORD, kinds["."] == SIGN, kinds["的"] == UNSPACED, kinds[" "] == OPEN, kinds["\u0301"] == ASK
-    (True, True, True, True, True)
+    Letters that normalization leaves alone are alike to the matcher if they have the same class, so one of each class
+    is asked about. Syllables of Hangul are two such kinds, with and without a final.
+
+    >>> kinds = char_kinds()
+    >>> [int(kinds[ord(c)]) for c in "a.的 \u0301"] == [WORD, SIGN, UNSPACED, OPEN, ASK]
+    True
     """
+    kinds = np.full(CODE_POINTS, ASK, np.uint8)
+    classes = letters()
+    changed = frozenset(changing())
+    alike: dict[tuple[int, int], list[str]] = {}
+    single = []
+    for character in (chr(code) for plane in PLANES for code in plane if unicodedata.category(chr(code))[0] in "LNPS"):
+        code = ord(character)
+        hangul = code in HANGUL
+        if hangul or (unicodedata.category(character) == "Lo" and character not in changed):
+            alike.setdefault((int(classes[code]), hangul + ((code - HANGUL.start) % 28 > 0)), []).append(character)
+        else:
+            single.append(character)
+    asked = plain_kinds([*single, *(group[0] for group in alike.values())])
+    kinds[[ord(character) for character in asked]] = list(asked.values())
+    for group in alike.values():
+        kinds[[ord(character) for character in group]] = asked[group[0]]
+    kinds[np.flatnonzero(classes & 3 == SPACE)] = OPEN
+    kinds.setflags(write=False)
+    return kinds
+
+
+def plain_kinds(characters: Iterable[str]) -> dict[str, int]:
+    """The kind of each character, asked about one by one."""
     kinds = dict.fromkeys(characters, ASK)
     asked = []
     for character in kinds:
@@ -64,8 +91,8 @@ def plain_kinds(characters: Iterable[str]) -> dict[str, int]:
         elif normalize(character) and not _leans(character):  # what is left out of a text binds and frees nothing
             asked.append(character)
     sides = [*_TEXTS, *_PAIRS]
-    letters = {side for pair in sides for side in pair} - {"", " ", "."}
-    watch = WatchList([*letters, *asked])
+    beside = {side for pair in sides for side in pair} - {"", " ", "."}
+    watch = WatchList([*beside, *asked])
     offsets, words, _ = watch.matcher().match(*pack_strings([a + c + b for c in asked for a, b in sides]))
     rows = np.arange(len(offsets) - 1)
     found = np.repeat(rows, np.diff(offsets)) * len(watch) + words
@@ -76,7 +103,7 @@ def plain_kinds(characters: Iterable[str]) -> dict[str, int]:
             np.reshape(ids, (-1, len(sides))) >= 0
         )
 
-    before, after = ([watch.id(pair[end]) if pair[end] in letters else -1 for pair in sides] for end in (0, 1))
+    before, after = ([watch.id(pair[end]) if pair[end] in beside else -1 for pair in sides] for end in (0, 1))
     own = np.repeat([watch.id(character) for character in asked], len(sides)).tolist()
     seen = _L * finds(before * len(asked)) + _C * finds(own) + _R * finds(after * len(asked))
     return kinds | {character: _kind(character, row) for character, row in zip(asked, seen.tolist(), strict=True)}
@@ -97,22 +124,20 @@ def _kind(character: str, seen: list[int]) -> int:
 def _leans(character: str) -> bool:
     """Whether the character may become one with a neighbour, go unseen, or part words only in some places.
 
-    That is: marks, controls and formats, symbols beyond ASCII (emoji), dashes, quotation marks and apostrophes.
+    That is: marks, controls and formats, symbols beyond ASCII (emoji).
     """
     for part in unicodedata.normalize("NFKC", character):
         category = unicodedata.category(part)
         symbol = category in {"So", "Sk"} and not part.isascii()
-        if category[0] in "MC" or symbol or category in {"Pd", "Pi", "Pf"} or part in "'·‧׳״":
+        if category[0] in "MC" or symbol:
             return True
     return False
 
 
-def _ends(text: bytes) -> tuple[str, str]:
-    """The first and the last character of a token, each "" where it is not whole."""
+def _ends(text: bytes) -> tuple[int, int]:
+    """The first and the last code point of a token, each U+FFFD where it is not whole."""
     try:
         whole = text.decode()
     except UnicodeDecodeError:
         whole = text.decode("utf-8", "replace")
-        first, last = whole[0], whole[-1]
-        return first if text.startswith(first.encode()) else "", last if text.endswith(last.encode()) else ""
-    return (whole[0], whole[-1]) if whole else ("", "")
+    return (ord(whole[0]), ord(whole[-1])) if whole else (0xFFFD, 0xFFFD)

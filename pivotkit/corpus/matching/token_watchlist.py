@@ -15,7 +15,7 @@ from pivotkit import _C
 from pivotkit._text import pack_ids, pack_strings
 from pivotkit.arguments import check_int, check_kind, check_strings, check_text
 from pivotkit.corpus.matching.normal_form import normalize
-from pivotkit.corpus.matching.token_edges import token_edges
+from pivotkit.corpus.matching.token_edges import char_kinds, token_edges
 from pivotkit.corpus.matching.token_texts import TokenTexts, special_tokens, token_texts
 from pivotkit.corpus.matching.watchlist import WatchList
 from pivotkit.corpus.reading.amounts import amount
@@ -146,7 +146,9 @@ def spell(
     texts = texts or TokenTexts.of([], np.zeros(0, np.uint8), True)
     leads = np.array([_lead(form, texts, marks) if len(texts) else 0 for _, form in forms], np.uint8)
     size, flags = len(spellings), texts.flags
-    return _C.TokenMatcher(ids, offsets, words, leads, size, edges, texts.data, texts.offsets, flags, matcher)
+    return _C.TokenMatcher(
+        ids, offsets, words, leads, size, edges, texts.data, texts.offsets, flags, char_kinds(), matcher
+    )
 
 
 def _lead(ids: Sequence[int], texts: TokenTexts, marks: str) -> int:
