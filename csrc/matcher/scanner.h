@@ -114,10 +114,6 @@ class Scanner {
     if (letter.cluster() == ClusterClass::flag && last_.cluster() == ClusterClass::flag) return flags % 2 != 0;
     return Clusters::may_go_on(last_, letter) && clusters().go_on(at, 0);
   }
-  bool is_free(std::size_t at) const noexcept {
-    std::size_t length;
-    return letter_at(at, length).kind() != CharClass::word;
-  }
 
   // Checks what `latin` relies on: the letters that it takes for words are word characters, and no word of the trie
   // begins with an ASCII character that is not.
@@ -193,23 +189,27 @@ class Scanner {
     if (letter_count_ + 3 > kLetters) flush_walks();
     const std::size_t first = letter_count_;
     std::size_t begin = at;
+    bool joins = false;  // some letter has a part in clusters of several
     do {
       at += length;
       letters_[letter_count_++] = {letter, static_cast<std::uint32_t>(at)};
+      joins |= letter.cluster() != ClusterClass::other;
       letter = letter_at(at, length);
     } while (letter.kind() == CharClass::unspaced && letter_count_ + 2 < kLetters);
     const std::size_t end = letter_count_;
     letters_[letter_count_++] = {letter, static_cast<std::uint32_t>(at + length)};
     letters_[letter_count_++] = {Letter(), 0};
     Letter last = last_;  // in a register
+    last_ = letters_[end - 1].letter;
+    bool asks = true;  // the first letter, and each where some join
     for (std::size_t i = first; i < end; ++i) {
       const Letter own = letters_[i].letter;
-      if (!own.attaches() && !(Clusters::may_go_on(last, own) && clusters().go_on(begin, 0)))
+      if (!asks || !(own.attaches() || (Clusters::may_go_on(last, own) && clusters().go_on(begin, 0))))
         start(own.symbol(), begin, letters_[i].end, letters_[i + 1].letter, letters_[i + 1].end, i + 2);
       begin = letters_[i].end;
       last = own;
+      asks = joins;
     }
-    last_ = last;
     return at;
   }
 
@@ -247,7 +247,7 @@ class Scanner {
   void start(std::uint32_t symbol, std::size_t begin, std::size_t next, Letter after, std::size_t end,
              std::size_t seen) {
     const Trie::End& first = trie_.first(symbol);
-    if (first.is_word() && ends_before(after, first.value) != 0) report(first.value, begin, next);
+    if (first.is_word()) report(first.value, begin, next);
     if (!first.may_have(after.symbol()) || next >= size_) return;
     walks_[walk_count_] = step(Trie::first_name(symbol), begin, after, end, seen);
     trie_.prefetch(walks_[walk_count_].edge);
@@ -272,17 +272,16 @@ class Scanner {
         const std::size_t begin = waiting.begin, end = waiting.end, place = waiting.next;
         const Trie::Node& node = trie_.node(name);
         found_[found] = {node.value, static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(end)};
+        found += node.is_word();
+        if (node.children == 0 || end >= size_) continue;
         Seen seen = letters_[place];
         std::size_t next = place + 1;
         if (seen.end == 0) {
-          if (node.children == 0 && !node.is_word()) continue;
           std::size_t length;
           seen.letter = letter_at(end, length);
           seen.end = static_cast<std::uint32_t>(end + length);
           next = 0;
         }
-        found += static_cast<std::uint32_t>(node.is_word()) & ends_before(seen.letter, node.value);
-        if (node.children == 0 || end >= size_) continue;
         walks_[left] = step(name, begin, seen.letter, seen.end, next);
         trie_.prefetch(walks_[left].edge);
         left += node.may_have(seen.letter.symbol());
@@ -301,12 +300,11 @@ class Scanner {
     while (letter_at(at, length).kind() == CharClass::space) at += length;
     return at;
   }
-  // 1 if a word of `value` may end before `next`, else 0: signs and scripts without spaces keep their marks.
-  static std::uint32_t ends_before(Letter next, std::uint32_t value) noexcept {
-    return static_cast<std::uint32_t>(!next.attaches()) | static_cast<std::uint32_t>((value & kCutsMarks) != 0);
-  }
   void report(std::uint32_t value, std::size_t begin, std::size_t end) {
-    if ((value & kBound) != 0 && !is_free(end)) return;
+    std::size_t length;
+    const Letter next = letter_at(end, length);
+    if ((value & kBound) != 0 && next.kind() == CharClass::word) return;
+    if ((value & kCutsMarks) == 0 && next.attaches()) return;  // signs and scripts without spaces keep their marks
     if ((value & kReaches) != 0 && clusters().go_on(end, begin)) return;
     sink_.add(value & kWordId, begin, end);
   }

@@ -161,7 +161,9 @@ TokenMatcher::TokenMatcher(const std::uint32_t* ids, const std::int64_t* offsets
       refuse("TokenMatcher", "spellings", "be of one word each", text("one of words ", end.word, " and ", words[s]));
     end.word = words[s];
     end.lead = leads[s];
-    if (rule_.matcher) {
+    end.first = edges_[ids[first]] % 16U;
+    end.last = edges_[ids[last - 1]] / 16U;
+    if (rule_.matcher) {  // a character of the word may lie in several tokens
       end.first = rule_.kinds[rule_.texts.character_at(ids + first, last - first, 0)];
       end.last = rule_.kinds[rule_.texts.character_before(ids + first, last - first, last - first)];
     }
@@ -185,15 +187,14 @@ struct TokenMatcher::Asker {
 template <class Id>
 void TokenMatcher::find_at(const Id* ids, std::size_t size, std::size_t at, Tally& tally,
                            std::optional<Asker>& asker) const {
-  const unsigned left = at == 0 ? unsigned{kFree} : verdict(edges_[ids[at - 1]] / 16U, edges_[ids[at]] % 16U);
   std::uint32_t node = roots_[ids[at]];
   for (std::size_t end = at + 1;; ++end) {
     const Node& here = nodes_[node];
     if (here.word >= 0) {
-      const unsigned right =
-          end == size ? unsigned{kFree} : verdict(edges_[ids[end]] % 16U, edges_[ids[end - 1]] / 16U);
+      const unsigned left = at == 0 ? unsigned{kFree} : verdict(edges_[ids[at - 1]] / 16U, here.first);
+      const unsigned right = end == size ? unsigned{kFree} : verdict(edges_[ids[end]] % 16U, here.last);
       const unsigned both = left | right;
-      if (both == kFree || (both == kAsked && stands(ids, size, at, end, here, asker)))
+      if (both == kFree || (both == kAsked && stands(ids, size, at, end, here, left, right, asker)))
         tally.add(here.word, at, end, here.lead);
     }
     if (!here.has_children || end == size) return;
@@ -202,14 +203,14 @@ void TokenMatcher::find_at(const Id* ids, std::size_t size, std::size_t at, Tall
   }
 }
 
-// Whether the text has the word where the tokens [begin, end) write it.
+// Whether the text has the word where the tokens [begin, end) write it. `left` and `right` are what its edges say.
 template <class Id>
 bool TokenMatcher::stands(const Id* ids, std::size_t size, std::size_t begin, std::size_t end, const Node& word,
-                          std::optional<Asker>& asker) const {
+                          unsigned left, unsigned right, std::optional<Asker>& asker) const {
   if (!rule_.matcher) return false;
-  const std::uint8_t left = rule_.kinds[rule_.texts.character_before(ids, size, begin)];
-  const std::uint8_t right = rule_.kinds[rule_.texts.character_at(ids, size, end)];
-  const unsigned both = verdict(left, word.first) | verdict(right, word.last);
+  if (left == kAsked) left = verdict(rule_.kinds[rule_.texts.character_before(ids, size, begin)], word.first);
+  if (right == kAsked) right = verdict(rule_.kinds[rule_.texts.character_at(ids, size, end)], word.last);
+  const unsigned both = left | right;
   if (both != kAsked) return both == kFree;
   if (!asker) asker.emplace(rule_);
   Surroundings& around = asker->around;

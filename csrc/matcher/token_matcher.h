@@ -13,8 +13,9 @@
 // One table look-up per token tells whether a spelling begins there. Only those places are looked at again, and longer
 // spellings are walked through a hash of (node, token). These are two loops over a stretch of the document, so that the
 // first loop has no branch that could be mispredicted. Time: O(tokens + places where a spelling begins x its length),
-// some 20 ns more where a character is cut, and some microseconds where one is not plain. Memory: an eighth of a byte and 4 bytes per id of the
-// vocabulary, about 40 bytes per token of a spelling after its first, and the texts of the tokens.
+// some 20 ns more where a character is cut, and some microseconds where one is not plain. Memory: an eighth of a byte
+// and 4 bytes per id of the vocabulary, about 40 bytes per token of a spelling after its first, and the texts of the
+// tokens.
 #pragma once
 
 #include <cstddef>
@@ -95,8 +96,8 @@ class TokenMatcher {
   template <class Id>
   void find_at(const Id* ids, std::size_t size, std::size_t at, Tally& tally, std::optional<Asker>& asker) const;
   template <class Id>
-  bool stands(const Id* ids, std::size_t size, std::size_t begin, std::size_t end, const Node& word,
-              std::optional<Asker>& asker) const;
+  bool stands(const Id* ids, std::size_t size, std::size_t begin, std::size_t end, const Node& word, unsigned left,
+              unsigned right, std::optional<Asker>& asker) const;
 
   std::size_t word_count_;
   std::vector<std::uint64_t> begins_;  // a bit for each token that begins a spelling

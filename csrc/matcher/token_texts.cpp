@@ -41,7 +41,10 @@ std::uint32_t whole(Bytes bytes) noexcept {
 
 TokenTexts::TokenTexts(ByteTable texts, const std::uint8_t* flags)
     : data_(texts.data, texts.data + texts.offsets[texts.size]),
-      offsets_(texts.offsets, texts.offsets + texts.size + 1), flags_(flags, flags + texts.size) {}
+      offsets_(texts.offsets, texts.offsets + texts.size + 1), flags_(flags, flags + texts.size) {
+  has_gaps_ = std::any_of(flags_.begin(), flags_.end(),
+                          [](std::uint8_t flag) { return (flag & (kGapBefore | kGapAfter)) != 0; });
+}
 
 template <class Id>
 std::uint32_t TokenTexts::character_before(const Id* ids, std::size_t size, std::size_t at) const {

@@ -52,13 +52,14 @@ class TokenTexts {
     return {data_.data() + offsets_[token], static_cast<std::size_t>(offsets_[token + 1] - offsets_[token])};
   }
   bool gap(std::size_t first, std::size_t second) const noexcept {
-    return ((flags_[first] & kGapAfter) != 0 || (flags_[second] & kGapBefore) != 0) &&
+    return has_gaps_ && ((flags_[first] & kGapAfter) != 0 || (flags_[second] & kGapBefore) != 0) &&
            (flags_[first] & kJoinsAfter) == 0 && (flags_[second] & kJoinsBefore) == 0;
   }
 
   std::vector<std::uint8_t> data_;
   std::vector<std::int64_t> offsets_;
   std::vector<std::uint8_t> flags_;
+  bool has_gaps_ = false;
 };
 
 }  // namespace pivotkit

@@ -20,6 +20,7 @@ from pivotkit.corpus.matching.unicode_data import SPACE, letters
 from pivotkit.corpus.matching.watchlist import WatchList
 
 OPEN, SIGN, WORD, UNSPACED, ASK, UNSURE = range(6)  # csrc/matcher/token_matcher.h
+REPLACEMENT = 0xFFFD
 RIGHT = 16  # an edge is the kind of the first character plus RIGHT times that of the last
 
 # What a text around a character finds: the word before it, the character, the word after it.
@@ -38,13 +39,17 @@ _PAIRS = tuple(
 def token_edges(texts: TokenTexts) -> npt.NDArray[np.uint8]:
     """The kinds of the first and last character of each token, uint8 (V,).
 
-    The edge of a token that is a part of a character is `ASK`. Where blanks are not in the texts, all are `UNSURE`.
+    The edge of a token that is a part of a character is `ASK`, unless all characters that begin so are alike. Where
+    blanks are not in the texts, all are `UNSURE`.
     """
     if not texts.kept:
         return np.full(len(texts), UNSURE + RIGHT * UNSURE, np.uint8)
     kinds = char_kinds()
     ends = np.array([_ends(texts.text(token)) for token in range(len(texts))], np.int64).reshape(-1, 2)
-    edges = kinds[ends[:, 0]] + RIGHT * kinds[ends[:, 1]]
+    firsts = kinds[ends[:, 0]]
+    for token in np.flatnonzero(ends[:, 0] == REPLACEMENT).tolist():
+        firsts[token] = _beginning(texts.text(token) or b"?")
+    edges = firsts + RIGHT * kinds[ends[:, 1]]
     edges[(texts.flags & JOINS_AFTER) != 0] = ASK + RIGHT * UNSURE
     return edges
 
@@ -140,4 +145,18 @@ def _ends(text: bytes) -> tuple[int, int]:
         whole = text.decode()
     except UnicodeDecodeError:
         whole = text.decode("utf-8", "replace")
-    return (ord(whole[0]), ord(whole[-1])) if whole else (0xFFFD, 0xFFFD)
+    return (ord(whole[0]), ord(whole[-1])) if whole else (REPLACEMENT, REPLACEMENT)
+
+
+@functools.cache
+def _beginning(part: bytes) -> int:
+    """The kind of all characters whose bytes begin with ``part``; `ASK` where they are of several, or none is."""
+    size = 2 + (part[0] >= 0xE0) + (part[0] >= 0xF0)
+    if not (0xC2 <= part[0] <= 0xF4 and len(part) < size and all(byte & 0xC0 == 0x80 for byte in part[1:])):
+        return ASK
+    code = part[0] & 0x7F >> size
+    for byte in part[1:]:
+        code = code << 6 | byte & 0x3F
+    more = 6 * (size - len(part))
+    kinds = np.unique(char_kinds()[code << more : (code + 1) << more])
+    return int(kinds[0]) if len(kinds) == 1 else ASK

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from itertools import pairwise
 from typing import Any
 
@@ -17,7 +18,19 @@ from tokenizers.pre_tokenizers import ByteLevel
 
 from pivotkit import _C
 from pivotkit.corpus import WatchList
-from pivotkit.corpus.matching.token_edges import ASK, OPEN, RIGHT, SIGN, UNSPACED, UNSURE, WORD, token_edges
+from pivotkit.corpus.matching.normal_form import PLANES
+from pivotkit.corpus.matching.token_edges import (
+    ASK,
+    OPEN,
+    RIGHT,
+    SIGN,
+    UNSPACED,
+    UNSURE,
+    WORD,
+    char_kinds,
+    plain_kinds,
+    token_edges,
+)
 from pivotkit.corpus.matching.token_texts import TokenTexts, token_texts
 from pivotkit.corpus.matching.token_watchlist import TokenWatchList, spell
 
@@ -108,6 +121,24 @@ def test_spellings_that_differ_in_what_is_left_out_are_one_occurrence(bytes_toke
     assert (by_tokens(watch, bytes_tokenizer, texts) == by_text(watch, texts)).all()
 
 
+def test_one_of_each_class_of_letters_tells_the_kind_of_all() -> None:
+    """Every 37th code point, asked about alone."""
+    asked = plain_kinds(
+        chr(code) for plane in PLANES for code in plane[::37] if unicodedata.category(chr(code)) != "Cs"
+    )
+    kinds = char_kinds()
+    assert [kind for character, kind in asked.items() if kinds[ord(character)] != kind] == []
+    assert set(asked.values()) >= {SIGN, WORD, UNSPACED, ASK}
+
+
+def test_the_beginning_of_a_character_has_a_kind_where_all_such_characters_do(bytes_tokenizer: Tokenizer) -> None:
+    edges = token_edges(token_texts(bytes_tokenizer))
+    first = {byte: edges[bytes_tokenizer.token_to_id(letter)] % RIGHT for byte, letter in enumerate(byte_letters())}
+    assert first[0xE5] == first[0xE8] == UNSPACED  # ideographs alone
+    assert first[0xD0] == first[0xD1] == WORD
+    assert first[0xE4] == first[0xC2] == first[0xF0] == first[0x80] == first[0xFF] == ASK
+
+
 def test_long_documents_are_matched_across_their_stretches() -> None:
     matcher = spell([[(1, 2, 3)], [(2,)]], np.zeros(9, np.uint8))
     ids = np.tile(np.array([1, 2, 3], np.uint16), 3000)
@@ -137,6 +168,13 @@ def test_bad_tokens_are_refused() -> None:
     with pytest.raises(ValueError, match="must be one contiguous dimension"):
         matcher.match(np.array([1, 1, 1], np.uint16)[::2], np.array([0, 2]))
     assert isinstance(matcher, _C.TokenMatcher)
+
+
+def byte_letters() -> list[str]:
+    """The letter for each byte in the alphabet of byte-level tokenizers."""
+    plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in plain]
+    return [chr(byte if byte in plain else 256 + others.index(byte)) for byte in range(256)]
 
 
 @pytest.fixture
