@@ -100,13 +100,13 @@ def plain_kinds(characters: Iterable[str]) -> dict[str, int]:
     watch = WatchList([*beside, *asked])
     offsets, words, _ = watch.matcher().match(*pack_strings([a + c + b for c in asked for a, b in sides]))
     rows = np.arange(len(offsets) - 1)
-    found = np.repeat(rows, np.diff(offsets)) * len(watch) + words
+    found = np.sort(np.repeat(rows, np.diff(offsets)) * len(watch) + words)
 
     def finds(ids: list[int]) -> npt.NDArray[np.bool_]:
         """Whether each text has its word; -1 is none."""
-        return np.isin(rows * len(watch) + ids, found).reshape(-1, len(sides)) & (
-            np.reshape(ids, (-1, len(sides))) >= 0
-        )
+        wanted = rows * len(watch) + ids
+        places = np.minimum(np.searchsorted(found, wanted), len(found) - 1)
+        return ((found[places] == wanted) & (np.array(ids) >= 0)).reshape(-1, len(sides))
 
     before, after = ([watch.id(pair[end]) if pair[end] in beside else -1 for pair in sides] for end in (0, 1))
     own = np.repeat([watch.id(character) for character in asked], len(sides)).tolist()
