@@ -141,7 +141,7 @@ PARAMETERS: dict[str, dict[str, set[str]]] = {
     "TokenFiles.identity": {},
     "TokenFiles.paths": {},
     "TokenFiles.work_units": {"unit_bytes": INT | NONE, "scope": OBJECT},
-    "TokenFiles.blocks": {"unit": OBJECT, "scope": OBJECT, "tokens": INT | NONE, "whole": FLAG},
+    "TokenFiles.blocks": {"unit": OBJECT, "scope": OBJECT, "tokens": INT | NONE, "whole": FLAG, "budget": OBJECT | NONE},
     "TokenWatchList": {"words": STRINGS | EMPTY, "tokenizer": OBJECT, "policy": OBJECT},
     "TokenWatchList.id": {"word": TEXT},
     "TokenWatchList.identity": {},
