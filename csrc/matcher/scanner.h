@@ -44,6 +44,7 @@ class Scanner {
       if (has_latin_ && !after_word && text_[at] < 0x80 && text_[at + 1] < 0xE0) {  // not for a mark between ideographs
         at = latin(at);
         last_ = Letter();
+        flags = 0;
         if (at >= size_) break;
       }
       std::size_t length = 1;
@@ -55,6 +56,7 @@ class Scanner {
         if (letter.kind() == CharClass::unspaced) {
           at = unspaced(at, length, letter);
           after_word = false;
+          flags = 0;
           continue;
         }
       }

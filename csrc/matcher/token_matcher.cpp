@@ -203,6 +203,21 @@ void TokenMatcher::find_at(const Id* ids, std::size_t size, std::size_t at, Tall
   }
 }
 
+// Whether the text that is not there cannot change the answer: a plain character lies between it and the word.
+bool TokenMatcher::is_settled(const Surroundings& around) const {
+  bool before = !around.goes_on_before, behind = !around.goes_on_behind;
+  const std::size_t size = around.text.size() - (around.goes_on_behind ? 1 : 0);
+  std::size_t place = around.goes_on_before ? 1 : 0;
+  for (std::size_t at = place; at < size && !(before && behind); ++place) {
+    const CodePoint code = decode(around.text.data() + at, size - at);
+    const bool plain = rule_.kinds[code.value] != kAsk;
+    before |= plain && place < around.begin;
+    behind |= plain && place >= around.end;
+    at += code.length;
+  }
+  return before && behind;
+}
+
 // Whether the text has the word where the tokens [begin, end) write it. `left` and `right` are what its edges say.
 template <class Id>
 bool TokenMatcher::stands(const Id* ids, std::size_t size, std::size_t begin, std::size_t end, const Node& word,
@@ -215,6 +230,7 @@ bool TokenMatcher::stands(const Id* ids, std::size_t size, std::size_t begin, st
   if (!asker) asker.emplace(rule_);
   Surroundings& around = asker->around;
   if (!rule_.texts.around(ids, size, begin, end, around)) return false;
+  if (!is_settled(around)) return false;
   for (const Span& found : asker->finder.find({around.text.data(), around.text.size()}))
     if (static_cast<std::int32_t>(found.word) == word.word && found.begin <= around.begin && found.end >= around.end)
       return true;

@@ -95,6 +95,7 @@ class TokenMatcher {
   }
   template <class Id>
   void find_at(const Id* ids, std::size_t size, std::size_t at, Tally& tally, std::optional<Asker>& asker) const;
+  bool is_settled(const Surroundings& around) const;
   template <class Id>
   bool stands(const Id* ids, std::size_t size, std::size_t begin, std::size_t end, const Node& word, unsigned left,
               unsigned right, std::optional<Asker>& asker) const;

@@ -85,15 +85,17 @@ bool TokenTexts::around(const Id* ids, std::size_t size, std::size_t begin, std:
   std::vector<std::uint8_t>& result = out.text;
   result.clear();
   std::size_t first = begin;
-  for (std::size_t reach = 0; first > 0 && reach < kReach; reach += text(ids[first]).size) --first;
+  for (std::size_t reach = 0; first > 0 && reach < kReach && !is_unknown(ids[first - 1]);
+       reach += text(ids[first]).size)
+    --first;
   const auto add = [&](std::size_t at) {
     if (at > 0 && gap(ids[at - 1], ids[at])) result.push_back(' ');
     const Bytes more = text(ids[at]);
     result.insert(result.end(), more.data, more.data + more.size);
   };
-  const bool goes_on = first > 0;
+  out.goes_on_before = first > 0;
   while (first < begin) add(first++);
-  if (goes_on) {  // a character that is cut short may lie in several tokens
+  if (out.goes_on_before) {  // a character that is cut short may lie in several tokens
     std::size_t cut = 0;
     while (cut < result.size() && cut < 3 && continues(result[cut])) ++cut;
     result.erase(result.begin(), result.begin() + static_cast<std::ptrdiff_t>(cut));
@@ -103,13 +105,14 @@ bool TokenTexts::around(const Id* ids, std::size_t size, std::size_t begin, std:
   for (std::size_t at = begin; at < end; ++at) add(at);
   const bool opens = word < result.size() && result[word] == ' ';
   while (word < result.size() && result[word] == ' ') ++word;
-  if (begin > 0 && !opens && (flags_[ids[begin - 1]] & kUnknown) != 0) return false;
+  if (begin > 0 && !opens && is_unknown(ids[begin - 1])) return false;
   const std::size_t after = result.size();
   std::size_t last = end;
-  while (last < size && result.size() - after < kReach) add(last++);
+  while (last < size && result.size() - after < kReach && !is_unknown(ids[last])) add(last++);
   const bool closes = after < result.size() && result[after] == ' ';
-  if (end < size && !closes && (flags_[ids[end]] & kUnknown) != 0) return false;
-  if (last < size) {
+  if (end < size && !closes && is_unknown(ids[end])) return false;
+  out.goes_on_behind = last < size;
+  if (out.goes_on_behind) {
     result.resize(whole_end(result, after));
     result.push_back('a');
   }

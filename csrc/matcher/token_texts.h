@@ -16,6 +16,7 @@ namespace pivotkit {
 // Some text round a word: the word is the code points [begin, end) of it.
 struct Surroundings {
   std::vector<std::uint8_t> text;
+  bool goes_on_before = false, goes_on_behind = false;  // a letter stands for the rest
   std::size_t begin = 0, end = 0;
 };
 
@@ -39,15 +40,16 @@ class TokenTexts {
   template <class Id>
   std::uint32_t character_at(const Id* ids, std::size_t size, std::size_t at) const;
 
-  // The text of the tokens [begin, end) of a document with some 32 bytes of text on each side, or all that there is.
+  // The text of the tokens [begin, end) of a document with some 64 bytes of text on each side, or all that there is.
   // Where the text goes on, a letter stands for the rest. False if the word may be joined to what is not known: an
   // unknown token beside it, or bytes that are no whole character.
   template <class Id>
   bool around(const Id* ids, std::size_t size, std::size_t begin, std::size_t end, Surroundings& out) const;
 
  private:
-  static constexpr std::size_t kReach = 32;
+  static constexpr std::size_t kReach = 64;
 
+  bool is_unknown(std::size_t token) const noexcept { return (flags_[token] & kUnknown) != 0; }
   Bytes text(std::size_t token) const noexcept {
     return {data_.data() + offsets_[token], static_cast<std::size_t>(offsets_[token + 1] - offsets_[token])};
   }

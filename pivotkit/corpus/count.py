@@ -156,9 +156,9 @@ def count(
     fixed = _fixed_bytes(source, ids) + SAMPLE_BYTES * (sample or 0) * len(source.watch)
     least = fixed + (LEAST_BLOCK_BYTES if context is not False else 0)
     require("count", f"{processes} processes", processes * least, budget)
-    tables = (budget // processes - fixed) // 2 if context is not False else 0  # the other half is for merges
-    taken = fixed - PROCESS_BYTES + BESIDE_BYTES + tables
-    source.budget = DocumentBudget(budget, processes, taken, together.kind == "window")
+    taken = fixed - PROCESS_BYTES + BESIDE_BYTES
+    beyond = fixed if context is not False else None  # the other half is for merges
+    source.budget = DocumentBudget(budget, processes, taken, together.kind == "window", beyond)
 
     with ExitStack() as exits:
         place = Path(exits.enter_context(tempfile.TemporaryDirectory()) if out is None else out)

@@ -102,7 +102,7 @@ def token_texts(core: Tokenizer) -> TokenTexts:
         # Some tokenizers write a blank behind each added token; then nobody knows whether the text has one.
         if (
             found.kept
-            and entry.content[-1:].isalnum()
+            and not (entry.content[-1:].isascii() and not entry.content[-1:].isalnum())
             and any(_tears(core, found, entry.content + beside) for beside in "s½")
         ):
             flags[token] |= UNKNOWN | JOINS_AFTER

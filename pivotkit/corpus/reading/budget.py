@@ -75,6 +75,8 @@ class DocumentBudget:
     processes : int
     fixed : int
         Bytes of each process that no document can have.
+    tables_beyond : int, optional
+        Context tables take half of what each process has beyond so many bytes.
     places : bool, default False
         Whether the place of each word in a document of token ids is kept.
     """
@@ -83,11 +85,13 @@ class DocumentBudget:
     processes: int
     fixed: int
     places: bool = False
+    tables_beyond: int | None = None
 
     @property
     def room(self) -> int:
         """Bytes that one document may take."""
-        return self.memory // self.processes - self.fixed
+        own = self.memory // self.processes
+        return own - self.fixed - (0 if self.tables_beyond is None else (own - self.tables_beyond) // 2)
 
     def longest(self, copies: int) -> int:
         """The largest document, in bytes, that is read in so many copies and does not grow when it is normalized."""
@@ -96,7 +100,8 @@ class DocumentBudget:
     def check(self, path: Path, place: str, what: str, size: int, needed: int) -> None:
         """Raise a ValueError with the budget that is needed where ``needed`` bytes are more than the room."""
         if needed > self.room:
-            least = (needed + self.fixed) * self.processes
+            own = needed + self.fixed
+            least = (own if self.tables_beyond is None else 2 * own - self.tables_beyond) * self.processes
             where = f"{path}, {place}" if place else str(path)
             raise ValueError(
                 f"count: memory must be at least {least} bytes (option memory) for {what} of {size} bytes in {where}; "

@@ -105,6 +105,15 @@ def test_flags_are_pairs_from_the_first_on() -> None:
     assert found("🇫🇷", "🇫🇷" * 20_000 + "🇫") == 20_000
 
 
+@pytest.mark.parametrize(
+    "between", [" ", " a ", " hello ", "猫", "の猫", " é ", ".", "…", " ñu ", "\n", "か\u0301", "😀", " 7 "]
+)
+@pytest.mark.parametrize("before", range(4))
+def test_flags_behind_other_text_are_counted_anew(before: int, between: str) -> None:
+    text = f"x {'🇦' * before}{between}🇫🇷🇩🇪{between}🇦🇫🇷"
+    assert [found(flag, text) for flag in ("🇫🇷", "🇩🇪", "🇦🇫", "🇷")] == [1, 1, 1, 1]
+
+
 def test_marks_of_a_sign_bind_no_word() -> None:
     for text in (
         "❤\u0338cat",

@@ -62,6 +62,48 @@ def test_a_whole_word_is_found_beside_parts_of_characters(
     assert found == right > 0
 
 
+# What binds a word from afar, or is nothing where it looks like a letter.
+HOSTILE = [
+    ("ຫ", "ຫນ"), ("ນ", "ຫນ"), ("ມ", "ຫມ"), ("猫", "猫\u115f\u0301"), ("ក", "ស\u17d2\u115fក"), ("猫", "猫\u1160\u0301"),
+    ("猫", "猫" + "\u200b" * 12 + "\u0301"), ("猫", "猫" + "\u200b" * 40 + "\u0301"), ("ក", "ស\u17d2" + "\u200b" * 12 + "ក"),
+    ("ក", "hello hello ស\u17d2" + "\u17bb" * 12 + "ក"), ("ក", "hello ស\u17d2" + "\u17bb" * 60 + "ក"), ("า", "ก\u0e4d" + "\u200b" * 12 + "า"),
+    ("🇫🇷", "hello " + "🇦" * 9 + "🇫🇷"), ("🇫🇷", "hello " + "🇦" * 31 + "🇫🇷"), ("👩\u200d", "👩\u200d〰"), ("👩\u200d", "👩\u200d↔"),
+    ("\u200d〰", "〰\u200d〰"), ("cat", "cat-\u0301"), ("cat", "’\u0301cat\u0301"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("word", "text"), HOSTILE)
+def test_what_binds_from_afar_is_not_overlooked(hostile: TokenWatchList, real: Tokenizer, word: str, text: str) -> None:
+    assert invented(hostile, real, [text, f" {text}", f"a {text} b", text * 3, f"{text} " * 30]) == []
+
+
+@pytest.fixture(scope="module")
+def hostile(real: Tokenizer) -> TokenWatchList:
+    return TokenWatchList([word for word, _ in HOSTILE if word.strip("\u200d〰")] + ["〰"], real)
+
+
+def test_flags_and_letters_near_what_binds_are_found(real: Tokenizer) -> None:
+    watch = TokenWatchList(["🇫🇷", "猫", "cat"], real)
+    texts = ["hello 🇩🇪🇫🇷", "小猫咪 “猫”", "😀cat", "cat — cat’s"]
+    assert by_tokens(watch, real, texts).tolist() == by_text(watch, texts).tolist()
+
+
+def test_an_added_token_that_gets_a_blank_behind_it_binds_what_follows() -> None:
+    core = Tokenizer(
+        models.BPE({letter: at for at, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}, [])
+    )
+    core.pre_tokenizer, core.decoder = pre_tokenizers.ByteLevel(add_prefix_space=True), decoders.ByteLevel()
+    core.add_tokens([AddedToken(text, normalized=False) for text in ("👩", "👍", "สี")])
+    assert invented(TokenWatchList(["👩", "👍", "สี"], core), core, ["👩\u200d🚀", "👍🏽", "สี่", "a 👍🏽"]) == []
+
+
+def test_an_unknown_token_may_bind_across_what_cannot_be_seen() -> None:
+    letters = ["<unk>", *"សក\u200b🇧🇨🇫🇷a "]
+    core = Tokenizer(models.BPE({letter: at for at, letter in enumerate(letters)}, [], unk_token="<unk>"))
+    core.decoder = decoders.Replace("▁", " ")
+    assert invented(TokenWatchList(["ក", "🇫🇷"], core), core, ["ស\u17d2\u200bក", "🇦🇧🇨🇫🇷", "a 🇦🇫🇷", "កa"]) == []
+
+
 @pytest.mark.parametrize("seed", range(2))
 def test_tokens_of_made_texts_have_no_more_words_than_the_texts(real: Tokenizer, seed: int) -> None:
     rng = Random(seed)

@@ -19,7 +19,7 @@ from token_formats import write_datatrove, write_megatron
 from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 
-from pivotkit.corpus import TokenFiles, count
+from pivotkit.corpus import TokenFiles, TokenWatchList, count
 from pivotkit.corpus.reading.budget import BESIDE_BYTES, DocumentBudget, normalized_bytes
 from pivotkit.corpus.reading.documents import read_texts
 from pivotkit.corpus.reading.largest import largest_piece
@@ -204,6 +204,19 @@ def test_token_ids_that_do_not_fit_are_refused_with_a_budget_that_suffices(
     assert rows(needed) == (1 if kind == "instance" else 3)
     with pytest.raises(ValueError, match="memory must be at least"):
         rows(needed - 2)
+
+
+def test_the_number_suffices_where_a_context_table_takes_its_half(tmp_path: Path) -> None:
+    files = token_file(tmp_path, "olmo", 8 * TOKENS)
+    tokenizer = Tokenizer(BPE({"i": 2, "l": 7}, []))
+    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(False), decoders.ByteLevel()
+    watch = TokenWatchList(["i"], tokenizer)
+    with pytest.raises(ValueError, match="for a document of") as caught:
+        count(files, watch, memory="310MB", workers=1, context=True)
+    needed = int(re.findall(r"at least (\d+) bytes", str(caught.value))[0])
+    assert count(files, watch, memory=needed, workers=1, context=True).documents == 3
+    with pytest.raises(ValueError, match=f"at least {needed} bytes"):
+        count(files, watch, memory=needed - 4, workers=1, context=True)
 
 
 TOKEN_PEAK = PEAK.replace(
