@@ -111,7 +111,8 @@ def plain_kinds(characters: Iterable[str]) -> dict[str, int]:
         """Whether each text has its word; -1 is none."""
         wanted = rows * len(watch) + ids
         places = np.minimum(np.searchsorted(found, wanted), len(found) - 1)
-        return ((found[places] == wanted) & (np.array(ids) >= 0)).reshape(-1, len(sides))
+        hits: npt.NDArray[np.bool_] = (found[places] == wanted) & (np.array(ids) >= 0)
+        return hits.reshape(-1, len(sides))
 
     before, after = ([watch.id(pair[end]) if pair[end] in beside else -1 for pair in sides] for end in (0, 1))
     own = np.repeat([watch.id(character) for character in asked], len(sides)).tolist()

@@ -123,13 +123,14 @@ def _plain(column: pa.Array) -> tuple[pa.Array, Mask]:
     if pa.types.is_dictionary(column.type):
         places, values = column.indices, column.dictionary
         places.validate(full=True)
+        size = _length(values)
         known = places.drop_null()
-        if len(known) and not 0 <= pc.min(known).as_py() <= pc.max(known).as_py() < len(values):
+        if len(known) and not 0 <= pc.min(known).as_py() <= pc.max(known).as_py() < size:
             raise pa.ArrowInvalid("a value must be in its dictionary; got a place beyond its end")
         broken = _broken(values)
         if not broken.any():
             return column.dictionary_decode(), bad
-        kept = [None if broken[place] else values[place].as_py() for place in range(len(values))]
+        kept = [None if broken[place] else values[place].as_py() for place in range(size)]
         bad[places.is_valid().to_numpy(zero_copy_only=False)] = broken[known.to_numpy()]
         return pa.array(kept, values.type).take(places), bad
     if pa.types.is_run_end_encoded(column.type):
@@ -139,6 +140,14 @@ def _plain(column: pa.Array) -> tuple[pa.Array, Mask]:
     if not _is_string(column.type):
         column.validate(full=str(column.type) == "binary_view")
     return column, bad
+
+
+def _length(values: pa.Array) -> int:
+    """How many values there are; ArrowInvalid for fewer than none, which a damaged file may say."""
+    try:
+        return len(values)
+    except (SystemError, ValueError):
+        raise pa.ArrowInvalid("a dictionary must have a length of 0 or more; got a negative one") from None
 
 
 def row_problem(row: pa.RecordBatch) -> str | None:

@@ -216,3 +216,20 @@ def test_a_member_with_a_wrong_checksum_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="must be readable to its end"):
         texts_of(path)
     assert len(text_lines(DOCUMENTS)) < documents.READ_BYTES
+
+
+@pytest.mark.parametrize("kind", ["legacy file", "legacy stream", "string_view"])
+def test_a_dictionary_of_negative_length_is_an_error(tmp_path: Path, kind: str) -> None:
+    """Each length or size of 2 in the file becomes -2; one of them is that of the dictionary of languages."""
+    path = other_arrow(tmp_path / "a.arrow", kind)
+    raw, two = path.read_bytes(), (2).to_bytes(8, "little")
+    said = []
+    for at in range(len(raw) - 8):
+        if raw[at : at + 8] == two:
+            path.write_bytes(raw[:at] + (-2).to_bytes(8, "little", signed=True) + raw[at + 8 :])
+            texts_of(path, "skip")
+            try:
+                texts_of(path)
+            except CorpusError as error:
+                said.append(str(error))
+    assert any("negative" in message for message in said), said
