@@ -17,12 +17,11 @@ from pivotkit._text import pack_strings
 from pivotkit.corpus.matching import unicode_tables
 from pivotkit.corpus.matching.normal_form import CODE_POINTS, HANGUL, PLANES, changing, code_ranges, normalize
 from pivotkit.corpus.matching.token_texts import JOINS_AFTER, TokenTexts
-from pivotkit.corpus.matching.unicode_data import SPACE, letters
+from pivotkit.corpus.matching.unicode_data import HO, NO, PICTURE, PREPEND, SPACE, letters
 from pivotkit.corpus.matching.watchlist import WatchList
 
 OPEN, SIGN, WORD, UNSPACED, ASK, UNSURE = range(6)  # csrc/matcher/token_matcher.h
 REPLACEMENT = 0xFFFD
-_PREPEND, _PICTURE, _HO, _NO = 2, 3, 7, 8  # of ClusterClass in csrc/matcher/alphabet.h
 RIGHT = 16  # an edge is the kind of the first character plus RIGHT times that of the last
 
 # What a text around a character finds: the word before it, the character, the word after it.
@@ -84,7 +83,7 @@ def char_kinds() -> npt.NDArray[np.uint8]:
     for group in alike.values():
         kinds[[ord(character) for character in group]] = asked[group[0]]
     # Letters of which two are one, pictographs that a joiner joins, and what is left out of a text.
-    kinds[np.isin(classes >> 2, (_PREPEND, _PICTURE, _HO, _NO))] = ASK
+    kinds[np.isin(classes & 0xFC, (PREPEND, PICTURE, HO, NO))] = ASK
     kinds[list(code_ranges(unicode_tables.IGNORABLE))] = ASK
     kinds[np.flatnonzero(classes & 3 == SPACE)] = OPEN
     kinds.setflags(write=False)

@@ -19,7 +19,7 @@ SEPARATOR, WORD, UNSPACED, SPACE = 0, 1, 2, 3
 
 # The values of ClusterClass in csrc/matcher/alphabet.h, in the place that a letter has for them.
 _CLUSTER = 4
-(_CONTROL, _PREPEND, _PICTURE, _FLAG, _CONSONANT, _SARA_AA, _HO, _NO) = (_CLUSTER * number for number in range(1, 9))
+(_CONTROL, PREPEND, PICTURE, _FLAG, _CONSONANT, _SARA_AA, HO, NO) = (_CLUSTER * number for number in range(1, 9))
 (_EXTEND, _JOINER, _STACKER, _NIKHAHIT, _ENCLOSING) = (_CLUSTER * number for number in range(16, 21))
 
 
@@ -59,16 +59,16 @@ def letters() -> npt.NDArray[np.uint8]:
     for value, codes in {
         _CONSONANT: code_ranges(unicode_tables.STACKED),
         _CONTROL: code_ranges(unicode_tables.CONTROLS),
-        _PICTURE: code_ranges(unicode_tables.PICTURES),
+        PICTURE: code_ranges(unicode_tables.PICTURES),
         _EXTEND: [*code_ranges(unicode_tables.EXTENDING), *TAGS, *TONES],
-        _PREPEND: code_ranges(unicode_tables.PREPENDED),
+        PREPEND: code_ranges(unicode_tables.PREPENDED),
         _FLAG: range(0x1F1E6, 0x1F200),
         _STACKER: code_ranges(unicode_tables.STACKERS),
         _JOINER: [0x200D],
         _NIKHAHIT: [0x0E4D, 0x0ECD],
         _SARA_AA: map(ord, DIGRAPHS["\u0e4d"] + DIGRAPHS["\u0ecd"]),
-        _HO: [0x0EAB],
-        _NO: map(ord, DIGRAPHS["\u0eab"]),
+        HO: [0x0EAB],
+        NO: map(ord, DIGRAPHS["\u0eab"]),
     }.items():
         places = list(codes)
         found[places] = found[places] % _CLUSTER + value

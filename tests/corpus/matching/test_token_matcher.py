@@ -31,7 +31,7 @@ from pivotkit.corpus.matching.token_edges import (
     plain_kinds,
     token_edges,
 )
-from pivotkit.corpus.matching.token_texts import TokenTexts, token_texts
+from pivotkit.corpus.matching.token_texts import _ALPHABET, TokenTexts, token_texts
 from pivotkit.corpus.matching.token_watchlist import TokenWatchList, spell
 
 V = 6
@@ -134,7 +134,7 @@ def test_one_of_each_class_of_letters_tells_the_kind_of_all() -> None:
 
 def test_the_beginning_of_a_character_has_a_kind_where_all_such_characters_do(bytes_tokenizer: Tokenizer) -> None:
     edges = token_edges(token_texts(bytes_tokenizer))
-    first = {byte: edges[bytes_tokenizer.token_to_id(letter)] % RIGHT for byte, letter in enumerate(byte_letters())}
+    first = {byte: edges[bytes_tokenizer.token_to_id(letter)] % RIGHT for letter, byte in _ALPHABET.items()}
     assert first[0xE5] == first[0xE8] == UNSPACED  # ideographs alone
     assert first[0xD0] == first[0xD1] == WORD
     assert first[0xE4] == first[0xC2] == first[0xF0] == first[0x80] == first[0xFF] == ASK
@@ -169,13 +169,6 @@ def test_bad_tokens_are_refused() -> None:
     with pytest.raises(ValueError, match="must be one contiguous dimension"):
         matcher.match(np.array([1, 1, 1], np.uint16)[::2], np.array([0, 2]))
     assert isinstance(matcher, _C.TokenMatcher)
-
-
-def byte_letters() -> list[str]:
-    """The letter for each byte in the alphabet of byte-level tokenizers."""
-    plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(256) if byte not in plain]
-    return [chr(byte if byte in plain else 256 + others.index(byte)) for byte in range(256)]
 
 
 @pytest.fixture
