@@ -14,20 +14,26 @@ import pytest
 
 from pivotkit.testbed import World, WorldConfig, build_tokenizer, plant
 
+HANG_SECONDS = 300  # then a command is killed, and its exit status fails the test
+
 # Each line is a command, run in a fork: all of them share the seconds that the imports take.
-SERVER = """
-import json, os, sys
+SERVER = f"""
+import json, os, signal, sys
 import pivotkit.testbed.planted_model  # registers the planted model
 from pivotkit.cli import main
 
 replies = os.fdopen(os.dup(1), "w")
 os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+signal.signal(signal.SIGALRM, lambda *_: os.kill(child, signal.SIGKILL))
 for line in sys.stdin:
     child = os.fork()
     if not child:
         sys.exit(main(json.loads(line)))
     print(child, file=replies, flush=True)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), file=replies, flush=True)
+    signal.alarm({HANG_SECONDS})
+    status = os.waitpid(child, 0)[1]
+    signal.alarm(0)
+    print(os.waitstatus_to_exitcode(status), file=replies, flush=True)
 """
 
 
