@@ -107,7 +107,9 @@ void register_counting(py::module_& m) {
       .def(
           "clear", [](Contexts& c) { c.run([](ContextCounter& counter) { counter.clear(); }); },
           "Begin the next block.")
-      .def_property_readonly("background", [](const Contexts& c) { return to_array(c.object.background()); });
+      .def_property_readonly("background", [](Contexts& c) {
+        return to_array(c.run([](ContextCounter& counter) { return counter.background(); }));
+      });
 
   py::class_<Tokens>(m, "TokenCounter", "Counts the documents that contain each token.")
       .def(py::init<std::size_t>(), py::arg("vocabulary"))
@@ -119,7 +121,8 @@ void register_counting(py::module_& m) {
             });
           },
           py::arg("tokens").noconvert(), py::arg("offsets").noconvert())
-      .def_property_readonly("df", [](const Tokens& t) { return to_array(t.object.df()); })
+      .def_property_readonly(
+          "df", [](Tokens& t) { return to_array(t.run([](TokenCounter& counter) { return counter.df(); })); })
       .def_property_readonly("documents", [](const Tokens& t) { return t.object.documents(); })
       .def_property_readonly("tokens", [](const Tokens& t) { return t.object.tokens(); });
 }

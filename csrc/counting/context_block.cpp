@@ -44,14 +44,18 @@ ContextBlock<Token>::ContextBlock(std::size_t words, std::size_t vocabulary, std
 }
 
 template <class Token>
+bool ContextBlock<Token>::has_room(std::size_t size, std::size_t hits) const noexcept {
+  const std::size_t cells = std::min(size, vocabulary_) + kHitCells * hits + kDocumentCells;
+  return kept_offsets_.size() == 1 || used() + cells <= capacity_;
+}
+
+template <class Token>
 template <class Id>
-bool ContextBlock<Token>::add(const Id* tokens, std::size_t size, const std::int32_t* words, std::size_t hits) {
-  if (kept_offsets_.size() > 1 && used() + size + kHitCells * hits + kDocumentCells > capacity_) return false;
+void ContextBlock<Token>::add(const Id* tokens, std::size_t size, const std::int32_t* words, std::size_t hits) {
   kept_tokens_.insert(kept_tokens_.end(), tokens, tokens + size);
   kept_offsets_.push_back(static_cast<std::int64_t>(kept_tokens_.size()));
   hit_words_.insert(hit_words_.end(), words, words + hits);
   hit_offsets_.push_back(static_cast<std::int64_t>(hit_words_.size()));
-  return true;
 }
 
 template <class Token>
@@ -235,9 +239,9 @@ void ContextBlock<Token>::count_dense(const std::uint32_t* documents, std::size_
 
 template class ContextBlock<std::uint16_t>;
 template class ContextBlock<std::uint32_t>;
-template bool ContextBlock<std::uint16_t>::add(const std::uint16_t*, std::size_t, const std::int32_t*, std::size_t);
-template bool ContextBlock<std::uint16_t>::add(const std::uint32_t*, std::size_t, const std::int32_t*, std::size_t);
-template bool ContextBlock<std::uint32_t>::add(const std::uint16_t*, std::size_t, const std::int32_t*, std::size_t);
-template bool ContextBlock<std::uint32_t>::add(const std::uint32_t*, std::size_t, const std::int32_t*, std::size_t);
+template void ContextBlock<std::uint16_t>::add(const std::uint16_t*, std::size_t, const std::int32_t*, std::size_t);
+template void ContextBlock<std::uint16_t>::add(const std::uint32_t*, std::size_t, const std::int32_t*, std::size_t);
+template void ContextBlock<std::uint32_t>::add(const std::uint16_t*, std::size_t, const std::int32_t*, std::size_t);
+template void ContextBlock<std::uint32_t>::add(const std::uint32_t*, std::size_t, const std::int32_t*, std::size_t);
 
 }  // namespace pivotkit

@@ -28,9 +28,12 @@ class ContextBlock {
  public:
   ContextBlock(std::size_t words, std::size_t vocabulary, std::size_t capacity);
 
-  // Takes the distinct tokens and hit words of a document. Returns false when the block is full and not empty.
+  // Whether a document of up to `size` distinct tokens fits; an empty block has room for any.
+  bool has_room(std::size_t size, std::size_t hits) const noexcept;
+
+  // Takes the distinct tokens and hit words of a document.
   template <class Id>
-  bool add(const Id* tokens, std::size_t size, const std::int32_t* words, std::size_t hits);
+  void add(const Id* tokens, std::size_t size, const std::int32_t* words, std::size_t hits);
 
   // The row of a word, valid until the next row is asked for. After the first row no document can be added until the
   // block is cleared.

@@ -29,13 +29,12 @@ ContextCounter::Block block_for(std::size_t words, std::size_t vocabulary, std::
 }  // namespace
 
 ContextCounter::ContextCounter(std::size_t words, std::size_t vocabulary, std::size_t capacity)
-    : words_(checked(words, vocabulary)), distinct_(vocabulary), background_(vocabulary),
-      block_(block_for(words, vocabulary, capacity)) {}
+    : words_(checked(words, vocabulary)), distinct_(vocabulary), block_(block_for(words, vocabulary, capacity)) {}
 
 template <class Id>
 std::size_t ContextCounter::add(const std::int64_t* offsets, const std::int32_t* words,
                                 const TokenDocuments<Id>& documents, std::size_t from) {
-  check_tokens("ContextCounter", documents, background_.size());
+  check_tokens("ContextCounter", documents, distinct_.vocabulary());
   for (std::int64_t i = 0; i < offsets[documents.size]; ++i)
     if (words[i] < 0 || static_cast<std::size_t>(words[i]) >= words_)
       refuse<std::out_of_range>("ContextCounter", "words", text("be word ids in [0, ", words_, ")"), words[i]);
@@ -47,10 +46,14 @@ std::size_t ContextCounter::add(const std::int64_t* offsets, const std::int32_t*
         std::size_t d = from;
         for (; d < documents.size; ++d) {
           const std::size_t size = size_of(documents.offsets, d), hits = size_of(offsets, d);
+          const Id* ids = documents.ids + documents.offsets[d];
+          if (hits == 0) {
+            distinct_.count(ids, size);
+            continue;
+          }
+          if (!block.has_room(size, hits)) break;
           if (found.size() < size) found.resize(size);
-          const std::size_t count = distinct_.collect(documents.ids + documents.offsets[d], size, found.data());
-          if (hits > 0 && !block.add(found.data(), count, words + offsets[d], hits)) break;
-          for (std::size_t i = 0; i < count; ++i) ++background_[found[i]];
+          block.add(found.data(), distinct_.collect(ids, size, found.data()), words + offsets[d], hits);
         }
         return d - from;
       },

@@ -31,7 +31,7 @@ class ContextCounter {
   using Block = std::variant<ContextBlock<std::uint16_t>, ContextBlock<std::uint32_t>>;
 
   // A block holds up to `capacity` cells, or one document. A document with a hit takes four cells, one cell per
-  // distinct token and two per hit. A cell takes up to 8 bytes. The counter takes 27 more bytes per id of the
+  // distinct token and two per hit. A cell takes up to 8 bytes. The counter takes 30 more bytes per id of the
   // vocabulary and 24 per word.
   ContextCounter(std::size_t words, std::size_t vocabulary, std::size_t capacity);
 
@@ -51,13 +51,12 @@ class ContextCounter {
   void clear();
 
   // Per token the documents that contain it, over all documents added so far.
-  const std::vector<std::int64_t>& background() const noexcept { return background_; }
+  const std::vector<std::int64_t>& background() { return distinct_.df(); }
   std::size_t words() const noexcept { return words_; }
 
  private:
   std::size_t words_;
   DistinctTokens distinct_;
-  std::vector<std::int64_t> background_;
   Block block_;
 };
 

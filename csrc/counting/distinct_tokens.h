@@ -1,4 +1,8 @@
-// The distinct tokens of a document, by one bit per id: a few kilobytes that stay in a core's first-level cache.
+// The distinct tokens of documents, and in how many documents each token is.
+//
+// One 32-bit entry per id holds the document that had it last and the documents that have had it since the last fold.
+// So a token costs one load and one store, both in a table that mostly stays in the caches, and no branch. A bit per id
+// takes less memory and three times as long: frequent ids share a word, and each waits for the store of the one before.
 #pragma once
 
 #include <cstddef>
@@ -9,28 +13,66 @@ namespace pivotkit {
 
 class DistinctTokens {
  public:
-  explicit DistinctTokens(std::size_t vocabulary) : seen_(vocabulary / 64 + 1) {}
+  explicit DistinctTokens(std::size_t vocabulary) : entries_(vocabulary), df_(vocabulary) {}
 
-  // Writes the distinct ids of ids[0 .. size) to `out` (room for `size`) in the order of their first occurrence.
-  // Returns how many there are. Every id is written, but the place moves on only past a new one: a branch could not
-  // predict which ids are new.
+  // Counts a document of the ids ids[0 .. size).
   template <class Id>
-  std::size_t collect(const Id* ids, std::size_t size, Id* out) noexcept {
+  void count(const Id* ids, std::size_t size) {
+    const std::uint32_t document = next_document();
+    for (std::size_t i = 0; i < size; ++i) see(ids[i], document);
+  }
+
+  // The same, and writes the distinct ids to `out` (room for `size`) in the order of their first occurrence. Returns how
+  // many there are. Every id is written, but the place moves on only past a new one.
+  template <class Id>
+  std::size_t collect(const Id* ids, std::size_t size, Id* out) {
+    const std::uint32_t document = next_document();
     std::size_t count = 0;
     for (std::size_t i = 0; i < size; ++i) {
       const Id id = ids[i];
-      std::uint64_t& block = seen_[id / 64];
-      const std::uint64_t bit = std::uint64_t{1} << id % 64;
       out[count] = id;
-      count += (block & bit) == 0;
-      block |= bit;
+      count += see(id, document);
     }
-    for (std::size_t i = 0; i < count; ++i) seen_[out[i] / 64] = 0;
     return count;
   }
 
+  std::size_t vocabulary() const noexcept { return df_.size(); }
+
+  // Per id the documents that were counted with it.
+  const std::vector<std::int64_t>& df() {
+    fold();
+    return df_;
+  }
+
  private:
-  std::vector<std::uint64_t> seen_;
+  static constexpr int kCountShift = 16;
+  static constexpr std::uint32_t kDocument = 0xFFFF;  // the bits of the document; the higher ones count
+
+  std::uint32_t next_document() {
+    if (document_ == kDocument) fold();
+    return ++document_;
+  }
+
+  // Whether the document has this id for the first time.
+  std::uint32_t see(std::size_t id, std::uint32_t document) noexcept {
+    const std::uint32_t entry = entries_[id];
+    const std::uint32_t is_new = (entry & kDocument) != document;
+    entries_[id] = ((entry & ~kDocument) + (is_new << kCountShift)) | document;
+    return is_new;
+  }
+
+  // Adds the counts to df_ before one of them can reach 2^16, and begins anew with document 1.
+  void fold() {
+    for (std::size_t id = 0; id < entries_.size(); ++id) {
+      df_[id] += entries_[id] >> kCountShift;
+      entries_[id] = 0;
+    }
+    document_ = 0;
+  }
+
+  std::uint32_t document_ = 0;
+  std::vector<std::uint32_t> entries_;
+  std::vector<std::int64_t> df_;
 };
 
 }  // namespace pivotkit

@@ -4,15 +4,10 @@ namespace pivotkit {
 
 template <class Id>
 void TokenCounter::add(const TokenDocuments<Id>& documents) {
-  check_tokens("TokenCounter", documents, df_.size());
-  std::vector<Id> found;
-  for (std::size_t d = 0; d < documents.size; ++d) {
-    const Id* ids = documents.ids + documents.offsets[d];
-    const auto size = static_cast<std::size_t>(documents.offsets[d + 1] - documents.offsets[d]);
-    if (found.size() < size) found.resize(size);
-    const std::size_t count = distinct_.collect(ids, size, found.data());
-    for (std::size_t i = 0; i < count; ++i) ++df_[found[i]];
-  }
+  check_tokens("TokenCounter", documents, distinct_.vocabulary());
+  for (std::size_t d = 0; d < documents.size; ++d)
+    distinct_.count(documents.ids + documents.offsets[d],
+                    static_cast<std::size_t>(documents.offsets[d + 1] - documents.offsets[d]));
   documents_ += static_cast<std::int64_t>(documents.size);
   tokens_ += static_cast<std::int64_t>(documents.tokens());
 }

@@ -14,19 +14,18 @@ namespace pivotkit {
 
 class TokenCounter {
  public:
-  explicit TokenCounter(std::size_t vocabulary) : distinct_(vocabulary), df_(vocabulary) {}
+  explicit TokenCounter(std::size_t vocabulary) : distinct_(vocabulary) {}
 
   // Throws std::out_of_range for an id outside the vocabulary, before anything is counted.
   template <class Id>
   void add(const TokenDocuments<Id>& documents);  // Id is uint16_t or uint32_t
 
-  const std::vector<std::int64_t>& df() const noexcept { return df_; }
+  const std::vector<std::int64_t>& df() { return distinct_.df(); }
   std::int64_t documents() const noexcept { return documents_; }
   std::int64_t tokens() const noexcept { return tokens_; }
 
  private:
   DistinctTokens distinct_;
-  std::vector<std::int64_t> df_;
   std::int64_t documents_ = 0;
   std::int64_t tokens_ = 0;
 };

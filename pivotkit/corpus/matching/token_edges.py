@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import unicodedata
 from collections.abc import Iterable
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -68,20 +69,22 @@ def char_kinds() -> npt.NDArray[np.uint8]:
     """
     kinds = np.full(CODE_POINTS, ASK, np.uint8)
     classes = letters()
-    changed = frozenset(changing())
-    alike: dict[tuple[int, int], list[str]] = {}
-    single = []
-    for character in (chr(code) for plane in PLANES for code in plane if unicodedata.category(chr(code))[0] in "LNPS"):
-        code = ord(character)
-        hangul = code in HANGUL
-        if hangul or (unicodedata.category(character) == "Lo" and character not in changed):
-            alike.setdefault((int(classes[code]), hangul + ((code - HANGUL.start) % 28 > 0)), []).append(character)
-        else:
-            single.append(character)
-    asked = plain_kinds([*single, *(group[0] for group in alike.values())])
-    kinds[[ord(character) for character in asked]] = list(asked.values())
-    for group in alike.values():
-        kinds[[ord(character) for character in group]] = asked[group[0]]
+    codes = np.fromiter(chain(*PLANES), np.int64)
+    categories = np.array([*map(unicodedata.category, map(chr, codes.tolist()))])
+    changed = np.zeros(CODE_POINTS, np.bool_)
+    changed[[*map(ord, changing())]] = True
+    hangul = (codes >= HANGUL.start) & (codes < HANGUL.stop)
+    is_alike = hangul | ((categories == "Lo") & ~changed[codes])
+    alike = codes[is_alike]
+    syllables = np.where(hangul, 1 + ((codes - HANGUL.start) % 28 > 0), 0)[is_alike]
+    _, firsts, groups = np.unique(
+        4 * classes[alike].astype(np.int64) + syllables, return_index=True, return_inverse=True
+    )
+    is_asked = np.isin(categories.astype("U1"), ["L", "N", "P", "S"]) & ~is_alike
+    asked = [*map(chr, [*codes[is_asked].tolist(), *alike[firsts].tolist()])]
+    found = np.array([*plain_kinds(asked).values()], np.uint8)
+    kinds[codes[is_asked]] = found[: len(found) - len(firsts)]
+    kinds[alike] = found[len(found) - len(firsts) :][groups]
     # Letters of which two are one, pictographs that a joiner joins, and what is left out of a text.
     kinds[np.isin(classes & 0xFC, (PREPEND, PICTURE, HO, NO))] = ASK
     kinds[list(code_ranges(unicode_tables.IGNORABLE))] = ASK
@@ -97,7 +100,7 @@ def plain_kinds(characters: Iterable[str]) -> dict[str, int]:
     for character in kinds:
         if character.isspace():
             kinds[character] = OPEN
-        elif normalize(character) and not _leans(character):  # what is left out of a text binds and frees nothing
+        elif not _leans(character) and normalize(character):  # what is left out of a text binds and frees nothing
             asked.append(character)
     sides = [*_TEXTS, *_PAIRS]
     beside = {side for pair in sides for side in pair} - {"", " ", "."}

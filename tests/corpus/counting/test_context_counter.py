@@ -80,6 +80,26 @@ def test_token_df_counts_each_token_once_a_document(dtype: Any) -> None:
     assert (counter.documents, counter.tokens) == (200, len(tokens))
 
 
+@pytest.mark.parametrize("counted", ["tokens", "contexts"])
+def test_documents_beyond_the_width_of_a_counter_are_counted(counted: str) -> None:
+    """More than twice 65,535 documents, of which the first 65,536 all have token 0."""
+    size, rng = 140_000, np.random.default_rng(1)
+    documents = np.stack([np.where(np.arange(size) < 65_536, 0, 1), rng.integers(2, 5, size)], 1).astype(np.uint16)
+    offsets = np.arange(0, 2 * size + 1, 2)
+    expected = np.bincount(documents.ravel(), minlength=6)
+    if counted == "tokens":
+        tokens = _C.TokenCounter(6)
+        tokens.add(documents.ravel(), offsets)
+        assert np.array_equal(tokens.df, expected)
+        tokens.add(documents.ravel(), offsets)
+        assert np.array_equal(tokens.df, 2 * expected)
+    else:
+        contexts = _C.ContextCounter(1, 6, 1 << 24)
+        assert contexts.add(np.arange(size + 1), np.zeros(size, np.int32), documents.ravel(), offsets) == size
+        assert np.array_equal(contexts.background, expected)
+        assert contexts.rows(0, 1)[2].tolist() == expected[expected > 0].tolist()
+
+
 def test_bad_input_is_refused_before_anything_is_counted() -> None:
     counter = _C.ContextCounter(3, 5, 100)
     one, none = np.array([0, 1]), np.array([0, 0])
