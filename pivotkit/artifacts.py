@@ -40,14 +40,18 @@ def temporary_path(path: str | Path) -> Path:
 
 
 @contextlib.contextmanager
-def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``. It becomes ``path`` when the block succeeds, and is deleted otherwise."""
+def atomic_path(path: str | Path, *, durable: bool = True) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``. It becomes ``path`` when the block succeeds, and is deleted otherwise.
+
+    What is not ``durable`` may be lost or spoiled by a power cut; its reader must find that out by checksums.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_path(path)
     try:
         yield temporary
-        _flush(temporary)
+        if durable:
+            _flush(temporary)
         temporary.replace(path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)

@@ -18,6 +18,7 @@ PYBIND11_MODULE(_C, m, py::mod_gil_not_used()) {
   pivotkit::register_counting(m);
   pivotkit::register_documents(m);
   pivotkit::register_matcher(m);
+  pivotkit::register_postings(m);
   pivotkit::register_rows(m);
   pivotkit::register_token_graph(m);
   pivotkit::register_unembed(m);

@@ -7,6 +7,7 @@ namespace pivotkit {
 void register_counting(pybind11::module_& m);
 void register_documents(pybind11::module_& m);
 void register_matcher(pybind11::module_& m);
+void register_postings(pybind11::module_& m);
 void register_rows(pybind11::module_& m);
 void register_token_graph(pybind11::module_& m);
 void register_unembed(pybind11::module_& m);

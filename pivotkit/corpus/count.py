@@ -8,10 +8,11 @@ import multiprocessing
 import os
 import signal
 import tempfile
-from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
+from multiprocessing.context import SpawnContext
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,9 @@ import pyarrow as pa
 
 from pivotkit.arguments import (
     LARGEST,
+    check_flag,
     check_int,
+    check_number,
     check_path,
     check_paths,
     check_strings,
@@ -47,6 +50,7 @@ WORD_BYTES = 450  # per watched word: its string, its place in the matcher, its 
 PAIR_BYTES = 100
 SAMPLE_BYTES = 128  # per document in the sample of a word, while documents are ranked
 VOCABULARY_BYTES = 64
+SMALLEST_UNIT, LARGEST_UNIT = 64 << 20, 1 << 30
 LEAST_BLOCK_BYTES = 8 << 20  # per context block: with smaller blocks, the table would be written many times
 
 
@@ -60,9 +64,12 @@ def count(
     sample: int | None = None,
     memory: int | str = "2GB",
     workers: int | None = None,
-    unit: int | str | None = "256MB",
+    unit: int | str | None = "auto",
     on_error: str = "raise",
     out: str | Path | None = None,
+    postings: bool = True,
+    background: bool = True,
+    checkpoint: float = 300.0,
 ) -> Counts:
     """Count watch words, pairs of them and their context tokens over a corpus, exactly, in one scan.
 
@@ -95,13 +102,23 @@ def count(
         Processes that share the units. None (default): one per available CPU. The counts do not depend on it. With
         several, a script must start under ``if __name__ == "__main__"``, because the processes are spawned.
     unit
-        About how many bytes a work unit has; "256MB" by default. Files are cut where their format allows it. None: one
-        unit per file. The counts do not depend on it. Text with a context is counted in the store's units.
+        About how many bytes a work unit has. Files are cut where their format allows it. "auto" (default): an eighth of
+        a worker's share, from 64 MB to 1 GB. None: one unit per file. The counts do not depend on it. Text with a
+        context is counted in the store's units.
     on_error
         "raise" (default) or "skip", as for `read_documents`; with a context, it must be the store's.
     out
         Folder for the counts. Below it, ``units/`` holds the counts of finished units, from which a stopped run
         resumes. None: keep neither.
+    postings
+        Whether to keep which documents contain each word, for `Counts.query`, `Counts.by_language` and
+        `Counts.cumulative`. True by default; without ``out`` none are kept.
+    background
+        Whether to count the documents of every token, where documents come with tokens. True by default; a context
+        needs it.
+    checkpoint
+        Seconds of work on a context table that a kill may cost. A table in memory is written so often, and at the end.
+        300 by default; without ``out`` only at the end.
 
     Returns
     -------
@@ -125,7 +142,8 @@ def count(
     Notes
     -----
     Cost per document: at most the square of its watched words, whatever the number of pairs
-    (``csrc/counting/pair_counter.h``).
+    (``csrc/counting/pair_counter.h``). A context table costs an addition per word of a document and distinct token; it
+    stays in memory, and is written where it takes more than half of a process's share of ``memory``.
 
     Examples
     --------
@@ -146,13 +164,19 @@ def count(
     check_on_error("count", on_error)
     together = Scope.parse(scope, "count")
     budget = parse_bytes(memory, "count")
-    unit_bytes = None if unit is None else parse_bytes(unit, "count", "unit")
-    source, units = _source(corpus, watchlist, together, context, on_error, unit_bytes)
+    check_flag("count", "postings", postings)
+    check_flag("count", "background", background)
+    check_number("count", "checkpoint", checkpoint, 0)
+    size = unit if unit is None or unit == "auto" else parse_bytes(unit, "count", "unit")
+    cut = functools.partial(_cut, size, _processes(workers, LARGEST))
+    source, units = _source(corpus, watchlist, together, context, on_error, cut)
     id_of = functools.cache(source.watch.id)  # most words are in many pairs
     ids = np.array([(id_of(a), id_of(b)) for a, b in pairs], dtype=np.int32).reshape(-1, 2)
     processes = _processes(workers, len(units))
     if sample is not None:
         _check_sample(sample, context)
+    if context is not False and not background:
+        raise ValueError("count: background must be True with a context; got False")
     fixed = _fixed_bytes(source, ids) + SAMPLE_BYTES * (sample or 0) * len(source.watch)
     least = fixed + (LEAST_BLOCK_BYTES if context is not False else 0)
     require("count", f"{processes} processes", processes * least, budget)
@@ -171,18 +195,22 @@ def count(
             scope=together,
             context=context is not False,
             folder=folder,
-            block_bytes=(budget // processes - fixed) // 2,
+            table_bytes=budget // processes - fixed,
             sample=sample,
+            postings=sample is not None or (postings and out is not None),
+            background=background,
+            checkpoint=None if out is None else checkpoint,
         )
-        counter = UnitCounter(plan)
-        _run(counter, [unit for unit in units if not counter.is_done(unit)], processes)
+        counter = exits.enter_context(UnitCounter(plan))
+        _run(counter, counter.unfinished(units), processes)
         merge = functools.partial(
             merge_unit_counts, counter, units, place, budget - processes * fixed, processes, keep=out is not None
         )
         try:
             return merge()
         except (OSError, pa.ArrowException, CorpusError):
-            damaged = [unit for unit in units if not counter.is_whole(unit)]
+            counter.remove_damaged(units)
+            damaged = counter.unfinished(units)
             if not damaged:
                 raise
         _run(counter, damaged, processes)  # these units failed a checksum; they are counted again once
@@ -195,7 +223,7 @@ def _source(
     scope: Scope,
     context: bool | TokenStore,
     on_error: str,
-    unit_bytes: int | None,
+    cut: Callable[[Callable[[int | None], list[Unit]]], list[Unit]],
 ) -> tuple[TextSource | TokenSource, list[Unit]]:
     """What is counted, and its work units; refuses arguments that do not go together."""
     if isinstance(corpus, TokenFiles | TokenStore):
@@ -205,7 +233,7 @@ def _source(
             raise TypeError(f"count: context must be True or False for tokens; got {type(context).__name__}")
         _check_tokenizer(watchlist, corpus)
         source = TokenSource(watchlist, corpus)
-        return source, corpus.work_units(unit_bytes, scope)
+        return source, cut(lambda size: corpus.work_units(size, scope))
     if isinstance(watchlist, TokenWatchList):
         raise TypeError("count: watchlist must be words for text; got a TokenWatchList")
     if scope.kind != "document":
@@ -214,7 +242,7 @@ def _source(
         raise TypeError(f"count: context must be False or a TokenStore for text; got {shown(context)}")
     watch = as_watchlist(watchlist)
     if context is False:
-        return TextSource(watch, on_error, None), work_units(corpus, unit_bytes)
+        return TextSource(watch, on_error, None), cut(lambda size: work_units(corpus, size))
     if context.on_error != on_error:
         raise ValueError(f"count: on_error must be the store's, {context.on_error!r}; got {on_error!r}")
     units = work_units(corpus)
@@ -256,15 +284,46 @@ def _processes(workers: int | None, units: int) -> int:
     return min(workers, units)
 
 
-_counter: UnitCounter | None = None  # the one of a worker process
+def _cut(size: int | str | None, processes: int, work_units: Callable[[int | None], list[Unit]]) -> list[Unit]:
+    """Units of about ``size`` bytes; "auto": so small that processes end together, and so large that files are few."""
+    if isinstance(size, str):
+        share = sum(unit.size for unit in work_units(None)) // processes
+        size = min(max(share // 8, SMALLEST_UNIT), LARGEST_UNIT)
+    return work_units(size)
+
+
+class _Units:
+    """Units that processes take in turn; a process that takes none has no more to do."""
+
+    def __init__(self, units: Sequence[Unit], context: SpawnContext) -> None:
+        self._units = units
+        self._next, self.done = context.Value("q", 0), context.Value("q", 0)
+
+    def __iter__(self) -> Iterator[Unit]:
+        while True:
+            with self._next.get_lock():
+                place = self._next.value
+                self._next.value = place + 1
+            if place >= len(self._units):
+                return
+            yield self._units[place]
+            with self.done.get_lock():
+                self.done.value += 1
+
+    def end(self) -> None:
+        """Let every process end with the unit that it is counting."""
+        self._next.value = len(self._units)
+
+
+_work: tuple[Plan, _Units] | None = None  # of a worker process
 _ended = False  # whether a signal has told this worker process to end
 
 
-def _start(plan: Plan) -> None:
-    global _counter
+def _start(plan: Plan, units: _Units) -> None:
+    global _work
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)
-    _counter = UnitCounter(plan)
+    _work = plan, units
 
 
 def _end(number: int, frame: object) -> None:
@@ -275,35 +334,54 @@ def _end(number: int, frame: object) -> None:
         raise SystemExit(128 + number)
 
 
-def _count(unit: Unit) -> None:
-    assert _counter is not None
-    with contextlib.suppress(SystemExit):
+def _count_units() -> None:
+    """Count units until there are no more, into one context table."""
+    assert _work is not None
+    plan, units = _work
+    with contextlib.suppress(SystemExit), UnitCounter(plan) as counter:
         if not _ended:
-            _counter.count(unit)
+            for unit in units:
+                counter.count(unit)
+            counter.checkpoint()
     if _ended:
         raise KeyboardInterrupt
 
 
-def _run(counter: UnitCounter, units: list[Unit], processes: int) -> None:
+def _run(counter: UnitCounter, units: Sequence[Unit], processes: int) -> None:
     """Count ``units``, the largest first, so that no process is left alone with a large one at the end."""
     units = sorted(units, key=lambda unit: -unit.size)
     if processes == 1 or len(units) < 2:
         for unit in track(units, "Counting"):
             counter.count(unit)
+        counter.checkpoint()
         return
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(processes, len(units)), spawn, _start, (counter.plan,)) as pool:
+    shared, workers = _Units(units, spawn), min(processes, len(units))
+    with ProcessPoolExecutor(workers, spawn, _start, (counter.plan, shared)) as pool:
         try:
-            futures = [pool.submit(_count, unit) for unit in units]
-            for future in track(as_completed(futures), "Counting", total=len(futures)):
-                future.result()
+            futures = [pool.submit(_count_units) for _ in range(workers)]
+            for _ in track(_progress(futures, shared, len(units)), "Counting", total=len(units)):
+                pass
         except BrokenProcessPool:
             raise ChildProcessError(
                 "count: workers must live until their units are counted; one died (out of memory, or the script that "
                 'called count does not guard its start with if __name__ == "__main__")'
             ) from None
         except BaseException as error:
+            shared.end()
             for process in [] if isinstance(error, Exception) else list(pool._processes.values()):
                 process.terminate()  # an interruption does not wait for the units that are being counted
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _progress(futures: Sequence[Future[None]], units: _Units, total: int) -> Iterator[None]:
+    """Yield once per unit that is done, until all workers have ended; raises what one of them raised."""
+    told, running = 0, set(futures)
+    while running:
+        ended, running = wait(running, timeout=0.2, return_when=FIRST_EXCEPTION)
+        for future in ended:
+            future.result()
+        for _ in range(told, min(units.done.value, total)):
+            told += 1
+            yield

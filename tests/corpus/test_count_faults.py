@@ -25,7 +25,7 @@ if __name__ == "__main__":
     files = TokenFiles(folder, vocab_size=2000, eos=0)
     print("begun", flush=True)
     count(files, watch, pairs=[(f"w{i}", f"w{i + 4}") for i in range(5, 390, 4)], context=True, unit="20KB",
-          workers=int(workers), out=out)
+          workers=int(workers), out=out, checkpoint=0.05)
 """
 
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 
 from pivotkit import _C
+from pivotkit.corpus.counting.checkpoints import Checkpoint, remove_covered
 from pivotkit.corpus.counting.sampled_context import estimate_context
 from pivotkit.corpus.counting.unit_counter import UnitCounter
 from pivotkit.corpus.reading.documents import Unit
@@ -60,11 +61,18 @@ def merge_unit_counts(
         if header is None:
             raise OSError(f"merge_unit_counts: {counter.path(unit)} must hold the whole counts of its unit; got none")
         headers.append(header)
+    checkpoints = counter.checkpoints(units)
+    missing = len(units) - sum(len(checkpoint.units) for checkpoint in checkpoints)
+    if counter.plan.has_table and missing:
+        raise OSError(
+            f"merge_unit_counts: {counter.plan.folder} must hold the contexts of all units; got {missing} less"
+        )
     if not keep:
-        return _total(counter, units, headers, place, memory, threads, keep=False)
+        return _total(counter, units, headers, checkpoints, place, memory, threads, keep=False)
     with replaced_counts(place) as new:
-        total = _total(counter, units, headers, new, memory, threads, keep=True)
+        total = _total(counter, units, headers, checkpoints, new, memory, threads, keep=True)
         write_counts(place, new, *total.parts())
+    remove_covered(counter.plan.folder, counter.digest, checkpoints)
     return total
 
 
@@ -72,6 +80,7 @@ def _total(
     counter: UnitCounter,
     units: Sequence[Unit],
     headers: Sequence[dict[str, Any]],
+    checkpoints: Sequence[Checkpoint],
     place: Path,
     memory: int,
     threads: int,
@@ -88,7 +97,7 @@ def _total(
     if plan.context:
         folder = place / CONTEXT_FOLDER
         if plan.sample is None:
-            tables = [counter.context_path(unit) for unit in units]
+            tables = [table for checkpoint in checkpoints for table in checkpoint.tables]
             context = merge_context_tables(tables, len(words), vocabulary, folder, memory, threads)
         else:
             context = estimate_context(paths, plan.sample, sums[DF], vocabulary, plan.folder, folder, memory)
@@ -100,12 +109,12 @@ def _total(
         pairs=plan.pairs,
         pair_df=sums[PAIR],
         context=context,
-        background=sums[BACKGROUND] if vocabulary else None,
+        background=sums[BACKGROUND] if vocabulary and plan.background else None,
         approximation=None if plan.sample is None else {"context": "bottom-k documents", "k": plan.sample},
         scope=str(plan.scope),
         units=tuple(sorted(header["unit"] for header in headers)),
         skipped=sum(header["skipped"] for header in headers),
         tokenizer=plan.source.tokenizer,
         marks=plan.source.watch.marks,
-        postings=Postings.of(paths) if keep else None,
+        postings=Postings.of(paths) if keep and plan.postings else None,
     )

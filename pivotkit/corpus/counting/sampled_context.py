@@ -13,9 +13,9 @@ from scipy.sparse import csr_array
 from pivotkit import _C
 from pivotkit.corpus.counting.bottom_k import HIGHEST, BottomKSketch, Hashes
 from pivotkit.corpus.counting.matched_block import MatchedBlock
-from pivotkit.corpus.counting.unit_tokens import ContextTableBuilder
+from pivotkit.corpus.counting.unit_tokens import ContextTableBuilder, block_folder
 from pivotkit.corpus.tables.context_table import atomic_context, open_context
-from pivotkit.corpus.tables.unit_counts import POSTING, SAMPLED, SAMPLED_TOKEN, read_cells
+from pivotkit.corpus.tables.unit_counts import SAMPLED, SAMPLED_TOKEN, read_cells, read_postings
 
 CHUNK = 1 << 20  # cells that are scaled together
 HEADER = 128  # bytes of a .npy file's header
@@ -46,18 +46,19 @@ def estimate_context(
     bounds = sketch.bounds()
     del sketch
     taken = np.zeros(words, np.int64)
-    with ContextTableBuilder(words, vocabulary, memory // 2, unit_folder) as contexts:
+    with block_folder(unit_folder) as place:
+        contexts = ContextTableBuilder(words, vocabulary, memory // 2, place)
         for path in paths:
             hits = list(_hits(path, bounds))
             for word, _, _ in hits:
                 taken += np.bincount(word, minlength=words)
             for block in _blocks(path, hits) if hits else ():
                 contexts.add(block)
-        rows = contexts.place / "sample.rows"
-        contexts.finish(rows)
+        contexts.finish()
+        del contexts
         with atomic_context(folder) as (indptr, tokens, counts):
             paths_ = str(tokens), str(counts), str(indptr)
-            _C.merge_to_csr([str(rows)], words, vocabulary, memory, 1, *paths_)
+            _C.merge_to_csr([*map(str, sorted(place.glob("*.rows")))], words, vocabulary, memory, 1, *paths_)
             _scale(indptr, counts, df, taken)
     return open_context(folder, words, vocabulary)
 
@@ -74,7 +75,7 @@ def _hits(path: Path, bounds: Hashes) -> Iterator[Hits]:
     rows, hashes = _sampled(path)
     if not len(rows):
         return
-    for _, word, row, _ in read_cells(path, (POSTING,)):
+    for word, row, _ in read_postings(path, len(bounds)):
         at = np.minimum(np.searchsorted(rows, row), len(rows) - 1)
         low = (rows[at] == row) & (hashes[at] <= bounds[word])
         yield word[low], rows[at[low]], hashes[at[low]]

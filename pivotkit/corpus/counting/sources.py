@@ -14,6 +14,7 @@ from pivotkit.corpus.matching.token_watchlist import TokenWatchList
 from pivotkit.corpus.matching.watchlist import WatchList
 from pivotkit.corpus.reading.budget import LINE_COPIES, DocumentBudget
 from pivotkit.corpus.reading.documents import TextBlock, Unit, read_texts
+from pivotkit.corpus.reading.read_ahead import read_ahead
 from pivotkit.corpus.reading.scope import Scope
 from pivotkit.corpus.reading.token_files import TokenFiles
 from pivotkit.corpus.reading.token_store import TokenStore
@@ -47,14 +48,14 @@ class TextSource(_Matching):
 
     def blocks(self, unit: Unit, scope: Scope) -> Iterator[MatchedBlock]:
         if self._store is None:
-            for texts in read_texts(unit, self._on_error, self.budget):
+            for texts in self._read(unit):
                 self._check(unit, texts, 0)
                 yield self._block(texts)
             return
         offsets = self._store.offsets(unit)
         rows = self._store.table(unit)["row"].to_numpy()
         at = 0
-        for texts in read_texts(unit, self._on_error, self.budget):
+        for texts in self._read(unit):
             ends = offsets[at : at + len(texts) + 1]
             if not np.array_equal(rows[at : at + len(texts)], texts.rows):
                 raise InputError(
@@ -67,6 +68,9 @@ class TextSource(_Matching):
             at += len(texts)
         if at != len(rows):
             raise InputError(self._store.folder, unit.path.name, f"must hold {at} documents; got {len(rows)}")
+
+    def _read(self, unit: Unit) -> Iterator[TextBlock]:
+        return read_ahead(read_texts(unit, self._on_error, self.budget), lambda texts: texts.data.nbytes)
 
     def _check(self, unit: Unit, texts: TextBlock, tokens: int) -> None:
         """Refuse a block whose longest document does not fit the budget; a longer one is a block of its own."""
@@ -101,7 +105,8 @@ class TokenSource(_Matching):
 
     def blocks(self, unit: Unit, scope: Scope) -> Iterator[MatchedBlock]:
         row = 0
-        for block in self._files.blocks(unit, scope, budget=self.budget):
+        blocks = self._files.blocks(unit, scope, budget=self.budget)
+        for block in read_ahead(blocks, lambda block: block.ids.nbytes):
             ids, offsets = block.ids, block.offsets
             hits = self.matcher.match(ids, offsets, scope.kind == "window")
             size = len(offsets) - 1

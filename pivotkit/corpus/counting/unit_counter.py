@@ -1,12 +1,16 @@
-"""Counting one work unit: its documents in blocks, their hits into counters, the counters into one file."""
+"""Counting work units: documents in blocks, their hits into counters, the counters of a unit into one file.
+
+The context table alone is not the unit's: it is of all units since the last checkpoint.
+"""
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import time
 import unicodedata
-from collections.abc import Iterator
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,8 +21,10 @@ import orjson
 import pyarrow as pa
 
 from pivotkit import _C
+from pivotkit.artifacts import atomic_path
+from pivotkit.corpus.counting.checkpoints import Checkpoint, read_checkpoints, write_checkpoint
 from pivotkit.corpus.counting.matched_block import MatchedBlock
-from pivotkit.corpus.counting.unit_tokens import BackgroundCounter, ContextTableBuilder, SampleBuilder, footer_digest
+from pivotkit.corpus.counting.unit_tokens import BackgroundCounter, ContextTableBuilder, SampleBuilder, block_folder
 from pivotkit.corpus.matching.normal_form import NORMALIZATION
 from pivotkit.corpus.matching.token_watchlist import TokenWatchList
 from pivotkit.corpus.matching.watchlist import WatchList
@@ -27,21 +33,23 @@ from pivotkit.corpus.reading.scope import Scope
 from pivotkit.corpus.tables.unit_counts import (
     BACKGROUND,
     DF,
+    GROUP_CELLS,
     LANGUAGE,
     PAIR,
-    POSTING,
     SAMPLED,
     SAMPLED_TOKEN,
     TF,
     UnitCountsWriter,
+    posting_path,
     read_cells,
     read_header,
+    read_postings,
 )
 from pivotkit.errors import CorpusError
 
-FORMAT = 3
-KINDS = (DF, TF, PAIR, BACKGROUND, POSTING, LANGUAGE, SAMPLED, SAMPLED_TOKEN)
-WAITING_CELLS = 1 << 20  # cells that wait to be sorted and written together
+FORMAT = 4
+KINDS = (DF, TF, PAIR, BACKGROUND, LANGUAGE, SAMPLED, SAMPLED_TOKEN)
+RUN_HITS = 1 << 19  # hits that wait to be sorted and written together: 12 MB
 
 
 class Source(Protocol):
@@ -59,15 +67,23 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Plan:
-    """What is counted in each unit, and how. `digest` names the files; it covers all but the folder and the memory."""
+    """What is counted in each unit, and how. `digest` names the files; it covers what changes their contents."""
 
     source: Source
     pairs: npt.NDArray[np.int32]
     scope: Scope
     context: bool
     folder: Path
-    block_bytes: int  # of a block of the context table
+    table_bytes: int  # what the context table of a process may take
     sample: int | None = None  # documents per word that its context row is estimated from; None: all, exactly
+    postings: bool = True
+    background: bool = True
+    checkpoint: float | None = None  # seconds between checkpoints of the context table; None: one at the end
+
+    @property
+    def has_table(self) -> bool:
+        """Whether there is an exact context table; for a sample, units keep documents instead."""
+        return self.context and self.sample is None
 
     def digest(self) -> str:
         identity = {
@@ -78,6 +94,8 @@ class Plan:
             "scope": str(self.scope),
             "context": self.context,
             "sample": self.sample,
+            "postings": self.postings,
+            "background": self.background,
             "normalization": f"{NORMALIZATION}; Python's of Unicode {unicodedata.unidata_version}",
             "marks": self.source.watch.marks,
         }
@@ -85,11 +103,22 @@ class Plan:
 
 
 class UnitCounter:
-    """Counts units by one plan."""
+    """Counts units by one plan; a context that must be left, so that what was not kept vanishes."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.digest = plan.digest()
+        self._exits = ExitStack()
+        self._table: ContextTableBuilder | None = None
+        self._place: Path | None = None  # of the table's row files
+        self._held: list[Unit] = []  # units of the table
+        self._begun = time.monotonic()  # of the table
+
+    def __enter__(self) -> UnitCounter:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._exits.close()
 
     @functools.cached_property
     def _counter(self) -> _C.DocumentCounter:
@@ -101,48 +130,66 @@ class UnitCounter:
     def path(self, unit: Unit) -> Path:
         return self.plan.folder / f"{unit.name}-{self.digest}.parquet"
 
-    def context_path(self, unit: Unit) -> Path:
-        """The row file of the unit's context table; ``csrc/rows/row_file.h`` has the format."""
-        return self.path(unit).with_suffix(".rows")
-
     def header(self, unit: Unit) -> dict[str, Any] | None:
-        """The header of the finished counts of ``unit``; None without them, or when the row file is not theirs."""
+        """The header of the finished counts of ``unit``; None without them, or when the postings are not theirs."""
         header = read_header(self.path(unit))
         if header is None or (header["unit"], header["configuration"]) != (unit.name, self.digest):
             return None
-        path = self.context_path(unit)
-        return header if not self._has_table or (path.is_file() and footer_digest(path) == header["context"]) else None
-
-    def is_done(self, unit: Unit) -> bool:
-        return self.header(unit) is not None
-
-    @property
-    def _has_table(self) -> bool:
-        """Whether units have context tables; for a sample, units keep documents instead."""
-        return self.plan.context and self.plan.sample is None
-
-    def is_whole(self, unit: Unit) -> bool:
-        """Whether every byte of the unit's counts and row file can be read; the counts are removed when not."""
-        source = self.plan.source
         try:
-            for _ in read_cells(self.path(unit), KINDS):
-                pass
-            if self._has_table:
-                _C.check_rows(str(self.context_path(unit)), len(source.watch), source.vocabulary)
-        except (OSError, pa.ArrowException, CorpusError):
-            self.path(unit).unlink(missing_ok=True)
-            return False
-        return self.is_done(unit)
+            return header if header["postings"] == self._posting_digest(unit) else None
+        except (OSError, CorpusError):
+            return None
+
+    def checkpoints(self, units: Iterable[Unit]) -> list[Checkpoint]:
+        """Checkpoints that hold context tables of some of ``units``, and of no others."""
+        if not self.plan.has_table:
+            return []
+        return read_checkpoints(self.plan.folder, self.digest, (unit.name for unit in units))
+
+    def unfinished(self, units: Sequence[Unit]) -> list[Unit]:
+        """The units that must be counted still."""
+        held = frozenset[str]().union(*(checkpoint.units for checkpoint in self.checkpoints(units)))
+        is_held = {unit: not self.plan.has_table or unit.name in held for unit in units}
+        return [unit for unit in units if not is_held[unit] or self.header(unit) is None]
+
+    def remove_damaged(self, units: Sequence[Unit]) -> None:
+        """Read every byte of the counts of ``units``, and remove what is not as it was written."""
+        source = self.plan.source
+        for unit in units:
+            try:
+                for _ in read_cells(self.path(unit), KINDS):
+                    pass
+                if self.plan.postings:
+                    for _ in read_postings(self.path(unit), len(source.watch)):
+                        pass
+            except (OSError, pa.ArrowException, CorpusError):
+                self.path(unit).unlink(missing_ok=True)
+        for checkpoint in self.checkpoints(units):
+            try:
+                for table in checkpoint.tables:
+                    _C.check_rows(str(table), len(source.watch), source.vocabulary)
+            except (OSError, CorpusError):
+                checkpoint.remove()
 
     def count(self, unit: Unit) -> None:
-        """Count ``unit`` and write its counts; CorpusError when its file changed since the run began."""
+        """Count ``unit`` and write its counts; CorpusError when its file changed since the run began.
+
+        Its context rows are kept once `checkpoint` has returned. After an error the table holds a part of the unit, so
+        it must not be kept.
+        """
         unit.check()
-        with UnitCountsWriter(self.path(unit)) as writer:
-            with self._tokens(unit, writer) as tokens:
-                documents, skipped, languages = self._count(unit, writer, tokens)
-                if tokens is not None:
-                    writer.vector(BACKGROUND, tokens.finish(self.context_path(unit)))
+        plan = self.plan
+        with ExitStack() as exits:
+            writer = exits.enter_context(UnitCountsWriter(self.path(unit)))
+            postings = None
+            if plan.postings:
+                temporary = exits.enter_context(atomic_path(posting_path(self.path(unit)), durable=False))
+                postings = _C.PostingWriter(str(temporary), len(plan.source.watch), RUN_HITS)
+            documents, skipped, languages = self._count(unit, writer, postings)
+            if postings is not None:
+                postings.finish()
             unit.check()
+            digest = None if postings is None else _C.PostingFile(str(temporary), len(plan.source.watch)).digest
             writer.header(
                 {
                     "unit": unit.name,
@@ -150,32 +197,56 @@ class UnitCounter:
                     "begin": unit.begin,
                     "end": unit.end,
                     "configuration": self.digest,
+                    "words": len(plan.source.watch),
                     "documents": documents,
                     "skipped": skipped,
                     "languages": languages,
-                    "context": footer_digest(self.context_path(unit)) if self._has_table else None,
+                    "postings": digest,
                 }
             )
+        if plan.has_table:
+            self._held.append(unit)
+            if plan.checkpoint is not None and time.monotonic() - self._begun >= plan.checkpoint:
+                self.checkpoint()
 
-    def _tokens(
-        self, unit: Unit, writer: UnitCountsWriter
-    ) -> ContextTableBuilder | BackgroundCounter | nullcontext[None]:
+    def checkpoint(self) -> None:
+        """Write the context table of the units that were counted since the last checkpoint."""
+        if not self._held:
+            return
+        assert self._table is not None
+        assert self._place is not None
+        self._table.finish()
+        write_checkpoint(self._place, self.plan.folder, self.digest, (unit.name for unit in self._held))
+        self._exits.close()
+        self._table, self._place, self._held = None, None, []
+
+    def _posting_digest(self, unit: Unit) -> int | None:
+        if not self.plan.postings:
+            return None
+        return _C.PostingFile(str(posting_path(self.path(unit))), len(self.plan.source.watch)).digest
+
+    def _tokens(self, unit: Unit, writer: UnitCountsWriter) -> ContextTableBuilder | BackgroundCounter | None:
         """What the tokens of a unit are counted into."""
         plan, source = self.plan, self.plan.source
-        if self._has_table:
-            return ContextTableBuilder(len(source.watch), source.vocabulary, plan.block_bytes, plan.folder)
+        if plan.has_table:
+            if self._table is None:
+                self._place = self._exits.enter_context(block_folder(plan.folder))
+                self._table = ContextTableBuilder(len(source.watch), source.vocabulary, plan.table_bytes, self._place)
+                self._begun = time.monotonic()
+            return self._table
         if plan.sample is not None:
             file = unit.name.partition(".")[0]
             return SampleBuilder(len(source.watch), source.vocabulary, plan.sample, file, writer)
-        return BackgroundCounter(source.vocabulary) if source.vocabulary else nullcontext()
+        return BackgroundCounter(source.vocabulary) if source.vocabulary and plan.background else None
 
     def _count(
-        self, unit: Unit, writer: UnitCountsWriter, tokens: ContextTableBuilder | BackgroundCounter | None
+        self, unit: Unit, writer: UnitCountsWriter, postings: _C.PostingWriter | None
     ) -> tuple[int, int, list[str]]:
         source, scope = self.plan.source, self.plan.scope
-        counter = self._counter
+        counter, tokens = self._counter, self._tokens(unit, writer)
         counter.clear()
-        postings, language_cells = _SortedCells(writer, POSTING), _SortedCells(writer, LANGUAGE)
+        before = 0 if tokens is None else tokens.background
+        language_cells = _Cells(writer, LANGUAGE)
         languages: dict[str, int] = {}
         skipped = 0
         for block in source.blocks(unit, scope):
@@ -183,21 +254,24 @@ class UnitCounter:
             counter.add(offsets, words, counts, places)
             if tokens is not None:
                 tokens.add(block)
-            postings.add(words, np.repeat(block.rows.astype(np.int32), np.diff(offsets)), counts)
+            if postings is not None:
+                postings.add(offsets, words, counts, block.rows)
             if block.langs is not None:
                 known = [languages.setdefault(lang, len(languages)) for lang in block.langs.dictionary.to_pylist()]
                 ids = np.array(known, np.int32)[block.langs.indices.to_numpy()]
                 language_cells.add(block.rows, ids, np.ones(len(ids), np.int32))
             skipped += block.skipped
-        postings.flush()
         language_cells.flush()
-        for kind, vector in ((DF, counter.df), (TF, counter.tf), (PAIR, counter.pair_df)):
+        vectors = [(DF, counter.df), (TF, counter.tf), (PAIR, counter.pair_df)]
+        if tokens is not None:
+            vectors.append((BACKGROUND, tokens.background - before))
+        for kind, vector in vectors:
             writer.vector(kind, vector)
         return counter.documents, skipped, list(languages)
 
 
-class _SortedCells:
-    """Writes cells of one kind in runs sorted by row; within a row they keep the order in which they came."""
+class _Cells:
+    """Writes cells of one kind, whose rows ascend, many together."""
 
     def __init__(self, writer: UnitCountsWriter, kind: int) -> None:
         self._writer = writer
@@ -208,12 +282,11 @@ class _SortedCells:
     def add(self, rows: npt.NDArray[Any], columns: npt.NDArray[Any], counts: npt.NDArray[Any]) -> None:
         self._parts.append((rows, columns, counts))
         self._size += len(rows)
-        if self._size >= WAITING_CELLS:
+        if self._size >= GROUP_CELLS:
             self.flush()
 
     def flush(self) -> None:
         if self._size:
             rows, columns, counts = (np.concatenate(column) for column in zip(*self._parts, strict=True))
-            order = np.argsort(rows, kind="stable")
-            self._writer.cells(self._kind, rows[order], columns[order], counts[order])
+            self._writer.cells(self._kind, rows, columns, counts)
         self._parts, self._size = [], 0

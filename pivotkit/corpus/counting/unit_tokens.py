@@ -1,4 +1,4 @@
-"""What the tokens of a unit's documents are counted into: the background, and the context table or a sample for it."""
+"""What the tokens of documents are counted into: the background, and the context table or a sample for it."""
 
 from __future__ import annotations
 
@@ -6,39 +6,36 @@ import os
 import platform
 import shutil
 import tempfile
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 import numpy.typing as npt
 
 from pivotkit import _C
-from pivotkit.artifacts import PART, atomic_path, is_alive, sweep
+from pivotkit.artifacts import PART, is_alive, sweep
 from pivotkit.corpus.counting.bottom_k import BottomKSketch, document_hashes
 from pivotkit.corpus.counting.matched_block import MatchedBlock
 from pivotkit.corpus.tables.unit_counts import SAMPLED, SAMPLED_TOKEN, UnitCountsWriter
 
 CELL_BYTES = 8  # the most that one cell of a block takes
-BLOCKS = f".blocks-{platform.node()}-"  # and the id of the process that the blocks belong to
-FOOTER = 24  # bytes at the end of a row file: two checksums and the number of rows
+BLOCKS = f".blocks-{platform.node()}-"  # and the id of the process that the row files belong to
 
 
-class BackgroundCounter(AbstractContextManager["BackgroundCounter"]):
+class BackgroundCounter:
     """Counts the documents that contain each token."""
 
     def __init__(self, vocabulary: int) -> None:
         self._counter = _C.TokenCounter(vocabulary)
 
-    def __exit__(self, *_: object) -> None:
-        pass
-
     def add(self, block: MatchedBlock) -> None:
         assert block.tokens is not None
         self._counter.add(*block.tokens)
 
-    def finish(self, _: Path) -> npt.NDArray[np.int64]:
-        """The background, int64 (V,)."""
+    @property
+    def background(self) -> npt.NDArray[np.int64]:
+        """The documents that contain each token so far, int64 (V,)."""
         return self._counter.df
 
 
@@ -72,32 +69,21 @@ class SampleBuilder(BackgroundCounter):
         self._unit_counts.cells(SAMPLED_TOKEN, rows, tokens, np.ones(len(rows), np.int64))
 
 
-class ContextTableBuilder(AbstractContextManager["ContextTableBuilder"]):
-    """Counts the background and the context table, and writes the table as a row file.
+class ContextTableBuilder:
+    """Counts the background and the context table, over any number of units.
 
-    A block of the table that is full is written to the folder ``place``. `finish` merges the blocks, and the folder
-    vanishes on exit.
+    Documents fill a block, whose rows are added to the table in memory. A table that takes half of ``memory`` is
+    written to a row file and begun anew.
     """
 
-    def __init__(self, words: int, vocabulary: int, block_bytes: int, folder: Path) -> None:
-        self._words, self._vocabulary, self._bytes = words, vocabulary, block_bytes
-        self._folder = folder
-        self._exits = ExitStack()
-        self._blocks: list[str] = []
-        self._counter: _C.ContextCounter | None = _C.ContextCounter(words, vocabulary, block_bytes // CELL_BYTES)
-
-    def __enter__(self) -> ContextTableBuilder:
-        place = tempfile.TemporaryDirectory(PART, f"{BLOCKS}{os.getpid()}-", self._folder)
-        self.place = Path(self._exits.enter_context(place))
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._exits.__exit__(kind, error, trace)
+    def __init__(self, words: int, vocabulary: int, memory: int, place: Path) -> None:
+        self._counter = _C.ContextCounter(words, vocabulary, memory // 4 // CELL_BYTES)
+        self._table = _C.ContextTable(words, vocabulary)
+        self._most = memory // 2
+        self._place = place
+        self._files = 0
 
     def add(self, block: MatchedBlock) -> None:
-        assert self._counter is not None
         assert block.tokens is not None
         offsets, words, *_ = block.hits
         taken, size = 0, len(offsets) - 1
@@ -105,30 +91,35 @@ class ContextTableBuilder(AbstractContextManager["ContextTableBuilder"]):
             taken += self._counter.add(offsets, words, *block.tokens, taken)
             if taken == size:
                 return
-            path = str(self.place / f"{len(self._blocks)}.rows")
-            self._counter.write(path)
-            self._counter.clear()
-            self._blocks.append(path)
+            self._table.add(self._counter)
+            if self._table.nbytes > self._most:
+                self._write()
 
-    def finish(self, path: Path) -> npt.NDArray[np.int64]:
-        """Write the table to ``path`` and return the background, int64 (V,)."""
-        assert self._counter is not None
-        background = self._counter.background
-        with atomic_path(path) as temporary:
-            last = str(self.place / "last.rows") if self._blocks else str(temporary)
-            self._counter.write(last)
-            self._counter = None  # frees the memory that the merge of the blocks takes
-            if self._blocks:
-                _C.merge_to_rows([*self._blocks, last], self._words, self._vocabulary, self._bytes, str(temporary))
-        return background
+    @property
+    def background(self) -> npt.NDArray[np.int64]:
+        """The documents that contain each token so far, int64 (V,)."""
+        return self._counter.background
+
+    def finish(self) -> None:
+        """Write what is in memory: all row files in the place together are the table of all documents added."""
+        self._table.add(self._counter)
+        self._write()
+
+    def _write(self) -> None:
+        if self._table.nbytes:
+            self._table.write(str(self._place / f"{self._files}.rows"))
+            self._table.clear()
+            self._files += 1
 
 
-def footer_digest(path: Path) -> str:
-    """Size and footer of the row file at ``path``, which tell it from any other; OSError when there is none."""
-    with path.open("rb") as file:
-        size = file.seek(0, 2)
-        file.seek(max(0, size - FOOTER))
-        return f"{size}:{file.read().hex()}"
+@contextmanager
+def block_folder(folder: Path) -> Iterator[Path]:
+    """A folder in ``folder`` for row files of this process; it vanishes, unless it was moved away."""
+    place = Path(tempfile.mkdtemp(PART, f"{BLOCKS}{os.getpid()}-", folder))
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def sweep_blocks(folder: Path) -> None:

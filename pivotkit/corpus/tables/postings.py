@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pivotkit import _C
 from pivotkit.arguments import check_int, elements, refuse_kind
 from pivotkit.artifacts import file_digest, file_digests
 from pivotkit.corpus.reading.amounts import amount
-from pivotkit.corpus.tables import unit_counts
-from pivotkit.corpus.tables.unit_counts import LANGUAGE, POSTING, Cells, read_header
-from pivotkit.errors import InputError
+from pivotkit.corpus.tables.unit_counts import LANGUAGE, Hits, posting_path, read_cells, read_header, read_postings
+from pivotkit.errors import CorpusError, InputError
 
 Rows = npt.NDArray[np.int32]
 RULE = "must be the unit counts that the total was made of"
@@ -28,15 +28,14 @@ DOCUMENTS = pa.schema([("path", pa.string()), ("begin", pa.int64()), ("row", pa.
 
 @dataclass(frozen=True)
 class Postings:
-    """The posting lists of some units, read from the units' counts when they are asked for.
+    """The posting lists of some units, read from their files when they are asked for.
 
     Attributes
     ----------
     paths : tuple[Path, ...]
         The files with the units' counts, in the order of the corpus.
     digests : tuple[str, ...]
-        The `file_digest` of each file and, behind a colon, of the row file beside it, as they were when the total was
-        made.
+        The `file_digest` of each file as it was when the total was made. Each names its posting file in turn.
     """
 
     paths: tuple[Path, ...]
@@ -45,10 +44,7 @@ class Postings:
     @classmethod
     def of(cls, paths: Sequence[Path]) -> Postings:
         """The postings in ``paths`` as they are now."""
-        tables = [path.with_suffix(".rows") for path in paths]
-        found = dict(zip(tables, file_digests(tables), strict=True)) if all(map(Path.is_file, tables)) else {}
-        digests = zip(file_digests(paths), tables, strict=True)
-        return cls(tuple(paths), tuple(f"{digest}:{found.get(table, '')}" for digest, table in digests))
+        return cls(tuple(paths), tuple(file_digests(paths)))
 
     def __add__(self, other: Postings) -> Postings:
         return Postings(self.paths + other.paths, self.digests + other.digests)
@@ -68,28 +64,28 @@ class Postings:
     def parts(self) -> Iterator[tuple[Path, dict[str, Any]]]:
         """Each unit's file and header; InputError for one that is gone or not as it was.
 
-        Cost: every file is read once per process, a second per 1.3 GB.
+        Cost: every file is read once per process; posting files are not.
         """
         for path, digest in zip(self.paths, self.digests, strict=True):
             header = read_header(path)
-            if header is None or file_digest(path) != digest.partition(":")[0]:
+            if header is None or file_digest(path) != digest:
                 raise InputError(path, "", f"{RULE}; found none that is whole")
+            if _open(path, header).digest != header["postings"]:
+                raise InputError(posting_path(path), "", f"{RULE}; found others")
             yield path, header
 
     def check(self) -> None:
-        """Raise the InputError of `parts`, also for row files; with all cores."""
-        tables = [path.with_suffix(".rows") for path in self.paths]
-        file_digests(path for path in (*self.paths, *tables) if path.is_file())
-        for (path, _), digest in zip(self.parts(), self.digests, strict=True):
-            table, wanted = path.with_suffix(".rows"), digest.partition(":")[2]
-            if wanted and table.is_file() and file_digest(table) != wanted:
-                raise InputError(table, "", f"{RULE}; found other bytes")
+        """Raise the InputError of `parts`, and read every posting."""
+        file_digests(path for path in self.paths if path.is_file())  # with all cores
+        for path, header in self.parts():
+            for _ in read_hits(path, header):
+                pass
 
     def documents(self, words: Sequence[int], lang: str | None) -> pa.Table:
         """The documents that contain all ``words``: `Counts.query`."""
         tables = [DOCUMENTS.empty_table()]
         for path, header in self.parts():
-            rows = reduce(_common, (word_rows(path, word)[0] for word in words))
+            rows = reduce(_common, (word_rows(path, header, word)[0] for word in words))
             of_row = row_languages(path)
             names = header["languages"]
             langs = [names[code] for code in of_row[rows].tolist()] if names else [None] * len(rows)
@@ -110,7 +106,7 @@ class Postings:
             of_row = row_languages(path)
             if header["documents"] and not header["languages"]:
                 raise ValueError("by_language: documents must have languages; got documents of tokens")
-            for _, word, row, _ in read_cells(path, POSTING):
+            for word, row, _ in read_hits(path, header):
                 for place, lang in enumerate(header["languages"]):
                     sums.setdefault(lang, np.zeros(len(words), np.int64))
                     sums[lang] += np.bincount(word[of_row[row] == place], minlength=len(words))
@@ -190,28 +186,35 @@ def cumulative(
     first = 0
     for path, header in parts:
         here = times[:, first : first + header["documents"]]
-        for _, word, row, count in read_cells(path, POSTING):
+        for word, row, count in read_hits(path, header):
             for place in range(len(ends)):
                 df[place] += np.bincount(word, here[place, row], words).astype(np.int64)
                 tf[place] += np.bincount(word, here[place, row] * count, words).astype(np.int64)
         for place, (a, b) in enumerate(pairs.tolist()):
-            pair_df[:, place] += here[:, _common(word_rows(path, a)[0], word_rows(path, b)[0])].sum(1)
+            pair_df[:, place] += here[:, _common(word_rows(path, header, a)[0], word_rows(path, header, b)[0])].sum(1)
         first += header["documents"]
     sums = [np.cumsum(counts, axis=0) for counts in (df, tf, pair_df)]
     return Cumulative(np.array(steps, np.int64), *sums)
 
 
-def read_cells(path: Path, kind: int, first: int = 0, last: int = 1 << 31) -> Iterator[Cells]:
-    """`unit_counts.read_cells`; InputError when a page fails its checksum."""
+def _open(path: Path, header: dict[str, Any]) -> _C.PostingFile:
     try:
-        yield from unit_counts.read_cells(path, (kind,), first, last)
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(path, "", f"{RULE}; {error}") from None
+        return _C.PostingFile(str(posting_path(path)), header["words"])
+    except (OSError, CorpusError) as error:
+        raise InputError(posting_path(path), "", f"{RULE}; {error}") from None
 
 
-def word_rows(path: Path, word: int) -> tuple[Rows, npt.NDArray[np.int64]]:
+def read_hits(path: Path, header: dict[str, Any], first: int = 0, last: int = 1 << 31) -> Iterator[Hits]:
+    """`unit_counts.read_postings`; InputError for a file that is damaged."""
+    try:
+        yield from read_postings(path, header["words"], first, last)
+    except (OSError, CorpusError) as error:
+        raise InputError(posting_path(path), "", f"{RULE}; {error}") from None
+
+
+def word_rows(path: Path, header: dict[str, Any], word: int) -> tuple[Rows, npt.NDArray[np.int64]]:
     """Rows, ascending, of the documents that contain ``word``, and how often each does."""
-    found = [(row, count) for _, _, row, count in read_cells(path, POSTING, word, word + 1)]
+    found = [(row, count) for _, row, count in read_hits(path, header, word, word + 1)]
     if not found:
         return np.zeros(0, np.int32), np.zeros(0, np.int64)
     return np.concatenate([row for row, _ in found]), np.concatenate([count for _, count in found])
@@ -219,7 +222,10 @@ def word_rows(path: Path, word: int) -> tuple[Rows, npt.NDArray[np.int64]]:
 
 def row_languages(path: Path) -> npt.NDArray[np.int32]:
     """The place of each row's language in the header's list; empty for tokens."""
-    cells = [(row, column) for _, row, column, _ in read_cells(path, LANGUAGE)]
+    try:
+        cells = [(row, column) for _, row, column, _ in read_cells(path, (LANGUAGE,))]
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(path, "", f"{RULE}; {error}") from None
     of_row = np.zeros(1 + max((int(row[-1]) for row, _ in cells if len(row)), default=-1), np.int32)
     for row, column in cells:
         of_row[row] = column

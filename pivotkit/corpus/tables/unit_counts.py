@@ -1,14 +1,12 @@
 """The counts of one work unit on disk: one Parquet file of cells, so that merging is a sum grouped by cell.
 
-The context table lies in a row file beside it, because it has many cells and Parquet takes 40 times as long per cell.
+The context table lies in a row file beside it, and the postings in a posting file (``csrc/postings/posting_file.h``),
+because they have many cells and Parquet takes ten to forty times as long per cell.
 
 Columns: ``kind`` (int8), ``row``, ``column`` (int32), ``count`` (int64). A row group holds one kind:
 
 DF, TF, PAIR, BACKGROUND
     ``row`` is a word, a listed pair or a token id; ``column`` is 0. Zero counts are left out.
-POSTING
-    ``row`` is a word, ``column`` the row of a document that contains it, ``count`` how often. Runs are sorted by word,
-    then document.
 LANGUAGE
     ``row`` is the row of a document, ``column`` the place of its language in the header's ``languages``, ``count`` 1.
 SAMPLED
@@ -34,9 +32,10 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pivotkit import _C
 from pivotkit.artifacts import atomic_path
 
-DF, TF, PAIR, BACKGROUND, POSTING, LANGUAGE, SAMPLED, SAMPLED_TOKEN = range(8)
+DF, TF, PAIR, BACKGROUND, LANGUAGE, SAMPLED, SAMPLED_TOKEN = range(7)
 GROUP_CELLS = 1 << 18  # cells of a row group: what a reader must hold to look at one of them
 DELTA = dict.fromkeys(("column", "count"), "DELTA_BINARY_PACKED")  # 2.5 bytes per cell; zstd: 3.3, in twice the time
 KEY = "pivotkit"
@@ -52,7 +51,7 @@ class UnitCountsWriter:
         self._writer: Any = None
 
     def __enter__(self) -> UnitCountsWriter:
-        temporary = self._exits.enter_context(atomic_path(self._path))
+        temporary = self._exits.enter_context(atomic_path(self._path, durable=False))
         self._writer = self._exits.enter_context(
             pq.ParquetWriter(
                 temporary,
@@ -118,3 +117,24 @@ def read_cells(path: Path, kinds: tuple[int, ...], first: int = 0, last: int = 1
             row, column, count = (table[name].to_numpy() for name in ("row", "column", "count"))
             inside = slice(None) if first <= rows.min and rows.max < last else (row >= first) & (row < last)
             yield kind, row[inside], column[inside], count[inside]
+
+
+Hits = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int64]]
+
+
+def posting_path(path: Path) -> Path:
+    """The posting file beside the unit counts at ``path``."""
+    return path.with_suffix(".postings")
+
+
+def read_postings(path: Path, words: int, first: int = 0, last: int = 1 << 31) -> Iterator[Hits]:
+    """The postings of words in [first, last) beside the unit counts at ``path``, per run: words, rows, occurrences.
+
+    Words ascend within a run; the rows of a word ascend within a run and from run to run. A damaged file raises
+    CorpusError.
+    """
+    file = _C.PostingFile(str(posting_path(path)), words)
+    for run in range(file.runs):
+        word, row, count = file.read(run, first, last)
+        if len(word):
+            yield word, row, count

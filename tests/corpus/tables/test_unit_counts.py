@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import pyarrow.parquet as pq
 import pytest
 
@@ -20,23 +21,23 @@ from pivotkit.errors import InputError
 WORDS = ["cat", "chat", "dog"]
 PAIRS = [("cat", "chat")]
 
-# Counts a corpus in a process that is stopped while it writes its 17th group of rows, in the middle of the third unit.
+# Counts a corpus in a process that is stopped at the end of the third unit, before its file is whole.
 KILLED = """
 import os, signal, sys
-import pyarrow.parquet as pq
 from pivotkit.corpus import TokenStore, count
+from pivotkit.corpus.tables.unit_counts import UnitCountsWriter
 
-real, calls = pq.ParquetWriter.write_table, []
+real, calls = UnitCountsWriter.header, []
 
-def write_table(self, table):
-    real(self, table)
-    calls.append(table)
-    if len(calls) == 17:
+def header(self, header):
+    calls.append(header)
+    if len(calls) == 3:
         os.kill(os.getpid(), signal.SIGKILL)
+    real(self, header)
 
-pq.ParquetWriter.write_table = write_table
+UnitCountsWriter.header = header
 corpus, store, out = sys.argv[1:]
-count(corpus, {words}, pairs={pairs}, context=TokenStore.open(store), workers=1, out=out)
+count(corpus, {words}, pairs={pairs}, context=TokenStore.open(store), workers=1, out=out, checkpoint=0)
 """
 
 # Counts or tokenizes in a process that may write no file beyond some bytes, as on a disk that runs full.
@@ -87,6 +88,10 @@ def files(out: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in (out / "units").glob("[!.]*.parquet")}
 
 
+def checkpoints(out: Path) -> list[Path]:
+    return sorted((out / "units").glob("*.context"))
+
+
 def test_a_killed_run_goes_on_and_counts_exactly(corpus: Path, store: TokenStore, tmp_path: Path) -> None:
     out = tmp_path / "out"
     whole = count(corpus, WORDS, pairs=PAIRS, context=store, workers=1)
@@ -94,6 +99,7 @@ def test_a_killed_run_goes_on_and_counts_exactly(corpus: Path, store: TokenStore
     assert killed.returncode == -9, killed.stderr
     done = files(out)
     assert len(done) == 2
+    assert len(checkpoints(out)) == 2
     assert list((out / "units").glob(".*.part")), "the third unit was to be cut off while it was written"
     with pytest.raises(ValueError, match="must hold finished counts"):
         Counts.load(out)
@@ -146,38 +152,50 @@ def page_of(path: Path, kind: int) -> int:
     return int(begin) + int(column.total_compressed_size) - 1  # the last byte of its last page
 
 
-def test_damaged_postings_are_refused_when_they_are_asked(corpus: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["parquet", "postings"])
+def test_damaged_postings_are_refused_when_they_are_asked(corpus: Path, tmp_path: Path, kind: str) -> None:
     counts = count(corpus, WORDS, workers=1, out=tmp_path / "out")
     assert counts.query("cat").num_rows == counts.df[0]
-    victim = min((tmp_path / "out" / "units").iterdir())
+    victim = min((tmp_path / "out" / "units").glob(f"*.{kind}"))
     raw = bytearray(victim.read_bytes())
-    raw[page_of(victim, module.POSTING)] ^= 0x55
+    raw[page_of(victim, module.LANGUAGE) if kind == "parquet" else 20] ^= 0x55
     victim.write_bytes(raw)
-    with pytest.raises(InputError, match="must be the unit counts that the total was made of"):
+    with pytest.raises(InputError, match="must be the unit counts that the total was made of") as refusal:
         counts.query("cat")
+    assert refusal.value.path == victim
     victim.unlink()
     with pytest.raises(InputError, match="must be the unit counts that the total was made of"):
         Counts.load(tmp_path / "out").query("cat")
 
 
 @pytest.mark.parametrize("damage", ["gone", "empty", "short", "flipped", "foreign"])
-@pytest.mark.parametrize("kind", ["parquet", "rows"])
+@pytest.mark.parametrize("kind", ["*.parquet", "*.postings", "*.context/0.rows", "*.context/units.json"])
 def test_damaged_unit_counts_are_made_anew(
     corpus: Path, store: TokenStore, tmp_path: Path, kind: str, damage: str
 ) -> None:
     out = tmp_path / "out"
-    whole = count(corpus, WORDS, pairs=PAIRS, context=store, workers=1, out=out)
-    victim, other = sorted((out / "units").glob(f"*.{kind}"))[:2]
+    whole = count(corpus, WORDS, pairs=PAIRS, context=store, workers=1, out=out, checkpoint=0)
+    victim, other = sorted((out / "units").glob(kind))[:2]
+    before = {path: path.read_bytes() for path in (out / "units").glob("*.*[sp][!x]*") if path.is_file()}
     raw = victim.read_bytes()
     flipped = bytearray(raw)
-    flipped[page_of(victim, module.DF) if kind == "parquet" else 20] ^= 0x55
+    flipped[page_of(victim, module.DF) if kind == "*.parquet" else 20] ^= 0x55
     damaged = {"empty": b"", "short": raw[:-20], "flipped": bytes(flipped), "foreign": other.read_bytes()}
     if damage == "gone":
         victim.unlink()
     else:
         victim.write_bytes(damaged[damage])
     assert same(count(corpus, WORDS, pairs=PAIRS, context=store, workers=1, out=out), whole)
-    assert victim.read_bytes() == raw
+    assert {path: path.read_bytes() for path in before} == before
+    held = [name for folder in checkpoints(out) if (names := units_of(folder)) for name in names]
+    assert sorted(set(held)) == sorted(whole.units)
+
+
+def units_of(checkpoint: Path) -> list[str]:
+    try:
+        return list(orjson.loads((checkpoint / "units.json").read_bytes())["units"])
+    except (OSError, orjson.JSONDecodeError):
+        return []
 
 
 def test_tables_that_change_places_before_they_are_added_up_are_counted_anew(
@@ -189,15 +207,40 @@ def test_tables_that_change_places_before_they_are_added_up_are_counted_anew(
     def run_and_swap(*arguments: Any) -> None:
         run(*arguments)
         if not list(out.glob("*.swapped")):
-            one, another = sorted((out / "units").glob("*.rows"))[:2]
+            one, another = sorted((out / "units").glob("*.context/0.rows"))[:2]
             one.rename(out / "1.swapped")
             another.rename(one)
             (out / "1.swapped").rename(another)
             (out / "2.swapped").touch()
 
     monkeypatch.setitem(count.__globals__, "_run", run_and_swap)
-    assert same(count(corpus, WORDS, pairs=PAIRS, context=store, workers=1, out=out), whole)
+    counts = count(corpus, WORDS, pairs=PAIRS, context=store, workers=1, out=out, checkpoint=0)
+    assert same(counts, whole)
     assert (out / "2.swapped").exists()
+
+
+@pytest.mark.parametrize("seconds", [0, 1e9])
+def test_a_checkpoint_holds_the_units_since_the_one_before(
+    corpus: Path, store: TokenStore, tmp_path: Path, seconds: float
+) -> None:
+    out = tmp_path / "out"
+    counts = count(corpus, WORDS, context=store, workers=1, out=out, checkpoint=seconds)
+    held = [units_of(folder) for folder in checkpoints(out)]
+    assert len(held) == (6 if seconds == 0 else 1)
+    assert sorted(name for names in held for name in names) == list(counts.units)
+
+
+def test_checkpoints_that_share_units_count_once(corpus: Path, store: TokenStore, tmp_path: Path) -> None:
+    """Of files 0 to 2, of 2 and 3, of 0 to 3, of 4: the third holds the first two."""
+    out = tmp_path / "out"
+    for chosen in ([0, 1, 2], [2, 3], [0, 1, 2, 3], [4]):
+        paths = [corpus / f"{file}.jsonl" for file in chosen]
+        expected = count(paths, WORDS, pairs=PAIRS, context=store, workers=1)
+        assert same(count(paths, WORDS, pairs=PAIRS, context=store, workers=1, out=out), expected)
+    whole = count(corpus, WORDS, pairs=PAIRS, context=store, workers=1)
+    assert same(count(corpus, WORDS, pairs=PAIRS, context=store, workers=2, out=out), whole)
+    held = [name for folder in checkpoints(out) for name in units_of(folder)]
+    assert sorted(held) == list(whole.units), "what the total was not made of is gone"
 
 
 def test_blocks_of_a_killed_process_are_swept_and_those_of_a_living_one_are_not(corpus: Path, tmp_path: Path) -> None:
@@ -233,7 +276,7 @@ def test_blocks_of_the_context_table_do_not_change_it(
     corpus: Path, store: TokenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = count(corpus, WORDS, pairs=PAIRS, context=store, workers=1)
-    monkeypatch.setattr(unit_counter, "WAITING_CELLS", 1)
+    monkeypatch.setattr(unit_counter, "RUN_HITS", 1)
     monkeypatch.setattr(module, "GROUP_CELLS", 7)
     monkeypatch.setattr(unit_tokens, "CELL_BYTES", 1 << 40)  # so that a block is of one document
     assert same(count(corpus, WORDS, pairs=PAIRS, context=store, workers=1), whole)
