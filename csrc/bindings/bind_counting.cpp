@@ -15,6 +15,7 @@
 #include "bindings/register.h"
 #include "common/require.h"
 #include "counting/context_counter.h"
+#include "counting/context_table.h"
 #include "counting/document_counter.h"
 #include "counting/token_counter.h"
 #include "rows/row_file.h"
@@ -24,6 +25,7 @@ namespace {
 
 using Documents = Locked<DocumentCounter>;
 using Contexts = Locked<ContextCounter>;
+using Table = Locked<ContextTable>;
 using Tokens = Locked<TokenCounter>;
 
 std::unique_ptr<Documents> make_documents(std::size_t words, const Array<std::int32_t>& pairs, std::int64_t window) {
@@ -78,6 +80,19 @@ std::uint64_t write_contexts(Contexts& contexts, const std::string& path) {
   });
 }
 
+void add_block(Table& table, Contexts& contexts) {
+  run_both(table, contexts, [](ContextTable& sum, ContextCounter& counter) { sum.add(counter); });
+}
+
+std::uint64_t write_table(Table& table, const std::string& path) {
+  return table.run([&](ContextTable& sum) {
+    sum.require_whole("write");  // before the file is emptied
+    RowFileWriter file(path, sum.words(), kRowFileBuffer);
+    sum.write(file);
+    return file.finish();
+  });
+}
+
 }  // namespace
 
 void register_counting(py::module_& m) {
@@ -110,6 +125,19 @@ void register_counting(py::module_& m) {
       .def_property_readonly("background", [](Contexts& c) {
         return to_array(c.run([](ContextCounter& counter) { return counter.background(); }));
       });
+
+  py::class_<Table>(m, "ContextTable", "The sum of the tables of many blocks of a ContextCounter.")
+      .def(py::init<std::size_t, std::size_t>(), py::arg("words"), py::arg("vocabulary"))
+      .def("add", &add_block, py::arg("counter"), "Add the counter's block, and begin the counter's next block.")
+      .def(
+          "add_rows",
+          [](Table& t, const std::string& path) { t.run([&](ContextTable& table) { table.add_rows(path); }); },
+          py::arg("path"), "Add the rows of a row file.")
+      .def("write", &write_table, py::arg("path"), "Write the table as a row file; its bytes.")
+      .def(
+          "clear", [](Table& t) { t.run([](ContextTable& table) { table.clear(); }); }, "Free the rows and begin anew.")
+      .def_property_readonly("nbytes",
+                             [](Table& t) { return t.run([](ContextTable& table) { return table.bytes(); }); });
 
   py::class_<Tokens>(m, "TokenCounter", "Counts the documents that contain each token.")
       .def(py::init<std::size_t>(), py::arg("vocabulary"))

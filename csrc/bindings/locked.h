@@ -25,4 +25,13 @@ struct Locked {
   std::mutex mutex;
 };
 
+// compute(one.object, other.object) with the GIL released and both locks held. The locks are taken together, so that no
+// two calls wait for each other, whatever their order.
+template <class One, class Other, class Compute>
+auto run_both(Locked<One>& one, Locked<Other>& other, Compute&& compute) {
+  const pybind11::gil_scoped_release release;
+  const std::scoped_lock guard(one.mutex, other.mutex);
+  return compute(one.object, other.object);
+}
+
 }  // namespace pivotkit

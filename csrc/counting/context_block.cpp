@@ -160,15 +160,25 @@ void ContextBlock<Token>::each_token(std::size_t document, Found&& found) const 
 }
 
 template <class Token>
-ContextRow ContextBlock<Token>::row(std::size_t word) {
+ContextRow ContextBlock<Token>::row(std::size_t word, const Segment* old) {
   finish();
   const std::uint32_t* documents = word_documents_.data() + word_offsets_[word];
   const auto size = static_cast<std::size_t>(word_offsets_[word + 1] - word_offsets_[word]);
-  const std::size_t cells =
-      static_cast<std::size_t>(bounds_[word]) < vocabulary_ / kScanShare ? sort_row(documents, size)
-      : size <= std::numeric_limits<std::uint16_t>::max()                ? scan_row(documents, size, short_counts_)
-                                                                         : scan_row(documents, size, counts_);
-  return {row_tokens_.data(), row_counts_.data(), cells};
+  const bool sorts = static_cast<std::size_t>(bounds_[word]) < vocabulary_ / kScanShare;
+  std::uint64_t most = size;
+  if (sorts || size == 0) old = nullptr;
+  if (old != nullptr) {
+    most += largest_total(*old);  // both below 2^63
+    if (most > std::numeric_limits<std::uint32_t>::max()) {
+      old = nullptr;
+      most = size;
+    }
+  }
+  const std::size_t cells = sorts ? sort_row(documents, size)
+                            : most <= std::numeric_limits<std::uint16_t>::max()
+                                ? scan_row(documents, size, old, short_counts_)
+                                : scan_row(documents, size, old, counts_);
+  return {row_tokens_.data(), row_counts_.data(), cells, old != nullptr};
 }
 
 // The row of a word with few tokens: the tokens are gathered and sorted, and each run of one token is its count.
@@ -190,8 +200,9 @@ std::size_t ContextBlock<Token>::sort_row(const std::uint32_t* documents, std::s
 // The row of any other word, counted in an array over the vocabulary.
 template <class Token>
 template <class Count>
-std::size_t ContextBlock<Token>::scan_row(const std::uint32_t* documents, std::size_t size,
+std::size_t ContextBlock<Token>::scan_row(const std::uint32_t* documents, std::size_t size, const Segment* old,
                                           std::vector<Count>& counts) {
+  if (old != nullptr) spread_cells(*old, counts.data());
   count_row(documents, size, counts.data());
   std::size_t cells = 0;
   each_nonzero(counts.data(), vocabulary_, [&](std::size_t token) {
@@ -221,7 +232,7 @@ void ContextBlock<Token>::count_row(const std::uint32_t* documents, std::size_t 
   if (dense_width_ == 0) return;
   count_dense(documents, size);
   for (std::size_t c = 0; c < dense_tokens_.size(); ++c)
-    counts[dense_tokens_[c]] = static_cast<Count>(dense_counts_[c]);
+    counts[dense_tokens_[c]] = static_cast<Count>(counts[dense_tokens_[c]] + dense_counts_[c]);
 }
 
 template <class Token>

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "counting/vertical_counters.h"
+#include "rows/row_cells.h"
 
 namespace pivotkit {
 
@@ -20,6 +21,7 @@ struct ContextRow {
   const std::int32_t* tokens;
   const std::uint32_t* counts;  // a block has fewer documents than 2^32
   std::size_t size;
+  bool summed;  // whether the counts hold those of the old row too
 };
 
 // uint16_t where the vocabulary allows it, else uint32_t: with fewer bytes more stays in the caches.
@@ -37,8 +39,13 @@ class ContextBlock {
 
   // The row of a word, valid until the next row is asked for. After the first row no document can be added until the
   // block is cleared.
-  ContextRow row(std::size_t word);
+  //
+  // Where the row is counted in an array anyway, the counts of an old row are put there first: the sum costs little
+  // more than the row. A row without documents is given as it is, so are a row that is sorted and one that might pass
+  // 2^32; it is then left to the caller to add the old row.
+  ContextRow row(std::size_t word, const Segment* old = nullptr);
   bool finished() const noexcept { return finished_; }
+  bool empty() const noexcept { return kept_offsets_.size() == 1; }
   void clear();
 
  private:
@@ -51,7 +58,8 @@ class ContextBlock {
   void each_token(std::size_t document, Found&& found) const;
   std::size_t sort_row(const std::uint32_t* documents, std::size_t size);
   template <class Count>
-  std::size_t scan_row(const std::uint32_t* documents, std::size_t size, std::vector<Count>& counts);
+  std::size_t scan_row(const std::uint32_t* documents, std::size_t size, const Segment* old,
+                       std::vector<Count>& counts);
   template <class Count>
   void count_row(const std::uint32_t* documents, std::size_t size, Count* counts);
   void count_dense(const std::uint32_t* documents, std::size_t size);

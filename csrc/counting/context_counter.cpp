@@ -78,14 +78,12 @@ ContextRows ContextCounter::rows(std::size_t begin, std::size_t end) {
 }
 
 void ContextCounter::write(RowFileWriter& file) {
-  std::visit(
-      [&](auto& block) {
-        for (std::size_t w = 0; w < words_; ++w) {
-          const ContextRow row = block.row(w);
-          file.put(static_cast<std::uint32_t>(w), row.tokens, row.counts, row.size);
-        }
-      },
-      block_);
+  each_row([](std::uint32_t) { return nullptr; },
+           [&](std::uint32_t word, const ContextRow& row) { file.put(word, row.tokens, row.counts, row.size); });
+}
+
+bool ContextCounter::empty() const {
+  return std::visit([](const auto& block) { return block.empty(); }, block_);
 }
 
 void ContextCounter::clear() {

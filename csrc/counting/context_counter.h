@@ -4,7 +4,7 @@
 //
 // The table is the product of two sparse 0/1 matrices, words x documents and documents x tokens. Documents fill a
 // block, as many as fit the given memory. Then the block makes its rows, one word at a time. Rows of different blocks
-// add up; the whole table is never in memory.
+// add up, in memory (context_table.h) or in files (rows/row_merge.h).
 #pragma once
 
 #include <cstddef>
@@ -44,6 +44,20 @@ class ContextCounter {
   // Rows [begin, end) of the table of the block.
   ContextRows rows(std::size_t begin, std::size_t end);
 
+  // Calls visit(word, row) for each word of the block, in ascending order. A row is valid until the next. Before it
+  // makes the row it asks old(word) for a row to add (ContextBlock::row), or null.
+  template <class Old, class Visit>
+  void each_row(Old&& old, Visit&& visit) {
+    std::visit(
+        [&](auto& block) {
+          for (std::size_t w = 0; w < words_; ++w) {
+            const auto word = static_cast<std::uint32_t>(w);
+            visit(word, block.row(w, old(word)));
+          }
+        },
+        block_);
+  }
+
   // Writes all rows of the block into a file.
   void write(RowFileWriter& file);
 
@@ -53,6 +67,8 @@ class ContextCounter {
   // Per token the documents that contain it, over all documents added so far.
   const std::vector<std::int64_t>& background() { return distinct_.df(); }
   std::size_t words() const noexcept { return words_; }
+  std::size_t vocabulary() const noexcept { return distinct_.vocabulary(); }
+  bool empty() const;  // whether the block has no documents
 
  private:
   std::size_t words_;

@@ -110,6 +110,17 @@ void store_segment(const Segment& segment, const Column* columns, const Total* t
     store<std::uint64_t>(totals, segment.size, out);
 }
 
+std::uint64_t largest_total(const Segment& segment) {
+  std::uint64_t all = 0;
+  each_cell(segment, [&](std::uint32_t, std::uint64_t total) { all |= total; });
+  return all;
+}
+
+template <class Value>
+void spread_cells(const Segment& segment, Value* values) {
+  each_cell(segment, [&](std::uint32_t column, std::uint64_t total) { values[column] = static_cast<Value>(total); });
+}
+
 void add_cells(const Segment& segment, std::uint64_t* values) {
   std::uint64_t all = 0;
   each_cell(segment, [&](std::uint32_t column, std::uint64_t total) { all |= values[column] += total; });
@@ -127,6 +138,26 @@ std::size_t add_cells(const Segment& segment, std::uint64_t* values, std::uint32
   return listed;
 }
 
+void add_cells(const std::int32_t* columns, const std::uint32_t* totals, std::size_t size, std::uint64_t* values) {
+  std::uint64_t all = 0;
+  for (std::size_t i = 0; i < size; ++i) all |= values[columns[i]] += totals[i];
+  require_small(all);
+}
+
+std::size_t add_cells(const std::int32_t* columns, const std::uint32_t* totals, std::size_t size, std::uint64_t* values,
+                      std::uint32_t* touched, std::size_t listed) {
+  std::uint64_t all = 0;
+  for (std::size_t i = 0; i < size; ++i) {
+    touched[listed] = static_cast<std::uint32_t>(columns[i]);
+    listed += values[columns[i]] == 0;
+    all |= values[columns[i]] += totals[i];
+  }
+  require_small(all);
+  return listed;
+}
+
+template void spread_cells(const Segment&, std::uint16_t*);
+template void spread_cells(const Segment&, std::uint32_t*);
 template void store_segment(const Segment&, const std::uint32_t*, const std::int64_t*, std::uint8_t*);
 template void store_segment(const Segment&, const std::int32_t*, const std::uint32_t*, std::uint8_t*);
 

@@ -26,6 +26,7 @@ struct Segment {
   // The segment that begins at `data`. Reads its header alone.
   static Segment at(const std::uint8_t* data);
   std::uint32_t last_column() const;
+  const std::uint8_t* data() const noexcept { return columns - kHeader; }
   std::size_t bytes() const noexcept { return kHeader + std::size_t{size} * (column_bytes + std::size_t{total_bytes}); }
 };
 
@@ -46,11 +47,23 @@ Segment segment_of(std::uint32_t row, const Column* columns, const Total* totals
 template <class Column, class Total>
 void store_segment(const Segment& segment, const Column* columns, const Total* totals, std::uint8_t* out);
 
+// A number that no total exceeds: the bits of all of them.
+std::uint64_t largest_total(const Segment& segment);
+
+// Puts the totals into `values`, an array over the columns that they fit.
+template <class Value>
+void spread_cells(const Segment& segment, Value* values);
+
 // Adds the cells into `values`, an array over the columns. A sum of 2^63 or more throws std::overflow_error.
 void add_cells(const Segment& segment, std::uint64_t* values);
 
-// The same. Columns that leave zero are added to the list `touched`, which holds `listed` columns so far. Returns how
+// The same for cells in arrays.
+void add_cells(const std::int32_t* columns, const std::uint32_t* totals, std::size_t size, std::uint64_t* values);
+
+// Both again. Columns that leave zero are added to the list `touched`, which holds `listed` columns so far. Returns how
 // many it holds then.
 std::size_t add_cells(const Segment& segment, std::uint64_t* values, std::uint32_t* touched, std::size_t listed);
+std::size_t add_cells(const std::int32_t* columns, const std::uint32_t* totals, std::size_t size, std::uint64_t* values,
+                      std::uint32_t* touched, std::size_t listed);
 
 }  // namespace pivotkit

@@ -23,11 +23,20 @@ std::uint64_t index_checksum(const std::vector<std::uint64_t>& part, std::size_t
 RowFileWriter::RowFileWriter(std::string path, std::size_t rows, std::size_t buffer)
     : records_(std::move(path), buffer), offsets_(rows + 1) {}
 
+void RowFileWriter::begin(std::uint32_t row) {
+  while (next_row_ < row) offsets_[++next_row_] = records_.size();
+}
+
 template <class Column, class Total>
 void RowFileWriter::put(std::uint32_t row, const Column* columns, const Total* totals, std::size_t size) {
   if (size == 0) return;
-  while (next_row_ < row) offsets_[++next_row_] = records_.size();
+  begin(row);
   records_.put(row, columns, totals, size);
+}
+
+void RowFileWriter::put(const Segment& segment) {
+  begin(segment.row);
+  records_.put(segment);
 }
 
 std::uint64_t RowFileWriter::finish() {

@@ -26,9 +26,12 @@ class RowFileWriter final : public RowSink {
   void put(const Row& row) override { put(row.id, row.columns, row.totals, row.size); }
   template <class Column, class Total>
   void put(std::uint32_t row, const Column* columns, const Total* totals, std::size_t size);
-  std::uint64_t finish();  // returns the size of the file, which is not whole before
+  void put(const Segment& segment);  // a row as it lies in memory; it has cells
+  std::uint64_t finish();            // returns the size of the file, which is not whole before
 
  private:
+  void begin(std::uint32_t row);
+
   RecordWriter records_;
   std::vector<std::uint64_t> offsets_;
   std::size_t next_row_ = 0;  // offsets up to this row are known

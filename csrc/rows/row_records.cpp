@@ -15,9 +15,9 @@ std::uint64_t extended_digest(std::uint64_t digest, std::uint64_t sum) {
   return checksum(reinterpret_cast<const std::uint8_t*>(&sum), sizeof sum, digest);
 }
 
-template <class Column, class Total>
-void RecordWriter::put(std::uint32_t row, const Column* columns, const Total* totals, std::size_t size) {
-  const Segment segment = segment_of(row, columns, totals, size);
+// store(out) writes the segment's bytes at `out`.
+template <class Store>
+void RecordWriter::append(const Segment& segment, Store&& store) {
   const std::size_t bytes = record_bytes(segment);
   std::uint8_t* out = file_.room(bytes);
   const bool in_place = out != nullptr;
@@ -25,14 +25,24 @@ void RecordWriter::put(std::uint32_t row, const Column* columns, const Total* to
     large_.resize(bytes);
     out = large_.data();
   }
-  store_segment(segment, columns, totals, out);
-  const std::uint64_t sum = checksum(out, segment.bytes(), row);
+  store(out);
+  const std::uint64_t sum = checksum(out, segment.bytes(), segment.row);
   std::memcpy(out + segment.bytes(), &sum, sizeof sum);
   digest_ = extended_digest(digest_, sum);
   if (in_place)
     file_.filled(bytes);
   else
     file_.write(out, bytes);
+}
+
+template <class Column, class Total>
+void RecordWriter::put(std::uint32_t row, const Column* columns, const Total* totals, std::size_t size) {
+  const Segment segment = segment_of(row, columns, totals, size);
+  append(segment, [&](std::uint8_t* out) { store_segment(segment, columns, totals, out); });
+}
+
+void RecordWriter::put(const Segment& segment) {
+  append(segment, [&](std::uint8_t* out) { std::memcpy(out, segment.data(), segment.bytes()); });
 }
 
 RecordReader::RecordReader(const std::string& path, std::uint64_t size, std::uint64_t digest, std::size_t buffer)

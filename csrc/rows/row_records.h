@@ -37,6 +37,7 @@ class RecordWriter {
   // Columns ascend and `size` is positive. A record larger than the buffer takes memory of its own.
   template <class Column, class Total>
   void put(std::uint32_t row, const Column* columns, const Total* totals, std::size_t size);
+  void put(const Segment& segment);  // as it lies in memory, behind its header
 
   // What follows the records.
   void write(const void* data, std::size_t size) { file_.write(data, size); }
@@ -47,6 +48,9 @@ class RecordWriter {
   double seconds() const noexcept { return file_.seconds(); }
 
  private:
+  template <class Store>
+  void append(const Segment& segment, Store&& store);
+
   OutputFile file_;
   std::vector<std::uint8_t> large_;  // a record that the buffer has no room for
   std::uint64_t digest_ = 0;

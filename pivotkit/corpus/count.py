@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import multiprocessing
 import os
-import signal
+import secrets
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from multiprocessing.context import SpawnContext
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +30,7 @@ from pivotkit.corpus.counting.merge import merge_unit_counts
 from pivotkit.corpus.counting.sources import TextSource, TokenSource
 from pivotkit.corpus.counting.unit_counter import Plan, UnitCounter
 from pivotkit.corpus.counting.unit_tokens import sweep_blocks
+from pivotkit.corpus.counting.workers import count_units
 from pivotkit.corpus.matching.token_watchlist import TokenWatchList
 from pivotkit.corpus.matching.watchlist import WatchList, as_watchlist
 from pivotkit.corpus.reading.budget import BESIDE_BYTES, PROCESS_BYTES, DocumentBudget, parse_bytes, require
@@ -44,7 +40,6 @@ from pivotkit.corpus.reading.token_files import TokenFiles
 from pivotkit.corpus.reading.token_store import TokenStore
 from pivotkit.corpus.tables.counts import Counts
 from pivotkit.errors import CorpusError, InputError
-from pivotkit.progress import track
 
 WORD_BYTES = 450  # per watched word: its string, its place in the matcher, its counters
 PAIR_BYTES = 100
@@ -200,9 +195,10 @@ def count(
             postings=sample is not None or (postings and out is not None),
             background=background,
             checkpoint=None if out is None else checkpoint,
+            run=secrets.token_hex(4),
         )
         counter = exits.enter_context(UnitCounter(plan))
-        _run(counter, counter.unfinished(units), processes)
+        count_units(counter, counter.unfinished(units), processes)
         merge = functools.partial(
             merge_unit_counts, counter, units, place, budget - processes * fixed, processes, keep=out is not None
         )
@@ -210,10 +206,8 @@ def count(
             return merge()
         except (OSError, pa.ArrowException, CorpusError):
             counter.remove_damaged(units)
-            damaged = counter.unfinished(units)
-            if not damaged:
-                raise
-        _run(counter, damaged, processes)  # these units failed a checksum; they are counted again once
+        # Units that failed a checksum are counted again once; another run may have removed checkpoints meanwhile.
+        count_units(counter, counter.unfinished(units), processes)
         return merge()
 
 
@@ -290,98 +284,3 @@ def _cut(size: int | str | None, processes: int, work_units: Callable[[int | Non
         share = sum(unit.size for unit in work_units(None)) // processes
         size = min(max(share // 8, SMALLEST_UNIT), LARGEST_UNIT)
     return work_units(size)
-
-
-class _Units:
-    """Units that processes take in turn; a process that takes none has no more to do."""
-
-    def __init__(self, units: Sequence[Unit], context: SpawnContext) -> None:
-        self._units = units
-        self._next, self.done = context.Value("q", 0), context.Value("q", 0)
-
-    def __iter__(self) -> Iterator[Unit]:
-        while True:
-            with self._next.get_lock():
-                place = self._next.value
-                self._next.value = place + 1
-            if place >= len(self._units):
-                return
-            yield self._units[place]
-            with self.done.get_lock():
-                self.done.value += 1
-
-    def end(self) -> None:
-        """Let every process end with the unit that it is counting."""
-        self._next.value = len(self._units)
-
-
-_work: tuple[Plan, _Units] | None = None  # of a worker process
-_ended = False  # whether a signal has told this worker process to end
-
-
-def _start(plan: Plan, units: _Units) -> None:
-    global _work
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _end)
-    _work = plan, units
-
-
-def _end(number: int, frame: object) -> None:
-    """Leave the unit, which removes what it was writing; a worker without a unit ends in silence."""
-    global _ended
-    if not _ended:
-        _ended = True
-        raise SystemExit(128 + number)
-
-
-def _count_units() -> None:
-    """Count units until there are no more, into one context table."""
-    assert _work is not None
-    plan, units = _work
-    with contextlib.suppress(SystemExit), UnitCounter(plan) as counter:
-        if not _ended:
-            for unit in units:
-                counter.count(unit)
-            counter.checkpoint()
-    if _ended:
-        raise KeyboardInterrupt
-
-
-def _run(counter: UnitCounter, units: Sequence[Unit], processes: int) -> None:
-    """Count ``units``, the largest first, so that no process is left alone with a large one at the end."""
-    units = sorted(units, key=lambda unit: -unit.size)
-    if processes == 1 or len(units) < 2:
-        for unit in track(units, "Counting"):
-            counter.count(unit)
-        counter.checkpoint()
-        return
-    spawn = multiprocessing.get_context("spawn")
-    shared, workers = _Units(units, spawn), min(processes, len(units))
-    with ProcessPoolExecutor(workers, spawn, _start, (counter.plan, shared)) as pool:
-        try:
-            futures = [pool.submit(_count_units) for _ in range(workers)]
-            for _ in track(_progress(futures, shared, len(units)), "Counting", total=len(units)):
-                pass
-        except BrokenProcessPool:
-            raise ChildProcessError(
-                "count: workers must live until their units are counted; one died (out of memory, or the script that "
-                'called count does not guard its start with if __name__ == "__main__")'
-            ) from None
-        except BaseException as error:
-            shared.end()
-            for process in [] if isinstance(error, Exception) else list(pool._processes.values()):
-                process.terminate()  # an interruption does not wait for the units that are being counted
-            pool.shutdown(cancel_futures=True)
-            raise
-
-
-def _progress(futures: Sequence[Future[None]], units: _Units, total: int) -> Iterator[None]:
-    """Yield once per unit that is done, until all workers have ended; raises what one of them raised."""
-    told, running = 0, set(futures)
-    while running:
-        ended, running = wait(running, timeout=0.2, return_when=FIRST_EXCEPTION)
-        for future in ended:
-            future.result()
-        for _ in range(told, min(units.done.value, total)):
-            told += 1
-            yield

@@ -1,15 +1,15 @@
 """Checkpoints: the context table of a set of units, as a folder of row files and a file that names the units.
 
 A worker counts many units into one table and writes it now and then. One rename decides whether a checkpoint is there.
-Checkpoints that share units cannot both count: `read_checkpoints` takes the largest first, and whoever asks gets the
-same ones. Nothing is forced to the disk: what a power cut spoils fails its checksums, and its units are counted anew.
+Checkpoints that share units cannot both count: `read_checkpoints` chooses, a run's own ones before others, then the
+largest first. Nothing is forced to the disk: what a power cut spoils fails its checksums, and its units are counted anew.
 """
 
 from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,23 +36,36 @@ class Checkpoint:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def write_checkpoint(place: Path, folder: Path, configuration: str, units: Iterable[str]) -> None:
-    """Make the row files in the folder ``place`` a checkpoint of ``units``, in ``folder``."""
+def write_checkpoint(place: Path, folder: Path, configuration: str, run: str, units: Iterable[str]) -> None:
+    """Make the row files in the folder ``place`` a checkpoint of ``units``, in ``folder``, written by ``run``."""
     header = {
         "configuration": configuration,
         "units": sorted(units),
         "tables": {table.name: footer_digest(table) for table in sorted(place.glob("*.rows"))},
     }
     write_sealed(header, place / NAMES)
-    place.rename(folder / f"{configuration}-{secrets.token_hex(4)}{SUFFIX}")
+    place.rename(folder / f"{configuration}-{run}-{secrets.token_hex(4)}{SUFFIX}")
 
 
-def read_checkpoints(folder: Path, configuration: str, units: Iterable[str]) -> list[Checkpoint]:
-    """Checkpoints of ``units`` alone, whole as far as their footers tell, no two of which share a unit."""
+def read_checkpoints(
+    folder: Path, configuration: str, units: Iterable[str], run: str, first: Container[Path] = ()
+) -> list[Checkpoint]:
+    """Checkpoints of ``units`` alone, whole as far as their footers tell, no two of which share a unit.
+
+    Those in ``first`` and those that ``run`` has written come before those of other runs, which may be at work too.
+    """
     wanted = frozenset(units)
     found = [one for one in _all(folder, configuration) if one.units <= wanted]
     taken: list[Checkpoint] = []
-    for checkpoint in sorted(found, key=lambda one: (-len(one.units), one.folder.name)):
+    own = f"{configuration}-{run}-"
+    for checkpoint in sorted(
+        found,
+        key=lambda one: (
+            one.folder not in first and not one.folder.name.startswith(own),
+            -len(one.units),
+            one.folder.name,
+        ),
+    ):
         if checkpoint.units <= wanted:
             taken.append(checkpoint)
             wanted -= checkpoint.units

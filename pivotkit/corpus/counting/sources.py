@@ -10,11 +10,11 @@ import numpy as np
 
 from pivotkit import _C
 from pivotkit.corpus.counting.matched_block import MatchedBlock
+from pivotkit.corpus.counting.read_ahead import read_ahead
 from pivotkit.corpus.matching.token_watchlist import TokenWatchList
 from pivotkit.corpus.matching.watchlist import WatchList
 from pivotkit.corpus.reading.budget import LINE_COPIES, DocumentBudget
 from pivotkit.corpus.reading.documents import TextBlock, Unit, read_texts
-from pivotkit.corpus.reading.read_ahead import read_ahead
 from pivotkit.corpus.reading.scope import Scope
 from pivotkit.corpus.reading.token_files import TokenFiles
 from pivotkit.corpus.reading.token_store import TokenStore

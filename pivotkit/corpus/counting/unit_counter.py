@@ -78,6 +78,7 @@ class Plan:
     sample: int | None = None  # documents per word that its context row is estimated from; None: all, exactly
     postings: bool = True
     background: bool = True
+    run: str = "0"  # tells the checkpoints of this run from those of another one in the same folder
     checkpoint: float | None = None  # seconds between checkpoints of the context table; None: one at the end
 
     @property
@@ -111,6 +112,7 @@ class UnitCounter:
         self._exits = ExitStack()
         self._table: ContextTableBuilder | None = None
         self._place: Path | None = None  # of the table's row files
+        self._kept: set[Path] = set()  # checkpoints whose units this run does not count
         self._held: list[Unit] = []  # units of the table
         self._begun = time.monotonic()  # of the table
 
@@ -144,11 +146,14 @@ class UnitCounter:
         """Checkpoints that hold context tables of some of ``units``, and of no others."""
         if not self.plan.has_table:
             return []
-        return read_checkpoints(self.plan.folder, self.digest, (unit.name for unit in units))
+        names = (unit.name for unit in units)
+        return read_checkpoints(self.plan.folder, self.digest, names, self.plan.run, self._kept)
 
     def unfinished(self, units: Sequence[Unit]) -> list[Unit]:
         """The units that must be counted still."""
-        held = frozenset[str]().union(*(checkpoint.units for checkpoint in self.checkpoints(units)))
+        kept = self.checkpoints(units)
+        self._kept = {checkpoint.folder for checkpoint in kept}
+        held = frozenset[str]().union(*(checkpoint.units for checkpoint in kept))
         is_held = {unit: not self.plan.has_table or unit.name in held for unit in units}
         return [unit for unit in units if not is_held[unit] or self.header(unit) is None]
 
@@ -216,7 +221,8 @@ class UnitCounter:
         assert self._table is not None
         assert self._place is not None
         self._table.finish()
-        write_checkpoint(self._place, self.plan.folder, self.digest, (unit.name for unit in self._held))
+        names = (unit.name for unit in self._held)
+        write_checkpoint(self._place, self.plan.folder, self.digest, self.plan.run, names)
         self._exits.close()
         self._table, self._place, self._held = None, None, []
 

@@ -56,7 +56,9 @@ def copies(two: Path, tmp_path: Path) -> Path:
 
 
 def files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    """All files but checkpoints, which only a count reads again."""
+    found = [path for path in folder.rglob("*") if path.is_file() and path.parent.suffix != ".context"]
+    return sorted(path for path in found if not path.name.startswith("."))
 
 
 def merged(*arguments: Path) -> int:

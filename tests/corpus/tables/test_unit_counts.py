@@ -162,7 +162,7 @@ def test_damaged_postings_are_refused_when_they_are_asked(corpus: Path, tmp_path
     victim.write_bytes(raw)
     with pytest.raises(InputError, match="must be the unit counts that the total was made of") as refusal:
         counts.query("cat")
-    assert refusal.value.path == victim
+    assert refusal.value.path == str(victim)
     victim.unlink()
     with pytest.raises(InputError, match="must be the unit counts that the total was made of"):
         Counts.load(tmp_path / "out").query("cat")
@@ -175,6 +175,8 @@ def test_damaged_unit_counts_are_made_anew(
 ) -> None:
     out = tmp_path / "out"
     whole = count(corpus, WORDS, pairs=PAIRS, context=store, workers=1, out=out, checkpoint=0)
+    if (kind, damage) == ("*.postings", "flipped"):
+        pytest.skip("postings are not read until they are asked, and then refused")
     victim, other = sorted((out / "units").glob(kind))[:2]
     before = {path: path.read_bytes() for path in (out / "units").glob("*.*[sp][!x]*") if path.is_file()}
     raw = victim.read_bytes()
@@ -202,7 +204,7 @@ def test_tables_that_change_places_before_they_are_added_up_are_counted_anew(
     corpus: Path, store: TokenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = count(corpus, WORDS, pairs=PAIRS, context=store, workers=1)
-    run, out = count.__globals__["_run"], tmp_path / "out"
+    run, out = count.__globals__["count_units"], tmp_path / "out"
 
     def run_and_swap(*arguments: Any) -> None:
         run(*arguments)
@@ -213,7 +215,7 @@ def test_tables_that_change_places_before_they_are_added_up_are_counted_anew(
             (out / "1.swapped").rename(another)
             (out / "2.swapped").touch()
 
-    monkeypatch.setitem(count.__globals__, "_run", run_and_swap)
+    monkeypatch.setitem(count.__globals__, "count_units", run_and_swap)
     counts = count(corpus, WORDS, pairs=PAIRS, context=store, workers=1, out=out, checkpoint=0)
     assert same(counts, whole)
     assert (out / "2.swapped").exists()
@@ -284,7 +286,8 @@ def test_blocks_of_the_context_table_do_not_change_it(
 
 def test_the_cells_of_unit_counts_add_up_in_any_engine(corpus: Path, tmp_path: Path) -> None:
     counts = count(corpus, WORDS, pairs=PAIRS, workers=1, out=tmp_path / "out")
-    cells = pq.read_table(tmp_path / "out" / "units", filters=[("kind", "<=", module.PAIR)])
+    paths = sorted((tmp_path / "out" / "units").glob("*.parquet"))
+    cells = pq.read_table(paths, filters=[("kind", "<=", module.PAIR)])
     cells = cells.group_by(["kind", "row"]).aggregate([("count", "sum")])
     table = np.zeros((3, 3), np.int64)
     table[tuple(cells[name].to_numpy() for name in ("kind", "row"))] = cells["count_sum"].to_numpy()

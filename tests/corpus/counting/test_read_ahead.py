@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pivotkit.corpus.reading.read_ahead import LARGE_BLOCK, read_ahead
+from pivotkit.corpus.counting.read_ahead import LARGE_BLOCK, read_ahead
 
 
 def blocks(sizes: list[int], read: list[int], closed: list[bool] | None = None) -> Iterator[int]:
