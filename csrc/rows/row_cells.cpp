@@ -121,6 +121,16 @@ void spread_cells(const Segment& segment, Value* values) {
   each_cell(segment, [&](std::uint32_t column, std::uint64_t total) { values[column] = static_cast<Value>(total); });
 }
 
+void load_cells(const Segment& segment, std::uint32_t* columns, std::int64_t* totals) {
+  std::uint64_t all = 0;
+  each_cell(segment, [&](std::uint32_t column, std::uint64_t total) {
+    *columns++ = column;
+    *totals++ = static_cast<std::int64_t>(total);
+    all |= total;
+  });
+  require_small(all);
+}
+
 void add_cells(const Segment& segment, std::uint64_t* values) {
   std::uint64_t all = 0;
   each_cell(segment, [&](std::uint32_t column, std::uint64_t total) { all |= values[column] += total; });

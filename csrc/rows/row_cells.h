@@ -54,6 +54,10 @@ std::uint64_t largest_total(const Segment& segment);
 template <class Value>
 void spread_cells(const Segment& segment, Value* values);
 
+// Writes the cells to `columns` and `totals`, which have room for segment.size of each. A total of 2^63 or more throws
+// std::overflow_error.
+void load_cells(const Segment& segment, std::uint32_t* columns, std::int64_t* totals);
+
 // Adds the cells into `values`, an array over the columns. A sum of 2^63 or more throws std::overflow_error.
 void add_cells(const Segment& segment, std::uint64_t* values);
 

@@ -106,8 +106,8 @@ class RangeMerger {
       for (const std::string& path : paths_) used += load(path, range, used);
       for (std::size_t row = range.first; row < range.last; ++row) {
         begin(row);
-        add(row);
-        if (!end(row, number)) return;
+        gather(row);
+        if (!end(gathered(row), number)) return;
       }
       require_done();
     } else {
@@ -115,10 +115,11 @@ class RangeMerger {
       for (const std::string& path : paths_) {
         room(RowFile(path, sizes_.size()).place(range.first, range.last).bytes());
         load(path, range, 0);
-        add(range.first);
+        gather(range.first);
+        for (const Segment& segment : segments_) add(segment);
         require_done();
       }
-      if (!end(range.first, number)) return;
+      if (!end(sum(range.first), number)) return;
     }
     if (!turns_.wait(number)) return;
     waiting_.give(sink_);
@@ -150,21 +151,41 @@ class RangeMerger {
     listed_ = 0;
   }
 
-  void add(std::size_t row) {
+  // Takes the segments of the row, which stay in the buffer until the row ends.
+  void gather(std::size_t row) {
     Segment segment;
-    for (RowWalk& walk : walks_) {
-      if (!walk.take(row, segment)) continue;
-      if (scans_)
-        add_cells(segment, accumulator_.values());
-      else
-        listed_ = add_cells(segment, accumulator_.values(), accumulator_.touched(), listed_);
+    segments_.clear();
+    for (RowWalk& walk : walks_)
+      if (walk.take(row, segment)) segments_.push_back(segment);
+  }
+
+  void add(const Segment& segment) {
+    if (scans_)
+      add_cells(segment, accumulator_.values());
+    else
+      listed_ = add_cells(segment, accumulator_.values(), accumulator_.touched(), listed_);
+  }
+
+  // The row that was gathered. A row of one file needs no sum.
+  Row gathered(std::size_t row_id) {
+    if (segments_.size() != 1) {
+      for (const Segment& segment : segments_) add(segment);
+      return sum(row_id);
     }
+    const Segment& segment = segments_.front();
+    loaded_columns_.resize(segment.size);
+    loaded_totals_.resize(segment.size);
+    load_cells(segment, loaded_columns_.data(), loaded_totals_.data());
+    return {static_cast<std::uint32_t>(row_id), loaded_columns_.data(), loaded_totals_.data(), segment.size};
+  }
+
+  Row sum(std::size_t row_id) {
+    const auto id = static_cast<std::uint32_t>(row_id);
+    return scans_ ? accumulator_.take_scanned(id, columns_) : accumulator_.take_listed(id, listed_);
   }
 
   // Gives the row to the sink or to those that wait. Returns false when something failed elsewhere.
-  bool end(std::size_t row_id, std::int64_t number) {
-    const auto id = static_cast<std::uint32_t>(row_id);
-    const Row row = scans_ ? accumulator_.take_scanned(id, columns_) : accumulator_.take_listed(id, listed_);
+  bool end(const Row& row, std::int64_t number) {
     if (row.size == 0 || (!turns_.is(number) && waiting_.keep(row))) return true;
     if (!turns_.wait(number)) return false;
     waiting_.give(sink_);
@@ -181,6 +202,9 @@ class RangeMerger {
   Waiting waiting_;
   std::vector<std::uint8_t> buffer_;
   std::vector<RowWalk> walks_;  // of the files in the buffer
+  std::vector<Segment> segments_;
+  std::vector<std::uint32_t> loaded_columns_;
+  std::vector<std::int64_t> loaded_totals_;
   bool scans_ = false;
   std::size_t listed_ = 0;
 };
