@@ -8,6 +8,7 @@ for df and pairs, and 400 million for workers.
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -227,6 +228,96 @@ def test_context(interleaved: Interleaved, benchmark: Any) -> None:
     torch_cells = found["torch"].indices()
     assert len(torch_cells[0]) == np.count_nonzero(part)
     assert np.array_equal(part[torch_cells[0], torch_cells[1]], found["torch"].values().numpy().astype(np.uint32))
+
+
+def written(folder: Path, tokens: int) -> TokenFiles:
+    """A token file of `zipf`, whose documents end with id 0."""
+    ids, offsets = zipf(tokens)
+    ids[offsets[1:] - 1] = 0
+    ids.tofile(folder / "tokens.npy")
+    return TokenFiles(folder / "tokens.npy", vocab_size=V, eos=0)
+
+
+def watched(words: int, least: int) -> TokenWatchList:
+    """Words of a token each, drawn from all but the ``least`` most frequent."""
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+
+    core = Tokenizer(WordLevel({f"w{token}": token for token in range(V)}, unk_token="w0"))
+    drawn = np.random.default_rng(1).choice(np.arange(least, V), words, replace=False)
+    return TokenWatchList([f"w{token}" for token in drawn], core)
+
+
+@pytest.mark.parametrize("pairs", [10_000, 1_000_000 if FULL else 100_000])
+@pytest.mark.parametrize("kept", ["all", "df"])
+def test_count_end_to_end(interleaved: Interleaved, benchmark: Any, tmp_path: Path, kept: str, pairs: int) -> None:
+    """`count` as a user calls it, from a file to a folder, beside its kernels alone on the same blocks in memory.
+
+    "all" keeps postings and the background, "df" neither. A loop of Numba for the df of every token is for orientation.
+    """
+    words = 10_000
+    files, watch = written(tmp_path, 300_000_000 if FULL else 300_000), watched(words, 1)
+    listed = np.random.default_rng(2).integers(0, words, (pairs, 2)).astype(np.int32)
+    named = [(watch.words[a], watch.words[b]) for a, b in listed.tolist()]
+    matcher, counter = watch.matcher(V), _C.DocumentCounter(words, listed)
+    held = [(block.ids, block.offsets) for unit in files.work_units() for block in files.blocks(unit)]
+    size = sum(len(ids) for ids, _ in held)
+    numbers = iter(range(1000))
+    benchmark.group = f"count end to end, {kept}, N {size}, W {words}, P {pairs}"
+
+    def kernels() -> Any:
+        counter.clear()
+        background = _C.TokenCounter(V)
+        for part in held:
+            counter.add(*matcher.match(*part)[:3])
+            if kept == "all":
+                background.add(*part)
+        return counter.df, counter.pair_df, background.df
+
+    def end_to_end() -> Any:
+        options = {} if kept == "all" else {"postings": False, "background": False}
+        out = tmp_path / f"out{next(numbers)}"
+        counts = count(files, watch, pairs=named, workers=1, out=out, **options)
+        return counts.df, counts.pair_df, counts.background
+
+    methods = {"numba df": lambda: [numba_df(*part, V) for part in held], "kernels": kernels, "count": end_to_end}
+    found = interleaved(methods, SECONDS, baseline="kernels", units=dict.fromkeys(methods, size))
+    benchmark.extra_info["count"] = {"what": "end to end", "kept": kept}
+    assert all(np.array_equal(*both) for both in zip(found["kernels"][:2], found["count"][:2], strict=True))
+    assert kept == "df" or np.array_equal(found["kernels"][2], found["count"][2])
+
+
+@pytest.mark.parametrize("tokens", [30_000_000, 300_000_000] if FULL else [300_000])
+def test_context_end_to_end(interleaved: Interleaved, benchmark: Any, tmp_path: Path, tokens: int) -> None:
+    """The same for a context table of 4,000 words; the kernel ends with its rows in memory, as in `test_context`."""
+    words = 4000
+    files, watch = written(tmp_path, tokens), watched(words, 1)
+    matcher = watch.matcher(V)
+    held = [(block.ids, block.offsets) for unit in files.work_units() for block in files.blocks(unit)]
+    size = sum(len(ids) for ids, _ in held)
+    benchmark.group = f"count with contexts end to end, N {size}, W {words}, V {V}"
+    numbers = iter(range(1000))
+
+    def kernels() -> int:
+        counter, cells = _C.ContextCounter(words, V, 1 << 27), 0
+        for part in held:
+            hits, taken = matcher.match(*part), 0
+            while (taken := taken + counter.add(*hits[:2], *part, taken)) < len(part[1]) - 1:
+                cells += sum(len(counter.rows(begin, begin + 50)[1]) for begin in range(0, words, 50))
+                counter.clear()
+        return cells + sum(len(counter.rows(begin, begin + 50)[1]) for begin in range(0, words, 50))
+
+    def end_to_end() -> Any:
+        out = tmp_path / f"out{next(numbers)}"
+        counts = count(files, watch, context=True, workers=1, out=out, memory="2GB")
+        total = counts.context.nnz
+        shutil.rmtree(out)
+        return total
+
+    methods = {"kernels": kernels, "count": end_to_end}
+    found = interleaved(methods, SECONDS, baseline="kernels", units=dict.fromkeys(methods, size))
+    benchmark.extra_info["count"] = {"what": "context end to end"}
+    assert found["count"] <= found["kernels"]  # cells of several blocks come together
 
 
 def test_workers(interleaved: Interleaved, benchmark: Any, tmp_path: Path) -> None:
