@@ -153,7 +153,7 @@ PARAMETERS: dict[str, dict[str, set[str]]] = {
     "count": {
         "corpus": PATHS, "watchlist": STRINGS | EMPTY, "pairs": NONE | EMPTY, "scope": NAME, "context": OBJECT,
         "sample": INT | NONE, "memory": INT, "workers": INT | NONE, "unit": INT | NONE, "on_error": NAME,
-        "out": PATH | NONE,
+        "out": PATH | NONE, "postings": FLAG, "background": FLAG, "checkpoint": NUMBER,
     },
     "Counts": {
         "words": STRINGS | EMPTY, "documents": INT0, "df": OBJECT, "tf": OBJECT, "pairs": OBJECT,

@@ -2,7 +2,7 @@
 
 A worker counts many units into one table and writes it now and then. One rename decides whether a checkpoint is there.
 Checkpoints that share units cannot both count: `read_checkpoints` chooses, a run's own ones before others, then the
-largest first. Nothing is forced to the disk: what a power cut spoils fails its checksums, and its units are counted anew.
+largest first. Nothing is forced to the disk: what a power cut spoils fails its checksums and is counted anew.
 """
 
 from __future__ import annotations
