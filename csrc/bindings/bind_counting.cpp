@@ -16,6 +16,7 @@
 #include "common/require.h"
 #include "counting/context_counter.h"
 #include "counting/document_counter.h"
+#include "counting/document_scorer.h"
 #include "counting/token_counter.h"
 #include "rows/row_file.h"
 
@@ -24,6 +25,7 @@ namespace {
 
 using Documents = Locked<DocumentCounter>;
 using Contexts = Locked<ContextCounter>;
+using Scorer = Locked<DocumentScorer>;
 using Tokens = Locked<TokenCounter>;
 
 std::unique_ptr<Documents> make_documents(std::size_t words, const Array<std::int32_t>& pairs, std::int64_t window) {
@@ -78,6 +80,22 @@ std::uint64_t write_contexts(Contexts& contexts, const std::string& path) {
   });
 }
 
+std::unique_ptr<Scorer> make_scorer(const Array<bool>& pivots, const std::optional<Array<float>>& weights,
+                                    bool distinct) {
+  const bool* begin = pivots.data();
+  std::vector<std::uint8_t> is_pivot(begin, begin + length(pivots, "DocumentScorer", "pivots"));
+  std::vector<float> kept;
+  if (weights) kept.assign(weights->data(), weights->data() + length(*weights, "DocumentScorer", "weights"));
+  return std::make_unique<Scorer>(std::move(is_pivot), std::move(kept), distinct);
+}
+
+py::tuple score_documents(Scorer& scorer, const py::array& ids, const Array<std::int64_t>& offsets, bool continued) {
+  return with_tokens("add", ids, offsets, [&](const auto& documents) {
+    DocumentScores found = scorer.run([&](DocumentScorer& object) { return object.add(documents, continued); });
+    return to_arrays(found.tokens, found.pivots, found.scores);
+  });
+}
+
 }  // namespace
 
 void register_counting(py::module_& m) {
@@ -110,6 +128,12 @@ void register_counting(py::module_& m) {
       .def_property_readonly("background", [](Contexts& c) {
         return to_array(c.run([](ContextCounter& counter) { return counter.background(); }));
       });
+
+  py::class_<Scorer>(m, "DocumentScorer", "Scores documents of token ids by the pivots in them.")
+      .def(py::init(&make_scorer), py::arg("pivots").noconvert(), py::arg("weights").noconvert() = py::none(),
+           py::arg("distinct") = false)
+      .def("add", &score_documents, py::arg("tokens").noconvert(), py::arg("offsets").noconvert(),
+           py::arg("continued") = false, "Tokens int64, pivots int64 and score float64 of each document.");
 
   py::class_<Tokens>(m, "TokenCounter", "Counts the documents that contain each token.")
       .def(py::init<std::size_t>(), py::arg("vocabulary"))
