@@ -18,6 +18,7 @@
 #include "counting/document_counter.h"
 #include "counting/document_scorer.h"
 #include "counting/token_counter.h"
+#include "counting/token_places.h"
 #include "rows/row_file.h"
 
 namespace pivotkit {
@@ -96,6 +97,17 @@ py::tuple score_documents(Scorer& scorer, const py::array& ids, const Array<std:
   });
 }
 
+template <class Id>
+py::array_t<std::int64_t> find_places(const Array<Id>& ids, Id token) {
+  const std::size_t size = length(ids, "token_places", "ids");
+  std::vector<std::int64_t> places;
+  {
+    const py::gil_scoped_release release;
+    places = token_places(ids.data(), size, token);
+  }
+  return to_array(std::move(places));
+}
+
 }  // namespace
 
 void register_counting(py::module_& m) {
@@ -128,6 +140,10 @@ void register_counting(py::module_& m) {
       .def_property_readonly("background", [](Contexts& c) {
         return to_array(c.run([](ContextCounter& counter) { return counter.background(); }));
       });
+
+  m.def("token_places", &find_places<std::uint16_t>, py::arg("ids").noconvert(), py::arg("token"),
+        "The places of a token among ids, ascending.");
+  m.def("token_places", &find_places<std::uint32_t>, py::arg("ids").noconvert(), py::arg("token"));
 
   py::class_<Scorer>(m, "DocumentScorer", "Scores documents of token ids by the pivots in them.")
       .def(py::init(&make_scorer), py::arg("pivots").noconvert(), py::arg("weights").noconvert() = py::none(),

