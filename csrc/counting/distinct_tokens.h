@@ -22,8 +22,8 @@ class DistinctTokens {
     for (std::size_t i = 0; i < size; ++i) see(ids[i], document);
   }
 
-  // The same, and writes the distinct ids to `out` (room for `size`) in the order of their first occurrence. Returns how
-  // many there are. Every id is written, but the place moves on only past a new one.
+  // The same, and writes the distinct ids to `out` (room for `size`) in the order of their first occurrence. Returns
+  // how many there are. Every id is written, but the place moves on only past a new one.
   template <class Id>
   std::size_t collect(const Id* ids, std::size_t size, Id* out) {
     const std::uint32_t document = next_document();

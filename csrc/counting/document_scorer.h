@@ -3,12 +3,12 @@
 //   tokens  = ids of the document            pivots = ids of it that are in P
 //   share    score = pivots / tokens         equivalent: P[ids].mean()
 //   weighted score = sum of weights / tokens equivalent: weights[ids].double().sum() / len(ids), 0 outside P
-//   distinct score = different pivots        equivalent: len(P[ids].nonzero() of unique ids)
+//   distinct score = different pivots        equivalent: len(unique(ids[P[ids]]))
 //
-// The score of a document without ids is 0. Counts are exact. Weights are float32 and are added in float64: four sums s,
-// of the ids at places 0, 1, 2 and 3 modulo 4 of the document, each in order, then (s0 + s1) + (s2 + s3). One sum would
-// wait for itself. So a score does not depend on where blocks end. One look-up per id, in a table of 1 byte an id of the
-// vocabulary (share), of 5 (weighted) or of 4 (distinct).
+// The score of a document without ids is 0. Counts are exact. Weights are float32 and are added in float64: four sums
+// s, of the ids at places 0, 1, 2 and 3 modulo 4 of the document, each in order, then (s0 + s1) + (s2 + s3). One sum
+// would wait for itself. So a score does not depend on where blocks end. One look-up per id, in a table of 1 byte an id
+// of the vocabulary (share), of 5 (weighted) or of 4 (distinct).
 #pragma once
 
 #include <cstddef>

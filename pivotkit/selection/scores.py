@@ -250,7 +250,7 @@ def _joined(parts: list[Totals]) -> Totals:
 
 
 def _table(unit: Unit, totals: Totals, listed: pa.Table) -> pa.Table:
-    """Rows without ``translation_pairs``; ``listed`` has the column ``row``, and where they are known ``id`` and ``lang``."""
+    """Rows without ``translation_pairs``; ``listed`` has ``row`` and, where they are known, ``id`` and ``lang``."""
     size = len(totals.tokens)
     unknown = pa.nulls(size, pa.string())
     known = listed.column_names
