@@ -186,7 +186,8 @@ PARAMETERS: dict[str, dict[str, set[str]]] = {
     },
     "hub_pivots": {"pivots": OBJECT, "k": INT},
     "score_documents": {
-        "corpus": OBJECT, "pivots": {"set", "iterator of ints"}, "hits": NONE, "pairs": NONE,
+        "corpus": OBJECT, "pivots": {"set", "iterator of ints"}, "hits": NONE, "pairs": NONE, "score": NAME,
+        "weights": NONE, "tokenizer": NONE, "on_error": NAME, "out": PATH | NONE,
     },
     "select": {
         "documents": OBJECT, "budget_tokens": INT, "language_quotas": NONE, "strategy": NAME, "seed": INT0,

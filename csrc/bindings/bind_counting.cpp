@@ -17,7 +17,9 @@
 #include "counting/context_counter.h"
 #include "counting/context_table.h"
 #include "counting/document_counter.h"
+#include "counting/document_scorer.h"
 #include "counting/token_counter.h"
+#include "counting/token_places.h"
 #include "rows/row_file.h"
 
 namespace pivotkit {
@@ -26,6 +28,7 @@ namespace {
 using Documents = Locked<DocumentCounter>;
 using Contexts = Locked<ContextCounter>;
 using Table = Locked<ContextTable>;
+using Scorer = Locked<DocumentScorer>;
 using Tokens = Locked<TokenCounter>;
 
 std::unique_ptr<Documents> make_documents(std::size_t words, const Array<std::int32_t>& pairs, std::int64_t window) {
@@ -93,6 +96,33 @@ std::uint64_t write_table(Table& table, const std::string& path) {
   });
 }
 
+std::unique_ptr<Scorer> make_scorer(const Array<bool>& pivots, const std::optional<Array<float>>& weights,
+                                    bool distinct) {
+  const bool* begin = pivots.data();
+  std::vector<std::uint8_t> is_pivot(begin, begin + length(pivots, "DocumentScorer", "pivots"));
+  std::vector<float> kept;
+  if (weights) kept.assign(weights->data(), weights->data() + length(*weights, "DocumentScorer", "weights"));
+  return std::make_unique<Scorer>(std::move(is_pivot), std::move(kept), distinct);
+}
+
+py::tuple score_documents(Scorer& scorer, const py::array& ids, const Array<std::int64_t>& offsets, bool continued) {
+  return with_tokens("add", ids, offsets, [&](const auto& documents) {
+    DocumentScores found = scorer.run([&](DocumentScorer& object) { return object.add(documents, continued); });
+    return to_arrays(found.tokens, found.pivots, found.scores);
+  });
+}
+
+template <class Id>
+py::array_t<std::int64_t> find_places(const Array<Id>& ids, Id token) {
+  const std::size_t size = length(ids, "token_places", "ids");
+  std::vector<std::int64_t> places;
+  {
+    const py::gil_scoped_release release;
+    places = token_places(ids.data(), size, token);
+  }
+  return to_array(std::move(places));
+}
+
 }  // namespace
 
 void register_counting(py::module_& m) {
@@ -138,6 +168,16 @@ void register_counting(py::module_& m) {
           "clear", [](Table& t) { t.run([](ContextTable& table) { table.clear(); }); }, "Free the rows and begin anew.")
       .def_property_readonly("nbytes",
                              [](Table& t) { return t.run([](ContextTable& table) { return table.bytes(); }); });
+
+  m.def("token_places", &find_places<std::uint16_t>, py::arg("ids").noconvert(), py::arg("token"),
+        "The places of a token among ids, ascending.");
+  m.def("token_places", &find_places<std::uint32_t>, py::arg("ids").noconvert(), py::arg("token"));
+
+  py::class_<Scorer>(m, "DocumentScorer", "Scores documents of token ids by the pivots in them.")
+      .def(py::init(&make_scorer), py::arg("pivots").noconvert(), py::arg("weights").noconvert() = py::none(),
+           py::arg("distinct") = false)
+      .def("add", &score_documents, py::arg("tokens").noconvert(), py::arg("offsets").noconvert(),
+           py::arg("continued") = false, "Tokens int64, pivots int64 and score float64 of each document.");
 
   py::class_<Tokens>(m, "TokenCounter", "Counts the documents that contain each token.")
       .def(py::init<std::size_t>(), py::arg("vocabulary"))

@@ -162,8 +162,9 @@ def count(
     check_flag("count", "postings", postings)
     check_flag("count", "background", background)
     check_number("count", "checkpoint", checkpoint, 0)
-    is_chosen = unit is None or (isinstance(unit, str) and unit == "auto")
-    size = unit if is_chosen else parse_bytes(unit, "count", "unit")
+    size: int | str | None = None
+    if unit is not None:
+        size = "auto" if isinstance(unit, str) and unit == "auto" else parse_bytes(unit, "count", "unit")
     cut = functools.partial(_cut, size, _processes(workers, LARGEST))
     source, units = _source(corpus, watchlist, together, context, on_error, cut)
     id_of = functools.cache(source.watch.id)  # most words are in many pairs

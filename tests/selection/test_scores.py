@@ -36,7 +36,7 @@ def scored_documents(units, pivots, factory, block=1 << 21, **options):
     """Scores of a store with these documents, and the names of its units."""
     store = made_store(factory.mktemp("store"), *units, vocab_size=VOCABULARY)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pivotkit.corpus.reading.token_blocks.BLOCK_TOKENS", block)
+        patch.setattr("pivotkit.selection.scores.BLOCK_TOKENS", block)
         return score_documents(store, pivots, **options), [unit.name for unit in store.units]
 
 
@@ -76,7 +76,7 @@ def test_scores_of_token_files_equal_a_loop_over_documents(tmp_path_factory, tex
     else:
         files = TokenFiles(write_datatrove(folder / "a.ds", texts), vocab_size=VOCABULARY, format=format)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pivotkit.corpus.reading.token_blocks.BLOCK_TOKENS", block)
+        patch.setattr("pivotkit.selection.scores.BLOCK_TOKENS", block)
         scored = score_documents(files, sorted(pivots))
     assert scored.to_pylist() == [
         {
@@ -155,6 +155,23 @@ def test_memory_grows_with_the_documents_and_not_with_the_tokens(tmp_path):
     assert int(megabytes) < 60
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux")
+def test_memory_on_disk_does_not_grow_with_the_documents(tmp_path):
+    (np.arange(12_000_000) % 4).astype("<u2").tofile(tmp_path / "part.npy")  # 3 million documents: 170 MB of rows
+    (np.arange(400_000) % 4).astype("<u2").tofile(tmp_path / "small.npy")
+    code = (
+        "import resource, sys; from pivotkit.corpus import TokenFiles; from pivotkit.selection import score_documents\n"
+        "folder = sys.argv[1]\n"
+        "score = lambda name: len(score_documents(TokenFiles(f'{folder}/{name}.npy', vocab_size=4, eos=3), [1],"
+        " out=f'{folder}/{name}'))\n"
+        "small = score('small'); before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss; rows = score('part')\n"
+        "print(rows, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)"
+    )
+    rows, megabytes = run(code, tmp_path).split()
+    assert rows == "3000000"
+    assert int(megabytes) < 60
+
+
 def make_matches(names, units, words, present):
     rows = [(name, row) for name, unit in zip(names, units, strict=True) for row in range(len(unit))]
     documents = pa.table(
@@ -203,7 +220,7 @@ class TestOnARealStore:
         return tmp_path
 
     @pytest.fixture
-    def store(self, corpus, tmp_path_factory):
+    def tokenizer(self):
         from tokenizers import Tokenizer
         from tokenizers.models import WordLevel
         from tokenizers.pre_tokenizers import Whitespace
@@ -211,6 +228,10 @@ class TestOnARealStore:
         words = ["[UNK]", "the", "cat", ",", "le", "Chat", "chat", "noir", "une", "maison"]
         tokenizer = Tokenizer(WordLevel({word: place for place, word in enumerate(words)}, unk_token="[UNK]"))
         tokenizer.pre_tokenizer = Whitespace()
+        return tokenizer
+
+    @pytest.fixture
+    def store(self, corpus, tokenizer, tmp_path_factory):
         return tokenize(corpus, tokenizer, tmp_path_factory.mktemp("store"))
 
     def test_scores_and_pairs(self, corpus, store):
@@ -222,6 +243,28 @@ class TestOnARealStore:
         assert scored["score"].to_pylist() == [0.0, 0.0, 0.5, 0.0] * 2
         assert scored["translation_pairs"].to_pylist() == [1, 0, 0, 0] * 2
         assert scored["lang"].to_pylist() == ["en", "fr", "fr", "fr"] * 2
+
+    @pytest.mark.parametrize("score", ["share", "distinct"])
+    def test_text_scores_as_its_store(self, corpus, store, tokenizer, score):
+        assert score_documents(corpus, [7, 4], tokenizer=tokenizer, score=score).equals(
+            score_documents(store, [7, 4], score=score), check_metadata=True
+        )
+
+    def test_text_has_pairs_too(self, corpus, tokenizer):
+        hits = match_documents(corpus, ["cat", "chat"])
+        scored = score_documents([corpus], [7], tokenizer=tokenizer, hits=hits, pairs=[("cat", "chat")])
+        assert scored["translation_pairs"].to_pylist() == [1, 0, 0, 0] * 2
+
+    def test_bad_text_is_refused_or_left_out(self, corpus, tokenizer):
+        with (corpus / "part-1.jsonl").open("ab") as file:
+            file.write(b'\n{"text": 3}')
+        with pytest.raises(CorpusError, match=r"part-1\.jsonl, line 5"):
+            score_documents(corpus, [7], tokenizer=tokenizer)
+        assert score_documents(corpus, [7], tokenizer=tokenizer, on_error="skip").num_rows == 8
+
+    def test_text_is_scored_on_disk(self, corpus, tokenizer, tmp_path_factory):
+        scored = score_documents(corpus, [7], tokenizer=tokenizer, out=tmp_path_factory.mktemp("out"))
+        assert scored.equals(score_documents(corpus, [7], tokenizer=tokenizer))
 
     def test_hits_of_other_documents_are_refused(self, corpus, store):
         hits = match_documents(corpus / "part-1.jsonl", ["cat"])
@@ -276,7 +319,8 @@ class TestRefusals:
 
     def test_a_corpus_must_be_of_tokens(self, tmp_path):
         with pytest.raises(
-            TypeError, match="score_documents: corpus must be a TokenStore or TokenFiles; got PosixPath"
+            TypeError,
+            match="score_documents: corpus must be a TokenStore or TokenFiles, or text with a tokenizer; got PosixPath",
         ):
             score_documents(tmp_path, [1])
 
@@ -284,3 +328,13 @@ class TestRefusals:
         files = TokenFiles(write_olmo(tmp_path / "a.npy", [[1, 5, 0]]), vocab_size=2, eos=0)
         with pytest.raises(CorpusError, match=r"a\.npy, token 1: must be an id in \[0, 2\); got 5"):
             score_documents(files, [1])
+
+    def test_a_tokenizer_is_for_text(self, store):
+        with pytest.raises(ValueError, match="score_documents: tokenizer must be None for TokenStore; got 'x'"):
+            score_documents(store, [1], tokenizer="x")
+
+    def test_hits_are_not_kept_on_disk(self, store, tmp_path):
+        hits = make_matches([store.units[0].name], [[[1], [2]]], ["a"], [[1], [0]])
+        with pytest.raises(ValueError, match="score_documents: hits must be None where out is given; got Matches"):
+            score_documents(store, [1], hits=hits, pairs=[("a", "a")], out=tmp_path / "out")
+        assert not (tmp_path / "out").exists()

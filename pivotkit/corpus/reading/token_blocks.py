@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from pivotkit import _C
 from pivotkit.corpus.reading.budget import DocumentBudget
 from pivotkit.errors import CorpusError
 
 BLOCK_TOKENS = 1 << 21  # ids per block, unless the caller says otherwise
+NATIVE = (np.dtype(np.uint16), np.dtype(np.uint32))  # ids that native code takes
 LONGEST_DOCUMENT = 1 << 27  # a document of more ids means that the end-of-sequence id is another one
 
 Ids = npt.NDArray[Any]
@@ -53,7 +55,11 @@ def document_ends(ids: Ids, eos: int, bos: int | None, is_last: bool) -> Offsets
     >>> document_ends(np.array([5, 0, 7, 0, 8]), eos=0, bos=None, is_last=True).tolist()
     [2, 4, 5]
     """
-    ends = np.flatnonzero(ids[: len(ids) if is_last else -1] == eos).astype(np.int64) + 1
+    decided = ids[: len(ids) if is_last else -1]
+    if ids.dtype in NATIVE:
+        ends = _C.token_places(np.ascontiguousarray(decided), eos) + 1
+    else:
+        ends = np.flatnonzero(decided == eos).astype(np.int64) + 1
     if bos is not None:
         ends = ends[(ends == len(ids)) | (ids[np.minimum(ends, len(ids) - 1)] == bos)]
     if is_last and len(ids) and not (len(ends) and ends[-1] == len(ids)):

@@ -237,17 +237,15 @@ def tokenize(
         For a slow tokenizer, something else that is not a tokenizer, and another argument of another kind.
     """
     corpus = check_paths("tokenize", "corpus", corpus)
-    if isinstance(tokenizer, str | PathLike):
-        check_path("tokenize", "tokenizer", tokenizer)
     check_path("tokenize", "out", out)
     check_on_error("tokenize", on_error)
     check_flag("tokenize", "replace", replace)
     folder = Path(out)
-    core, fingerprint = _core(tokenizer)
+    core, fingerprint = tokenizer_core("tokenize", tokenizer)
     header = {
         "format": FORMAT,
         "fingerprint": fingerprint,
-        "vocab_size": max(core.get_vocab(with_added_tokens=True).values()) + 1,
+        "vocab_size": vocabulary_size(core),
         "on_error": on_error,
     }
     before = read_object(folder / "tokenizer.json", {}) if (folder / "tokenizer.json").exists() else header
@@ -278,9 +276,7 @@ def _tokenize_unit(unit: Unit, core: Tokenizer, folder: Path, on_error: str) -> 
     skipped = 0
     with atomic_path(unit_path(folder, unit, ".u32")) as path, path.open("wb") as file:
         for batch in read_documents(unit, on_error):
-            for texts in _portions(batch.texts):
-                encoded = core.encode_batch_fast(texts, add_special_tokens=False)
-                flat, offsets = pack_ids([encoding.ids for encoding in encoded])
+            for flat, offsets in encode(core, batch.texts):
                 flat.astype("<u4", copy=False).tofile(file)
                 sizes.append(np.diff(offsets))
             rows += batch.rows
@@ -309,22 +305,26 @@ def _has_its_digests(folder: Path, unit: Unit) -> bool:
         return False
 
 
-def _portions(texts: list[str]) -> Iterator[list[str]]:
-    portion: list[str] = []
-    size = 0
-    for text in texts:
-        portion.append(text)
+def encode(core: Tokenizer, texts: list[str]) -> Iterator[tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]]:
+    """The ids of texts back to back, and where those of each begin, in portions that bound the tokenizer's memory."""
+    begin = size = 0
+    for end, text in enumerate(texts, 1):
         size += len(text)
-        if size >= ENCODE_CHARACTERS:
-            yield portion
-            portion, size = [], 0
-    if portion:
-        yield portion
+        if size >= ENCODE_CHARACTERS or end == len(texts):
+            encoded = core.encode_batch_fast(texts[begin:end], add_special_tokens=False)
+            yield pack_ids([encoding.ids for encoding in encoded])
+            begin, size = end, 0
 
 
-def _core(tokenizer: Any) -> tuple[Tokenizer, str]:
+def vocabulary_size(core: Tokenizer) -> int:
+    """One more than the largest id."""
+    return max(core.get_vocab(with_added_tokens=True).values()) + 1
+
+
+def tokenizer_core(function: str, tokenizer: Any) -> tuple[Tokenizer, str]:
     """A private copy of the Rust tokenizer, without truncation and padding, and its fingerprint."""
-    if isinstance(tokenizer, str | Path):
+    if isinstance(tokenizer, str | PathLike):
+        check_path(function, "tokenizer", tokenizer)
         path = Path(tokenizer)
         file = path / "tokenizer.json" if path.is_dir() else path
         if not file.is_file():
@@ -333,7 +333,7 @@ def _core(tokenizer: Any) -> tuple[Tokenizer, str]:
     else:
         inner = getattr(tokenizer, "backend_tokenizer", tokenizer)
         if not isinstance(inner, Tokenizer):
-            raise TypeError(f"tokenize: tokenizer must be a fast tokenizer or a path; got {kind(tokenizer)}")
+            raise TypeError(f"{function}: tokenizer must be a fast tokenizer or a path; got {kind(tokenizer)}")
         core = Tokenizer.from_str(inner.to_str())
     core.no_truncation()
     core.no_padding()
