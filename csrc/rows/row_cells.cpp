@@ -75,7 +75,7 @@ std::uint64_t checksum(const std::uint8_t* data, std::size_t size, std::uint64_t
     step(word);
   }
   std::uint64_t rest = 0;
-  std::memcpy(&rest, data + i, size - i);
+  if (i < size) std::memcpy(&rest, data + i, size - i);  // `data` may be null where there is nothing
   step(rest);
   return sum;
 }
