@@ -178,7 +178,7 @@ def count(
     least = fixed + (LEAST_BLOCK_BYTES if context is not False else 0)
     require("count", f"{processes} processes", processes * least, budget)
     taken = fixed - PROCESS_BYTES + BESIDE_BYTES
-    beyond = fixed if context is not False else None  # the other half is for merges
+    beyond = fixed if context is not False else None
     source.budget = DocumentBudget(budget, processes, taken, together.kind == "window", beyond)
 
     with ExitStack() as exits:

@@ -76,7 +76,7 @@ class DocumentBudget:
     fixed : int
         Bytes of each process that no document can have.
     tables_beyond : int, optional
-        Context tables take half of what each process has beyond so many bytes.
+        A context table and its block take three quarters of what each process has beyond so many bytes.
     places : bool, default False
         Whether the place of each word in a document of token ids is kept.
     """
@@ -91,7 +91,7 @@ class DocumentBudget:
     def room(self) -> int:
         """Bytes that one document may take."""
         own = self.memory // self.processes
-        return own - self.fixed - (0 if self.tables_beyond is None else (own - self.tables_beyond) // 2)
+        return own - self.fixed - (0 if self.tables_beyond is None else 3 * (own - self.tables_beyond) // 4)
 
     def longest(self, copies: int) -> int:
         """The largest document, in bytes, that is read in so many copies and does not grow when it is normalized."""
@@ -101,7 +101,7 @@ class DocumentBudget:
         """Raise a ValueError with the budget that is needed where ``needed`` bytes are more than the room."""
         if needed > self.room:
             own = needed + self.fixed
-            least = (own if self.tables_beyond is None else 2 * own - self.tables_beyond) * self.processes
+            least = (own if self.tables_beyond is None else 4 * own - 3 * self.tables_beyond) * self.processes
             where = f"{path}, {place}" if place else str(path)
             raise ValueError(
                 f"count: memory must be at least {least} bytes (option memory) for {what} of {size} bytes in {where}; "
