@@ -83,6 +83,7 @@ def count_units(counter: UnitCounter, units: Sequence[Unit], processes: int) -> 
     with ProcessPoolExecutor(workers, spawn, _start, (counter.plan, shared)) as pool:
         try:
             futures = [pool.submit(_count_here) for _ in range(workers)]
+            pool.submit(int)  # a pool watches over a process that it starts from the next task on
             for _ in track(_progress(futures, shared, len(units)), "Counting", total=len(units)):
                 pass
         except BrokenProcessPool:
