@@ -2,6 +2,7 @@
 #include <pybind11/stl.h>
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -83,8 +84,9 @@ std::uint64_t write_contexts(Contexts& contexts, const std::string& path) {
   });
 }
 
-void add_block(Table& table, Contexts& contexts) {
-  run_both(table, contexts, [](ContextTable& sum, ContextCounter& counter) { sum.add(counter); });
+std::size_t add_block(Table& table, Contexts& contexts, std::size_t begin, std::size_t limit) {
+  return run_both(table, contexts,
+                  [&](ContextTable& sum, ContextCounter& counter) { return sum.add(counter, begin, limit); });
 }
 
 std::uint64_t write_table(Table& table, const std::string& path) {
@@ -158,7 +160,10 @@ void register_counting(py::module_& m) {
 
   py::class_<Table>(m, "ContextTable", "The sum of the tables of many blocks of a ContextCounter.")
       .def(py::init<std::size_t, std::size_t>(), py::arg("words"), py::arg("vocabulary"))
-      .def("add", &add_block, py::arg("counter"), "Add the counter's block, and begin the counter's next block.")
+      .def("add", &add_block, py::arg("counter"), py::arg("begin") = 0,
+           py::arg("limit") = std::numeric_limits<std::size_t>::max(),
+           "Add the block's rows of words from `begin` on, until the table takes more than `limit` bytes; the word to "
+           "go on with.")
       .def(
           "add_rows",
           [](Table& t, const std::string& path) { t.run([&](ContextTable& table) { table.add_rows(path); }); },

@@ -78,8 +78,12 @@ ContextRows ContextCounter::rows(std::size_t begin, std::size_t end) {
 }
 
 void ContextCounter::write(RowFileWriter& file) {
-  each_row([](std::uint32_t) { return nullptr; },
-           [&](std::uint32_t word, const ContextRow& row) { file.put(word, row.tokens, row.counts, row.size); });
+  each_row(
+      0, [](std::uint32_t) { return nullptr; },
+      [&](std::uint32_t word, const ContextRow& row) {
+        file.put(word, row.tokens, row.counts, row.size);
+        return true;
+      });
 }
 
 bool ContextCounter::empty() const {

@@ -44,16 +44,19 @@ class ContextCounter {
   // Rows [begin, end) of the table of the block.
   ContextRows rows(std::size_t begin, std::size_t end);
 
-  // Calls visit(word, row) for each word of the block, in ascending order. A row is valid until the next. Before it
-  // makes the row it asks old(word) for a row to add (ContextBlock::row), or null.
+  // Calls visit(word, row) for each word of the block from `begin` on, in ascending order, until it returns false. A row
+  // is valid until the next. Before it makes the row it asks old(word) for a row to add (ContextBlock::row), or null.
+  // Returns the word to go on with.
   template <class Old, class Visit>
-  void each_row(Old&& old, Visit&& visit) {
-    std::visit(
+  std::size_t each_row(std::size_t begin, Old&& old, Visit&& visit) {
+    return std::visit(
         [&](auto& block) {
-          for (std::size_t w = 0; w < words_; ++w) {
+          std::size_t w = begin;
+          for (bool more = true; more && w < words_; ++w) {
             const auto word = static_cast<std::uint32_t>(w);
-            visit(word, block.row(w, old(word)));
+            more = visit(word, block.row(w, old(word)));
           }
+          return w;
         },
         block_);
   }

@@ -41,6 +41,9 @@ class RowSum {
 
   void finish() { old(std::numeric_limits<std::uint32_t>::max()); }
 
+  // What the new rows and the old ones that wait take.
+  std::size_t bytes() const noexcept { return sums_.bytes() + old_.bytes() - sums_.taken_over(); }
+
  private:
   template <class Cells>
   void add_apart(std::uint32_t word, const Cells& row) {
@@ -120,17 +123,24 @@ void ContextTable::add_each(AddRows&& add_rows) {
   rows_ = std::move(sums);
 }
 
-void ContextTable::add(ContextCounter& counter) {
+std::size_t ContextTable::add(ContextCounter& counter, std::size_t begin, std::size_t limit) {
   require_whole("add");
   if (counter.words() != words_ || counter.vocabulary() != vocabulary_)
     refuse("add", "counter", text("be of ", words_, " words and ", vocabulary_, " tokens"),
            text(counter.words(), " and ", counter.vocabulary()));
+  if (begin >= words_) refuse("add", "begin", text("be below ", words_), begin);
+  std::size_t end = words_;
   if (!counter.empty())
     add_each([&](RowSum& sum) {
-      counter.each_row([&](std::uint32_t word) { return sum.old(word); },
-                       [&](std::uint32_t word, const ContextRow& row) { sum.add(word, row); });
+      end = counter.each_row(
+          begin, [&](std::uint32_t word) { return sum.old(word); },
+          [&](std::uint32_t word, const ContextRow& row) {
+            sum.add(word, row);
+            return sum.bytes() <= limit;
+          });
     });
-  counter.clear();
+  if (end == words_) counter.clear();
+  return end;
 }
 
 void ContextTable::add_rows(const std::string& path) {

@@ -21,11 +21,13 @@ class ContextTable {
  public:
   ContextTable(std::size_t words, std::size_t vocabulary);
 
-  // Adds all rows of the counter's block, and begins the counter's next block. Refuses a counter of other words or
-  // another vocabulary, and changes nothing then. Whatever else it throws (std::bad_alloc, std::overflow_error for a
-  // total of 2^63 or more) ends the table: it is empty and refuses everything but clear(). The counter keeps its block
-  // then. Costs the block's rows and a pass over the table, 1 to 3 ns per cell; nothing where the block is empty.
-  void add(ContextCounter& counter);
+  // Adds the rows of the counter's block of words from `begin` on, until the table takes more than `limit` bytes, and
+  // returns the word to go on with: once the table is written and cleared, the rest is added to it. After the last word
+  // it begins the counter's next block. Refuses a counter of other words or another vocabulary, and changes nothing
+  // then. Whatever else it throws (std::bad_alloc, std::overflow_error for a total of 2^63 or more) ends the table: it
+  // is empty and refuses everything but clear(). The counter keeps its block then. Costs the block's rows and a pass
+  // over the table, 1 to 3 ns per cell; nothing where the block is empty.
+  std::size_t add(ContextCounter& counter, std::size_t begin, std::size_t limit);
 
   // Adds the rows of a row file, and ends the table too where it throws at a damaged row. A file that is not whole is
   // refused before anything is changed.
@@ -42,7 +44,8 @@ class ContextTable {
 
   // What the rows take, in whole chunks of RowStore::kChunk. While a block is added the table takes at most what it
   // takes afterwards, four chunks, four times its largest row, and the RowAccumulator of one row: a row never becomes
-  // smaller, so new rows and old ones that wait are no more than all new ones.
+  // smaller, so new rows and old ones that wait are no more than all new ones. So an addition with a limit passes it by
+  // no more than that and one row.
   std::size_t bytes() const noexcept { return rows_.bytes(); }
   std::size_t words() const noexcept { return words_; }
 

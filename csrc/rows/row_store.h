@@ -61,6 +61,8 @@ class RowStoreWriter {
 
   // Takes the chunks before `end` from a store, to fill them anew. Keeps few that it has no use for yet.
   void take_over(RowStore& from, std::size_t end);
+  std::size_t taken_over() const noexcept { return taken_ * RowStore::kChunk; }  // bytes
+  std::size_t bytes() const noexcept { return rows_.bytes(); }                   // of the store
 
  private:
   std::uint8_t* room(std::size_t bytes);

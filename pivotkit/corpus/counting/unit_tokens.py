@@ -79,6 +79,7 @@ class ContextTableBuilder:
     def __init__(self, words: int, vocabulary: int, memory: int, place: Path) -> None:
         self._counter = _C.ContextCounter(words, vocabulary, memory // 4 // CELL_BYTES)
         self._table = _C.ContextTable(words, vocabulary)
+        self._words = words
         self._most = memory // 2
         self._place = place
         self._files = 0
@@ -91,9 +92,7 @@ class ContextTableBuilder:
             taken += self._counter.add(offsets, words, *block.tokens, taken)
             if taken == size:
                 return
-            self._table.add(self._counter)
-            if self._table.nbytes > self._most:
-                self._write()
+            self._add_block()
 
     @property
     def background(self) -> npt.NDArray[np.int64]:
@@ -102,8 +101,14 @@ class ContextTableBuilder:
 
     def finish(self) -> None:
         """Write what is in memory: all row files in the place together are the table of all documents added."""
-        self._table.add(self._counter)
+        self._add_block()
         self._write()
+
+    def _add_block(self) -> None:
+        """Add the rows of the block to the table, which is written as often as it reaches its limit."""
+        word = 0
+        while (word := self._table.add(self._counter, word, self._most)) < self._words:
+            self._write()
 
     def _write(self) -> None:
         if self._table.nbytes:

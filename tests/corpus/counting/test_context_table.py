@@ -242,6 +242,34 @@ def test_memory_is_that_of_the_rows_and_clear_gives_it_back(tmp_path: Path) -> N
     assert np.array_equal(dense(table, words, vocabulary, tmp_path), unit.table(words, vocabulary))
 
 
+@pytest.mark.parametrize("limit", [0, 2 * CHUNK, 5 * CHUNK])
+def test_a_block_larger_than_the_limit_is_added_in_parts(limit: int, tmp_path: Path) -> None:
+    """A part passes the limit by one row and the chunks at its ends."""
+    words, vocabulary = 300, 60_000
+    unit = random_documents(words, vocabulary, 1, 100, 30_000)
+    whole, table = _C.ContextTable(words, vocabulary), _C.ContextTable(words, vocabulary)
+    paths, peaks = [], []
+    for _ in range(2):  # the second time, old rows wait
+        assert whole.add(filled(words, vocabulary, unit)) == words
+        counter, word, parts = filled(words, vocabulary, unit), 0, 0
+        while (word := table.add(counter, word, limit)) < words:
+            peaks.append(table.nbytes)
+            paths.append(str(tmp_path / f"{len(paths)}.rows"))
+            table.write(paths[-1])
+            table.clear()
+            parts += 1
+        assert not counter.rows(0, words)[1].size
+    assert parts > 2
+    assert limit < max(peaks) <= limit + 5 * CHUNK < whole.nbytes
+    paths.append(str(tmp_path / "rest.rows"))
+    table.write(paths[-1])
+    _C.merge_to_rows(paths, words, vocabulary, 1 << 20, str(tmp_path / "merged.rows"))
+    whole.write(str(tmp_path / "whole.rows"))
+    assert (tmp_path / "merged.rows").read_bytes() == (tmp_path / "whole.rows").read_bytes()
+    with pytest.raises(ValueError, match=f"add: begin must be below {words}; got {words}"):
+        table.add(counter, words)
+
+
 def test_an_empty_block_changes_nothing_and_an_empty_table_is_written(tmp_path: Path) -> None:
     counter, table = _C.ContextCounter(3, 5, 100), _C.ContextTable(3, 5)
     table.add(counter)
