@@ -129,6 +129,17 @@ class TokenMatcher:
     @property
     def nbytes(self) -> int: ...
 
+def words_in_languages(
+    spelled_offsets: NDArray[np.int64],
+    spelled_words: NDArray[np.int32],
+    word_languages: NDArray[np.uint64],
+    languages: NDArray[np.uint64],
+    offsets: NDArray[np.int64],
+    spellings: NDArray[np.int32],
+    counts: NDArray[np.int32],
+    places: Places | None = None,
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32], Places | None]: ...
+
 class DocumentCounter:
     def __init__(self, words: int, pairs: NDArray[np.int32], window: int = 0) -> None: ...
     def add(
@@ -195,6 +206,23 @@ class ContextTable:
     def clear(self) -> None: ...
     @property
     def nbytes(self) -> int: ...
+
+class StratumCounter:
+    def __init__(self, strata: int, vocabulary: int, words: int) -> None: ...
+    def add(
+        self,
+        offsets: NDArray[np.int64],
+        words: NDArray[np.int32],
+        strata: NDArray[np.int32],
+        tokens: NDArray[np.integer] | None = None,
+        token_offsets: NDArray[np.int64] | None = None,
+    ) -> None: ...
+    def write(self, path: str) -> int: ...
+    def clear(self) -> None: ...
+    @property
+    def documents(self) -> int: ...
+    @property
+    def background(self) -> NDArray[np.int64]: ...
 
 def merge_to_rows(paths: Sequence[str], rows: int, columns: int, memory: int, path: str) -> int: ...
 def merge_to_csr(

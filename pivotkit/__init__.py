@@ -19,6 +19,7 @@ PUBLIC = {
     "trace": "pivotkit.lens.trace",
     "classify": "pivotkit.lens.behavior",
     "TokenFiles": "pivotkit.corpus",
+    "Strata": "pivotkit.corpus",
     "TokenWatchList": "pivotkit.corpus",
     "WatchList": "pivotkit.corpus",
     "tokenize": "pivotkit.corpus",

@@ -1,5 +1,6 @@
 from pivotkit.attribution import attribute as attribute
 from pivotkit.corpus import Counts as Counts
+from pivotkit.corpus import Strata as Strata
 from pivotkit.corpus import TokenFiles as TokenFiles
 from pivotkit.corpus import TokenWatchList as TokenWatchList
 from pivotkit.corpus import WatchList as WatchList

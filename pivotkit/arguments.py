@@ -128,14 +128,16 @@ def check_strings(function: str, argument: str, value: Any, rule: str = "a seque
     return found
 
 
-def check_word_pairs(function: str, argument: str, value: Any) -> list[Any]:
-    """The elements of an iterable of pairs of str."""
+def check_word_pairs(function: str, argument: str, value: Any, languages: bool = False) -> list[Any]:
+    """The elements of an iterable of pairs of str; with ``languages``, of a str and its language in its place too."""
     pairs = elements(function, argument, value, "pairs of words")
     for pair in [] if _all_pairs(pairs) else pairs:
         if not (isinstance(pair, tuple | list | np.ndarray) and len(pair) == 2):
             got = f"one of {len(pair)}" if isinstance(pair, tuple | list) else kind(pair)
             raise TypeError(f"{function}: {argument} must be pairs of two words; got {got}")
         for word in pair:
+            if languages and isinstance(word, tuple) and len(word) == 2 and all(isinstance(part, str) for part in word):
+                continue
             if not isinstance(word, str):
                 refuse_kind(function, argument, "be pairs of str", word)
     return pairs

@@ -13,12 +13,14 @@
 
 #include "bindings/arrays.h"
 #include "bindings/locked.h"
+#include "bindings/occurrences.h"
 #include "bindings/register.h"
 #include "common/require.h"
 #include "counting/context_counter.h"
 #include "counting/context_table.h"
 #include "counting/document_counter.h"
 #include "counting/document_scorer.h"
+#include "counting/stratum_counter.h"
 #include "counting/token_counter.h"
 #include "counting/token_places.h"
 #include "rows/row_file.h"
@@ -30,6 +32,7 @@ using Documents = Locked<DocumentCounter>;
 using Contexts = Locked<ContextCounter>;
 using Table = Locked<ContextTable>;
 using Scorer = Locked<DocumentScorer>;
+using Strata = Locked<StratumCounter>;
 using Tokens = Locked<TokenCounter>;
 
 std::unique_ptr<Documents> make_documents(std::size_t words, const Array<std::int32_t>& pairs, std::int64_t window) {
@@ -42,19 +45,7 @@ void add_documents(Documents& documents, const Array<std::int64_t>& offsets, con
   const std::size_t total = length(words, "add", "words");
   if (length(counts, "add", "counts") != total) refuse("add", "counts", "be as many as words", counts.shape(0));
   const std::size_t size = rows_of(offsets, total, "add", "offsets");
-  std::optional<Occurrences> occurrences;
-  if (!places.is_none()) {
-    const auto [ends_of_hits, starts, ends] =
-        py::cast<std::tuple<Array<std::int64_t>, Array<std::int32_t>, Array<std::int32_t>>>(places);
-    if (rows_of(ends_of_hits, length(starts, "add", "starts"), "add", "places") != total)
-      refuse("add", "places", "be of as many hits as words", "others");
-    if (length(ends, "add", "ends") != length(starts, "add", "starts"))
-      refuse("add", "ends", "be as many as starts", ends.shape(0));
-    occurrences.emplace();
-    occurrences->offsets.assign(ends_of_hits.data(), ends_of_hits.data() + total + 1);
-    occurrences->starts.assign(starts.data(), starts.data() + starts.shape(0));
-    occurrences->ends.assign(ends.data(), ends.data() + ends.shape(0));
-  }
+  const std::optional<Occurrences> occurrences = occurrences_of(places, total, "add");
   documents.run([&](DocumentCounter& counter) {
     counter.add(offsets.data(), words.data(), counts.data(), size, occurrences ? &*occurrences : nullptr);
   });
@@ -94,6 +85,30 @@ std::uint64_t write_table(Table& table, const std::string& path) {
     sum.require_whole("write");  // before the file is emptied
     RowFileWriter file(path, sum.words(), kRowFileBuffer);
     sum.write(file);
+    return file.finish();
+  });
+}
+
+void add_strata(Strata& strata, const Array<std::int64_t>& offsets, const Array<std::int32_t>& words,
+                const Array<std::int32_t>& of_documents, const py::object& tokens, const py::object& token_offsets) {
+  const std::size_t size = rows_of(offsets, length(words, "add", "words"), "add", "offsets");
+  if (length(of_documents, "add", "strata") != size)
+    refuse("add", "strata", text("be of ", size, " documents"), of_documents.shape(0));
+  if (tokens.is_none())
+    return strata.run(
+        [&](StratumCounter& counter) { counter.add(offsets.data(), words.data(), of_documents.data(), size); });
+  const auto ends = py::cast<Array<std::int64_t>>(token_offsets);
+  with_tokens("add", py::cast<py::array>(tokens), ends, [&](const auto& documents) {
+    if (documents.size != size) refuse("add", "token_offsets", text("describe ", size, " documents"), documents.size);
+    strata.run(
+        [&](StratumCounter& counter) { counter.add(offsets.data(), words.data(), of_documents.data(), documents); });
+  });
+}
+
+std::uint64_t write_strata(Strata& strata, const std::string& path) {
+  return strata.run([&](StratumCounter& counter) {
+    RowFileWriter file(path, counter.strata(), kRowFileBuffer);
+    counter.write(file);
     return file.finish();
   });
 }
@@ -173,6 +188,20 @@ void register_counting(py::module_& m) {
           "clear", [](Table& t) { t.run([](ContextTable& table) { table.clear(); }); }, "Free the rows and begin anew.")
       .def_property_readonly("nbytes",
                              [](Table& t) { return t.run([](ContextTable& table) { return table.bytes(); }); });
+
+  py::class_<Strata>(m, "StratumCounter", "Counts the documents of each stratum that contain each token and word.")
+      .def(py::init<std::size_t, std::size_t, std::size_t>(), py::arg("strata"), py::arg("vocabulary"),
+           py::arg("words"))
+      .def("add", &add_strata, py::arg("offsets").noconvert(), py::arg("words").noconvert(),
+           py::arg("strata").noconvert(), py::arg("tokens") = py::none(), py::arg("token_offsets") = py::none(),
+           "Count the documents whose hits, strata and tokens are given.")
+      .def("write", &write_strata, py::arg("path"), "Write the table as a row file; its bytes.")
+      .def(
+          "clear", [](Strata& s) { s.run([](StratumCounter& counter) { counter.clear(); }); }, "Begin the next table.")
+      .def_property_readonly("documents", [](const Strata& s) { return s.object.documents(); })
+      .def_property_readonly("background", [](Strata& s) {
+        return to_array(s.run([](StratumCounter& counter) { return counter.background(); }));
+      });
 
   m.def("token_places", &find_places<std::uint16_t>, py::arg("ids").noconvert(), py::arg("token"),
         "The places of a token among ids, ascending.");

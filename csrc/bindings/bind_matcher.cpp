@@ -5,10 +5,12 @@
 #include <utility>
 
 #include "bindings/arrays.h"
+#include "bindings/occurrences.h"
 #include "bindings/register.h"
 #include "common/require.h"
 #include "matcher/matcher.h"
 #include "matcher/token_matcher.h"
+#include "matcher/word_languages.h"
 
 namespace pivotkit {
 namespace {
@@ -73,6 +75,35 @@ py::tuple match_tokens(const TokenMatcher& matcher, const py::array& tokens, con
   });
 }
 
+py::tuple in_languages(const Array<std::int64_t>& spelled_offsets, const Array<std::int32_t>& spelled_words,
+                       const Array<std::uint64_t>& word_languages, const Array<std::uint64_t>& languages,
+                       const Array<std::int64_t>& offsets, const Array<std::int32_t>& spellings,
+                       const Array<std::int32_t>& counts, const py::object& places) {
+  const std::string name = "words_in_languages";
+  const std::size_t entries = length(spelled_words, name, "spelled words");
+  if (length(word_languages, name, "word languages") != entries)
+    refuse(name, "word languages", text("be as many as words, ", entries), word_languages.shape(0));
+  const SpelledWords spelled{spelled_offsets.data(), spelled_words.data(), word_languages.data(),
+                             rows_of(spelled_offsets, entries, name, "spelled offsets")};
+  const std::size_t total = length(spellings, name, "spellings");
+  const std::size_t size = rows_of(offsets, total, name, "offsets");
+  if (length(counts, name, "counts") != total) refuse(name, "counts", "be as many as spellings", counts.shape(0));
+  if (length(languages, name, "languages") != size)
+    refuse(name, "languages", text("be of ", size, " documents"), languages.shape(0));
+  const std::optional<Occurrences> occurrences = occurrences_of(places, total, name);
+  Hits hits;
+  Occurrences word_places;
+  {
+    const py::gil_scoped_release release;
+    hits = words_in_languages(spelled, languages.data(), offsets.data(), spellings.data(), counts.data(), size,
+                              occurrences ? &*occurrences : nullptr, &word_places);
+  }
+  py::object where = py::none();
+  if (occurrences) where = to_arrays(word_places.offsets, word_places.starts, word_places.ends);
+  return py::make_tuple(to_array(std::move(hits.offsets)), to_array(std::move(hits.words)),
+                        to_array(std::move(hits.counts)), where);
+}
+
 py::tuple spans(const Matcher& matcher, const Array<std::uint8_t>& data, const Array<std::int64_t>& offsets) {
   const ByteTable documents = byte_table(data, offsets, "spans", "documents");
   Spans found;
@@ -109,6 +140,12 @@ void register_matcher(py::module_& m) {
       .def("__len__", &TokenMatcher::size)
       .def_property_readonly("vocabulary", &TokenMatcher::vocabulary)
       .def_property_readonly("nbytes", &TokenMatcher::bytes);
+
+  m.def("words_in_languages", &in_languages, py::arg("spelled_offsets").noconvert(),
+        py::arg("spelled_words").noconvert(), py::arg("word_languages").noconvert(), py::arg("languages").noconvert(),
+        py::arg("offsets").noconvert(), py::arg("spellings").noconvert(), py::arg("counts").noconvert(),
+        py::arg("places") = py::none(),
+        "Hits of words that are in the languages of their documents, from hits of spellings.");
 }
 
 }  // namespace pivotkit

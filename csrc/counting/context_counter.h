@@ -44,9 +44,9 @@ class ContextCounter {
   // Rows [begin, end) of the table of the block.
   ContextRows rows(std::size_t begin, std::size_t end);
 
-  // Calls visit(word, row) for each word of the block from `begin` on, in ascending order, until it returns false. A row
-  // is valid until the next. Before it makes the row it asks old(word) for a row to add (ContextBlock::row), or null.
-  // Returns the word to go on with.
+  // Calls visit(word, row) for each word of the block from `begin` on, in ascending order, until it returns false.
+  // Returns the word to go on with. A row is valid until the next. Before it makes the row it asks old(word) for a row
+  // to add (ContextBlock::row), or null.
   template <class Old, class Visit>
   std::size_t each_row(std::size_t begin, Old&& old, Visit&& visit) {
     return std::visit(

@@ -1,6 +1,7 @@
 """Documents, token stores, watch lists and counts."""
 
 from pivotkit.corpus.count import count
+from pivotkit.corpus.counting.strata import Strata
 from pivotkit.corpus.matching.match import Matches, match_documents, match_spans, match_texts
 from pivotkit.corpus.matching.normal_form import normalize
 from pivotkit.corpus.matching.token_watchlist import TokenWatchList
@@ -22,6 +23,7 @@ __all__ = [
     "Batch",
     "Counts",
     "Matches",
+    "Strata",
     "TextBlock",
     "TokenFiles",
     "TokenStore",

@@ -6,7 +6,7 @@ import functools
 import os
 import secrets
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from pivotkit.arguments import (
     LARGEST,
     check_flag,
     check_int,
+    check_kind,
     check_number,
     check_path,
     check_paths,
@@ -27,8 +28,10 @@ from pivotkit.arguments import (
     shown,
 )
 from pivotkit.corpus.counting.merge import merge_unit_counts
+from pivotkit.corpus.counting.plan import Plan
 from pivotkit.corpus.counting.sources import TextSource, TokenSource
-from pivotkit.corpus.counting.unit_counter import Plan, UnitCounter
+from pivotkit.corpus.counting.strata import PIECE_BYTES, Strata, fix_strata
+from pivotkit.corpus.counting.unit_counter import UnitCounter
 from pivotkit.corpus.counting.unit_tokens import sweep_blocks
 from pivotkit.corpus.counting.workers import count_units
 from pivotkit.corpus.matching.token_watchlist import TokenWatchList
@@ -38,13 +41,14 @@ from pivotkit.corpus.reading.documents import Corpus, Unit, check_on_error, work
 from pivotkit.corpus.reading.scope import Scope
 from pivotkit.corpus.reading.token_files import TokenFiles
 from pivotkit.corpus.reading.token_store import TokenStore
-from pivotkit.corpus.tables.counts import Counts
+from pivotkit.corpus.tables.counts import Counts, Word
 from pivotkit.errors import CorpusError, InputError
 
 WORD_BYTES = 450  # per watched word: its string, its place in the matcher, its counters
 PAIR_BYTES = 100
 SAMPLE_BYTES = 128  # per document in the sample of a word, while documents are ranked
 VOCABULARY_BYTES = 64
+STRATUM_CELL_BYTES = 4
 SMALLEST_UNIT, LARGEST_UNIT = 64 << 20, 1 << 30
 LEAST_BLOCK_BYTES = 8 << 20  # per context block: with smaller blocks, the table would be written many times
 
@@ -53,7 +57,7 @@ def count(
     corpus: Corpus | TokenFiles | TokenStore,
     watchlist: WatchList | TokenWatchList | Iterable[str],
     *,
-    pairs: Iterable[tuple[str, str]] | None = None,
+    pairs: Iterable[tuple[str | Word, str | Word]] | None = None,
     scope: str = "document",
     context: bool | TokenStore = False,
     sample: int | None = None,
@@ -65,6 +69,7 @@ def count(
     postings: bool = True,
     background: bool = True,
     checkpoint: float = 300.0,
+    strata: Strata | None = None,
 ) -> Counts:
     """Count watch words, pairs of them and their context tokens over a corpus, exactly, in one scan.
 
@@ -79,7 +84,8 @@ def count(
         W words. For text, in any spelling; `pivotkit.corpus.matching.watchlist` says what an occurrence is. For tokens,
         a `TokenWatchList` of their tokenizer.
     pairs
-        Pairs of watched words whose joint document count is wanted. None (default): no pairs.
+        Pairs of watched words whose joint document count is wanted. A word that is watched in several languages is
+        given with one of them: ``("os", "fr")``. None (default): no pairs.
     scope
         What "together" means: "document" (default), or for tokens "window:<tokens>" or "instance:<tokens>" (`Scope`).
     context
@@ -114,6 +120,10 @@ def count(
     checkpoint
         Seconds of work on a context table that a kill may cost. A table in memory is written so often, and at the end.
         300 by default; without ``out`` only at the end.
+    strata
+        Count words and tokens by `Strata` too, for `Counts.expected`. The language of a text document is that of its
+        ``lang`` field. They are fixed before the scan, and belong to the counts: others cannot be merged. None
+        (default): no strata.
 
     Returns
     -------
@@ -138,7 +148,8 @@ def count(
     -----
     Cost per document: at most the square of its watched words, whatever the number of pairs
     (``csrc/counting/pair_counter.h``). A context table costs an addition per word of a document and distinct token; it
-    stays in memory, and is written where it takes more than half of a process's share of ``memory``.
+    stays in memory, and is written where it takes more than half of a process's share of ``memory``. Strata cost an
+    addition per distinct token of a document, and 4 bytes per stratum and token or word in each process.
 
     Examples
     --------
@@ -153,7 +164,7 @@ def count(
         corpus = check_paths("count", "corpus", corpus)
     if not isinstance(watchlist, WatchList | TokenWatchList):
         watchlist = check_strings("count", "watchlist", watchlist, "a watch list or an iterable of str")
-    pairs = [] if pairs is None else check_word_pairs("count", "pairs", pairs)
+    pairs = [] if pairs is None else check_word_pairs("count", "pairs", pairs, languages=True)
     check_path("count", "out", out, none=True)
     check_int("count", "workers", workers, 1, none=True)
     check_on_error("count", on_error)
@@ -162,24 +173,38 @@ def count(
     check_flag("count", "postings", postings)
     check_flag("count", "background", background)
     check_number("count", "checkpoint", checkpoint, 0)
+    check_kind("count", "strata", strata, Strata, "a Strata", none=True)
     size: int | str | None = None
     if unit is not None:
         size = "auto" if isinstance(unit, str) and unit == "auto" else parse_bytes(unit, "count", "unit")
-    cut = functools.partial(_cut, size, _processes(workers, LARGEST))
-    source, units = _source(corpus, watchlist, together, context, on_error, cut)
-    id_of = functools.cache(source.watch.id)  # most words are in many pairs
-    ids = np.array([(id_of(a), id_of(b)) for a, b in pairs], dtype=np.int32).reshape(-1, 2)
+    source, work_units = _source(corpus, watchlist, together, context, on_error)
+    units = _cut(size, _processes(workers, LARGEST), work_units)
+    ids = _pair_ids(source.watch, pairs)
     processes = _processes(workers, len(units))
     if sample is not None:
         _check_sample(sample, context)
     if context is not False and not background:
         raise ValueError("count: background must be True with a context; got False")
+    if strata is not None and not background:
+        raise ValueError("count: background must be True with strata; got False")
+    if strata is not None and strata.language and isinstance(source, TokenSource):
+        raise ValueError("count: strata must have language=False for tokens, which have no languages; got True")
     fixed = _fixed_bytes(source, ids) + SAMPLE_BYTES * (sample or 0) * len(source.watch)
-    least = fixed + (LEAST_BLOCK_BYTES if context is not False else 0)
-    require("count", f"{processes} processes", processes * least, budget)
-    taken = fixed - PROCESS_BYTES + BESIDE_BYTES
-    beyond = fixed if context is not False else None
-    source.budget = DocumentBudget(budget, processes, taken, together.kind == "window", beyond)
+
+    def hold(fixed: int) -> int:
+        """Refuse a budget that lets no process hold ``fixed`` bytes; what they leave is for documents."""
+        least = fixed + (LEAST_BLOCK_BYTES if context is not False else 0)
+        require("count", f"{processes} processes", processes * least, budget)
+        taken = fixed - PROCESS_BYTES + BESIDE_BYTES
+        beyond = fixed if context is not False else None
+        source.budget = DocumentBudget(budget, processes, taken, together.kind == "window", beyond)
+        return fixed
+
+    hold(fixed)
+    listed = None
+    if strata is not None:
+        listed = fix_strata(strata, work_units(PIECE_BYTES), lambda piece: source.sample(piece, together))
+        fixed = hold(fixed + STRATUM_CELL_BYTES * len(listed) * (source.vocabulary + len(source.watch) + 1))
 
     with ExitStack() as exits:
         place = Path(exits.enter_context(tempfile.TemporaryDirectory()) if out is None else out)
@@ -196,6 +221,7 @@ def count(
             sample=sample,
             postings=sample is not None or (postings and out is not None),
             background=background,
+            strata=listed,
             checkpoint=None if out is None else checkpoint,
             run=secrets.token_hex(4),
         )
@@ -219,17 +245,19 @@ def _source(
     scope: Scope,
     context: bool | TokenStore,
     on_error: str,
-    cut: Callable[[Callable[[int | None], list[Unit]]], list[Unit]],
-) -> tuple[TextSource | TokenSource, list[Unit]]:
-    """What is counted, and its work units; refuses arguments that do not go together."""
+) -> tuple[TextSource | TokenSource, Callable[[int | None], list[Unit]]]:
+    """What is counted, and what cuts it into units of about a size; refuses arguments that do not go together."""
     if isinstance(corpus, TokenFiles | TokenStore):
         if not isinstance(watchlist, TokenWatchList):
             raise TypeError(f"count: watchlist must be a TokenWatchList for tokens; got {type(watchlist).__name__}")
         if not isinstance(context, bool):
             raise TypeError(f"count: context must be True or False for tokens; got {type(context).__name__}")
+        if watchlist.languages is not None:
+            codes = len(set(watchlist.languages))
+            raise ValueError(f"count: watchlist must have no languages for tokens, which have none; got {codes}")
         _check_tokenizer(watchlist, corpus)
         source = TokenSource(watchlist, corpus)
-        return source, cut(lambda size: corpus.work_units(size, scope))
+        return source, lambda size: corpus.work_units(size, scope)
     if isinstance(watchlist, TokenWatchList):
         raise TypeError("count: watchlist must be words for text; got a TokenWatchList")
     if scope.kind != "document":
@@ -238,7 +266,7 @@ def _source(
         raise TypeError(f"count: context must be False or a TokenStore for text; got {shown(context)}")
     watch = as_watchlist(watchlist)
     if context is False:
-        return TextSource(watch, on_error, None), cut(lambda size: work_units(corpus, size))
+        return TextSource(watch, on_error, None), lambda size: work_units(corpus, size)
     if context.on_error != on_error:
         raise ValueError(f"count: on_error must be the store's, {context.on_error!r}; got {on_error!r}")
     units = work_units(corpus)
@@ -246,7 +274,17 @@ def _source(
     if absent:
         path = min(unit.path for unit in absent)
         raise InputError(context.folder, "", f"must hold every file of the corpus as it is now; {path} is not in it")
-    return TextSource(watch, on_error, context), units
+    return TextSource(watch, on_error, context), lambda size: units
+
+
+def _pair_ids(
+    watch: WatchList | TokenWatchList, pairs: Sequence[tuple[str | Word, str | Word]]
+) -> npt.NDArray[np.int32]:
+    @functools.cache  # most words are in many pairs
+    def place(word: str | Word) -> int:
+        return watch.id(word) if isinstance(word, str) else watch.id(*word)
+
+    return np.array([(place(a), place(b)) for a, b in pairs], dtype=np.int32).reshape(-1, 2)
 
 
 def _check_tokenizer(watchlist: TokenWatchList, corpus: TokenFiles | TokenStore) -> None:

@@ -1,4 +1,4 @@
-"""Checkpoints: the context table of a set of units, as a folder of row files and a file that names the units.
+"""Checkpoints: the tables of a set of units, as a folder of row files and a file that names the units.
 
 A worker counts many units into one table and writes it now and then. One rename decides whether a checkpoint is there.
 Checkpoints that share units cannot both count: `read_checkpoints` chooses, a run's own ones before others, then the
@@ -19,16 +19,27 @@ from pivotkit.errors import InputError
 
 FOOTER = 24  # bytes at the end of a row file: two checksums and the number of rows
 SUFFIX = ".context"
+SUFFIXES = CONTEXT_SUFFIX, STRATA_SUFFIX = ".rows", ".strata"  # of row files in a checkpoint
 NAMES = "units.json"  # in a checkpoint
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A set of units, and the row files that together are its context table."""
+    """A set of units, and the row files that together are its context table and its counts by stratum."""
 
     folder: Path
     units: frozenset[str]
-    tables: tuple[Path, ...]
+    files: tuple[Path, ...]
+
+    @property
+    def tables(self) -> list[Path]:
+        """The row files of the context table."""
+        return [path for path in self.files if path.suffix == CONTEXT_SUFFIX]
+
+    @property
+    def strata(self) -> list[Path]:
+        """Those of the counts by stratum."""
+        return [path for path in self.files if path.suffix == STRATA_SUFFIX]
 
     def remove(self) -> None:
         """The names go first: tables without them are nobody's."""
@@ -41,7 +52,7 @@ def write_checkpoint(place: Path, folder: Path, configuration: str, run: str, un
     header = {
         "configuration": configuration,
         "units": sorted(units),
-        "tables": {table.name: footer_digest(table) for table in sorted(place.glob("*.rows"))},
+        "tables": {path.name: footer_digest(path) for path in sorted(place.iterdir()) if path.suffix in SUFFIXES},
     }
     write_sealed(header, place / NAMES)
     place.rename(folder / f"{configuration}-{run}-{secrets.token_hex(4)}{SUFFIX}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pivotkit.corpus.matching.word_languages import LanguageSet
+
 Tokens = tuple[npt.NDArray[Any], npt.NDArray[np.int64]]  # ids, and where each document begins
+Languages = tuple[Sequence[LanguageSet], npt.NDArray[np.integer]]
 Hits = tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], npt.NDArray[np.int32], Any]
 
 
@@ -29,6 +33,10 @@ class MatchedBlock:
         The token ids of the documents, where the source has them.
     langs : pyarrow.DictionaryArray or None
         The language of each document, where the source has one.
+    languages : (sets, int array (N,)) or None
+        Sets of languages, and which of them each document has; None where they are not known.
+    lengths : int64 (N,)
+        Tokens of each document, or UTF-8 bytes where the source has no tokens.
     skipped : int
         Documents left out since the block before.
     """
@@ -38,4 +46,6 @@ class MatchedBlock:
     places: npt.NDArray[np.int64]
     tokens: Tokens | None = None
     langs: pa.DictionaryArray | None = None
+    languages: Languages | None = None
+    lengths: npt.NDArray[np.int64] | None = None
     skipped: int = 0

@@ -17,8 +17,9 @@ from pivotkit.corpus.counting.unit_counter import UnitCounter
 from pivotkit.corpus.reading.documents import Unit
 from pivotkit.corpus.tables.context_table import atomic_context, open_context
 from pivotkit.corpus.tables.counts import Counts
-from pivotkit.corpus.tables.counts_folder import CONTEXT_FOLDER, replaced_counts, write_counts
+from pivotkit.corpus.tables.counts_folder import CONTEXT_FOLDER, STRATA_FOLDER, replaced_counts, write_counts
 from pivotkit.corpus.tables.postings import Postings
+from pivotkit.corpus.tables.strata import StratumCounts
 from pivotkit.corpus.tables.unit_counts import BACKGROUND, DF, PAIR, TF, read_cells
 
 
@@ -63,10 +64,8 @@ def merge_unit_counts(
         headers.append(header)
     checkpoints = counter.checkpoints(units)
     missing = len(units) - sum(len(checkpoint.units) for checkpoint in checkpoints)
-    if counter.plan.has_table and missing:
-        raise OSError(
-            f"merge_unit_counts: {counter.plan.folder} must hold the contexts of all units; got {missing} less"
-        )
+    if counter.plan.has_tables and missing:
+        raise OSError(f"merge_unit_counts: {counter.plan.folder} must hold the tables of all units; got {missing} less")
     if not keep:
         return _total(counter, units, headers, checkpoints, place, memory, threads, keep=False)
     with replaced_counts(place) as new:
@@ -101,6 +100,12 @@ def _total(
             context = merge_context_tables(tables, len(words), vocabulary, folder, memory, threads)
         else:
             context = estimate_context(paths, plan.sample, sums[DF], vocabulary, plan.folder, folder, memory)
+    strata = None
+    if plan.strata is not None:
+        tables = [table for checkpoint in checkpoints for table in checkpoint.strata]
+        folder, rows, columns = place / STRATA_FOLDER, len(plan.strata), plan.stratum_columns
+        table = merge_context_tables(tables, rows, columns, folder, memory, threads)
+        strata = StratumCounts(plan.strata, vocabulary, table)
     return Counts(
         words=words,
         documents=documents,
@@ -116,5 +121,7 @@ def _total(
         skipped=sum(header["skipped"] for header in headers),
         tokenizer=plan.source.tokenizer,
         marks=plan.source.watch.marks,
+        languages=plan.source.watch.languages,
+        strata=strata,
         postings=Postings.of(paths) if keep and plan.postings else None,
     )

@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 
 from pivotkit import _C
-from pivotkit.corpus.counting.matched_block import MatchedBlock
+from pivotkit.corpus.counting.matched_block import Hits, Languages, MatchedBlock
 from pivotkit.corpus.counting.read_ahead import read_ahead
+from pivotkit.corpus.counting.strata import Sample
 from pivotkit.corpus.matching.token_watchlist import TokenWatchList
 from pivotkit.corpus.matching.watchlist import WatchList
+from pivotkit.corpus.matching.word_languages import WordLanguages
 from pivotkit.corpus.reading.budget import LINE_COPIES, DocumentBudget
 from pivotkit.corpus.reading.documents import TextBlock, Unit, read_texts
 from pivotkit.corpus.reading.scope import Scope
+from pivotkit.corpus.reading.text_block import UNKNOWN
 from pivotkit.corpus.reading.token_files import TokenFiles
 from pivotkit.corpus.reading.token_store import TokenStore
 from pivotkit.errors import InputError
@@ -24,8 +27,19 @@ from pivotkit.errors import InputError
 class _Matching:
     """Leaves ``matcher`` out of pickles: it is native, so each process makes its own."""
 
+    _word_languages: WordLanguages | None
+
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "matcher"}
+
+    def _words(self, hits: Hits, languages: Languages | None) -> Hits:
+        """The hits of words, each in the languages of its documents."""
+        if self._word_languages is None:
+            return hits
+        assert languages is not None
+        sets, ids = languages
+        found: Hits = self._word_languages.words(hits, self._word_languages.masks(sets)[ids])
+        return found
 
 
 class TextSource(_Matching):
@@ -33,6 +47,7 @@ class TextSource(_Matching):
 
     def __init__(self, watch: WatchList, on_error: str, store: TokenStore | None) -> None:
         self.watch = watch
+        self._word_languages = watch.word_languages()
         self.vocabulary = 0 if store is None else store.vocab_size
         self.tokenizer = None if store is None else store.fingerprint
         self.budget: DocumentBudget | None = None  # what one document may take
@@ -64,10 +79,20 @@ class TextSource(_Matching):
             self._check(unit, texts, int(ends[-1] - ends[0]))
             block = self._block(texts)
             block.tokens = (self._store.read(unit, int(ends[0]), int(ends[-1])), ends - ends[0])
+            block.lengths = np.diff(ends)
             yield block
             at += len(texts)
         if at != len(rows):
             raise InputError(self._store.folder, unit.path.name, f"must hold {at} documents; got {len(rows)}")
+
+    def sample(self, unit: Unit, scope: Scope) -> Iterator[Sample]:
+        """Languages, lengths and bytes of the documents of ``unit``."""
+        ends = None if self._store is None else self._store.offsets(unit)
+        at = 0
+        for texts in read_texts(unit, self._on_error, self.budget):
+            here = texts.offsets if ends is None else ends[at : at + len(texts) + 1]
+            yield *_field_languages(texts), np.diff(here), len(texts.data)
+            at += len(texts)
 
     def _read(self, unit: Unit) -> Iterator[TextBlock]:
         return read_ahead(read_texts(unit, self._on_error, self.budget), lambda texts: texts.data.nbytes)
@@ -80,10 +105,23 @@ class TextSource(_Matching):
             self.budget.check_text(unit.path, f"row {texts.rows[longest]} of its unit", text, LINE_COPIES, tokens)
 
     def _block(self, texts: TextBlock) -> MatchedBlock:
-        offsets, words, counts = self.matcher.match(texts.data, texts.offsets)
+        languages = _field_languages(texts)
+        hits = self._words((*self.matcher.match(texts.data, texts.offsets), None), languages)
         return MatchedBlock(
-            (offsets, words, counts, None), texts.rows, texts.rows, langs=texts.langs, skipped=texts.skipped
+            hits,
+            texts.rows,
+            texts.rows,
+            langs=texts.langs,
+            languages=languages,
+            lengths=np.diff(texts.offsets),
+            skipped=texts.skipped,
         )
+
+
+def _field_languages(texts: TextBlock) -> Languages:
+    """The sets of languages that the ``lang`` field of documents gives."""
+    sets = [() if code == UNKNOWN else (code,) for code in texts.langs.dictionary.to_pylist()]
+    return sets, texts.langs.indices.to_numpy()
 
 
 class TokenSource(_Matching):
@@ -91,6 +129,7 @@ class TokenSource(_Matching):
 
     def __init__(self, watch: TokenWatchList, files: TokenFiles | TokenStore) -> None:
         self.watch = watch
+        self._word_languages = watch.word_languages()
         self.vocabulary = files.vocab_size
         self.tokenizer = files.tokenizer
         self.budget: DocumentBudget | None = None
@@ -110,5 +149,12 @@ class TokenSource(_Matching):
             ids, offsets = block.ids, block.offsets
             hits = self.matcher.match(ids, offsets, scope.kind == "window")
             size = len(offsets) - 1
-            yield MatchedBlock(hits, np.arange(row, row + size), block.first + offsets[:-1], (ids, offsets))
+            rows = np.arange(row, row + size)
+            yield MatchedBlock(hits, rows, block.first + offsets[:-1], (ids, offsets), lengths=np.diff(offsets))
             row += size
+
+    def sample(self, unit: Unit, scope: Scope) -> Iterator[Sample]:
+        """Languages, lengths and bytes of the documents of ``unit``."""
+        for block in self._files.blocks(unit, scope, budget=self.budget):
+            lengths = np.diff(block.offsets)
+            yield [()], np.zeros(len(lengths), np.int64), lengths, block.ids.nbytes

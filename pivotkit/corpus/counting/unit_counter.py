@@ -1,35 +1,33 @@
 """Counting work units: documents in blocks, their hits into counters, the counters of a unit into one file.
 
-The context table alone is not the unit's: it is of all units since the last checkpoint.
+Only the context table and the counts by stratum are not the unit's: they are of all units since the last checkpoint.
 """
 
 from __future__ import annotations
 
 import functools
-import hashlib
 import time
-import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 import pyarrow as pa
 
 from pivotkit import _C
 from pivotkit.artifacts import atomic_path
 from pivotkit.corpus.counting.checkpoints import Checkpoint, read_checkpoints, write_checkpoint
-from pivotkit.corpus.counting.matched_block import MatchedBlock
-from pivotkit.corpus.counting.unit_tokens import BackgroundCounter, ContextTableBuilder, SampleBuilder, block_folder
-from pivotkit.corpus.matching.normal_form import NORMALIZATION
-from pivotkit.corpus.matching.token_watchlist import TokenWatchList
-from pivotkit.corpus.matching.watchlist import WatchList
+from pivotkit.corpus.counting.plan import Plan
+from pivotkit.corpus.counting.unit_tokens import (
+    BackgroundCounter,
+    ContextTableBuilder,
+    SampleBuilder,
+    StratumTableBuilder,
+    block_folder,
+)
 from pivotkit.corpus.reading.documents import Unit
-from pivotkit.corpus.reading.scope import Scope
 from pivotkit.corpus.tables.unit_counts import (
     BACKGROUND,
     DF,
@@ -47,60 +45,9 @@ from pivotkit.corpus.tables.unit_counts import (
 )
 from pivotkit.errors import CorpusError
 
-FORMAT = 4
 KINDS = (DF, TF, PAIR, BACKGROUND, LANGUAGE, SAMPLED, SAMPLED_TOKEN)
+Builder = BackgroundCounter | ContextTableBuilder | StratumTableBuilder
 RUN_HITS = 1 << 19  # hits that wait to be sorted and written together: 12 MB
-
-
-class Source(Protocol):
-    """A corpus and a watch list, ready to be matched in a worker process."""
-
-    @property
-    def watch(self) -> WatchList | TokenWatchList: ...
-
-    vocabulary: int  # 0: documents come without tokens
-    tokenizer: str | None
-
-    def identity(self) -> Any: ...
-    def blocks(self, unit: Unit, scope: Scope) -> Iterator[MatchedBlock]: ...
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is counted in each unit, and how. `digest` names the files; it covers what changes their contents."""
-
-    source: Source
-    pairs: npt.NDArray[np.int32]
-    scope: Scope
-    context: bool
-    folder: Path
-    table_bytes: int  # what the context table of a process may take
-    sample: int | None = None  # documents per word that its context row is estimated from; None: all, exactly
-    postings: bool = True
-    background: bool = True
-    run: str = "0"  # tells the checkpoints of this run from those of another one in the same folder
-    checkpoint: float | None = None  # seconds between checkpoints of the context table; None: one at the end
-
-    @property
-    def has_table(self) -> bool:
-        """Whether there is an exact context table; for a sample, units keep documents instead."""
-        return self.context and self.sample is None
-
-    def digest(self) -> str:
-        identity = {
-            "format": FORMAT,
-            "source": self.source.identity(),
-            "words": self.source.watch.words,
-            "pairs": hashlib.blake2b(self.pairs.astype("<i4").tobytes(), digest_size=12).hexdigest(),
-            "scope": str(self.scope),
-            "context": self.context,
-            "sample": self.sample,
-            "postings": self.postings,
-            "background": self.background,
-            "normalization": f"{NORMALIZATION}; Python's of Unicode {unicodedata.unidata_version}",
-            "marks": self.source.watch.marks,
-        }
-        return hashlib.blake2b(orjson.dumps(identity, option=orjson.OPT_SORT_KEYS), digest_size=12).hexdigest()
 
 
 class UnitCounter:
@@ -110,11 +57,11 @@ class UnitCounter:
         self.plan = plan
         self.digest = plan.digest()
         self._exits = ExitStack()
-        self._table: ContextTableBuilder | None = None
-        self._place: Path | None = None  # of the table's row files
+        self._tables: list[ContextTableBuilder | StratumTableBuilder] = []
+        self._place: Path | None = None  # of the tables' row files
         self._kept: set[Path] = set()  # checkpoints whose units this run does not count
-        self._held: list[Unit] = []  # units of the table
-        self._begun = time.monotonic()  # of the table
+        self._held: list[Unit] = []  # units of the tables
+        self._begun = time.monotonic()  # of the tables
 
     def __enter__(self) -> UnitCounter:
         return self
@@ -144,7 +91,7 @@ class UnitCounter:
 
     def checkpoints(self, units: Iterable[Unit]) -> list[Checkpoint]:
         """Checkpoints that hold context tables of some of ``units``, and of no others."""
-        if not self.plan.has_table:
+        if not self.plan.has_tables:
             return []
         names = (unit.name for unit in units)
         return read_checkpoints(self.plan.folder, self.digest, names, self.plan.run, self._kept)
@@ -154,7 +101,7 @@ class UnitCounter:
         kept = self.checkpoints(units)
         self._kept = {checkpoint.folder for checkpoint in kept}
         held = frozenset[str]().union(*(checkpoint.units for checkpoint in kept))
-        is_held = {unit: not self.plan.has_table or unit.name in held for unit in units}
+        is_held = {unit: not self.plan.has_tables or unit.name in held for unit in units}
         return [unit for unit in units if not is_held[unit] or self.header(unit) is None]
 
     def remove_damaged(self, units: Sequence[Unit]) -> None:
@@ -173,14 +120,16 @@ class UnitCounter:
             try:
                 for table in checkpoint.tables:
                     _C.check_rows(str(table), len(source.watch), source.vocabulary)
+                for table in checkpoint.strata:
+                    _C.check_rows(str(table), len(self.plan.strata or ()), self.plan.stratum_columns)
             except (OSError, CorpusError):
                 checkpoint.remove()
 
     def count(self, unit: Unit) -> None:
         """Count ``unit`` and write its counts; CorpusError when its file changed since the run began.
 
-        Its context rows are kept once `checkpoint` has returned. After an error the table holds a part of the unit, so
-        it must not be kept.
+        Its rows of tables are kept once `checkpoint` has returned. After an error the tables hold a part of the unit,
+        so they must not be kept.
         """
         unit.check()
         plan = self.plan
@@ -209,57 +158,67 @@ class UnitCounter:
                     "postings": digest,
                 }
             )
-        if plan.has_table:
+        if plan.has_tables:
             self._held.append(unit)
             if plan.checkpoint is not None and time.monotonic() - self._begun >= plan.checkpoint:
                 self.checkpoint()
 
     def checkpoint(self) -> None:
-        """Write the context table of the units that were counted since the last checkpoint."""
+        """Write the tables of the units that were counted since the last checkpoint."""
         if not self._held:
             return
-        assert self._table is not None
         assert self._place is not None
-        self._table.finish()
+        for table in self._tables:
+            table.finish()
         names = (unit.name for unit in self._held)
         write_checkpoint(self._place, self.plan.folder, self.digest, self.plan.run, names)
         self._exits.close()
-        self._table, self._place, self._held = None, None, []
+        self._tables, self._place, self._held = [], None, []
 
     def _posting_digest(self, unit: Unit) -> int | None:
         if not self.plan.postings:
             return None
         return _C.PostingFile(str(posting_path(self.path(unit))), len(self.plan.source.watch)).digest
 
-    def _tokens(self, unit: Unit, writer: UnitCountsWriter) -> ContextTableBuilder | BackgroundCounter | None:
-        """What the tokens of a unit are counted into."""
+    def _builders(self, unit: Unit, writer: UnitCountsWriter) -> list[Builder]:
+        """What the documents of a unit are counted into, beside words and pairs; the first counts the background."""
         plan, source = self.plan, self.plan.source
-        if plan.has_table:
-            if self._table is None:
-                self._place = self._exits.enter_context(block_folder(plan.folder))
-                self._table = ContextTableBuilder(len(source.watch), source.vocabulary, plan.table_bytes, self._place)
-                self._begun = time.monotonic()
-            return self._table
+        if plan.has_tables and self._place is None:
+            self._begin_tables()
+        builders: list[Builder] = [*self._tables]
         if plan.sample is not None:
             file = unit.name.partition(".")[0]
-            return SampleBuilder(len(source.watch), source.vocabulary, plan.sample, file, writer)
-        return BackgroundCounter(source.vocabulary) if source.vocabulary and plan.background else None
+            builders.append(SampleBuilder(len(source.watch), source.vocabulary, plan.sample, file, writer))
+        elif not builders and source.vocabulary and plan.background:
+            builders.append(BackgroundCounter(source.vocabulary))
+        return builders
+
+    def _begin_tables(self) -> None:
+        plan, source = self.plan, self.plan.source
+        place = self._exits.enter_context(block_folder(plan.folder))
+        words, vocabulary = len(source.watch), source.vocabulary
+        if plan.has_context_table:
+            self._tables.append(ContextTableBuilder(words, vocabulary, plan.table_bytes, place))
+        if plan.strata is not None:
+            self._tables.append(StratumTableBuilder(plan.strata, vocabulary, words, place))
+        self._place = place
+        self._begun = time.monotonic()
 
     def _count(
         self, unit: Unit, writer: UnitCountsWriter, postings: _C.PostingWriter | None
     ) -> tuple[int, int, list[str]]:
         source, scope = self.plan.source, self.plan.scope
-        counter, tokens = self._counter, self._tokens(unit, writer)
+        counter, builders = self._counter, self._builders(unit, writer)
         counter.clear()
-        before = 0 if tokens is None else tokens.background
+        before = builders[0].background if builders else 0
         language_cells = _Cells(writer, LANGUAGE)
         languages: dict[str, int] = {}
         skipped = 0
         for block in source.blocks(unit, scope):
             offsets, words, counts, places = block.hits
             counter.add(offsets, words, counts, places)
-            if tokens is not None:
-                tokens.add(block)
+            for builder in builders:
+                builder.add(block)
             if postings is not None:
                 postings.add(offsets, words, counts, block.rows)
             if block.langs is not None:
@@ -269,8 +228,8 @@ class UnitCounter:
             skipped += block.skipped
         language_cells.flush()
         vectors = [(DF, counter.df), (TF, counter.tf), (PAIR, counter.pair_df)]
-        if tokens is not None:
-            vectors.append((BACKGROUND, tokens.background - before))
+        if builders and source.vocabulary and self.plan.background:
+            vectors.append((BACKGROUND, builders[0].background - before))
         for kind, vector in vectors:
             writer.vector(kind, vector)
         return counter.documents, skipped, list(languages)

@@ -16,9 +16,12 @@ import numpy.typing as npt
 from pivotkit import _C
 from pivotkit.artifacts import PART, is_alive, sweep
 from pivotkit.corpus.counting.bottom_k import BottomKSketch, document_hashes
+from pivotkit.corpus.counting.checkpoints import STRATA_SUFFIX
 from pivotkit.corpus.counting.matched_block import MatchedBlock
+from pivotkit.corpus.tables.strata import StratumList
 from pivotkit.corpus.tables.unit_counts import SAMPLED, SAMPLED_TOKEN, UnitCountsWriter
 
+MOST_DOCUMENTS = 1 << 31  # that one stratum table counts, in cells of 32 bits, before it is written
 CELL_BYTES = 8  # the most that one cell of a block takes
 BLOCKS = f".blocks-{platform.node()}-"  # and the id of the process that the row files belong to
 
@@ -114,6 +117,37 @@ class ContextTableBuilder:
         if self._table.nbytes:
             self._table.write(str(self._place / f"{self._files}.rows"))
             self._table.clear()
+            self._files += 1
+
+
+class StratumTableBuilder:
+    """Counts words and tokens by stratum, and the background, over any number of units (`StratumCounts`)."""
+
+    def __init__(self, strata: StratumList, vocabulary: int, words: int, place: Path) -> None:
+        self._counter = _C.StratumCounter(len(strata), vocabulary, words)
+        self._strata = strata
+        self._place = place
+        self._files = 0
+
+    def add(self, block: MatchedBlock) -> None:
+        assert block.lengths is not None
+        sets, documents = block.languages or ([()], np.zeros(len(block.rows), np.int64))
+        offsets, words, *_ = block.hits
+        strata = self._strata.assign(self._strata.places(sets), documents, block.lengths)
+        self._counter.add(offsets, words, strata, *(block.tokens or ()))
+        if self._counter.documents >= MOST_DOCUMENTS:
+            self.finish()
+
+    @property
+    def background(self) -> npt.NDArray[np.int64]:
+        """The documents that contain each token so far, int64 (V,)."""
+        return self._counter.background
+
+    def finish(self) -> None:
+        """Write what is in memory: all files in the place together are the table of all documents added."""
+        if self._counter.documents:
+            self._counter.write(str(self._place / f"{self._files}{STRATA_SUFFIX}"))
+            self._counter.clear()
             self._files += 1
 
 

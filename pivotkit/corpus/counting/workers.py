@@ -10,7 +10,8 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import SpawnContext
 
-from pivotkit.corpus.counting.unit_counter import Plan, UnitCounter
+from pivotkit.corpus.counting.plan import Plan
+from pivotkit.corpus.counting.unit_counter import UnitCounter
 from pivotkit.corpus.reading.documents import Unit
 from pivotkit.progress import track
 

@@ -65,8 +65,7 @@ def match_texts(texts: list[str], watchlist: WatchList | Iterable[str]) -> csr_a
     array([[2, 0, 0],
            [0, 2, 0]], dtype=int32)
     """
-    watch = as_watchlist(watchlist)
-    return _hits(watch.matcher(), texts)
+    return _hits(_words_alone("match_texts", watchlist).matcher(), texts)
 
 
 def match_spans(texts: list[str], watchlist: WatchList | Iterable[str]) -> pa.Table:
@@ -108,7 +107,7 @@ def match_spans(texts: list[str], watchlist: WatchList | Iterable[str]) -> pa.Ta
     >>> spans[2]
     {'document': 1, 'word': 'fish', 'begin': 2, 'end': 5}
     """
-    watch = as_watchlist(watchlist)
+    watch = _words_alone("match_spans", watchlist)
     documents, words, begins, ends = watch.matcher().spans(*pack_strings(texts))
     names = pa.array(watch.words, pa.string()).take(pa.array(words))
     return pa.table({"document": documents, "word": names, "begin": begins, "end": ends})
@@ -132,7 +131,7 @@ def match_documents(corpus: Corpus, watchlist: WatchList | Iterable[str], *, on_
         Documents in the order of the sorted files and of their rows.
     """
     check_on_error("match_documents", on_error)
-    watch = as_watchlist(watchlist)
+    watch = _words_alone("match_documents", watchlist)
     matcher = watch.matcher()
     tables, parts = [], []
     for unit in track(work_units(corpus), "Matching"):
@@ -146,6 +145,14 @@ def match_documents(corpus: Corpus, watchlist: WatchList | Iterable[str], *, on_
             tables.append(pa.table(columns))
             parts.append(_hits(matcher, batch.texts))
     return Matches(watch.words, _concatenate(tables), _stack(parts, len(watch)))
+
+
+def _words_alone(function: str, words: WatchList | Iterable[str]) -> WatchList:
+    """A watch list without languages: only `count` knows those of documents."""
+    watch = as_watchlist(words)
+    if watch.languages is not None:
+        raise ValueError(f"{function}: watchlist must have no languages; got {len(set(watch.languages))}")
+    return watch
 
 
 def _hits(matcher: _C.Matcher, texts: list[str]) -> csr_array:

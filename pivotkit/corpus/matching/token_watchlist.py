@@ -18,6 +18,7 @@ from pivotkit.corpus.matching.normal_form import normalize
 from pivotkit.corpus.matching.token_edges import char_kinds, token_edges
 from pivotkit.corpus.matching.token_texts import TokenTexts, special_tokens, token_texts
 from pivotkit.corpus.matching.watchlist import WatchList
+from pivotkit.corpus.matching.word_languages import WordLanguages, check_languages
 from pivotkit.corpus.reading.amounts import amount
 from pivotkit.words.word_tokens import TokenPolicy
 
@@ -39,11 +40,15 @@ class TokenWatchList:
     policy : TokenPolicy, default TokenPolicy(case="all")
         Its ``space`` and ``case`` say which spellings are looked for. The default is with and without a leading space;
         as given, with the first letter in the other case, all upper case and all lower case.
+    languages : iterable of str or None, optional
+        The language of each word, as for `WatchList`.
 
     Attributes
     ----------
     words : list[str]
-        The distinct normalized words by id.
+        The normalized words by id, distinct for each language.
+    languages : list[str | None] or None
+        Their languages; None where no word has one.
     spellings : list[list[tuple[int, ...]]]
         The sequences of ids of each word.
 
@@ -62,29 +67,40 @@ class TokenWatchList:
     at the unknown token. docs/token_counting.md has their shares; `count` on text finds them all.
     """
 
-    def __init__(self, words: Iterable[str], tokenizer: Any, policy: TokenPolicy = EVERY_CASE) -> None:
+    def __init__(
+        self,
+        words: Iterable[str],
+        tokenizer: Any,
+        policy: TokenPolicy = EVERY_CASE,
+        *,
+        languages: Iterable[str | None] | None = None,
+    ) -> None:
         core = getattr(tokenizer, "backend_tokenizer", tokenizer)
         if not isinstance(core, Tokenizer):
             raise TypeError(f"TokenWatchList: tokenizer must be a fast tokenizer; got {type(tokenizer).__name__}")
         check_kind("TokenWatchList", "policy", policy, TokenPolicy, "a TokenPolicy")
         given = check_strings("TokenWatchList", "words", words, "an iterable of str")
-        watch = WatchList(given)
+        codes = check_languages("TokenWatchList", languages, len(given))
+        watch = WatchList(given)  # one id per spelling in text
         spelled: dict[int, dict[str, None]] = {}
         for word in given:
             spelled.setdefault(watch.id(word), {}).update(dict.fromkeys(policy.spellings(word)))
         flat = [(place, spelling) for place, forms in sorted(spelled.items()) for spelling in forms]
         encoded = core.encode_batch_fast([spelling for _, spelling in flat], add_special_tokens=False)
         special = special_tokens(core)
-        self._watch = watch
-        self.words, self.marks = watch.words, watch.marks
-        self.spellings: list[list[tuple[int, ...]]] = [[] for _ in watch.words]
+        self._spelled = watch
+        self._watch = WatchList(given, languages=codes)
+        self.words, self.languages, self.marks = self._watch.words, self._watch.languages, watch.marks
+        forms: list[list[tuple[int, ...]]] = [[] for _ in watch.words]
         self._texts = token_texts(core)
         self._edges = token_edges(self._texts)
         found = [(place, tuple(encoding.ids)) for (place, _), encoding in zip(flat, encoded, strict=True)]
         found = [(place, ids) for place, ids in dict.fromkeys(found) if ids and not special.intersection(ids)]
         for (place, ids), is_one in zip(found, _write_their_words(watch, self._texts, found), strict=True):
             if is_one:
-                self.spellings[place].append(ids)
+                forms[place].append(ids)
+        self._forms = forms
+        self.spellings = forms if self.languages is None else [forms[watch.id(word)] for word in self.words]
 
     def __repr__(self) -> str:
         return f"TokenWatchList({amount(len(self), 'word')}, {amount(sum(map(len, self.spellings)), 'spelling')})"
@@ -95,10 +111,15 @@ class TokenWatchList:
     def __contains__(self, word: str) -> bool:
         return word in self._watch
 
-    def id(self, word: str) -> int:
-        """The id of ``word`` in any spelling; ValueError when it is not watched."""
+    def id(self, word: str, language: str | None = None) -> int:
+        """The id of ``word`` in any spelling; ValueError when it is not watched. ``language`` as for `WatchList.id`."""
         check_text("TokenWatchList", "word", word)
-        return self._watch.id(word)
+        check_text("TokenWatchList", "language", language, none=True)
+        return self._watch.id(word, language)
+
+    def word_languages(self) -> WordLanguages | None:
+        """What turns the matcher's hits into hits of words; None where they are the same."""
+        return self._watch.word_languages()
 
     @property
     def vocab_size(self) -> int:
@@ -121,12 +142,15 @@ class TokenWatchList:
         return [self.words, [sorted(map(list, forms)) for forms in self.spellings], texts.hexdigest()]
 
     def matcher(self, vocab_size: int) -> _C.TokenMatcher:
-        """A matcher whose word ids are the ids of this list, for ids below ``vocab_size``."""
+        """A matcher for ids below ``vocab_size``; its word ids are the ids of this list, or turn into them.
+
+        Where words have languages, `word_languages` turns them.
+        """
         check_int("matcher", "vocab_size", vocab_size, 1, (1 << 31) - 1)
         edges = np.zeros(vocab_size, np.uint8)
         size = min(vocab_size, len(self._edges))
         edges[:size] = self._edges[:size]
-        return spell(self.spellings, edges, self._texts.resized(vocab_size), self._watch.matcher(), self.marks)
+        return spell(self._forms, edges, self._texts.resized(vocab_size), self._spelled.matcher(), self.marks)
 
 
 def spell(

@@ -13,6 +13,7 @@ space (`str.isspace`). Occurrences may overlap: ``哈哈`` occurs twice in "哈�
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 
 from pivotkit import _C
@@ -20,6 +21,7 @@ from pivotkit._text import pack_strings
 from pivotkit.arguments import check_text, elements, kind, refuse
 from pivotkit.corpus.matching.normal_form import check_marks, normalize, normalizer
 from pivotkit.corpus.matching.unicode_data import letters
+from pivotkit.corpus.matching.word_languages import WordLanguages, check_languages
 from pivotkit.corpus.reading.amounts import amount
 
 
@@ -30,6 +32,10 @@ class WatchList:
     ----------
     words : iterable of str
         Words or phrases in any spelling. Ids follow the order of first appearance.
+    languages : iterable of str or None, optional
+        The language of each word, such as "fr": `count` finds the word only in documents whose set of languages holds
+        it, so that the French ``os`` is not counted in English manuals. None for a word of every document. A word may
+        be watched in several languages, each with an id. By default no word has a language.
     marks : {"ignore", "keep"}, default "ignore"
         Nonspacing marks of the Arabic and Hebrew scripts (vowels, shadda, hamza above and below, madda, points). With
         "ignore" they are dropped from words and text, so that pointed and bare spellings are one word.
@@ -37,7 +43,9 @@ class WatchList:
     Attributes
     ----------
     words : list[str]
-        The distinct normalized words by id.
+        The normalized words by id, distinct for each language.
+    languages : list[str | None] or None
+        Their languages; None where no word has one.
     marks : str
 
     Raises
@@ -45,34 +53,43 @@ class WatchList:
     TypeError
         For an item that is not a str.
     ValueError
-        For no words, one without a visible character, one with a lone surrogate, or another ``marks``.
+        For no words, one without a visible character, one with a lone surrogate, or another ``marks``. For another
+        number of languages than of words, and more than 63 different ones.
 
     Examples
     --------
     >>> watch = WatchList(["Haus", "maison", "HAUS"])
     >>> watch.words, watch.id("haus"), "Maison" in watch
     (['haus', 'maison'], 0, True)
+    >>> watch = WatchList(["os", "OS", "cat"], languages=["fr", "en", None])
+    >>> watch.words, watch.id("os", "en"), watch.id("cat")
+    (['os', 'os', 'cat'], 1, 2)
     """
 
-    def __init__(self, words: Iterable[str], *, marks: str = "ignore") -> None:
+    def __init__(
+        self, words: Iterable[str], *, languages: Iterable[str | None] | None = None, marks: str = "ignore"
+    ) -> None:
         check_marks("WatchList", marks)
         if isinstance(words, str):
             raise TypeError("WatchList: words must be an iterable of str; got one str")
-        ids: dict[str, int] = {}
         words = elements("WatchList", "words", words, "an iterable of str")
-        for place, word in enumerate(words):
+        codes = check_languages("WatchList", languages, len(words))
+        ids: dict[tuple[str, str | None], int] = {}
+        for place, (word, code) in enumerate(zip(words, codes, strict=True)):
             if not isinstance(word, str):
                 raise TypeError(f"WatchList: words must be str; got {kind(word)} at {place}")
             normal = _normal(word, marks)
             if not normal:
                 raise ValueError(f"WatchList: words must not be empty; got {word!r} at {place}")
-            ids.setdefault(normal, len(ids))
+            ids.setdefault((normal, code), len(ids))
         if not ids:
             raise ValueError("WatchList: words must hold at least one word; got none")
-        self.words = list(ids)
+        self.words = [word for word, _ in ids]
+        self.languages = None if set(codes) == {None} else [code for _, code in ids]
         self.marks = marks
+        self.spellings = list(dict.fromkeys(self.words))
         self._ids = ids
-        pack_strings(self.words)  # refuses lone surrogates here, where the error can name the words
+        pack_strings(self.spellings)  # refuses lone surrogates here, where the error can name the words
 
     def __repr__(self) -> str:
         return f"WatchList({amount(len(self.words), 'word')})"
@@ -81,24 +98,50 @@ class WatchList:
         return len(self.words)
 
     def __contains__(self, word: str) -> bool:
-        return isinstance(word, str) and _normal(word, self.marks) in self._ids
+        return isinstance(word, str) and _normal(word, self.marks) in self._places
 
-    def id(self, word: str) -> int:
-        """The id of ``word`` in any spelling; ValueError when it is not watched, TypeError for no str."""
+    def id(self, word: str, language: str | None = None) -> int:
+        """The id of ``word`` in any spelling; ValueError when it is not watched, TypeError for no str.
+
+        A word that is watched in several languages needs ``language``; otherwise the default finds it.
+        """
         check_text("WatchList", "word", word)
-        found = self._ids.get(_normal(word, self.marks))
-        if found is None:
-            refuse("WatchList", "word", "be in the watch list", word)
-        return found
+        check_text("WatchList", "language", language, none=True)
+        found = self._places.get(_normal(word, self.marks), [])
+        if language is not None or len(found) > 1:
+            place = self._ids.get((_normal(word, self.marks), language))
+            if place is None and found and language is None:
+                refuse("WatchList", "language", f"be one of those that {word!r} is watched in", language)
+            found = [] if place is None else [place]
+        if not found:
+            refuse("WatchList", "word", f"be in the watch list{f' in {language!r}' if language else ''}", word)
+        return found[0]
+
+    @functools.cached_property
+    def _places(self) -> dict[str, list[int]]:
+        """The ids of each normal form."""
+        places: dict[str, list[int]] = {}
+        for place, word in enumerate(self.words):
+            places.setdefault(word, []).append(place)
+        return places
+
+    def word_languages(self) -> WordLanguages | None:
+        """What turns the matcher's hits into hits of words; None where they are the same."""
+        if self.languages is None:
+            return None
+        place = {word: place for place, word in enumerate(self.spellings)}
+        return WordLanguages([place[word] for word in self.words], self.languages)
 
     def matcher(self) -> _C.Matcher:
-        """A native matcher that takes raw text and normalizes it itself; its word ids are the ids of this list.
+        """A native matcher that takes raw text and normalizes it itself; its word ids are places in ``spellings``.
+
+        Where no word has a language, these are the ids of this list (`word_languages`).
 
         ``match(data, offsets)`` takes N documents as `pack_strings` packs them: UTF-8 as uint8, and int64 offsets. It
         returns int64 offsets (N + 1), int32 word ids, which ascend within a document, and an int32 count for each.
         ``spans(data, offsets)`` returns the columns of `pivotkit.corpus.match_spans`. Both release the GIL.
         """
-        return _C.Matcher(*pack_strings(self.words), normalizer(self.marks), letters())
+        return _C.Matcher(*pack_strings(self.spellings), normalizer(self.marks), letters())
 
 
 def _normal(word: str, marks: str) -> str:

@@ -16,12 +16,18 @@ from scipy.sparse import csr_array
 from pivotkit.arguments import check_kind, check_path, check_strings, check_text
 from pivotkit.corpus.matching.watchlist import WatchList
 from pivotkit.corpus.reading.amounts import amount
-from pivotkit.corpus.reading.units import any_overlap
-from pivotkit.corpus.tables.counts_checks import check_counts
+from pivotkit.corpus.tables.counts_checks import check_counts, check_mergeable
 from pivotkit.corpus.tables.counts_folder import load_counts, replaced_counts, write_counts
 from pivotkit.corpus.tables.pair_matrix import pair_matrix
 from pivotkit.corpus.tables.postings import Cumulative, Postings, check_reading, cumulative
 from pivotkit.corpus.tables.sampling_error import standard_error
+from pivotkit.corpus.tables.strata import StratumCounts
+from pivotkit.corpus.tables.word_tables import pair_table, word_table
+
+_SUMS = ("documents", "df", "tf", "pair_df", "background", "strata", "skipped")  # fields that add up
+
+
+Word = tuple[str, str]  # a word and its language
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +65,9 @@ class Counts:
     postings : Postings or None
         Which documents contain each word, for `query`, `by_language` and `cumulative`; None for counts of no folder.
     marks : str, as for `WatchList`
+    languages : list[str | None] or None, as for `WatchList`
+    strata : StratumCounts or None
+        Documents of each stratum that contain each word and each token, for `expected`; None for counts without strata.
 
     Raises
     ------
@@ -81,6 +90,8 @@ class Counts:
     tokenizer: str | None = None
     postings: Postings | None = None
     marks: str = "ignore"
+    languages: list[str | None] | None = None
+    strata: StratumCounts | None = None
 
     def __post_init__(self) -> None:
         check_counts(self)
@@ -90,13 +101,15 @@ class Counts:
         told = [*(amount(number, noun) for number, noun in sizes), f"scope={self.scope!r}"]
         if self.context is not None:
             told.append(f"context={self.context.shape}")
+        if self.strata is not None:
+            told.append(f"strata={len(self.strata.strata)}")
         if self.approximation is not None:
             told.append(f"approximation={self.approximation}")
         return f"Counts({', '.join(told)})"
 
     @functools.cached_property
     def _watch(self) -> WatchList:
-        watch = WatchList(self.words, marks=self.marks)
+        watch = WatchList(self.words, languages=self.languages, marks=self.marks)
         if len(watch) != len(self.words):
             raise ValueError("Counts: words must be distinct after normalization; got one twice")
         return watch
@@ -105,16 +118,23 @@ class Counts:
     def _place(self) -> dict[tuple[int, int], int]:
         return {(int(a), int(b)): place for place, (a, b) in enumerate(self.pairs)}
 
-    def index(self, word: str) -> int:
-        """The id of ``word`` in any spelling; ValueError when it was not counted."""
+    def index(self, word: str, language: str | None = None) -> int:
+        """The id of ``word`` as for `WatchList.id`; ValueError when it was not counted."""
         check_text("index", "word", word)
-        return self._watch.id(word)
+        check_text("index", "language", language, none=True)
+        return self._watch.id(word, language)
 
-    def pair(self, a: str, b: str) -> int:
-        """Documents that contain both words of a pair, listed either way round; ValueError for an unlisted pair."""
+    def pair(self, a: str | Word, b: str | Word) -> int:
+        """Documents that contain both words of a pair, listed either way round; ValueError for an unlisted pair.
+
+        A word that is counted in several languages is given with one of them: ``("os", "fr")``.
+        """
+        ids = []
         for name, word in (("a", a), ("b", b)):
-            check_text("pair", name, word)
-        first, second = self.index(a), self.index(b)
+            text, *language = word if isinstance(word, tuple) else (word,)
+            check_text("pair", name, text)
+            ids.append(self.index(text, *language))
+        first, second = ids
         place = self._place.get((first, second), self._place.get((second, first)))
         if place is None:
             raise ValueError(f"pair: a and b must be a listed pair; got {a!r}, {b!r}")
@@ -225,7 +245,7 @@ class Counts:
         Parameters
         ----------
         other : Counts
-            Counts with the same words, marks, pairs, scope and tokenizer.
+            Counts with the same words, languages, marks, pairs, scope, tokenizer and strata.
 
         Returns
         -------
@@ -235,48 +255,19 @@ class Counts:
         Raises
         ------
         ValueError
-            When words, marks, pairs, scope, tokenizer or the presence of a context differ; when either has a sampled
+            When any of these or the presence of a context differ; when either has a sampled
             context; when the two share some work units but neither has all units of the other (the common part cannot
             be subtracted); when they share a part of a file that was cut into other units.
         """
         check_kind("merge", "other", other, Counts, "Counts")
-        for name in ("words", "marks", "scope", "tokenizer"):
-            if getattr(self, name) != getattr(other, name):
-                raise ValueError(f"merge: other must have the same {name}; got others")
-        if not np.array_equal(self.pairs, other.pairs):
-            raise ValueError("merge: other must have the same pairs; got others")
-        if (self.context is None) != (other.context is None):
-            raise ValueError("merge: other must have a context table too; got one without")
-        if self.context is not None and other.context is not None and self.context.shape != other.context.shape:
-            raise ValueError(f"merge: other must have context shape {self.context.shape}; got {other.context.shape}")
-        for which, counts in (("self", self), ("other", other)):
-            if counts.approximation is not None:
-                raise ValueError(
-                    f"merge: {which} must have an exact context (count the whole together); got a sampled one"
-                )
+        check_mergeable(self, other)
         mine, theirs = set(self.units), set(other.units)
         if mine & theirs:
-            if theirs <= mine:
-                return self
-            if mine <= theirs:
-                return other
-            raise ValueError(f"merge: other must share no work units or all; got {len(mine & theirs)} in common")
-        if any_overlap(mine, theirs):
-            raise ValueError("merge: other must share no part of a file cut into other units; got one that does")
-        return replace(
-            self,
-            documents=self.documents + other.documents,
-            df=self.df + other.df,
-            tf=self.tf + other.tf,
-            pair_df=self.pair_df + other.pair_df,
-            context=None if self.context is None or other.context is None else csr_array(self.context + other.context),
-            background=None
-            if self.background is None or other.background is None
-            else self.background + other.background,
-            units=tuple(sorted(mine | theirs)),
-            skipped=self.skipped + other.skipped,
-            postings=self.postings + other.postings if self.postings and other.postings else None,
-        )
+            return self if theirs <= mine else other
+        sums = {name: _sum(getattr(self, name), getattr(other, name)) for name in _SUMS}
+        context = self.context if self.context is None else csr_array(self.context + other.context)
+        postings = self.postings + other.postings if self.postings and other.postings else None
+        return replace(self, **sums, context=context, units=tuple(sorted(mine | theirs)), postings=postings)
 
     def context_error(self) -> csr_array:
         """The standard error of each cell of ``context``, float64 (W, V); zeros where it is exact.
@@ -295,23 +286,33 @@ class Counts:
             raise ValueError("context_error: counts must have a context; got counts made without")
         return standard_error(self.context, self.df, None if self.approximation is None else self.approximation["k"])
 
+    def expected(self, word: str, language: str | None = None) -> npt.NDArray[np.float64]:
+        """Documents that would contain ``word`` and each token if, within a stratum, the two were independent.
+
+        ``sum over cells g of df_g(word) df_g(t) / n_g``, float64 (V,). A cell is a stratum, or strata that are joined
+        until they have 150 documents (`StratumCounts.groups`). Cost: as many steps as the cells have tokens.
+
+        Raises
+        ------
+        ValueError
+            For a word that was not counted, and for counts without strata or without tokens.
+        """
+        check_text("expected", "word", word)
+        check_text("expected", "language", language, none=True)
+        if self.strata is None or self.background is None:
+            raise ValueError("expected: counts must have strata and tokens (count(..., strata=)); got counts without")
+        return self.strata.expected(self.index(word, language))
+
     def words_table(self) -> pa.Table:
-        """A table of ``word`` (string), ``df`` and ``tf`` (int64): one row per word."""
-        return pa.table({"word": pa.array(self.words, pa.string()), "df": self.df, "tf": self.tf})
+        """A table of ``word`` (string), ``df`` and ``tf`` (int64), ``language`` (string) if any: one row per word."""
+        return word_table(self.words, self.languages, self.df, self.tf)
 
     def pairs_table(self) -> pa.Table:
-        """A table of ``source``, ``target``, ``df_source``, ``df_target``, ``df_both``: one row per listed pair."""
-        source, target = self.pairs[:, 0], self.pairs[:, 1]
-        names = pa.array(self.words, pa.string())
-        return pa.table(
-            {
-                "source": names.take(pa.array(source)),
-                "target": names.take(pa.array(target)),
-                "df_source": self.df[source],
-                "df_target": self.df[target],
-                "df_both": self.pair_df,
-            }
-        )
+        """A table of ``source``, ``target``, ``df_source``, ``df_target``, ``df_both``: one row per listed pair.
+
+        Words that have languages bring ``source_language`` and ``target_language``.
+        """
+        return pair_table(self.words, self.languages, self.pairs, self.df, self.pair_df)
 
     def save(self, folder: str | Path) -> Path:
         """Write the tables and counts.json; a kill leaves what lay there or all of this. Returns the folder."""
@@ -324,10 +325,15 @@ class Counts:
         """What `write_counts` writes."""
         names = ("documents", "skipped", "scope", "approximation", "tokenizer", "marks", "units")
         about = {name: getattr(self, name) for name in names}
-        return self.words_table(), self.pairs_table(), self.background, self.context, self.postings, about
+        tables = self.words_table(), self.pairs_table(), self.background, self.context, self.strata
+        return *tables, self.postings, about
 
     @classmethod
     def load(cls, folder: str | Path) -> Counts:
         """Read what `save` wrote and map the context table; InputError when ``folder`` has no finished counts."""
         check_path("load", "folder", folder)
         return cls(**load_counts(Path(folder)))
+
+
+def _sum(one: Any, other: Any) -> Any:
+    return None if one is None or other is None else one + other

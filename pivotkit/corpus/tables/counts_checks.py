@@ -9,7 +9,10 @@ from scipy.sparse import csr_array
 
 from pivotkit.arguments import check_int, check_kind, check_strings, check_text, refuse_kind
 from pivotkit.corpus.matching.normal_form import check_marks
+from pivotkit.corpus.matching.word_languages import check_languages
+from pivotkit.corpus.reading.units import any_overlap
 from pivotkit.corpus.tables.postings import Postings
+from pivotkit.corpus.tables.strata import StratumCounts
 
 
 def check_counts(counts: Any) -> None:
@@ -29,6 +32,13 @@ def check_counts(counts: Any) -> None:
     check_text("Counts", "tokenizer", counts.tokenizer, none=True)
     check_marks("Counts", counts.marks)
     check_kind("Counts", "postings", counts.postings, Postings, "Postings", none=True)
+    check_languages("Counts", counts.languages, words)
+    check_kind("Counts", "strata", counts.strata, StratumCounts, "StratumCounts", none=True)
+    if counts.strata is not None:
+        columns = (0 if counts.background is None else len(counts.background)) + words + 1
+        if counts.strata.table.shape != (len(counts.strata.strata), columns):
+            shape = (len(counts.strata.strata), columns)
+            raise ValueError(f"Counts: strata must have a table of shape {shape}; got {counts.strata.table.shape}")
     if counts.context is not None and counts.background is None:
         raise ValueError("Counts: context must come with background; got it alone")
     if counts.context is not None and counts.context.shape != (words, len(counts.background)):
@@ -44,3 +54,29 @@ def check_array(name: str, value: Any, shape: tuple[int, ...]) -> None:
         raise TypeError(f"Counts: {name} must be an array of integers; got {value.dtype}")
     if value.shape != shape:
         raise ValueError(f"Counts: {name} must have shape {shape}; got {value.shape}")
+
+
+def check_mergeable(one: Any, other: Any) -> None:
+    """Refuse counts that do not add up: of other words or in another way, and of parts of the corpus that overlap."""
+    for name in ("words", "languages", "marks", "scope", "tokenizer"):
+        if getattr(one, name) != getattr(other, name):
+            raise ValueError(f"merge: other must have the same {name}; got others")
+    if not np.array_equal(one.pairs, other.pairs):
+        raise ValueError("merge: other must have the same pairs; got others")
+    if (one.context is None) != (other.context is None):
+        raise ValueError("merge: other must have a context table too; got one without")
+    if one.context is not None and one.context.shape != other.context.shape:
+        raise ValueError(f"merge: other must have context shape {one.context.shape}; got {other.context.shape}")
+    if one.strata is not None or other.strata is not None:
+        mine, theirs = (None if counts.strata is None else counts.strata.strata for counts in (one, other))
+        if mine != theirs:
+            raise ValueError("merge: other must have the same strata (count with the edges of one); got others")
+    for which, counts in (("self", one), ("other", other)):
+        if counts.approximation is not None:
+            raise ValueError(f"merge: {which} must have an exact context (count the whole together); got a sampled one")
+    units, others = set(one.units), set(other.units)
+    if units & others:
+        if not (others <= units or units <= others):
+            raise ValueError(f"merge: other must share no work units or all; got {len(units & others)} in common")
+    elif any_overlap(units, others):
+        raise ValueError("merge: other must share no part of a file cut into other units; got one that does")

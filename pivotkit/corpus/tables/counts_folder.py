@@ -1,4 +1,4 @@
-"""The folder of counts: words.parquet, pairs.parquet, background.parquet, context/, and counts.json with their digests.
+"""The folder of counts: words.parquet, pairs.parquet, background.parquet, context/, strata/, counts.json with digests.
 
 All of them are written beside their places and put there together. A kill leaves the old counts or the new.
 `load_counts` reads nothing that is not as it was written; ``units/`` is checked by `Postings` when it is asked for.
@@ -30,10 +30,11 @@ from pivotkit.artifacts import (
 from pivotkit.corpus.matching.normal_form import NORMALIZATION
 from pivotkit.corpus.tables.context_table import NAMES, is_open, open_context, write_context
 from pivotkit.corpus.tables.postings import Postings
+from pivotkit.corpus.tables.strata import StratumCounts, StratumList
 from pivotkit.errors import InputError
 
 FORMAT = 4
-CONTEXT_FOLDER = "context"
+CONTEXT_FOLDER, STRATA_FOLDER = "context", "strata"
 
 
 @contextmanager
@@ -42,9 +43,10 @@ def replaced_counts(folder: Path) -> Iterator[Path]:
     with replaced_files(folder) as new:
         yield new
         header = read_json(new / "counts.json")
-    if not header["context"]:
-        for stale in (folder / CONTEXT_FOLDER).glob("*.npy"):
-            stale.unlink()
+    for name in (CONTEXT_FOLDER, STRATA_FOLDER):
+        if not header.get(name):
+            for stale in (folder / name).glob("*.npy"):
+                stale.unlink()
     if not header["background"]:
         (folder / "background.parquet").unlink(missing_ok=True)
 
@@ -56,20 +58,22 @@ def write_counts(
     pairs: pa.Table,
     background: npt.NDArray[np.int64] | None,
     context: csr_array | None,
+    strata: StratumCounts | None,
     postings: Postings | None,
     about: dict[str, Any],
 ) -> None:
-    """Write to ``new`` what replaces the counts in ``folder``. A context table mapped from either stays as it is."""
+    """Write to ``new`` what replaces the counts in ``folder``. A table mapped from either stays as it is."""
     write_table(words, new / "words.parquet")
     write_table(pairs, new / "pairs.parquet")
     if background is not None:
         tokens = np.arange(len(background), dtype=np.int32)
         write_table(pa.table({"token": tokens, "df": background}), new / "background.parquet")
-    kept = []
-    if context is not None and is_open(context, folder / CONTEXT_FOLDER):
-        kept = [folder / CONTEXT_FOLDER / f"{name}.npy" for name in NAMES]
-    elif context is not None and not is_open(context, new / CONTEXT_FOLDER):
-        write_context(context, new / CONTEXT_FOLDER)
+    kept: list[Path] = []
+    for name, table in ((CONTEXT_FOLDER, context), (STRATA_FOLDER, None if strata is None else strata.table)):
+        if table is not None and is_open(table, folder / name):
+            kept += [folder / name / f"{part}.npy" for part in NAMES]
+        elif table is not None and not is_open(table, new / name):
+            write_context(table, new / name)
     made = sorted(path for path in new.rglob("*") if path.is_file())
     names = [path.relative_to(new).as_posix() for path in made] + [path.relative_to(folder).as_posix() for path in kept]
     header = {
@@ -80,6 +84,7 @@ def write_counts(
         "normalization": NORMALIZATION,
         "postings": None if postings is None else postings.relative_to(folder),
         "postings_digests": None if postings is None else list(postings.digests),
+        **({} if strata is None else {"strata": strata.strata.to_json()}),
         "files": dict(zip(names, file_digests([*made, *kept]), strict=True)),
     }
     write_sealed(header, new / "counts.json")
@@ -104,13 +109,19 @@ def load_counts(folder: Path) -> dict[str, Any]:
     _check_files(folder, header["files"])
     words = read_table(folder / "words.parquet")
     names: list[str] = words["word"].to_pylist()
-    ids = {word: place for place, word in enumerate(names)}
+    languages = words["language"].to_pylist() if "language" in words.column_names else None
+    ids = {word: place for place, word in enumerate(zip(names, languages or [None] * len(names), strict=True))}
     pairs = read_table(folder / "pairs.parquet")
-    listed = [[ids[word] for word in pairs[side].to_pylist()] for side in ("source", "target")]
+    listed = [[ids[word] for word in _words(pairs, side, languages is not None)] for side in ("source", "target")]
     background = _column(read_table(folder / "background.parquet"), "df") if header["background"] else None
     context = None
     if header["context"] and background is not None:
         context = open_context(folder / CONTEXT_FOLDER, len(names), len(background))
+    strata = None
+    if header.get("strata"):
+        found, vocabulary = StratumList.from_json(header["strata"]), 0 if background is None else len(background)
+        table = open_context(folder / STRATA_FOLDER, len(found), vocabulary + len(names) + 1)
+        strata = StratumCounts(found, vocabulary, table)
     postings = None
     if header["postings"] is not None:
         postings = Postings.beside(folder, header["postings"], header["postings_digests"])
@@ -129,6 +140,8 @@ def load_counts(folder: Path) -> dict[str, Any]:
         "skipped": header["skipped"],
         "tokenizer": header["tokenizer"],
         "marks": header["marks"],
+        "languages": languages,
+        "strata": strata,
         "postings": postings,
     }
 
@@ -143,6 +156,13 @@ def _check_files(folder: Path, files: dict[str, str]) -> None:
         if digest != wanted:
             rule = "must hold a whole context table" if path.suffix == ".npy" else "must be a Parquet file"
             raise InputError(path, "", f"{rule}, as it was written; got other bytes")
+
+
+def _words(pairs: pa.Table, side: str, with_languages: bool) -> list[tuple[str, str | None]]:
+    words = pairs[side].to_pylist()
+    return list(
+        zip(words, pairs[f"{side}_language"].to_pylist() if with_languages else [None] * len(words), strict=True)
+    )
 
 
 def _column(table: pa.Table, name: str) -> npt.NDArray[Any]:

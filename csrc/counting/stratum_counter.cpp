@@ -1,0 +1,101 @@
+#include "counting/stratum_counter.h"
+
+#include <limits>
+#include <stdexcept>
+
+#include "common/require.h"
+
+namespace pivotkit {
+namespace {
+
+constexpr auto kMostColumns = static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max());
+constexpr std::int64_t kMostDocuments = std::numeric_limits<std::uint32_t>::max();
+
+std::size_t checked_columns(std::size_t strata, std::size_t vocabulary, std::size_t words) {
+  if (strata == 0 || strata > kMostColumns) refuse("StratumCounter", "strata", "be in [1, 2^31)", strata);
+  if (vocabulary >= kMostColumns || words >= kMostColumns - vocabulary)
+    refuse("StratumCounter", "vocabulary and words", "be below 2^31 together", text(vocabulary, ", ", words));
+  return vocabulary + words + 1;
+}
+
+}  // namespace
+
+// Documents of one stratum one behind another, so that its row stays in the caches.
+std::vector<std::size_t> StratumCounter::by_stratum(const std::int32_t* strata, std::size_t documents) const {
+  std::vector<std::size_t> places(strata_ + 1), order(documents);
+  for (std::size_t d = 0; d < documents; ++d) ++places[static_cast<std::size_t>(strata[d]) + 1];
+  for (std::size_t s = 0; s < strata_; ++s) places[s + 1] += places[s];
+  for (std::size_t d = 0; d < documents; ++d) order[places[static_cast<std::size_t>(strata[d])]++] = d;
+  return order;
+}
+
+StratumCounter::StratumCounter(std::size_t strata, std::size_t vocabulary, std::size_t words)
+    : strata_(strata), words_(words), columns_(checked_columns(strata, vocabulary, words)), distinct_(vocabulary),
+      cells_(strata * columns_) {}
+
+void StratumCounter::check(const std::int64_t* offsets, const std::int32_t* words, const std::int32_t* strata,
+                           std::size_t documents) const {
+  for (std::size_t d = 0; d < documents; ++d)
+    if (strata[d] < 0 || static_cast<std::size_t>(strata[d]) >= strata_)
+      refuse<std::out_of_range>("StratumCounter", "strata", text("be in [0, ", strata_, ")"), strata[d]);
+  for (std::int64_t i = 0; i < offsets[documents]; ++i)
+    if (words[i] < 0 || static_cast<std::size_t>(words[i]) >= words_)
+      refuse<std::out_of_range>("StratumCounter", "words", text("be word ids in [0, ", words_, ")"), words[i]);
+  if (static_cast<std::int64_t>(documents) > kMostDocuments - documents_)
+    refuse<std::overflow_error>("StratumCounter", "documents", "be below 2^32", "more");
+}
+
+void StratumCounter::add(const std::int64_t* offsets, const std::int32_t* words, const std::int32_t* strata,
+                         std::size_t documents) {
+  check(offsets, words, strata, documents);
+  const std::size_t vocabulary = distinct_.vocabulary();
+  for (std::size_t d = 0; d < documents; ++d) {
+    std::uint32_t* cells = row(static_cast<std::size_t>(strata[d])) + vocabulary;
+    for (std::int64_t i = offsets[d]; i < offsets[d + 1]; ++i) ++cells[words[i]];
+    ++cells[words_];
+  }
+  documents_ += static_cast<std::int64_t>(documents);
+}
+
+template <class Id>
+void StratumCounter::add(const std::int64_t* offsets, const std::int32_t* words, const std::int32_t* strata,
+                         const TokenDocuments<Id>& tokens) {
+  check_tokens("StratumCounter", tokens, distinct_.vocabulary());
+  add(offsets, words, strata, tokens.size);
+  std::vector<Id> found;
+  for (const std::size_t d : by_stratum(strata, tokens.size)) {
+    const auto size = static_cast<std::size_t>(tokens.offsets[d + 1] - tokens.offsets[d]);
+    if (found.size() < size) found.resize(size);
+    const std::size_t count = distinct_.collect(tokens.ids + tokens.offsets[d], size, found.data());
+    std::uint32_t* cells = row(static_cast<std::size_t>(strata[d]));
+    for (std::size_t i = 0; i < count; ++i) ++cells[found[i]];
+  }
+}
+
+void StratumCounter::write(RowFileWriter& file) const {
+  std::vector<std::int32_t> columns;
+  std::vector<std::uint32_t> totals;
+  for (std::size_t s = 0; s < strata_; ++s) {
+    const std::uint32_t* cells = cells_.data() + s * columns_;
+    columns.clear();
+    totals.clear();
+    for (std::size_t c = 0; c < columns_; ++c) {
+      if (cells[c] == 0) continue;
+      columns.push_back(static_cast<std::int32_t>(c));
+      totals.push_back(cells[c]);
+    }
+    if (!columns.empty()) file.put(static_cast<std::uint32_t>(s), columns.data(), totals.data(), columns.size());
+  }
+}
+
+void StratumCounter::clear() {
+  cells_ = HugeArray<std::uint32_t>(strata_ * columns_);
+  documents_ = 0;
+}
+
+template void StratumCounter::add(const std::int64_t*, const std::int32_t*, const std::int32_t*,
+                                  const TokenDocuments<std::uint16_t>&);
+template void StratumCounter::add(const std::int64_t*, const std::int32_t*, const std::int32_t*,
+                                  const TokenDocuments<std::uint32_t>&);
+
+}  // namespace pivotkit
