@@ -129,6 +129,25 @@ class TokenMatcher:
     @property
     def nbytes(self) -> int: ...
 
+def text_pieces(
+    documents: NDArray[np.uint8], offsets: NDArray[np.int64], kind: str
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]: ...
+def token_pieces(
+    tokens: NDArray[np.integer],
+    offsets: NDArray[np.int64],
+    texts: NDArray[np.uint8],
+    text_offsets: NDArray[np.int64],
+    kind: str,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]: ...
+def word_windows(
+    offsets: NDArray[np.int64],
+    places: Places | None,
+    tokens: NDArray[np.integer],
+    token_offsets: NDArray[np.int64],
+    window: int,
+    start: int,
+    most: int,
+) -> tuple[NDArray[np.integer], NDArray[np.int64]]: ...
 def words_in_languages(
     spelled_offsets: NDArray[np.int64],
     spelled_words: NDArray[np.int32],

@@ -23,6 +23,7 @@
 #include "counting/stratum_counter.h"
 #include "counting/token_counter.h"
 #include "counting/token_places.h"
+#include "counting/word_windows.h"
 #include "rows/row_file.h"
 
 namespace pivotkit {
@@ -110,6 +111,26 @@ std::uint64_t write_strata(Strata& strata, const std::string& path) {
     RowFileWriter file(path, counter.strata(), kRowFileBuffer);
     counter.write(file);
     return file.finish();
+  });
+}
+
+py::tuple find_windows(const Array<std::int64_t>& offsets, const py::object& places, const py::array& tokens,
+                       const Array<std::int64_t>& token_offsets, std::int64_t window, std::size_t from,
+                       std::size_t most) {
+  if (places.is_none()) refuse("word_windows", "places", "be those of the hits", "None");
+  const auto hits = static_cast<std::size_t>(offsets.size() > 0 ? offsets.at(offsets.size() - 1) : 0);
+  const std::size_t size = rows_of(offsets, hits, "word_windows", "offsets");
+  const std::optional<Occurrences> occurrences = occurrences_of(places, hits, "word_windows");
+  if (window < 1) refuse("word_windows", "window", "be at least 1", window);
+  return with_tokens("word_windows", tokens, token_offsets, [&](const auto& documents) -> py::tuple {
+    if (documents.size != size)
+      refuse("word_windows", "token_offsets", text("describe ", size, " documents"), documents.size);
+    if (from >= hits) refuse("word_windows", "start", text("be below ", hits), from);
+    auto found = [&] {
+      const py::gil_scoped_release release;
+      return word_windows(documents, offsets.data(), *occurrences, window, from, most);
+    }();
+    return to_arrays(found.ids, found.offsets);
   });
 }
 
@@ -202,6 +223,10 @@ void register_counting(py::module_& m) {
       .def_property_readonly("background", [](Strata& s) {
         return to_array(s.run([](StratumCounter& counter) { return counter.background(); }));
       });
+
+  m.def("word_windows", &find_windows, py::arg("offsets").noconvert(), py::arg("places"), py::arg("tokens").noconvert(),
+        py::arg("token_offsets").noconvert(), py::arg("window"), py::arg("start"), py::arg("most"),
+        "The tokens round each of some hits from `start` on: ids, and int64 offsets (hits taken + 1).");
 
   m.def("token_places", &find_places<std::uint16_t>, py::arg("ids").noconvert(), py::arg("token"),
         "The places of a token among ids, ascending.");

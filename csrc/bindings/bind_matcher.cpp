@@ -10,6 +10,7 @@
 #include "common/require.h"
 #include "matcher/matcher.h"
 #include "matcher/token_matcher.h"
+#include "matcher/token_pieces.h"
 #include "matcher/word_languages.h"
 
 namespace pivotkit {
@@ -72,6 +73,38 @@ py::tuple match_tokens(const TokenMatcher& matcher, const py::array& tokens, con
     if (with_places) where = to_arrays(places.offsets, places.starts, places.ends);
     return py::make_tuple(to_array(std::move(hits.offsets)), to_array(std::move(hits.words)),
                           to_array(std::move(hits.counts)), where);
+  });
+}
+
+PieceKind piece_kind(const std::string& function, const std::string& name) {
+  if (name == "line") return PieceKind::kLine;
+  if (name != "sentence") refuse(function, "kind", "be 'line' or 'sentence'", "'" + name + "'");
+  return PieceKind::kSentence;
+}
+
+py::tuple pieces_of_text(const Array<std::uint8_t>& data, const Array<std::int64_t>& offsets, const std::string& name) {
+  const ByteTable documents = byte_table(data, offsets, "text_pieces", "documents");
+  const PieceKind kind = piece_kind("text_pieces", name);
+  Pieces pieces;
+  {
+    const py::gil_scoped_release release;
+    pieces = text_pieces(documents, kind);
+  }
+  return to_arrays(pieces.offsets, pieces.firsts);
+}
+
+py::tuple pieces_of_tokens(const py::array& tokens, const Array<std::int64_t>& offsets,
+                           const Array<std::uint8_t>& texts, const Array<std::int64_t>& text_offsets,
+                           const std::string& name) {
+  const ByteTable table = byte_table(texts, text_offsets, "token_pieces", "texts");
+  const PieceKind kind = piece_kind("token_pieces", name);
+  return with_tokens("token_pieces", tokens, offsets, [&](const auto& documents) -> py::tuple {
+    Pieces pieces;
+    {
+      const py::gil_scoped_release release;
+      pieces = token_pieces(documents, table, kind);
+    }
+    return to_arrays(pieces.offsets, pieces.firsts);
   });
 }
 
@@ -141,6 +174,12 @@ void register_matcher(py::module_& m) {
       .def_property_readonly("vocabulary", &TokenMatcher::vocabulary)
       .def_property_readonly("nbytes", &TokenMatcher::bytes);
 
+  m.def("text_pieces", &pieces_of_text, py::arg("documents").noconvert(), py::arg("offsets").noconvert(),
+        py::arg("kind"),
+        "Where the lines or sentences of documents end, from 0, and the number of the first of each document.");
+  m.def("token_pieces", &pieces_of_tokens, py::arg("tokens").noconvert(), py::arg("offsets").noconvert(),
+        py::arg("texts").noconvert(), py::arg("text_offsets").noconvert(), py::arg("kind"),
+        "The same for documents of token ids, by the text that the tokens write.");
   m.def("words_in_languages", &in_languages, py::arg("spelled_offsets").noconvert(),
         py::arg("spelled_words").noconvert(), py::arg("word_languages").noconvert(), py::arg("languages").noconvert(),
         py::arg("offsets").noconvert(), py::arg("spellings").noconvert(), py::arg("counts").noconvert(),

@@ -38,7 +38,7 @@ from pivotkit.corpus.matching.token_watchlist import TokenWatchList
 from pivotkit.corpus.matching.watchlist import WatchList, as_watchlist
 from pivotkit.corpus.reading.budget import BESIDE_BYTES, PROCESS_BYTES, DocumentBudget, parse_bytes, require
 from pivotkit.corpus.reading.documents import Corpus, Unit, check_on_error, work_units
-from pivotkit.corpus.reading.scope import Scope
+from pivotkit.corpus.reading.scope import PIECES, Scope
 from pivotkit.corpus.reading.token_files import TokenFiles
 from pivotkit.corpus.reading.token_store import TokenStore
 from pivotkit.corpus.tables.counts import Counts, Word
@@ -87,7 +87,9 @@ def count(
         Pairs of watched words whose joint document count is wanted. A word that is watched in several languages is
         given with one of them: ``("os", "fr")``. None (default): no pairs.
     scope
-        What "together" means: "document" (default), or for tokens "window:<tokens>" or "instance:<tokens>" (`Scope`).
+        What "together" means (`Scope`): "document" (default), "line", "sentence", "window:<tokens>", or for tokens
+        "instance:<tokens>". Lines, sentences and instances take the place of documents in all counts. A window is of
+        characters for text. For text with a context only documents; tokens have their contexts in every scope.
     context
         Whether to count, for each word, every token of the documents that contain it. True for tokens; for text, a
         `TokenStore` of the same files. False (default): no context. Tokens always give the background.
@@ -183,6 +185,8 @@ def count(
     processes = _processes(workers, len(units))
     if sample is not None:
         _check_sample(sample, context)
+    if sample is not None and together.kind == "window":
+        raise ValueError(f"count: scope must not be of windows with a sample; got {str(together)!r}")
     if context is not False and not background:
         raise ValueError("count: background must be True with a context; got False")
     if strata is not None and not background:
@@ -256,12 +260,18 @@ def _source(
             codes = len(set(watchlist.languages))
             raise ValueError(f"count: watchlist must have no languages for tokens, which have none; got {codes}")
         _check_tokenizer(watchlist, corpus)
+        if scope.kind in PIECES and not watchlist.texts.kept:
+            rule = "be of documents, windows or instances for a tokenizer that drops white space"
+            refuse("count", "scope", rule, str(scope))
         source = TokenSource(watchlist, corpus)
         return source, lambda size: corpus.work_units(size, scope)
     if isinstance(watchlist, TokenWatchList):
         raise TypeError("count: watchlist must be words for text; got a TokenWatchList")
-    if scope.kind != "document":
-        raise ValueError(f"count: scope must be 'document' for text (tokenize it for others); got {str(scope)!r}")
+    if scope.kind == "instance":
+        raise ValueError(f"count: scope must not be of instances for text, which has no tokens; got {str(scope)!r}")
+    if scope.kind != "document" and context is not False:
+        rule = "be 'document' for text with a context (for others, count the store as tokens)"
+        refuse("count", "scope", rule, str(scope))
     if context is not False and not isinstance(context, TokenStore):
         raise TypeError(f"count: context must be False or a TokenStore for text; got {shown(context)}")
     watch = as_watchlist(watchlist)

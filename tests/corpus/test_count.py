@@ -132,9 +132,9 @@ def test_a_bad_document_stops_every_worker(corpus: Path) -> None:
         (
             {"scope": "window"},
             ValueError,
-            "scope must be 'document', 'window:<tokens>' or 'instance:<tokens>'; got 'window'",
+            "scope must be 'document', 'line', 'sentence', 'window:<tokens>' or 'instance:<tokens>'; got 'window'",
         ),
-        ({"scope": "window:5"}, ValueError, r"scope must be 'document' for text \(tokenize it for others\)"),
+        ({"scope": "instance:5"}, ValueError, "scope must not be of instances for text, which has no tokens"),
         ({"unit": "no"}, ValueError, "unit must be a positive size"),
         ({"context": True}, TypeError, "context must be False or a TokenStore for text; got True"),
         ({"on_error": "no"}, ValueError, "on_error must be 'raise' or 'skip'"),

@@ -84,6 +84,8 @@ class Plan:
             "normalization": f"{NORMALIZATION}; Python's of Unicode {unicodedata.unidata_version}",
             "marks": self.source.watch.marks,
         }
+        if self.context and self.scope.kind == "window":
+            identity["context"] = "window"
         if self.source.watch.languages is not None:
             identity["languages"] = self.source.watch.languages
         if self.strata is not None:

@@ -7,18 +7,21 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pivotkit import _C
 from pivotkit.corpus.counting.matched_block import Hits, Languages, MatchedBlock
 from pivotkit.corpus.counting.read_ahead import read_ahead
 from pivotkit.corpus.counting.strata import Sample
+from pivotkit.corpus.matching.token_texts import TokenTexts
 from pivotkit.corpus.matching.token_watchlist import TokenWatchList
 from pivotkit.corpus.matching.watchlist import WatchList
 from pivotkit.corpus.matching.word_languages import WordLanguages
 from pivotkit.corpus.reading.budget import LINE_COPIES, DocumentBudget
 from pivotkit.corpus.reading.documents import TextBlock, Unit, read_texts
-from pivotkit.corpus.reading.scope import Scope
+from pivotkit.corpus.reading.scope import DOCUMENT, PIECES, Scope
 from pivotkit.corpus.reading.text_block import UNKNOWN
+from pivotkit.corpus.reading.token_blocks import TokenBlock
 from pivotkit.corpus.reading.token_files import TokenFiles
 from pivotkit.corpus.reading.token_store import TokenStore
 from pivotkit.errors import InputError
@@ -63,9 +66,13 @@ class TextSource(_Matching):
 
     def blocks(self, unit: Unit, scope: Scope) -> Iterator[MatchedBlock]:
         if self._store is None:
+            pieces = 0
             for texts in self._read(unit):
                 self._check(unit, texts, 0)
-                yield self._block(texts)
+                if scope.kind in PIECES:
+                    texts = _in_pieces(texts, scope, pieces)
+                    pieces += len(texts)
+                yield self._block(texts, scope)
             return
         offsets = self._store.offsets(unit)
         rows = self._store.table(unit)["row"].to_numpy()
@@ -77,7 +84,7 @@ class TextSource(_Matching):
                     self._store.folder, unit.path.name, "must hold the documents of the corpus; got other rows"
                 )
             self._check(unit, texts, int(ends[-1] - ends[0]))
-            block = self._block(texts)
+            block = self._block(texts, scope)
             block.tokens = (self._store.read(unit, int(ends[0]), int(ends[-1])), ends - ends[0])
             block.lengths = np.diff(ends)
             yield block
@@ -90,6 +97,8 @@ class TextSource(_Matching):
         ends = None if self._store is None else self._store.offsets(unit)
         at = 0
         for texts in read_texts(unit, self._on_error, self.budget):
+            if scope.kind in PIECES:
+                texts = _in_pieces(texts, scope, 0)
             here = texts.offsets if ends is None else ends[at : at + len(texts) + 1]
             yield *_field_languages(texts), np.diff(here), len(texts.data)
             at += len(texts)
@@ -104,11 +113,15 @@ class TextSource(_Matching):
             text = texts.data[texts.offsets[longest] : texts.offsets[longest + 1]].data
             self.budget.check_text(unit.path, f"row {texts.rows[longest]} of its unit", text, LINE_COPIES, tokens)
 
-    def _block(self, texts: TextBlock) -> MatchedBlock:
+    def _block(self, texts: TextBlock, scope: Scope) -> MatchedBlock:
         languages = _field_languages(texts)
-        hits = self._words((*self.matcher.match(texts.data, texts.offsets), None), languages)
+        hits: Hits
+        if scope.kind == "window":
+            hits = _hits_with_places(len(texts), *self.matcher.spans(texts.data, texts.offsets))
+        else:
+            hits = *self.matcher.match(texts.data, texts.offsets), None
         return MatchedBlock(
-            hits,
+            self._words(hits, languages),
             texts.rows,
             texts.rows,
             langs=texts.langs,
@@ -116,6 +129,32 @@ class TextSource(_Matching):
             lengths=np.diff(texts.offsets),
             skipped=texts.skipped,
         )
+
+
+def _in_pieces(texts: TextBlock, scope: Scope, first: int) -> TextBlock:
+    """The lines or sentences of ``texts`` as documents, numbered from ``first``."""
+    offsets, firsts = _C.text_pieces(texts.data, texts.offsets, scope.kind)
+    document = np.repeat(np.arange(len(texts)), np.diff(firsts))
+    rows = np.arange(first, first + len(document))
+    return TextBlock(texts.data, offsets, texts.ids.take(document), texts.langs.take(document), rows, texts.skipped)
+
+
+def _hits_with_places(
+    size: int,
+    documents: npt.NDArray[np.int64],
+    words: npt.NDArray[np.int32],
+    begins: npt.NDArray[np.int64],
+    ends: npt.NDArray[np.int64],
+) -> Hits:
+    """Hits and their places from occurrences, as a matcher of tokens returns them."""
+    order = np.lexsort((begins, words, documents))
+    documents, words, begins, ends = documents[order], words[order], begins[order], ends[order]
+    new = np.ones(len(order), bool)
+    new[1:] = (np.diff(documents) != 0) | (np.diff(words) != 0)
+    first = np.append(np.flatnonzero(new), len(order))
+    offsets = np.searchsorted(documents[new], np.arange(size + 1))
+    places = first, begins.astype(np.int32), ends.astype(np.int32)
+    return offsets, words[new], np.diff(first).astype(np.int32), places
 
 
 def _field_languages(texts: TextBlock) -> Languages:
@@ -136,6 +175,10 @@ class TokenSource(_Matching):
         self._files = files
 
     @functools.cached_property
+    def _texts(self) -> TokenTexts:
+        return self.watch.texts.resized(self.vocabulary)
+
+    @functools.cached_property
     def matcher(self) -> _C.TokenMatcher:
         return self.watch.matcher(self.vocabulary)
 
@@ -144,9 +187,8 @@ class TokenSource(_Matching):
 
     def blocks(self, unit: Unit, scope: Scope) -> Iterator[MatchedBlock]:
         row = 0
-        blocks = self._files.blocks(unit, scope, budget=self.budget)
-        for block in read_ahead(blocks, lambda block: block.ids.nbytes):
-            ids, offsets = block.ids, block.offsets
+        for block in read_ahead(self._read(unit, scope), lambda block: block.ids.nbytes):
+            ids, offsets = block.ids, self._offsets(block, scope)
             hits = self.matcher.match(ids, offsets, scope.kind == "window")
             size = len(offsets) - 1
             rows = np.arange(row, row + size)
@@ -155,6 +197,17 @@ class TokenSource(_Matching):
 
     def sample(self, unit: Unit, scope: Scope) -> Iterator[Sample]:
         """Languages, lengths and bytes of the documents of ``unit``."""
-        for block in self._files.blocks(unit, scope, budget=self.budget):
-            lengths = np.diff(block.offsets)
+        for block in self._read(unit, scope):
+            lengths = np.diff(self._offsets(block, scope))
             yield [()], np.zeros(len(lengths), np.int64), lengths, block.ids.nbytes
+
+    def _read(self, unit: Unit, scope: Scope) -> Iterator[TokenBlock]:
+        return self._files.blocks(unit, DOCUMENT if scope.kind in PIECES else scope, budget=self.budget)
+
+    def _offsets(self, block: TokenBlock, scope: Scope) -> npt.NDArray[np.int64]:
+        """Where documents end, or the lines or sentences that take their place."""
+        if scope.kind not in PIECES:
+            return block.offsets
+        texts = self._texts
+        offsets, _ = _C.token_pieces(block.ids, block.offsets, texts.data, texts.offsets, scope.kind)
+        return offsets

@@ -198,7 +198,8 @@ class UnitCounter:
         place = self._exits.enter_context(block_folder(plan.folder))
         words, vocabulary = len(source.watch), source.vocabulary
         if plan.has_context_table:
-            self._tables.append(ContextTableBuilder(words, vocabulary, plan.table_bytes, place))
+            window = plan.scope.tokens if plan.scope.kind == "window" else 0
+            self._tables.append(ContextTableBuilder(words, vocabulary, plan.table_bytes, place, window))
         if plan.strata is not None:
             self._tables.append(StratumTableBuilder(plan.strata, vocabulary, words, place))
         self._place = place

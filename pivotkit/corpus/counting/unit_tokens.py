@@ -17,11 +17,12 @@ from pivotkit import _C
 from pivotkit.artifacts import PART, is_alive, sweep
 from pivotkit.corpus.counting.bottom_k import BottomKSketch, document_hashes
 from pivotkit.corpus.counting.checkpoints import STRATA_SUFFIX
-from pivotkit.corpus.counting.matched_block import MatchedBlock
+from pivotkit.corpus.counting.matched_block import MatchedBlock, Tokens
 from pivotkit.corpus.tables.strata import StratumList
 from pivotkit.corpus.tables.unit_counts import SAMPLED, SAMPLED_TOKEN, UnitCountsWriter
 
 MOST_DOCUMENTS = 1 << 31  # that one stratum table counts, in cells of 32 bits, before it is written
+WINDOW_TOKENS = 1 << 20  # round words, that are held at a time
 CELL_BYTES = 8  # the most that one cell of a block takes
 BLOCKS = f".blocks-{platform.node()}-"  # and the id of the process that the row files belong to
 
@@ -76,11 +77,13 @@ class ContextTableBuilder:
     """Counts the background and the context table, over any number of units.
 
     Documents fill a block, whose rows are added to the table in memory. A table that takes half of ``memory`` is
-    written to a row file and begun anew.
+    written to a row file and begun anew. With a ``window``, a row is of the tokens round its word, as `Scope` says.
     """
 
-    def __init__(self, words: int, vocabulary: int, memory: int, place: Path) -> None:
+    def __init__(self, words: int, vocabulary: int, memory: int, place: Path, window: int = 0) -> None:
         self._counter = _C.ContextCounter(words, vocabulary, memory // 4 // CELL_BYTES)
+        self._background = _C.TokenCounter(vocabulary) if window else None
+        self._window = window
         self._table = _C.ContextTable(words, vocabulary)
         self._words = words
         self._most = memory // 2
@@ -89,10 +92,22 @@ class ContextTableBuilder:
 
     def add(self, block: MatchedBlock) -> None:
         assert block.tokens is not None
-        offsets, words, *_ = block.hits
+        offsets, words, _, places = block.hits
+        if self._background is None:
+            self._add(offsets, words, block.tokens)
+            return
+        self._background.add(*block.tokens)
+        hit = 0
+        while hit < len(words):  # a hit and the tokens round it are a document of their own
+            windows = _C.word_windows(offsets, places, *block.tokens, self._window, hit, WINDOW_TOKENS)
+            taken = len(windows[1]) - 1
+            self._add(np.arange(taken + 1), words[hit : hit + taken], windows)
+            hit += taken
+
+    def _add(self, offsets: npt.NDArray[np.int64], words: npt.NDArray[np.int32], tokens: Tokens) -> None:
         taken, size = 0, len(offsets) - 1
         while True:
-            taken += self._counter.add(offsets, words, *block.tokens, taken)
+            taken += self._counter.add(offsets, words, *tokens, taken)
             if taken == size:
                 return
             self._add_block()
@@ -100,7 +115,7 @@ class ContextTableBuilder:
     @property
     def background(self) -> npt.NDArray[np.int64]:
         """The documents that contain each token so far, int64 (V,)."""
-        return self._counter.background
+        return self._counter.background if self._background is None else self._background.df
 
     def finish(self) -> None:
         """Write what is in memory: all row files in the place together are the table of all documents added."""

@@ -122,6 +122,11 @@ class TokenWatchList:
         return self._watch.word_languages()
 
     @property
+    def texts(self) -> TokenTexts:
+        """What each token writes."""
+        return self._texts
+
+    @property
     def vocab_size(self) -> int:
         """One more than the tokenizer's largest id."""
         return len(self._edges)

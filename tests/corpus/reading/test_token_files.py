@@ -123,6 +123,14 @@ def test_tokens_are_counted_like_brute_force_in_any_units_and_processes(
     pairs = list(combinations(WORDS, 2))
     present, together = expected_counts(watch, documents, 4 if scope == "window:4" else None)
     bags = np.array([np.bincount(document, minlength=EOS + 1) > 0 for document in documents], np.int64)
+    rows = present.T @ bags
+    if scope == "window:4":
+        words = [watch.spellings[word][0][0] for word in range(len(watch))]
+        rows = np.zeros_like(rows)
+        for ids in map(np.array, documents):
+            for word, token in enumerate(words):
+                near = [ids[max(place - 3, 0) : place + 4] for place in np.flatnonzero(ids == token)]
+                rows[word, np.unique(np.concatenate([np.zeros(0, int), *near]))] += 1
     made = [
         count(
             files,
@@ -141,7 +149,7 @@ def test_tokens_are_counted_like_brute_force_in_any_units_and_processes(
         assert counts.df.tolist() == present.sum(0).tolist()
         assert counts.pair_df.tolist() == together
         assert counts.context is not None
-        assert np.array_equal(counts.context.toarray(), present.T @ bags)
+        assert np.array_equal(counts.context.toarray(), rows)
         assert np.array_equal(counts.background, bags.sum(0))
         assert (counts.scope, counts.tokenizer, counts.approximation) == (scope, "words", None)
         assert counts.query("cat", "dog").num_rows == int((present[:, 0] & present[:, 1]).sum())
@@ -230,7 +238,7 @@ def test_a_store_is_counted_as_tokens(write: Any, tmp_path: Path, tokenizer: Tok
         (
             {"scope": "window:0"},
             ValueError,
-            "scope must be 'document', 'window:<tokens>' or 'instance:<tokens>'; got 'window:0'",
+            "scope must be 'document', 'line', 'sentence', 'window:<tokens>' or 'instance:<tokens>'; got 'window:0'",
         ),
     ],
 )
