@@ -70,89 +70,71 @@ Kind kind_of(Code code) noexcept {
   }
 }
 
-bool is_letter(Kind kind, Code code) noexcept {
+bool is_letter(std::uint8_t kind, Code code) noexcept {
   return kind == kSmall || (code >= 'A' && code <= 'Z') || (code >= 0xC0 && code <= 0x17F) ||
          (code >= 0x391 && code <= 0x3A9) || (code >= 0x400 && code <= 0x42F);
 }
 
-// What has been read, as far as it tells whether the next character begins a piece.
-class Sentence {
- public:
-  // Whether a piece begins at this character.
-  bool begins(Kind kind, Code code) noexcept {
-    const bool is_space = kind == kBlank || kind == kBreak || kind == kParagraph;
-    if (is_space) {
-      space_ = true;
-      if (kind == kBreak && !(code == '\n' && last_ == '\r')) ++breaks_;  // CR LF is one
-      if (kind == kParagraph) breaks_ = 2;
-      last_ = code;
-      return false;
-    }
-    const bool ends = kind == kStop || kind == kWideStop;
-    const bool ended = !ends && (wide_stop_ ? kind != kCloser || space_ : stop_ && space_ && kind != kSmall);
-    const bool begins = ended || breaks_ >= 2;
-    if (begins) *this = Sentence();
-    const int letters = space_ ? 0 : letters_;
-    if (ends && space_) stop_ = wide_stop_ = false;  // the sentence goes on, and ends here
-    if (kind == kStop) {
-      stop_ = stop_ || code != '.' || letters != 1;
-    } else if (kind == kWideStop) {
-      wide_stop_ = true;
-    } else if (kind != kCloser) {
-      stop_ = wide_stop_ = false;
-    }
-    letters_ = is_letter(kind, code) ? letters + 1 : 0;
-    space_ = false;
-    breaks_ = 0;
-    last_ = code;
-    return begins;
-  }
+bool is_space(std::uint8_t kind) noexcept { return kind == kBlank || kind == kBreak || kind == kParagraph; }
 
- private:
-  bool stop_ = false, wide_stop_ = false;  // the sentence has ended, but for closing signs and white space
-  bool space_ = false;                     // white space before this character
-  int breaks_ = 0, letters_ = 0;           // line breaks before it; letters of the word before it
-  Code last_ = 0;
-};
-
-class Line {
- public:
-  bool begins(Kind kind, Code) noexcept {
-    if (kind == kBlank) return false;
-    if (kind == kBreak || kind == kParagraph) {
-      broken_ = true;
-      return false;
-    }
-    const bool begins = broken_;
-    broken_ = false;
-    return begins;
-  }
-
- private:
-  bool broken_ = false;
-};
-
-template <class State>
-void append(const std::uint8_t* text, std::size_t size, std::vector<std::int64_t>& starts) {
-  State state;
-  bool begun = false;  // whether there was a character that is not white space
-  for (std::size_t at = 0; at < size;) {
-    const CodePoint code = text[at] < 0x80 ? CodePoint{text[at], 1} : decode(text + at, size - at);
-    const Kind kind = kind_of(code.value);
-    if (state.begins(kind, code.value) && begun) starts.push_back(static_cast<std::int64_t>(at));
-    begun = begun || (kind != kBlank && kind != kBreak && kind != kParagraph);
-    at += code.length;
-  }
+// Whether bytes may be the beginning of a character that goes on behind them.
+bool is_cut(const std::uint8_t* text, std::size_t size) noexcept {
+  return size < 4 && text[0] >= 0xC2 && size < (text[0] < 0xE0 ? 2U : text[0] < 0xF0 ? 3U : 4U);
 }
 
 }  // namespace
 
-void append_piece_starts(const std::uint8_t* text, std::size_t size, PieceKind kind,
-                         std::vector<std::int64_t>& starts) {
-  if (kind == PieceKind::kLine)
-    append<Line>(text, size, starts);
-  else
-    append<Sentence>(text, size, starts);
+bool TextCutter::begins_line(std::uint8_t kind) noexcept {
+  if (is_space(kind)) {
+    state_.breaks += kind != kBlank;
+    return false;
+  }
+  const bool begins = state_.breaks > 0;
+  state_.breaks = 0;
+  return begins;
+}
+
+bool TextCutter::begins_sentence(std::uint8_t kind, std::uint32_t code) noexcept {
+  State& s = state_;
+  if (is_space(kind)) {
+    s.space = true;
+    if (kind == kBreak && !(code == '\n' && s.last == '\r')) ++s.breaks;  // CR LF is one
+    if (kind == kParagraph) s.breaks = 2;
+    s.last = code;
+    return false;
+  }
+  const bool ends = kind == kStop || kind == kWideStop;
+  const bool ended = !ends && (s.wide_stop ? kind != kCloser || s.space : s.stop && s.space && kind != kSmall);
+  const bool begins = ended || s.breaks >= 2;
+  if (begins) s.stop = s.wide_stop = false;
+  if (ends && s.space) s.stop = s.wide_stop = false;  // the sentence goes on, and ends here
+  const int letters = s.space ? 0 : s.letters;
+  if (kind == kStop)
+    s.stop = s.stop || code != '.' || letters != 1;
+  else if (kind == kWideStop)
+    s.wide_stop = true;
+  else if (kind != kCloser)
+    s.stop = s.wide_stop = false;
+  s.letters = is_letter(kind, code) ? std::min(letters + 1, 2) : 0;
+  s.space = false;
+  s.breaks = 0;
+  s.last = code;
+  return begins;
+}
+
+std::size_t TextCutter::take(const std::uint8_t* text, std::size_t size, bool last, std::vector<std::int64_t>& starts) {
+  std::size_t at = 0;
+  while (at < size) {
+    if (!last && is_cut(text + at, size - at)) break;
+    const CodePoint code = text[at] < 0x80 ? CodePoint{text[at], 1} : decode(text + at, size - at);
+    const std::uint8_t kind = kind_of(code.value);
+    const bool begins = kind_ == PieceKind::kLine ? begins_line(kind) : begins_sentence(kind, code.value);
+    if (begins && state_.begun) starts.push_back(static_cast<std::int64_t>(at));
+    state_.begun = state_.begun || !is_space(kind);
+    at += code.length;
+  }
+  if (last) state_ = State();
+  return at;
 }
 
 }  // namespace pivotkit

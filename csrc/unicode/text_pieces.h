@@ -21,8 +21,33 @@ namespace pivotkit {
 
 enum class PieceKind { kLine, kSentence };
 
-// Appends where the pieces of a text of UTF-8 begin, but for the first, which begins at 0. Bytes that are no UTF-8 are
-// characters of no kind. One pass.
-void append_piece_starts(const std::uint8_t* text, std::size_t size, PieceKind kind, std::vector<std::int64_t>& starts);
+// Cuts one text after another, each in parts of any size.
+class TextCutter {
+ public:
+  explicit TextCutter(PieceKind kind) : kind_(kind) {}
+
+  // Takes the next bytes of a text in UTF-8 and appends the places in them where pieces begin; the first piece of a
+  // text begins at 0 and is not told. Returns how many bytes were taken: the rest, up to three bytes of a character
+  // that is not whole, comes again in the next part. The `last` part is taken wholly, and a new text begins. Bytes that
+  // are no UTF-8 are characters of no kind.
+  std::size_t take(const std::uint8_t* text, std::size_t size, bool last, std::vector<std::int64_t>& starts);
+
+ private:
+  bool begins_line(std::uint8_t kind) noexcept;
+  bool begins_sentence(std::uint8_t kind, std::uint32_t code) noexcept;
+
+  // What has been read, as far as it tells whether the next character begins a piece.
+  struct State {
+    bool begun = false;                    // there was a character that is not white space
+    bool stop = false, wide_stop = false;  // the sentence has ended, but for closing signs and white space
+    bool space = false;                    // white space before this character
+    int breaks = 0;                        // line breaks before it
+    int letters = 0;                       // letters before it
+    std::uint32_t last = 0;                // the character before it
+  };
+
+  PieceKind kind_;
+  State state_;
+};
 
 }  // namespace pivotkit

@@ -201,7 +201,7 @@ def count(
         require("count", f"{processes} processes", processes * least, budget)
         taken = fixed - PROCESS_BYTES + BESIDE_BYTES
         beyond = fixed if context is not False else None
-        source.budget = DocumentBudget(budget, processes, taken, together.kind == "window", beyond)
+        source.budget = DocumentBudget(budget, processes, taken, together.kind in ("window", *PIECES), beyond)
         return fixed
 
     hold(fixed)

@@ -66,7 +66,7 @@ class TokenSetTable:
         count = offsets.size - 1
         if (count != self.sets) if self.shared else (count % self.sets if self.sets else count):
             raise ValueError(f"{name}: offsets must close {self.sets} sets for each row; got {count} sets")
-        if offsets[0] != 0 or offsets[-1] != ids.size or (np.diff(offsets) < 0).any():
+        if offsets[0] != 0 or offsets[-1] != ids.size or (offsets[1:] < offsets[:-1]).any():
             raise ValueError(f"{name}: offsets must rise from 0 to {ids.size}, the number of ids; got {offsets}")
         owner = np.repeat(np.arange(count), np.diff(offsets))
         order = np.lexsort((ids, owner))

@@ -68,10 +68,13 @@ class TextSource(_Matching):
         if self._store is None:
             pieces = 0
             for texts in self._read(unit):
-                self._check(unit, texts, 0)
                 if scope.kind in PIECES:
-                    texts = _in_pieces(texts, scope, pieces)
-                    pieces += len(texts)
+                    cut = _in_pieces(texts, scope, pieces)
+                    pieces += len(cut)
+                    self._check(unit, texts, 0, len(cut))
+                    texts = cut
+                else:
+                    self._check(unit, texts, 0)
                 yield self._block(texts, scope)
             return
         offsets = self._store.offsets(unit)
@@ -106,12 +109,12 @@ class TextSource(_Matching):
     def _read(self, unit: Unit) -> Iterator[TextBlock]:
         return read_ahead(read_texts(unit, self._on_error, self.budget), lambda texts: texts.data.nbytes)
 
-    def _check(self, unit: Unit, texts: TextBlock, tokens: int) -> None:
+    def _check(self, unit: Unit, texts: TextBlock, tokens: int, pieces: int = 0) -> None:
         """Refuse a block whose longest document does not fit the budget; a longer one is a block of its own."""
         if self.budget is not None and len(texts):
             longest = int(np.diff(texts.offsets).argmax())
             text = texts.data[texts.offsets[longest] : texts.offsets[longest + 1]].data
-            self.budget.check_text(unit.path, f"row {texts.rows[longest]} of its unit", text, LINE_COPIES, tokens)
+            self.budget.check_text(unit.path, f"row {texts.rows[longest]} of its unit", text, LINE_COPIES, tokens, pieces)
 
     def _block(self, texts: TextBlock, scope: Scope) -> MatchedBlock:
         languages = _field_languages(texts)

@@ -20,7 +20,7 @@ LINE_COPIES, PAGE_COPIES, BATCH_COPIES = 2, 4, 2
 MATCH_COPIES = 3  # of its normalized bytes while it is matched
 TOKEN_BYTES = 8  # of each of its tokens, for the context table
 ID_COPIES = 2  # of a document of token ids while it is read and matched
-PLACE_BYTES = 40  # of each token, where the places of its words are kept (windows)
+PLACE_BYTES = 40  # of each token, where the places of its words are kept (windows), or lines end at tokens
 MOST_GROWTH = 11  # how much longer normalization makes a text at most: 3 bytes of U+FDFA become 33
 WINDOW = 1 << 16
 
@@ -78,7 +78,7 @@ class DocumentBudget:
     tables_beyond : int, optional
         A context table and its block take three quarters of what each process has beyond so many bytes.
     places : bool, default False
-        Whether the place of each word in a document of token ids is kept.
+        Whether the place of each word in a document of token ids is kept, or where its lines or sentences end.
     """
 
     memory: int
@@ -108,9 +108,11 @@ class DocumentBudget:
                 f"got {self.memory}"
             ) from None
 
-    def check_text(self, path: Path, place: str, text: memoryview, copies: int, tokens: int = 0) -> None:
-        """Refuse a text that does not fit as it is, or as it becomes when it is normalized, with its tokens."""
-        size, beside = len(text), tokens * TOKEN_BYTES
+    def check_text(
+        self, path: Path, place: str, text: memoryview, copies: int, tokens: int = 0, pieces: int = 0
+    ) -> None:
+        """Refuse a text that does not fit as it is, or normalized, with its tokens and its lines or sentences."""
+        size, beside = len(text), tokens * TOKEN_BYTES + pieces * PLACE_BYTES
         if size * (copies + MATCH_COPIES * MOST_GROWTH) + beside > self.room:
             needed = size * copies + normalized_bytes(text) * MATCH_COPIES + beside
             self.check(path, place, "a document", size, needed)

@@ -84,7 +84,7 @@ def megatron_layout(path: Path) -> tuple[np.dtype[Any], Offsets]:
     if (lengths < 0).any() or not np.array_equal(pointers, ends[:-1] * dtype.itemsize) or ends[-1] != ids:
         rule = f"must lay its sequences one behind another over {path.name}, {ids} ids"
         raise CorpusError(index, "", f"{rule}; got others")
-    if not len(documents) or documents[0] != 0 or documents[-1] != sequences or (np.diff(documents) < 0).any():
+    if not len(documents) or documents[0] != 0 or documents[-1] != sequences or (documents[1:] < documents[:-1]).any():
         raise CorpusError(index, "", f"must bound documents by sequences from 0 to {sequences}, in order; got others")
     return dtype, ends[documents]
 
@@ -103,7 +103,7 @@ def datatrove_offsets(path: Path, dtype: np.dtype[Any]) -> Offsets:
     if len(raw) % 8:
         raise CorpusError(index, f"byte {len(raw) - len(raw) % 8}", "must hold ends of 8 bytes; got a part of one")
     offsets = np.concatenate([np.zeros(1, np.int64), np.frombuffer(raw, "<u8").astype(np.int64)])
-    if (np.diff(offsets) < 0).any() or offsets[-1] != ids:
+    if (offsets[1:] < offsets[:-1]).any() or offsets[-1] != ids:
         size = ids * dtype.itemsize
         other = next((name for name in WIDTHS if size and int(offsets[-1]) * np.dtype(name).itemsize == size), "")
         hint = f" (as for {other} ids)" if other else ""

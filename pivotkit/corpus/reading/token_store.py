@@ -135,7 +135,7 @@ class TokenStore:
         except (OSError, ValueError, EOFError, SyntaxError) as error:  # NumPy parses headers with Python's parser
             raise InputError(path, "", f"must hold offsets; {error}") from None
         good = offsets.dtype == "<i8" and offsets.ndim == 1 and offsets.size and offsets[0] == 0
-        if not good or (np.diff(offsets) < 0).any() or offsets[-1] != self.tokens(unit):
+        if not good or (offsets[1:] < offsets[:-1]).any() or offsets[-1] != self.tokens(unit):
             raise InputError(path, "", f"must hold offsets that ascend from 0 to {self.tokens(unit)}; got others")
         return offsets
 

@@ -61,7 +61,7 @@ def open_context(folder: Path, words: int, vocabulary: int) -> csr_array:
     indptr, tokens, df = arrays
     if indptr.dtype != "<i8" or indptr.shape != (words + 1,):
         raise _broken(folder, "indptr", f"got {indptr.dtype} {indptr.shape} for {words} words")
-    if indptr[0] != 0 or indptr[-1] != tokens.size or (np.diff(indptr) < 0).any():
+    if indptr[0] != 0 or indptr[-1] != tokens.size or (indptr[1:] < indptr[:-1]).any():
         raise _broken(folder, "indptr", f"got offsets that do not ascend from 0 to {tokens.size}")
     if tokens.dtype != "<i4" or tokens.ndim != 1:
         raise _broken(folder, "tokens", f"got {tokens.dtype} {tokens.shape}")

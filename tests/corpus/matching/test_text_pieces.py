@@ -97,6 +97,24 @@ def test_a_piece_of_tokens_begins_with_the_token_of_its_first_character(
     assert firsts.tolist() == numbers
 
 
+@pytest.mark.parametrize("kind", ["line", "sentence"])
+def test_a_long_document_is_cut_as_a_short_one(kind: str) -> None:
+    """Its text is written in parts, of which one may end within a character or a gap."""
+    rng = np.random.default_rng(0)
+    characters = "aB. \n。é😀"
+    bytes_of = [bytes([byte]) for byte in range(256)]
+    text = "".join(rng.choice(list(characters), 100_000))
+    raw = np.frombuffer(text.encode(), np.uint8)
+    table = np.frombuffer(b"".join(bytes_of), np.uint8), np.arange(257)
+    ends, _ = _C.token_pieces(raw.astype(np.uint16), np.array([0, len(raw)]), *table, kind)
+    assert ends.tolist() == np.cumsum([0, *(len(part) for part in cut_bytes(raw, kind))]).tolist()
+
+
+def cut_bytes(raw: np.ndarray, kind: str) -> list[bytes]:
+    ends, _ = _C.text_pieces(raw, np.array([0, len(raw)]), kind)
+    return [raw[begin:end].tobytes() for begin, end in pairwise(ends.tolist())]
+
+
 def test_bad_arguments_are_refused() -> None:
     data, offsets = pack_strings(["a"])
     with pytest.raises(ValueError, match="text_pieces: kind must be 'line' or 'sentence'; got 'word'"):

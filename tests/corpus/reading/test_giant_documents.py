@@ -235,14 +235,16 @@ TOKEN_PEAK = PEAK.replace(
     [
         ("document", 12 * MB, True),
         ("window:3", 3 * MB, True),
+        ("line", 3 * MB, True),
         ("document", 80 * MB, False),
         ("window:3", 40 * MB, False),
+        ("sentence", 40 * MB, False),
     ],
 )
 def test_the_budget_holds_for_token_ids(scope: str, tokens: int, counted: bool, tmp_path: Path) -> None:
-    """Every id of the giant is a word that is watched."""
-    pieces = {"i": 2, "l": 3, "Ġ": 4, "d": 5, "il": 6, "Ġil": 7}
-    tokenizer = Tokenizer(BPE(pieces, [("i", "l"), ("Ġ", "il")]))
+    """Every id of the giant is a word that is watched, and a line of its own."""
+    pieces = {"i": 2, "l": 3, "Ġ": 4, "d": 5, "il": 6, "Ċil" if scope == "line" else "Ġil": 7}
+    tokenizer = Tokenizer(BPE(pieces, [("i", "l")]))
     tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(False), decoders.ByteLevel()
     path = token_file(tmp_path, "olmo", tokens).paths()[0]
     done = subprocess.run(
@@ -253,7 +255,8 @@ def test_the_budget_holds_for_token_ids(scope: str, tokens: int, counted: bool, 
     )
     told, peak = done.stdout.splitlines()
     assert int(peak) < 300 * MB
-    assert told == "3" if counted else "count: memory must be at least" in told
+    documents = str(tokens + 2 if scope == "line" else 3)
+    assert told == documents if counted else "count: memory must be at least" in told
 
 
 def test_a_budget_for_more_processes_leaves_less_to_each(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,7 @@ def test_a_megatron_file_cut_short_is_refused(tmp_path):
         (lambda raw: raw[:-3], "a.ds.index, byte 8: must hold ends of 8 bytes; got a part of one"),
         (lambda raw: raw[:-8], "a.ds.index: must hold ends that rise to 3, the ids of a.ds; got others"),
         (lambda raw: raw[8:] + raw[:8], "must hold ends that rise to 3"),
+        (lambda raw: struct.pack("<3Q", 1 << 62, (1 << 63) + (1 << 61), 3), "must hold ends that rise to 3"),  # by 2^62
     ],
 )
 def test_a_damaged_datatrove_index_is_refused_by_name(tmp_path, damage, message):
@@ -150,6 +152,15 @@ def test_a_damaged_datatrove_index_is_refused_by_name(tmp_path, damage, message)
     index.write_bytes(damage(index.read_bytes()))
     with pytest.raises(CorpusError, match=message):
         listed(datatrove(path))
+
+
+def test_bounds_whose_differences_overflow_are_refused(tmp_path):
+    path = write_megatron(tmp_path / "a.bin", [[[1]], [[2]], [[3]]])
+    index = path.with_suffix(".idx")
+    raw = index.read_bytes()
+    index.write_bytes(raw[:-24] + struct.pack("<2q", 1 << 62, -(3 << 61)) + raw[-8:])
+    with pytest.raises(CorpusError, match="must bound documents by sequences from 0 to 3, in order"):
+        listed(megatron(path))
 
 
 def test_a_missing_index_is_named(tmp_path):
