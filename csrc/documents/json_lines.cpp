@@ -155,6 +155,39 @@ bool optional_string(Line& line, ByteBuffer& buffer, std::size_t begin, bool num
   return true;
 }
 
+// A list of strings into `buffer`, with + between them. False: something else.
+bool string_list(Line& line, ByteBuffer& buffer, std::size_t begin, bool& is_empty) noexcept {
+  buffer.resize(begin);
+  is_empty = true;
+  if (!line.take('[')) return false;
+  line.space();
+  if (line.take(']')) return true;
+  do {
+    line.space();
+    const std::size_t before = buffer.size();
+    if (!line.take('"') || !line.string(buffer, before + !is_empty)) return false;
+    if (!is_empty) *(buffer.end() - (buffer.size() - before)) = '+';
+    is_empty = false;
+    line.space();
+  } while (line.take(','));
+  return line.take(']');
+}
+
+// The language behind a key, or the list of languages. False: no value.
+bool languages(Line& line, ByteBuffer& buffer, std::size_t begin, Optional& kind) noexcept {
+  if (!line.at('[')) return optional_string(line, buffer, begin, false, kind);
+  const std::uint8_t* value = line.p;
+  bool is_empty = false;
+  if (string_list(line, buffer, begin, is_empty)) {
+    kind = is_empty ? Optional::kAbsent : Optional::kPresent;
+    return true;
+  }
+  buffer.resize(begin);
+  kind = Optional::kWrong;
+  line.p = value;
+  return line.value();
+}
+
 // The name of a member without its escapes, in the line or behind the end of `scratch`. False: no string.
 bool member_name(Line& line, ByteBuffer& scratch, Bytes& name) noexcept {
   if (!line.take('"')) return false;
@@ -191,8 +224,8 @@ bool document(Line& line, DocumentBlock& block) {
       valid = string_or_other(line, block.text, text, has_text);
     } else if (is(name, "id")) {
       valid = optional_string(line, block.ids.data, id, true, id_kind);
-    } else if (is(name, "lang")) {
-      valid = optional_string(line, block.langs.data, lang, false, lang_kind);
+    } else if (is(name, "lang") || is(name, "langs")) {
+      valid = languages(line, block.langs.data, lang, lang_kind);
     } else {
       valid = line.value();
     }

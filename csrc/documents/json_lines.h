@@ -4,10 +4,13 @@
 //       record = json.loads(line, parse_int=str, parse_float=str)
 //       texts.append(record["text"]); ids.append(record.get("id")); langs.append(record.get("lang"))
 //
+// "langs" is another name of "lang". A list of languages comes out as one string with + between them.
+//
 // A line is taken if and only if it is a document:
 //   - It is a JSON object (RFC 8259) in valid UTF-8. A byte order mark before it is passed over (section 8.1).
 //   - The last member of a name counts, names compared without their escapes (section 4 leaves this to the reader).
-//   - Its "text" is a string; its "id" is absent, null, a string or a number; its "lang" is absent, null or a string.
+//   - Its "text" is a string; its "id" is absent, null, a string or a number; its "lang" is absent, null, a string or a
+//     list of strings; an empty list is none.
 //     Strings come out unescaped. A number comes out as it is written, whatever its size; the integer -0 as 0.
 //   - A surrogate escape has its partner in these strings. Elsewhere it may stand alone, and NaN, Infinity and
 //     -Infinity may stand for numbers, as Python's json writes them.

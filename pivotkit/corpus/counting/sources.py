@@ -114,7 +114,9 @@ class TextSource(_Matching):
         if self.budget is not None and len(texts):
             longest = int(np.diff(texts.offsets).argmax())
             text = texts.data[texts.offsets[longest] : texts.offsets[longest + 1]].data
-            self.budget.check_text(unit.path, f"row {texts.rows[longest]} of its unit", text, LINE_COPIES, tokens, pieces)
+            self.budget.check_text(
+                unit.path, f"row {texts.rows[longest]} of its unit", text, LINE_COPIES, tokens, pieces
+            )
 
     def _block(self, texts: TextBlock, scope: Scope) -> MatchedBlock:
         languages = _field_languages(texts)
@@ -161,8 +163,9 @@ def _hits_with_places(
 
 
 def _field_languages(texts: TextBlock) -> Languages:
-    """The sets of languages that the ``lang`` field of documents gives."""
-    sets = [() if code == UNKNOWN else (code,) for code in texts.langs.dictionary.to_pylist()]
+    """The sets of languages that the ``lang`` field of documents gives; several codes have + between them."""
+    codes = (code.split("+") for code in texts.langs.dictionary.to_pylist())
+    sets = [tuple(sorted({one.strip() for one in some} - {"", UNKNOWN})) for some in codes]
     return sets, texts.langs.indices.to_numpy()
 
 

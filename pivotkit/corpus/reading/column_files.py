@@ -17,7 +17,7 @@ from pivotkit.corpus.reading.records import is_text
 from pivotkit.corpus.reading.units import Unit
 from pivotkit.errors import CorpusError
 
-COLUMNS = ("id", "text", "lang")
+COLUMNS = ("id", "text", "lang", "langs")
 MOST_ROWS = 1 << 16  # the most rows of a batch
 
 

@@ -14,6 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+LANGUAGE_NAMES = ("lang", "langs")
+
 
 class _Number(str):
     """A number of a JSON text as it is written, whatever its size."""
@@ -25,7 +27,9 @@ def line_problem(line: bytes, is_json: bool) -> str:
         text = line.decode()
         if not is_json:
             raise AssertionError("a line of UTF-8 is a document")
-        record = json.loads(text.removeprefix("\ufeff"), parse_int=_Number, parse_float=_Number)
+        record = json.loads(
+            text.removeprefix("\ufeff"), parse_int=_Number, parse_float=_Number, object_pairs_hook=_in_order
+        )
     except UnicodeDecodeError as error:
         return f"must be {'a JSON object in ' if is_json else ''}UTF-8; {error}"
     except ValueError as error:
@@ -37,17 +41,31 @@ def line_problem(line: bytes, is_json: bool) -> str:
     return record_problem(record) or "must be nested at most 1024 levels deep; got more"
 
 
+def _in_order(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The last member of each name, in the order of these."""
+    record: dict[str, Any] = {}
+    for name, value in members:
+        record.pop(name, None)
+        record[name] = value
+    return record
+
+
 def record_problem(record: dict[str, Any]) -> str | None:
     """Why a record is not a document; None when it is one."""
-    text, identity, lang = record.get("text"), record.get("id"), record.get("lang")
+    text, identity = record.get("text"), record.get("id")
+    # The last member counts, whichever of the two names it has.
+    name = next((name for name in reversed(record) if name in LANGUAGE_NAMES), "lang")
+    lang = record.get(name)
     if not isinstance(text, str) or isinstance(text, _Number):
         got = _kind(text) if "text" in record else "none"
         return f'must have a string "text"; got {got}'
     if identity is not None and not isinstance(identity, str) and not _is_finite(identity):
         return f'must have a string or number "id"; got {_kind(identity)}'
-    if lang is not None and (not isinstance(lang, str) or isinstance(lang, _Number)):
-        return f'must have a string "lang"; got {_kind(lang)}'
-    for name, value in (("text", text), ("id", identity), ("lang", lang)):
+    languages = lang if isinstance(lang, list) else [] if lang is None else [lang]
+    for one in languages:
+        if not isinstance(one, str) or isinstance(one, _Number):
+            return f'must have a string or a list of strings "{name}"; got {_kind(one)}'
+    for name, value in (("text", text), ("id", identity), *((name, one) for one in languages)):
         if isinstance(value, str) and (lone := re.search("[\ud800-\udfff]", value)):
             return f'must be a JSON object with a "{name}" of characters; got the lone surrogate U+{ord(lone[0]):04X}'
     return None
@@ -96,7 +114,7 @@ def check_columns(batch: pa.RecordBatch) -> Columns:
     if not bad.any() and str(texts.type) == "string_view":
         texts = texts.cast(pa.large_string())
     ids, bad_ids = _strings(batch, "id", numbers=True)
-    langs, bad_langs = _strings(batch, "lang", numbers=False)
+    langs, bad_langs = _languages(batch)
     bad |= bad_ids | bad_langs
     if not bad.any():
         return Columns(texts, ids, langs, np.zeros(0, np.int64))
@@ -176,6 +194,25 @@ def _strings(batch: pa.RecordBatch, name: str, numbers: bool) -> tuple[pa.Array,
         infinite = ~pc.is_finite(column).fill_null(True).to_numpy(zero_copy_only=False)
         return column.cast(pa.large_string()), bad | infinite
     return absent, bad | column.is_valid().to_numpy(zero_copy_only=False)
+
+
+def _languages(batch: pa.RecordBatch) -> tuple[pa.Array, Mask]:
+    """The languages of each row as one string, those of a list with + between; ``langs`` counts before ``lang``."""
+    langs, bad_langs = _language_column(batch, "langs")
+    lang, bad_lang = _language_column(batch, "lang")
+    return lang if langs.null_count == len(langs) else pc.coalesce(langs, lang), bad_langs | bad_lang
+
+
+def _language_column(batch: pa.RecordBatch, name: str) -> tuple[pa.Array, Mask]:
+    kind = batch.schema.field(name).type if name in batch.schema.names else pa.null()
+    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
+        return _strings(batch, name, numbers=False)
+    lists = batch.column(name)
+    lists.validate(full=True)
+    joined = pc.binary_join(lists.cast(pa.list_(pa.string())), "+").cast(pa.large_string())
+    some = pc.fill_null(pc.greater(pc.list_value_length(lists), 0), False)
+    bad = some.to_numpy(zero_copy_only=False) & joined.is_null().to_numpy(zero_copy_only=False)  # a null in a list
+    return pc.if_else(some, joined, pa.scalar(None, pa.large_string())), bad
 
 
 def _taken(column: pa.Array, kept: Mask) -> pa.Array:

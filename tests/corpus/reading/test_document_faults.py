@@ -156,6 +156,8 @@ def other_arrow(path: Path, kind: str) -> Path:
     }
     if kind in ("string_view", "binary_view", "large_binary"):
         columns["text"] = texts.cast(getattr(pa, kind)())
+    if kind == "lists":
+        columns["langs"] = pa.array([["en", "fr"][: row % 3] or None for row in range(20)])
     table = pa.table(columns)
     options = pa.ipc.IpcWriteOptions(use_legacy_format=kind.startswith("legacy"))
     new = pa.ipc.new_stream if kind == "legacy stream" else pa.ipc.new_file
@@ -164,7 +166,7 @@ def other_arrow(path: Path, kind: str) -> Path:
     return path
 
 
-OTHERS = ["legacy stream", "legacy file", "dictionary", "runs", "string_view", "binary_view", "large_binary"]
+OTHERS = ["legacy stream", "legacy file", "dictionary", "runs", "string_view", "binary_view", "large_binary", "lists"]
 
 
 @pytest.mark.parametrize("kind", [*FORMATS, *OTHERS])

@@ -142,7 +142,7 @@ BAD_LINES = [
     (b'{"text": "a", "id": NaN}', 'must have a string or number "id"; got nan'),
     (b'{"text": "a", "id": "\\ud800"}', 'with a "id" of characters; got the lone surrogate U\\+D800'),
     (b'{"text": 1.5}', 'must have a string "text"; got float'),
-    (b'{"text": "a", "lang": 1}', 'must have a string "lang"; got int'),
+    (b'{"text": "a", "lang": 1}', 'must have a string or a list of strings "lang"; got int'),
     (b'{"text": "a"} x', "must be a JSON object"),
 ]
 

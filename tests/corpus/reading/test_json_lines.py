@@ -27,15 +27,24 @@ class Number(str):
     """A number as it is written."""
 
 
+class Members(list):
+    """The members of an object as they are written."""
+
+
 def oracle(line: bytes) -> Document | None:
     """Text, id and language by Python's json; None when the line is no document."""
     try:
-        record = json.loads(line.decode().removeprefix("\ufeff"), parse_int=Number, parse_float=Number)
+        line_ = line.decode().removeprefix("\ufeff")
+        pairs = json.loads(line_, parse_int=Number, parse_float=Number, object_pairs_hook=Members)
+        record = {name: value for name, value in pairs} if isinstance(pairs, Members) else pairs
     except (ValueError, RecursionError):
         return None
     if not isinstance(record, dict) or type(record.get("text")) is not str:
         return None
-    text, identity, lang = record["text"], record.get("id"), record.get("lang")
+    text, identity = record["text"], record.get("id")
+    lang = next((value for name, value in reversed(pairs) if name in ("lang", "langs")), None)
+    if type(lang) is list and all(type(one) is str for one in lang):
+        lang = "+".join(lang) if lang else None
     if not isinstance(identity, str | None) or type(lang) not in (str, type(None)):
         return None
     if re.search("[\ud800-\udfff]", f"{text}{identity}{lang}"):
@@ -105,7 +114,8 @@ scalar = st.one_of(text.map(json.dumps), text.map(lambda value: json.dumps(value
                    st.sampled_from(["true", "false", "null", "[]", "{}", '""', '"\\ud83d"', '"\\ude00\\ud83d\\ude00"']))  # fmt: skip
 space = st.sampled_from(["", "", "", " ", "\t", "\r", "  "])
 key = st.one_of(
-    st.sampled_from(['"text"', '"id"', '"lang"', '"te\\u0078t"', '"id2"', '"texts"', '""']), text.map(json.dumps)
+    st.sampled_from(['"text"', '"id"', '"lang"', '"langs"', '"te\\u0078t"', '"id2"', '"texts"', '""']),
+    text.map(json.dumps),
 )
 
 
@@ -136,6 +146,11 @@ def record(draw: Any) -> bytes:
 @example(b'{"text":"\\u0000"}')
 @example(b'{"text":"\\ud83d\\ude00\\uD83D\\uDE00"}')
 @example(b'{"text":"a","text":"b","id":1,"id":null,"lang":"fr","lang":"de"}')
+@example(b'{"text":"a","langs":["en","fr"],"lang":"de"}')
+@example(b'{"text":"a","lang":"de","langs":[ "en" , "\\u0066r" ],"id":"x"}')
+@example(b'{"text":"a","langs":["en",null]}')
+@example(b'{"text":"a","langs":["en"],"lang":[]}')
+@example(b'{"text":"a","lang":1,"langs":["", ""],"x":2}')
 @example(b'{"text":"a","text":1}')
 @example(b'{"text":1,"text":"a"}')
 @example(b'{"text":"a","id":"x","id":[1]}')

@@ -133,8 +133,8 @@ def test_ids_may_be_of_these_types(tmp_path: Path, column: pa.Array, expected: l
         ("id", pa.array([[1.5], None, [2.0]]), 'must have a string or number "id"; got list'),
         ("id", pa.array([True, None, False]), 'must have a string or number "id"; got bool'),
         ("id", pa.array([b"x", None, b"y"]), 'must have a string or number "id"; got bytes'),
-        ("lang", pa.array([1, None, 2]), 'must have a string "lang"; got int'),
-        ("lang", pa.array([["fr"], None, []]), 'must have a string "lang"; got list'),
+        ("lang", pa.array([1, None, 2]), 'must have a string or a list of strings "lang"; got int'),
+        ("lang", pa.array([["fr", None], None, [None]]), 'must have a string or a list of strings "lang"; got NoneType'),
         ("text", pa.array([None, "b", None]), 'must have a string "text"; got NoneType'),
     ],
 )  # fmt: skip
