@@ -36,6 +36,24 @@ class DistinctTokens {
     return count;
   }
 
+  // The documents that are counted since the last fold; there is room for `kMost` without one.
+  static constexpr std::uint32_t kMost = 0xFFFF;
+  std::uint32_t since_fold() const noexcept { return document_; }
+
+  // Adds what is counted since the last fold to cells (vocabulary) too.
+  void fold_into(std::uint32_t* cells) {
+    for (std::size_t id = 0; id < entries_.size(); ++id) cells[id] += entries_[id] >> kCountShift;
+    fold();
+  }
+  // Adds the counts to df_ before one of them can reach 2^16, and begins anew with document 1.
+  void fold() {
+    for (std::size_t id = 0; id < entries_.size(); ++id) {
+      df_[id] += entries_[id] >> kCountShift;
+      entries_[id] = 0;
+    }
+    document_ = 0;
+  }
+
   std::size_t vocabulary() const noexcept { return df_.size(); }
 
   // Per id the documents that were counted with it.
@@ -46,7 +64,7 @@ class DistinctTokens {
 
  private:
   static constexpr int kCountShift = 16;
-  static constexpr std::uint32_t kDocument = 0xFFFF;  // the bits of the document; the higher ones count
+  static constexpr std::uint32_t kDocument = kMost;  // the bits of the document; the higher ones count
 
   std::uint32_t next_document() {
     if (document_ == kDocument) fold();
@@ -59,15 +77,6 @@ class DistinctTokens {
     const std::uint32_t is_new = (entry & kDocument) != document;
     entries_[id] = ((entry & ~kDocument) + (is_new << kCountShift)) | document;
     return is_new;
-  }
-
-  // Adds the counts to df_ before one of them can reach 2^16, and begins anew with document 1.
-  void fold() {
-    for (std::size_t id = 0; id < entries_.size(); ++id) {
-      df_[id] += entries_[id] >> kCountShift;
-      entries_[id] = 0;
-    }
-    document_ = 0;
   }
 
   std::uint32_t document_ = 0;

@@ -9,6 +9,7 @@ namespace pivotkit {
 namespace {
 
 constexpr auto kMostColumns = static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max());
+constexpr std::size_t kFoldShare = 4;  // a token gains by a fold what four ids of the vocabulary cost
 constexpr std::int64_t kMostDocuments = std::numeric_limits<std::uint32_t>::max();
 
 std::size_t checked_columns(std::size_t strata, std::size_t vocabulary, std::size_t words) {
@@ -19,15 +20,6 @@ std::size_t checked_columns(std::size_t strata, std::size_t vocabulary, std::siz
 }
 
 }  // namespace
-
-// Documents of one stratum one behind another, so that its row stays in the caches.
-std::vector<std::size_t> StratumCounter::by_stratum(const std::int32_t* strata, std::size_t documents) const {
-  std::vector<std::size_t> places(strata_ + 1), order(documents);
-  for (std::size_t d = 0; d < documents; ++d) ++places[static_cast<std::size_t>(strata[d]) + 1];
-  for (std::size_t s = 0; s < strata_; ++s) places[s + 1] += places[s];
-  for (std::size_t d = 0; d < documents; ++d) order[places[static_cast<std::size_t>(strata[d])]++] = d;
-  return order;
-}
 
 StratumCounter::StratumCounter(std::size_t strata, std::size_t vocabulary, std::size_t words)
     : strata_(strata), words_(words), columns_(checked_columns(strata, vocabulary, words)), distinct_(vocabulary),
@@ -57,18 +49,45 @@ void StratumCounter::add(const std::int64_t* offsets, const std::int32_t* words,
   documents_ += static_cast<std::int64_t>(documents);
 }
 
+// Documents are taken stratum by stratum. Those of a stratum with many tokens are counted as the background is, and
+// folded into its row: a pass over the vocabulary costs less than an addition per distinct token.
 template <class Id>
 void StratumCounter::add(const std::int64_t* offsets, const std::int32_t* words, const std::int32_t* strata,
                          const TokenDocuments<Id>& tokens) {
   check_tokens("StratumCounter", tokens, distinct_.vocabulary());
   add(offsets, words, strata, tokens.size);
+  const auto size_of = [&](std::size_t d) {
+    return static_cast<std::size_t>(tokens.offsets[d + 1] - tokens.offsets[d]);
+  };
+  std::vector<std::size_t> ends(strata_ + 1), sizes(strata_), order(tokens.size);
+  for (std::size_t d = 0; d < tokens.size; ++d) {
+    ++ends[static_cast<std::size_t>(strata[d]) + 1];
+    sizes[static_cast<std::size_t>(strata[d])] += size_of(d);
+  }
+  for (std::size_t s = 0; s < strata_; ++s) ends[s + 1] += ends[s];
+  std::vector<std::size_t> places(ends.begin(), ends.end() - 1);
+  for (std::size_t d = 0; d < tokens.size; ++d) order[places[static_cast<std::size_t>(strata[d])]++] = d;
+
+  const auto is_folded = [&](std::size_t s) { return sizes[s] > distinct_.vocabulary() / kFoldShare; };
+  if (distinct_.since_fold() > 0) distinct_.fold();
+  for (std::size_t s = 0; s < strata_; ++s) {
+    if (!is_folded(s)) continue;
+    for (std::size_t i = ends[s]; i < ends[s + 1]; ++i) {
+      if (distinct_.since_fold() == DistinctTokens::kMost) distinct_.fold_into(row(s));
+      distinct_.count(tokens.ids + tokens.offsets[order[i]], size_of(order[i]));
+    }
+    distinct_.fold_into(row(s));
+  }
   std::vector<Id> found;
-  for (const std::size_t d : by_stratum(strata, tokens.size)) {
-    const auto size = static_cast<std::size_t>(tokens.offsets[d + 1] - tokens.offsets[d]);
-    if (found.size() < size) found.resize(size);
-    const std::size_t count = distinct_.collect(tokens.ids + tokens.offsets[d], size, found.data());
-    std::uint32_t* cells = row(static_cast<std::size_t>(strata[d]));
-    for (std::size_t i = 0; i < count; ++i) ++cells[found[i]];
+  for (std::size_t s = 0; s < strata_; ++s) {
+    if (is_folded(s)) continue;
+    for (std::size_t i = ends[s]; i < ends[s + 1]; ++i) {
+      const std::size_t d = order[i];
+      if (found.size() < size_of(d)) found.resize(size_of(d));
+      const std::size_t count = distinct_.collect(tokens.ids + tokens.offsets[d], size_of(d), found.data());
+      std::uint32_t* cells = row(s);
+      for (std::size_t j = 0; j < count; ++j) ++cells[found[j]];
+    }
   }
 }
 

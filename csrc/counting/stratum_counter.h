@@ -44,7 +44,6 @@ class StratumCounter {
  private:
   void check(const std::int64_t* offsets, const std::int32_t* words, const std::int32_t* strata,
              std::size_t documents) const;
-  std::vector<std::size_t> by_stratum(const std::int32_t* strata, std::size_t documents) const;
   std::uint32_t* row(std::size_t stratum) noexcept { return cells_.data() + stratum * columns_; }
 
   std::size_t strata_, words_, columns_;

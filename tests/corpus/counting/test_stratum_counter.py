@@ -64,6 +64,22 @@ def test_tables_are_products_and_add_up(tmp_path_factory: Any, parts: list[Any],
     assert counter.background.tolist() == expected[:, :vocabulary].sum(0).tolist()
 
 
+def test_more_documents_of_a_stratum_than_16_bits_can_number(tmp_path: Path) -> None:
+    documents, vocabulary = 150_000, 20
+    tokens = (np.arange(2 * documents) % 7).astype(np.uint16)
+    strata = (np.arange(documents) % 50 == 0).astype(np.int32)
+    counter = _C.StratumCounter(2, vocabulary, 1)
+    offsets = np.zeros(documents + 1, np.int64)
+    counter.add(offsets, np.zeros(0, np.int32), strata, tokens, np.arange(0, 2 * documents + 1, 2))
+    counter.write(str(tmp_path / "a.strata"))
+    table = dense([str(tmp_path / "a.strata")], 2, vocabulary + 2, tmp_path / "sum")
+    bags = np.zeros((documents, vocabulary), np.int64)
+    bags[np.repeat(np.arange(documents), 2), tokens] = 1
+    assert np.array_equal(table[:, :vocabulary], np.eye(2, dtype=int)[strata].T @ bags)
+    assert table[:, -1].tolist() == [147_000, 3000]
+    assert counter.background.tolist() == bags.sum(0).tolist()
+
+
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
