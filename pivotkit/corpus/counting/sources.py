@@ -20,7 +20,7 @@ from pivotkit.corpus.reading.documents import TextBlock, Unit, read_texts
 from pivotkit.corpus.reading.scope import Scope
 from pivotkit.corpus.reading.text_block import UNKNOWN
 from pivotkit.corpus.reading.token_files import TokenFiles
-from pivotkit.corpus.reading.token_store import TokenStore
+from pivotkit.corpus.token_store.store import TokenStore
 from pivotkit.errors import InputError
 
 

@@ -13,7 +13,8 @@ from tokenizers.models import WordLevel
 
 from pivotkit.artifacts import read_json
 from pivotkit.corpus import TokenStore, tokenize, work_units
-from pivotkit.corpus.reading import token_store as module
+from pivotkit.corpus.token_store import tokenize as module
+from pivotkit.corpus.token_store.store import unit_path
 from pivotkit.errors import CorpusError, InputError
 
 
@@ -82,7 +83,7 @@ def test_files_cut_short_are_refused_and_made_anew(
     write(["the cat", "a dog"], "corpus/a.jsonl")
     store = tokenize(tmp_path / "corpus", tokenizer, tmp_path / "out")
     whole = ids_of(store)
-    file = module.unit_path(store.folder, store.units[0], suffix)
+    file = unit_path(store.folder, store.units[0], suffix)
     if kept is None:
         file.unlink()
     else:
@@ -99,7 +100,7 @@ def test_a_flipped_bit_is_tokenized_anew_or_refused(
 ) -> None:
     write(["the cat and a dog", "a dog", "le chat et le chien"] * 9, "corpus/a.jsonl")
     store = tokenize(tmp_path / "corpus", tokenizer, tmp_path / "out")
-    whole, file = ids_of(store), module.unit_path(store.folder, store.units[0], suffix)
+    whole, file = ids_of(store), unit_path(store.folder, store.units[0], suffix)
     raw = bytearray(file.read_bytes())
     raw[np.random.default_rng(seed).integers(len(raw))] ^= 1 << seed
     file.write_bytes(raw)
@@ -121,7 +122,7 @@ def test_offsets_that_do_not_ascend_are_refused(
     write: Any, tmp_path: Path, tokenizer: Tokenizer, offsets: np.ndarray
 ) -> None:
     store = tokenize(write(["the cat and", "a dog", "le chat"]), tokenizer, tmp_path / "out")
-    np.save(module.unit_path(store.folder, store.units[0], ".offsets.npy"), offsets)
+    np.save(unit_path(store.folder, store.units[0], ".offsets.npy"), offsets)
     with pytest.raises(InputError, match=r"offsets\.npy: must hold offsets that ascend from 0 to 7"):
         store.offsets(store.units[0])
 
