@@ -22,6 +22,8 @@ from pivotkit.errors import InputError
 ENCODE_CHARACTERS = 1 << 20  # characters per call of the tokenizer, whose working memory is many times that
 ENCODE_BYTES = 1 << 20  # the same in bytes, for packed texts
 CALLS = 2  # at once: while one converts Python objects on one core, the other has the rest
+AHEAD_BYTES = 8 << 20  # two blocks as `read_texts` makes them
+AHEAD = 32  # blocks, where they are small
 PACKED = 32  # documents whose ids are Python objects at once, so few that the objects stay in the cache
 
 Ids = npt.NDArray[np.uint32]
@@ -67,15 +69,18 @@ def encode(core: Tokenizer, texts: list[str]) -> Iterator[tuple[Ids, npt.NDArray
 def encode_ahead(core: Tokenizer, blocks: Iterable[tuple[T, TextBlock]]) -> Iterator[tuple[T, TextBlock, Ids, Lengths]]:
     """The blocks with the ids of their texts back to back and how many each text has, in order.
 
-    While the tokenizer works on a block, the caller reads the next and writes the one before. Memory: two blocks.
+    While the tokenizer works on blocks of `AHEAD_BYTES`, the caller reads the next and writes those before.
     """
     with ThreadPoolExecutor(CALLS) as pool:
         waiting: deque[tuple[T, TextBlock, list[Future[tuple[Ids, Lengths]]]]] = deque()
+        ahead = 0
         try:
             for about, block in blocks:
                 calls = [pool.submit(_encode_part, core, block, *part) for part in _parts(block)]
                 waiting.append((about, block, calls))
-                if len(waiting) == 2:
+                ahead += len(block.data)
+                while ahead >= AHEAD_BYTES or len(waiting) > AHEAD:
+                    ahead -= len(waiting[0][1].data)
                     yield _joined(*waiting.popleft())
             while waiting:
                 yield _joined(*waiting.popleft())

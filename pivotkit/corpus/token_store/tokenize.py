@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections import deque
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +16,16 @@ from tokenizers import Tokenizer
 from pivotkit.arguments import check_flag, check_path, check_paths
 from pivotkit.artifacts import file_digest, locked, read_object, sweep, write_json
 from pivotkit.corpus.reading.documents import Corpus, Unit, check_on_error, work_units
+from pivotkit.corpus.reading.text_block import TextBlock
 from pivotkit.corpus.token_store.encode import encode_ahead, tokenizer_core, vocabulary_size
-from pivotkit.corpus.token_store.parts import load_parts, read_parts
+from pivotkit.corpus.token_store.parts import Part, load_parts, read_parts
 from pivotkit.corpus.token_store.store import TokenStore, unit_is_complete, unit_path
 from pivotkit.corpus.token_store.writer import BEGUN, UnitWriter
-from pivotkit.errors import InputError
+from pivotkit.errors import CorpusError, InputError
 from pivotkit.progress import track
 
 FORMAT = 1
+NOTHING = TextBlock.empty(0, 0)
 
 
 def tokenize(
@@ -81,9 +85,7 @@ def tokenize(
     with locked(folder):
         _prepare(folder, header, replace)
         units = work_units(corpus)
-        for unit in track(units, "Tokenizing"):
-            if not (unit_is_complete(folder, unit) and _is_as_written(folder, unit)):
-                _tokenize_unit(unit, core, folder, on_error)
+        _write_units(folder, track(units, "Tokenizing"), core, on_error)
         for left in (folder / "units").glob(f".*{BEGUN}"):  # of files that changed since they were begun
             shutil.rmtree(left, ignore_errors=True)
         listed = [{"path": str(unit.path), "size": unit.size, "modified": unit.modified} for unit in units]
@@ -109,12 +111,33 @@ def _prepare(folder: Path, header: dict[str, Any], replace: bool) -> None:
     write_json(header, folder / "tokenizer.json")
 
 
-def _tokenize_unit(unit: Unit, core: Tokenizer, folder: Path, on_error: str) -> None:
-    with UnitWriter(folder, unit) as writer:
-        last = writer.parts[-1] if writer.parts else None
-        for encoded in encode_ahead(core, read_parts(unit, on_error, last, writer.documents)):
-            writer.add(*encoded)
-        writer.finish()
+def _write_units(folder: Path, units: Iterable[Unit], core: Tokenizer, on_error: str) -> None:
+    """Write the units that are not written yet; the next is begun while the tokenizer works on the last of one."""
+    begun: deque[UnitWriter] = deque()
+
+    def blocks() -> Iterator[tuple[tuple[Part, int] | Exception | None, TextBlock]]:
+        """Documents, None at the end of a unit, and an error as the last, so that it comes in its turn."""
+        try:
+            for unit in units:
+                if unit_is_complete(folder, unit) and _is_as_written(folder, unit):
+                    continue
+                begun.append(UnitWriter(folder, unit))
+                yield from read_parts(unit, on_error, begun[-1].last, begun[-1].documents)
+                yield None, NOTHING
+        except (CorpusError, OSError) as error:
+            yield error, NOTHING
+
+    try:
+        for read, block, ids, lengths in encode_ahead(core, blocks()):
+            if isinstance(read, Exception):
+                raise read
+            if read is None:
+                begun.popleft().finish()
+            else:
+                begun[0].add(*read, block, ids, lengths)
+    finally:
+        for writer in begun:
+            writer.close()
 
 
 def _is_as_written(folder: Path, unit: Unit) -> bool:

@@ -35,8 +35,6 @@ class UnitWriter:
 
     Attributes
     ----------
-    parts : list[Part]
-        The parts that were begun.
     documents : int
         How many are written.
     """
@@ -48,8 +46,8 @@ class UnitWriter:
         self._pending: list[pa.Table] = []
         self._pending_bytes = 0
         self._digest = hashlib.sha256()
+        self._parts: list[Part] = []
         self._skipped = self._tokens = 0
-        self.parts: list[Part] = []
         self.documents = 0
         self._place.mkdir(exist_ok=True)
         sweep(self._place)
@@ -63,21 +61,29 @@ class UnitWriter:
     def _ids(self) -> Path:
         return self._place / "ids"
 
-    def __enter__(self) -> UnitWriter:
-        return self
+    @property
+    def last(self) -> Part | None:
+        """The part that was begun last."""
+        return self._parts[-1] if self._parts else None
 
-    def __exit__(self, *error: object) -> None:
+    def close(self) -> None:
+        """Stop before the end; pieces stay for another run."""
         self._file.close()
         if not self._pieces:
             shutil.rmtree(self._place, ignore_errors=True)
 
     def add(
-        self, read: tuple[Part, int], block: TextBlock, ids: npt.NDArray[np.uint32], lengths: npt.NDArray[np.int64]
+        self,
+        part: Part,
+        skipped: int,
+        block: TextBlock,
+        ids: npt.NDArray[np.uint32],
+        lengths: npt.NDArray[np.int64],
     ) -> None:
         """Append documents as `read_parts` gives them, their ids back to back and how many each has."""
-        part, self._skipped = read
-        if self.parts[-1:] != [part]:
-            self.parts.append(part)
+        if self.last != part:
+            self._parts.append(part)
+        self._skipped = skipped
         raw = ids.astype(ID, copy=False).data.cast("B")
         self._file.write(raw)
         self._digest.update(raw)
@@ -101,7 +107,7 @@ class UnitWriter:
         self._ids.replace(flat)
         with atomic_path(ends) as path, path.open("wb") as file:
             np.save(file, np.concatenate([np.zeros(1, np.int64), np.cumsum(documents["tokens"].to_numpy())]))
-        write_parts(self.parts, parts)
+        write_parts(self._parts, parts)
         digests = {suffix: file_digest(unit_path(self._folder, self._unit, suffix)) for suffix in DIGESTED}
         about = {"unit": self._unit.name, "skipped": self._skipped, "digests": digests}
         write_table(documents.select(["row", "id", "lang"]), listed, about)
@@ -115,7 +121,8 @@ class UnitWriter:
         """Make a piece of what is pending."""
         self._flush()
         piece = pa.concat_tables(self._pending)
-        about = {"tokens": self._tokens, "skipped": self._skipped, "parts": self.parts}
+        parts = [list(part) for part in self._parts]
+        about: dict[str, Any] = {"tokens": self._tokens, "skipped": self._skipped, "parts": parts}
         self._digest.update(_sealed(about))
         about["digest"] = self._digest.hexdigest()
         write_table(piece, self._place / f"{len(self._pieces)}.parquet", about)
@@ -126,7 +133,7 @@ class UnitWriter:
         """Take the pieces that are as they were written, up to the first that is not, and drop what is behind them."""
         while (piece := self._read_piece()) is not None:
             about = table_metadata(piece)
-            self.parts = [Part(*places) for places in about["parts"]]
+            self._parts = [Part(*places) for places in about["parts"]]
             self._tokens, self._skipped = about["tokens"], about["skipped"]
             self.documents += len(piece)
             self._pieces.append(piece.replace_schema_metadata(None))
