@@ -69,7 +69,7 @@ class TextSource(_Matching):
             return
         offsets = self._store.offsets(unit)
         rows = self._store.table(unit)["row"].to_numpy()
-        at = 0
+        first, at = self._store.first_row(unit), 0
         for texts in self._read(unit):
             ends = offsets[at : at + len(texts) + 1]
             if not np.array_equal(rows[at : at + len(texts)], texts.rows):
@@ -78,6 +78,7 @@ class TextSource(_Matching):
                 )
             self._check(unit, texts, int(ends[-1] - ends[0]))
             block = self._block(texts)
+            block.places = texts.rows + first
             block.tokens = (self._store.read(unit, int(ends[0]), int(ends[-1])), ends - ends[0])
             block.lengths = np.diff(ends)
             yield block

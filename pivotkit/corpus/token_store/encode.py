@@ -39,15 +39,18 @@ def tokenizer_core(function: str, tokenizer: Any) -> tuple[Tokenizer, str]:
         file = path / "tokenizer.json" if path.is_dir() else path
         if not file.is_file():
             raise InputError(file, "", "must be a tokenizer.json; found no such file")
-        core = Tokenizer.from_file(str(file))
+        core, text = Tokenizer.from_file(str(file)), None
     else:
         inner = getattr(tokenizer, "backend_tokenizer", tokenizer)
         if not isinstance(inner, Tokenizer):
             raise TypeError(f"{function}: tokenizer must be a fast tokenizer or a path; got {kind(tokenizer)}")
-        core = Tokenizer.from_str(inner.to_str())
-    core.no_truncation()
-    core.no_padding()
-    return core, hashlib.sha256(core.to_str().encode()).hexdigest()
+        text = inner.to_str()
+        core = Tokenizer.from_str(text)
+    if text is None or core.truncation is not None or core.padding is not None:
+        core.no_truncation()
+        core.no_padding()
+        text = core.to_str()
+    return core, hashlib.sha256(text.encode()).hexdigest()
 
 
 def vocabulary_size(core: Tokenizer) -> int:

@@ -132,7 +132,8 @@ def _write_units(folder: Path, units: Iterable[Unit], core: Tokenizer, on_error:
             if isinstance(read, Exception):
                 raise read
             if read is None:
-                begun.popleft().finish()
+                begun[0].finish()
+                begun.popleft()
             else:
                 begun[0].add(*read, block, ids, lengths)
     finally:

@@ -15,6 +15,7 @@ from pivotkit.artifacts import read_json
 from pivotkit.corpus import TokenStore, tokenize, work_units
 from pivotkit.corpus.token_store import tokenize as module
 from pivotkit.corpus.token_store.store import unit_path
+from pivotkit.corpus.token_store.writer import UnitWriter
 from pivotkit.errors import CorpusError, InputError
 
 
@@ -45,7 +46,7 @@ def test_a_store_opens_again_and_is_not_made_twice(
 ) -> None:
     write(["the cat"], "corpus/a.jsonl")
     store = tokenize(tmp_path / "corpus", tokenizer, tmp_path / "out")
-    monkeypatch.setattr(module, "_tokenize_unit", lambda *_: pytest.fail("a finished unit must be kept"))
+    monkeypatch.setattr(module, "UnitWriter", lambda *_: pytest.fail("a finished unit must be kept"))
     again = tokenize(tmp_path / "corpus", tokenizer, tmp_path / "out")
     assert ids_of(again) == ids_of(store) == ids_of(TokenStore.open(tmp_path / "out"))
     assert again.fingerprint == store.fingerprint
@@ -57,15 +58,15 @@ def test_a_stopped_run_goes_on(
     for name in "abc":
         write([f"the {name} cat"], f"corpus/{name}.jsonl")
     whole = tokenize(tmp_path / "corpus", tokenizer, tmp_path / "whole")
-    real, calls = module._tokenize_unit, []
+    real, calls = UnitWriter.finish, []
 
-    def stop_at_second(*arguments: Any) -> None:
-        calls.append(arguments)
+    def stop_at_second(writer: UnitWriter) -> None:
+        calls.append(writer)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        real(*arguments)
+        real(writer)
 
-    monkeypatch.setattr(module, "_tokenize_unit", stop_at_second)
+    monkeypatch.setattr(UnitWriter, "finish", stop_at_second)
     with pytest.raises(KeyboardInterrupt):
         tokenize(tmp_path / "corpus", tokenizer, tmp_path / "out")
     with pytest.raises(InputError, match=r"found no store\.json"):
