@@ -106,7 +106,7 @@ def replaced_files(folder: str | Path) -> Iterator[Path]:
         yield new
         for file in new.rglob("*"):
             _flush(file)
-        with _locked(folder):
+        with locked(folder):
             _settle(folder)
             new.rename(folder / WHOLE)
             _settle(folder)
@@ -117,7 +117,7 @@ def replaced_files(folder: str | Path) -> Iterator[Path]:
 def settle(folder: str | Path) -> None:
     """Finish what `replaced_files` had decided when it was killed."""
     if (Path(folder) / WHOLE).is_dir():
-        with _locked(Path(folder)):
+        with locked(Path(folder)):
             _settle(Path(folder))
 
 
@@ -132,7 +132,8 @@ def _settle(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
+    """Wait until no other process has ``folder`` locked, and lock it; a process that dies lets go."""
     with (folder / ".lock").open("w") as lock:
         if os.name == "posix":
             import fcntl

@@ -36,8 +36,9 @@ INNER_ROOMS = {
     "corpus.reading": set(),
     "corpus.matching": {"corpus.reading"},
     "corpus.tables": {"corpus.reading", "corpus.matching"},
-    "corpus.counting": {"corpus.reading", "corpus.matching", "corpus.tables"},
-    "corpus.token_graph": {"corpus.reading"},
+    "corpus.token_store": {"corpus.reading"},
+    "corpus.counting": {"corpus.reading", "corpus.matching", "corpus.tables", "corpus.token_store"},
+    "corpus.token_graph": {"corpus.reading", "corpus.token_store"},
     "lens.model": set(),
 }
 

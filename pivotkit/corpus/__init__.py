@@ -16,8 +16,9 @@ from pivotkit.corpus.reading.documents import (
     work_units,
 )
 from pivotkit.corpus.reading.token_files import TokenFiles
-from pivotkit.corpus.reading.token_store import TokenStore, tokenize
 from pivotkit.corpus.tables.counts import Counts
+from pivotkit.corpus.token_store.store import TokenStore
+from pivotkit.corpus.token_store.tokenize import tokenize
 
 __all__ = [
     "Batch",

@@ -40,8 +40,8 @@ from pivotkit.corpus.reading.budget import BESIDE_BYTES, PROCESS_BYTES, Document
 from pivotkit.corpus.reading.documents import Corpus, Unit, check_on_error, work_units
 from pivotkit.corpus.reading.scope import PIECES, Scope
 from pivotkit.corpus.reading.token_files import TokenFiles
-from pivotkit.corpus.reading.token_store import TokenStore
 from pivotkit.corpus.tables.counts import Counts, Word
+from pivotkit.corpus.token_store.store import TokenStore
 from pivotkit.errors import CorpusError, InputError
 
 WORD_BYTES = 450  # per watched word: its string, its place in the matcher, its counters

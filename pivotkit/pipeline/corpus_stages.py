@@ -14,11 +14,11 @@ from pivotkit.pipeline.stage import Stage
 from pivotkit.words.languages import parse_pair
 
 if TYPE_CHECKING:
-    from pivotkit.corpus.reading.token_store import TokenStore
+    from pivotkit.corpus.token_store.store import TokenStore
 
 
 def tokens(run: RunFolder, settings: Settings) -> None:
-    from pivotkit.corpus.reading.token_store import tokenize
+    from pivotkit.corpus.token_store.tokenize import tokenize
 
     tokenizer, out = model_tokenizer(settings), run / "tokens"
     tokenize(corpus_paths(settings), tokenizer, out, on_error=settings.on_error, replace=True)
@@ -31,7 +31,7 @@ TOKENS = Stage(
     reads=(CORPUS, MODEL),
     writes=("tokens",),
     settings=("on_error",),
-    functions=("corpus.reading.token_store.tokenize",),
+    functions=("corpus.token_store.tokenize.tokenize",),
 )
 
 
@@ -101,7 +101,7 @@ def score_documents(run: RunFolder, settings: Settings) -> None:
 def _store(run: RunFolder, settings: Settings) -> TokenStore:
     """The run's tokens, for the corpus where it lies now; that its contents are the same was checked before."""
     from pivotkit.corpus.reading.documents import work_units
-    from pivotkit.corpus.reading.token_store import TokenStore
+    from pivotkit.corpus.token_store.store import TokenStore
 
     return TokenStore.open(run / "tokens").moved(work_units(corpus_paths(settings)))
 

@@ -19,8 +19,8 @@ from pivotkit.corpus.matching.match import Matches
 from pivotkit.corpus.matching.watchlist import WatchList
 from pivotkit.corpus.reading.documents import Corpus, check_on_error
 from pivotkit.corpus.reading.token_files import TokenFiles
-from pivotkit.corpus.reading.token_store import TokenStore
 from pivotkit.corpus.reading.units import Unit
+from pivotkit.corpus.token_store.store import TokenStore
 from pivotkit.errors import CorpusError
 from pivotkit.progress import track
 from pivotkit.selection.document_score import DocumentScore, Pivots, Score, Totals, Weights, document_score

@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from pivotkit.corpus.reading.documents import Corpus, read_documents, work_units
 from pivotkit.corpus.reading.token_blocks import TokenBlock
-from pivotkit.corpus.reading.token_store import encode, tokenizer_core, vocabulary_size
 from pivotkit.corpus.reading.units import Unit
+from pivotkit.corpus.token_store.encode import encode, tokenizer_core, vocabulary_size
 
 
 class TokenizedText:

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from pivotkit.artifacts import write_json, write_table
-from pivotkit.corpus.reading.token_store import TokenStore, unit_path
 from pivotkit.corpus.reading.units import Unit
+from pivotkit.corpus.token_store.store import TokenStore, unit_path
 
 
 def write_olmo(path: Path, texts: list[list[int]], dtype: str = "<u2") -> Path:

@@ -14,7 +14,7 @@ from tokenizers.pre_tokenizers import Whitespace
 
 from pivotkit.artifacts import table_metadata
 from pivotkit.corpus.count import count
-from pivotkit.corpus.reading.token_store import tokenize
+from pivotkit.corpus.token_store.tokenize import tokenize
 from pivotkit.pivots.find import find_pivots
 from pivotkit.pivots.hubs import hub_pivots
 

@@ -18,8 +18,8 @@ from token_graphs import run
 from pivotkit.artifacts import table_metadata
 from pivotkit.corpus import TokenFiles
 from pivotkit.corpus.matching.match import match_documents
-from pivotkit.corpus.reading.token_store import tokenize
 from pivotkit.corpus.reading.units import Unit
+from pivotkit.corpus.token_store.tokenize import tokenize
 from pivotkit.errors import CorpusError
 from pivotkit.selection.scores import count_members, score_documents
 

@@ -23,7 +23,7 @@ from pivotkit.corpus.reading.scope import DOCUMENT, PIECES, Scope
 from pivotkit.corpus.reading.text_block import UNKNOWN
 from pivotkit.corpus.reading.token_blocks import TokenBlock
 from pivotkit.corpus.reading.token_files import TokenFiles
-from pivotkit.corpus.reading.token_store import TokenStore
+from pivotkit.corpus.token_store.store import TokenStore
 from pivotkit.errors import InputError
 
 
@@ -79,7 +79,7 @@ class TextSource(_Matching):
             return
         offsets = self._store.offsets(unit)
         rows = self._store.table(unit)["row"].to_numpy()
-        at = 0
+        first, at = self._store.first_row(unit), 0
         for texts in self._read(unit):
             ends = offsets[at : at + len(texts) + 1]
             if not np.array_equal(rows[at : at + len(texts)], texts.rows):
@@ -88,6 +88,7 @@ class TextSource(_Matching):
                 )
             self._check(unit, texts, int(ends[-1] - ends[0]))
             block = self._block(texts, scope)
+            block.places = texts.rows + first
             block.tokens = (self._store.read(unit, int(ends[0]), int(ends[-1])), ends - ends[0])
             block.lengths = np.diff(ends)
             yield block

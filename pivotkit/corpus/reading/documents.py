@@ -215,7 +215,7 @@ def _check_pieces(unit: Unit, budget: DocumentBudget | None) -> None:
 def _lines(unit: Unit, skip: bool, is_json: bool, budget: DocumentBudget | None = None) -> Iterator[TextBlock]:
     documents = _C.DocumentBlock(BATCH_BYTES + 2 * READ_BYTES)
     add = documents.add_json_lines if is_json else documents.add_text_lines
-    skipped, at_start = 0, unit.begin == 0
+    skipped, at_start, told, is_broken = 0, unit.begin == 0, 0, False
     allowed = None if budget is None else budget.longest(LINE_COPIES)
     try:
         for buffer, size in UnitLines(unit, READ_BYTES, LONGEST_LINE, allowed):
@@ -232,7 +232,8 @@ def _lines(unit: Unit, skip: bool, is_json: bool, budget: DocumentBudget | None 
                 skipped += 1
                 at = add(lines, min(end + 1, size), size)
             if documents.nbytes >= BATCH_BYTES:
-                yield TextBlock.of(documents.take(), skipped)
+                told = documents.next_row
+                yield TextBlock.of(documents.take(), skipped, told)
                 skipped = 0
     except LongLine as line:
         assert budget is not None
@@ -242,9 +243,10 @@ def _lines(unit: Unit, skip: bool, is_json: bool, budget: DocumentBudget | None 
         if not skip:
             place = broken.place or _line(unit, documents.next_row)
             raise CorpusError(unit.path, place, str(broken)) from None
-        skipped += 1
-    if len(documents) or skipped:
-        yield TextBlock.of(documents.take(), skipped)
+        skipped, is_broken = skipped + 1, True
+    ends_in_empty_lines = unit.end is not None and documents.next_row > told  # the next unit's reader may count them
+    if len(documents) or skipped or ends_in_empty_lines:
+        yield TextBlock.of(documents.take(), skipped, documents.next_row, is_broken)
 
 
 def _line(unit: Unit, row: int) -> str:
@@ -255,7 +257,7 @@ def _line(unit: Unit, row: int) -> str:
 
 def _columns(unit: Unit, skip: bool) -> Iterator[TextBlock]:
     kind = "a Parquet file" if format_of(unit.path).content == "parquet" else "an Arrow file"
-    row = skipped = 0
+    row, skipped, is_broken = 0, 0, False
     try:
         for batch in read_batches(unit, BATCH_BYTES):
             columns = check_columns(batch)
@@ -268,17 +270,18 @@ def _columns(unit: Unit, skip: bool) -> Iterator[TextBlock]:
             row += batch.num_rows
             for block in TextBlock.slices(columns.texts, columns.ids, languages(columns.langs), rows, BATCH_BYTES):
                 block.skipped, skipped = skipped, 0
+                block.end = row
                 yield block
     except CorpusError:
         if not skip:
             raise
-        skipped += 1
+        skipped, is_broken = skipped + 1, True
     except (pa.ArrowException, OSError, ValueError) as error:
         if not skip:
             raise CorpusError(unit.path, _row(unit, row), f"must be {kind} of UTF-8 text; {error}") from None
-        skipped += 1
+        skipped, is_broken = skipped + 1, True
     if skipped:
-        yield TextBlock.empty(skipped)
+        yield TextBlock.empty(skipped, row, is_broken)
 
 
 def _row(unit: Unit, row: int) -> str:

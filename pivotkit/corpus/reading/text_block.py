@@ -34,6 +34,10 @@ class TextBlock:
         The line or row of each document, from 0 at the unit's first.
     skipped : int
         Documents left out since the block before.
+    end : int
+        Lines or rows of the unit that were read, up to the end of the block and perhaps beyond.
+    is_broken : bool
+        Whether the stream broke off behind the block, so that the rest of the unit is skipped.
     """
 
     data: npt.NDArray[np.uint8]
@@ -42,6 +46,8 @@ class TextBlock:
     langs: pa.DictionaryArray
     rows: npt.NDArray[np.int64]
     skipped: int = 0
+    end: int = 0
+    is_broken: bool = False
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -49,22 +55,29 @@ class TextBlock:
     def __repr__(self) -> str:
         return f"TextBlock({amount(len(self), 'document')}, {amount(len(self.data), 'byte')}, {self.skipped:,} skipped)"
 
-    def texts(self) -> list[str]:
-        """The texts as Python strings."""
-        view = self.data.data
-        return [str(view[begin:end], "utf-8") for begin, end in pairwise(self.offsets.tolist())]
+    def texts(self, begin: int = 0, end: int | None = None) -> list[str]:
+        """The texts [begin, end) as Python strings; all by default."""
+        view, last = self.data.data, len(self) if end is None else end
+        return [str(view[first:stop], "utf-8") for first, stop in pairwise(self.offsets[begin : last + 1].tolist())]
+
+    def behind(self, begin: int) -> TextBlock:
+        """The block without its first ``begin`` documents; it shares the arrays."""
+        offsets = self.offsets[begin:]
+        parts = self.data[offsets[0] :], offsets - offsets[0], self.ids[begin:], self.langs[begin:], self.rows[begin:]
+        return TextBlock(*parts, self.skipped, self.end, self.is_broken)
 
     @classmethod
-    def of(cls, taken: tuple[Any, ...], skipped: int) -> TextBlock:
+    def of(cls, taken: tuple[Any, ...], skipped: int, end: int, is_broken: bool = False) -> TextBlock:
         """A block from the arrays of `_C.DocumentBlock.take`."""
         data, offsets, rows, ids, langs = taken
-        return cls(data, offsets, _strings(*ids), languages(_strings(*langs)), rows, skipped)
+        return cls(data, offsets, _strings(*ids), languages(_strings(*langs)), rows, skipped, end, is_broken)
 
     @classmethod
-    def empty(cls, skipped: int) -> TextBlock:
+    def empty(cls, skipped: int, end: int, is_broken: bool = False) -> TextBlock:
         """A block without documents."""
-        none = pa.array([], pa.large_string())
-        return cls(np.zeros(0, np.uint8), np.zeros(1, np.int64), none, languages(none), np.zeros(0, np.int64), skipped)
+        none, nothing = pa.array([], pa.large_string()), np.zeros(0, np.int64)
+        data, offsets = np.zeros(0, np.uint8), np.zeros(1, np.int64)
+        return cls(data, offsets, none, languages(none), nothing, skipped, end, is_broken)
 
     @classmethod
     def slices(

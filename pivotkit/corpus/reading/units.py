@@ -48,7 +48,7 @@ class Unit:
     index: Unit | None = None
 
     def __repr__(self) -> str:
-        part = "" if self.begin == 0 and self.end is None else f", {self.begin}-{'' if self.end is None else self.end}"
+        part = "" if self.is_whole else f", {self.begin}-{'' if self.end is None else self.end}"
         return f"Unit({str(self.path)!r}{part}, {amount(self.size, 'byte')})"
 
     @classmethod
@@ -62,8 +62,17 @@ class Unit:
     def name(self) -> str:
         identity = f"{self.path}\0{self.size}\0{self.modified}" + (f"\0{self.index.name}" if self.index else "")
         digest = hashlib.blake2b(identity.encode("utf-8", "surrogateescape"), digest_size=12).hexdigest()
-        whole = self.begin == 0 and self.end is None
-        return digest if whole else f"{digest}.{self.begin}-{'' if self.end is None else self.end}"
+        return digest if self.is_whole else f"{digest}.{self.begin}-{'' if self.end is None else self.end}"
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the unit is the whole file."""
+        return self.begin == 0 and self.end is None
+
+    @property
+    def file(self) -> Unit:
+        """The unit of the whole file."""
+        return replace(self, begin=0, end=None)
 
     @property
     def stop(self) -> int:
@@ -152,10 +161,11 @@ def work_units(corpus: Corpus, unit_bytes: int | None = None) -> list[Unit]:
             raise TypeError(f"work_units: unit_bytes must be an int or None; got {type(unit_bytes).__name__}")
         if unit_bytes < 1:
             raise ValueError(f"work_units: unit_bytes must be at least 1; got {unit_bytes}")
-    return [part for file in corpus_files(corpus) for part in _parts(Unit.of(file), unit_bytes)]
+    return [part for file in corpus_files(corpus) for part in cut(Unit.of(file), unit_bytes)]
 
 
-def _parts(whole: Unit, unit_bytes: int | None) -> list[Unit]:
+def cut(whole: Unit, unit_bytes: int | None) -> list[Unit]:
+    """The units of one file, as `work_units`."""
     if unit_bytes is None or whole.size <= unit_bytes:
         return [whole]
     begins = [0, *_cuts(whole, unit_bytes)]

@@ -12,11 +12,11 @@ from pivotkit.arguments import LARGEST, check_flag, check_int, check_path, check
 from pivotkit.corpus.reading.budget import parse_bytes
 from pivotkit.corpus.reading.token_blocks import Ids, Offsets
 from pivotkit.corpus.reading.token_files import TokenFiles
-from pivotkit.corpus.reading.token_store import TokenStore
 from pivotkit.corpus.token_graph.files import FAN_IN, graph_counter
 from pivotkit.corpus.token_graph.graph import TokenGraph
 from pivotkit.corpus.token_graph.pair_weights import Weight, pair_weights
 from pivotkit.corpus.token_graph.pieces import LARGEST_PIECE, array_pieces, corpus_pieces
+from pivotkit.corpus.token_store.store import TokenStore
 
 NO_BLOCKS = (str, bytes, Mapping, np.ndarray)  # iterables, but not of blocks
 __all__ = ["TokenGraph", "token_graph"]

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from pivotkit.arguments import kind
 from pivotkit.corpus.reading.token_blocks import Ids, Offsets, TokenBlock, spans
 from pivotkit.corpus.reading.token_files import TokenFiles
-from pivotkit.corpus.reading.token_store import TokenStore
 from pivotkit.corpus.reading.units import Unit
+from pivotkit.corpus.token_store.store import TokenStore
 from pivotkit.errors import CorpusError
 
 LARGEST_PIECE = 8 << 20  # the most bytes of a source that are in memory at once

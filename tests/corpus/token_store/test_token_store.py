@@ -13,7 +13,9 @@ from tokenizers.models import WordLevel
 
 from pivotkit.artifacts import read_json
 from pivotkit.corpus import TokenStore, tokenize, work_units
-from pivotkit.corpus.reading import token_store as module
+from pivotkit.corpus.token_store import tokenize as module
+from pivotkit.corpus.token_store.store import unit_path
+from pivotkit.corpus.token_store.writer import UnitWriter
 from pivotkit.errors import CorpusError, InputError
 
 
@@ -44,7 +46,7 @@ def test_a_store_opens_again_and_is_not_made_twice(
 ) -> None:
     write(["the cat"], "corpus/a.jsonl")
     store = tokenize(tmp_path / "corpus", tokenizer, tmp_path / "out")
-    monkeypatch.setattr(module, "_tokenize_unit", lambda *_: pytest.fail("a finished unit must be kept"))
+    monkeypatch.setattr(module, "UnitWriter", lambda *_: pytest.fail("a finished unit must be kept"))
     again = tokenize(tmp_path / "corpus", tokenizer, tmp_path / "out")
     assert ids_of(again) == ids_of(store) == ids_of(TokenStore.open(tmp_path / "out"))
     assert again.fingerprint == store.fingerprint
@@ -56,15 +58,15 @@ def test_a_stopped_run_goes_on(
     for name in "abc":
         write([f"the {name} cat"], f"corpus/{name}.jsonl")
     whole = tokenize(tmp_path / "corpus", tokenizer, tmp_path / "whole")
-    real, calls = module._tokenize_unit, []
+    real, calls = UnitWriter.finish, []
 
-    def stop_at_second(*arguments: Any) -> None:
-        calls.append(arguments)
+    def stop_at_second(writer: UnitWriter) -> None:
+        calls.append(writer)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        real(*arguments)
+        real(writer)
 
-    monkeypatch.setattr(module, "_tokenize_unit", stop_at_second)
+    monkeypatch.setattr(UnitWriter, "finish", stop_at_second)
     with pytest.raises(KeyboardInterrupt):
         tokenize(tmp_path / "corpus", tokenizer, tmp_path / "out")
     with pytest.raises(InputError, match=r"found no store\.json"):
@@ -82,7 +84,7 @@ def test_files_cut_short_are_refused_and_made_anew(
     write(["the cat", "a dog"], "corpus/a.jsonl")
     store = tokenize(tmp_path / "corpus", tokenizer, tmp_path / "out")
     whole = ids_of(store)
-    file = module.unit_path(store.folder, store.units[0], suffix)
+    file = unit_path(store.folder, store.units[0], suffix)
     if kept is None:
         file.unlink()
     else:
@@ -99,7 +101,7 @@ def test_a_flipped_bit_is_tokenized_anew_or_refused(
 ) -> None:
     write(["the cat and a dog", "a dog", "le chat et le chien"] * 9, "corpus/a.jsonl")
     store = tokenize(tmp_path / "corpus", tokenizer, tmp_path / "out")
-    whole, file = ids_of(store), module.unit_path(store.folder, store.units[0], suffix)
+    whole, file = ids_of(store), unit_path(store.folder, store.units[0], suffix)
     raw = bytearray(file.read_bytes())
     raw[np.random.default_rng(seed).integers(len(raw))] ^= 1 << seed
     file.write_bytes(raw)
@@ -121,7 +123,7 @@ def test_offsets_that_do_not_ascend_are_refused(
     write: Any, tmp_path: Path, tokenizer: Tokenizer, offsets: np.ndarray
 ) -> None:
     store = tokenize(write(["the cat and", "a dog", "le chat"]), tokenizer, tmp_path / "out")
-    np.save(module.unit_path(store.folder, store.units[0], ".offsets.npy"), offsets)
+    np.save(unit_path(store.folder, store.units[0], ".offsets.npy"), offsets)
     with pytest.raises(InputError, match=r"offsets\.npy: must hold offsets that ascend from 0 to 7"):
         store.offsets(store.units[0])
 

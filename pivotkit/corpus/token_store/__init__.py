@@ -1,0 +1,1 @@
+"""Token stores: a corpus as token ids on disk, each document tokenized once."""
