@@ -191,3 +191,24 @@ def test_a_store_without_parts_is_read_whole(tmp_path: Path, tokenizer: Tokenize
     store = tokenize(path, tokenizer, tmp_path / "out")
     unit_path(store.folder, store.units[0], ".parts.parquet").unlink()
     assert TokenStore.open(tmp_path / "out").work_units(1) == store.units
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "jsonl.gz", "parquet", "stream"])
+def test_text_with_contexts_is_counted_in_units_inside_its_files(
+    kind: str, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    """The counts, a sample among them, are those of whole files."""
+    path = write(tmp_path, kind, DOCUMENTS)
+    store = tokenize(path, tokenizer, tmp_path / "store")
+    arguments: dict[str, Any] = {"pairs": [("cat", "chat")], "context": store}
+    for sample in (None, 20):
+        whole, cut = (
+            count(path, ["cat", "chat", "猫"], workers=1, unit=unit, sample=sample, out=out, **arguments)
+            for unit, out in ((None, None), (600, tmp_path / f"{sample}"))
+        )
+        assert (len(whole.units), len(cut.units) > 2) == (1, True)
+        assert whole.context is not None
+        assert (whole.context != cut.context).nnz == 0
+        for name in ("df", "tf", "pair_df", "background"):
+            assert np.array_equal(getattr(whole, name), getattr(cut, name))
+        assert cut.query("cat", "chat").num_rows == whole.pair("cat", "chat")
