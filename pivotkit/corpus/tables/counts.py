@@ -55,7 +55,8 @@ class Counts:
         estimated from at most 1000 documents of its word. Then ``context`` is float64, `context_error` gives its error,
         and everything else is exact.
     scope : str
-        What "together" means, as `Scope` writes it. For instances, ``documents``, ``df`` and all else count instances.
+        What "together" means, as `Scope` writes it. For lines, sentences and instances, ``documents``, ``df`` and all
+        else count these.
     units : tuple[str, ...]
         Names of the work units that were counted, so that none is added twice; empty for counts made by hand.
     skipped : int
@@ -154,8 +155,8 @@ class Counts:
         -------
         pyarrow.Table
             One row per document, in the order of the corpus: ``path`` (string), ``begin`` (int64, where the document's
-            work unit begins in the file), ``row`` (int64, the document's place in the unit), ``lang`` (string, null for
-            tokens).
+            work unit begins in the file), ``row`` (int64, the place of the document, line, sentence or instance in the
+            unit), ``lang`` (string, null for tokens).
 
         Raises
         ------
