@@ -105,7 +105,7 @@ def count(
     unit
         About how many bytes a work unit has. Files are cut where their format allows it. "auto" (default): an eighth of
         a worker's share, from 64 MB to 1 GB. None: one unit per file. The counts do not depend on it. Text with a
-        context is counted in the store's units.
+        context is cut where parts of the store begin.
     on_error
         "raise" (default) or "skip", as for `read_documents`; with a context, it must be the store's.
     out
@@ -274,7 +274,8 @@ def _source(
     if absent:
         path = min(unit.path for unit in absent)
         raise InputError(context.folder, "", f"must hold every file of the corpus as it is now; {path} is not in it")
-    return TextSource(watch, on_error, context), lambda size: units
+    store = context
+    return TextSource(watch, on_error, store), lambda size: [part for file in units for part in store.cut(file, size)]
 
 
 def _pair_ids(

@@ -16,6 +16,7 @@ from tokenizers import Tokenizer
 
 from pivotkit.corpus import Counts, TokenStore, count, tokenize
 from pivotkit.corpus.counting import sources
+from pivotkit.corpus.token_store import parts
 from pivotkit.errors import CorpusError, InputError
 
 WORDS = ["cat", "chat", "chats", "dog", "a1", "a12", "猫", "小猫", "the cat", "l'arbre", "é", "pain"]
@@ -194,3 +195,20 @@ def test_a_script_that_does_not_guard_its_start_is_told_so(corpus: Path, tmp_pat
 def test_the_corpus_wing_loads_no_model_library() -> None:
     code = "import sys, pivotkit.corpus; print([name for name in ('torch', 'transformers', 'numba') if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize("sample", [None, 20])
+def test_counts_with_contexts_do_not_depend_on_the_units(
+    write: Any, tmp_path: Path, tokenizer: Any, monkeypatch: pytest.MonkeyPatch, sample: int | None
+) -> None:
+    monkeypatch.setattr(parts, "PART_BYTES", 300)
+    path = write(
+        [" ".join(["the cat", "a dog and", "le chat 猫", "."][i % 4 : i % 5 + 1]) or "tree" for i in range(300)]
+    )
+    store, words = tokenize(path, tokenizer, tmp_path / "store"), ["cat", "chat", "dog", "猫"]
+    whole = count(path, words, pairs=[("cat", "dog")], context=store, sample=sample, unit=None, workers=1)
+    cut = count(path, words, pairs=[("cat", "dog")], context=store, sample=sample, unit=1, workers=1)
+    assert len(cut.units) > 50 > len(whole.units) == 1
+    for name in ("df", "tf", "pair_df", "background", "documents"):
+        assert np.array_equal(getattr(cut, name), getattr(whole, name))
+    assert np.array_equal(cut.context.toarray(), whole.context.toarray())
