@@ -100,7 +100,8 @@ def _prepare(folder: Path, header: dict[str, Any], replace: bool) -> None:
         if before.get(key) != value and not replace:
             raise InputError(folder, "", f"must be a token store with {key} {value}; got {before.get(key)}")
     (folder / "units").mkdir(exist_ok=True)
-    sweep(folder / "units")
+    for place in (folder, folder / "units"):
+        sweep(place)
     if before != header:
         (folder / "store.json").unlink(missing_ok=True)
         for stale in (folder / "units").iterdir():
