@@ -38,7 +38,7 @@ FULL = os.environ.get("PIVOTKIT_BENCH") == "full"
 SECONDS = 240.0 if FULL else 1.0
 BATCH = 1 << 20  # characters per call: with 2^18 and 2^22 encode_batch_fast is no faster
 MODELS = ["gemma3-270m", "smollm2-135m"] if FULL else ["generated"]
-KILLS = 20 if FULL else 3
+KILLS = 20
 
 
 @pytest.fixture(scope="module")
@@ -137,11 +137,12 @@ tokenize(sys.argv[4:], sys.argv[2], sys.argv[3])
 """
 
 
+@pytest.mark.skipif(not FULL, reason="kills by the clock; test_tokenize_faults.py kills at chosen moments")
 def test_kills(corpus: list[Path], core: Tokenizer, tmp_path: Path) -> None:
     """A store that was killed at random moments, each run going on from the last, is the one of an undisturbed run."""
     core.save(str(tmp_path / "tokenizer.json"))
     files = [str(file) for file in corpus]
-    piece = str(4 << 20 if FULL else 1 << 16)
+    piece = str(4 << 20)
 
     def start(out: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-c", RUN, piece, str(tmp_path / "tokenizer.json"), str(tmp_path / out), *files]
@@ -153,7 +154,7 @@ def test_kills(corpus: list[Path], core: Tokenizer, tmp_path: Path) -> None:
     for _ in range(KILLS):
         run = start("killed")
         try:
-            run.wait(rng.uniform(0.1, 1) * took / (4 if FULL else 1))
+            run.wait(rng.uniform(0.1, 1) * took / 4)
         except subprocess.TimeoutExpired:
             run.send_signal(signal.SIGKILL)
             killed += run.wait() == -signal.SIGKILL
