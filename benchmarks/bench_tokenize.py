@@ -2,7 +2,8 @@
 
 ``encode_batch_fast`` gives nothing but encodings, whose ids are no arrays yet. ``by_hand`` is the code that one would
 write: read, encode, make arrays, write. ``pivotkit`` is `tokenize`, which also keeps ids and languages, waits for the
-disk (fsync) and can go on after a kill. All have the same threads. The ids are compared. By default a generated corpus
+disk (fsync) and can go on after a kill. All have the same threads. The ids are compared. The record also has the CPU
+seconds of each, which hold on a machine that others use. By default a generated corpus
 and tokenizer take seconds; ``PIVOTKIT_BENCH=full`` takes those of ``../shared`` and real models, and minutes. It also
 kills 20 runs at random moments and compares the store that is left.
 """
@@ -14,6 +15,7 @@ import os
 import random
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -112,7 +114,19 @@ def test_rate(interleaved: Interleaved, benchmark: Any, corpus: list[Path], core
         shutil.rmtree(tmp_path / "store", ignore_errors=True)
         return tokenize(corpus, core, tmp_path / "store")
 
+    cpu: dict[str, list[float]] = {}
+
+    def timed(name: str, method: Any) -> Any:
+        def run() -> Any:
+            begin = time.process_time()
+            result = method()
+            cpu.setdefault(name, []).append(time.process_time() - begin)
+            return result
+
+        return run
+
     methods = {"encode_batch_fast": by_tokenizers, "by_hand": by_hand, "pivotkit": by_pivotkit}
+    methods = {name: timed(name, method) for name, method in methods.items()}
     size = sum(len(text.encode()) for batch in in_memory for text in batch)
     benchmark.group = f"tokenize {size / 1e6:.1f} MB of text, {core.get_vocab_size()} tokens"
     results = interleaved(methods, SECONDS, baseline="encode_batch_fast")
@@ -123,7 +137,11 @@ def test_rate(interleaved: Interleaved, benchmark: Any, corpus: list[Path], core
     )
     begin = time.perf_counter()
     vocabulary_size(tokenizer_core("bench", core)[0])
-    benchmark.extra_info |= {"bytes": size, "seconds_to_copy_the_tokenizer": time.perf_counter() - begin}
+    benchmark.extra_info |= {
+        "bytes": size,
+        "seconds_to_copy_the_tokenizer": time.perf_counter() - begin,
+        "cpu_seconds": {name: statistics.median(seconds[1:]) for name, seconds in cpu.items()},  # without the warm-up
+    }
     shutil.rmtree(tmp_path / "store")
 
 

@@ -1,4 +1,4 @@
-"""Texts into token ids, by the tokenizer's own Rust core, at the rate of the core."""
+"""Texts into token ids, by the tokenizer's own Rust core."""
 
 from __future__ import annotations
 

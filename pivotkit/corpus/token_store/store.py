@@ -34,7 +34,6 @@ from pivotkit.corpus.reading.token_formats import count_ids
 from pivotkit.corpus.token_store.parts import Part, load_parts
 from pivotkit.errors import InputError
 
-DIGESTED = (".u32", ".offsets.npy")  # files of a unit whose digests are in its Parquet file
 ID = np.dtype("<u4")
 
 

@@ -1,8 +1,8 @@
 """The files of one unit of a token store, written so that a stopped run goes on inside the unit.
 
 Ids are appended to one file. After every `PIECE_BYTES` of text, what else is known of the documents goes to a numbered
-piece beside it, which appears whole and has the digest of its ids. What is behind the last piece is not trusted. At the
-end the file of ids takes its place, and the other files are made of the pieces.
+piece beside it, which appears whole and has a digest of all ids so far. What is behind the last piece is not trusted.
+At the end the file of ids takes its place, and the other files are made of the pieces.
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 import pyarrow as pa
 
-from pivotkit.artifacts import atomic_path, file_digest, read_table, sweep, table_metadata, write_table
+from pivotkit.artifacts import atomic_path, file_digest, read_table, sweep, table_metadata, value_digest, write_table
 from pivotkit.corpus.reading.documents import TextBlock, Unit
 from pivotkit.corpus.token_store.parts import Part, write_parts
-from pivotkit.corpus.token_store.store import DIGESTED, ID, unit_path
+from pivotkit.corpus.token_store.store import ID, unit_path
 from pivotkit.errors import InputError
 
 PIECE_BYTES = 64 << 20  # text per piece: about what a kill may cost
@@ -108,7 +107,7 @@ class UnitWriter:
         with atomic_path(ends) as path, path.open("wb") as file:
             np.save(file, np.concatenate([np.zeros(1, np.int64), np.cumsum(documents["tokens"].to_numpy())]))
         write_parts(self._parts, parts)
-        digests = {suffix: file_digest(unit_path(self._folder, self._unit, suffix)) for suffix in DIGESTED}
+        digests = {".u32": self._digest.hexdigest(), ".offsets.npy": file_digest(ends)}
         about = {"unit": self._unit.name, "skipped": self._skipped, "digests": digests}
         write_table(documents.select(["row", "id", "lang"]), listed, about)
         shutil.rmtree(self._place, ignore_errors=True)
@@ -122,12 +121,11 @@ class UnitWriter:
         self._flush()
         piece = pa.concat_tables(self._pending)
         parts = [list(part) for part in self._parts]
-        about: dict[str, Any] = {"tokens": self._tokens, "skipped": self._skipped, "parts": parts}
-        self._digest.update(_sealed(about))
-        about["digest"] = self._digest.hexdigest()
-        write_table(piece, self._place / f"{len(self._pieces)}.parquet", about)
+        about = {"tokens": self._tokens, "skipped": self._skipped, "parts": parts}
+        sealed = {**about, "digest": value_digest([self._digest.hexdigest(), about])}
+        write_table(piece, self._place / f"{len(self._pieces)}.parquet", sealed)
         self._pieces.append(piece)
-        self._pending, self._pending_bytes, self._digest = [], 0, hashlib.sha256()
+        self._pending, self._pending_bytes = [], 0
 
     def _resume(self) -> None:
         """Take the pieces that are as they were written, up to the first that is not, and drop what is behind them."""
@@ -148,26 +146,23 @@ class UnitWriter:
         try:
             piece = read_table(self._place / f"{len(self._pieces)}.parquet")
             about = table_metadata(piece)
-            wanted, digest = about["tokens"] * ID.itemsize, hashlib.sha256()
+            sealed, digest = about.pop("digest"), self._digest.copy()
+            wanted = about["tokens"] * ID.itemsize
             while at := min(READ_BYTES, wanted - self._file.tell()):
                 if not (block := self._file.read(at)):
                     return None
                 digest.update(block)
-            digest.update(_sealed(about))
-            good = piece.schema.equals(SCHEMA) and digest.hexdigest() == about["digest"]
-        except (OSError, InputError, pa.ArrowException, ValueError, KeyError, TypeError):
+            if not piece.schema.equals(SCHEMA) or sealed != value_digest([digest.hexdigest(), about]):
+                return None
+        except (OSError, InputError, pa.ArrowException, ValueError, KeyError, TypeError, AttributeError):
             return None
-        return piece if good else None
+        self._digest = digest
+        return piece
 
 
 def begun_folder(folder: Path, unit: Unit) -> Path:
     """Where a unit lies until it is finished."""
     return folder / "units" / f".{unit.name}{BEGUN}"
-
-
-def _sealed(about: dict[str, Any]) -> bytes:
-    """What the digest of a piece covers beside its ids; the pages of its Parquet file have checksums."""
-    return orjson.dumps([about["tokens"], about["skipped"], about["parts"]])
 
 
 def _described(unit: Unit, part: Part, block: TextBlock, lengths: npt.NDArray[np.int64]) -> pa.Table:
