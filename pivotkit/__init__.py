@@ -25,6 +25,8 @@ PUBLIC = {
     "tokenize": "pivotkit.corpus",
     "count": "pivotkit.corpus",
     "Counts": "pivotkit.corpus",
+    "document_languages": "pivotkit.corpus.languages",
+    "LanguageTable": "pivotkit.corpus.languages",
     "token_graph": "pivotkit.corpus.token_graph",
     "find_pivots": "pivotkit.pivots",
     "hub_pivots": "pivotkit.pivots",

@@ -6,6 +6,8 @@ from pivotkit.corpus import TokenWatchList as TokenWatchList
 from pivotkit.corpus import WatchList as WatchList
 from pivotkit.corpus import count as count
 from pivotkit.corpus import tokenize as tokenize
+from pivotkit.corpus.languages import LanguageTable as LanguageTable
+from pivotkit.corpus.languages import document_languages as document_languages
 from pivotkit.corpus.token_graph import token_graph as token_graph
 from pivotkit.kernels import PackedUnembedding as PackedUnembedding
 from pivotkit.kernels import unembed as unembed

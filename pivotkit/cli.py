@@ -112,6 +112,12 @@ def _parsers() -> tuple[Parser, dict[str, Parser]]:
     export.add_argument("run", metavar="RUN", help="run folder")
     export.add_argument("--to", required=True, choices=EXPORTS, help="the tool")
     export.add_argument("--out", required=True, metavar="FOLDER", help="folder for its files")
+    languages = add("languages", _languages, "say which languages the documents of a corpus are in")
+    languages.add_argument("corpus", nargs="+", metavar="CORPUS", help="text: files, folders or globs")
+    languages.add_argument("--out", metavar="FOLDER", help="folder for the table, which a stopped run goes on with")
+    modes = ("auto", "field", "detect")
+    languages.add_argument("--languages", choices=modes, default="auto", help="by the lang field, by the text, or both")
+    languages.add_argument("--candidates", metavar="CODES", help="the only languages there may be, as en,fr")
     add("info", _info, "print version, instruction set, threads, CUDA, and the versions of the packages below")
     return parser, stages
 
@@ -166,6 +172,24 @@ def _merge(parsed: argparse.Namespace) -> dict[str, Any]:
         first.postings.check()  # the sum refers to these files
     first.save(parsed.out)
     return {"counts": parsed.out, "documents": first.documents, "words": len(first.words)}
+
+
+def _languages(parsed: argparse.Namespace) -> dict[str, Any]:
+    from pivotkit.corpus.languages import document_languages
+
+    candidates = None if parsed.candidates is None else [code for code in parsed.candidates.split(",") if code]
+    table = document_languages(parsed.corpus, languages=parsed.languages, candidates=candidates, out=parsed.out)
+    kinds: dict[str, list[Any]] = {}
+    for row in table.composition().to_pylist():
+        kinds.setdefault(row.pop("kind"), []).append(row)
+    summary: dict[str, Any] = {"documents": table.documents, "skipped": table.skipped, "digest": table.digest}
+    if parsed.json:
+        return summary | {"composition": kinds}
+    for kind, rows in kinds.items():
+        documents, size = (sum(row[name] for row in rows) for name in ("documents", table.measure))
+        largest = ", ".join(f"{row['languages']} {row['documents']:,}" for row in rows[:8])
+        summary[kind] = f"{documents:,} documents, {size:,} {table.measure} ({largest})"
+    return summary
 
 
 def _export(parsed: argparse.Namespace) -> dict[str, Any]:

@@ -37,7 +37,14 @@ INNER_ROOMS = {
     "corpus.matching": {"corpus.reading"},
     "corpus.tables": {"corpus.reading", "corpus.matching"},
     "corpus.token_store": {"corpus.reading"},
-    "corpus.counting": {"corpus.reading", "corpus.matching", "corpus.tables", "corpus.token_store"},
+    "corpus.languages": {"corpus.reading", "corpus.matching", "corpus.token_store"},
+    "corpus.counting": {
+        "corpus.reading",
+        "corpus.matching",
+        "corpus.tables",
+        "corpus.token_store",
+        "corpus.languages",
+    },
     "corpus.token_graph": {"corpus.reading", "corpus.token_store"},
     "lens.model": set(),
 }
