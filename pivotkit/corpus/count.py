@@ -25,8 +25,8 @@ from pivotkit.arguments import (
     check_strings,
     check_word_pairs,
     refuse,
-    shown,
 )
+from pivotkit.corpus.counting.choose_source import choose_source
 from pivotkit.corpus.counting.merge import merge_unit_counts
 from pivotkit.corpus.counting.plan import Plan
 from pivotkit.corpus.counting.sources import TextSource, TokenSource
@@ -34,15 +34,16 @@ from pivotkit.corpus.counting.strata import PIECE_BYTES, Strata, fix_strata
 from pivotkit.corpus.counting.unit_counter import UnitCounter
 from pivotkit.corpus.counting.unit_tokens import sweep_blocks
 from pivotkit.corpus.counting.workers import count_units
+from pivotkit.corpus.languages.language_table import LanguageTable
 from pivotkit.corpus.matching.token_watchlist import TokenWatchList
-from pivotkit.corpus.matching.watchlist import WatchList, as_watchlist
+from pivotkit.corpus.matching.watchlist import WatchList
 from pivotkit.corpus.reading.budget import BESIDE_BYTES, PROCESS_BYTES, DocumentBudget, parse_bytes, require
-from pivotkit.corpus.reading.documents import Corpus, Unit, check_on_error, work_units
+from pivotkit.corpus.reading.documents import Corpus, Unit, check_on_error
 from pivotkit.corpus.reading.scope import PIECES, Scope
 from pivotkit.corpus.reading.token_files import TokenFiles
 from pivotkit.corpus.tables.counts import Counts, Word
 from pivotkit.corpus.token_store.store import TokenStore
-from pivotkit.errors import CorpusError, InputError
+from pivotkit.errors import CorpusError
 
 WORD_BYTES = 450  # per watched word: its string, its place in the matcher, its counters
 PAIR_BYTES = 100
@@ -70,6 +71,7 @@ def count(
     background: bool = True,
     checkpoint: float = 300.0,
     strata: Strata | None = None,
+    languages: LanguageTable | None = None,
 ) -> Counts:
     """Count watch words, pairs of them and their context tokens over a corpus, exactly, in one scan.
 
@@ -123,9 +125,14 @@ def count(
         Seconds of work on a context table that a kill may cost. A table in memory is written so often, and at the end.
         300 by default; without ``out`` only at the end.
     strata
-        Count words and tokens by `Strata` too, for `Counts.expected`. The language of a text document is that of its
-        ``lang`` field. They are fixed before the scan, and belong to the counts: others cannot be merged. None
-        (default): no strata.
+        Count words and tokens by `Strata` too, for `Counts.expected`. They are fixed before the scan, and belong to the
+        counts: others cannot be merged. None (default): no strata.
+    languages
+        A `LanguageTable` of these files (and perhaps others) that says the languages of documents, for strata, for
+        words that have a language, and for `Counts.by_language`. Lines, sentences and windows have those of their
+        document; instances have none. It belongs to the counts: those of another table cannot be merged. Text is then
+        cut where the table's units begin. None (default): their ``lang`` field, which a `TokenStore` has of its text;
+        `TokenFiles` have none.
 
     Returns
     -------
@@ -136,13 +143,14 @@ def count(
     TypeError
         For an argument of another kind, and a watch list or context of the wrong kind for the corpus.
     ValueError
-        For a pair with a word that is not watched, a scope or sample that does not fit the corpus, and, before any
+        For a pair with a word that is not watched, a scope or sample that does not fit the corpus, languages that are
+        not known, and, before any
         work, when ``memory`` cannot hold what must stay in memory (processes, words, pairs, vocabulary). For a text
         that does not fit ``memory``; the message has the number that is needed.
     CorpusError
         For a document that cannot be read, and for a file that changes while it is counted.
     InputError
-        When the store does not hold these files as they are now.
+        When the store or the table of languages does not hold these files as they are now.
     ChildProcessError
         When a worker was killed; the units that are done stay, and the same call goes on from them.
 
@@ -176,10 +184,11 @@ def count(
     check_flag("count", "background", background)
     check_number("count", "checkpoint", checkpoint, 0)
     check_kind("count", "strata", strata, Strata, "a Strata", none=True)
+    check_kind("count", "languages", languages, LanguageTable, "a LanguageTable", none=True)
     size: int | str | None = None
     if unit is not None:
         size = "auto" if isinstance(unit, str) and unit == "auto" else parse_bytes(unit, "count", "unit")
-    source, work_units = _source(corpus, watchlist, together, context, on_error)
+    source, work_units = choose_source(corpus, watchlist, together, context, on_error, languages, strata)
     units = _cut(size, _processes(workers, LARGEST), work_units)
     ids = _pair_ids(source.watch, pairs)
     processes = _processes(workers, len(units))
@@ -191,8 +200,6 @@ def count(
         raise ValueError("count: background must be True with a context; got False")
     if strata is not None and not background:
         raise ValueError("count: background must be True with strata; got False")
-    if strata is not None and strata.language and isinstance(source, TokenSource):
-        raise ValueError("count: strata must have language=False for tokens, which have no languages; got True")
     fixed = _fixed_bytes(source, ids) + SAMPLE_BYTES * (sample or 0) * len(source.watch)
 
     def hold(fixed: int) -> int:
@@ -243,51 +250,6 @@ def count(
         return merge()
 
 
-def _source(
-    corpus: Corpus | TokenFiles | TokenStore,
-    watchlist: WatchList | TokenWatchList | Iterable[str],
-    scope: Scope,
-    context: bool | TokenStore,
-    on_error: str,
-) -> tuple[TextSource | TokenSource, Callable[[int | None], list[Unit]]]:
-    """What is counted, and what cuts it into units of about a size; refuses arguments that do not go together."""
-    if isinstance(corpus, TokenFiles | TokenStore):
-        if not isinstance(watchlist, TokenWatchList):
-            raise TypeError(f"count: watchlist must be a TokenWatchList for tokens; got {type(watchlist).__name__}")
-        if not isinstance(context, bool):
-            raise TypeError(f"count: context must be True or False for tokens; got {type(context).__name__}")
-        if watchlist.languages is not None:
-            codes = len(set(watchlist.languages))
-            raise ValueError(f"count: watchlist must have no languages for tokens, which have none; got {codes}")
-        _check_tokenizer(watchlist, corpus)
-        if scope.kind in PIECES and not watchlist.texts.kept:
-            rule = "be of documents, windows or instances for a tokenizer that drops white space"
-            refuse("count", "scope", rule, str(scope))
-        source = TokenSource(watchlist, corpus)
-        return source, lambda size: corpus.work_units(size, scope)
-    if isinstance(watchlist, TokenWatchList):
-        raise TypeError("count: watchlist must be words for text; got a TokenWatchList")
-    if scope.kind == "instance":
-        raise ValueError(f"count: scope must not be of instances for text, which has no tokens; got {str(scope)!r}")
-    if scope.kind != "document" and context is not False:
-        rule = "be 'document' for text with a context (for others, count the store as tokens)"
-        refuse("count", "scope", rule, str(scope))
-    if context is not False and not isinstance(context, TokenStore):
-        raise TypeError(f"count: context must be False or a TokenStore for text; got {shown(context)}")
-    watch = as_watchlist(watchlist)
-    if context is False:
-        return TextSource(watch, on_error, None), lambda size: work_units(corpus, size)
-    if context.on_error != on_error:
-        raise ValueError(f"count: on_error must be the store's, {context.on_error!r}; got {on_error!r}")
-    units = work_units(corpus)
-    absent = set(units) - set(context.units)
-    if absent:
-        path = min(unit.path for unit in absent)
-        raise InputError(context.folder, "", f"must hold every file of the corpus as it is now; {path} is not in it")
-    store = context
-    return TextSource(watch, on_error, store), lambda size: [part for unit in units for part in store.cut(unit, size)]
-
-
 def _pair_ids(
     watch: WatchList | TokenWatchList, pairs: Sequence[tuple[str | Word, str | Word]]
 ) -> npt.NDArray[np.int32]:
@@ -296,17 +258,6 @@ def _pair_ids(
         return watch.id(word) if isinstance(word, str) else watch.id(*word)
 
     return np.array([(place(a), place(b)) for a, b in pairs], dtype=np.int32).reshape(-1, 2)
-
-
-def _check_tokenizer(watchlist: TokenWatchList, corpus: TokenFiles | TokenStore) -> None:
-    """Refuse a watch list of another tokenizer than that of the corpus, as far as ids can tell."""
-    most = max((max(ids) for forms in watchlist.spellings for ids in forms), default=0)
-    if most >= corpus.vocab_size:
-        rule = f"be of the corpus's own tokenizer, with ids below {corpus.vocab_size}"
-        refuse("count", "watchlist", rule, most)
-    if isinstance(corpus, TokenStore) and watchlist.vocab_size != corpus.vocab_size:
-        rule = f"be of the store's own tokenizer, which has {corpus.vocab_size} ids"
-        refuse("count", "watchlist", rule, watchlist.vocab_size)
 
 
 def _check_sample(sample: int, context: bool | TokenStore) -> None:

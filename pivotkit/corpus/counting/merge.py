@@ -122,6 +122,7 @@ def _total(
         tokenizer=plan.source.tokenizer,
         marks=plan.source.watch.marks,
         languages=plan.source.watch.languages,
+        language_table=plan.source.language_table,
         strata=strata,
         postings=Postings.of(paths) if keep and plan.postings else None,
     )

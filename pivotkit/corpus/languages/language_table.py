@@ -245,6 +245,11 @@ class LanguageTable:
             raise InputError(place, unit.path.name, f"must hold every document of the corpus; got none at {row}")
         return found
 
+    def tags(self, unit: Unit, places: Ints) -> pa.DictionaryArray:
+        """The languages that `find` finds, as a ``lang`` field would give them."""
+        names = pa.array(map(language_tag, self.language_sets), pa.string())
+        return pa.DictionaryArray.from_arrays(pa.array(self.find(unit, places)), names)
+
     def _file(self, path: str | Path) -> Unit:
         """The file at ``path`` as it is now, with the index that belongs to it."""
         file = Unit.of(path)

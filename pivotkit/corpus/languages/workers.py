@@ -76,7 +76,7 @@ class UnitWork:
 def run_units(work: UnitWork, units: Sequence[Unit], workers: int | None) -> dict[Unit, Any]:
     """What `UnitWork.run` gives for each unit; those that are kept are not read again."""
     done: dict[Unit, Any] = {unit: kept for unit in units if (kept := work.kept(unit)) is not None}
-    left = sorted((unit for unit in units if unit not in done), key=lambda unit: unit.begin - unit.stop)
+    left = [unit for unit in units if unit not in done]
     if workers is None:
         workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     alone = work.store is not None or not isinstance(work.how.languages, str)

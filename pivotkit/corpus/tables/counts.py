@@ -25,8 +25,6 @@ from pivotkit.corpus.tables.strata import StratumCounts
 from pivotkit.corpus.tables.word_tables import pair_table, word_table
 
 _SUMS = ("documents", "df", "tf", "pair_df", "background", "strata", "skipped")  # fields that add up
-
-
 Word = tuple[str, str]  # a word and its language
 
 
@@ -69,6 +67,7 @@ class Counts:
     languages : list[str | None] or None, as for `WatchList`
     strata : StratumCounts or None
         Documents of each stratum that contain each word and each token, for `expected`; None for counts without strata.
+    language_table : str or None, the digest of the `LanguageTable` that the languages of documents are from
 
     Raises
     ------
@@ -93,6 +92,7 @@ class Counts:
     marks: str = "ignore"
     languages: list[str | None] | None = None
     strata: StratumCounts | None = None
+    language_table: str | None = None
 
     def __post_init__(self) -> None:
         check_counts(self)
@@ -156,7 +156,7 @@ class Counts:
         pyarrow.Table
             One row per document, in the order of the corpus: ``path`` (string), ``begin`` (int64, where the document's
             work unit begins in the file), ``row`` (int64, the place of the document, line, sentence or instance in the
-            unit), ``lang`` (string, null for tokens).
+            unit), ``lang`` (string, null where documents have none).
 
         Raises
         ------
@@ -181,7 +181,7 @@ class Counts:
         Raises
         ------
         ValueError
-            For counts of tokens, which have no languages, and counts that were not kept in a folder.
+            For counts of documents without languages (token files, instances), and counts not kept in a folder.
         """
         return self._postings("by_language").by_language(self.words)
 
@@ -246,7 +246,7 @@ class Counts:
         Parameters
         ----------
         other : Counts
-            Counts with the same words, languages, marks, pairs, scope, tokenizer and strata.
+            Counts with the same words, languages, table of them, marks, pairs, scope, tokenizer and strata.
 
         Returns
         -------
@@ -324,7 +324,7 @@ class Counts:
 
     def parts(self) -> tuple[Any, ...]:
         """What `write_counts` writes."""
-        names = ("documents", "skipped", "scope", "approximation", "tokenizer", "marks", "units")
+        names = ("documents", "skipped", "scope", "approximation", "tokenizer", "marks", "language_table", "units")
         about = {name: getattr(self, name) for name in names}
         tables = self.words_table(), self.pairs_table(), self.background, self.context, self.strata
         return *tables, self.postings, about

@@ -30,6 +30,7 @@ def check_counts(counts: Any) -> None:
     check_text("Counts", "scope", counts.scope)
     check_strings("Counts", "units", counts.units)
     check_text("Counts", "tokenizer", counts.tokenizer, none=True)
+    check_text("Counts", "language_table", counts.language_table, none=True)
     check_marks("Counts", counts.marks)
     check_kind("Counts", "postings", counts.postings, Postings, "Postings", none=True)
     check_languages("Counts", counts.languages, words)
@@ -58,7 +59,7 @@ def check_array(name: str, value: Any, shape: tuple[int, ...]) -> None:
 
 def check_mergeable(one: Any, other: Any) -> None:
     """Refuse counts that do not add up: of other words or in another way, and of parts of the corpus that overlap."""
-    for name in ("words", "languages", "marks", "scope", "tokenizer"):
+    for name in ("words", "languages", "language_table", "marks", "scope", "tokenizer"):
         if getattr(one, name) != getattr(other, name):
             raise ValueError(f"merge: other must have the same {name}; got others")
     if not np.array_equal(one.pairs, other.pairs):

@@ -141,6 +141,7 @@ def load_counts(folder: Path) -> dict[str, Any]:
         "tokenizer": header["tokenizer"],
         "marks": header["marks"],
         "languages": languages,
+        "language_table": header.get("language_table"),
         "strata": strata,
         "postings": postings,
     }
