@@ -129,6 +129,21 @@ class TokenMatcher:
     @property
     def nbytes(self) -> int: ...
 
+class SegmentReader:
+    def __init__(
+        self,
+        moves: NDArray[np.uint32],
+        rows: NDArray[np.uint16],
+        outputs: NDArray[np.int32],
+        features: NDArray[np.float32],
+        priors: NDArray[np.float32],
+        handicaps: NDArray[np.float32],
+        letters: NDArray[np.uint8],
+    ) -> None: ...
+    def read(
+        self, segments: NDArray[np.uint8], offsets: NDArray[np.int64], half: int, lead: float
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]: ...
+
 def text_pieces(
     documents: NDArray[np.uint8], offsets: NDArray[np.int64], kind: str
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]: ...

@@ -158,13 +158,13 @@ PARAMETERS: dict[str, dict[str, set[str]]] = {
         "corpus": PATHS, "watchlist": STRINGS | EMPTY, "pairs": NONE | EMPTY, "scope": NAME, "context": OBJECT,
         "sample": INT | NONE, "memory": INT, "workers": INT | NONE, "unit": INT | NONE, "on_error": NAME,
         "out": PATH | NONE, "postings": FLAG, "background": FLAG, "checkpoint": NUMBER,
-        "strata": NONE,
+        "strata": NONE, "languages": OBJECT | NONE,
     },
     "Counts": {
         "words": STRINGS | EMPTY, "documents": INT0, "df": OBJECT, "tf": OBJECT, "pairs": OBJECT,
         "pair_df": OBJECT, "context": NONE, "background": NONE, "approximation": {"dict", "dict of lists"} | NONE,
         "scope": TEXT, "units": STRINGS | EMPTY, "skipped": INT0, "tokenizer": TEXT | NONE, "postings": NONE, "marks": NAME,
-        "languages": CODES | NONE, "strata": NONE,
+        "languages": CODES | NONE, "strata": NONE, "language_table": TEXT | NONE,
     },
     "Counts.parts": {},
     "Counts.expected": {"word": TEXT, "language": TEXT | NONE},
@@ -182,6 +182,20 @@ PARAMETERS: dict[str, dict[str, set[str]]] = {
     "Counts.pairs_table": {},
     "Counts.save": {"folder": PATH},
     "Counts.load": {"folder": PATH},
+    "document_languages": {
+        "corpus": PATHS, "languages": {"function", "type"}, "candidates": NONE, "on_error": NAME,
+        "workers": INT | NONE, "out": PATH | NONE,
+    },
+    "LanguageTable.open": {"folder": PATH},
+    "LanguageTable.from_file": {"path": PATH, "corpus": PATHS, "on_error": NAME},
+    "LanguageTable.check": {"units": EMPTY},
+    "LanguageTable.of_file": {"path": PATH},
+    "LanguageTable.of_unit": {"unit": OBJECT},
+    "LanguageTable.rows": {"path": PATH},
+    "LanguageTable.composition": {},
+    "LanguageTable.cut": {"unit": OBJECT, "unit_bytes": INT | NONE},
+    "LanguageTable.first_row": {"unit": OBJECT},
+    "LanguageTable.tags": {"unit": OBJECT, "places": OBJECT},
     "token_graph": {
         "documents": {"list of a pair of numbers"} | EMPTY, "out": PATH, "window": INT, "weight": {"function"}, "symmetric": FLAG, "vocabulary": INT,
         "denominator": INT | NONE, "memory": INT, "units": STRINGS | EMPTY,
@@ -206,7 +220,10 @@ PARAMETERS: dict[str, dict[str, set[str]]] = {
     },
     "write_report": {"run": PATH, "out": PATH | NONE},
 }  # fmt: skip
-UNCHECKED = {"LensHead": "`from_model` alone makes and proves it"}
+UNCHECKED = {
+    "LensHead": "`from_model` alone makes and proves it",
+    "LanguageTable": "`document_languages`, `open` and `from_file` alone make it",
+}
 
 
 def public() -> dict[str, Any]:
@@ -262,6 +279,9 @@ def good(lexicon, tokenizer, tmp_path_factory) -> dict[str, tuple[Any, dict[str,
         "tokenizer": None, "postings": None,
     }  # fmt: skip
     counts = pk.Counts(**field)
+    languages = pk.document_languages(folder / "a.txt", languages="field", workers=1)
+    rows = [f'{{"file": "a.txt", "row": {row}, "languages": "en"}}\n' for row in (0, 1)]
+    (folder / "own.jsonl").write_text("".join(rows))
     selection = pa.table({"unit": ["u"], "row": [0], "id": ["a"], "tokens": [1], "score": [0.5], "lang": ["en"]})
     pivots = pa.table({name: [] for name in ("source", "target", "token_id", "token", "score")})
     joined = {"item": [0], "pair": ["en-fr"]}
@@ -302,6 +322,16 @@ def good(lexicon, tokenizer, tmp_path_factory) -> dict[str, tuple[Any, dict[str,
         "Counts.merge": (counts.merge, {}),
         "Counts.save": (counts.save, {}),
         "Counts.load": (pk.Counts.load, {}),
+        "document_languages": (pk.document_languages, {"corpus": folder / "a.txt", "workers": 1, "out": "out"}),
+        "LanguageTable.open": (pk.LanguageTable.open, {}),
+        "LanguageTable.from_file": (pk.LanguageTable.from_file, {"path": folder / "own.jsonl", "corpus": folder / "a.txt"}),
+        "LanguageTable.check": (languages.check, {}),
+        "LanguageTable.of_file": (languages.of_file, {}),
+        "LanguageTable.of_unit": (languages.of_unit, {}),
+        "LanguageTable.rows": (languages.rows, {}),
+        "LanguageTable.cut": (languages.cut, {"unit": languages.units[0], "unit_bytes": None}),
+        "LanguageTable.first_row": (languages.first_row, {}),
+        "LanguageTable.tags": (languages.tags, {"unit": languages.units[0], "places": np.array([0])}),
         "token_graph": (
             pk.token_graph,
             {"documents": [(np.array([1, 2]), np.array([0, 2]))], "out": "out", "vocabulary": 9},

@@ -49,5 +49,5 @@ def test_json_has_every_set_and_the_table_stays(
 def test_an_unknown_candidate_is_refused_in_one_line(corpus: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["languages", corpus, "--candidates", "en,zz"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("pivotkit: document_languages: candidates must be languages of py3langid")
+    assert line.startswith("pivotkit: document_languages: candidates must be among the 140 languages of py3langid")
     assert line.endswith("got 'zz'")

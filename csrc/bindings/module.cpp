@@ -17,6 +17,7 @@ PYBIND11_MODULE(_C, m, py::mod_gil_not_used()) {
   });
   pivotkit::register_counting(m);
   pivotkit::register_documents(m);
+  pivotkit::register_languages(m);
   pivotkit::register_matcher(m);
   pivotkit::register_postings(m);
   pivotkit::register_rows(m);

@@ -6,6 +6,7 @@
 namespace pivotkit {
 void register_counting(pybind11::module_& m);
 void register_documents(pybind11::module_& m);
+void register_languages(pybind11::module_& m);
 void register_matcher(pybind11::module_& m);
 void register_postings(pybind11::module_& m);
 void register_rows(pybind11::module_& m);

@@ -10,7 +10,7 @@ from pivotkit.arguments import check_int, check_path, check_paths, check_strings
 from pivotkit.artifacts import is_sealed, read_object, sweep, value_digest, write_sealed
 from pivotkit.corpus.languages.detector import check_candidates
 from pivotkit.corpus.languages.language_part import part_path
-from pivotkit.corpus.languages.language_table import LanguageTable
+from pivotkit.corpus.languages.language_table import LanguageTable, write_index
 from pivotkit.corpus.languages.unit_languages import MODES, Function, UnitLanguages
 from pivotkit.corpus.languages.workers import UnitWork, run_units
 from pivotkit.corpus.reading.documents import Corpus, check_on_error, work_units
@@ -87,8 +87,8 @@ def document_languages(
     first of its languages. On 82,936 bilingual messages of program catalogues 99.1 % of the documents get exactly their
     two languages, and 99.5 % where the six languages are ``candidates``.
 
-    Cost: 6 to 8 MB of text a second and process, 10 to 12 with few candidates; a second to load the model and three to
-    compile the walk, once per process; 200 MB per process.
+    Cost: some 6 MB of text or 27,000 short documents a second and process, and 10 to 13 MB with six candidates, which is
+    six to ten times as fast as py3langid's own loop; a second and 150 MB per process for the model.
 
     Examples
     --------
@@ -132,7 +132,7 @@ def document_languages(
     _prepare(work.folder, work.identity)
     summaries = run_units(work, units, workers)
     table = LanguageTable(units, [summaries[unit] for unit in units], work.measure, work.folder)
-    table.save(value_digest(work.identity))
+    write_index(table, value_digest(work.identity))
     for stale in set(work.folder.glob("*.parquet")) - {part_path(work.folder, unit) for unit in units}:
         stale.unlink()  # of files that changed, or are no longer in the corpus
     return LanguageTable.open(work.folder)

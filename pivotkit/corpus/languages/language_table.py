@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pivotkit.arguments import check_kind, check_path
+from pivotkit.arguments import check_int, check_kind, check_path, elements, refuse_kind
 from pivotkit.artifacts import is_sealed, read_object, value_digest, write_sealed
 from pivotkit.corpus.languages.field import language_tag
 from pivotkit.corpus.languages.language_part import LanguagePart, part_path, read_header
@@ -136,17 +136,12 @@ class LanguageTable:
         units, parts, measure = read_user_table(Path(path), corpus, on_error)
         return cls(units, [parts[unit].summary() for unit in units], measure, parts)
 
-    def save(self, identity: str) -> None:
-        """Write the index of the parts in ``folder``."""
-        assert self.folder is not None
-        listed = [{**summary, "unit": _listed(unit)} for unit, summary in zip(self.units, self._summaries, strict=True)]
-        index = {"format": FORMAT, "identity": identity, "measure": self.measure, "units": listed}
-        write_sealed(index, self.folder / INDEX)
-
     def check(self, units: Sequence[Unit]) -> None:
         """Refuse a file that the table does not hold as it is now; the InputError names it."""
+        units = elements("check", "units", units, "a sequence of Units")
         paths = {unit.path for unit in self._files}
         for unit in units:
+            check_kind("check", "units", unit, Unit, "of Units")
             if unit.file not in self._files:
                 why = "has changed since" if unit.path in paths else "is not in it"
                 place = self.folder or "table of languages"
@@ -215,6 +210,9 @@ class LanguageTable:
 
     def cut(self, unit: Unit, unit_bytes: int | None) -> list[Unit]:
         """The units of about ``unit_bytes`` of a file, or one for None, which begin where parts of the table do."""
+        check_kind("cut", "unit", unit, Unit, "a Unit")
+        check_int("cut", "unit_bytes", unit_bytes, 1, none=True)
+        self.check([unit])
         begins = [0]
         for place in self._files[unit.file]:
             if unit_bytes is not None and self.units[place].begin - begins[-1] >= unit_bytes:
@@ -223,13 +221,24 @@ class LanguageTable:
 
     def first_row(self, unit: Unit) -> int:
         """How many rows of the file are before ``unit``, one that `cut` makes of a file of text."""
+        check_kind("first_row", "unit", unit, Unit, "a Unit")
         return self._starts[self._places(unit)[0]]
 
-    def find(self, unit: Unit, places: Ints) -> npt.NDArray[np.int32]:
-        """The places in ``language_sets`` of the documents at ``places`` of the file of ``unit``; they ascend.
+    def tags(self, unit: Unit, places: Ints) -> pa.DictionaryArray:
+        """The languages of the documents at ascending ``places`` (those of `rows`) of a file, as a ``lang`` field.
 
-        A place is that of `rows`. InputError where the table has no document there.
+        InputError where the table has no document there.
         """
+        check_kind("tags", "unit", unit, Unit, "a Unit")
+        check_kind("tags", "places", places, np.ndarray, "an array of integers")
+        if places.ndim != 1 or places.dtype.kind not in "iu":
+            refuse_kind("tags", "places", "be one-dimensional and of integers", places)
+        names = pa.array(map(language_tag, self.language_sets), pa.string())
+        return pa.DictionaryArray.from_arrays(pa.array(self._find(unit, places)), names)
+
+    def _find(self, unit: Unit, places: Ints) -> npt.NDArray[np.int32]:
+        """The places in ``language_sets`` of documents."""
+        self.check([unit])
         own = [place for place in self._files[unit.file] if self._summaries[place]["documents"]]
         starts = np.array([self._starts[place] + self._summaries[place]["first"] for place in own], np.int64)
         parts = np.searchsorted(starts, places, "right") - 1
@@ -244,11 +253,6 @@ class LanguageTable:
             place = self.folder or "table of languages"
             raise InputError(place, unit.path.name, f"must hold every document of the corpus; got none at {row}")
         return found
-
-    def tags(self, unit: Unit, places: Ints) -> pa.DictionaryArray:
-        """The languages that `find` finds, as a ``lang`` field would give them."""
-        names = pa.array(map(language_tag, self.language_sets), pa.string())
-        return pa.DictionaryArray.from_arrays(pa.array(self.find(unit, places)), names)
 
     def _file(self, path: str | Path) -> Unit:
         """The file at ``path`` as it is now, with the index that belongs to it."""
@@ -290,6 +294,14 @@ class LanguageTable:
             numbers = np.array([self._number[some] for some in part.sets], np.int32)
             self._last = place, part.places + self._starts[place], numbers[part.ids]
         return self._last[1:]
+
+
+def write_index(table: LanguageTable, identity: str) -> None:
+    """Write the index of the parts in the table's folder; ``identity`` says by which arguments they were made."""
+    assert table.folder is not None
+    listed = [{**summary, "unit": _listed(unit)} for unit, summary in zip(table.units, table._summaries, strict=True)]
+    index = {"format": FORMAT, "identity": identity, "measure": table.measure, "units": listed}
+    write_sealed(index, table.folder / INDEX)
 
 
 def _listed(unit: Unit) -> dict[str, Any]:

@@ -139,7 +139,7 @@ def test_a_document_that_is_not_in_the_table_is_not_found(tmp_path: Path) -> Non
     pq.write_table(pa.Table.from_pylist(table_rows(corpus)), tmp_path / "own.parquet")
     table = LanguageTable.from_file(tmp_path / "own.parquet", corpus)
     unit = corpus.work_units()[0]
-    assert [table.language_sets[place] for place in table.find(unit, np.array([0, 3, 4]))] == SETS["a"]
+    assert table.tags(unit, np.array([0, 3, 4])).to_pylist() == ["en+fr", "en", "und"]
     for place in (1, 5, 99):
         with pytest.raises(InputError, match=f"must hold every document of the corpus; got none at {place}"):
-            table.find(unit, np.array([0, place]))
+            table.tags(unit, np.array([0, place]))
