@@ -1,6 +1,6 @@
 """py3langid's model, read natively over many segments at once.
 
-The library walks its automaton in Python, a byte at a time: 1 MB/s. ``csrc/languages/segment_reader.h`` is the same
+The library walks its automaton in Python, a byte at a time. ``csrc/languages/segment_reader.h`` is the same
 walk and gives the same language; it also reads the two halves of a long segment on the way, which tells where a
 sentence changes its language.
 """
