@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import scipy
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from pivotkit import _C
 from pivotkit.arguments import check_path, check_paths, check_word_pairs, kind, refuse, refuse_kind
@@ -295,7 +295,7 @@ def count_members(
     return _C.DocumentScorer(members).add(np.ascontiguousarray(whole), offsets)[1]
 
 
-def _pair_matrix(words: Sequence[str], pairs: pa.Table | Iterable[tuple[str, str]]) -> csr_array:
+def _pair_matrix(words: Sequence[str], pairs: pa.Table | Iterable[tuple[str, str]]) -> scipy.sparse.csr_array:
     """A matrix (W, W) with a 1 for each distinct pair, whichever way round it was listed."""
     if isinstance(pairs, pa.Table):
         require_columns("score_documents", "pairs", pairs, ("source", "target"))
@@ -307,7 +307,7 @@ def _pair_matrix(words: Sequence[str], pairs: pa.Table | Iterable[tuple[str, str
         raise ValueError(f"score_documents: pairs must be of words that hits watched; got {unknown!r}")
     places = {tuple(sorted((watched.id(source), watched.id(target)))) for source, target in listed}
     rows, columns = np.array(sorted(places), dtype=np.int64).reshape(-1, 2).T
-    return csr_array((np.ones(len(rows), np.int32), (rows, columns)), shape=(len(words), len(words)))
+    return scipy.sparse.csr_array((np.ones(len(rows), np.int32), (rows, columns)), shape=(len(words), len(words)))
 
 
 def _check_same(matched: pa.Table, unit: str, rows: pa.ChunkedArray) -> None:

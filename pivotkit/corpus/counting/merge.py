@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array
+import scipy
 
 from pivotkit import _C
 from pivotkit.corpus.counting.checkpoints import Checkpoint, remove_covered
@@ -37,7 +37,7 @@ def sum_vectors(paths: Sequence[Path], words: int, pairs: int, vocabulary: int) 
 
 def merge_context_tables(
     paths: Sequence[Path], words: int, vocabulary: int, folder: Path, memory: int, threads: int
-) -> csr_array:
+) -> scipy.sparse.csr_array:
     """Write the sum of the context tables in the row files ``paths`` to ``folder``; return it, mapped."""
     with atomic_context(folder) as (indptr, tokens, df):
         _C.merge_to_csr([*map(str, paths)], words, vocabulary, memory, threads, str(tokens), str(df), str(indptr))

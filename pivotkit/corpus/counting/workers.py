@@ -12,6 +12,7 @@ from multiprocessing.context import SpawnContext
 
 from pivotkit.corpus.counting.plan import Plan
 from pivotkit.corpus.counting.unit_counter import UnitCounter
+from pivotkit.corpus.matching import process_tables
 from pivotkit.corpus.reading.documents import Unit
 from pivotkit.progress import track
 
@@ -43,8 +44,9 @@ _work: tuple[Plan, SharedUnits] | None = None  # of a worker process
 _ended = False  # whether a signal has told this worker process to end
 
 
-def _start(plan: Plan, units: SharedUnits) -> None:
+def _start(plan: Plan, units: SharedUnits, tables: process_tables.Tables) -> None:
     global _work
+    process_tables.adopt(tables)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)
     _work = plan, units
@@ -81,7 +83,7 @@ def count_units(counter: UnitCounter, units: Sequence[Unit], processes: int) -> 
         return
     spawn = multiprocessing.get_context("spawn")
     shared, workers = SharedUnits(units, spawn), min(processes, len(units))
-    with ProcessPoolExecutor(workers, spawn, _start, (counter.plan, shared)) as pool:
+    with ProcessPoolExecutor(workers, spawn, _start, (counter.plan, shared, process_tables.made())) as pool:
         try:
             futures = [pool.submit(_count_here) for _ in range(workers)]
             pool.submit(int)  # a pool watches over a process that it starts from the next task on
