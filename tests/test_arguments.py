@@ -197,10 +197,12 @@ PARAMETERS: dict[str, dict[str, set[str]]] = {
         "weights": NONE, "tokenizer": NONE, "on_error": NAME, "out": PATH | NONE,
     },
     "select": {
-        "documents": OBJECT, "budget_tokens": INT, "language_quotas": NONE, "strategy": NAME, "seed": INT0,
-        "allow_shortfall": FLAG,
+        "documents": PATH, "budget_tokens": INT, "language_quotas": NONE, "strategy": NAME, "seed": INT0,
+        "allow_shortfall": FLAG, "out": PATH | NONE,
     },
-    "write_selection": {"selection": OBJECT, "corpus": PATHS, "out": PATH, "on_error": NAME},
+    "write_selection": {
+        "selection": PATH, "corpus": PATHS, "out": PATH, "on_error": NAME, "eos": NONE, "shard_tokens": INT,
+    },
     "attribute": {
         "behaviors": OBJECT, "pairs": OBJECT, "items": OBJECT, "scores": NONE, "bootstrap": INT0, "seed": INT0,
     },
