@@ -39,7 +39,8 @@ class Choice:
         try:
             self._cuts.narrow()
             while self._cuts.is_wide:
-                for _, cells in self._shards.each(self._ranking.columns, self._cells, "Ranking documents"):
+                columns = self._ranking.columns if self._cuts.needs_hashes else self._ranking.key_columns
+                for _, cells in self._shards.each(columns, self._cells, "Ranking documents"):
                     self._cuts.add(cells)
                 self._cuts.narrow()
             found = [part for _, part in self._shards.each(self._ranking.columns, self._near, "Ranking documents")]
@@ -64,9 +65,9 @@ class Choice:
         """How many tokens were taken. After `take`."""
         return dict(sorted(self._spoken.items()))
 
-    def _ranked(self, batch: pa.RecordBatch) -> Ranked:
+    def _ranked(self, batch: pa.RecordBatch, quotas: NDArray[np.int32] | None = None) -> Ranked:
         """The documents that may be taken at all: those of a quota that have tokens."""
-        quotas = self._ranking.quota(batch)
+        quotas = self._ranking.quota(batch) if quotas is None else quotas
         places = np.flatnonzero((quotas >= 0) & (tokens_of(batch) > 0))
         whole = len(places) == len(batch)
 
@@ -77,10 +78,11 @@ class Choice:
         return places, quotas[places], self._ranking.keys(batch)[places], hashes_of
 
     def _look(self, batch: pa.RecordBatch) -> tuple[Look, Cells]:
-        return look_at(batch, self._ranking, self._ranking.quota(batch)), self._cells(batch)
+        quotas = self._ranking.quota(batch)
+        return look_at(batch, self._ranking, quotas), self._cells(batch, quotas)
 
-    def _cells(self, batch: pa.RecordBatch) -> Cells:
-        places, quotas, keys, hashes_of = self._ranked(batch)
+    def _cells(self, batch: pa.RecordBatch, found: NDArray[np.int32] | None = None) -> Cells:
+        places, quotas, keys, hashes_of = self._ranked(batch, found)
         return self._cuts.cells(quotas, keys, tokens_of(batch)[places], hashes_of)
 
     def _near(self, batch: pa.RecordBatch) -> Candidates:

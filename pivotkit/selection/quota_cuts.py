@@ -97,6 +97,11 @@ class QuotaCuts:
         can = self._first_hash < self._last_hash
         return int(self._held[can].sum()) > HELD
 
+    @property
+    def needs_hashes(self) -> bool:
+        """Whether `cells` asks for hashes."""
+        return bool(self._by_hash.any())
+
     def inside(self, quotas: Quotas, keys: Keys, hashes_of: HashesOf) -> tuple[NDArray[np.intp], Keys]:
         """The documents that are in the stretches of their quotas, and the hashes of those that are there by hash."""
         rows = np.flatnonzero((keys >= self._first_key[quotas]) & (keys <= self._last_key[quotas]))

@@ -38,10 +38,14 @@ class Ranking:
     files: Mapping[str, str]
 
     @property
+    def key_columns(self) -> list[str]:
+        """The columns that keys and quotas are made of."""
+        return ["tokens", *(["lang"] if self.quotas is not None else []), *([self.merit] if self.merit else [])]
+
+    @property
     def columns(self) -> list[str]:
         """The columns that a ranking is made of."""
-        return ["unit", "row", "id", "tokens", *(["lang"] if self.quotas is not None else []),
-                *([self.merit] if self.merit is not None else [])]  # fmt: skip
+        return ["unit", "row", "id", *self.key_columns]
 
     def quota(self, batch: pa.RecordBatch) -> NDArray[np.int32]:
         """The quota of each document; -1 where it has none."""

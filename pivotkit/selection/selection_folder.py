@@ -32,6 +32,7 @@ FORMAT = 1
 HEADER = "selection.json"
 GROUP_ROWS = 1 << 17  # of a row group, about
 BATCH_ROWS = 1 << 16
+REPEATED = ("unit", "lang", "file", "shard")  # columns in which few texts stand in many rows
 
 
 @contextlib.contextmanager
@@ -55,8 +56,9 @@ class RowWriter(contextlib.AbstractContextManager["RowWriter"]):
         self._waiting: list[pa.Table] = []
         with contextlib.ExitStack() as stack:
             temporary = stack.enter_context(atomic_path(path))
-            writer = pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True)
-            self._writer = stack.enter_context(writer)
+            repeated = [name for name in REPEATED if name in schema.names]
+            options = {"compression": "zstd", "use_dictionary": repeated, "write_page_checksum": True}
+            self._writer = stack.enter_context(pq.ParquetWriter(temporary, schema, **options))
             self._open = stack.pop_all()
 
     def add(self, rows: pa.Table) -> None:

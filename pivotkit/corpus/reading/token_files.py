@@ -29,7 +29,8 @@ from pivotkit.corpus.reading.token_formats import (
 )
 from pivotkit.corpus.reading.units import Unit
 
-COMPANIONS = {".idx", ".ds.index", ".ds.metadata", ".ds.loss", ".csv.gz"}  # what the tools write beside token files
+# What the tools and `write_selection` write beside token files.
+COMPANIONS = {".idx", ".ds.index", ".ds.metadata", ".ds.loss", ".csv.gz", "manifest.json", "provenance.parquet"}
 
 
 @dataclass(frozen=True)
