@@ -6,7 +6,6 @@ import hashlib
 import signal
 import subprocess
 import sys
-from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -36,12 +35,7 @@ def read_back(out, manifest):
 
 
 def documents_of(corpus):
-    return [
-        block.ids[begin:end].tolist()
-        for unit in corpus.work_units()
-        for block in corpus.blocks(unit)
-        for begin, end in pairwise(block.offsets.tolist())
-    ]
+    return [document.tolist() for unit in corpus.work_units() for document in corpus.documents(unit)]
 
 
 def everything(corpus, out=None):
