@@ -16,10 +16,13 @@ STAGES = StageTable(
 
 
 def run_all(run: RunFolder, settings: Settings) -> None:
-    """Run every stage in order. Without a corpus, the stages that need one are left out."""
+    """Run every stage in order. Without a corpus, the stages that need one are left out.
+
+    With token files, counts and what is made of them need none.
+    """
     run.configure(settings.given())
     for stage in STAGES:
-        if settings.corpus or not STAGES.needs_corpus(stage):
+        if settings.corpus or not STAGES.needs_corpus(stage, settings):
             STAGES.run(stage, run, settings)
 
 

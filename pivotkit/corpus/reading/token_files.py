@@ -32,6 +32,12 @@ from pivotkit.corpus.reading.units import Unit
 COMPANIONS = {".idx", ".ds.index", ".ds.metadata", ".ds.loss", ".csv.gz"}  # what the tools write beside token files
 
 
+def token_paths(files: Corpus, format: str) -> list[Path]:
+    """The token files of ``files``, sorted; CorpusError where a part matches nothing or has another suffix."""
+    suffix = TOKEN_SUFFIXES[format]
+    return find_files("TokenFiles", files, (suffix,), lambda path: path.name.lower().endswith(suffix), COMPANIONS)
+
+
 @dataclass(frozen=True)
 class TokenFiles:
     """Token files that pre-training read, as a corpus for `count`, `token_graph` and `score_documents`.
@@ -117,10 +123,7 @@ class TokenFiles:
 
     def paths(self) -> list[Path]:
         """The files, sorted; CorpusError where a part matches nothing or has another suffix."""
-        suffix = TOKEN_SUFFIXES[self.format]
-        return find_files(
-            "TokenFiles", self.files, (suffix,), lambda path: path.name.lower().endswith(suffix), COMPANIONS
-        )
+        return token_paths(self.files, self.format)
 
     def work_units(self, unit_bytes: int | None = None, scope: Scope = DOCUMENT) -> list[Unit]:
         """The work units, file by file in order; those of a file tile it.
