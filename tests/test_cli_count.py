@@ -1,4 +1,4 @@
-"""`pivotkit count`: text or tokens, and every option of the Python function."""
+"""`pivotkit count` and `pivotkit token-graph`: text or tokens, and every option of the Python functions."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import pivotkit as pk
 from pivotkit.cli import main
 from pivotkit.corpus.reading.corpus_files import TOKEN_SUFFIXES
 from pivotkit.corpus.tables.counts import Counts
+from pivotkit.corpus.token_graph import TokenGraph
 from pivotkit.corpus.token_store.store import TokenStore
 from pivotkit.lens.model.loading import load_tokenizer
 from pivotkit.pipeline.settings import Settings, options
@@ -241,3 +242,42 @@ def test_a_sampled_context_says_so_and_the_exact_one_comes_back(run):
 def test_every_format_of_token_files_is_a_choice():
     [format] = options(Settings, ["token_format"])
     assert set(format.metadata["choices"]) == {*TOKEN_SUFFIXES, "store"}
+
+
+# ---- token-graph
+
+
+def graph(run: Path, *arguments: str) -> TokenGraph:
+    assert main(["token-graph", str(run), *arguments]) == 0
+    return TokenGraph.load(run / "token-graph")
+
+
+def test_a_token_graph_is_that_of_the_python_function(place, run, tmp_path):
+    store = TokenStore.open(place / "run" / "tokens")
+    wanted = pk.token_graph(store, out=tmp_path / "wanted", window=3)
+    cells = wanted.to_scipy()
+    assert cells.nnz > 0
+    found = graph(run, "--window", "3")
+    assert (found.tokens, found.documents) == (wanted.tokens, wanted.documents)
+    assert (found.to_scipy() != cells).nnz == 0
+    for format in ("megatron", "datatrove"):
+        assert (graph(run, *given(place)[format]).to_scipy() != cells).nnz == 0  # a run keeps its window
+    assert graph(run, "--weight", "flat", "--no-symmetric").symmetric is False
+
+
+def test_a_token_graph_of_token_files_needs_no_run_and_no_model(place, tmp_path, capsys):
+    assert graph(tmp_path / "new", *given(place)["olmo"], "--memory", "1MB").tokens > 0
+    assert graph(tmp_path / "new", "--memory", "2MB").window == 10
+    assert "token-graph: nothing to do" in capsys.readouterr().err
+    line = refusal(capsys, "token-graph", str(tmp_path / "bare"), *given(place)["megatron"])
+    assert "token-graph: --vocab-size must be given, or a model whose tokenizer has it; got neither" in line
+    assert "--eos must be given" in refusal(
+        capsys, "token-graph", str(tmp_path / "bare"), "--tokens", str(place / "one.npy"), "--vocab-size", "99"
+    )
+
+
+def test_a_token_graph_without_tokens_says_which_stage_to_run(tmp_path, capsys):
+    tmp_path.joinpath("run").mkdir()
+    line = refusal(capsys, "token-graph", str(tmp_path / "run"))
+    assert "must hold tokens; run `pivotkit tokens` first" in line
+    assert "folder must be that of a run" in refusal(capsys, "token-graph", str(tmp_path / "typo"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -19,7 +20,7 @@ from pivotkit.pipeline.inputs import (
     watch_words,
 )
 from pivotkit.pipeline.run_folder import RunFolder
-from pivotkit.pipeline.settings import Settings
+from pivotkit.pipeline.settings import Settings, option
 from pivotkit.pipeline.stage import Stage
 from pivotkit.progress import console
 from pivotkit.words.languages import parse_pair
@@ -119,6 +120,44 @@ COUNT = Stage(
     ),
     functions=("corpus.count.count",),
     depends=latent_languages,
+)
+
+
+@dataclass(repr=False)
+class TokenGraphSettings(Settings):
+    """The settings of a run, and what a token graph adds."""
+
+    window: int = option(10, "largest distance of a pair of tokens", least=1)
+    weight: str = option("harmonic", "weight of a pair: 1 / distance, or 1", choices=("harmonic", "flat"))
+    symmetric: bool = option(True, "ignore the order of a pair")
+
+
+def token_graph(run: RunFolder, settings: TokenGraphSettings) -> None:
+    from pivotkit.corpus.token_graph import token_graph as build_graph
+    from pivotkit.corpus.token_store.store import TokenStore
+
+    if settings.token_files:
+        documents = given_tokens("token-graph", settings)
+    else:
+        check_no_token_options("token-graph", settings, "the run's own tokens")
+        documents = TokenStore.open(run / "tokens")
+    build_graph(
+        documents, out=run / "token-graph", window=settings.window, weight=settings.weight,
+        symmetric=settings.symmetric, memory=settings.memory,
+    )  # fmt: skip
+
+
+TOKEN_GRAPH = Stage(
+    name="token-graph",
+    help="sum all pairs of tokens near each other in the corpus, weighted by distance",
+    run=token_graph,
+    reads=("tokens", TOKEN_FILES),
+    needs=lambda settings: (TOKEN_FILES,) if settings.token_files else ("tokens",),
+    uses=(MODEL,),
+    writes=("token-graph",),
+    settings=(*TOKEN_OPTIONS, "window", "weight", "symmetric", "memory"),
+    functions=("corpus.token_graph.token_graph",),
+    form=TokenGraphSettings,
 )
 
 

@@ -7,6 +7,7 @@ import runpy
 from pathlib import Path
 
 from pivotkit.pipeline.inputs import GIVEN
+from pivotkit.pipeline.run import ON_REQUEST
 from pivotkit.pipeline.stage import EVERYTHING, Stage
 from pivotkit.testbed.stages import STAGES
 
@@ -29,6 +30,7 @@ def developer_table() -> str:
         place = stage.run.__module__.removeprefix("pivotkit.").replace(".", "/") + ".py"
         used = "everything" if EVERYTHING in stage.uses else _names(stage.uses)
         runs = "the testbed" if place.startswith("testbed/") else "every run"
+        runs = "a command of its own" if stage in ON_REQUEST else runs
         if STAGES.needs_corpus(stage, stage.form()) and runs == "every run":
             runs = "a run with a corpus"
         rows.append(f"| `{stage.name}` | `{place}` | {_needs(stage)} | {used} | {_artifacts(stage.writes)} | {runs} |")
