@@ -230,7 +230,7 @@ def count(
             run=secrets.token_hex(4),
         )
         counter = exits.enter_context(UnitCounter(plan))
-        count_units(counter, counter.unfinished(units), processes)
+        count_units(counter, units, processes)
         merge = functools.partial(
             merge_unit_counts, counter, units, place, budget - processes * fixed, processes, keep=out is not None
         )
@@ -239,7 +239,7 @@ def count(
         except (OSError, pa.ArrowException, CorpusError):
             counter.remove_damaged(units)
         # Units that failed a checksum are counted again once; another run may have removed checkpoints meanwhile.
-        count_units(counter, counter.unfinished(units), processes)
+        count_units(counter, units, processes)
         return merge()
 
 

@@ -134,6 +134,7 @@ class TextSource(_Matching):
             languages=languages,
             lengths=np.diff(texts.offsets),
             skipped=texts.skipped,
+            done=texts.done,
         )
 
 
@@ -142,7 +143,8 @@ def _in_pieces(texts: TextBlock, scope: Scope, first: int) -> TextBlock:
     offsets, firsts = _C.text_pieces(texts.data, texts.offsets, scope.kind)
     document = np.repeat(np.arange(len(texts)), np.diff(firsts))
     rows = np.arange(first, first + len(document))
-    return TextBlock(texts.data, offsets, texts.ids.take(document), texts.langs.take(document), rows, texts.skipped)
+    ids, langs = texts.ids.take(document), texts.langs.take(document)
+    return TextBlock(texts.data, offsets, ids, langs, rows, texts.skipped, done=texts.done)
 
 
 def _hits_with_places(
@@ -193,13 +195,14 @@ class TokenSource(_Matching):
         return {"tokens": self._files.identity(), "watch": self.watch.identity()}
 
     def blocks(self, unit: Unit, scope: Scope) -> Iterator[MatchedBlock]:
-        row = 0
+        row = done = 0
         for block in read_ahead(self._read(unit, scope), lambda block: block.ids.nbytes):
             ids, offsets = block.ids, self._offsets(block, scope)
             hits = self.matcher.match(ids, offsets, scope.kind == "window")
             size = len(offsets) - 1
-            rows = np.arange(row, row + size)
-            yield MatchedBlock(hits, rows, block.first + offsets[:-1], (ids, offsets), lengths=np.diff(offsets))
+            rows, places = np.arange(row, row + size), block.first + offsets[:-1]
+            done += ids.nbytes
+            yield MatchedBlock(hits, rows, places, (ids, offsets), lengths=np.diff(offsets), done=done)
             row += size
 
     def sample(self, unit: Unit, scope: Scope) -> Iterator[Sample]:
