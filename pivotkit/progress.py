@@ -27,13 +27,17 @@ PATIENCE = 2.0  # seconds before a bar appears
 console = Console(stderr=True)
 
 
+# How an amount is shown.
+Columns = tuple[type[ProgressColumn], ...]
+ITEMS: Columns = (MofNCompleteColumn,)
+BYTES: Columns = (DownloadColumn, TransferSpeedColumn)
+
+
 @contextlib.contextmanager
-def progress(description: str, total: int | None = None, *, in_bytes: bool = False) -> Iterator[Callable[[int], None]]:
-    """Yield a function that takes how much is done: items, or bytes with their rate. After 2 s a bar shows it."""
-    amount: tuple[ProgressColumn, ...] = (
-        (DownloadColumn(), TransferSpeedColumn()) if in_bytes else (MofNCompleteColumn(),)
-    )
-    columns = (TextColumn("  {task.description}"), BarColumn(), *amount, TimeElapsedColumn(), TimeRemainingColumn())
+def progress(description: str, total: int | None = None, amount: Columns = ITEMS) -> Iterator[Callable[[int], None]]:
+    """Yield a function that takes how much of ``total`` is done. After two seconds a bar shows it."""
+    kinds: Columns = (BarColumn, *amount, TimeElapsedColumn, TimeRemainingColumn)
+    columns = (TextColumn("  {task.description}"), *(kind() for kind in kinds))
     bar = Progress(*columns, console=console)
     task = bar.add_task(description, total=total)
 

@@ -45,13 +45,18 @@ def test_a_bar_appears_before_the_first_item_is_done(screen):
 
 
 def test_bytes_come_with_a_rate_and_the_time_that_is_left(screen):
-    with progress.progress("Reading", 4_000_000, in_bytes=True) as tell:
+    with progress.progress("Reading", 4_000_000, progress.BYTES) as tell:
         for done in range(1_000_000, 4_000_000, 1_000_000):
             tell(done)
             time.sleep(0.02)
         assert wait_for(screen, r"3\.0/4\.0 MB")
         assert wait_for(screen, r"[\d.]+ [kMG]?B(ytes)?/s")
         assert wait_for(screen, r"\d:\d\d:\d\d.* \d:\d\d:\d\d")
+
+
+def test_work_of_unknown_size_shows_how_long_it_has_taken(screen):
+    with progress.progress("Adding up", amount=()):
+        assert wait_for(screen, r"Adding up .* \d:\d\d:\d\d")
 
 
 def test_quick_work_shows_nothing(screen, monkeypatch):
@@ -101,7 +106,8 @@ def told(monkeypatch) -> list[tuple[int, list[int]]]:
     bars: list[tuple[int, list[int]]] = []
 
     @contextlib.contextmanager
-    def recorded(description, total=None, *, in_bytes=False):
+    def recorded(description, total=None, amount=progress.ITEMS):
+        assert amount == progress.BYTES
         bars.append((total, []))
         yield bars[-1][1].append
 

@@ -16,7 +16,7 @@ from pivotkit.corpus.counting.unit_counter import UnitCounter
 from pivotkit.corpus.matching import process_tables
 from pivotkit.corpus.reading.documents import Unit
 from pivotkit.corpus.reading.units import unit_bytes
-from pivotkit.progress import progress
+from pivotkit.progress import BYTES, progress
 
 
 class SharedUnits:
@@ -91,7 +91,7 @@ def count_units(counter: UnitCounter, corpus: Sequence[Unit], processes: int) ->
     unfinished = set(counter.unfinished(corpus))
     sizes = zip(corpus, unit_bytes(corpus), strict=True)
     units = sorted((sized for sized in sizes if sized[0] in unfinished), key=lambda sized: -sized[1])
-    with progress("Counting", sum(size for _, size in units), in_bytes=True) as tell:
+    with progress("Counting", sum(size for _, size in units), BYTES) as tell:
         if processes > 1 and len(units) > 1:
             _count_in_processes(counter, units, processes, tell)
             return

@@ -17,7 +17,7 @@ from pivotkit.corpus.token_graph.graph import TokenGraph
 from pivotkit.corpus.token_graph.pair_weights import Weight, pair_weights
 from pivotkit.corpus.token_graph.pieces import LARGEST_PIECE, array_pieces, corpus_pieces
 from pivotkit.corpus.token_store.store import TokenStore
-from pivotkit.progress import progress
+from pivotkit.progress import BYTES, progress
 
 NO_BLOCKS = (str, bytes, Mapping, np.ndarray)  # iterables, but not of blocks
 __all__ = ["TokenGraph", "token_graph"]
@@ -142,7 +142,7 @@ def token_graph(
             size = sum(4 * documents.tokens(unit) if isinstance(documents, TokenStore) else unit.size for unit in own)
         else:
             blocks = array_pieces("token_graph", documents, vocabulary, piece)
-        with progress("Pairing tokens", size, in_bytes=True) as tell:
+        with progress("Pairing tokens", size, BYTES) as tell:
             done = 0
             for block in blocks:
                 counter.add(block.ids, block.offsets, block.continued)
