@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import Field, asdict, dataclass, field, fields
 from typing import Any
 
-from pivotkit.arguments import check_flag, check_int, check_kind, check_number, check_strings, check_text
+from pivotkit.arguments import check_flag, check_int, check_kind, check_number, check_strings, check_text, refuse
 
 
 def option(default: Any, text: str, *, result: bool = True, paths: bool = False, **more: Any) -> Any:
@@ -117,6 +117,8 @@ class Settings:
         """Refuse a setting of another kind or out of range; the message names ``function`` and the option."""
         for option in fields(self):
             value, optional = getattr(self, option.name), str(option.type).endswith(" | None")
+            if optional and value == "":  # an empty variable of a shell
+                refuse(function, flag(option), "not be empty", value)
             if not (optional and value is None):
                 _check(function, flag(option), str(option.type), value, option.metadata)
 
