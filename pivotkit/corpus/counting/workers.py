@@ -7,7 +7,7 @@ import functools
 import multiprocessing
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import SpawnContext
 
@@ -105,13 +105,31 @@ def count_units(counter: UnitCounter, corpus: Sequence[Unit], processes: int) ->
 def _count_in_processes(
     counter: UnitCounter, units: Sequence[tuple[Unit, int]], processes: int, tell: Callable[[int], None]
 ) -> None:
+    """Count in workers and in this process, which has begun before the first worker has loaded its libraries."""
     spawn = multiprocessing.get_context("spawn")
-    shared, workers = SharedUnits(units, spawn), min(processes, len(units))
+    shared, workers = SharedUnits(units, spawn), min(processes, len(units)) - 1
     with ProcessPoolExecutor(workers, spawn, _start, (counter.plan, shared, process_tables.made())) as pool:
         try:
-            futures = [pool.submit(_count_here) for _ in range(workers)]
+            running = {pool.submit(_count_here) for _ in range(workers)}
             pool.submit(int)  # a pool watches over a process that it starts from the next task on
-            _wait(futures, shared, tell)
+
+            def watch(timeout: float = 0) -> None:
+                """Tell how many bytes are done, and raise what a worker raised."""
+                ended, _ = wait(running, timeout, return_when=FIRST_EXCEPTION)
+                for future in ended:
+                    running.remove(future)
+                    future.result()
+                tell(sum(shared.done))
+
+            def told(place: int, done: int) -> None:
+                shared.tell(place, done)
+                watch()
+
+            for place, unit, size in shared:
+                _count(counter, unit, size, functools.partial(told, place))
+            counter.checkpoint()
+            while running:
+                watch(0.2)
         except BrokenProcessPool:
             raise ChildProcessError(
                 "count: workers must live until their units are counted; one died (out of memory, or the script that "
@@ -123,13 +141,3 @@ def _count_in_processes(
                 process.terminate()  # an interruption does not wait for the units that are being counted
             pool.shutdown(cancel_futures=True)
             raise
-
-
-def _wait(futures: Sequence[Future[None]], units: SharedUnits, tell: Callable[[int], None]) -> None:
-    """Tell how many bytes are done until all workers have ended; raises what one of them raised."""
-    running = set(futures)
-    while running:
-        ended, running = wait(running, timeout=0.2, return_when=FIRST_EXCEPTION)
-        for future in ended:
-            future.result()
-        tell(sum(units.done))

@@ -39,12 +39,6 @@ def token_paths(files: Corpus, format: str) -> list[Path]:
     return find_files("TokenFiles", files, (suffix,), lambda path: path.name.lower().endswith(suffix), COMPANIONS)
 
 
-def token_paths(files: Corpus, format: str) -> list[Path]:
-    """The token files of ``files``, sorted; CorpusError where a part matches nothing or has another suffix."""
-    suffix = TOKEN_SUFFIXES[format]
-    return find_files("TokenFiles", files, (suffix,), lambda path: path.name.lower().endswith(suffix), COMPANIONS)
-
-
 @dataclass(frozen=True)
 class TokenFiles:
     """Token files that pre-training read, as a corpus for `count`, `token_graph` and `score_documents`.
