@@ -66,6 +66,8 @@ class DocumentBlock:
     @property
     def nbytes(self) -> int: ...
 
+def text_hashes(texts: NDArray[np.uint8], offsets: NDArray[np.int64], seed: int) -> NDArray[np.uint64]: ...
+
 # ---- csrc/unicode, csrc/matcher, csrc/counting, csrc/rows, csrc/token_graph ----
 
 _Texts = tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.uint32]]

@@ -16,7 +16,7 @@ from pivotkit.cli_options import Parser, add_options, run_first
 from pivotkit.errors import BackendUnavailable
 from pivotkit.pipeline.run import RUN
 from pivotkit.pipeline.run_folder import RunFolder, package_version, read_manifest
-from pivotkit.pipeline.settings import Settings, options
+from pivotkit.pipeline.settings import Settings, kept, options
 from pivotkit.pipeline.stage import Stage, Study
 from pivotkit.testbed.commands import DEMO
 from pivotkit.testbed.stages import STAGES
@@ -122,10 +122,14 @@ def _parsers() -> tuple[Parser, dict[str, Parser]]:
     return parser, stages
 
 
-def _settings(parsed: argparse.Namespace, form: type[Settings], kept: dict[str, Any]) -> Settings:
+def _settings(
+    parsed: argparse.Namespace, form: type[Settings], config: dict[str, Any], names: Sequence[str]
+) -> Settings:
+    """What is given for the settings of these names, and what a run keeps of the others."""
     known = {option.name for option in fields(form)}
     given = {name: value for name, value in vars(parsed).items() if name in known}
-    return form(**{name: value for name, value in {**kept, **given}.items() if name in known})
+    stays = kept(config, given, options(form, names))
+    return form(**{name: value for name, value in {**stays, **given}.items() if name in known})
 
 
 def _summary(folder: Path) -> dict[str, Any]:
@@ -138,7 +142,7 @@ def _summary(folder: Path) -> dict[str, Any]:
 
 def _run_study(study: Study) -> Command:
     def command(parsed: argparse.Namespace) -> dict[str, Any]:
-        settings = _settings(parsed, study.form, {})
+        settings = _settings(parsed, study.form, {}, study.settings)
         settings.check(study.name)
         study.run(parsed.out, settings)
         return _summary(Path(parsed.out))
@@ -148,14 +152,15 @@ def _run_study(study: Study) -> Command:
 
 def _run_stage(stage: Stage) -> Command:
     def command(parsed: argparse.Namespace) -> dict[str, Any]:
-        _settings(parsed, stage.form, {}).check(stage.name)  # before there is a folder
-        with RunFolder(parsed.run, new=stage.begins_run) as run:
-            kept = run.manifest["config"]
-            settings = _settings(parsed, stage.form, kept)
+        given = _settings(parsed, stage.form, {}, stage.options)
+        given.check(stage.name)  # before there is a folder
+        with RunFolder(parsed.run, new=stage.begins_run(given)) as run:
+            config = run.manifest["config"]
+            settings = _settings(parsed, stage.form, config, stage.options)
             settings.check(stage.name)
             STAGES.run(stage, run, settings)
             known = {option.name for option in fields(stage.form)}
-            others = {name: value for name, value in kept.items() if name not in known}
+            others = {name: value for name, value in config.items() if name not in known}
             run.configure(others | settings.given())  # only now: a setting that was refused must not stay
         return _summary(Path(parsed.run))
 

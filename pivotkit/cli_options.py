@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pivotkit.arguments import shown
+from pivotkit.pipeline.settings import flag
 
 
 class Parser(argparse.ArgumentParser):
@@ -31,19 +32,22 @@ def add_options(parser: Parser, wanted: Sequence[Field[Any]]) -> None:
 
     An absent flag leaves no trace, so a setting that the run folder keeps can stand.
     """
+    alone = {option.metadata["instead_of"]: parser.add_mutually_exclusive_group() for option in wanted
+             if option.metadata.get("instead_of")}  # fmt: skip
     for option in wanted:
-        kind, flag = str(option.type).removesuffix(" | None"), "--" + option.name.replace("_", "-")
+        kind, written = str(option.type).removesuffix(" | None"), flag(option)
+        adder = alone.get(option.name) or alone.get(option.metadata.get("instead_of")) or parser
         shown: dict[str, Any] = {"dest": option.name, "default": argparse.SUPPRESS, "help": _help(option)}
         if kind == "bool":
-            parser.add_argument(flag, action=argparse.BooleanOptionalAction, **shown)
+            adder.add_argument(written, action=argparse.BooleanOptionalAction, **shown)
         elif kind in COLLECTIONS:
             parser.epilog = "A list takes several words, or one word with commas."
             convert = _paths if option.metadata["paths"] else COLLECTIONS[kind]
-            parser.add_argument(flag, action=_Join, nargs="+", type=convert, metavar="VALUE", **shown)
+            adder.add_argument(written, action=_Join, nargs="+", type=convert, metavar="VALUE", **shown)
         else:
             choices = option.metadata.get("choices")
             metavar = None if choices else "VALUE"
-            parser.add_argument(flag, type=_scalar(SCALARS[kind]), choices=choices, metavar=metavar, **shown)
+            adder.add_argument(written, type=_scalar(SCALARS[kind]), choices=choices, metavar=metavar, **shown)
 
 
 def _help(option: Field[Any]) -> str:

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator, Sized
+import contextlib
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.errors import LiveError
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 T = TypeVar("T")
 PATIENCE = 2.0  # seconds before a bar appears
@@ -15,23 +27,41 @@ PATIENCE = 2.0  # seconds before a bar appears
 console = Console(stderr=True)
 
 
+# How an amount is shown.
+Columns = tuple[type[ProgressColumn], ...]
+ITEMS: Columns = (MofNCompleteColumn,)
+BYTES: Columns = (DownloadColumn, TransferSpeedColumn)
+
+
+@contextlib.contextmanager
+def progress(description: str, total: int | None = None, amount: Columns = ITEMS) -> Iterator[Callable[[int], None]]:
+    """Yield a function that takes how much of ``total`` is done. After two seconds a bar shows it."""
+    kinds: Columns = (BarColumn, *amount, TimeElapsedColumn, TimeRemainingColumn)
+    columns = (TextColumn("  {task.description}"), *(kind() for kind in kinds))
+    bar = Progress(*columns, console=console)
+    task = bar.add_task(description, total=total)
+
+    def start() -> None:
+        with contextlib.suppress(LiveError):  # the bar of other work is there
+            bar.start()
+
+    timer = threading.Timer(PATIENCE, start)  # the first item may take much longer
+    timer.daemon = True
+    timer.start()
+    try:
+        yield lambda done: bar.update(task, completed=done)
+    finally:
+        timer.cancel()
+        timer.join()
+        if bar.live.is_started:
+            bar.stop()
+
+
 def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
     """Yield ``items``, with a progress bar once that has taken two seconds."""
     if total is None and isinstance(items, Sized):
         total = len(items)
-    begun = time.monotonic()
-    bar: Progress | None = None
-    task = None
-    try:
-        for done, item in enumerate(items):
+    with progress(description, total) as tell:
+        for done, item in enumerate(items, 1):
             yield item
-            if bar is None and time.monotonic() - begun > PATIENCE:
-                columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn())
-                bar = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console)
-                task = bar.add_task(description, total=total)
-                bar.start()
-            if bar is not None and task is not None:
-                bar.update(task, completed=done + 1)
-    finally:
-        if bar is not None:
-            bar.stop()
+            tell(done)

@@ -16,7 +16,7 @@ import zstandard
 from pivotkit.cli import STUDIES, main
 from pivotkit.corpus.count import count
 from pivotkit.corpus.tables.counts import Counts
-from pivotkit.pipeline.settings import Settings
+from pivotkit.pipeline.settings import Settings, flag
 from pivotkit.testbed import World, WorldConfig, build_tokenizer, plant
 from pivotkit.testbed.stages import STAGES
 
@@ -59,7 +59,7 @@ def test_every_setting_is_an_option_of_run(capsys):
         main(["run", "--help"])
     text = capsys.readouterr().out
     for option in fields(Settings):
-        assert "--" + option.name.replace("_", "-") in text
+        assert flag(option) in text
 
 
 @pytest.mark.parametrize(

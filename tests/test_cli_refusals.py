@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pivotkit.cli import STUDIES, main
-from pivotkit.pipeline.settings import options
+from pivotkit.pipeline.settings import flag, options
 from pivotkit.testbed import World, WorldConfig, build_tokenizer, plant
 from pivotkit.testbed.stages import STAGES
 
@@ -21,7 +21,10 @@ BY_NAME: dict[str, list[str]] = {
     "lexicon": ["nowhere.tsv", ".", "a\0b", ""],
     "pairs": ["a", "a-a", "a-xx", "a-b,a-b", "-", ""],
     "corpus": ["nowhere.jsonl", "*.nothing", "words.doc", "a\0b", "", ","],
-    "memory": ["lots", "0", "-1GB", "1", "1XB", "nanGB", "1" + "0" * 30 + "TB", ""],
+    "token_files": ["nowhere.npy", "*.npy", "words.doc", "a\0b", "", ","],
+    "scope": ["", "page", "window", "window:0", "window:x", "instance:64", "line"],
+    "unit": ["lots", "0", "-1GB", "1XB", ""],
+    "memory": ["lots", "0", "-1GB", "1XB", "nanGB", "1" + "0" * 30 + "TB", ""],
     "latent": ["xx", "a,xx"],
     "positions": ["nowhere", "answer,nowhere", ""],
     "token_policy": ["space", "space=x", "what=with", "=", "bytes=drop,case=none"],
@@ -40,7 +43,7 @@ WRONG_COMMANDS = [
 
 def wrong(option: Any) -> list[str]:
     """Wrong values of an option, as words of the command line."""
-    flag, kind = "--" + option.name.replace("_", "-"), str(option.type).removesuffix(" | None")
+    kind = str(option.type).removesuffix(" | None")
     values = BY_NAME.get(option.name) or BY_TYPE.get(kind) or ["x", "", "pape", "x" * 5000]
     more = []
     if kind == "int" and option.metadata["least"] > 0:
@@ -48,7 +51,7 @@ def wrong(option: Any) -> list[str]:
     if kind == "float" and "most" in option.metadata:
         more.append("1.5")
     assert kind != "str" or option.metadata.get("choices") or option.name in BY_NAME, option.name
-    return [f"{flag}={value}" for value in (*values, *more)]
+    return [f"{flag(option)}={value}" for value in (*values, *more)]
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@
 #include "bindings/register.h"
 #include "common/require.h"
 #include "documents/json_lines.h"
+#include "documents/text_hashes.h"
 #include "documents/text_lines.h"
 
 namespace pivotkit {
@@ -70,6 +71,17 @@ py::tuple take(LockedBlock& self) {
                         to_array(std::exchange(block.rows, {})), hand_over(block.ids), hand_over(block.langs));
 }
 
+py::array_t<std::uint64_t> hashes_of(const Array<std::uint8_t>& texts, const Array<std::int64_t>& offsets,
+                                     std::uint64_t seed) {
+  const ByteTable table = byte_table(texts, offsets, "text_hashes", "texts");
+  std::vector<std::uint64_t> hashes;
+  {
+    const py::gil_scoped_release release;
+    hashes = text_hashes(table, seed);
+  }
+  return to_array(std::move(hashes));
+}
+
 }  // namespace
 
 void register_documents(py::module_& m) {
@@ -102,6 +114,8 @@ void register_documents(py::module_& m) {
         const std::lock_guard<std::mutex> guard(self.mutex);
         return self.block.bytes();
       });
+  m.def("text_hashes", &hashes_of, py::arg("texts").noconvert(), py::arg("offsets").noconvert(), py::arg("seed"),
+        "64 bits of each text and the seed, the same on every machine.");
 }
 
 }  // namespace pivotkit

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from pivotkit.arguments import (
     LARGEST,
@@ -27,13 +26,11 @@ from pivotkit.arguments import (
     refuse,
 )
 from pivotkit.corpus.counting.choose_source import choose_source
-from pivotkit.corpus.counting.merge import merge_unit_counts
 from pivotkit.corpus.counting.plan import Plan
+from pivotkit.corpus.counting.run import run_plan
 from pivotkit.corpus.counting.sources import TextSource, TokenSource
 from pivotkit.corpus.counting.strata import PIECE_BYTES, Strata, fix_strata
-from pivotkit.corpus.counting.unit_counter import UnitCounter
 from pivotkit.corpus.counting.unit_tokens import sweep_blocks
-from pivotkit.corpus.counting.workers import count_units
 from pivotkit.corpus.languages.language_table import LanguageTable
 from pivotkit.corpus.matching.token_watchlist import TokenWatchList
 from pivotkit.corpus.matching.watchlist import WatchList
@@ -43,7 +40,6 @@ from pivotkit.corpus.reading.scope import PIECES, Scope
 from pivotkit.corpus.reading.token_files import TokenFiles
 from pivotkit.corpus.tables.counts import Counts, Word
 from pivotkit.corpus.token_store.store import TokenStore
-from pivotkit.errors import CorpusError
 
 WORD_BYTES = 450  # per watched word: its string, its place in the matcher, its counters
 PAIR_BYTES = 100
@@ -236,18 +232,7 @@ def count(
             checkpoint=None if out is None else checkpoint,
             run=secrets.token_hex(4),
         )
-        counter = exits.enter_context(UnitCounter(plan))
-        count_units(counter, counter.unfinished(units), processes)
-        merge = functools.partial(
-            merge_unit_counts, counter, units, place, budget - processes * fixed, processes, keep=out is not None
-        )
-        try:
-            return merge()
-        except (OSError, pa.ArrowException, CorpusError):
-            counter.remove_damaged(units)
-        # Units that failed a checksum are counted again once; another run may have removed checkpoints meanwhile.
-        count_units(counter, counter.unfinished(units), processes)
-        return merge()
+        return run_plan(plan, units, place, budget - processes * fixed, processes, keep=out is not None)
 
 
 def _pair_ids(

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from pivotkit.artifacts import read_table, table_metadata, write_table
-from pivotkit.pipeline.inputs import CORPUS, MODEL, corpus_paths, latent_languages, model_tokenizer, watch_words
+from pivotkit.pipeline.inputs import (
+    CORPUS,
+    MODEL,
+    TOKEN_FILES,
+    check_no_token_options,
+    corpus_paths,
+    given_tokens,
+    latent_languages,
+    model_tokenizer,
+    watch_words,
+)
 from pivotkit.pipeline.run_folder import RunFolder
-from pivotkit.pipeline.settings import Settings
+from pivotkit.pipeline.settings import Settings, option
 from pivotkit.pipeline.stage import Stage
+from pivotkit.progress import console
 from pivotkit.words.languages import parse_pair
 
 if TYPE_CHECKING:
+    from pivotkit.corpus.counting.strata import Strata
     from pivotkit.corpus.token_store.store import TokenStore
+
+TOKEN_OPTIONS = ("token_format", "token_dtype", "vocab_size", "eos", "bos")
 
 
 def tokens(run: RunFolder, settings: Settings) -> None:
@@ -37,24 +52,112 @@ TOKENS = Stage(
 
 def count(run: RunFolder, settings: Settings) -> None:
     from pivotkit.corpus.count import count as count_corpus
-    from pivotkit.corpus.matching.watchlist import WatchList
 
     words, pairs = watch_words(read_table(run / "items.parquet"), **latent_languages(run, settings))
     count_corpus(
-        corpus_paths(settings), WatchList(words), pairs=pairs, context=_store(run, settings),
+        **_counted(run, settings, words), pairs=pairs, scope=settings.scope, sample=settings.sample or None,
+        background=settings.background, postings=settings.postings, strata=_strata(settings),
+        unit=None if settings.unit == "file" else settings.unit, checkpoint=settings.checkpoint,
         memory=settings.memory, workers=settings.workers, on_error=settings.on_error, out=run / "counts",
     )  # fmt: skip
 
 
+def _counted(run: RunFolder, settings: Settings, words: list[str]) -> dict[str, Any]:
+    """What is counted, for which words, with which context."""
+    from pivotkit.corpus.matching.token_watchlist import TokenWatchList
+    from pivotkit.corpus.matching.watchlist import WatchList
+
+    if not settings.token_files:
+        check_no_token_options("count", settings, "text")
+        context = _store(run, settings) if settings.context else False
+        return {"corpus": corpus_paths(settings), "watchlist": WatchList(words), "context": context}
+    watch = TokenWatchList(words, model_tokenizer(settings))
+    if watch.unspelled:
+        told = ", ".join(watch.unspelled)
+        console.print(f"count: the tokenizer has no spelling of {told}: found nowhere", highlight=False, markup=False)
+    return {"corpus": given_tokens("count", settings), "watchlist": watch, "context": settings.context}
+
+
+def _strata(settings: Settings) -> Strata | None:
+    from pivotkit.corpus.counting.strata import Strata
+
+    if settings.strata == "none":
+        return None
+    classes = 1 if settings.strata == "language" else settings.length_classes
+    return Strata(language=settings.strata != "length", length=classes, seed=settings.seed)
+
+
+def count_needs(settings: Settings) -> tuple[str, ...]:
+    """Token files come with the tokenizer of their ids; text has its tokens for the context alone."""
+    if settings.token_files:
+        return "items.parquet", TOKEN_FILES, MODEL
+    return "items.parquet", *(("tokens",) if settings.context else ()), CORPUS
+
+
 COUNT = Stage(
     name="count",
-    help="count words, pairs of words and the tokens around them in the corpus",
+    help="count words, pairs of words and the tokens around them in a corpus of text or of tokens",
     run=count,
-    reads=("items.parquet", "tokens", CORPUS),
+    reads=("items.parquet", "tokens", CORPUS, TOKEN_FILES, MODEL),
+    needs=count_needs,
     writes=("counts",),
-    settings=("on_error", "memory", "workers", "latent"),
+    settings=(
+        *TOKEN_OPTIONS,
+        "on_error",
+        "scope",
+        "context",
+        "sample",
+        "background",
+        "postings",
+        "strata",
+        "length_classes",
+        "unit",
+        "checkpoint",
+        "memory",
+        "workers",
+        "latent",
+        "seed",
+    ),
     functions=("corpus.count.count",),
     depends=latent_languages,
+)
+
+
+@dataclass(repr=False)
+class TokenGraphSettings(Settings):
+    """The settings of a run, and what a token graph adds."""
+
+    window: int = option(10, "largest distance of a pair of tokens", least=1)
+    weight: str = option("harmonic", "weight of a pair: 1 / distance, or 1", choices=("harmonic", "flat"))
+    symmetric: bool = option(True, "ignore the order of a pair")
+
+
+def token_graph(run: RunFolder, settings: TokenGraphSettings) -> None:
+    from pivotkit.corpus.token_graph import token_graph as build_graph
+    from pivotkit.corpus.token_store.store import TokenStore
+
+    if settings.token_files:
+        documents = given_tokens("token-graph", settings)
+    else:
+        check_no_token_options("token-graph", settings, "the run's own tokens")
+        documents = TokenStore.open(run / "tokens")
+    build_graph(
+        documents, out=run / "token-graph", window=settings.window, weight=settings.weight,
+        symmetric=settings.symmetric, memory=settings.memory,
+    )  # fmt: skip
+
+
+TOKEN_GRAPH = Stage(
+    name="token-graph",
+    help="sum all pairs of tokens near each other in the corpus, weighted by distance",
+    run=token_graph,
+    reads=("tokens", TOKEN_FILES),
+    needs=lambda settings: (TOKEN_FILES,) if settings.token_files else ("tokens",),
+    uses=(MODEL,),
+    writes=("token-graph",),
+    settings=(*TOKEN_OPTIONS, "window", "weight", "symmetric", "memory"),
+    functions=("corpus.token_graph.token_graph",),
+    form=TokenGraphSettings,
 )
 
 

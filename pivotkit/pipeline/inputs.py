@@ -1,18 +1,23 @@
-"""What the user gives a stage: lexicon, corpus, model. Each is looked up in one way, here."""
+"""What the user gives a stage: lexicon, corpus or token files, model. Each is looked up in one way, here."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from pivotkit.arguments import check_text
 from pivotkit.artifacts import read_table, table_metadata
 from pivotkit.pipeline.run_folder import RunFolder
-from pivotkit.pipeline.settings import Settings
+from pivotkit.pipeline.settings import Settings, flag
+
+if TYPE_CHECKING:
+    from pivotkit.corpus.reading.token_files import TokenFiles
+    from pivotkit.corpus.token_store.store import TokenStore
 
 
 def lexicon_path(settings: Settings) -> Path:
@@ -26,6 +31,52 @@ def corpus_paths(settings: Settings) -> list[Path]:
     from pivotkit.corpus.reading.documents import corpus_files
 
     return corpus_files(settings.corpus)
+
+
+def token_paths(settings: Settings) -> list[Path]:
+    """The token files with the indexes beside them, or the folder of a store; absolute."""
+    from pivotkit.corpus.reading.token_files import token_paths as paths
+    from pivotkit.corpus.reading.token_formats import index_of
+
+    if settings.token_format == "store":
+        return [Path(folder).absolute() for folder in settings.token_files]
+    files = paths(settings.token_files, settings.token_format)
+    return [path for file in files for path in (file, index_of(file, settings.token_format)) if path is not None]
+
+
+def given_tokens(function: str, settings: Settings) -> TokenFiles | TokenStore:
+    """The tokens that the user gave. The model's tokenizer says what no setting does."""
+    from pivotkit.corpus.reading.token_files import TokenFiles
+    from pivotkit.corpus.token_store.encode import tokenizer_core, vocabulary_size
+    from pivotkit.corpus.token_store.store import TokenStore
+
+    if settings.token_format == "store":
+        check_no_token_options(function, settings, "a store", but="token_format")
+        if len(settings.token_files) != 1:
+            raise ValueError(f"{function}: --tokens must be one store; got {len(settings.token_files)}")
+        return TokenStore.open(settings.token_files[0])
+    vocab_size, eos, fingerprint = settings.vocab_size, settings.eos, None
+    if settings.model is not None:
+        tokenizer = model_tokenizer(settings)
+        core, fingerprint = tokenizer_core(function, tokenizer)
+        vocab_size = vocabulary_size(core) if vocab_size is None else vocab_size
+        eos = tokenizer.eos_token_id if eos is None and settings.token_format == "olmo" else eos
+    for name, value in (("--vocab-size", vocab_size), ("--eos", eos)):
+        if value is None and (name != "--eos" or settings.token_format == "olmo"):
+            raise ValueError(f"{function}: {name} must be given, or a model whose tokenizer has it; got neither")
+    assert vocab_size is not None
+    return TokenFiles(
+        settings.token_files, vocab_size, settings.token_format, settings.token_dtype, eos, settings.bos, fingerprint
+    )
+
+
+def check_no_token_options(function: str, settings: Settings, what: str, but: str = "") -> None:
+    """Refuse settings that describe token files, ``but`` one, where ``what`` is read."""
+    plain = type(settings)()
+    about = [option for option in fields(settings) if option.metadata.get("of") == TOKEN_FILES and option.name != but]
+    for option in about:
+        if (value := getattr(settings, option.name)) != getattr(plain, option.name):
+            raise ValueError(f"{function}: {flag(option)} must not be given for {what}; got {value}")
 
 
 def model_paths(settings: Settings) -> list[Path]:
@@ -43,10 +94,12 @@ def tuned_lens_paths(settings: Settings) -> list[Path]:
 
 # The settings that name something to read. A stage lists them among its `reads`; their files are inputs of the stage.
 LEXICON, PAIRS, CORPUS, MODEL, TUNED_LENS = "lexicon", "pairs", "corpus", "model", "tuned_lens"
+TOKEN_FILES = "token_files"
 GIVEN: dict[str, Callable[[Settings], list[Path]]] = {
     LEXICON: lambda settings: [lexicon_path(settings)],
     PAIRS: lambda settings: [],
     CORPUS: corpus_paths,
+    TOKEN_FILES: token_paths,
     MODEL: model_paths,
     TUNED_LENS: tuned_lens_paths,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pivotkit.pipeline.corpus_stages import COUNT, PIVOTS, SCORE_DOCUMENTS, SELECT, TOKENS
+from pivotkit.pipeline.corpus_stages import COUNT, PIVOTS, SCORE_DOCUMENTS, SELECT, TOKEN_GRAPH, TOKENS
 from pivotkit.pipeline.joint_stages import ATTRIBUTION, REPORT
 from pivotkit.pipeline.model_stages import BEHAVIORS, SCORE, TASK, TRACE
 from pivotkit.pipeline.run_folder import RunFolder
@@ -13,13 +13,17 @@ from pivotkit.pipeline.stage import StageTable, Study
 STAGES = StageTable(
     [TASK, TOKENS, COUNT, PIVOTS, SCORE, TRACE, BEHAVIORS, ATTRIBUTION, SCORE_DOCUMENTS, SELECT, REPORT]
 )
+ON_REQUEST = (TOKEN_GRAPH,)  # no run needs them; they have commands of their own
 
 
 def run_all(run: RunFolder, settings: Settings) -> None:
-    """Run every stage in order. Without a corpus, the stages that need one are left out."""
+    """Run every stage in order. Without a corpus, the stages that need one are left out.
+
+    With token files, counts and what is made of them need none.
+    """
     run.configure(settings.given())
     for stage in STAGES:
-        if settings.corpus or not STAGES.needs_corpus(stage):
+        if settings.corpus or not STAGES.needs_corpus(stage, settings):
             STAGES.run(stage, run, settings)
 
 

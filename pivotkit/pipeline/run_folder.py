@@ -29,7 +29,7 @@ from pivotkit.artifacts import (
     value_digest,
     write_sealed,
 )
-from pivotkit.progress import console, track
+from pivotkit.progress import console, progress
 
 PACKAGES = ("pivotkit", "torch", "transformers", "tokenizers", "numpy", "pyarrow", "numba")
 
@@ -211,14 +211,17 @@ class RunFolder:
                 there[stem] = path
             else:
                 path.unlink()
-        for stem, begin in track(list(zip(stems, begins, strict=True)), what):
-            if stem not in there:
-                temporary = temporary_path(target / "part")
-                try:
-                    pq.write_table(make(items.slice(begin, size)), temporary, compression="zstd")
-                    temporary.replace(target / _shard_name(stem, temporary))
-                finally:
-                    temporary.unlink(missing_ok=True)
+        with progress(what, items.num_rows) as tell:
+            for stem, begin in zip(stems, begins, strict=True):
+                part = items.slice(begin, size)
+                if stem not in there:
+                    temporary = temporary_path(target / "part")
+                    try:
+                        pq.write_table(make(part), temporary, compression="zstd")
+                        temporary.replace(target / _shard_name(stem, temporary))
+                    finally:
+                        temporary.unlink(missing_ok=True)
+                tell(begin + part.num_rows)
 
     def gather(self, folder: str) -> pa.Table:
         """All shards of ``folder`` as one table."""

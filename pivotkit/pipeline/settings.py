@@ -4,18 +4,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import Field, asdict, dataclass, field, fields
 from typing import Any
 
-from pivotkit.arguments import check_flag, check_int, check_kind, check_number, check_strings, check_text
+from pivotkit.arguments import check_flag, check_int, check_kind, check_number, check_strings, check_text, refuse
 
 
 def option(default: Any, text: str, *, result: bool = True, paths: bool = False, **more: Any) -> Any:
     """A setting with its default and its help text.
 
     ``result`` says whether artifacts depend on it; ``paths``, whether it lists files. ``choices``, or ``least`` and
-    ``most``, restrict it.
+    ``most``, restrict it; ``size``, to a number of bytes. ``flag`` is its flag where that has another name. A setting
+    is not given together with the one that it is ``instead_of``, and may say something ``of`` another one: a new value
+    of either ends what a run keeps of it (`kept`).
     """
     kind = {"default_factory": lambda: default} if isinstance(default, (list, dict)) else {"default": default}
     return field(**kind, metadata={"help": text, "result": result, "paths": paths, **more})
@@ -39,8 +41,45 @@ class Settings:
     corpus: list[str] = option(
         [], "files, folders or globs: JSONL or plain text (.gz, .zst too), Parquet, Arrow", paths=True
     )
+    token_files: list[str] = option(
+        [], "token files, folders or globs, which `count` and `token-graph` read instead of the corpus",
+        paths=True, flag="--tokens", instead_of="corpus",
+    )  # fmt: skip
+    token_format: str = option(
+        "olmo", "format of the token files; store: one folder that `pivotkit tokens` wrote", flag="--format",
+        choices=("olmo", "megatron", "datatrove", "store"), of="token_files",
+    )  # fmt: skip
+    token_dtype: str = option(
+        "uint16", "type of the ids in token files", choices=("uint16", "uint32"), of="token_files"
+    )
+    vocab_size: int | None = option(
+        None,
+        "every id in token files is below it; by default, that of the model's tokenizer",
+        least=1,
+        of="token_files",
+    )
+    eos: int | None = option(
+        None, "id that ends a document of olmo files; by default, that of the model's tokenizer", least=0,
+        of="token_files",
+    )  # fmt: skip
+    bos: int | None = option(
+        None, "id that must follow eos where a document ends; by default, any", least=0, of="token_files"
+    )
     on_error: str = option("raise", "what happens at a corrupt document", choices=("raise", "skip"))
-    memory: str = option("2GB", "memory budget of the counting tables")
+    scope: str = option(
+        "document", "what `together` means: document, line, sentence, window:100, or for tokens instance:2048"
+    )
+    context: bool = option(True, "count the tokens around each word; pivots are found among them")
+    sample: int = option(0, "documents per word that its context is estimated from; 0: all of them", least=0)
+    background: bool = option(True, "count the documents of every token")
+    postings: bool = option(True, "keep which documents contain each word, for later questions")
+    strata: str = option(
+        "none", "count by a document's languages, its length, or both", choices=("none", "language", "length", "both")
+    )
+    length_classes: int = option(24, "most classes of length in the strata", least=2)
+    unit: str = option("auto", "bytes of a work unit, such as 256MB; auto; or file: one unit per file")
+    checkpoint: float = option(300.0, "seconds of work on tables that a kill may cost", result=False, least=0)
+    memory: str = option("2GB", "memory budget of the counting tables", result=False, size=True)
     workers: int | None = option(None, "counting processes; one per core by default", result=False, least=1)
     latent: list[str] | None = option(
         None, "languages traced beside source and target; English by default where the lexicon has it"
@@ -78,8 +117,10 @@ class Settings:
         """Refuse a setting of another kind or out of range; the message names ``function`` and the option."""
         for option in fields(self):
             value, optional = getattr(self, option.name), str(option.type).endswith(" | None")
+            if optional and value == "":  # an empty variable of a shell
+                refuse(function, flag(option), "not be empty", value)
             if not (optional and value is None):
-                _check(function, "--" + option.name.replace("_", "-"), str(option.type), value, option.metadata)
+                _check(function, flag(option), str(option.type), value, option.metadata)
 
     def of(self, names: Iterable[str]) -> dict[str, Any]:
         """The settings among ``names`` that a result depends on."""
@@ -93,6 +134,23 @@ class Settings:
         """The settings that differ from their defaults."""
         plain = asdict(type(self)())
         return {name: value for name, value in asdict(self).items() if value != plain[name]}
+
+
+def flag(option: Field[Any]) -> str:
+    """The flag of a setting on the command line."""
+    return str(option.metadata.get("flag") or "--" + option.name.replace("_", "-"))
+
+
+def kept(config: Mapping[str, Any], given: Collection[str], known: Iterable[Field[Any]]) -> dict[str, Any]:
+    """What stays of the settings of a run where those named in ``given`` are new, among them some ``known``.
+
+    A setting goes with the one that it is instead of, or says something of (`option`), unless it is given too.
+    """
+    ended = set(given)
+    for option in known:  # in the order of the form: a setting stands behind what it refers to
+        if ended & {option.metadata.get("instead_of"), option.metadata.get("of")}:
+            ended.add(option.name)
+    return {name: value for name, value in config.items() if name not in ended}
 
 
 def options(form: type[Settings], names: Iterable[str]) -> list[Field[Any]]:
@@ -113,6 +171,10 @@ def _check(function: str, flag: str, form: str, value: Any, metadata: Mapping[st
         check_number(function, flag, value, least, most)
     elif form == "str":
         check_text(function, flag, value, choices)
+        if metadata.get("size"):
+            from pivotkit.corpus.reading.budget import parse_bytes
+
+            parse_bytes(value, function, flag)
     elif form == "list[str]":
         for one in check_strings(function, flag, value):
             check_text(function, flag, one, choices)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from pivotkit.pipeline.inputs import CORPUS, GIVEN
 from pivotkit.pipeline.makes import Makes
 from pivotkit.pipeline.run_folder import RunFolder
-from pivotkit.pipeline.settings import Settings
+from pivotkit.pipeline.settings import Settings, flag, options
 
 EVERYTHING = "*"  # in `Stage.uses`: every artifact that another stage of the table writes
 
@@ -29,6 +29,8 @@ class Stage:
         Does the work. It is called only when every input is there, and writes every artifact of ``writes``.
     reads : tuple of str
         What must be there: artifacts, by their path in the run folder, and keys of `GIVEN`, which the user gives.
+    needs : function of Settings to sequence of str, optional
+        What of ``reads`` must be there with these settings; by default all of it.
     writes : tuple of str
         Artifacts, by their path in the run folder.
     uses : tuple of str, default ()
@@ -48,6 +50,7 @@ class Stage:
     run: Callable[[RunFolder, Any], None]
     reads: tuple[str, ...]
     writes: tuple[str, ...]
+    needs: Callable[[Any], Sequence[str]] | None = None
     uses: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
     functions: tuple[str, ...] = ()
@@ -55,12 +58,16 @@ class Stage:
     form: type[Settings] = Settings
 
     def __repr__(self) -> str:
-        return f"Stage({self.name!r}: {', '.join(self.reads) or 'nothing'} -> {', '.join(self.writes)})"
+        needed = self.needed(self.form())
+        return f"Stage({self.name!r}: {', '.join(needed) or 'nothing'} -> {', '.join(self.writes)})"
 
-    @property
-    def artifacts(self) -> tuple[str, ...]:
+    def needed(self, settings: Settings) -> tuple[str, ...]:
+        """What of ``reads`` must be there with these settings."""
+        return self.reads if self.needs is None else tuple(self.needs(settings))
+
+    def artifacts(self, settings: Settings) -> tuple[str, ...]:
         """The artifacts that must be there."""
-        return tuple(name for name in self.reads if name not in GIVEN)
+        return tuple(name for name in self.needed(settings) if name not in GIVEN)
 
     @property
     def given(self) -> tuple[str, ...]:
@@ -72,10 +79,9 @@ class Stage:
         """Every field of the settings that the stage reads."""
         return (*self.given, *self.settings)
 
-    @property
-    def begins_run(self) -> bool:
+    def begins_run(self, settings: Settings) -> bool:
         """Whether the stage can make the run folder: it reads and uses no artifact."""
-        return all(name in GIVEN for name in (*self.reads, *self.uses))
+        return all(name in GIVEN for name in (*self.needed(settings), *self.uses))
 
     def wanted(self, run: RunFolder, settings: Settings) -> dict[str, Any]:
         """The settings, and what else the result depends on."""
@@ -124,8 +130,9 @@ class StageTable:
         for stage in stages:
             if stage.name in self._stages:
                 raise ValueError(f"StageTable: stages must have different names; got {stage.name} twice")
-            for name in stage.artifacts:
-                self.writer(name)
+            for name in stage.reads:
+                if name not in GIVEN:
+                    self.writer(name)
             for other in self:
                 if both := set(stage.writes) & set(other.writes):
                     raise ValueError(f"StageTable: an artifact must have one writer; got two for {', '.join(both)}")
@@ -154,20 +161,21 @@ class StageTable:
         raise ValueError(f"StageTable: artifact must be what an earlier stage writes; got {artifact}")
 
     def making(self, artifact: str) -> list[Stage]:
-        """The stages that lead to ``artifact``, in order."""
+        """The stages that lead to ``artifact`` with their default settings, in order."""
         needed: set[str] = set()
 
         def add(stage: Stage) -> None:
             needed.add(stage.name)
-            for name in stage.artifacts:
+            for name in stage.artifacts(stage.form()):
                 add(self.writer(name))
 
         add(self.writer(artifact))
         return [stage for stage in self if stage.name in needed]
 
-    def needs_corpus(self, stage: Stage) -> bool:
+    def needs_corpus(self, stage: Stage, settings: Settings) -> bool:
         """Whether ``stage`` reads the corpus, or what was made of it."""
-        return CORPUS in stage.reads or any(self.needs_corpus(self.writer(name)) for name in stage.artifacts)
+        makers = (self.writer(name) for name in stage.artifacts(settings))
+        return CORPUS in stage.needed(settings) or any(self.needs_corpus(maker, settings) for maker in makers)
 
     def need(self, run: RunFolder, artifact: str) -> Path:
         """The path of ``artifact``; a ValueError names the stage that writes it where it is absent."""
@@ -197,19 +205,21 @@ class StageTable:
         InputError
             An artifact that the stage reads is damaged, or those that it reads were made of different things (`Makes`).
         """
-        for name in stage.artifacts:
+        needed, artifacts = stage.needed(settings), stage.artifacts(settings)
+        missing = [name for name in needed if name in GIVEN and not getattr(settings, name)]
+        if missing:
+            told, kept = " and ".join(_named(stage, name) for name in missing), run / "run.json"
+            raise ValueError(f"{stage.name}: {told} must be given; got none, nor one in {kept}")
+        for name in artifacts:
             self.need(run, name)
         written = {name for other in self if run.record(other.name) for name in other.writes}
         used = [name for name in self._used(stage) if (run / name).exists() or name in written]
-        files = {name: GIVEN[name](settings) for name in stage.given if getattr(settings, name)}
+        asked = [name for name in (*needed, *stage.uses) if name in GIVEN and getattr(settings, name)]
+        files = {name: GIVEN[name](settings) for name in asked}
         given = {name: run.given_digest(getattr(settings, name), paths) for name, paths in files.items()}
-        reads = [*stage.artifacts, *used]
+        reads = [*artifacts, *used]
         inside = self._inside(run, files.values())
         self._makes(run).check([*reads, *inside], given, settings)
-        missing = [name for name in stage.reads if name in GIVEN and name not in given]
-        if missing:
-            kept = run / "run.json"
-            raise ValueError(f"{stage.name}: {' and '.join(missing)} must be given; got none, nor one in {kept}")
         return run.stage(
             stage.name, stage.writes, lambda: stage.run(run, settings),
             settings={name: value for name, value in stage.wanted(run, settings).items() if name not in GIVEN},
@@ -229,10 +239,18 @@ class StageTable:
             if here in path.resolve().parents
         ]
         return [
-            name for name in names if any(name.startswith(f"{folder}/") for stage in self for folder in stage.writes)
+            name
+            for name in names
+            if any(f"{name}/".startswith(f"{folder}/") for stage in self for folder in stage.writes)
         ]
 
     def _used(self, stage: Stage) -> list[str]:
         if EVERYTHING in stage.uses:
             return [name for other in self if other is not stage for name in other.writes]
         return [name for name in stage.uses if name not in GIVEN]
+
+
+def _named(stage: Stage, name: str) -> str:
+    """What the user must give, and what may be given instead."""
+    instead = [flag(one) for one in options(stage.form, stage.given) if one.metadata.get("instead_of") == name]
+    return " or ".join([name, *instead])

@@ -1,8 +1,11 @@
-"""Document scores on disk: one Arrow file for each work unit, from which a stopped run resumes."""
+"""Document scores on disk: one Arrow file for each work unit, from which a stopped run resumes.
+
+``scores.json`` says what was scored and, once all are scored, names the units.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ import pyarrow as pa
 from pivotkit.artifacts import atomic_path, read_object, sweep, value_digest, write_json
 from pivotkit.errors import InputError
 
-FORMAT = 1
+FORMAT = 2
 HEADER = "scores.json"
 SUFFIX = ".arrow"
 
@@ -22,19 +25,24 @@ class ScoreFolder:
     A file appears whole or not at all.
     """
 
-    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, identity: Mapping[str, Any], units: Sequence[str]) -> None:
         """Open or make it; InputError where it holds other scores than those of ``identity``."""
-        self.folder = folder
-        self._header = {"format": FORMAT, **identity}
-        place = folder / HEADER
+        self.folder, self._units = folder, list(units)
+        header = {"format": FORMAT, **identity}
+        self._header = {**header, "digest": value_digest(header)}
+        place, before = folder / HEADER, {}
         if place.exists():
             before = read_object(place, {"digest": str})
-            if before["digest"] != value_digest(self._header):
+            if before["digest"] != self._header["digest"]:
                 raise InputError(folder, "", "must hold no scores or those of the same arguments; got others")
         folder.mkdir(parents=True, exist_ok=True)
         sweep(folder)
-        if not place.exists():
-            write_json({**self._header, "digest": value_digest(self._header)}, place)
+        if not before or before.get("units", self._units) != self._units:
+            write_json(self._header, place)
+
+    def finish(self) -> None:
+        """Name the units, all of which are done. Files of others may lie there from an earlier corpus."""
+        write_json({**self._header, "units": self._units}, self.folder / HEADER)
 
     def has(self, unit: str) -> bool:
         return self._path(unit).exists()
@@ -63,3 +71,15 @@ class ScoreFolder:
 
     def _path(self, unit: str) -> Path:
         return self.folder / f"{unit}{SUFFIX}"
+
+
+def finished_files(folder: Path) -> list[Path]:
+    """The files of the units of a finished folder; InputError for one that is not."""
+    header = read_object(folder / HEADER, {"format": int})
+    if header["format"] != FORMAT:
+        raise InputError(folder / HEADER, "", f"must be of format {FORMAT}; got {header['format']}")
+    units = header.get("units")
+    if not isinstance(units, list):
+        rule = "must hold scores of all units; found them unfinished (the same call of score_documents finishes them)"
+        raise InputError(folder, "", rule)
+    return [folder / f"{unit}{SUFFIX}" for unit in units]

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import scipy
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from pivotkit import _C
 from pivotkit.arguments import check_path, check_paths, check_word_pairs, kind, refuse, refuse_kind
@@ -153,10 +153,15 @@ def score_documents(
         raise ValueError("score_documents: hits must be None for TokenFiles, whose text is not known; got Matches")
     if hits is not None and out is not None:
         raise ValueError("score_documents: hits must be None where out is given; got Matches")
-    metadata = {"pivots": int(scored.is_pivot.sum()), "tokenizer": tokens.tokenizer}
+    metadata: dict[str, Any] = {"pivots": int(scored.is_pivot.sum()), "tokenizer": tokens.tokenizer}
     if scored.name != "share":
         metadata["score"] = scored.name
-    tables = _in_memory(tokens, scored, hits, pairs) if out is None else _on_disk(tokens, scored, Path(out))
+    units = tokens.work_units()
+    metadata |= _file_names(tokens, units)
+    if out is None:
+        tables = _in_memory(tokens, units, scored, hits, pairs)
+    else:
+        tables = _on_disk(tokens, units, scored, Path(out))
     return with_metadata(pa.concat_tables(tables), metadata)
 
 
@@ -174,13 +179,22 @@ def _tokens(corpus: Any, tokenizer: Any, on_error: str) -> Tokens:
     return TokenizedText("score_documents", paths, tokenizer, on_error)
 
 
+def _file_names(corpus: Tokens, units: Sequence[Unit]) -> dict[str, Any]:
+    """The names of the files where nothing else tells documents apart; part of the metadata."""
+    return {"files": {unit.name: unit.path.name for unit in units}} if isinstance(corpus, TokenFiles) else {}
+
+
 def _in_memory(
-    corpus: Tokens, score: DocumentScore, hits: Matches | None, pairs: pa.Table | Sequence[tuple[str, str]] | None
+    corpus: Tokens,
+    units: Sequence[Unit],
+    score: DocumentScore,
+    hits: Matches | None,
+    pairs: pa.Table | Sequence[tuple[str, str]] | None,
 ) -> list[pa.Table]:
     pair_matrix = None if hits is None or pairs is None else _pair_matrix(hits.words, pairs)
     tables = [(SCHEMA if hits is None else SCHEMA.append(PAIRS)).empty_table()]
     done = 0
-    for unit in track(corpus.work_units(), "Scoring documents"):
+    for unit in track(units, "Scoring documents"):
         for table in _rows(corpus, unit, score):
             if hits is not None and pair_matrix is not None:
                 _check_same(hits.documents.slice(done, len(table)), unit.name, table["row"])
@@ -196,14 +210,15 @@ def _in_memory(
     return tables
 
 
-def _on_disk(corpus: Tokens, score: DocumentScore, out: Path) -> list[pa.Table]:
+def _on_disk(corpus: Tokens, units: Sequence[Unit], score: DocumentScore, out: Path) -> list[pa.Table]:
     # Nobody can tell whether two functions are one, so theirs are scores of nothing else.
     of = {"score": "function", "call": secrets.token_hex()} if score.name == "function" else score.identity()
-    units = corpus.work_units()
-    folder = ScoreFolder(out, {"corpus": corpus.identity(), **of})
+    folder = ScoreFolder(out, {"corpus": corpus.identity(), **of}, [unit.name for unit in units])
     for unit in track(units, "Scoring documents"):
         if not folder.has(unit.name):
-            folder.write(unit.name, SCHEMA, _checked_rows(corpus, unit, score))
+            schema = with_metadata(SCHEMA.empty_table(), _file_names(corpus, [unit])).schema
+            folder.write(unit.name, schema, _checked_rows(corpus, unit, score))
+    folder.finish()
     return [SCHEMA.empty_table(), *(folder.read(unit.name, SCHEMA) for unit in units)]
 
 
@@ -295,7 +310,7 @@ def count_members(
     return _C.DocumentScorer(members).add(np.ascontiguousarray(whole), offsets)[1]
 
 
-def _pair_matrix(words: Sequence[str], pairs: pa.Table | Iterable[tuple[str, str]]) -> csr_array:
+def _pair_matrix(words: Sequence[str], pairs: pa.Table | Iterable[tuple[str, str]]) -> scipy.sparse.csr_array:
     """A matrix (W, W) with a 1 for each distinct pair, whichever way round it was listed."""
     if isinstance(pairs, pa.Table):
         require_columns("score_documents", "pairs", pairs, ("source", "target"))
@@ -307,7 +322,7 @@ def _pair_matrix(words: Sequence[str], pairs: pa.Table | Iterable[tuple[str, str
         raise ValueError(f"score_documents: pairs must be of words that hits watched; got {unknown!r}")
     places = {tuple(sorted((watched.id(source), watched.id(target)))) for source, target in listed}
     rows, columns = np.array(sorted(places), dtype=np.int64).reshape(-1, 2).T
-    return csr_array((np.ones(len(rows), np.int32), (rows, columns)), shape=(len(words), len(words)))
+    return scipy.sparse.csr_array((np.ones(len(rows), np.int32), (rows, columns)), shape=(len(words), len(words)))
 
 
 def _check_same(matched: pa.Table, unit: str, rows: pa.ChunkedArray) -> None:

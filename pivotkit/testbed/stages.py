@@ -95,5 +95,5 @@ PRETRAIN = Stage(
     form=TestbedSettings,
 )
 
-# The testbed's own stages stand behind those of every run.
-STAGES = StageTable([*pipeline.STAGES, WORLD, COMPARE, PRETRAIN])
+# Every command: the stages of every run, those on request, the testbed's own.
+STAGES = StageTable([*pipeline.STAGES, *pipeline.ON_REQUEST, WORLD, COMPARE, PRETRAIN])

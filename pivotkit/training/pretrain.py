@@ -4,30 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
+from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from pivotkit.lens.model.loading import load_model
 from pivotkit.training.loop import next_token_loss, pack, train
 
 BEFORE = "before"  # the arm without training
+Document: TypeAlias = str | Sequence[int] | NDArray[np.integer]  # a text, or its ids
 
 
 def pretrain(
     checkpoint: str | Path,
-    arms: Mapping[str, Iterable[str]],
-    lines: Iterable[str],
+    arms: Mapping[str, Iterable[Document]],
+    lines: Iterable[Document],
     items: pa.Table,
     *,
     tokens: int,
     seeds: Sequence[int] = (0, 1),
     line_share: float = 0.3,
-    held_out: Iterable[str] = (),
+    held_out: Iterable[Document] = (),
     length: int = 64,
     batch: int = 16,
     learning_rate: float = 1e-3,
@@ -39,11 +41,12 @@ def pretrain(
     ----------
     checkpoint : str or Path
         Folder of a causal LM of transformers with its tokenizer. Read for every arm and seed, never written.
-    arms : mapping of str to iterable of str
-        Texts of each arm's documents. A short arm is read again; a long one gives its first documents in the seed's
-        order.
-    lines : iterable of str
-        Texts that all arms share, such as translation lines.
+    arms : mapping of str to iterable of documents
+        Each arm's documents: texts, or ids of the checkpoint's tokenizer (1-D integers), as `TokenFiles.documents`
+        gives them; a separator at the end is not doubled. A short arm is read again; a long one gives its first
+        documents in the seed's order.
+    lines : iterable of documents
+        What all arms share, such as translation lines.
     items : pyarrow.Table
         Questions: columns ``pair``, ``kind`` (a label that results are grouped by), ``prompt`` and ``target``, as from
         `held_out_items`.
@@ -53,8 +56,8 @@ def pretrain(
         Seeds of the order of documents, lines and rows; one training per arm and seed.
     line_share : float, default 0.3
         Share of ``tokens`` that comes from ``lines``.
-    held_out : iterable of str, optional
-        Texts outside all arms; their loss is reported.
+    held_out : iterable of documents, optional
+        Documents outside all arms; their loss is reported.
     length : int, default 64
         Tokens per row.
     batch, learning_rate, warmup : default 16, 1e-3, 10
@@ -72,20 +75,21 @@ def pretrain(
     Raises
     ------
     ValueError
-        Shares and sizes that allow no training, an arm without text, an arm with the name ``"before"``.
+        Shares and sizes that allow no training, an arm without text, an arm with the name ``"before"``, an id that the
+        model does not have.
     """
     _check(arms, items, tokens, seeds, line_share, length * batch)
     model, tokenizer = load_model(checkpoint)
     separator = _separator(tokenizer)
-    line_ids = _tokenize(tokenizer, lines)
+    line_ids = _tokenize(tokenizer, lines, separator)
     if line_share > 0 and not line_ids:
         raise ValueError("pretrain: lines must hold text when line_share is above 0; got none")
-    held_out_ids = _tokenize(tokenizer, held_out)
+    held_out_ids = _tokenize(tokenizer, held_out, separator)
     held_out_rows = pack(held_out_ids, length, separator) if held_out_ids else None
     rows = [*_result(model, tokenizer, items, held_out_rows, BEFORE, None, 0)]
     line_tokens = round(tokens * line_share)
     for arm, texts in arms.items():
-        document_ids = _tokenize(tokenizer, texts)
+        document_ids = _tokenize(tokenizer, texts, separator)
         if not document_ids:
             raise ValueError(f"pretrain: arms must hold text; got none in {arm!r}")
         for seed in seeds:
@@ -213,10 +217,24 @@ def _take(texts: list[list[int]], tokens: int, seed: int) -> list[list[int]]:
     return taken
 
 
-def _tokenize(tokenizer: PreTrainedTokenizerBase, texts: Iterable[str]) -> list[list[int]]:
-    texts = list(texts)
-    found = tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
-    return [ids for ids in found if ids]
+def _tokenize(tokenizer: PreTrainedTokenizerBase, documents: Iterable[Document], separator: int) -> list[list[int]]:
+    """The ids of documents that have any, without a separator at the end, because one is put behind each."""
+    listed = list(documents)
+    texts = [document for document in listed if isinstance(document, str)]
+    tokenized = iter(tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else [])
+    found = [next(tokenized) if isinstance(document, str) else _ids(tokenizer, document) for document in listed]
+    bare = (ids[:-1] if ids[-1:] == [separator] else ids for ids in found)
+    return [ids for ids in bare if ids]
+
+
+def _ids(tokenizer: PreTrainedTokenizerBase, document: Sequence[int] | NDArray[np.integer]) -> list[int]:
+    ids = np.asarray(document)
+    if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
+        raise TypeError(f"pretrain: arms must hold texts or 1-D integers; got {ids.dtype} {ids.shape}")
+    wrong = ids[(ids < 0) | (ids >= len(tokenizer))]
+    if wrong.size:
+        raise ValueError(f"pretrain: arms must hold ids of the tokenizer, below {len(tokenizer)}; got {wrong[0]}")
+    return [int(number) for number in ids.tolist()]
 
 
 def _separator(tokenizer: PreTrainedTokenizerBase) -> int:
@@ -227,7 +245,7 @@ def _separator(tokenizer: PreTrainedTokenizerBase) -> int:
 
 
 def _check(
-    arms: Mapping[str, Iterable[str]],
+    arms: Mapping[str, Iterable[Document]],
     items: pa.Table,
     tokens: int,
     seeds: Sequence[int],

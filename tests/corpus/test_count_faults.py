@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
@@ -14,9 +15,11 @@ import pytest
 
 from pivotkit.corpus import Counts, count
 
+KILLS = 20 if os.environ.get("PIVOTKIT_BENCH") == "full" else 4
+
 COUNT = """
 import sys
-from pivotkit.corpus import TokenFiles, TokenWatchList, count
+from pivotkit.corpus import Strata, TokenFiles, TokenWatchList, count
 from tokenizers import Tokenizer
 
 if __name__ == "__main__":
@@ -25,7 +28,7 @@ if __name__ == "__main__":
     files = TokenFiles(folder, vocab_size=2000, eos=0)
     print("begun", flush=True)
     count(files, watch, pairs=[(f"w{i}", f"w{i + 4}") for i in range(5, 390, 4)], context=True, unit="20KB",
-          workers=int(workers), out=out, checkpoint=0.05)
+          workers=int(workers), out=out, checkpoint=0.05, strata=Strata(language=False, edges=[50, 200]))
 """
 
 
@@ -54,9 +57,11 @@ def tables(out: Path) -> dict[str, bytes]:
         "background.parquet",
         "context/df.npy",
         "context/tokens.npy",
+        "strata/df.npy",
         "counts.json",
     ]
-    return {name: (out / name).read_bytes() for name in names}
+    postings = [path.relative_to(out).as_posix() for path in sorted((out / "units").glob("*.postings"))]
+    return {name: (out / name).read_bytes() for name in [*names, *postings]}
 
 
 @pytest.fixture(scope="module")
@@ -68,12 +73,12 @@ def whole(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, b
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_ten_kills_at_random_moments_lose_and_repeat_nothing(
+def test_twenty_kills_at_random_moments_lose_and_repeat_nothing(
     corpus: Path, whole: Any, tmp_path: Path, workers: int
 ) -> None:
     out, random_ = tmp_path / "out", random.Random(workers)
     killed, done = 0, 0
-    while killed < 10:
+    while killed < 20:
         process = subprocess.Popen(
             command(corpus, out, workers), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
         )
@@ -95,15 +100,33 @@ def test_ten_kills_at_random_moments_lose_and_repeat_nothing(
     assert tables(out) == whole
 
 
-def test_two_runs_in_one_folder_do_not_spoil_each_other(corpus: Path, whole: Any, tmp_path: Path) -> None:
+def test_three_runs_in_one_folder_do_not_spoil_each_other(corpus: Path, whole: Any, tmp_path: Path) -> None:
     processes = [
-        subprocess.Popen(command(corpus, tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for _ in range(2)
+        subprocess.Popen(command(corpus, tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for _ in range(3)
     ]
     for process in processes:
         errors = process.communicate()[1]
         assert process.returncode == 0, errors.decode()
     assert tables(tmp_path) == whole
     assert Counts.load(tmp_path).documents > 0
+
+
+def test_a_run_goes_on_where_another_in_its_folder_is_killed(corpus: Path, whole: Any, tmp_path: Path) -> None:
+    random_ = random.Random(2)
+    for place in range(KILLS):
+        out = tmp_path / str(place)
+        runs = [
+            subprocess.Popen(command(corpus, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)
+        ]
+        for run in runs:
+            assert run.stdout is not None
+            run.stdout.readline()
+        time.sleep(random_.uniform(0, 1.0))
+        runs[0].kill()
+        runs[0].communicate()
+        errors = runs[1].communicate()[1]
+        assert runs[1].returncode == 0, errors.decode()
+        assert tables(out) == whole
 
 
 def test_a_file_that_changed_between_runs_is_counted_as_it_is_now(write: Any, tmp_path: Path) -> None:

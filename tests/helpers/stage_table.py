@@ -7,6 +7,7 @@ import runpy
 from pathlib import Path
 
 from pivotkit.pipeline.inputs import GIVEN
+from pivotkit.pipeline.run import ON_REQUEST
 from pivotkit.pipeline.stage import EVERYTHING, Stage
 from pivotkit.testbed.stages import STAGES
 
@@ -29,11 +30,10 @@ def developer_table() -> str:
         place = stage.run.__module__.removeprefix("pivotkit.").replace(".", "/") + ".py"
         used = "everything" if EVERYTHING in stage.uses else _names(stage.uses)
         runs = "the testbed" if place.startswith("testbed/") else "every run"
-        if STAGES.needs_corpus(stage) and runs == "every run":
+        runs = "a command of its own" if stage in ON_REQUEST else runs
+        if STAGES.needs_corpus(stage, stage.form()) and runs == "every run":
             runs = "a run with a corpus"
-        rows.append(
-            f"| `{stage.name}` | `{place}` | {_names(stage.reads)} | {used} | {_artifacts(stage.writes)} | {runs} |"
-        )
+        rows.append(f"| `{stage.name}` | `{place}` | {_needs(stage)} | {used} | {_artifacts(stage.writes)} | {runs} |")
     return "\n".join(rows)
 
 
@@ -73,7 +73,14 @@ def _reads(stage: Stage) -> str:
     if EVERYTHING in stage.uses:
         return "everything that is there"
     used = f"; where it is there, {_names(stage.uses)}" if stage.uses else ""
-    return _names(stage.reads) + used
+    return _needs(stage) + used
+
+
+def _needs(stage: Stage) -> str:
+    """What a stage needs with the default settings; or what else it may read."""
+    needed = stage.needed(stage.form())
+    others = tuple(name for name in stage.reads if name not in needed)
+    return _names(needed) + (f"; or {_names(others)}" if others else "")
 
 
 def _names(names: tuple[str, ...]) -> str:

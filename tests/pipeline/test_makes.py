@@ -291,7 +291,7 @@ def test_a_shortfall_is_refused_unless_it_is_allowed(flags, copied, capsys):
 @pytest.mark.parametrize(
     "refused",
     [
-        ["count", "--memory", "1KB"], ["count", "--memory", "much"], ["task", "--shots", "-1"],
+        ["count", "--memory", "1KB", "--sample", "5"], ["count", "--memory", "much"], ["task", "--shots", "-1"],
         ["select", "--quotas", "a=0.5,x=0.5"], ["select", "--budget-tokens", "-1"], ["pivots", "--pivots", "-1"], ["trace", "--token-policy", "no=thing"], ["task", "--pairs", "a-x"],
     ],
 )  # fmt: skip

@@ -33,15 +33,15 @@ TABLE = StageTable(
 
 
 def test_what_needs_a_corpus_follows_from_what_is_read():
-    assert [one.name for one in TABLE if TABLE.needs_corpus(one)] == ["read", "count", "join"]
-    assert {one.name for one in STAGES if STAGES.needs_corpus(one)} == {
+    assert [one.name for one in TABLE if TABLE.needs_corpus(one, Settings())] == ["read", "count", "join"]
+    assert {one.name for one in STAGES if STAGES.needs_corpus(one, Settings())} == {
         "tokens", "count", "pivots", "attribution", "score-documents", "select",
     }  # fmt: skip
 
 
 def test_a_stage_that_reads_no_artifact_begins_a_run():
-    assert [one.name for one in TABLE if one.begins_run] == ["read", "ask"]
-    assert {one.name for one in STAGES if one.begins_run} == {"task", "tokens"}
+    assert [one.name for one in TABLE if one.begins_run(Settings())] == ["read", "ask"]
+    assert {one.name for one in STAGES if one.begins_run(one.form())} == {"task", "tokens"}
 
 
 def test_the_stages_that_lead_to_an_artifact_come_in_order():

@@ -134,9 +134,10 @@ def test_a_header_says_what_was_scored(files, tmp_path):
     header = json.loads((tmp_path / "out" / "scores.json").read_text())
     assert header["score"] == "share"
     assert header["corpus"] == files.identity()
-    ScoreFolder(tmp_path / "other", {"score": "share"})
+    assert header["units"] == [unit.name for unit in files.work_units()]
+    ScoreFolder(tmp_path / "other", {"score": "share"}, [])
     with pytest.raises(InputError):
-        ScoreFolder(tmp_path / "other", {"score": "distinct"})
+        ScoreFolder(tmp_path / "other", {"score": "distinct"}, [])
 
 
 def test_many_files_are_mapped_without_as_many_open_files(tmp_path):

@@ -99,7 +99,8 @@ def test_scores_of_several_token_files_are_in_the_order_of_their_names(tmp_path)
     scored = score_documents(files, [1, 3])
     assert scored["unit"].to_pylist() == [Unit.of(tmp_path / f"{name}.npy").name for name in "aab"]
     assert (scored["row"].to_pylist(), scored["pivots"].to_pylist()) == ([0, 1, 0], [2, 0, 1])
-    assert table_metadata(scored) == {"pivots": 2, "tokenizer": "words"}
+    names = {Unit.of(tmp_path / name).name: name for name in ("a.npy", "b.npy")}
+    assert table_metadata(scored) == {"pivots": 2, "tokenizer": "words", "files": names}
 
 
 @given(units_of_documents)

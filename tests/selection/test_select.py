@@ -117,7 +117,7 @@ def test_ties_are_broken_by_id_and_seed_alone():
 
 def test_the_hash_is_the_same_on_every_machine():
     documents = make_documents([(1, 1, "en", 0)] * 12)
-    assert select(documents, budget_tokens=4, seed=7)["id"].to_pylist() == ["d0", "d3", "d10", "d11"]
+    assert select(documents, budget_tokens=4, seed=7)["id"].to_pylist() == ["d0", "d10", "d2", "d5"]
 
 
 def test_documents_without_tokens_are_never_taken():

@@ -113,9 +113,23 @@ def test_a_target_of_several_tokens_is_right_when_each_of_them_is(checkpoint: Pa
         assert correct[number] == (logits.argmax(-1) == gold).all().item()
 
 
+def test_ids_are_trained_on_as_their_texts_are(world: World, checkpoint: Path, texts: dict[str, list[str]]) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    separator = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+    encoded = tokenizer(texts["documents"], add_special_tokens=False)["input_ids"]
+    ids = [np.array([*document, separator], "<u2") for document in encoded]
+    arms = {"all": texts["documents"]}, {"all": ids}
+    tables = [
+        pretrain(checkpoint, arm, texts["lines"], held_out_items(world), tokens=300, seeds=(3,), length=32, batch=4)
+        for arm in arms
+    ]
+    assert tables[0].equals(tables[1])
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"arms": {"far": [[1, 10**6]]}}, "arms must hold ids of the tokenizer, below .*; got 1000000"),
         ({"arms": {}}, "arms must be named"),
         ({"arms": {"before": ["a1"]}}, "arms must be named"),
         ({"arms": {"empty": []}}, "arms must hold text"),

@@ -39,6 +39,8 @@ class MatchedBlock:
         Tokens of each document, or UTF-8 bytes where the source has no tokens.
     skipped : int
         Documents left out since the block before.
+    done : int
+        Bytes of the unit that were read up to here; 0 where that is not known.
     """
 
     hits: Hits
@@ -49,3 +51,4 @@ class MatchedBlock:
     languages: Languages | None = None
     lengths: npt.NDArray[np.int64] | None = None
     skipped: int = 0
+    done: int = 0

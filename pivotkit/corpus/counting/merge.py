@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array
+import scipy
 
 from pivotkit import _C
+from pivotkit.artifacts import locked
 from pivotkit.corpus.counting.checkpoints import Checkpoint, remove_covered
 from pivotkit.corpus.counting.sampled_context import estimate_context
 from pivotkit.corpus.counting.unit_counter import UnitCounter
@@ -21,6 +22,10 @@ from pivotkit.corpus.tables.counts_folder import CONTEXT_FOLDER, STRATA_FOLDER, 
 from pivotkit.corpus.tables.postings import Postings
 from pivotkit.corpus.tables.strata import StratumCounts
 from pivotkit.corpus.tables.unit_counts import BACKGROUND, DF, PAIR, TF, read_cells
+
+
+class MissingTables(OSError):
+    """Another run in the same folder has removed tables, because its own hold the same units."""
 
 
 def sum_vectors(paths: Sequence[Path], words: int, pairs: int, vocabulary: int) -> dict[int, npt.NDArray[np.int64]]:
@@ -37,7 +42,7 @@ def sum_vectors(paths: Sequence[Path], words: int, pairs: int, vocabulary: int) 
 
 def merge_context_tables(
     paths: Sequence[Path], words: int, vocabulary: int, folder: Path, memory: int, threads: int
-) -> csr_array:
+) -> scipy.sparse.csr_array:
     """Write the sum of the context tables in the row files ``paths`` to ``folder``; return it, mapped."""
     with atomic_context(folder) as (indptr, tokens, df):
         _C.merge_to_csr([*map(str, paths)], words, vocabulary, memory, threads, str(tokens), str(df), str(indptr))
@@ -53,25 +58,30 @@ def merge_unit_counts(
 
     Raises
     ------
+    MissingTables
+        When another run has removed checkpoints of ``units``.
     pyarrow.ArrowException, OSError, CorpusError
         When the counts of a unit are damaged.
     """
-    headers = []
-    for unit in units:
-        header = counter.header(unit)
-        if header is None:
-            raise OSError(f"merge_unit_counts: {counter.path(unit)} must hold the whole counts of its unit; got none")
-        headers.append(header)
-    checkpoints = counter.checkpoints(units)
-    missing = len(units) - sum(len(checkpoint.units) for checkpoint in checkpoints)
-    if counter.plan.has_tables and missing:
-        raise OSError(f"merge_unit_counts: {counter.plan.folder} must hold the tables of all units; got {missing} less")
-    if not keep:
-        return _total(counter, units, headers, checkpoints, place, memory, threads, keep=False)
-    with replaced_counts(place) as new:
-        total = _total(counter, units, headers, checkpoints, new, memory, threads, keep=True)
-        write_counts(place, new, *total.parts())
-    remove_covered(counter.plan.folder, counter.digest, checkpoints)
+    with locked(counter.plan.folder):  # nobody removes the checkpoints that are being added up
+        headers = []
+        for unit in units:
+            header = counter.header(unit)
+            if header is None:
+                raise OSError(
+                    f"merge_unit_counts: {counter.path(unit)} must hold the whole counts of its unit; got none"
+                )
+            headers.append(header)
+        checkpoints = counter.checkpoints(units)
+        missing = len(units) - sum(len(checkpoint.units) for checkpoint in checkpoints)
+        if counter.plan.has_tables and missing:
+            raise MissingTables(f"count: {counter.plan.folder} must hold the tables of all units; got {missing} less")
+        if not keep:
+            return _total(counter, units, headers, checkpoints, place, memory, threads, keep=False)
+        with replaced_counts(place) as new:
+            total = _total(counter, units, headers, checkpoints, new, memory, threads, keep=True)
+            write_counts(place, new, *total.parts())
+        remove_covered(counter.plan.folder, counter.digest, checkpoints)
     return total
 
 

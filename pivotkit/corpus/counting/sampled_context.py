@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array
+import scipy
 
 from pivotkit import _C
 from pivotkit.corpus.counting.bottom_k import HIGHEST, BottomKSketch, Hashes
@@ -32,7 +32,7 @@ def estimate_context(
     unit_folder: Path,
     folder: Path,
     memory: int,
-) -> csr_array:
+) -> scipy.sparse.csr_array:
     """Estimate the context table from the ``size`` documents of each word with the lowest hashes.
 
     A cell is c df / n, float64, where c of the word's n sampled documents contain the token. The estimate is unbiased,

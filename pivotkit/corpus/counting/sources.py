@@ -157,6 +157,7 @@ class TextSource(_Matching):
             languages=languages,
             lengths=np.diff(texts.offsets),
             skipped=texts.skipped,
+            done=texts.done,
         )
 
 
@@ -165,7 +166,8 @@ def _in_pieces(texts: TextBlock, scope: Scope, first: int) -> TextBlock:
     offsets, firsts = _C.text_pieces(texts.data, texts.offsets, scope.kind)
     document = np.repeat(np.arange(len(texts)), np.diff(firsts))
     rows = np.arange(first, first + len(document))
-    return TextBlock(texts.data, offsets, texts.ids.take(document), texts.langs.take(document), rows, texts.skipped)
+    ids, langs = texts.ids.take(document), texts.langs.take(document)
+    return TextBlock(texts.data, offsets, ids, langs, rows, texts.skipped, done=texts.done)
 
 
 def _hits_with_places(
@@ -218,12 +220,13 @@ class TokenSource(_Matching):
         return {**about, "languages": self.language_table or "field"} if self.has_languages else about
 
     def blocks(self, unit: Unit, scope: Scope) -> Iterator[MatchedBlock]:
-        row = 0
+        row = done = 0
         for block, offsets, langs in self._documents(unit, scope):
             hits = self.matcher.match(block.ids, offsets, scope.kind == "window")
             size = len(offsets) - 1
             rows = np.arange(row, row + size)
             languages = None if langs is None else field_languages(langs)
+            done += block.ids.nbytes
             yield MatchedBlock(
                 self._words(hits, languages),
                 rows,
@@ -232,6 +235,7 @@ class TokenSource(_Matching):
                 langs=langs,
                 languages=languages,
                 lengths=np.diff(offsets),
+                done=done,
             )
             row += size
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -125,8 +125,10 @@ class UnitCounter:
             except (OSError, CorpusError):
                 checkpoint.remove()
 
-    def count(self, unit: Unit) -> None:
+    def count(self, unit: Unit, tell: Callable[[int], None] = lambda done: None) -> None:
         """Count ``unit`` and write its counts; CorpusError when its file changed since the run began.
+
+        ``tell`` is called with the bytes of the unit that are done.
 
         Its rows of tables are kept once `checkpoint` has returned. After an error the tables hold a part of the unit,
         so they must not be kept.
@@ -139,7 +141,7 @@ class UnitCounter:
             if plan.postings:
                 temporary = exits.enter_context(atomic_path(posting_path(self.path(unit)), durable=False))
                 postings = _C.PostingWriter(str(temporary), len(plan.source.watch), RUN_HITS)
-            documents, skipped, languages = self._count(unit, writer, postings)
+            documents, skipped, languages = self._count(unit, writer, postings, tell)
             if postings is not None:
                 postings.finish()
             unit.check()
@@ -206,7 +208,11 @@ class UnitCounter:
         self._begun = time.monotonic()
 
     def _count(
-        self, unit: Unit, writer: UnitCountsWriter, postings: _C.PostingWriter | None
+        self,
+        unit: Unit,
+        writer: UnitCountsWriter,
+        postings: _C.PostingWriter | None,
+        tell: Callable[[int], None],
     ) -> tuple[int, int, list[str]]:
         source, scope = self.plan.source, self.plan.scope
         counter, builders = self._counter, self._builders(unit, writer)
@@ -227,6 +233,7 @@ class UnitCounter:
                 ids = np.array(known, np.int32)[block.langs.indices.to_numpy()]
                 language_cells.add(block.rows, ids, np.ones(len(ids), np.int32))
             skipped += block.skipped
+            tell(block.done)
         language_cells.flush()
         vectors = [(DF, counter.df), (TF, counter.tf), (PAIR, counter.pair_df)]
         if builders and source.vocabulary and self.plan.background:

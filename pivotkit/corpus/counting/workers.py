@@ -3,36 +3,44 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import multiprocessing
 import signal
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import SpawnContext
 
 from pivotkit.corpus.counting.plan import Plan
 from pivotkit.corpus.counting.unit_counter import UnitCounter
+from pivotkit.corpus.matching import process_tables
 from pivotkit.corpus.reading.documents import Unit
-from pivotkit.progress import track
+from pivotkit.corpus.reading.units import unit_bytes
+from pivotkit.progress import BYTES, progress
 
 
 class SharedUnits:
-    """Units that processes take in turn; a process that takes none has no more to do."""
+    """Units, each with its size, that processes take in turn; a process that takes none has no more to do."""
 
-    def __init__(self, units: Sequence[Unit], context: SpawnContext) -> None:
+    def __init__(self, units: Sequence[tuple[Unit, int]], context: SpawnContext) -> None:
         self._units = units
-        self._next, self.done = context.Value("q", 0), context.Value("q", 0)
+        self._next = context.Value("q", 0)
+        # Bytes of each unit. Without a lock, which a process that is killed would never let go.
+        self.done = context.RawArray("q", len(units))
 
-    def __iter__(self) -> Iterator[Unit]:
+    def __iter__(self) -> Iterator[tuple[int, Unit, int]]:
+        """The place of a unit, the unit and its size."""
         while True:
             with self._next.get_lock():
                 place = self._next.value
                 self._next.value = place + 1
             if place >= len(self._units):
                 return
-            yield self._units[place]
-            with self.done.get_lock():
-                self.done.value += 1
+            yield place, *self._units[place]
+
+    def tell(self, place: int, done: int) -> None:
+        """Say how many bytes of the unit at ``place`` are done."""
+        self.done[place] = done
 
     def end(self) -> None:
         """Let every process end with the unit that it is counting."""
@@ -43,8 +51,9 @@ _work: tuple[Plan, SharedUnits] | None = None  # of a worker process
 _ended = False  # whether a signal has told this worker process to end
 
 
-def _start(plan: Plan, units: SharedUnits) -> None:
+def _start(plan: Plan, units: SharedUnits, tables: process_tables.Tables) -> None:
     global _work
+    process_tables.adopt(tables)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)
     _work = plan, units
@@ -64,29 +73,63 @@ def _count_here() -> None:
     plan, units = _work
     with contextlib.suppress(SystemExit), UnitCounter(plan) as counter:
         if not _ended:
-            for unit in units:
-                counter.count(unit)
+            for place, unit, size in units:
+                _count(counter, unit, size, functools.partial(units.tell, place))
             counter.checkpoint()
     if _ended:
         raise KeyboardInterrupt
 
 
-def count_units(counter: UnitCounter, units: Sequence[Unit], processes: int) -> None:
-    """Count ``units``, the largest first, so that no process is left alone with a large one at the end."""
-    units = sorted(units, key=lambda unit: -unit.size)
-    if processes == 1 or len(units) < 2:
-        for unit in track(units, "Counting"):
-            counter.count(unit)
+def _count(counter: UnitCounter, unit: Unit, size: int, tell: Callable[[int], None]) -> None:
+    """Count a unit and tell how many of its bytes are done: what was read, and its size at its end."""
+    counter.count(unit, lambda read: tell(min(read, size)))
+    tell(size)
+
+
+def count_units(counter: UnitCounter, corpus: Sequence[Unit], processes: int) -> None:
+    """Count what is unfinished, the largest first, so that no process is left alone with a large one at the end."""
+    unfinished = set(counter.unfinished(corpus))
+    sizes = zip(corpus, unit_bytes(corpus), strict=True)
+    units = sorted((sized for sized in sizes if sized[0] in unfinished), key=lambda sized: -sized[1])
+    with progress("Counting", sum(size for _, size in units), BYTES) as tell:
+        if processes > 1 and len(units) > 1:
+            _count_in_processes(counter, units, processes, tell)
+            return
+        before = 0
+        for unit, size in units:
+            _count(counter, unit, size, lambda done, before=before: tell(before + done))  # type: ignore[misc]
+            before += size
         counter.checkpoint()
-        return
+
+
+def _count_in_processes(
+    counter: UnitCounter, units: Sequence[tuple[Unit, int]], processes: int, tell: Callable[[int], None]
+) -> None:
+    """Count in workers and in this process, which has begun before the first worker has loaded its libraries."""
     spawn = multiprocessing.get_context("spawn")
-    shared, workers = SharedUnits(units, spawn), min(processes, len(units))
-    with ProcessPoolExecutor(workers, spawn, _start, (counter.plan, shared)) as pool:
+    shared, workers = SharedUnits(units, spawn), min(processes, len(units)) - 1
+    with ProcessPoolExecutor(workers, spawn, _start, (counter.plan, shared, process_tables.made())) as pool:
         try:
-            futures = [pool.submit(_count_here) for _ in range(workers)]
+            running = {pool.submit(_count_here) for _ in range(workers)}
             pool.submit(int)  # a pool watches over a process that it starts from the next task on
-            for _ in track(_progress(futures, shared, len(units)), "Counting", total=len(units)):
-                pass
+
+            def watch(timeout: float = 0) -> None:
+                """Tell how many bytes are done, and raise what a worker raised."""
+                ended, _ = wait(running, timeout, return_when=FIRST_EXCEPTION)
+                for future in ended:
+                    running.remove(future)
+                    future.result()
+                tell(sum(shared.done))
+
+            def told(place: int, done: int) -> None:
+                shared.tell(place, done)
+                watch()
+
+            for place, unit, size in shared:
+                _count(counter, unit, size, functools.partial(told, place))
+            counter.checkpoint()
+            while running:
+                watch(0.2)
         except BrokenProcessPool:
             raise ChildProcessError(
                 "count: workers must live until their units are counted; one died (out of memory, or the script that "
@@ -98,15 +141,3 @@ def count_units(counter: UnitCounter, units: Sequence[Unit], processes: int) -> 
                 process.terminate()  # an interruption does not wait for the units that are being counted
             pool.shutdown(cancel_futures=True)
             raise
-
-
-def _progress(futures: Sequence[Future[None]], units: SharedUnits, total: int) -> Iterator[None]:
-    """Yield once per unit that is done, until all workers have ended; raises what one of them raised."""
-    told, running = 0, set(futures)
-    while running:
-        ended, running = wait(running, timeout=0.2, return_when=FIRST_EXCEPTION)
-        for future in ended:
-            future.result()
-        for _ in range(told, min(units.done.value, total)):
-            told += 1
-            yield

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from scipy.sparse import csr_array
+import scipy
 
 from pivotkit import _C
 from pivotkit._text import pack_strings
@@ -33,14 +33,14 @@ class Matches:
 
     words: list[str]
     documents: pa.Table
-    hits: csr_array
+    hits: scipy.sparse.csr_array
 
     def __repr__(self) -> str:
         sizes = (self.documents.num_rows, "document"), (len(self.words), "word"), (int(self.hits.sum()), "hit")
         return f"Matches({', '.join(amount(number, noun) for number, noun in sizes)})"
 
 
-def match_texts(texts: list[str], watchlist: WatchList | Iterable[str]) -> csr_array:
+def match_texts(texts: list[str], watchlist: WatchList | Iterable[str]) -> scipy.sparse.csr_array:
     """How often each watch word occurs in each text: a ``csr_array`` of int32 (N, W).
 
     ``[[occurrences(word, text) for word in watchlist.words] for text in texts]``, as `match_spans` finds them.
@@ -155,17 +155,19 @@ def _words_alone(function: str, words: WatchList | Iterable[str]) -> WatchList:
     return watch
 
 
-def _hits(matcher: _C.Matcher, texts: list[str]) -> csr_array:
+def _hits(matcher: _C.Matcher, texts: list[str]) -> scipy.sparse.csr_array:
     offsets, words, counts = matcher.match(*pack_strings(texts))
-    return csr_array((counts, words, offsets), shape=(len(texts), len(matcher)))
+    return scipy.sparse.csr_array((counts, words, offsets), shape=(len(texts), len(matcher)))
 
 
-def _stack(parts: list[csr_array], words: int) -> csr_array:
+def _stack(parts: list[scipy.sparse.csr_array], words: int) -> scipy.sparse.csr_array:
     counts = [np.zeros(0, np.int32), *(part.data for part in parts)]
     ids = [np.zeros(0, np.int32), *(part.indices for part in parts)]
     sizes = [np.zeros(1, np.int64), *(np.diff(part.indptr) for part in parts)]
     offsets = np.cumsum(np.concatenate(sizes), dtype=np.int64)
-    return csr_array((np.concatenate(counts), np.concatenate(ids), offsets), shape=(len(offsets) - 1, words))
+    return scipy.sparse.csr_array(
+        (np.concatenate(counts), np.concatenate(ids), offsets), shape=(len(offsets) - 1, words)
+    )
 
 
 def _concatenate(tables: list[pa.Table]) -> pa.Table:

@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,13 +19,11 @@ import numpy.typing as npt
 from pivotkit import _C
 from pivotkit.arguments import check_text
 from pivotkit.corpus.matching import unicode_tables
+from pivotkit.corpus.matching.code_points import CODE_POINTS, changing, code_ranges, combining
+from pivotkit.corpus.matching.process_tables import once_a_process
 
-CODE_POINTS = 0x110000
 MARKS = ("ignore", "keep")
 NORMALIZATION = f"docs/counting.md, rules 2, tables of Unicode {unicode_tables.VERSION}"
-
-# The other planes hold no letters, numbers or marks, and nothing that normalization changes.
-PLANES = (range(0xD800), range(0xE000, 0x40000), range(0xE0000, 0xF0000))
 
 # Forms of one sign. Many are typed for each other, and all of them separate words.
 SIGNS = {
@@ -38,7 +37,6 @@ SIGNS = {
     # hyphenation point, ano teleia, bullets, dot operator, word separator, katakana dot, sinological dot
     "\u00b7": "\u2027\u0387\u2022\u2219\u22c5\u2e31\u30fb\uff65\ua78f",
 }
-HANGUL = range(0xAC00, 0xD7A4)  # syllables, which are composed and taken apart by a rule
 TATWEEL = "\u0640"
 JOINER = "\u200d"
 TAGS = range(0xE0020, 0xE0080)
@@ -70,26 +68,21 @@ def check_marks(function: str, marks: str) -> None:
     check_text(function, "marks", marks, MARKS)
 
 
-def code_ranges(table: str) -> Iterator[int]:
-    """The code points of a table of `unicode_tables`."""
-    for ends in table.split():
-        first, _, last = ends.partition("-")
-        yield from range(int(first, 16), int(last or first, 16) + 1)
-
-
 @functools.cache
 def normalizer(marks: str = "ignore") -> _C.Normalizer:
     """The native form of `normalize`, made once per process and policy."""
+    return _C.Normalizer(*_native_tables(marks))
+
+
+@once_a_process
+def _native_tables(marks: str) -> tuple[Any, ...]:
     table = _translation(marks)
     characters = sorted({*map(chr, table), *changing()})
-    combining = np.zeros(CODE_POINTS, dtype=np.uint8)
-    for plane in PLANES:
-        combining[plane.start : plane.stop] = [unicodedata.combining(chr(code)) for code in plane]
     compositions = np.array([*_compositions(characters), *_dots()], dtype=np.uint32).reshape(-1, 3)
     # Canonical decompositions hold parts that the table changes, so the table is applied to them once more.
     decompositions = _texts((char, unicodedata.normalize("NFD", char.translate(table))) for char in characters)
     foldings = _texts((char, char.casefold()) for char in characters)
-    return _C.Normalizer(combining, decompositions, foldings, compositions, _roles())
+    return combining(), decompositions, foldings, compositions, _roles()
 
 
 def _compose(text: str) -> str:
@@ -101,7 +94,7 @@ def _compose(text: str) -> str:
 @functools.cache
 def _dot_above() -> re.Pattern[str]:
     """Dots above an i, its composites and the marks below it."""
-    between = [chr(code) for plane in PLANES for code in plane if 0 < unicodedata.combining(chr(code)) < 230]
+    between = map(chr, np.flatnonzero((combining() > 0) & (combining() < 230)).tolist())
     letters = "".join(chr(letter) for letter, _, _ in _dots())
     return re.compile(f"([{letters}][{''.join(between)}]*)\u0307+")
 
@@ -140,7 +133,7 @@ def _pictures() -> frozenset[str]:
     return frozenset(char for char in found if char == char.translate(table) == char.casefold())
 
 
-@functools.cache
+@once_a_process
 def _translation(marks: str) -> dict[int, str]:
     """The full decomposition of each character, where it differs from the canonical one; empty for what is dropped."""
     own = {form: sign for sign, forms in SIGNS.items() for form in forms} | {"ı": "i", TATWEEL: ""}
@@ -168,17 +161,6 @@ def _translation(marks: str) -> dict[int, str]:
 
     found = {char: whole(char) for char in {*own, *changing()}}
     return {ord(char): text for char, text in found.items() if unicodedata.normalize("NFC", text) != char}
-
-
-def changing() -> Iterator[str]:
-    """Every character that NFKD or case folding changes, and few others; no Hangul syllables, which follow a rule."""
-    step = 64
-    for plane in PLANES:
-        for start in range(plane.start, plane.stop, step):
-            block = "".join(map(chr, range(start, start + step)))
-            hangul = start in HANGUL
-            if not hangul and (unicodedata.normalize("NFKD", block) != block or block.casefold() != block):
-                yield from block
 
 
 def _compositions(characters: Iterable[str]) -> Iterator[tuple[int, int, int]]:

@@ -9,14 +9,15 @@ from __future__ import annotations
 import functools
 import unicodedata
 from collections.abc import Iterable
-from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
 
 from pivotkit._text import pack_strings
 from pivotkit.corpus.matching import unicode_tables
-from pivotkit.corpus.matching.normal_form import CODE_POINTS, HANGUL, PLANES, changing, code_ranges, normalize
+from pivotkit.corpus.matching.code_points import CODE_POINTS, HANGUL, categories, changing, code_ranges
+from pivotkit.corpus.matching.normal_form import normalize
+from pivotkit.corpus.matching.process_tables import once_a_process
 from pivotkit.corpus.matching.token_texts import JOINS_AFTER, TokenTexts
 from pivotkit.corpus.matching.unicode_data import HO, NO, PICTURE, PREPEND, SPACE, letters
 from pivotkit.corpus.matching.watchlist import WatchList
@@ -56,7 +57,7 @@ def token_edges(texts: TokenTexts) -> npt.NDArray[np.uint8]:
     return edges
 
 
-@functools.cache
+@once_a_process
 def char_kinds() -> npt.NDArray[np.uint8]:
     """The kind of every code point, uint8 (0x110000,); `ASK` for all that are not plain.
 
@@ -69,21 +70,18 @@ def char_kinds() -> npt.NDArray[np.uint8]:
     """
     kinds = np.full(CODE_POINTS, ASK, np.uint8)
     classes = letters()
-    codes = np.fromiter(chain(*PLANES), np.int64)
-    categories = np.array([*map(unicodedata.category, map(chr, codes.tolist()))])
-    changed = np.zeros(CODE_POINTS, np.bool_)
-    changed[[*map(ord, changing())]] = True
-    hangul = (codes >= HANGUL.start) & (codes < HANGUL.stop)
-    is_alike = hangul | ((categories == "Lo") & ~changed[codes])
-    alike = codes[is_alike]
-    syllables = np.where(hangul, 1 + ((codes - HANGUL.start) % 28 > 0), 0)[is_alike]
+    is_alike = categories() == b"Lo"
+    is_alike[[*map(ord, changing())]] = False
+    alike = np.flatnonzero(is_alike)
+    hangul = (alike >= HANGUL.start) & (alike < HANGUL.stop)
+    syllables = np.where(hangul, 1 + ((alike - HANGUL.start) % 28 > 0), 0)
     _, firsts, groups = np.unique(
         4 * classes[alike].astype(np.int64) + syllables, return_index=True, return_inverse=True
     )
-    is_asked = np.isin(categories.astype("U1"), ["L", "N", "P", "S"]) & ~is_alike
-    asked = [*map(chr, [*codes[is_asked].tolist(), *alike[firsts].tolist()])]
+    single = np.flatnonzero(np.isin(categories().astype("S1"), [b"L", b"N", b"P", b"S"]) & ~is_alike)
+    asked = [*map(chr, [*single.tolist(), *alike[firsts].tolist()])]
     found = np.array([*plain_kinds(asked).values()], np.uint8)
-    kinds[codes[is_asked]] = found[: len(found) - len(firsts)]
+    kinds[single] = found[: len(found) - len(firsts)]
     kinds[alike] = found[len(found) - len(firsts) :][groups]
     # Letters of which two are one, pictographs that a joiner joins, and what is left out of a text.
     kinds[np.isin(classes & 0xFC, (PREPEND, PICTURE, HO, NO))] = ASK
@@ -96,12 +94,12 @@ def char_kinds() -> npt.NDArray[np.uint8]:
 def plain_kinds(characters: Iterable[str]) -> dict[str, int]:
     """The kind of each character, asked about one by one."""
     kinds = dict.fromkeys(characters, ASK)
-    asked = []
+    asked: dict[str, str] = {}  # each with its normal form
     for character in kinds:
         if character.isspace():
             kinds[character] = OPEN
-        elif not _leans(character) and normalize(character):  # what is left out of a text binds and frees nothing
-            asked.append(character)
+        elif not _leans(character) and (normal := normalize(character)):  # what is left out binds and frees nothing
+            asked[character] = normal
     sides = [*_TEXTS, *_PAIRS]
     beside = {side for pair in sides for side in pair} - {"", " ", "."}
     watch = WatchList([*beside, *asked])
@@ -117,7 +115,8 @@ def plain_kinds(characters: Iterable[str]) -> dict[str, int]:
         return hits.reshape(-1, len(sides))
 
     before, after = ([watch.id(pair[end]) if pair[end] in beside else -1 for pair in sides] for end in (0, 1))
-    own = np.repeat([watch.id(character) for character in asked], len(sides)).tolist()
+    place = {word: place for place, word in enumerate(watch.words)}
+    own = np.repeat([place[normal] for normal in asked.values()], len(sides)).tolist()
     seen = _L * finds(before * len(asked)) + _C * finds(own) + _R * finds(after * len(asked))
     return kinds | {character: _kind(character, row) for character, row in zip(asked, seen.tolist(), strict=True)}
 

@@ -100,6 +100,7 @@ class TokenWatchList:
             if is_one:
                 forms[place].append(ids)
         self._forms = forms
+        self._leads = spelling_leads(forms, self._texts, watch.marks)
         self.spellings = forms if self.languages is None else [forms[watch.id(word)] for word in self.words]
 
     def __repr__(self) -> str:
@@ -155,7 +156,8 @@ class TokenWatchList:
         edges = np.zeros(vocab_size, np.uint8)
         size = min(vocab_size, len(self._edges))
         edges[:size] = self._edges[:size]
-        return spell(self._forms, edges, self._texts.resized(vocab_size), self._spelled.matcher(), self.marks)
+        texts = self._texts.resized(vocab_size)
+        return spell(self._forms, edges, texts, self._spelled.matcher(), self._leads)
 
 
 def spell(
@@ -163,25 +165,34 @@ def spell(
     edges: npt.NDArray[np.uint8],
     texts: TokenTexts | None = None,
     matcher: _C.Matcher | None = None,
-    marks: str = "ignore",
+    leads: npt.NDArray[np.uint8] | None = None,
 ) -> _C.TokenMatcher:
     """A native matcher of words, each a list of spellings; ``edges`` as `token_edges` gives them.
 
-    ``matcher`` finds the same words in text, and is asked about the edges that are not plain. ``marks`` is its policy.
+    ``matcher`` finds the same words in text, and is asked about the edges that are not plain. ``leads`` are those of
+    `spelling_leads`, which makes them for a ``matcher`` that ignores marks.
     """
     forms = [(word, list(ids)) for word, some in enumerate(spellings) for ids in some]
     ids, offsets = pack_ids([ids for _, ids in forms])
     words = np.array([word for word, _ in forms], np.int32)
     texts = texts or TokenTexts.of([], np.zeros(0, np.uint8), True)
-    leads = np.array([_lead(form, texts, marks) if len(texts) else 0 for _, form in forms], np.uint8)
+    if leads is None:
+        leads = spelling_leads(spellings, texts, "ignore") if len(texts) else np.zeros(len(forms), np.uint8)
     size, flags = len(spellings), texts.flags
     return _C.TokenMatcher(
         ids, offsets, words, leads, size, edges, texts.data, texts.offsets, flags, char_kinds(), matcher
     )
 
 
+def spelling_leads(
+    spellings: Sequence[Sequence[Sequence[int]]], texts: TokenTexts, marks: str
+) -> npt.NDArray[np.uint8]:
+    """The lead of each spelling, uint8: how many tokens come before its first letter."""
+    return np.array([_lead(ids, texts, marks) for some in spellings for ids in some], np.uint8)
+
+
 def _lead(ids: Sequence[int], texts: TokenTexts, marks: str) -> int:
-    """How many tokens come before the word's first letter: white space and what the normal form leaves out."""
+    """Tokens of white space and of what the normal form leaves out."""
     lead, written = 0, b""
     for place, token in enumerate(ids[:255], 1):
         written += texts.text(token)

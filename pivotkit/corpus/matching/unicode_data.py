@@ -6,14 +6,14 @@ Both are made at run time from this Python's `unicodedata` and from `unicode_tab
 from __future__ import annotations
 
 import functools
-import unicodedata
-from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
 
 from pivotkit.corpus.matching import unicode_tables
-from pivotkit.corpus.matching.normal_form import CODE_POINTS, DIGRAPHS, PLANES, SIGNS, TAGS, TONES, code_ranges
+from pivotkit.corpus.matching.code_points import CODE_POINTS, categories, code_ranges
+from pivotkit.corpus.matching.normal_form import DIGRAPHS, SIGNS, TAGS, TONES
+from pivotkit.corpus.matching.process_tables import once_a_process
 
 SEPARATOR, WORD, UNSPACED, SPACE = 0, 1, 2, 3
 
@@ -30,13 +30,12 @@ def char_classes() -> npt.NDArray[np.uint8]:
     Letters, marks, decimal digits, letter numbers and the underscore are of words. Other numbers (²) and what
     normalizes to a sign (the modifier letter apostrophe) separate.
     """
-    classes = np.zeros(CODE_POINTS, dtype=np.uint8)
-    for code in chain(*PLANES):
-        category = unicodedata.category(chr(code))
-        if category[0] in "LM" or category in ("Nd", "Nl") or code == ord("_"):
-            classes[code] = WORD
-        elif chr(code).isspace():
-            classes[code] = SPACE
+    kinds = categories()
+    classes = np.full(CODE_POINTS, SEPARATOR, np.uint8)
+    classes[np.isin(kinds.astype("S1"), [b"L", b"M"]) | np.isin(kinds, [b"Nd", b"Nl"])] = WORD
+    classes[ord("_")] = WORD
+    blank = np.flatnonzero(np.isin(kinds.astype("S1"), [b"Z", b"C"]) & (kinds != b"Cn"))
+    classes[[code for code in blank.tolist() if chr(code).isspace()]] = SPACE
     classes[[ord(form) for forms in SIGNS.values() for form in forms]] = SEPARATOR
     unspaced = list(code_ranges(unicode_tables.UNSPACED))
     classes[unspaced] = np.where(classes[unspaced] == WORD, UNSPACED, classes[unspaced])
@@ -44,7 +43,7 @@ def char_classes() -> npt.NDArray[np.uint8]:
     return classes
 
 
-@functools.cache
+@once_a_process
 def letters() -> npt.NDArray[np.uint8]:
     """The class of every code point plus four times its cluster class: the argument ``letters`` of `_C.Matcher`.
 
@@ -52,10 +51,8 @@ def letters() -> npt.NDArray[np.uint8]:
     and Tai scripts that it leaves out. A consonant belongs to the coeng or virama before it that stacks it.
     """
     found = char_classes().copy()
-    for code in chain(*PLANES):
-        category = unicodedata.category(chr(code))
-        if category[0] == "M":
-            found[code] += _ENCLOSING if category == "Me" else _EXTEND
+    marks = categories().astype("S1") == b"M"
+    found[marks] += np.where(categories()[marks] == b"Me", _ENCLOSING, _EXTEND).astype(np.uint8)
     for value, codes in {
         _CONSONANT: code_ranges(unicode_tables.STACKED),
         _CONTROL: code_ranges(unicode_tables.CONTROLS),

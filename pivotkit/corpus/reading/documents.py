@@ -217,8 +217,9 @@ def _lines(unit: Unit, skip: bool, is_json: bool, budget: DocumentBudget | None 
     add = documents.add_json_lines if is_json else documents.add_text_lines
     skipped, at_start, told, is_broken = 0, unit.begin == 0, 0, False
     allowed = None if budget is None else budget.longest(LINE_COPIES)
+    blocks = UnitLines(unit, READ_BYTES, LONGEST_LINE, allowed)
     try:
-        for buffer, size in UnitLines(unit, READ_BYTES, LONGEST_LINE, allowed):
+        for buffer, size in blocks:
             lines = np.frombuffer(buffer, np.uint8)
             at = add(lines, len(MARK) if at_start and buffer.startswith(MARK) else 0, size)
             at_start = False
@@ -233,7 +234,7 @@ def _lines(unit: Unit, skip: bool, is_json: bool, budget: DocumentBudget | None 
                 at = add(lines, min(end + 1, size), size)
             if documents.nbytes >= BATCH_BYTES:
                 told = documents.next_row
-                yield TextBlock.of(documents.take(), skipped, told)
+                yield TextBlock.of(documents.take(), skipped, told, done=blocks.done)
                 skipped = 0
     except LongLine as line:
         assert budget is not None
@@ -246,7 +247,7 @@ def _lines(unit: Unit, skip: bool, is_json: bool, budget: DocumentBudget | None 
         skipped, is_broken = skipped + 1, True
     ends_in_empty_lines = unit.end is not None and documents.next_row > told  # the next unit's reader may count them
     if len(documents) or skipped or ends_in_empty_lines:
-        yield TextBlock.of(documents.take(), skipped, documents.next_row, is_broken)
+        yield TextBlock.of(documents.take(), skipped, documents.next_row, is_broken, blocks.done)
 
 
 def _line(unit: Unit, row: int) -> str:

@@ -26,6 +26,7 @@ class UnitLines:
         self._longest = longest
         self._allowed = longest if allowed is None else allowed
         self._buffer = bytearray(2 * read_bytes)
+        self.done = 0  # bytes of the unit's file that were read
         self._used = 0  # bytes of a line whose end was not read yet
 
     def __iter__(self) -> Iterator[tuple[bytearray, int]]:
@@ -37,6 +38,7 @@ class UnitLines:
         with ByteRange(unit, unit.begin, unit.stop) as stream:
             while count := self._fill(stream):
                 end = self._used + count
+                self.done = stream.read_bytes
                 if not inside:
                     newline = self._buffer.find(NEWLINE, 0, end)
                     if newline < 0:

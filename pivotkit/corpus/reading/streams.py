@@ -40,6 +40,7 @@ class _Span(io.RawIOBase):
         self._file = path.open("rb", buffering=0)
         self._file.seek(begin)
         self._left = end - begin
+        self.read_bytes = 0
 
     def readable(self) -> bool:
         return True
@@ -47,6 +48,7 @@ class _Span(io.RawIOBase):
     def readinto(self, target: memoryview) -> int:  # type: ignore[override]
         count = self._file.readinto(memoryview(target)[: self._left]) or 0
         self._left -= count
+        self.read_bytes += count
         return count
 
     def close(self) -> None:
@@ -133,6 +135,11 @@ class ByteRange:
 
     def __exit__(self, *_: object) -> None:
         self._span.close()
+
+    @property
+    def read_bytes(self) -> int:
+        """Bytes of the file that were read."""
+        return self._span.read_bytes
 
     def read_into(self, target: memoryview) -> int:
         """Fill ``target`` as far as there are bytes. BrokenStream comes only after all bytes before the break."""

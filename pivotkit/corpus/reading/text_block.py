@@ -38,6 +38,8 @@ class TextBlock:
         Lines or rows of the unit that were read, up to the end of the block and perhaps beyond.
     is_broken : bool
         Whether the stream broke off behind the block, so that the rest of the unit is skipped.
+    done : int
+        Bytes of the unit that were read, up to the end of the block and perhaps beyond; 0 where that is not known.
     """
 
     data: npt.NDArray[np.uint8]
@@ -48,6 +50,7 @@ class TextBlock:
     skipped: int = 0
     end: int = 0
     is_broken: bool = False
+    done: int = 0
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -67,10 +70,10 @@ class TextBlock:
         return TextBlock(*parts, self.skipped, self.end, self.is_broken)
 
     @classmethod
-    def of(cls, taken: tuple[Any, ...], skipped: int, end: int, is_broken: bool = False) -> TextBlock:
+    def of(cls, taken: tuple[Any, ...], skipped: int, end: int, is_broken: bool = False, done: int = 0) -> TextBlock:
         """A block from the arrays of `_C.DocumentBlock.take`."""
         data, offsets, rows, ids, langs = taken
-        return cls(data, offsets, _strings(*ids), languages(_strings(*langs)), rows, skipped, end, is_broken)
+        return cls(data, offsets, _strings(*ids), languages(_strings(*langs)), rows, skipped, end, is_broken, done)
 
     @classmethod
     def empty(cls, skipped: int, end: int, is_broken: bool = False) -> TextBlock:

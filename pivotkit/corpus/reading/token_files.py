@@ -17,7 +17,7 @@ from pivotkit.corpus.reading.amounts import amount
 from pivotkit.corpus.reading.budget import DocumentBudget
 from pivotkit.corpus.reading.corpus_files import TOKEN_SUFFIXES, Corpus, find_files
 from pivotkit.corpus.reading.scope import DOCUMENT, Scope
-from pivotkit.corpus.reading.token_blocks import IdFile, Offsets, TokenBlock
+from pivotkit.corpus.reading.token_blocks import IdFile, Ids, Offsets, TokenBlock
 from pivotkit.corpus.reading.token_evidence import check_ends, check_width
 from pivotkit.corpus.reading.token_formats import (
     check_no_header,
@@ -29,7 +29,14 @@ from pivotkit.corpus.reading.token_formats import (
 )
 from pivotkit.corpus.reading.units import Unit
 
-COMPANIONS = {".idx", ".ds.index", ".ds.metadata", ".ds.loss", ".csv.gz"}  # what the tools write beside token files
+# What the tools and `write_selection` write beside token files.
+COMPANIONS = {".idx", ".ds.index", ".ds.metadata", ".ds.loss", ".csv.gz", "manifest.json", "provenance.parquet"}
+
+
+def token_paths(files: Corpus, format: str) -> list[Path]:
+    """The token files of ``files``, sorted; CorpusError where a part matches nothing or has another suffix."""
+    suffix = TOKEN_SUFFIXES[format]
+    return find_files("TokenFiles", files, (suffix,), lambda path: path.name.lower().endswith(suffix), COMPANIONS)
 
 
 @dataclass(frozen=True)
@@ -117,10 +124,7 @@ class TokenFiles:
 
     def paths(self) -> list[Path]:
         """The files, sorted; CorpusError where a part matches nothing or has another suffix."""
-        suffix = TOKEN_SUFFIXES[self.format]
-        return find_files(
-            "TokenFiles", self.files, (suffix,), lambda path: path.name.lower().endswith(suffix), COMPANIONS
-        )
+        return token_paths(self.files, self.format)
 
     def work_units(self, unit_bytes: int | None = None, scope: Scope = DOCUMENT) -> list[Unit]:
         """The work units, file by file in order; those of a file tile it.
@@ -218,6 +222,11 @@ class TokenFiles:
         if offsets is None:
             return file.until_eos(unit.begin, end, int(self.eos or 0), self.bos, at_once, whole)
         return file.documents(offsets[unit.begin : end + 1], at_once, whole)
+
+    def documents(self, unit: Unit) -> Iterator[Ids]:
+        """The ids of each document of ``unit``, uint16 or uint32, as `TokenStore.documents`."""
+        check_kind("documents", "unit", unit, Unit, "a Unit, one of work_units")
+        return (block.ids[begin:end] for block in self.blocks(unit) for begin, end in pairwise(block.offsets.tolist()))
 
     def _layout(self, path: Path, scope: Scope) -> tuple[np.dtype[Any], int, Offsets | None]:
         """The type of a file's ids, and how many ids it holds, or how many documents, with their offsets."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -91,6 +91,19 @@ class Unit:
                 raise CorpusError(self.path, "", problem)
         if self.index is not None:
             self.index.check()
+
+
+def unit_bytes(units: Sequence[Unit]) -> list[int]:
+    """About how many bytes of its file each of ``units`` has, which are all of a corpus; exact where they count bytes.
+
+    >>> whole = Unit(Path("a"), 100, 0)
+    >>> unit_bytes([replace(whole, end=30), replace(whole, begin=30, end=40), Unit(Path("b"), 7, 0)])
+    [75, 25, 7]
+    """
+    ends: dict[Path, int] = {}  # in bytes, or in what else units count
+    for unit in units:
+        ends[unit.path] = max(ends.get(unit.path, 0), unit.stop)
+    return [unit.size * (unit.stop - unit.begin) // max(ends[unit.path], 1) for unit in units]
 
 
 def overlap(one: str, other: str) -> bool:

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array
+import scipy
 
 from pivotkit.artifacts import atomic_path
 from pivotkit.errors import InputError
@@ -33,7 +33,7 @@ def atomic_context(folder: Path) -> Iterator[list[Path]]:
         yield [exits.enter_context(atomic_path(folder / f"{name}.npy")) for name in NAMES]
 
 
-def write_context(context: csr_array, folder: Path) -> None:
+def write_context(context: scipy.sparse.csr_array, folder: Path) -> None:
     """Write a table to ``folder``."""
     arrays = (
         (context.indptr, "<i8"),
@@ -46,7 +46,7 @@ def write_context(context: csr_array, folder: Path) -> None:
                 np.save(file, array.astype(dtype, copy=False))
 
 
-def open_context(folder: Path, words: int, vocabulary: int) -> csr_array:
+def open_context(folder: Path, words: int, vocabulary: int) -> scipy.sparse.csr_array:
     """The table in ``folder``, mapped read-only; InputError when its files do not fit together.
 
     What native code relies on is checked: offsets ascend from 0 to the number of cells, and token ids lie in [0,
@@ -74,7 +74,7 @@ def open_context(folder: Path, words: int, vocabulary: int) -> csr_array:
         _mapped[df._mmap] = _identity(folder / "df.npy")  # type: ignore[attr-defined]
     # SciPy copies the tokens unless the offsets have the same width.
     offsets = np.array(indptr, np.int32 if indptr[-1] <= NARROW else np.int64)
-    return csr_array((df, tokens, offsets), shape=(words, vocabulary))
+    return scipy.sparse.csr_array((df, tokens, offsets), shape=(words, vocabulary))
 
 
 def _chunks(path: Path, size: int) -> Iterator[npt.NDArray[np.int32]]:
@@ -96,7 +96,7 @@ def _identity(path: Path) -> tuple[int, ...]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def is_open(context: csr_array, folder: Path) -> bool:
+def is_open(context: scipy.sparse.csr_array, folder: Path) -> bool:
     """Whether ``context`` is mapped from the files that lie in ``folder`` now, so that there is nothing to write."""
     base = context.data
     while base is not None and not isinstance(base, np.memmap):

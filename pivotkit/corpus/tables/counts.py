@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from scipy.sparse import csr_array
+import scipy
 
 from pivotkit.arguments import check_kind, check_path, check_strings, check_text
 from pivotkit.corpus.matching.watchlist import WatchList
@@ -81,7 +81,7 @@ class Counts:
     tf: npt.NDArray[np.int64]
     pairs: npt.NDArray[np.int32]
     pair_df: npt.NDArray[np.int64]
-    context: csr_array | None = None
+    context: scipy.sparse.csr_array | None = None
     background: npt.NDArray[np.int64] | None = None
     approximation: dict[str, Any] | None = None
     scope: str = "document"
@@ -236,7 +236,7 @@ class Counts:
         """`pairs_table` as a pandas DataFrame; needs pandas."""
         return self.pairs_table().to_pandas()
 
-    def to_scipy(self) -> csr_array:
+    def to_scipy(self) -> scipy.sparse.csr_array:
         """The counts of the listed pairs as a symmetric sparse matrix (W, W), with df on the diagonal."""
         return pair_matrix(self.pairs, self.pair_df, self.df)
 
@@ -266,11 +266,11 @@ class Counts:
         if mine & theirs:
             return self if theirs <= mine else other
         sums = {name: _sum(getattr(self, name), getattr(other, name)) for name in _SUMS}
-        context = self.context if self.context is None else csr_array(self.context + other.context)
+        context = self.context if self.context is None else scipy.sparse.csr_array(self.context + other.context)
         postings = self.postings + other.postings if self.postings and other.postings else None
         return replace(self, **sums, context=context, units=tuple(sorted(mine | theirs)), postings=postings)
 
-    def context_error(self) -> csr_array:
+    def context_error(self) -> scipy.sparse.csr_array:
         """The standard error of each cell of ``context``, float64 (W, V); zeros where it is exact.
 
         A row estimated from k of its df documents has the error of a sample without replacement, with p = context / df:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_array
+import scipy
 
 from pivotkit.arguments import check_int, check_kind, check_strings, check_text, refuse_kind
 from pivotkit.corpus.matching.normal_form import check_marks
@@ -23,7 +23,7 @@ def check_counts(counts: Any) -> None:
         check_array(name, getattr(counts, name), shape)
     for name in ("documents", "skipped"):
         check_int("Counts", name, getattr(counts, name), 0)
-    check_kind("Counts", "context", counts.context, csr_array, "a csr_array", none=True)
+    check_kind("Counts", "context", counts.context, scipy.sparse.csr_array, "a csr_array", none=True)
     if counts.background is not None:
         check_array("background", counts.background, (getattr(counts.background, "size", 0),))
     check_kind("Counts", "approximation", counts.approximation, dict, "a dict", none=True)

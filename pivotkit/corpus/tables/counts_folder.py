@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from scipy.sparse import csr_array
+import scipy
 
 from pivotkit.artifacts import (
     file_digests,
@@ -57,7 +57,7 @@ def write_counts(
     words: pa.Table,
     pairs: pa.Table,
     background: npt.NDArray[np.int64] | None,
-    context: csr_array | None,
+    context: scipy.sparse.csr_array | None,
     strata: StratumCounts | None,
     postings: Postings | None,
     about: dict[str, Any],

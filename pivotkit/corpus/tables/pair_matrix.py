@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array
+import scipy
 
 
-def pair_matrix(pairs: npt.NDArray[np.int32], pair_df: npt.NDArray[np.int64], df: npt.NDArray[np.int64]) -> csr_array:
+def pair_matrix(
+    pairs: npt.NDArray[np.int32], pair_df: npt.NDArray[np.int64], df: npt.NDArray[np.int64]
+) -> scipy.sparse.csr_array:
     """A symmetric matrix (W, W) with ``pair_df`` at both places of each pair and ``df`` on the diagonal."""
     size = len(df)
     one, other = pairs[:, 0].astype(np.int64), pairs[:, 1].astype(np.int64)
@@ -16,4 +18,4 @@ def pair_matrix(pairs: npt.NDArray[np.int32], pair_df: npt.NDArray[np.int64], df
     apart = cells // size != cells % size
     rows = np.concatenate([cells[apart] // size, np.arange(size)])
     columns = np.concatenate([cells[apart] % size, np.arange(size)])
-    return csr_array((np.concatenate([counts[apart], df]), (rows, columns)), shape=(size, size))
+    return scipy.sparse.csr_array((np.concatenate([counts[apart], df]), (rows, columns)), shape=(size, size))

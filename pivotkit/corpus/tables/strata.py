@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array
+import scipy
 
 from pivotkit.corpus.matching.word_languages import LanguageSet
 from pivotkit.corpus.reading.amounts import amount
@@ -101,7 +101,7 @@ class StratumCounts:
 
     strata: StratumList
     vocabulary: int
-    table: csr_array
+    table: scipy.sparse.csr_array
 
     def __repr__(self) -> str:
         return (
@@ -110,7 +110,7 @@ class StratumCounts:
 
     def __add__(self, other: StratumCounts) -> StratumCounts:
         """The counts of both, which have the same strata, words and vocabulary."""
-        return replace(self, table=csr_array(self.table + other.table))
+        return replace(self, table=scipy.sparse.csr_array(self.table + other.table))
 
     @functools.cached_property
     def documents(self) -> npt.NDArray[np.int64]:
@@ -123,9 +123,9 @@ class StratumCounts:
         return np.asarray(self.table[:, self.vocabulary : -1].toarray().T, np.int64)
 
     @functools.cached_property
-    def background(self) -> csr_array:
+    def background(self) -> scipy.sparse.csr_array:
         """Documents of each stratum that contain each token, csr_array int64 (S, V)."""
-        return csr_array(self.table[:, : self.vocabulary])
+        return scipy.sparse.csr_array(self.table[:, : self.vocabulary])
 
     def groups(self) -> npt.NDArray[np.int64]:
         """The cell of each stratum, int64 (S,): strata that are joined until a cell has 150 documents.
@@ -154,11 +154,11 @@ class StratumCounts:
         return np.asarray(shares[word] @ background, np.float64)
 
     @functools.cached_property
-    def _cells(self) -> tuple[npt.NDArray[np.float64], csr_array]:
+    def _cells(self) -> tuple[npt.NDArray[np.float64], scipy.sparse.csr_array]:
         """Per word the share of each cell's documents that contain it, and the background of the cells."""
         groups = self.groups()
-        join = csr_array(
+        join = scipy.sparse.csr_array(
             (np.ones(len(groups)), (groups, np.arange(len(groups)))), shape=(groups.max() + 1, len(groups))
         )
         sizes = np.maximum(join @ self.documents, 1)
-        return self.df @ join.T / sizes, csr_array(join @ self.background)
+        return self.df @ join.T / sizes, scipy.sparse.csr_array(join @ self.background)

@@ -17,6 +17,7 @@ from pivotkit.corpus.token_graph.graph import TokenGraph
 from pivotkit.corpus.token_graph.pair_weights import Weight, pair_weights
 from pivotkit.corpus.token_graph.pieces import LARGEST_PIECE, array_pieces, corpus_pieces
 from pivotkit.corpus.token_store.store import TokenStore
+from pivotkit.progress import BYTES, progress
 
 NO_BLOCKS = (str, bytes, Mapping, np.ndarray)  # iterables, but not of blocks
 __all__ = ["TokenGraph", "token_graph"]
@@ -129,6 +130,7 @@ def token_graph(
     names = set(check_strings("token_graph", "units", units, "a sequence of names"))
     if len(names) < len(units):
         raise ValueError("token_graph: units must be distinct; got one twice")
+    size: int | None = None  # bytes of ids
     with graph_counter("token_graph", weights, header, budget - piece, Path(out), _fan_in) as counter:
         if isinstance(documents, TokenFiles | TokenStore):
             own = documents.work_units()
@@ -137,9 +139,14 @@ def token_graph(
                 raise ValueError(f"token_graph: documents must hold each unit once; got {twice} twice")
             names |= {unit.name for unit in own}
             blocks = corpus_pieces(documents, own, vocabulary, piece)
+            size = sum(4 * documents.tokens(unit) if isinstance(documents, TokenStore) else unit.size for unit in own)
         else:
             blocks = array_pieces("token_graph", documents, vocabulary, piece)
-        for block in blocks:
-            counter.add(block.ids, block.offsets, block.continued)
+        with progress("Pairing tokens", size, BYTES) as tell:
+            done = 0
+            for block in blocks:
+                counter.add(block.ids, block.offsets, block.continued)
+                done += block.ids.nbytes
+                tell(done)
         header |= {"units": sorted(names), "documents": counter.documents, "tokens": counter.tokens}
     return TokenGraph.load(out)

@@ -13,6 +13,7 @@ import numpy as np
 from pivotkit import _C
 from pivotkit.artifacts import atomic_path, sweep, temporary_path, write_json
 from pivotkit.corpus.token_graph.pair_weights import PairWeights
+from pivotkit.progress import progress
 
 FORMAT = 1
 FAN_IN = 64  # runs that are merged, and open, at once
@@ -44,7 +45,8 @@ def graph_counter(
             raise ValueError(str(error).replace("TokenGraphCounter", function)) from None
         yield counter
         paths = {name: files.enter_context(atomic_path(out / f"{name}.npy")) for name in ARRAYS}
-        cells = counter.finish(**{name: str(path) for name, path in paths.items()})
+        with progress("Adding up pairs", amount=()):
+            cells = counter.finish(**{name: str(path) for name, path in paths.items()})
         (out / "graph.json").unlink(missing_ok=True)  # its presence says that the arrays belong together
     table = {"weight": weights.name, "numerators": weights.numerators, "denominator": weights.denominator}
     write_json({"format": FORMAT, **header, **table, "cells": cells, "approximation": None}, out / "graph.json")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array, tril
+import scipy
 
 from pivotkit.arguments import LARGEST, check_int, check_kind, check_path
 from pivotkit.artifacts import read_object
@@ -160,7 +160,7 @@ class TokenGraph:
         found = int(self.totals[place]) if place < end and self.columns[place] == column else 0
         return found if self.weights.denominator == 1 else found / self.weights.denominator
 
-    def to_scipy(self, memory: int | str = "2GB") -> csr_array:
+    def to_scipy(self, memory: int | str = "2GB") -> scipy.sparse.csr_array:
         """X (V, V) as a SciPy sparse array, with both halves of a symmetric graph.
 
         Parameters
@@ -177,8 +177,8 @@ class TokenGraph:
         needed = self.cells * per_cell + 32 * self.vocabulary
         require("to_scipy", f"{self.cells} cells", needed, parse_bytes(memory, "to_scipy"))
         shape = (self.vocabulary, self.vocabulary)
-        half = csr_array((self._scaled(self.totals), self.columns, self.offsets), shape=shape)
-        return csr_array(half + tril(half, -1, "csr").T) if self.symmetric else half
+        half = scipy.sparse.csr_array((self._scaled(self.totals), self.columns, self.offsets), shape=shape)
+        return scipy.sparse.csr_array(half + scipy.sparse.tril(half, -1, "csr").T) if self.symmetric else half
 
     def merge(
         self, *others: TokenGraph, out: str | Path, memory: int | str = "512MB", _fan_in: int = FAN_IN

@@ -25,7 +25,6 @@ from pivotkit.errors import CorpusError, InputError
 from pivotkit.progress import track
 
 FORMAT = 1
-NOTHING = TextBlock.empty(0, 0)
 
 
 def tokenize(
@@ -118,15 +117,16 @@ def _write_units(folder: Path, units: Iterable[Unit], core: Tokenizer, on_error:
 
     def blocks() -> Iterator[tuple[tuple[Part, int] | Exception | None, TextBlock]]:
         """Documents, None at the end of a unit, and an error as the last, so that it comes in its turn."""
+        nothing = TextBlock.empty(0, 0)
         try:
             for unit in units:
                 if unit_is_complete(folder, unit) and _is_as_written(folder, unit):
                     continue
                 begun.append(UnitWriter(folder, unit))
                 yield from read_parts(unit, on_error, begun[-1].last, begun[-1].documents)
-                yield None, NOTHING
+                yield None, nothing
         except (CorpusError, OSError) as error:
-            yield error, NOTHING
+            yield error, nothing
 
     try:
         for read, block, ids, lengths in encode_ahead(core, blocks()):

@@ -18,7 +18,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 
 from pivotkit import _C
 from pivotkit.corpus import WatchList
-from pivotkit.corpus.matching.normal_form import PLANES
+from pivotkit.corpus.matching.code_points import PLANES
 from pivotkit.corpus.matching.token_edges import (
     ASK,
     OPEN,

@@ -1,0 +1,106 @@
+"""The order in which documents are taken: by merit, then by a hash of id and seed, then by unit and row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from pivotkit import _C
+
+Keys: TypeAlias = NDArray[np.uint64]
+SIGN = np.uint64(1 << 63)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What ranks documents, and the quotas they belong to.
+
+    Attributes
+    ----------
+    merit : str or None
+        The column by which documents are ranked, high before low; None: all are equal.
+    quotas : sequence of str or None
+        The language of each quota; None for one pool of all documents.
+    seed : int
+    files : mapping of str to str
+        The name of each unit's file, for documents without ``id``.
+    """
+
+    merit: str | None
+    quotas: Sequence[str] | None
+    seed: int
+    files: Mapping[str, str]
+
+    @property
+    def key_columns(self) -> list[str]:
+        """The columns that keys and quotas are made of."""
+        return ["tokens", *(["lang"] if self.quotas is not None else []), *([self.merit] if self.merit else [])]
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that a ranking is made of."""
+        return ["unit", "row", "id", *self.key_columns]
+
+    def quota(self, batch: pa.RecordBatch) -> NDArray[np.int32]:
+        """The quota of each document; -1 where it has none."""
+        if self.quotas is None:
+            return np.zeros(len(batch), np.int32)
+        langs = plain_text(batch["lang"])
+        found = pc.index_in(langs, pa.array(self.quotas, langs.type), skip_nulls=True)
+        return np.asarray(found.fill_null(-1))
+
+    def values(self, batch: pa.RecordBatch) -> NDArray[np.float64]:
+        """The merit of each document; NaN for null."""
+        if self.merit is None:
+            return np.zeros(len(batch))
+        return np.asarray(batch[self.merit].to_numpy(zero_copy_only=False), np.float64)
+
+    def keys(self, batch: pa.RecordBatch) -> Keys:
+        """`rank_keys` of the merit of each document."""
+        return rank_keys(self.values(batch))
+
+    def hashes(self, batch: pa.RecordBatch) -> Keys:
+        """The hash of each document: of its id, or where it has none, of ``<file name>:<row>``."""
+        ids = plain_text(batch["id"])
+        if ids.null_count:
+            units, rows = plain_text(batch["unit"]).dictionary_encode(), batch["row"].cast(pa.string())
+            names = pa.array([self.files.get(unit, unit) for unit in units.dictionary.to_pylist()], pa.string())
+            ids = pc.binary_join_element_wise(names.take(units.indices), rows, ":")
+        return text_hashes(ids, self.seed)
+
+
+def rank_keys(values: NDArray[np.float64]) -> Keys:
+    """Integers in the order of the values, the highest value first; equal for equal values.
+
+    >>> keys = rank_keys(np.array([np.inf, 2.0, 0.0, -0.0, -1.5, -np.inf]))
+    >>> bool((keys[:-1] <= keys[1:]).all()), bool(keys[2] == keys[3])
+    (True, True)
+    """
+    bits = (values + 0.0).view(np.uint64)  # the sum makes -0.0 a 0.0
+    return np.where(bits & SIGN, bits, ~(bits | SIGN))
+
+
+def text_hashes(texts: pa.Array, seed: int) -> Keys:
+    """64 bits of each text and the seed, the same on every machine. No text is null.
+
+    >>> [hex(number) for number in text_hashes(pa.array(["a", "", "a document"]), 0).tolist()]
+    ['0x4c9f976f2f0d4015', '0x33fe8bd4f9c57863', '0xb62e0d8a258c980f']
+    """
+    wide = texts.cast(pa.large_string())
+    _, ends, buffer = wide.buffers()
+    if not len(wide):
+        return np.zeros(0, np.uint64)
+    offsets = np.frombuffer(ends, np.int64)[wide.offset : wide.offset + len(wide) + 1]
+    data = np.zeros(0, np.uint8) if buffer is None else np.frombuffer(buffer, np.uint8)
+    return _C.text_hashes(data[offsets[0] : offsets[-1]], offsets - offsets[0], seed)
+
+
+def plain_text(texts: Any) -> pa.Array:
+    """The texts of a column of any of Arrow's layouts as string or large_string."""
+    return texts if texts.type in (pa.string(), pa.large_string()) else texts.cast(pa.string())
