@@ -43,7 +43,8 @@ def pretrain(
         Folder of a causal LM of transformers with its tokenizer. Read for every arm and seed, never written.
     arms : mapping of str to iterable of documents
         Each arm's documents: texts, or ids of the checkpoint's tokenizer (1-D integers), as `TokenFiles.documents`
-        gives them; a separator at the end is not doubled. A short arm is read again; a long one gives its first documents in the seed's order.
+        gives them; a separator at the end is not doubled. A short arm is read again; a long one gives its first
+        documents in the seed's order.
     lines : iterable of documents
         What all arms share, such as translation lines.
     items : pyarrow.Table
