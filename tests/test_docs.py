@@ -19,6 +19,7 @@ import zstandard
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
 import pivotkit
+from pivotkit.artifacts import read_table
 from pivotkit.lens.behavior import BEHAVIORS, SENSITIVITY
 from pivotkit.lens.score import SCORES
 from pivotkit.words.task import ITEMS
@@ -73,14 +74,17 @@ def test_the_examples_of_the_readme_run(files_of_the_readme):
         if "import pivotkit as pk" in code:  # others go on from the block before them
             scope = {}
         # Sizes alone are made small: the vocabulary, and the budget of a selection.
-        exec(code.replace("262144", "3000").replace("10_000_000", "100"), scope)
+        exec(code.replace("262144", "3000").replace("10_000_000", "100").replace("20_000_000", "10"), scope)
         seen |= scope
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     assert seen["top"].ids.shape == (*seen["top"].logsumexp_error.shape, 10) == (19, 66, 10)
     assert seen["table"]["item"].nunique() == seen["items"].num_rows == 16
     assert seen["pivots"].num_rows > 0
     assert seen["counts"].pair("dog", "chien") == 3
     assert Path("selection", "manifest.json").exists()
+    assert [document[-1] for document in seen["again"].documents(seen["again"].work_units()[0])] == [50279] * len(
+        read_table("chosen")
+    )
 
 
 def test_columns_that_pandas_has_methods_for_are_those_the_readme_names():

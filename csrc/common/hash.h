@@ -1,6 +1,7 @@
-// Seeded 64-bit hashes of bytes and integers. They are not cryptographic: they spread keys over a table, and every user
-// compares the keys themselves, so a collision costs time but never changes an answer. The same seed gives the same
-// hash on every little-endian machine.
+// Seeded 64-bit hashes of bytes and integers. They are not cryptographic: they spread keys over a table, and every
+// table compares the keys themselves, so a collision costs time but never changes an answer. The same seed gives the
+// same hash on every little-endian machine. Selections are ordered by hash_bytes (documents/text_hashes.h): another
+// function would take other documents of equal rank.
 #pragma once
 
 #include <cstddef>

@@ -149,8 +149,11 @@ class Selection:
         self.summary, self._folder = header["summary"], folder
         self.units = {unit: int(rows) for unit, rows in sorted(header["units"].items())}
         first = next(iter(self.units), None)
-        fields = [("unit", pa.string()), ("row", pa.int64()), ("id", pa.string())]
-        self.schema = pa.schema(fields) if first is None else self._opened(first).schema_arrow.remove_metadata()
+        if first is None:
+            self.schema = pa.schema([("unit", pa.string()), ("row", pa.int64()), ("id", pa.string())])
+        else:
+            with self._opened(first) as file:
+                self.schema = file.schema_arrow.remove_metadata()
 
     def batches(self, unit: str) -> Iterator[pa.Table]:
         """The rows of a unit in order, at most `BATCH_ROWS` at a time; InputError for a damaged file."""
