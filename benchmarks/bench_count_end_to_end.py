@@ -114,7 +114,7 @@ def test_workers(interleaved: Interleaved, benchmark: Any, tmp_path: Path) -> No
     watch = TokenWatchList([f"w{token}" for token in range(5, 2005, 5)], core)
     files = TokenFiles(tmp_path / "tokens.npy", vocab_size=V, eos=0)
     benchmark.group = f"count with contexts, N {4 * len(ids)}, one worker and two"
-    unit = "100MB" if FULL else "200KB"
+    unit = "auto" if FULL else "200KB"
     methods = {
         f"{n} workers": lambda n=n: count(files, watch, context=True, unit=unit, workers=n, memory="4GB")
         for n in (1, 2)
