@@ -227,6 +227,20 @@ def test_strata_are_those_of_the_python_function(run, place):
     assert counted(run, "--strata", "none").strata is None
 
 
+def test_a_table_of_languages_takes_the_place_of_the_field(run, place, tmp_path, capsys):
+    corpus, tables = str(place / "world" / "corpus.jsonl.zst"), [tmp_path / "one", tmp_path / "two"]
+    for folder, language in zip(tables, ("xx", "yy"), strict=True):
+        pk.document_languages(corpus, languages=lambda text, said=language: said, out=folder)
+    strata = ["--strata", "language", "--languages"]
+    assert counted(run, *strata, str(tables[0])).strata.strata.sets == (("xx",), None)
+    assert not ran(run)
+    assert ran(run, "--languages", str(tables[1]))
+    assert Counts.load(run / "counts").by_language()["lang"].unique().to_pylist() == ["yy"]
+    (tables[1] / "languages.json").unlink()
+    said = refusal(capsys, "count", str(run), "--strata", "both")
+    assert said == f"pivotkit: {tables[1]}: must be a finished table of languages; found no languages.json"
+
+
 def test_text_without_a_context_needs_no_tokens(run):
     shutil.rmtree(run / "tokens")
     found = counted(run, "--no-context", "--scope", "window:40", "--no-postings")

@@ -29,6 +29,7 @@ BY_NAME: dict[str, list[str]] = {
     "positions": ["nowhere", "answer,nowhere", ""],
     "token_policy": ["space", "space=x", "what=with", "=", "bytes=drop,case=none"],
     "tuned_lens": ["nowhere", "a\0b", ""],
+    "languages": ["nowhere", "a\0b", ""],
     "quotas": ["a", "a=x", "a=nan", "a=-1", "a=inf", "xx=1", "a=0.5", "a=0.5,b=0.6", "a=0,b=1"],
 }
 WRONG_COMMANDS = [

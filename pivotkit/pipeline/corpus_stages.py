@@ -10,6 +10,7 @@ import pyarrow as pa
 from pivotkit.artifacts import read_table, table_metadata, write_table
 from pivotkit.pipeline.inputs import (
     CORPUS,
+    LANGUAGES,
     MODEL,
     TOKEN_FILES,
     check_no_token_options,
@@ -27,6 +28,7 @@ from pivotkit.words.languages import parse_pair
 
 if TYPE_CHECKING:
     from pivotkit.corpus.counting.strata import Strata
+    from pivotkit.corpus.languages.language_table import LanguageTable
     from pivotkit.corpus.token_store.store import TokenStore
 
 TOKEN_OPTIONS = ("token_format", "token_dtype", "vocab_size", "eos", "bos")
@@ -57,6 +59,7 @@ def count(run: RunFolder, settings: Settings) -> None:
     count_corpus(
         **_counted(run, settings, words), pairs=pairs, scope=settings.scope, sample=settings.sample or None,
         background=settings.background, postings=settings.postings, strata=_strata(settings),
+        languages=_languages(settings),
         unit=None if settings.unit == "file" else settings.unit, checkpoint=settings.checkpoint,
         memory=settings.memory, workers=settings.workers, on_error=settings.on_error, out=run / "counts",
     )  # fmt: skip
@@ -76,6 +79,12 @@ def _counted(run: RunFolder, settings: Settings, words: list[str]) -> dict[str, 
         told = ", ".join(watch.unspelled)
         console.print(f"count: the tokenizer has no spelling of {told}: found nowhere", highlight=False, markup=False)
     return {"corpus": given_tokens("count", settings), "watchlist": watch, "context": settings.context}
+
+
+def _languages(settings: Settings) -> LanguageTable | None:
+    from pivotkit.corpus.languages.language_table import LanguageTable
+
+    return None if settings.languages is None else LanguageTable.open(settings.languages)
 
 
 def _strata(settings: Settings) -> Strata | None:
@@ -100,6 +109,7 @@ COUNT = Stage(
     run=count,
     reads=("items.parquet", "tokens", CORPUS, TOKEN_FILES, MODEL),
     needs=count_needs,
+    uses=(LANGUAGES,),
     writes=("counts",),
     settings=(
         *TOKEN_OPTIONS,

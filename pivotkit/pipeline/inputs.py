@@ -92,9 +92,14 @@ def tuned_lens_paths(settings: Settings) -> list[Path]:
     return [] if settings.tuned_lens is None else [Path(settings.tuned_lens).absolute()]
 
 
+def language_paths(settings: Settings) -> list[Path]:
+    """The folder of the table of languages, absolute; none where the ``lang`` field tells them."""
+    return [] if settings.languages is None else [Path(settings.languages).absolute()]
+
+
 # The settings that name something to read. A stage lists them among its `reads`; their files are inputs of the stage.
 LEXICON, PAIRS, CORPUS, MODEL, TUNED_LENS = "lexicon", "pairs", "corpus", "model", "tuned_lens"
-TOKEN_FILES = "token_files"
+TOKEN_FILES, LANGUAGES = "token_files", "languages"
 GIVEN: dict[str, Callable[[Settings], list[Path]]] = {
     LEXICON: lambda settings: [lexicon_path(settings)],
     PAIRS: lambda settings: [],
@@ -102,6 +107,7 @@ GIVEN: dict[str, Callable[[Settings], list[Path]]] = {
     TOKEN_FILES: token_paths,
     MODEL: model_paths,
     TUNED_LENS: tuned_lens_paths,
+    LANGUAGES: language_paths,
 }
 
 

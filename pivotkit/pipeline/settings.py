@@ -76,6 +76,9 @@ class Settings:
     strata: str = option(
         "none", "count by a document's languages, its length, or both", choices=("none", "language", "length", "both")
     )
+    languages: str | None = option(
+        None, "folder of `pivotkit languages`, which tells documents' languages; their lang field by default"
+    )
     length_classes: int = option(24, "most classes of length in the strata", least=2)
     unit: str = option("auto", "bytes of a work unit, such as 256MB; auto; or file: one unit per file")
     checkpoint: float = option(300.0, "seconds of work on tables that a kill may cost", result=False, least=0)

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <exception>
 #include <limits>
 #include <stdexcept>
 #include <string>
@@ -262,6 +263,12 @@ int main() {
   check_parallel_for();
   for (const Isa isa : supported_isas()) {
     const std::string name = isa_name(isa);
+    try {
+      select_isa(name);  // asks the system for tiles
+    } catch (const std::exception& refusal) {
+      std::fprintf(stderr, "not run: %s\n", refusal.what());
+      continue;
+    }
     int number = 0;
     for (const Shape& shape : shapes) {
       const std::string label = name + " " + std::to_string(number++);
