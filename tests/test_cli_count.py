@@ -189,7 +189,7 @@ def test_options_that_do_not_fit_tokens_are_refused(place, run, capsys):
         ([*files["store"], "--eos", "3"], "--eos must not be given for a store; got 3"),
         ([*files["store"], "--tokens", "a", "b"], "--tokens must be one store; got 2"),
         ([*files["megatron"], "--eos", "3"], "eos must be given for olmo files and for no others; got 3"),
-        ([*files["megatron"], "--strata", "both"], "strata must have language=False for tokens"),
+        ([*files["megatron"], "--strata", "both"], "strata must have language=False for token files"),
         (["--tokens", str(place / "one.npy")], "one.npy, token "),  # its eos is not the tokenizer's
     ):
         assert message in refusal(capsys, "count", str(run), *arguments)
