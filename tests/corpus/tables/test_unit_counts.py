@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pivotkit.corpus import Counts, TokenStore, count, tokenize
-from pivotkit.corpus.counting import sources, unit_counter, unit_tokens
+from pivotkit.corpus.counting import run, sources, unit_counter, unit_tokens
+from pivotkit.corpus.counting.workers import count_units
 from pivotkit.corpus.tables import unit_counts as module
 from pivotkit.errors import InputError
 
@@ -206,10 +207,10 @@ def test_tables_that_change_places_before_they_are_added_up_are_counted_anew(
     corpus: Path, store: TokenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = count(corpus, WORDS, pairs=PAIRS, context=store, workers=1)
-    run, out = count.__globals__["count_units"], tmp_path / "out"
+    out = tmp_path / "out"
 
     def run_and_swap(*arguments: Any) -> None:
-        run(*arguments)
+        count_units(*arguments)
         if not list(out.glob("*.swapped")):
             one, another = sorted((out / "units").glob("*.context/0.rows"))[:2]
             one.rename(out / "1.swapped")
@@ -217,7 +218,7 @@ def test_tables_that_change_places_before_they_are_added_up_are_counted_anew(
             (out / "1.swapped").rename(another)
             (out / "2.swapped").touch()
 
-    monkeypatch.setitem(count.__globals__, "count_units", run_and_swap)
+    monkeypatch.setattr(run, "count_units", run_and_swap)
     counts = count(corpus, WORDS, pairs=PAIRS, context=store, workers=1, out=out, checkpoint=0)
     assert same(counts, whole)
     assert (out / "2.swapped").exists()
