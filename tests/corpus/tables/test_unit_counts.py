@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pivotkit.corpus import Counts, TokenStore, count, tokenize
-from pivotkit.corpus.counting import run, sources, unit_counter, unit_tokens
+from pivotkit.corpus.counting import run as run_module
+from pivotkit.corpus.counting import sources, unit_counter, unit_tokens
 from pivotkit.corpus.counting.workers import count_units
 from pivotkit.corpus.tables import unit_counts as module
 from pivotkit.errors import InputError
@@ -218,7 +219,7 @@ def test_tables_that_change_places_before_they_are_added_up_are_counted_anew(
             (out / "1.swapped").rename(another)
             (out / "2.swapped").touch()
 
-    monkeypatch.setattr(run, "count_units", run_and_swap)
+    monkeypatch.setattr(run_module, "count_units", run_and_swap)
     counts = count(corpus, WORDS, pairs=PAIRS, context=store, workers=1, out=out, checkpoint=0)
     assert same(counts, whole)
     assert (out / "2.swapped").exists()
