@@ -84,7 +84,7 @@ def trace(run: RunFolder, settings: Settings) -> None:
     model, tokenizer, head = loaded_model(settings)
     chosen = {
         "positions": settings.positions, "latent": wanted["latent"], "pivots": _pivot_ids(known[0]) if known else None,
-        "k": settings.k, "tracked": settings.tracked, "chains": settings.chains, "head": head,
+        "k": settings.k, "tracked": settings.tracked, "chains": settings.chains, "head": head, "contrast": False,
         "policy": _policy(settings),
         "lens": None if settings.tuned_lens is None else TunedLens.load(settings.tuned_lens, head),
     }  # fmt: skip
