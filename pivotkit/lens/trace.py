@@ -24,7 +24,7 @@ from pivotkit.arguments import (
 from pivotkit.artifacts import require_columns, table_metadata, with_metadata
 from pivotkit.kernels import TokenSetTable
 from pivotkit.lens.contrast import STATES_BYTES, AnswerStates, ContrastReader, with_contrasts
-from pivotkit.lens.contrast_means import LEAST_ITEMS, Lens, contrast_means
+from pivotkit.lens.contrast_means import LEAST_ITEMS, ContrastMeans, Lens, contrast_means, lens_name
 from pivotkit.lens.invariants import check_invariants
 from pivotkit.lens.model.encoding import encode, require_room, require_same_vocabulary, require_tokenizer
 from pivotkit.lens.model.head import LensHead, require_model
@@ -51,7 +51,7 @@ def trace(
     k: int = 10,
     tracked: int = 10,
     chains: bool = False,
-    contrast: bool = True,
+    contrast: bool | ContrastMeans = True,
     lens: Lens | None = None,
     policy: TokenPolicy | None = None,
     head: LensHead | None = None,
@@ -86,9 +86,10 @@ def trace(
     chains : bool, default False
         Whether to trace all tokens of the target. ``target_chain_logprob`` is then the log-probability of all its
         tokens in each layer, each after the ones before it. Costs the extra tokens.
-    contrast : bool, default True
+    contrast : bool or ContrastMeans, default True
         Whether to say what sets each item apart at the answer: the contrast of a token is its log-probability less the
-        mean of its log-probabilities for the other items of the pair. Pairs of less than 10 items have none.
+        mean of its log-probabilities for the other items of the pair. Pairs of less than 10 items have none. Where
+        ``items`` are a part of more, the sums of `contrast_means` over all of them.
     lens : callable (hidden (L, N, D), layers) -> (L, N, D), optional
         Maps hidden states before the norm, as `TunedLens` does. By default the raw logit lens.
     policy : TokenPolicy, optional
@@ -116,9 +117,9 @@ def trace(
         An argument is of another kind; a single string is no ``positions`` or ``latent``.
     ValueError
         There are no items, a column is missing, a latent language or a position is unknown, ``k`` or ``tracked`` is
-        out of range, the
-        tokenizer gives no offsets, a prompt is longer than the model's context, a word has no tokens, or a hidden state
-        is NaN or infinite.
+        out of range, the tokenizer gives no offsets, a prompt is longer than the model's context, a word has no tokens,
+        a hidden state is NaN or infinite, an item is there twice, or ``contrast`` is of another model, lens or set of
+        items.
     ArithmeticError
         No distribution can give a reading (`check_invariants`).
 
@@ -140,7 +141,7 @@ def trace(
     check_int("trace", "k", k, 1)
     check_int("trace", "tracked", tracked, 1)
     check_flag("trace", "chains", chains)
-    check_flag("trace", "contrast", contrast)
+    check_kind("trace", "contrast", contrast, bool | np.bool_ | ContrastMeans, "True, False or a ContrastMeans")
     if lens is not None and (isinstance(lens, type) or not callable(lens)):
         refuse_kind("trace", "lens", "be a function of (hidden, layers) or None", lens)
     check_kind("trace", "policy", policy, TokenPolicy, "a TokenPolicy", none=True)
@@ -179,7 +180,7 @@ def trace(
             links[row_at[index]].append((item, text.ids[index + 1]))
     layers = range(len(head.blocks) + 1)
     rest = np.zeros((len(rows), len(layers)))  # log-probability of the targets' tokens after the first
-    reader = _contrast_reader(model, items, tokenizer, contrast and ANSWER in positions, lens, head)
+    reader = _contrast_reader(model, items, tokenizer, contrast, lens, head) if ANSWER in positions else None
     found: list[pa.Table] = []
     for lines, states in tree.run(head):
         if lens is not None:
@@ -203,11 +204,11 @@ def trace(
             reader.add(AnswerStates.of(answers, own_rows, normed, reading))
     # Batches are ordered by length, the table by item.
     table = pa.concat_tables(found).sort_by([(name, "ascending") for name in ("item", "label", "position", "layer")])
-    about = {"absent": "not asked for" if not contrast else "the answer is not traced"}
+    about = {"absent": "the answer is not traced" if ANSWER not in positions else "not asked for"}
     metadata = {
         "contrast": about if reader is None else reader.finish(),
         "layers": ["embedding", *(f"block {layer}" for layer in layers[1:])],
-        "lens": "logit lens" if lens is None else getattr(lens, "name", type(lens).__name__),
+        "lens": lens_name(lens),
         "policy": word_tokens.policy.as_dict(),
         "head": head.describe(),
     }
@@ -216,12 +217,15 @@ def trace(
 
 
 def _contrast_reader(
-    model: Any, items: pa.Table, tokenizer: Any, asked: bool, lens: Lens | None, head: LensHead
+    model: Any, items: pa.Table, tokenizer: Any, contrast: bool | ContrastMeans, lens: Lens | None, head: LensHead
 ) -> ContrastReader | None:
-    """What reads the contrasts; it knows the means before where the states of all items would not fit."""
-    if not asked:
-        return None
+    """What reads the contrasts; it knows the means before where they are given or the states of all would not fit."""
     pairs = Counter(items["pair"].to_pylist())
+    if isinstance(contrast, ContrastMeans):
+        contrast.require("trace", head, lens, items.select(["item", "pair", "prompt", "target"]).to_pylist())
+        return ContrastReader(head, pairs, contrast)
+    if not contrast:
+        return None
     kept = sum(count for count in pairs.values() if count >= LEAST_ITEMS)
     fits = 4 * kept * (len(head.blocks) + 1) * head.weight.shape[1] <= STATES_BYTES
     means = None if fits else contrast_means(model, items, tokenizer, lens=lens, head=head)

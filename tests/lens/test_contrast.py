@@ -201,7 +201,7 @@ def test_an_item_that_is_there_twice_is_refused(llama, twelve, tokenizer):
 
 
 def test_contrast_must_be_true_or_false(llama, twelve, tokenizer):
-    with pytest.raises(TypeError, match="trace: contrast must be True or False"):
+    with pytest.raises(TypeError, match="trace: contrast must be True, False or a ContrastMeans; got str"):
         trace(llama, twelve, tokenizer, contrast="yes")
 
 
