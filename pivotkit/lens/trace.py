@@ -36,6 +36,7 @@ from pivotkit.words.task import accepted_targets, require_tokens, task_prompt
 from pivotkit.words.word_tokens import TokenPolicy, WordTokens
 
 SETS = ("source", "target", "pivot")  # token sets besides those of the latent languages
+NO_SETS = ("top", "contrast")  # columns of ids that are not a set's
 
 
 @torch.inference_mode()
@@ -151,8 +152,8 @@ def trace(
     for code in latent:
         if code not in table_metadata(items)["languages"]:
             refuse("trace", "latent", "be languages of the lexicon", code)
-        if code in SETS:
-            raise ValueError(f"trace: latent must have codes other than {', '.join(SETS)}; got {code!r}")
+        if code in (*SETS, *NO_SETS):
+            raise ValueError(f"trace: latent must have codes other than {', '.join(SETS + NO_SETS)}; got {code!r}")
     require_tokens(items, tokenizer)
     head = head or LensHead.from_model(model)
     rows = items.to_pylist()
