@@ -17,6 +17,8 @@ PUBLIC = {
     "LensHead": "pivotkit.lens.model.head",
     "score": "pivotkit.lens.score",
     "trace": "pivotkit.lens.trace",
+    "contrast_means": "pivotkit.lens.contrast_means",
+    "ContrastMeans": "pivotkit.lens.contrast_means",
     "classify": "pivotkit.lens.behavior",
     "TokenFiles": "pivotkit.corpus",
     "Strata": "pivotkit.corpus",

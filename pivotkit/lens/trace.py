@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,19 +23,20 @@ from pivotkit.arguments import (
 )
 from pivotkit.artifacts import require_columns, table_metadata, with_metadata
 from pivotkit.kernels import TokenSetTable
+from pivotkit.lens.contrast import STATES_BYTES, AnswerStates, ContrastReader, with_contrasts
+from pivotkit.lens.contrast_means import LEAST_ITEMS, ContrastMeans, Lens, contrast_means, lens_name
 from pivotkit.lens.invariants import check_invariants
 from pivotkit.lens.model.encoding import encode, require_room, require_same_vocabulary, require_tokenizer
 from pivotkit.lens.model.head import LensHead, require_model
 from pivotkit.lens.model.prefix_tree import PrefixTree
-from pivotkit.lens.positions import Place, Spans, check_places, find_places
+from pivotkit.lens.positions import ANSWER, Place, Spans, check_places, find_places
 from pivotkit.lens.trace_table import Reading, trace_rows
 from pivotkit.lens.tracked_tokens import logits_of, tracked_tokens
 from pivotkit.words.task import accepted_targets, require_tokens, task_prompt
 from pivotkit.words.word_tokens import TokenPolicy, WordTokens
 
-Lens = Callable[[torch.Tensor, Sequence[int]], torch.Tensor]
-
 SETS = ("source", "target", "pivot")  # token sets besides those of the latent languages
+NO_SETS = ("top", "contrast")  # columns of ids that are not a set's
 
 
 @torch.inference_mode()
@@ -50,6 +52,7 @@ def trace(
     k: int = 10,
     tracked: int = 10,
     chains: bool = False,
+    contrast: bool | ContrastMeans = True,
     lens: Lens | None = None,
     policy: TokenPolicy | None = None,
     head: LensHead | None = None,
@@ -84,6 +87,10 @@ def trace(
     chains : bool, default False
         Whether to trace all tokens of the target. ``target_chain_logprob`` is then the log-probability of all its
         tokens in each layer, each after the ones before it. Costs the extra tokens.
+    contrast : bool or ContrastMeans, default True
+        Whether to say what sets each item apart at the answer: the contrast of a token is its log-probability less the
+        mean of its log-probabilities for the other items of the pair. Pairs of less than 10 items have none. Where
+        ``items`` are a part of more, the sums of `contrast_means` over all of them.
     lens : callable (hidden (L, N, D), layers) -> (L, N, D), optional
         Maps hidden states before the norm, as `TunedLens` does. By default the raw logit lens.
     policy : TokenPolicy, optional
@@ -95,12 +102,15 @@ def trace(
     -------
     pyarrow.Table
         One row per item, layer and position. Columns ``item, pair, layer, position, token, label, top_ids, top_tokens,
-        top_logprobs, logsumexp, entropy, kl_to_final, target_logprob, target_rank, target_chain_logprob, tracked,
-        tracked_logprobs``; for each token set ``<set>_logmass`` and ``<set>_ids``; and all pieces of the two words,
-        ``source_pieces, target_pieces``. The sets are ``source``, ``target`` (all accepted targets), the latent
-        languages and ``pivot``. Layer 0 is the embedding output and layer l the output of block l, so the last layer
-        equals the model. Logs are natural, entropy and divergence are in nats, ranks begin at 0. The metadata names the
-        layers, the lens, the policy, and the head with its self-check error.
+        top_logprobs, top_contrasts, contrast_ids, contrast_tokens, contrasts, contrast_logprobs, logsumexp, entropy,
+        kl_to_final, target_logprob, target_rank, target_chain_logprob, tracked, tracked_logprobs``; for each token set
+        ``<set>_logmass`` and ``<set>_ids``; and all pieces of the two words, ``source_pieces, target_pieces``. The sets
+        are ``source``, ``target`` (all accepted targets), the latent languages and ``pivot``. Layer 0 is the embedding
+        output and layer l the output of block l, so the last layer equals the model. ``top_contrasts`` are those of the
+        top tokens, ``contrast_ids`` and the columns after it the k tokens of the highest contrast, equal ones by id.
+        They are null where the label is not ``answer`` and for pairs without contrasts; the metadata says why. Logs are
+        natural; contrasts, entropy and divergence are in nats; ranks begin at 0. The metadata names the layers, the
+        lens, the policy, the pairs with contrasts, and the head with its self-check error.
 
     Raises
     ------
@@ -108,9 +118,9 @@ def trace(
         An argument is of another kind; a single string is no ``positions`` or ``latent``.
     ValueError
         There are no items, a column is missing, a latent language or a position is unknown, ``k`` or ``tracked`` is
-        out of range, the
-        tokenizer gives no offsets, a prompt is longer than the model's context, a word has no tokens, or a hidden state
-        is NaN or infinite.
+        out of range, the tokenizer gives no offsets, a prompt is longer than the model's context, a word has no tokens,
+        a hidden state is NaN or infinite, an item is there twice, or ``contrast`` is of another model, lens or set of
+        items.
     ArithmeticError
         No distribution can give a reading (`check_invariants`).
 
@@ -119,7 +129,9 @@ def trace(
     If the tokenizer gives the space before a word a token of its own, the position after that token is traced.
 
     Cost: a prefix that prompts share runs once (`PrefixTree` states the memory). The head's matrix is read once for all
-    layers and prompts of a batch. The model's own logits are never built.
+    layers and prompts of a batch. The model's own logits are never built. Contrasts wait for all items of a pair: up to
+    ``STATES_BYTES`` of states stay in memory, and beyond that the model runs twice. They take one more pass over the
+    matrix, on a CPU in int8, with a copy in int8 that ``head`` keeps. A soft-cap takes two products with the matrix.
     """
     require_model("trace", model, head)
     require_columns("trace", "items", items, ("item", "pair", "source", "target", "words", "prompt"))
@@ -130,6 +142,7 @@ def trace(
     check_int("trace", "k", k, 1)
     check_int("trace", "tracked", tracked, 1)
     check_flag("trace", "chains", chains)
+    check_kind("trace", "contrast", contrast, bool | np.bool_ | ContrastMeans, "True, False or a ContrastMeans")
     if lens is not None and (isinstance(lens, type) or not callable(lens)):
         refuse_kind("trace", "lens", "be a function of (hidden, layers) or None", lens)
     check_kind("trace", "policy", policy, TokenPolicy, "a TokenPolicy", none=True)
@@ -139,8 +152,8 @@ def trace(
     for code in latent:
         if code not in table_metadata(items)["languages"]:
             refuse("trace", "latent", "be languages of the lexicon", code)
-        if code in SETS:
-            raise ValueError(f"trace: latent must have codes other than {', '.join(SETS)}; got {code!r}")
+        if code in (*SETS, *NO_SETS):
+            raise ValueError(f"trace: latent must have codes other than {', '.join(SETS + NO_SETS)}; got {code!r}")
     require_tokens(items, tokenizer)
     head = head or LensHead.from_model(model)
     rows = items.to_pylist()
@@ -168,6 +181,7 @@ def trace(
             links[row_at[index]].append((item, text.ids[index + 1]))
     layers = range(len(head.blocks) + 1)
     rest = np.zeros((len(rows), len(layers)))  # log-probability of the targets' tokens after the first
+    reader = _contrast_reader(model, items, tokenizer, contrast, lens, head) if ANSWER in positions else None
     found: list[pa.Table] = []
     for lines, states in tree.run(head):
         if lens is not None:
@@ -178,22 +192,45 @@ def trace(
             continue
         whose, own_sets = [item for _, item, _ in here], [token_sets[item] for _, item, _ in here]
         targets = [texts[item].ids[texts[item].word_start] for item in whose]
-        reading = _read(head, states[:, [at for at, *_ in here]], k, tracked, targets, own_sets)
+        own_rows = [rows[item] for item in whose]
+        reading, normed = _read(head, states[:, [at for at, *_ in here]], k, tracked, targets, own_sets)
         found.append(
             trace_rows(
-                reading, [rows[item] for item in whose], [place for *_, place in here],
-                [texts[item] for item in whose], own_sets, names, word_tokens,
+                reading, own_rows, [place for *_, place in here], [texts[item] for item in whose], own_sets, names,
+                word_tokens,
             )
         )  # fmt: skip
+        answers = [at for at, (*_, place) in enumerate(here) if place.label == ANSWER]
+        if reader is not None and answers:
+            reader.add(AnswerStates.of(answers, own_rows, normed, reading))
     # Batches are ordered by length, the table by item.
     table = pa.concat_tables(found).sort_by([(name, "ascending") for name in ("item", "label", "position", "layer")])
+    about = {"absent": "the answer is not traced" if ANSWER not in positions else "not asked for"}
     metadata = {
+        "contrast": about if reader is None else reader.finish(),
         "layers": ["embedding", *(f"block {layer}" for layer in layers[1:])],
-        "lens": "logit lens" if lens is None else getattr(lens, "name", type(lens).__name__),
+        "lens": lens_name(lens),
         "policy": word_tokens.policy.as_dict(),
         "head": head.describe(),
     }
+    table = with_contrasts(table, [] if reader is None else reader.found, word_tokens)
     return with_metadata(_with_chains(table, items, rest if chains else None), metadata)
+
+
+def _contrast_reader(
+    model: Any, items: pa.Table, tokenizer: Any, contrast: bool | ContrastMeans, lens: Lens | None, head: LensHead
+) -> ContrastReader | None:
+    """What reads the contrasts; it knows the means before where they are given or the states of all would not fit."""
+    pairs = Counter(items["pair"].to_pylist())
+    if isinstance(contrast, ContrastMeans):
+        contrast.require("trace", head, lens, items.select(["item", "pair", "prompt", "target"]).to_pylist())
+        return ContrastReader(head, pairs, contrast)
+    if not contrast:
+        return None
+    kept = sum(count for count in pairs.values() if count >= LEAST_ITEMS)
+    fits = 4 * kept * (len(head.blocks) + 1) * head.weight.shape[1] <= STATES_BYTES
+    means = None if fits else contrast_means(model, items, tokenizer, lens=lens, head=head)
+    return ContrastReader(head, pairs, means)
 
 
 def _check_pivots(pivots: Mapping[int, Sequence[int]] | None, items: pa.Table, vocabulary: int = LARGEST) -> None:
@@ -223,8 +260,8 @@ def _token_sets(
 def _read(
     head: LensHead, states: torch.Tensor, k: int, tracked: int, targets: Sequence[int],
     token_sets: Sequence[list[list[int]]],
-) -> Reading:  # fmt: skip
-    """Read states (L, N, D) through the lens, with one target and one list of token sets per position."""
+) -> tuple[Reading, torch.Tensor]:  # fmt: skip
+    """Read states (L, N, D), with one target and one list of token sets per position; returns the normed states too."""
     layers, count = len(states), len(targets)
     position = np.tile(np.arange(count), layers)
     result = head.unembed(
@@ -236,7 +273,7 @@ def _read(
     normed = head.normed(states)
     favorites = tracked_tokens(result.ids.cpu().numpy(), result.logprobs.cpu().numpy(), tracked)
     logits = logits_of(head, normed, torch.from_numpy(favorites.clip(0)).to(normed.device))
-    return Reading.of(result, favorites, logits - result.logsumexp.unsqueeze(-1))
+    return Reading.of(result, favorites, logits - result.logsumexp.unsqueeze(-1)), normed
 
 
 def _follow_chains(

@@ -100,9 +100,9 @@ def trace_rows(
             [word_tokens.text(text.ids[place.index]) for text, place in zip(texts, places, strict=True)], pa.string()
         ),
         "label": repeated([place.label for place in places], pa.string()),
-        "top_ids": _lists(reading.ids, pa.int32()),
-        "top_tokens": _texts(reading.ids, word_tokens),
-        "top_logprobs": _lists(reading.logprobs, pa.float32()),
+        "top_ids": as_lists(reading.ids, pa.int32()),
+        "top_tokens": as_texts(reading.ids, word_tokens),
+        "top_logprobs": as_lists(reading.logprobs, pa.float32()),
         "logsumexp": pa.array(reading.logsumexp.ravel()),
         "entropy": pa.array(reading.entropy.ravel()),
         "kl_to_final": pa.array(reading.kl.ravel()),
@@ -131,12 +131,12 @@ def _ragged(values: NDArray[Any], lengths: NDArray[Any], kind: pa.DataType) -> p
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values, kind))
 
 
-def _lists(values: NDArray[Any], kind: pa.DataType) -> pa.ListArray:
+def as_lists(values: NDArray[Any], kind: pa.DataType) -> pa.ListArray:
     """An array (N, L, k) as a column of N * L lists."""
     return _ragged(values.reshape(-1), np.full(values.size // values.shape[-1], values.shape[-1]), kind)
 
 
-def _texts(ids: NDArray[np.int64], word_tokens: WordTokens) -> pa.ListArray:
+def as_texts(ids: NDArray[np.int64], word_tokens: WordTokens) -> pa.ListArray:
     """An array (N, L, k) of tokens as a column of N * L lists of text."""
     different, which = np.unique(ids, return_inverse=True)
     texts = pa.array([word_tokens.text(int(token)) for token in different], pa.string())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from pivotkit.artifacts import read_table, table_metadata, write_table
+from pivotkit.errors import InputError
 from pivotkit.pipeline.inputs import (
     LEXICON,
     MODEL,
@@ -20,10 +22,12 @@ from pivotkit.pipeline.inputs import (
 from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.pipeline.settings import Settings
 from pivotkit.pipeline.stage import Stage
+from pivotkit.progress import progress
 
 # Items per shard of scores and traces: an interruption costs one shard at most. Items that share their contexts share
 # more of them in a larger shard.
 SHARD, SHARED_SHARD = 20, 128
+CONTRAST_SUMS = "_contrast-{}.safetensors"  # readers of a folder of Parquet pass over names that begin with _
 
 
 def task(run: RunFolder, settings: Settings) -> None:
@@ -76,18 +80,24 @@ SCORE = Stage(
 
 
 def trace(run: RunFolder, settings: Settings) -> None:
+    from pivotkit.lens.positions import ANSWER
     from pivotkit.lens.trace import trace as trace_items
     from pivotkit.lens.tuned import TunedLens
 
     items, wanted = read_table(run / "items.parquet"), TRACE.wanted(run, settings)
     known = [path for path in [run / "pivots.parquet"] if path.exists()]
     model, tokenizer, head = loaded_model(settings)
+    lens = None if settings.tuned_lens is None else TunedLens.load(settings.tuned_lens, head)
     chosen = {
         "positions": settings.positions, "latent": wanted["latent"], "pivots": _pivot_ids(known[0]) if known else None,
         "k": settings.k, "tracked": settings.tracked, "chains": settings.chains, "head": head,
         "policy": _policy(settings),
-        "lens": None if settings.tuned_lens is None else TunedLens.load(settings.tuned_lens, head),
+        "lens": lens,
     }  # fmt: skip
+    for old in (run / "traces").glob(CONTRAST_SUMS.format("*")):
+        if old.name != CONTRAST_SUMS.format(run.key[:12]):
+            old.unlink()
+    chosen["contrast"] = ANSWER in settings.positions and _contrast_sums(run, items, model, tokenizer, head, lens)
     run.shards(
         "traces", items, _shard(items), run.key,
         lambda part: trace_items(model, part, tokenizer, **chosen), "tracing items",
@@ -105,6 +115,24 @@ TRACE = Stage(
     functions=("lens.trace.trace",),
     depends=latent_languages,
 )
+
+
+def _contrast_sums(run: RunFolder, items: pa.Table, model: Any, tokenizer: Any, head: Any, lens: Any) -> Any:
+    """Sums over all items, which the traces of each shard need: those that a stopped run left, else made."""
+    from pivotkit.lens.contrast_means import ContrastMeans, contrast_means
+
+    path = run / "traces" / CONTRAST_SUMS.format(run.key[:12])
+    with contextlib.suppress(FileNotFoundError, InputError):
+        return ContrastMeans.load(path)
+    parts = []
+    with progress("summing over items", items.num_rows) as tell:
+        for begin in range(0, items.num_rows, SHARED_SHARD):
+            part = items.slice(begin, SHARED_SHARD)
+            parts.append(contrast_means(model, part, tokenizer, lens=lens, head=head))
+            tell(begin + part.num_rows)
+    means = ContrastMeans.merge(parts)
+    means.save(path)
+    return means
 
 
 def behaviors(run: RunFolder, settings: Settings) -> None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from pivotkit.corpus.matching.normal_form import normalize
 from pivotkit.errors import InputError
 from pivotkit.report.data import by_pair, floats
-from pivotkit.report.model_sections import grid, latent_languages
+from pivotkit.report.model_sections import grid, latent_languages, token_sets
 from pivotkit.report.text import arrow, ends, token_text, visible
 
 CELLS = 200_000  # most table cells in the page, about 2 MB; beyond it each pair shows its first words only
@@ -81,11 +81,7 @@ def _heat(rows: pa.Table, k: int, tokens: dict[int, int], texts: list[str]) -> d
 
 def _sets(rows: pa.Table, tokens: dict[int, int], pivots: list[int]) -> dict[str, list[int]]:
     """Return the places of each set's tokens, as far as the trace shows them."""
-    sets = {
-        name.removesuffix("_ids"): rows[name][0].as_py() or []
-        for name in rows.column_names
-        if name.endswith("_ids") and name != "top_ids"
-    }
+    sets = {name: rows[f"{name}_ids"][0].as_py() or [] for name in token_sets(rows)}
     sets["pivot"] = [*sets.get("pivot", []), *pivots]
     return {name: sorted({tokens[i] for i in ids if i in tokens}) for name, ids in sets.items() if ids}
 

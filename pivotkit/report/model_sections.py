@@ -29,6 +29,12 @@ def latent_languages(traces: pa.Table) -> list[str]:
     return [name for name in names if name not in ROLES]
 
 
+def token_sets(traces: pa.Table) -> list[str]:
+    """Return the names of the sets whose tokens are known: of the ``<name>_ids`` columns, those that have a mass."""
+    names = [name.removesuffix("_ids") for name in traces.column_names if name.endswith("_ids")]
+    return [name for name in names if f"{name}_logmass" in traces.column_names]
+
+
 def colors(latent: list[str]) -> dict[str, str]:
     """Return the color class of every set of tokens whose mass is traced."""
     return {role: f"c-{role}" for role in ROLES} | {code: f"c-latent{place % 3}" for place, code in enumerate(latent)}
@@ -134,8 +140,7 @@ def grid(table: pa.Table, pair: str) -> tuple[pa.Table, list[int], int]:
 
 def _top1(table: pa.Table, n: int, layers: int) -> dict[str, np.ndarray]:
     """Return the share of items per set that the top-1 token belongs to. A language needs a ``<code>_ids`` column."""
-    sets = {name.removesuffix("_ids"): table[name].to_pylist() for name in table.column_names if name.endswith("_ids")}
-    tops = sets.pop("top")
+    sets, tops = {name: table[f"{name}_ids"].to_pylist() for name in token_sets(table)}, table["top_ids"].to_pylist()
     order = [name for name in ("target", "source", "pivot", *sets) if name in sets]
     kinds = []
     for row, ids in enumerate(tops):

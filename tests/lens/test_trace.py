@@ -181,12 +181,13 @@ def test_items_that_are_none_or_no_table_are_refused(llama, items, tokenizer):
         trace(llama, items.drop_columns(["prompt"]), tokenizer)
 
 
-def test_a_language_that_is_called_as_a_token_set_is_cannot_be_latent(llama, lexicon, tokenizer):
-    names = {**lexicon.names, "target": "Targetish"}
-    rows = [{**row, "target": row["en"]} for row in lexicon.rows]
+@pytest.mark.parametrize("code", ["target", "top", "contrast"])
+def test_a_language_that_is_called_as_a_column_of_ids_is_cannot_be_latent(llama, lexicon, tokenizer, code):
+    names = {**lexicon.names, code: "Targetish"}
+    rows = [{**row, code: row["en"]} for row in lexicon.rows]
     named = build_task(dataclasses.replace(lexicon, names=names, rows=rows), ["en-fr"], limit=2, distractors=2)
-    with pytest.raises(ValueError, match="latent must have codes other than source, target, pivot; got 'target'"):
-        trace(llama, named, tokenizer, latent=["target"])
+    with pytest.raises(ValueError, match=f"latent must have codes other than .*, pivot, top, contrast; got '{code}'"):
+        trace(llama, named, tokenizer, latent=[code])
 
 
 def test_an_unknown_latent_language_is_refused(llama, items, tokenizer):

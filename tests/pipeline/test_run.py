@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pandas
 import pytest
 
 from pivotkit.artifacts import read_json, read_table, table_metadata
 from pivotkit.corpus.tables.counts import Counts
 from pivotkit.lens.behavior import sensitivity
+from pivotkit.lens.model.loading import load_model
+from pivotkit.lens.trace import trace
 from pivotkit.pipeline.run import run_all
 from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.pipeline.settings import Settings
@@ -104,6 +108,19 @@ def test_beyond_the_planted_probabilities_the_shares_move_as_they_should(run):
     assert shares["strict", 0.75, 7] == shares["strict", 0.75, 8] == (1, 0, 0)
     assert shares["paper", 0.79, None] == (0.5, 0.5, 0)
     assert shares["paper", 0.85, None] == (0, 0, 1)
+
+
+def test_contrasts_are_over_all_items_of_a_pair_and_not_over_a_shard(settings, run):
+    traces, items = read_table(run / "traces"), read_table(run / "items.parquet")
+    assert len(list((run / "traces").glob("*.parquet"))) == 4
+    model, tokenizer = load_model(settings.model)
+    whole = trace(model, items, tokenizer)
+    assert table_metadata(traces)["contrast"] == table_metadata(whole)["contrast"]
+    assert table_metadata(whole)["contrast"]["items"] == {"a-b": 40, "b-a": 40}
+    for name in ("top_contrasts", "contrasts"):
+        ours, theirs = (np.array(table[name].to_pylist()) for table in (traces, whole))
+        np.testing.assert_allclose(ours, theirs, atol=1e-3)
+    assert pandas.read_parquet(run / "traces").shape[0] == traces.num_rows  # the sums beside them hinder no reader
 
 
 def test_co_occurrence_predicts_the_planted_behavior_without_error(run):
