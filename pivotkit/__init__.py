@@ -17,6 +17,7 @@ PUBLIC = {
     "LensHead": "pivotkit.lens.model.head",
     "score": "pivotkit.lens.score",
     "trace": "pivotkit.lens.trace",
+    "fit_lens": "pivotkit.lens.fitted",
     "classify": "pivotkit.lens.behavior",
     "TokenFiles": "pivotkit.corpus",
     "Strata": "pivotkit.corpus",

@@ -12,6 +12,7 @@ from pivotkit.corpus.token_graph import token_graph as token_graph
 from pivotkit.kernels import PackedUnembedding as PackedUnembedding
 from pivotkit.kernels import unembed as unembed
 from pivotkit.lens.behavior import classify as classify
+from pivotkit.lens.fitted import fit_lens as fit_lens
 from pivotkit.lens.model import load_model as load_model
 from pivotkit.lens.model.head import LensHead as LensHead
 from pivotkit.lens.score import score as score

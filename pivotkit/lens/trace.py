@@ -22,6 +22,7 @@ from pivotkit.arguments import (
 )
 from pivotkit.artifacts import require_columns, table_metadata, with_metadata
 from pivotkit.kernels import TokenSetTable
+from pivotkit.lens.fitted.affine import AffineLens
 from pivotkit.lens.invariants import check_invariants
 from pivotkit.lens.model.encoding import encode, require_room, require_same_vocabulary, require_tokenizer
 from pivotkit.lens.model.head import LensHead, require_model
@@ -85,7 +86,7 @@ def trace(
         Whether to trace all tokens of the target. ``target_chain_logprob`` is then the log-probability of all its
         tokens in each layer, each after the ones before it. Costs the extra tokens.
     lens : callable (hidden (L, N, D), layers) -> (L, N, D), optional
-        Maps hidden states before the norm, as `TunedLens` does. By default the raw logit lens.
+        Maps hidden states before the norm, as the lenses of `fit_lens` do. By default the raw logit lens.
     policy : TokenPolicy, optional
         Which tokens stand for a word; by default those that can begin one of its spellings.
     head : LensHead, optional
@@ -108,9 +109,8 @@ def trace(
         An argument is of another kind; a single string is no ``positions`` or ``latent``.
     ValueError
         There are no items, a column is missing, a latent language or a position is unknown, ``k`` or ``tracked`` is
-        out of range, the
-        tokenizer gives no offsets, a prompt is longer than the model's context, a word has no tokens, or a hidden state
-        is NaN or infinite.
+        out of range, the tokenizer gives no offsets, the lens was fitted to another model or lacks a layer, a prompt is
+        longer than the model's context, a word has no tokens, or a hidden state is NaN or infinite.
     ArithmeticError
         No distribution can give a reading (`check_invariants`).
 
@@ -143,6 +143,8 @@ def trace(
             raise ValueError(f"trace: latent must have codes other than {', '.join(SETS)}; got {code!r}")
     require_tokens(items, tokenizer)
     head = head or LensHead.from_model(model)
+    if isinstance(lens, AffineLens):
+        lens.require_head("trace", "lens", head)
     rows = items.to_pylist()
     texts = encode(tokenizer, [row["prompt"] for row in rows], [prompt.reply(row["target"]) for row in rows])
     require_room("trace", head.longest, texts)

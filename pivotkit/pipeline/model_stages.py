@@ -76,8 +76,8 @@ SCORE = Stage(
 
 
 def trace(run: RunFolder, settings: Settings) -> None:
+    from pivotkit.lens.fitted import load_lens
     from pivotkit.lens.trace import trace as trace_items
-    from pivotkit.lens.tuned import TunedLens
 
     items, wanted = read_table(run / "items.parquet"), TRACE.wanted(run, settings)
     known = [path for path in [run / "pivots.parquet"] if path.exists()]
@@ -86,7 +86,7 @@ def trace(run: RunFolder, settings: Settings) -> None:
         "positions": settings.positions, "latent": wanted["latent"], "pivots": _pivot_ids(known[0]) if known else None,
         "k": settings.k, "tracked": settings.tracked, "chains": settings.chains, "head": head,
         "policy": _policy(settings),
-        "lens": None if settings.tuned_lens is None else TunedLens.load(settings.tuned_lens, head),
+        "lens": None if settings.tuned_lens is None else load_lens(settings.tuned_lens, head),
     }  # fmt: skip
     run.shards(
         "traces", items, _shard(items), run.key,
