@@ -132,8 +132,8 @@ PARAMETERS: dict[str, dict[str, set[str]]] = {
         "policy": NONE, "head": NONE,
     },
     "fit_lens": {
-        "model": OBJECT, "texts": STRINGS | EMPTY, "tokenizer": OBJECT, "kind": NAME, "tokens": INT, "context": INT,
-        "ridge": {"0", "7", "0.5", "10^30"}, "batch": INT, "held_out": SHARE, "seed": INT0, "head": NONE,
+        "model": OBJECT, "texts": STRINGS | EMPTY, "tokenizer": OBJECT, "kind": NAME, "tokens": INT | NONE, "context": INT,
+        "ridge": {"0", "7", "0.5", "10^30"}, "steps": INT, "batch": INT, "held_out": SHARE, "seed": INT0, "head": NONE,
         "out": PATH | NONE,
     },
     "classify": {

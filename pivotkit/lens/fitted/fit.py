@@ -9,16 +9,18 @@ from typing import Any
 import torch
 
 from pivotkit.arguments import check_int, check_number, check_path, check_text, refuse
-from pivotkit.lens.fitted.affine import AffineLens
+from pivotkit.lens.fitted.jacobian import JacobianLens, check_suffix
+from pivotkit.lens.fitted.mean_jacobian import LEFT_OUT, mean_jacobian
 from pivotkit.lens.fitted.ridge import Moments
 from pivotkit.lens.fitted.states import states_of
-from pivotkit.lens.fitted.texts import positions, sequences
+from pivotkit.lens.fitted.texts import SKIPPED, positions, sequences
+from pivotkit.lens.fitted.train import train
 from pivotkit.lens.fitted.tuned import TunedLens, require_empty
 from pivotkit.lens.model.encoding import require_tokenizer
 from pivotkit.lens.model.head import LensHead, require_model
 from pivotkit.progress import progress
 
-KINDS = ("ridge",)
+TOKENS = {"ridge": 50_000, "tuned": 50_000, "jacobian": 2_000}  # by default, for each kind of lens
 
 
 def fit_lens(
@@ -27,20 +29,23 @@ def fit_lens(
     tokenizer: Any,
     *,
     kind: str = "ridge",
-    tokens: int = 50_000,
+    tokens: int | None = None,
     context: int = 128,
     ridge: float = 1e-3,
+    steps: int = 250,
     batch: int = 1024,
     held_out: float = 0.1,
     seed: int = 0,
     head: LensHead | None = None,
     out: str | Path | None = None,
-) -> AffineLens:
-    """Fit an affine map of each layer's residual stream to that of the last layer.
+) -> TunedLens | JacobianLens:
+    """Fit an affine map of each layer's residual stream to that of the last layer, read as ``W_U norm(A h + b)``.
 
-    With h the state of layer l and t that of the last layer at the same position, before the final norm::
+    With h_t the state of layer l and z_t that of the last layer, before the final norm, at position t::
 
-        "ridge"   A, b = argmin  mean |t - A h - b|^2 + ridge * v |A - I|^2     # v: the mean variance of h's components
+        "ridge"     A, b = argmin  mean |z_t - A h_t - b|^2 + ridge * v |A - I|^2,   v = mean variance of h's components
+        "tuned"     A, b = argmin  mean KL(softmax(W_U norm(z_t)) || softmax(W_U norm(A h_t + b))),   from "ridge" on
+        "jacobian"  A = mean over prompts and t of  sum over t' >= t of  d z_t' / d h_t,   b = 0
 
     Parameters
     ----------
@@ -49,13 +54,17 @@ def fit_lens(
         Documents, in an order that mixes what the lens shall serve, such as languages. Each gives one sequence, its
         first ``context`` tokens, and they are read until ``tokens`` are there.
     tokenizer : a fast Hugging Face tokenizer
-    kind : {"ridge"}, default "ridge"
-    tokens : int, default 50,000
-        Positions to fit on, at most. The first of each sequence is left out: its states are of another size.
+    kind : {"ridge", "tuned", "jacobian"}, default "ridge"
+    tokens : int, optional
+        Positions to fit on, at most; by default 50,000, and 2,000 for ``"jacobian"``. The first of each sequence is
+        left out, since its states are of another size; for ``"jacobian"`` the first 16 and the last, as in published
+        fits.
     context : int, default 128
         Tokens of a sequence at most, with the tokenizer's special ones.
     ridge : float, default 1e-3
         Draws the maps towards the raw lens, A = I. Needed where there are few tokens for each dimension.
+    steps : int, default 250
+        Steps of AdamW, for ``"tuned"``.
     batch : int, default 1,024
         Tokens that run through the model together.
     held_out : float, default 0.1
@@ -65,11 +74,11 @@ def fit_lens(
     head : LensHead, optional
         The model's head; by default ``LensHead.from_model(model)``.
     out : str or Path, optional
-        A new folder to save the lens in, as `TunedLens.save` does.
+        Where to save the lens: a new folder, or for ``"jacobian"`` a file that ends in ``.safetensors`` or ``.pt``.
 
     Returns
     -------
-    TunedLens
+    TunedLens or JacobianLens
         Of this model alone: it has the digest and type of the model's head, and `trace` refuses it for another.
 
     Raises
@@ -77,7 +86,8 @@ def fit_lens(
     TypeError
         An argument is of another kind, or ``texts`` is one str or holds something else.
     ValueError
-        An argument is out of range. The texts give fewer positions than the model is wide; the message says how many.
+        An argument is out of range. The texts give fewer positions than the model is wide, or no prompt that is long
+        enough; the message says how many.
         A hidden state is NaN or infinite. ``out`` holds something. ``ridge`` is too small for what the states span.
 
     Notes
@@ -88,47 +98,68 @@ def fit_lens(
     Equal arguments give equal maps on one machine and number of threads. Sums and solutions are in float64, the maps
     in float32.
 
-    Cost, for L layers of width D: one pass over the texts, ``4 * L * D * D`` operations in float64 beside the forward
-    pass for each token, and L systems of D equations. Memory beyond the model's: ``16 * L * D * D`` bytes of sums, and
-    the states of one batch.
+    Cost, for L layers of width D and a vocabulary of V. Ridge: one pass over the texts, ``4 * L * D * D`` operations in
+    float64 beside the forward pass for each token, and L systems of D equations; in memory ``16 * L * D * D`` bytes of
+    sums and the states of one batch. Tuned: that, and for each step ``3 * L`` products of 64 states with the head's
+    matrix (`train`), which is most of it where V is large. Jacobian: D backward passes over every token
+    (`mean_jacobian`).
+
+    Source: "tuned" is the lens of Belrose et al. 2023 (arXiv 2303.08112), "jacobian" that of Gurnee et al. 2026
+    (`JacobianLens`). "ridge" is the least-squares solution of the former's map.
     """
     require_model("fit_lens", model, head)
     require_tokenizer("fit_lens", tokenizer)
-    check_text("fit_lens", "kind", kind, KINDS)
-    check_int("fit_lens", "tokens", tokens, 1)
+    check_text("fit_lens", "kind", kind, tuple(TOKENS))
+    check_int("fit_lens", "tokens", tokens, 1, none=True)
     check_int("fit_lens", "context", context, 2)
     check_number("fit_lens", "ridge", ridge, 0)
+    check_int("fit_lens", "steps", steps, 1)
     check_int("fit_lens", "batch", batch, 1)
     check_int("fit_lens", "seed", seed, 0)
     check_number("fit_lens", "held_out", held_out, 0, 1)
     if held_out == 1:
         refuse("fit_lens", "held_out", "be below 1, to leave texts to fit on", held_out)
     check_path("fit_lens", "out", out, none=True)
-    if out is not None:
+    if out is not None and kind == "jacobian":
+        check_suffix("fit_lens", "out", Path(out))
+    elif out is not None:
         require_empty("fit_lens", "out", Path(out))
+    skip = LEFT_OUT if kind == "jacobian" else SKIPPED
     found = sequences(
-        "fit_lens", texts, tokenizer, tokens=tokens, context=context, held_out=held_out, seed=seed
+        "fit_lens", texts, tokenizer, tokens=TOKENS[kind] if tokens is None else tokens, context=context, skip=skip,
+        held_out=held_out, seed=seed,
     )  # fmt: skip
-    width, count = model.config.get_text_config().hidden_size, positions(found)
-    if count < width:
+    width, count = model.config.get_text_config().hidden_size, positions(found, skip)
+    if kind == "jacobian" and not found:
+        raise ValueError(f"fit_lens: texts must give prompts of more than {skip} tokens; got none")
+    if kind != "jacobian" and count < width:
         raise ValueError(f"fit_lens: texts must give at least {width} tokens, the width of the model; got {count}")
     head = head or LensHead.from_model(model)
     require_fit("fit_lens", head, found, context)
-    moments = _moments(head, found, batch)
-    weights, biases = moments.solve(ridge)
-    identity = torch.eye(width, dtype=torch.float64, device=head.weight.device)
-    lens = TunedLens(
-        weights=tuple((weight - identity).float() for weight in weights),
-        biases=tuple(bias.float() for bias in biases),
-        model=str(getattr(head.base.config, "name_or_path", "") or ""),
-        revision=None,
-        digest=head.digest,
-        dtype=head.dtype,
-        fit={
-            "kind": kind, "tokens": count, "texts": len(found), "context": context, "ridge": float(ridge),
-            "held_out": float(held_out), "seed": int(seed),
-        },
-    )  # fmt: skip
+    settings: dict[str, Any] = {"kind": "Jacobian" if kind == "jacobian" else kind, "tokens": count}
+    settings |= {"texts": len(found), "context": int(context), "held_out": float(held_out), "seed": int(seed)}
+    settings |= {} if kind == "jacobian" else {"ridge": float(ridge)}
+    settings |= {"steps": int(steps)} if kind == "tuned" else {}
+    about: dict[str, Any] = {
+        "model": str(getattr(head.base.config, "name_or_path", "") or ""), "revision": None, "digest": head.digest,
+        "dtype": head.dtype, "fit": settings,
+    }  # fmt: skip
+    lens: TunedLens | JacobianLens
+    if kind == "jacobian":
+        with progress("differentiating prompts", len(found)) as tell:
+            lens = JacobianLens(mean_jacobian(head, found, batch, tell), None, prompts=len(found), **about)
+    else:
+        moments = _moments(head, found, batch)
+        weights, biases = moments.solve(ridge)
+        if kind == "tuned":
+            with progress("training the lens", steps) as tell:
+                weights, biases = train(
+                    head, found, moments, weights, biases, steps=steps, batch=batch, seed=seed, tell=tell
+                )
+        identity = torch.eye(width, dtype=torch.float64, device=head.weight.device)
+        lens = TunedLens(
+            tuple((weight - identity).float() for weight in weights), tuple(bias.float() for bias in biases), **about
+        )
     if out is not None:
         lens.save(out)
     return lens

@@ -76,8 +76,7 @@ class JacobianLens(AffineLens):
         check_path("JacobianLens", "path", path)
         check_text("JacobianLens", "missing", missing, MISSING)
         path = Path(path)
-        if path.suffix not in SUFFIXES:
-            refuse("JacobianLens", "path", f"end in {' or '.join(SUFFIXES)}", path)
+        check_suffix("JacobianLens", "path", path)
         if not path.is_file():
             raise InputError(path, "", "must be a file of a Jacobian lens; found none")
         device = "cpu" if head is None else head.weight.device
@@ -112,8 +111,7 @@ class JacobianLens(AffineLens):
         """
         check_path("JacobianLens", "path", path)
         path = Path(path)
-        if path.suffix not in SUFFIXES:
-            refuse("JacobianLens", "path", f"end in {' or '.join(SUFFIXES)}", path)
+        check_suffix("JacobianLens", "path", path)
         kept = {layer: one.detach().cpu().contiguous() for layer, one in enumerate(self.weights) if one is not None}
         embedding = kept.pop(0, None)
         own = {
@@ -135,6 +133,12 @@ class JacobianLens(AffineLens):
                 text = {name: orjson.dumps(value).decode() for name, value in {**plain, "pivotkit": own}.items()}
                 save_file(tensors, temporary, metadata=text)
         return path
+
+
+def check_suffix(function: str, argument: str, path: Path) -> None:
+    """Refuse a path that names no file of a Jacobian lens."""
+    if path.suffix not in SUFFIXES:
+        refuse(function, argument, f"end in {' or '.join(SUFFIXES)}", path)
 
 
 def _from_tensors(path: Path, device: torch.device | str) -> dict[str, Any]:

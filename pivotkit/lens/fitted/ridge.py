@@ -19,6 +19,8 @@ class Moments:
         sum h
     target : (D,) tensor
         sum t, of the last layer's states
+    target_squares : (D,) tensor
+        sum t^2, by component
     products : (L, D, D) tensor
         sum h h^T
     cross : (L, D, D) tensor
@@ -28,6 +30,7 @@ class Moments:
     count: int
     hidden: torch.Tensor
     target: torch.Tensor
+    target_squares: torch.Tensor
     products: torch.Tensor
     cross: torch.Tensor
 
@@ -36,7 +39,7 @@ class Moments:
         def of(*shape: int) -> torch.Tensor:
             return torch.zeros(*shape, dtype=torch.float64, device=device)
 
-        return cls(0, of(layers, width), of(width), of(layers, width, width), of(layers, width, width))
+        return cls(0, of(layers, width), of(width), of(width), of(layers, width, width), of(layers, width, width))
 
     def add(self, states: torch.Tensor) -> None:
         """Add states (L + 1, N, D), the last layer's at the end. Cost: ``4 * L * N * D * D`` operations in float64."""
@@ -44,6 +47,7 @@ class Moments:
         self.count += wide.shape[1]
         self.hidden += wide[:-1].sum(1)
         self.target += wide[-1].sum(0)
+        self.target_squares += wide[-1].square().sum(0)
         for layer, hidden in enumerate(wide[:-1]):  # one at a time, without a copy of the sums
             self.products[layer].addmm_(hidden.T, hidden)
             self.cross[layer].addmm_(hidden.T, wide[-1])

@@ -199,7 +199,7 @@ def test_a_ridge_lens_of_a_real_model_is_nearer_in_every_layer(real_models, shar
 
     model, tokenizer = load_model(real_models / "gemma3-270m")
     head = LensHead.from_model(model)
-    lens = fit_lens(model, texts(), tokenizer, tokens=2500, head=head)
+    lens = fit_lens(model, texts(), tokenizer, tokens=1500, head=head)
     rows = lens_fidelity(model, lens, texts(), tokenizer, tokens=100, head=head).to_pylist()
     raw, fitted = (
         {row["layer"]: row for row in rows if (row["lens"] == "logit lens") == which} for which in (True, False)
@@ -209,3 +209,98 @@ def test_a_ridge_lens_of_a_real_model_is_nearer_in_every_layer(real_models, shar
         assert fitted[layer]["kl"] < raw[layer]["kl"], layer
     assert raw[18]["kl"] == fitted[18]["kl"] == 0
     assert raw[18]["agreement"] == 1
+
+
+def long(texts):
+    """Documents of more tokens than the first 16."""
+    return [f"{text} {text}" for text in texts]
+
+
+def test_the_jacobian_of_affine_blocks_is_the_product_of_their_matrices(affine_model, texts, tokenizer):
+    lens = fit_lens(affine_model, long(texts), tokenizer, kind="jacobian", tokens=40, batch=100)
+    for layer in range(3):
+        torch.testing.assert_close(lens.weights[layer].double(), composed(affine_model, layer)[0], atol=1e-5, rtol=1e-5)
+    assert (lens.prompts, lens.biases, lens.name) == (lens.fit["texts"], None, "Jacobian lens")
+
+
+@pytest.mark.parametrize("batch", [1, 40, 10_000])
+def test_the_jacobian_is_the_mean_of_whole_ones_by_autograd(llama, texts, tokenizer, batch):
+    """Every effect of a position on itself and later ones, averaged over positions, then over prompts."""
+    found = sequences("f", long(texts), tokenizer, tokens=12, context=128, skip=17, held_out=0, seed=0)
+    assert len(found) > 1
+    expected = torch.zeros(32, 32).double()
+    for ids in found:
+        entering = {}
+        hook = llama.model.layers[1].register_forward_hook(lambda _, args, out, kept=entering: kept.update(out=out))
+        llama.model(torch.tensor([ids]))
+        hook.remove()
+
+        def last(state, ids=ids):
+            """The last block's output, with the second block's replaced."""
+            kept = {}
+            hooks = [
+                llama.model.layers[1].register_forward_hook(lambda _, args, out: state),
+                llama.model.layers[2].register_forward_hook(lambda _, args, out: kept.update(out=out)),
+            ]
+            llama.model(torch.tensor([ids]))
+            for one in hooks:
+                one.remove()
+            return kept["out"][0, 16:-1].sum(0)
+
+        whole = torch.autograd.functional.jacobian(last, entering["out"].detach())
+        expected += whole[:, 0, 16:-1].double().mean(1)
+    lens = fit_lens(llama, long(texts), tokenizer, kind="jacobian", tokens=12, held_out=0, batch=batch)
+    torch.testing.assert_close(lens.weights[2].double(), expected / len(found), atol=1e-4, rtol=1e-4)
+
+
+def test_a_jacobian_lens_is_saved_where_it_is_asked_and_needs_long_prompts(affine_model, texts, tokenizer, tmp_path):
+    with pytest.raises(ValueError, match=r"^fit_lens: out must end in \.safetensors or \.pt; got "):
+        fit_lens(affine_model, texts, tokenizer, kind="jacobian", out=tmp_path / "lens")
+    with pytest.raises(ValueError, match=r"^fit_lens: texts must give prompts of more than 17 tokens; got none$"):
+        fit_lens(affine_model, ["a dog"], tokenizer, kind="jacobian")
+    path = tmp_path / "lens.safetensors"
+    lens = fit_lens(affine_model, long(texts), tokenizer, kind="jacobian", tokens=10, out=path)
+    same = load_lens(path, LensHead.from_model(affine_model))
+    assert all(map(torch.equal, same.weights, lens.weights))
+    assert (same.fit, same.digest, same.prompts) == (lens.fit, lens.digest, lens.prompts)
+
+
+def test_states_that_are_not_finite_have_no_jacobian(affine_model, texts, tokenizer):
+    head = LensHead.from_model(affine_model)
+    with torch.no_grad():
+        affine_model.model.layers[1].bias[3] = float("nan")
+    with pytest.raises(ValueError, match=r"hidden states must be finite; got nan at layer 2, sequence 0, token 0$"):
+        fit_lens(affine_model, long(texts), tokenizer, kind="jacobian", tokens=10, head=head)
+
+
+def test_training_brings_the_lens_nearer_than_the_ridge_lens_where_it_is_trained(model, texts, tokenizer):
+    many = [f"{text} {number}" for number in range(4) for text in texts]
+    given = {"tokens": 1200, "held_out": 0}
+    ridge = fit_lens(model, many, tokenizer, **given)
+    tuned = fit_lens(model, many, tokenizer, kind="tuned", steps=40, **given)
+    assert (tuned.name, tuned.fit["steps"]) == ("tuned lens", 40)
+    rows = lens_fidelity(model, [ridge, tuned], many, tokenizer, held_out=1, tokens=1200).to_pylist()
+    kl = {(row["lens"], row["layer"]): row["kl"] for row in rows}
+    for layer in range(3):
+        assert kl["tuned lens", layer] < kl["ridge lens", layer]
+
+
+def test_equal_seeds_train_equal_lenses(llama, texts, tokenizer):
+    many = [f"{text} {number}" for number in range(4) for text in texts]
+    one, two, other = (
+        fit_lens(llama, many, tokenizer, kind="tuned", steps=3, tokens=400, held_out=0, seed=seed) for seed in (0, 0, 1)
+    )
+    assert all(map(torch.equal, one.weights, two.weights))
+    assert not torch.equal(one.weights[0], other.weights[0])
+
+
+def test_no_step_leaves_gradients_or_hooks_on_the_model(llama, texts, tokenizer):
+    def hooks():
+        return [len(part._forward_hooks) + len(part._forward_pre_hooks) for part in llama.modules()]
+
+    before = hooks()
+    many = [f"{text} {number}" for number in range(4) for text in texts]
+    fit_lens(llama, many, tokenizer, kind="tuned", steps=2, tokens=400)
+    fit_lens(llama, long(texts), tokenizer, kind="jacobian", tokens=10)
+    assert all(parameter.grad is None for parameter in llama.parameters())
+    assert hooks() == before
