@@ -130,12 +130,13 @@ class AffineLens:
         Raises
         ------
         ValueError
-            The models differ in width, depth, type or head, or both have names of a hub, and other ones.
+            The models differ in width, depth, type or head, or have different names on a hub.
 
         Notes
         -----
-        The name of a local folder says nothing about a model, so names are compared, without their owner, only for
-        models from a hub. Cost: one pass over the head's matrix, once per head, where the lens has a digest.
+        Where the lens has a digest, that decides. The name of a local folder says nothing about a model, so names are
+        compared, without their owner, only for models from a hub. Cost: one pass over the head's matrix, once per
+        head, where the lens has a digest.
         """
 
         def refuse(rule: str, got: str) -> None:
@@ -146,7 +147,9 @@ class AffineLens:
             found = f"{len(self.weights)} of width {self.width}" + (f" ({self.model})" if self.model else "")
             refuse(f"{blocks} blocks of width {width}", found)
         name = getattr(head.base.config, "name_or_path", "")
-        known = name and self.model and not Path(name).exists() and not Path(self.model).exists()
+        known = (
+            self.digest is None and name and self.model and not Path(name).exists() and not Path(self.model).exists()
+        )
         if known and name.rpartition("/")[2].lower() != self.model.rpartition("/")[2].lower():
             refuse(name, self.model)
         if self.dtype is not None and self.dtype != head.dtype:

@@ -141,8 +141,7 @@ def fit_lens(
     settings |= {} if kind == "jacobian" else {"ridge": float(ridge)}
     settings |= {"steps": int(steps)} if kind == "tuned" else {}
     about: dict[str, Any] = {
-        "model": str(getattr(head.base.config, "name_or_path", "") or ""), "revision": None, "digest": head.digest,
-        "dtype": head.dtype, "fit": settings,
+        "model": _model_name(head), "revision": None, "digest": head.digest, "dtype": head.dtype, "fit": settings,
     }  # fmt: skip
     lens: TunedLens | JacobianLens
     if kind == "jacobian":
@@ -163,6 +162,12 @@ def fit_lens(
     if out is not None:
         lens.save(out)
     return lens
+
+
+def _model_name(head: LensHead) -> str:
+    """The model's name on a hub, or of its folder; the place of a folder is nobody else's business."""
+    name = str(getattr(head.base.config, "name_or_path", "") or "")
+    return Path(name).name if Path(name).is_absolute() or Path(name).exists() else name
 
 
 def require_fit(function: str, head: LensHead, found: Sequence[tuple[int, ...]], context: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import re
@@ -113,6 +114,21 @@ def test_a_fitted_lens_is_saved_where_it_is_asked_and_read_back(affine_model, te
     for same in (TunedLens.load(tmp_path / "lens", head), load_lens(tmp_path / "lens", head)):
         assert (same.name, same.digest, same.dtype, same.fit) == (lens.name, head.digest, "float32", lens.fit)
         assert all(map(torch.equal, (*same.weights, *same.biases), (*lens.weights, *lens.biases)))
+
+
+def test_a_lens_names_its_model_and_not_the_place_of_its_folder(affine_model, texts, tokenizer, tmp_path):
+    for name, expected in (("google/gemma-3", "google/gemma-3"), (str(tmp_path / "gemma"), "gemma"), ("", "")):
+        affine_model.config._name_or_path = name
+        assert fit_lens(affine_model, texts, tokenizer, tokens=50).model == expected
+
+
+def test_a_digest_decides_where_names_differ(affine_model, texts, tokenizer):
+    affine_model.config._name_or_path = "google/gemma-3"
+    lens = fit_lens(affine_model, texts, tokenizer, tokens=50)
+    affine_model.config._name_or_path = "somebody/copy"
+    lens.require_head("f", "a", LensHead.from_model(affine_model))
+    with pytest.raises(ValueError, match=r"^f: a must be for somebody/copy; got one for google/gemma-3$"):
+        dataclasses.replace(lens, digest=None).require_head("f", "a", LensHead.from_model(affine_model))
 
 
 def test_a_place_that_holds_something_is_refused_before_anything_runs(affine_model, texts, tokenizer, tmp_path):
