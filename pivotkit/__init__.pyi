@@ -14,6 +14,7 @@ from pivotkit.kernels import unembed as unembed
 from pivotkit.lens.behavior import classify as classify
 from pivotkit.lens.contrast_means import ContrastMeans as ContrastMeans
 from pivotkit.lens.contrast_means import contrast_means as contrast_means
+from pivotkit.lens.fitted import fit_lens as fit_lens
 from pivotkit.lens.model import load_model as load_model
 from pivotkit.lens.model.head import LensHead as LensHead
 from pivotkit.lens.score import score as score

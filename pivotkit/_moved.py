@@ -80,6 +80,7 @@ MOVED = {
     "pivotkit.lens.difference": "pivotkit.lens.model.difference",
     "pivotkit.lens.prefix_tree": "pivotkit.lens.model.prefix_tree",
     "pivotkit.lens.curves": "pivotkit.lens.tracked_tokens",
+    "pivotkit.lens.tuned": "pivotkit.lens.fitted.tuned",
     "pivotkit.lens.watch": "pivotkit.lens.model.observe",
     "pivotkit.words.token_sets": "pivotkit.words.word_tokens",
 }

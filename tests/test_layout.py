@@ -47,6 +47,7 @@ INNER_ROOMS = {
     },
     "corpus.token_graph": {"corpus.reading", "corpus.token_store"},
     "lens.model": set(),
+    "lens.fitted": {"lens.model"},
 }
 
 

@@ -25,6 +25,7 @@ from pivotkit.artifacts import require_columns, table_metadata, with_metadata
 from pivotkit.kernels import TokenSetTable
 from pivotkit.lens.contrast import STATES_BYTES, AnswerStates, ContrastReader, with_contrasts
 from pivotkit.lens.contrast_means import LEAST_ITEMS, ContrastMeans, Lens, contrast_means, lens_name
+from pivotkit.lens.fitted.affine import AffineLens
 from pivotkit.lens.invariants import check_invariants
 from pivotkit.lens.model.encoding import encode, require_room, require_same_vocabulary, require_tokenizer
 from pivotkit.lens.model.head import LensHead, require_model
@@ -92,7 +93,7 @@ def trace(
         mean of its log-probabilities for the other items of the pair. Pairs of less than 10 items have none. Where
         ``items`` are a part of more, the sums of `contrast_means` over all of them.
     lens : callable (hidden (L, N, D), layers) -> (L, N, D), optional
-        Maps hidden states before the norm, as `TunedLens` does. By default the raw logit lens.
+        Maps hidden states before the norm, as the lenses of `fit_lens` do. By default the raw logit lens.
     policy : TokenPolicy, optional
         Which tokens stand for a word; by default those that can begin one of its spellings.
     head : LensHead, optional
@@ -118,9 +119,9 @@ def trace(
         An argument is of another kind; a single string is no ``positions`` or ``latent``.
     ValueError
         There are no items, a column is missing, a latent language or a position is unknown, ``k`` or ``tracked`` is
-        out of range, the tokenizer gives no offsets, a prompt is longer than the model's context, a word has no tokens,
-        a hidden state is NaN or infinite, an item is there twice, or ``contrast`` is of another model, lens or set of
-        items.
+        out of range, the tokenizer gives no offsets, the lens was fitted to another model or lacks a layer, a prompt is
+        longer than the model's context, a word has no tokens, a hidden state is NaN or infinite, an item is there
+        twice, or ``contrast`` is of another model, lens or set of items.
     ArithmeticError
         No distribution can give a reading (`check_invariants`).
 
@@ -156,6 +157,8 @@ def trace(
             raise ValueError(f"trace: latent must have codes other than {', '.join(SETS + NO_SETS)}; got {code!r}")
     require_tokens(items, tokenizer)
     head = head or LensHead.from_model(model)
+    if isinstance(lens, AffineLens):
+        lens.require_head("trace", "lens", head)
     rows = items.to_pylist()
     texts = encode(tokenizer, [row["prompt"] for row in rows], [prompt.reply(row["target"]) for row in rows])
     require_room("trace", head.longest, texts)

@@ -88,7 +88,7 @@ def model_paths(settings: Settings) -> list[Path]:
 
 
 def tuned_lens_paths(settings: Settings) -> list[Path]:
-    """The tuned lens's folder, absolute; none for the raw lens."""
+    """The fitted lens's folder or file, absolute; none for the raw lens."""
     return [] if settings.tuned_lens is None else [Path(settings.tuned_lens).absolute()]
 
 

@@ -80,14 +80,14 @@ SCORE = Stage(
 
 
 def trace(run: RunFolder, settings: Settings) -> None:
+    from pivotkit.lens.fitted import load_lens
     from pivotkit.lens.positions import ANSWER
     from pivotkit.lens.trace import trace as trace_items
-    from pivotkit.lens.tuned import TunedLens
 
     items, wanted = read_table(run / "items.parquet"), TRACE.wanted(run, settings)
     known = [path for path in [run / "pivots.parquet"] if path.exists()]
     model, tokenizer, head = loaded_model(settings)
-    lens = None if settings.tuned_lens is None else TunedLens.load(settings.tuned_lens, head)
+    lens = None if settings.tuned_lens is None else load_lens(settings.tuned_lens, head)
     chosen = {
         "positions": settings.positions, "latent": wanted["latent"], "pivots": _pivot_ids(known[0]) if known else None,
         "k": settings.k, "tracked": settings.tracked, "chains": settings.chains, "head": head,

@@ -96,7 +96,9 @@ class Settings:
     token_policy: dict[str, str] = option(
         {}, "tokens that stand for a word: space=with,case=all,pieces=prefixes,bytes=drop; see TokenPolicy"
     )
-    tuned_lens: str | None = option(None, "folder of a tuned lens; the raw logit lens by default")
+    tuned_lens: str | None = option(
+        None, "folder of a tuned or ridge lens, or file of a Jacobian lens; the raw logit lens by default"
+    )
     min_probability: float = option(0.2, "least probability of a step under the strict rule", least=0, most=1)
     first_layer: int | None = option(
         None, "first block that the strict rule reads; the middle block by default", least=1

@@ -10,13 +10,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from pivotkit.lens.tuned import TunedLens
 
 from pivotkit.artifacts import table_metadata
 from pivotkit.errors import InputError
 from pivotkit.lens.contrast_means import ContrastMeans, contrast_means
 from pivotkit.lens.model.head import LensHead
 from pivotkit.lens.trace import trace
-from pivotkit.lens.tuned import TunedLens
 from pivotkit.words.task import build_task
 
 PAIRS = ["en-fr", "fr-zh"]

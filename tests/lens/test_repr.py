@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 
 from pivotkit.lens.first_choices import first_choices
+from pivotkit.lens.fitted.tuned import TunedLens
 from pivotkit.lens.model.encoding import encode
 from pivotkit.lens.model.families import hidden_operations
 from pivotkit.lens.model.head import LensHead
 from pivotkit.lens.model.observe import observe
 from pivotkit.lens.model.prefix_tree import PrefixTree
 from pivotkit.lens.trace import trace
-from pivotkit.lens.tuned import TunedLens
 
 
 def test_a_head_shows_its_model(llama, tokenizer):

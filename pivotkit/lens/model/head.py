@@ -101,7 +101,7 @@ class LensHead(ModelParts):
             "blocks": len(self.blocks),
             "vocabulary": self.weight.shape[0],
             "hidden": self.weight.shape[1],
-            "dtype": str(self.weight.dtype).removeprefix("torch."),
+            "dtype": self.dtype,
             "bias": self.bias is not None,
             "logit_scale": self.logit_scale,
             "softcap": self.softcap,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from types import SimpleNamespace
 
 import pytest
@@ -307,3 +308,12 @@ def same_as_the_model(model, base):
     ids = torch.tensor([[3, 7, 1, 9]])
     last = capture(head, ids, [(0, column) for column in range(4)])[-1]
     assert torch.allclose(head.normed(last) @ head.weight.T, model(input_ids=ids).logits[0], rtol=1e-4, atol=1e-4)
+
+
+def test_the_digest_is_that_of_the_heads_matrix_in_float32(make_model):
+    model = make_model("llama").bfloat16()
+    head = LensHead.from_model(model)
+    assert head.digest == hashlib.sha256(head.weight.float().numpy().tobytes()).hexdigest()
+    with torch.no_grad():
+        model.lm_head.weight[7, 3] += 1
+    assert LensHead.from_model(model).digest != head.digest

@@ -13,10 +13,10 @@ from safetensors.torch import save_file
 
 from pivotkit.artifacts import table_metadata
 from pivotkit.errors import InputError
+from pivotkit.lens.fitted.tuned import TunedLens
 from pivotkit.lens.model.capture import capture
 from pivotkit.lens.model.head import LensHead
 from pivotkit.lens.trace import trace
-from pivotkit.lens.tuned import TunedLens
 
 LAYERS, WIDTH = 3, 32  # of the tiny models
 
@@ -186,9 +186,9 @@ def test_files_that_are_absent_or_something_else_are_refused(tmp_path):
 
 def test_a_lens_for_another_model_is_refused(tmp_path, llama):
     head = LensHead.from_model(llama)
-    with pytest.raises(ValueError, match="must hold a lens for 3 blocks of width 32; got one for 2 of width 32"):
+    with pytest.raises(ValueError, match="must be for 3 blocks of width 32; got one for 2 of width 32"):
         TunedLens.load(checkpoint(tmp_path, translators(layers=2), num_hidden_layers=2), head)
-    with pytest.raises(ValueError, match="must hold a lens for 3 blocks of width 32; got one for 3 of width 16"):
+    with pytest.raises(ValueError, match="must be for 3 blocks of width 32; got one for 3 of width 16"):
         TunedLens.load(checkpoint(tmp_path, translators(width=16), d_model=16), head)
 
 
@@ -199,9 +199,7 @@ def test_names_are_compared_without_their_owner_where_both_are_known(tmp_path, l
         monkeypatch.setattr(llama.config, "_name_or_path", name)
         assert TunedLens.load(tmp_path, head).model == "EleutherAI/pythia-160m"
     monkeypatch.setattr(llama.config, "_name_or_path", "EleutherAI/pythia-410m")
-    with pytest.raises(
-        ValueError, match="must hold a lens for EleutherAI/pythia-410m; got one for EleutherAI/pythia-160m"
-    ):
+    with pytest.raises(ValueError, match="must be for EleutherAI/pythia-410m; got one for EleutherAI/pythia-160m"):
         TunedLens.load(tmp_path, head)
 
 
@@ -225,3 +223,44 @@ def test_a_lens_cannot_be_changed(tmp_path):
     lens = TunedLens.load(checkpoint(tmp_path, translators()))
     with pytest.raises(dataclasses.FrozenInstanceError):
         lens.model = "another"
+
+
+@pytest.mark.parametrize("file", ["params.safetensors", "params.pt"])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_saved_folder_gives_back_the_lens(tmp_path, file, bias):
+    first = TunedLens.load(checkpoint(tmp_path, translators(bias=bias), bias=bias))
+    lens = dataclasses.replace(first, digest="ab" * 32, dtype="float32", fit={"kind": "ridge"})
+    folder = lens.save(tmp_path / "saved", file=file)
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", file]
+    same = TunedLens.load(folder)
+    assert all(map(torch.equal, same.weights, lens.weights))
+    assert (same.biases is None) == (not bias)
+    assert not bias or all(map(torch.equal, same.biases, lens.biases))
+    for name in ("model", "revision", "digest", "dtype", "fit"):
+        assert getattr(same, name) == getattr(lens, name)
+
+
+def test_a_folder_that_holds_something_is_not_replaced(tmp_path):
+    lens = TunedLens.load(checkpoint(tmp_path, translators()))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(ValueError, match=r"^TunedLens: folder must be a new or an empty folder; got "):
+        lens.save(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_save_that_fails_leaves_nothing(tmp_path, monkeypatch):
+    def full(*arguments, **named):
+        raise OSError(28, "No space left on device")
+
+    lens = TunedLens.load(checkpoint(tmp_path, translators()))
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        lens.save(tmp_path / "saved", file="params.pt")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "params.pt"]
+
+
+@pytest.mark.parametrize("changed", [{"head_digest": 3}, {"head_dtype": []}, {"fit": "ridge"}])
+def test_what_a_folder_says_of_its_fit_is_checked(tmp_path, changed):
+    [name] = changed
+    with pytest.raises(InputError, match=rf"config\.json: {name} must be a (str|dict) or null; got "):
+        TunedLens.load(checkpoint(tmp_path, translators(), **changed))
