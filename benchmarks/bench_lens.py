@@ -102,6 +102,22 @@ def test_trace_at_the_answer(interleaved: Any, benchmark: Any, prompts: int) -> 
     assert found["pivotkit"].num_rows == items.num_rows * (len(head.blocks) + 1)
 
 
+def test_trace_with_contrasts(interleaved: Any, benchmark: Any) -> None:
+    """A trace that says what sets each item apart, against one that does not, of one pair at the answer."""
+    model, tokenizer, head, *_ = bench_model()
+    items = task(24 if FULL else 12)
+    benchmark.group = "trace contrasts"
+    found = interleaved(
+        {
+            "pivotkit_without": lambda: trace(model, items, tokenizer, contrast=False, head=head),
+            "pivotkit": lambda: trace(model, items, tokenizer, head=head),
+        },
+        SECONDS / 3, baseline="pivotkit_without",
+    )  # fmt: skip
+    assert found["pivotkit"]["contrasts"].null_count == 0
+    assert found["pivotkit_without"]["contrasts"].null_count == found["pivotkit"].num_rows
+
+
 def test_trace_everywhere(interleaved: Any, benchmark: Any) -> None:
     """Every token of a prompt: one matrix product per layer against one call."""
     model, tokenizer, head, *_ = bench_model()
