@@ -18,7 +18,6 @@ PUBLIC = {
     "score": "pivotkit.lens.score",
     "trace": "pivotkit.lens.trace",
     "contrast_means": "pivotkit.lens.contrast_means",
-    "ContrastMeans": "pivotkit.lens.contrast_means",
     "fit_lens": "pivotkit.lens.fitted",
     "classify": "pivotkit.lens.behavior",
     "TokenFiles": "pivotkit.corpus",

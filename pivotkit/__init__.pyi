@@ -12,7 +12,6 @@ from pivotkit.corpus.token_graph import token_graph as token_graph
 from pivotkit.kernels import PackedUnembedding as PackedUnembedding
 from pivotkit.kernels import unembed as unembed
 from pivotkit.lens.behavior import classify as classify
-from pivotkit.lens.contrast_means import ContrastMeans as ContrastMeans
 from pivotkit.lens.contrast_means import contrast_means as contrast_means
 from pivotkit.lens.fitted import fit_lens as fit_lens
 from pivotkit.lens.model import load_model as load_model

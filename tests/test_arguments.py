@@ -128,8 +128,11 @@ PARAMETERS: dict[str, dict[str, set[str]]] = {
     "score": {"model": OBJECT, "items": OBJECT, "tokenizer": OBJECT, "head": NONE},
     "trace": {
         "model": OBJECT, "items": OBJECT, "tokenizer": OBJECT, "positions": NAME, "spans": NONE,
-        "latent": EMPTY, "pivots": NONE, "k": INT, "tracked": INT, "chains": FLAG, "lens": {"function"} | NONE,
-        "policy": NONE, "head": NONE,
+        "latent": EMPTY, "pivots": NONE, "k": INT, "tracked": INT, "chains": FLAG, "contrast": FLAG,
+        "lens": {"function"} | NONE, "policy": NONE, "head": NONE,
+    },
+    "contrast_means": {
+        "model": OBJECT, "items": OBJECT, "tokenizer": OBJECT, "lens": {"function"} | NONE, "head": NONE,
     },
     "fit_lens": {
         "model": OBJECT, "texts": STRINGS | EMPTY, "tokenizer": OBJECT, "kind": NAME, "tokens": INT | NONE, "context": INT,
@@ -307,6 +310,7 @@ def good(lexicon, tokenizer, tmp_path_factory) -> dict[str, tuple[Any, dict[str,
         "LensHead.unembed": (head.unembed, {"hidden": torch.ones(2, 100)}),
         "score": (pk.score, {"model": model, "items": items, "tokenizer": tokenizer}),
         "trace": (pk.trace, {"model": model, "items": items, "tokenizer": tokenizer}),
+        "contrast_means": (pk.contrast_means, {"model": model, "items": items, "tokenizer": tokenizer}),
         "fit_lens": (pk.fit_lens, {"model": model, "texts": ["a", "dog"], "tokenizer": tokenizer}),
         "classify": (pk.classify, {"traces": pa.table({})}),
         "TokenFiles": (pk.TokenFiles, {"files": folder / "a.npy", "vocab_size": 9, "eos": 8}),

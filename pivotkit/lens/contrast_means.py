@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from pivotkit.arguments import check_kind, elements
+from pivotkit.arguments import check_kind, elements, refuse_kind
 from pivotkit.artifacts import atomic_path, require_columns, value_digest
 from pivotkit.errors import InputError
 from pivotkit.kernels.torch_backend import full_precision
@@ -236,6 +236,7 @@ def contrast_means(
     require_model("contrast_means", model, head)
     require_columns("contrast_means", "items", items, ("item", "pair", "source", "target", "prompt"))
     require_tokenizer("contrast_means", tokenizer)
+    check_lens("contrast_means", lens)
     require_tokens(items, tokenizer)
     head = head or LensHead.from_model(model)
     rows, prompt = items.to_pylist(), task_prompt(items)
@@ -256,6 +257,11 @@ def contrast_means(
         check_invariants("contrast_means", result, len(head.weight))
         means.add(head, [rows[number] for _, number in here], head.normed(states), result.logsumexp)
     return means
+
+
+def check_lens(function: str, lens: Any) -> None:
+    if lens is not None and (isinstance(lens, type) or not callable(lens)):
+        refuse_kind(function, "lens", "be a function of (hidden, layers) or None", lens)
 
 
 def lens_name(lens: Lens | None) -> str:

@@ -19,12 +19,11 @@ from pivotkit.arguments import (
     check_strings,
     elements,
     refuse,
-    refuse_kind,
 )
 from pivotkit.artifacts import require_columns, table_metadata, with_metadata
 from pivotkit.kernels import TokenSetTable
 from pivotkit.lens.contrast import STATES_BYTES, AnswerStates, ContrastReader, with_contrasts
-from pivotkit.lens.contrast_means import LEAST_ITEMS, ContrastMeans, Lens, contrast_means, lens_name
+from pivotkit.lens.contrast_means import LEAST_ITEMS, ContrastMeans, Lens, check_lens, contrast_means, lens_name
 from pivotkit.lens.fitted.affine import AffineLens
 from pivotkit.lens.invariants import check_invariants
 from pivotkit.lens.model.encoding import encode, require_room, require_same_vocabulary, require_tokenizer
@@ -144,8 +143,7 @@ def trace(
     check_int("trace", "tracked", tracked, 1)
     check_flag("trace", "chains", chains)
     check_kind("trace", "contrast", contrast, bool | np.bool_ | ContrastMeans, "True, False or a ContrastMeans")
-    if lens is not None and (isinstance(lens, type) or not callable(lens)):
-        refuse_kind("trace", "lens", "be a function of (hidden, layers) or None", lens)
+    check_lens("trace", lens)
     check_kind("trace", "policy", policy, TokenPolicy, "a TokenPolicy", none=True)
     if not items.num_rows:
         raise ValueError("trace: items must be at least one; got none")

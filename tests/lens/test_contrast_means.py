@@ -10,11 +10,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from pivotkit.lens.tuned import TunedLens
 
 from pivotkit.artifacts import table_metadata
 from pivotkit.errors import InputError
 from pivotkit.lens.contrast_means import ContrastMeans, contrast_means
+from pivotkit.lens.fitted import TunedLens
 from pivotkit.lens.model.head import LensHead
 from pivotkit.lens.trace import trace
 from pivotkit.words.task import build_task
