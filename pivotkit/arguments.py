@@ -6,6 +6,7 @@ A wrong kind is a TypeError that shows the kind; a wrong value is a ValueError t
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from numbers import Integral, Real
@@ -43,6 +44,11 @@ def refuse_kind(function: str, argument: str, rule: str, value: object) -> NoRet
 def refuse(function: str, argument: str, rule: str, value: object) -> NoReturn:
     """Raise the error of a wrong value."""
     raise ValueError(f"{function}: {argument} must {rule}; got {shown(value)}")
+
+
+def available_cpus() -> int:
+    """The CPUs that this process may use: the default of ``threads`` and ``workers``."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def check_kind(function: str, argument: str, value: object, kinds: Any, rule: str, *, none: bool = False) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import secrets
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
@@ -15,6 +14,7 @@ import numpy.typing as npt
 
 from pivotkit.arguments import (
     LARGEST,
+    available_cpus,
     check_flag,
     check_int,
     check_kind,
@@ -140,9 +140,8 @@ def count(
         For an argument of another kind, and a watch list or context of the wrong kind for the corpus.
     ValueError
         For a pair with a word that is not watched, a scope or sample that does not fit the corpus, languages that are
-        not known, and, before any
-        work, when ``memory`` cannot hold what must stay in memory (processes, words, pairs, vocabulary). For a text
-        that does not fit ``memory``; the message has the number that is needed.
+        not known, and, before any work, when ``memory`` cannot hold what must stay in memory (processes, words, pairs,
+        vocabulary). For a text that does not fit ``memory``; the message has the number that is needed.
     CorpusError
         For a document that cannot be read, and for a file that changes while it is counted.
     InputError
@@ -261,7 +260,7 @@ def _fixed_bytes(source: TextSource | TokenSource, pairs: npt.NDArray[np.int32])
 
 def _processes(workers: int | None, units: int) -> int:
     if workers is None:
-        workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        workers = available_cpus()
     return min(workers, units)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import sys
 import warnings
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pivotkit.arguments import shown
+from pivotkit.arguments import available_cpus, shown
 
 MOST_THREADS = 4096
 FLOAT_TYPES = ("float32", "bfloat16", "float16")
@@ -103,7 +102,7 @@ def integers(function: str, argument: str, value: Any) -> NDArray[np.int64]:
 def default_threads(function: str, threads: int | None) -> int:
     """The number of threads given, or one thread per CPU that this process may use."""
     if threads is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return available_cpus()
     if isinstance(threads, bool) or not isinstance(threads, int):
         raise TypeError(f"{function}: threads must be an int or None; got {type(threads).__name__}")
     if threads < 1:

@@ -18,6 +18,7 @@ from pivotkit.lens.contrast_means import LEAST_ITEMS, ContrastMeans, logit_block
 from pivotkit.lens.model.parts import ModelParts
 from pivotkit.lens.positions import ANSWER
 from pivotkit.lens.trace_table import Reading, as_lists, as_texts
+from pivotkit.lens.tracked_tokens import as_logits
 from pivotkit.words.word_tokens import WordTokens
 
 STATES_BYTES = 1 << 30  # of normed states that a trace keeps until all items of a pair are read
@@ -182,9 +183,7 @@ def with_contrasts(table: pa.Table, found: Sequence[Contrasts], word_tokens: Wor
 
 def logits_at(head: ModelParts, normed: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
     """The logits (L, N, R) of R tokens (L, N, R) per position and layer, from states (L, N, D) after the norm."""
-    z = _products(head, normed, ids)
-    z = head.logit_scale * (z if head.bias is None else z + head.bias[ids].float())
-    return z if head.softcap is None else head.softcap * torch.tanh(z / head.softcap)
+    return as_logits(head, _products(head, normed, ids), ids)
 
 
 def _products(head: ModelParts, states: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:

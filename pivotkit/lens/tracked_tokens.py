@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from pivotkit.lens.model.head import LensHead
+from pivotkit.lens.model.parts import ModelParts
 
 
 def tracked_tokens(ids: NDArray[np.int64], logprobs: NDArray[np.float32], count: int) -> NDArray[np.int64]:
@@ -54,6 +55,10 @@ def logits_of(head: LensHead, normed: torch.Tensor, ids: torch.Tensor) -> torch.
     -------
     (L, N, R) float32 tensor
     """
-    z = torch.einsum("lnd,nrd->lnr", normed.float(), head.weight[ids].float())
+    return as_logits(head, torch.einsum("lnd,nrd->lnr", normed.float(), head.weight[ids].float()), ids)
+
+
+def as_logits(head: ModelParts, z: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+    """The logits of tokens, from the products ``z`` (..., R) of normed states with their rows of the head's matrix."""
     z = head.logit_scale * (z if head.bias is None else z + head.bias[ids].float())
     return z if head.softcap is None else head.softcap * torch.tanh(z / head.softcap)

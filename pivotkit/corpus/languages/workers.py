@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import multiprocessing
-import os
 import secrets
 import signal
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pivotkit.arguments import available_cpus
 from pivotkit.artifacts import value_digest
 from pivotkit.corpus.languages.detector import HALF_BYTES, LEAD, RARE, detector_version
 from pivotkit.corpus.languages.language_part import LanguagePart, part_path, read_header
@@ -78,7 +78,7 @@ def run_units(work: UnitWork, units: Sequence[Unit], workers: int | None) -> dic
     done: dict[Unit, Any] = {unit: kept for unit in units if (kept := work.kept(unit)) is not None}
     left = [unit for unit in units if unit not in done]
     if workers is None:
-        workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        workers = available_cpus()
     alone = work.store is not None or not isinstance(work.how.languages, str)
     if workers == 1 or len(left) < 2 or alone:
         for unit in track(left, "Telling languages"):
