@@ -30,6 +30,7 @@ Lens = Callable[[torch.Tensor, Sequence[int]], torch.Tensor]
 
 LEAST_ITEMS = 10  # of a pair; the mean of fewer tells more of them than of the pair
 BLOCK = 4096  # tokens of the vocabulary whose capped logits are held at a time
+DIGEST = 64  # letters of a SHA-256
 SAMPLE = 64  # numbers of each parameter that tell a model from another
 PROVED = ("positionwise", "shares_prefix", "pads_left", "self_check_error")  # of a head: how it runs, not what it is
 
@@ -168,7 +169,8 @@ class ContrastMeans:
                  "items": {pair: [*members.items()] for pair, members in self.items.items()}}  # fmt: skip
         text = orjson.dumps(about).decode()
         with atomic_path(path) as temporary:
-            save_file(tensors, temporary, {"contrast": text, "digest": _digest(text, tensors)})
+            # One entry: safetensors writes several in an order that changes, and the same sums are the same bytes.
+            save_file(tensors, temporary, {"contrast": _digest(text, tensors) + text})
         return Path(path)
 
     @classmethod
@@ -182,9 +184,10 @@ class ContrastMeans:
             raise InputError(path, "", f"must be a safetensors file; {error}") from None
         if "contrast" not in said:
             raise InputError(path, "", "must be sums of contrast_means; found none")
-        if said.get("digest") != _digest(said["contrast"], tensors):
+        digest, text = said["contrast"][:DIGEST], said["contrast"][DIGEST:]
+        if digest != _digest(text, tensors):
             raise InputError(path, "", "must be as pivotkit wrote it; got another digest")
-        about = orjson.loads(said["contrast"])
+        about = orjson.loads(text)
         means = cls(about["model"], about["lens"], tuple(about["probe"]))
         for pair, members in about["items"].items():
             means.items[pair] = dict(map(tuple, members))
