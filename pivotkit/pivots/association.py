@@ -35,12 +35,13 @@ Examples
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
 
 import numpy as np
 
-Formula = Callable[[float, float, float, float], float]
+Formula = Callable[..., float]  # of four numbers, or of five with the expected count
 
 pmi: np.ufunc
 npmi: np.ufunc
@@ -101,14 +102,15 @@ def measure(formula: Formula) -> np.ufunc:
 
     Parameters
     ----------
-    formula : function of (n11, n1_, n_1, n)
-        Plain Python that takes four float64 document counts and returns a float; it may use `math`. A measure that
-        ranks pivots must grow with the attraction between word and token, and be positive only for attraction.
+    formula : function of (n11, n1_, n_1, n) or of (n11, n1_, n_1, n, e)
+        Plain Python that takes four float64 document counts, and a fifth one that is expected by chance
+        (`pivotkit.pivots.expected_association`), and returns a float; it may use `math`. A measure that ranks pivots
+        must grow with the attraction between word and token, and be positive only for attraction.
 
     Returns
     -------
     numpy.ufunc
-        Takes four arguments, broadcasts them and returns float64.
+        Takes as many arguments, broadcasts them and returns float64.
 
     Raises
     ------
@@ -125,16 +127,18 @@ def measure(formula: Formula) -> np.ufunc:
     >>> float(jaccard(5, 10, 5, 100))
     0.5
     """
+    rule = "be a function of (n11, n1_, n_1, n) or of (n11, n1_, n_1, n, e)"
     if not callable(formula):
-        raise TypeError(f"measure: formula must be a function of (n11, n1_, n_1, n); got {formula!r}")
+        raise TypeError(f"measure: formula must {rule}; got {formula!r}")
     import numba
 
     try:
-        compiled: np.ufunc = numba.vectorize(["float64(float64, float64, float64, float64)"])(formula)
-    except (TypeError, numba.core.errors.NumbaError) as error:
-        raise TypeError(
-            f"measure: formula must be a function of (n11, n1_, n_1, n) that Numba compiles; got {formula!r}: {error}"
-        ) from error
+        numbers = ", ".join(["float64"] * len(inspect.signature(formula).parameters))
+        compiled: np.ufunc = numba.vectorize([f"float64({numbers})"])(formula)
+    except (TypeError, ValueError, numba.core.errors.NumbaError) as error:
+        raise TypeError(f"measure: formula must {rule} that Numba compiles; got {formula!r}: {error}") from error
+    if compiled.nin not in (4, 5):
+        raise TypeError(f"measure: formula must {rule}; got {formula!r}, of {compiled.nin}")
     return compiled
 
 

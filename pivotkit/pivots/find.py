@@ -11,47 +11,62 @@ from scipy.sparse import csr_array
 
 from pivotkit.arguments import check_int, check_kind, check_number, refuse, refuse_kind
 from pivotkit.artifacts import require_columns, with_metadata
-from pivotkit.pivots import association
 from pivotkit.pivots.controls import FrequencyMatched
-from pivotkit.pivots.item_pivots import ContextCounts, ItemPivots, Measure, PivotSearch, WordFamilies
+from pivotkit.pivots.item_pivots import ContextCounts, ItemPivots, PivotSearch, WordFamilies
+from pivotkit.pivots.rules import STRATIFIED, Measure, candidate_filter, pivot_rule
 from pivotkit.progress import track
-
-RULES = {"paper": "delta", "npmi": "npmi", "g2": "log_likelihood"}
 
 
 def find_pivots(
     counts: ContextCounts,
     items: pa.Table,
-    rule: str | Measure = "paper",
+    rule: str | Measure = STRATIFIED,
     k: int = 50,
     *,
     word_tokens: WordFamilies,
+    measure: str | Measure | None = None,
+    combine: str | None = None,
+    candidates: str | None = None,
     tokenizer: Any = None,
     embedding: Any = None,
     min_similarity: float | None = None,
     min_df: int = 2,
+    min_word_df: int = 1,
     min_score: float = 0.0,
     seed: int = 0,
 ) -> pa.Table:
     """Rank, for each word pair, the tokens associated with both words.
 
-    Formula: ``score(t) = min(f(t, source), f(t, target))``, where f is a measure of the 2x2 table of document counts.
+    Formula: ``score(t) = sqrt(max(f(t, source), 0) * max(f(t, target), 0))``, where
+    ``f(t, w) = log((n11 + 1) / (E + 1))``, n11 the documents with w and t, and
+    ``E = sum over strata s of df_s(w) df_s(t) / n_s`` what they would share by chance.
 
     Parameters
     ----------
     counts : pivotkit.corpus.tables.counts.Counts
         Needs ``context``, the documents that contain word w and token t, (W, V), and ``background``, the documents that
-        contain t.
+        contain t; for "stratified" also ``strata``.
     items : pyarrow.Table
         Columns ``item, pair, source, target``.
-    rule : {"paper", "npmi", "g2"} or function, default "paper"
-        The measure f. "paper" is ``df(t|w) / df(w) - df(t) / N``; "npmi" and "g2" are those of
-        `pivotkit.pivots.association`. A function of four arrays ``(n11, n1_, n_1, n)``, such as
-        `pivotkit.pivots.association.measure` makes, is used directly.
+    rule : {"stratified", "paper", "npmi", "g2"} or function, default "stratified"
+        "stratified" compares with documents of the same languages and length, by ``measure``. The others know one
+        background for all languages, so that a language's function words pass for company: "paper" is
+        ``df(t|w) / df(w) - df(t) / N``; "npmi" and "g2" are those of `pivotkit.pivots.association`. A function of four
+        arrays ``(n11, n1_, n_1, n)``, or of five with E, such as `pivotkit.pivots.association.measure` makes, is used
+        directly.
     k : int, default 50
         The most pivots per pair.
     word_tokens : pivotkit.words.word_tokens.WordTokens
         Its ``family(word)`` gives the tokens of the word's own spellings. Tokens of source and target are never pivots.
+        With ``candidates="words"`` its ``whole_word(token)`` and ``variant(token, word)`` decide.
+    measure : {"log_ratio", "npmi", "deviance", "poisson", "delta"} or function of five arrays, optional
+        The f of "stratified" (`pivotkit.pivots.expected_association`), by default "log_ratio".
+    combine : {"geometric", "min"}, optional
+        Whether the score is the geometric mean of the two f or their minimum. By default "geometric" for measures with
+        an expected count, and "min" for the others.
+    candidates : {"words", "all"}, optional
+        "words" leaves out pieces of words, numbers and signs, and every spelling or inflection-like variant of either
+        word. By default "words" for measures with an expected count, and "all" for the others.
     tokenizer : Hugging Face tokenizer, optional
         Its ``decode([id])`` fills the columns ``token`` and ``control_token``, which are null without it.
     embedding : (V, D) array or tensor, optional
@@ -61,6 +76,8 @@ def find_pivots(
         family. Given together with ``embedding``.
     min_df : int, default 2
         The least number of documents that a pivot shares with each word; for a sampled context, of its estimate.
+    min_word_df : int, default 1
+        The least number of documents of either word. Below about 20 documents company cannot be told from chance.
     min_score : float, default 0
         A pivot's score must be above it.
     seed : int, default 0
@@ -113,18 +130,25 @@ def find_pivots(
             refuse_kind("find_pivots", name, f"have {', '.join(parts)}, as those of pivotkit have", value)
     require_columns("find_pivots", "items", items, ("item", "pair", "source", "target"))
     context, background = _context_of(counts)
-    measure = _measure(rule)
-    _check_conditions(k, min_df, min_score)
+    chosen = pivot_rule(rule, measure, combine)
+    if chosen.stratified and getattr(counts, "strata", None) is None:
+        raise ValueError(
+            f"find_pivots: counts must have strata for the rule {chosen.name} (count(..., strata=Strata())); got counts "
+            "without"
+        )
+    allowed = candidate_filter(candidates, chosen, word_tokens)
+    _check_conditions(k, min_df, min_word_df, min_score)
     check_int("find_pivots", "seed", seed, 0)
     _check_embedding(embedding, min_similarity, len(background))
     search = PivotSearch(
-        counts, context, background, measure, word_tokens, k, min_df, min_score, embedding, float(min_similarity or 0.0)
-    )
+        counts, context, background, chosen, word_tokens, allowed, k, min_df, min_score, embedding,
+        float(min_similarity or 0.0),
+    )  # fmt: skip
     controls = FrequencyMatched(background, seed)
     found: list[tuple[int, ItemPivots]] = []
     control_ids: list[int | None] = []
     absent_words: set[str] = set()
-    items_of_absent_words = 0
+    items_of_absent_words = items_of_rare_words = 0
     pairs = list(zip(items["source"].to_pylist(), items["target"].to_pylist(), strict=True))
     for item, (source, target) in enumerate(track(pairs, "finding pivots")):
         absent = search.absent(source, target)
@@ -132,12 +156,18 @@ def find_pivots(
             absent_words.update(absent)
             items_of_absent_words += 1
             continue
+        if search.rarer(source, target) < min_word_df:
+            items_of_rare_words += 1
+            continue
         pivots = search.find(source, target)
         tokens = pivots.token_ids.tolist()
         control_ids.extend(controls.draw(tokens, pivots.family.union(tokens), f"{source}\0{target}"))
         found.append((item, pivots))
     metadata = {
-        "rule": rule if isinstance(rule, str) else getattr(rule, "__name__", repr(rule)),
+        "rule": chosen.name,
+        "combine": chosen.combine,
+        "candidates": "all" if allowed is None else "words",
+        "min_word_df": min_word_df,
         "k": k,
         "min_df": min_df,
         "min_score": min_score,
@@ -147,6 +177,7 @@ def find_pivots(
         "items": items.num_rows,
         "items_without_pivots": {
             "a word never occurs": items_of_absent_words,
+            "a word is in too few documents": items_of_rare_words,
             "no token is tied to both words": sum(not len(pivots.token_ids) for _, pivots in found),
         },
         "absent_words": sorted(absent_words),
@@ -155,9 +186,10 @@ def find_pivots(
     return with_metadata(_table(items, found, control_ids, tokenizer), metadata)
 
 
-def _check_conditions(k: int, min_df: int, min_score: float) -> None:
+def _check_conditions(k: int, min_df: int, min_word_df: int, min_score: float) -> None:
     check_int("find_pivots", "k", k, 1)
     check_int("find_pivots", "min_df", min_df, 1)
+    check_int("find_pivots", "min_word_df", min_word_df, 1)
     check_number("find_pivots", "min_score", min_score)
     if min_score < 0:
         refuse("find_pivots", "min_score", "not be negative", min_score)
@@ -189,16 +221,6 @@ def _context_of(counts: ContextCounts) -> tuple[csr_array, NDArray[np.int64]]:
         context = context.copy()
         context.sum_duplicates()
     return context, background
-
-
-def _measure(rule: str | Measure) -> Measure:
-    if callable(rule) and not isinstance(rule, type):
-        return rule
-    check_kind("find_pivots", "rule", rule, str, "a str or a function")
-    if rule not in RULES:
-        refuse("find_pivots", "rule", f"be one of {', '.join(RULES)} or a function", rule)
-    measure: Measure = getattr(association, RULES[rule])
-    return measure
 
 
 def _table(

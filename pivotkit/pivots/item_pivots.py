@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import itertools
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,9 +12,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from pivotkit.arguments import refuse
+from pivotkit.pivots.rules import Allowed, PivotRule
 from pivotkit.pivots.similarity import similar
-
-Measure = Callable[..., NDArray[np.float64]]
 
 
 class ContextCounts(Protocol):
@@ -29,6 +29,8 @@ class ContextCounts(Protocol):
     def context(self) -> csr_array | None: ...
     @property
     def background(self) -> NDArray[np.int64] | None: ...
+    @property
+    def strata(self) -> Any: ...
     def index(self, word: str) -> int: ...
 
 
@@ -45,8 +47,9 @@ class PivotSearch:
     counts: ContextCounts
     context: csr_array
     background: NDArray[np.int64]
-    measure: Measure
+    rule: PivotRule
     word_tokens: WordFamilies
+    allowed: Allowed | None
     k: int
     min_df: int
     min_score: float
@@ -76,9 +79,14 @@ class PivotSearch:
         ]
         for word, table in zip((source, target), tables, strict=True):
             _check_table(word, *table)
-        score = np.minimum(self.measure(*tables[0]), self.measure(*tables[1]))
+        if self.rule.stratified:
+            expected = [counts.strata.expected(row)[tokens] for row in rows]
+            tables = [(*table, chance) for table, chance in zip(tables, expected, strict=True)]
+        score = self.rule.score(tables)
         best = np.flatnonzero(score > self.min_score)
         best = best[np.lexsort((tokens[best], -score[best]))]
+        if self.allowed is not None:
+            best = self._allowed(tokens, best, source, target)
         if self.embedding is not None:
             best = best[similar(tokens[best], self.embedding, families, self.min_similarity, self.k)]
         best = best[: self.k]
@@ -90,6 +98,19 @@ class PivotSearch:
             background=frequency[best] / counts.documents,
             family=frozenset(families[0].tolist()).union(families[1].tolist()),
         )
+
+    def _allowed(
+        self, tokens: NDArray[np.int64], best: NDArray[np.int64], source: str, target: str
+    ) -> NDArray[np.int64]:
+        """Those of ``best`` that may be pivots; without a filter after this one, the first k of them."""
+        assert self.allowed is not None  # the caller asked
+        most = self.k if self.embedding is None else len(best)
+        passed = (place for place in best.tolist() if self.allowed(int(tokens[place]), source, target))
+        return np.fromiter(itertools.islice(passed, most), np.int64)
+
+    def rarer(self, source: str, target: str) -> int:
+        """The documents of the rarer of two words."""
+        return int(min(self.counts.df[self._row(word)] for word in (source, target)))
 
     def _row(self, word: str) -> int:
         try:
