@@ -88,7 +88,9 @@ def find_pivots(
     pyarrow.Table
         One row per pivot, in the order of ``items`` and then of ``rank``, which starts at 1. Columns ``item, pair,
         source, target, rank, token_id, token, score``; ``df_given_source, df_given_target, background``, which are
-        shares of documents; ``control_id, control_token``, a random token about as frequent as the pivot. A control is
+        shares of documents; ``expected_source, expected_target``, the documents that chance would give with each word;
+        ``log_p``, the log of the probability that chance gives as many (Poisson), of the two words the greater;
+        ``control_id, control_token``, a random token about as frequent as the pivot. A control is
         no pivot of the pair and in neither family, and occurs once per pair; it is null where no token is left. The
         metadata counts the items without pivots by reason and lists the words that never occur.
 
@@ -117,7 +119,7 @@ def find_pivots(
     ...     context=csr_array([[4, 0, 3, 4], [0, 4, 2, 4]]), background=np.array([4, 4, 4, 10]))
     >>> items = pa.table({"item": [0], "pair": ["fr-de"], "source": ["chat"], "target": ["katze"]})
     >>> families = SimpleNamespace(family=lambda word: [words[word]])
-    >>> find_pivots(counts, items, word_tokens=families)["token_id"].to_pylist()
+    >>> find_pivots(counts, items, "paper", word_tokens=families)["token_id"].to_pylist()
     [2]
     """
     for name, value, parts in (
@@ -241,6 +243,9 @@ def _table(
         "df_given_source": pa.array(joined([pivots.df_given_source for _, pivots in found], np.float64)),
         "df_given_target": pa.array(joined([pivots.df_given_target for _, pivots in found], np.float64)),
         "background": pa.array(joined([pivots.background for _, pivots in found], np.float64)),
+        "expected_source": pa.array(joined([pivots.expected_source for _, pivots in found], np.float64)),
+        "expected_target": pa.array(joined([pivots.expected_target for _, pivots in found], np.float64)),
+        "log_p": pa.array(joined([pivots.log_p for _, pivots in found], np.float64)),
         "control_id": pa.array(control_ids, pa.int32()),
         "control_token": _texts(control_ids, tokenizer),
     }

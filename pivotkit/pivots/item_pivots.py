@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from pivotkit.arguments import refuse
+from pivotkit.pivots import expected_association
 from pivotkit.pivots.rules import Allowed, PivotRule
 from pivotkit.pivots.similarity import similar
 
@@ -81,8 +82,10 @@ class PivotSearch:
             _check_table(word, *table)
         if self.rule.stratified:
             expected = [counts.strata.expected(row)[tokens] for row in rows]
-            tables = [(*table, chance) for table, chance in zip(tables, expected, strict=True)]
-        score = self.rule.score(tables)
+        else:
+            expected = [counts.df[row] * (frequency / counts.documents) for row in rows]
+        with_chance = [(*table, chance) for table, chance in zip(tables, expected, strict=True)]
+        score = self.rule.score(with_chance if self.rule.stratified else tables)
         best = np.flatnonzero(score > self.min_score)
         best = best[np.lexsort((tokens[best], -score[best]))]
         if self.allowed is not None:
@@ -96,6 +99,9 @@ class PivotSearch:
             df_given_source=shared[0][best] / counts.df[rows[0]],
             df_given_target=shared[1][best] / counts.df[rows[1]],
             background=frequency[best] / counts.documents,
+            expected_source=expected[0][best],
+            expected_target=expected[1][best],
+            log_p=-np.minimum(*(expected_association.poisson(*(_of(part, best) for part in table)) for table in with_chance)),
             family=frozenset(families[0].tolist()).union(families[1].tolist()),
         )
 
@@ -131,6 +137,10 @@ class ItemPivots:
         The share of the word's documents that contain the pivot.
     background : (n,) float64
         The share of all documents that contain the pivot.
+    expected_source, expected_target : (n,) float64
+        The documents that the pivot would share with each word by chance.
+    log_p : (n,) float64
+        The log of the probability that chance gives as many or more with the word that it is less tied to, in nats.
     family : frozenset of int
         The tokens of the two words' own spellings.
     """
@@ -140,7 +150,15 @@ class ItemPivots:
     df_given_source: NDArray[np.float64]
     df_given_target: NDArray[np.float64]
     background: NDArray[np.float64]
+    expected_source: NDArray[np.float64]
+    expected_target: NDArray[np.float64]
+    log_p: NDArray[np.float64]
     family: frozenset[int]
+
+
+def _of(part: Any, places: NDArray[np.int64]) -> Any:
+    """The numbers of some tokens, or the one number of all."""
+    return part[places] if isinstance(part, np.ndarray) else part
 
 
 def _shared_tokens(

@@ -140,6 +140,11 @@ def test_a_formula_must_be_a_function():
 
 def test_a_formula_must_compile():
     with pytest.raises(TypeError, match=r"measure: formula must be a function of .* that Numba compiles"):
+        measure(lambda n11, n1_, n_1, n: object())
+
+
+def test_a_formula_must_take_four_or_five_numbers():
+    with pytest.raises(TypeError, match="measure: formula must be a function of .*, of 1$"):
         measure(lambda n11: n11)
 
 

@@ -56,7 +56,7 @@ def test_controls_stand_beside_the_pivots(slow, families):
     documents += [draw.integers(4, 40, 6).tolist() for _ in range(200)]
     counts = slow.count(documents, words, 40)
     items = pa.table({"item": [5], "pair": ["a-b"], "source": ["x"], "target": ["y"]})
-    pivots = find_pivots(counts, items, k=8, word_tokens=SimpleNamespace(family=words.__getitem__))
+    pivots = find_pivots(counts, items, "paper", k=8, word_tokens=SimpleNamespace(family=words.__getitem__))
     chosen, controls = pivots["token_id"].to_pylist(), pivots["control_id"].to_pylist()
     assert len(set(controls)) == len(controls)
     assert not {*chosen, 0, 1} & set(controls)

@@ -77,7 +77,7 @@ def test_pivots_equal_a_slow_recomputation(slow, documents, k, min_df):
     words = {"x": [X], "y": [9, Y]}
     counts = slow.count(documents, words, 12)
     sets = SimpleNamespace(family=words.__getitem__)
-    pivots = find_pivots(counts, make_items(("x", "y")), k=k, min_df=min_df, word_tokens=sets)
+    pivots = find_pivots(counts, make_items(("x", "y")), "paper", k=k, min_df=min_df, word_tokens=sets)
     expected = slow.find(counts, "x", "y", {X, 9, Y}, k, min_df)
     assert pivots["token_id"].to_pylist() == [token for token, _ in expected]
     assert pivots["score"].to_pylist() == pytest.approx([score for _, score in expected], rel=1e-12, abs=1e-15)
@@ -111,7 +111,7 @@ def table_counts(context, background, documents=100):
 
 def test_ties_go_to_the_smaller_id(families):
     counts = table_counts([[4, 0, 3, 3, 3], [0, 4, 3, 3, 3]], [4, 4, 5, 5, 5])
-    pivots = find_pivots(counts, make_items(("x", "y")), k=2, word_tokens=families(WORDS))
+    pivots = find_pivots(counts, make_items(("x", "y")), "paper", k=2, word_tokens=families(WORDS))
     assert pivots["token_id"].to_pylist() == [2, 3]
 
 
@@ -127,43 +127,47 @@ def test_unsorted_context_rows_give_the_same_pivots(planted, families):
     )
     other = SimpleNamespace(**{**vars(planted), "context": backwards})
     items, sets = make_items(("x", "y")), families(WORDS)
-    assert find_pivots(other, items, word_tokens=sets).equals(find_pivots(planted, items, word_tokens=sets))
+    assert find_pivots(other, items, "paper", word_tokens=sets).equals(find_pivots(planted, items, "paper", word_tokens=sets))
 
 
 def test_every_token_of_both_families_is_removed(families):
     counts = table_counts([[4, 4, 4, 4], [4, 4, 4, 4]], [4, 4, 4, 4])
-    pivots = find_pivots(counts, make_items(("x", "y")), word_tokens=families({"x": [0, 3], "y": [1]}))
+    pivots = find_pivots(counts, make_items(("x", "y")), "paper", word_tokens=families({"x": [0, 3], "y": [1]}))
     assert pivots["token_id"].to_pylist() == [2]
 
 
 def test_tokens_that_avoid_a_word_are_no_pivots_though_places_are_free(families):
     counts = table_counts([[4, 0, 3, 2], [0, 4, 3, 4]], [4, 4, 4, 60])  # token 3 is rarer with x than elsewhere
-    pivots = find_pivots(counts, make_items(("x", "y")), k=50, word_tokens=families(WORDS))
+    pivots = find_pivots(counts, make_items(("x", "y")), "paper", k=50, word_tokens=families(WORDS))
     assert pivots["token_id"].to_pylist() == [2]
 
 
 def test_min_df_counts_documents_shared_with_each_word(families):
     counts = table_counts([[4, 0, 4, 4], [0, 4, 1, 4]], [4, 4, 4, 4])
     sets = families(WORDS)
-    assert find_pivots(counts, make_items(("x", "y")), min_df=2, word_tokens=sets)["token_id"].to_pylist() == [3]
-    assert find_pivots(counts, make_items(("x", "y")), min_df=1, word_tokens=sets)["token_id"].to_pylist() == [3, 2]
+    assert find_pivots(counts, make_items(("x", "y")), "paper", min_df=2, word_tokens=sets)["token_id"].to_pylist() == [3]
+    assert find_pivots(counts, make_items(("x", "y")), "paper", min_df=1, word_tokens=sets)["token_id"].to_pylist() == [3, 2]
 
 
 def test_pairs_whose_word_never_occurs_are_counted_and_named(slow, families):
     words = {"x": [X], "y": [Y], "nobody": [10], "nowhere": [11]}
     counts = slow.count([[X, Z], [X, Z], [Y, Z], [Y, Z], [5]], words, 12)
     items = make_items(("x", "nowhere"), ("x", "y"), ("nobody", "nowhere"))
-    pivots = find_pivots(counts, items, word_tokens=families(words))
+    pivots = find_pivots(counts, items, "paper", word_tokens=families(words))
     assert pivots["item"].to_pylist() == [1]
     metadata = table_metadata(pivots)
     assert metadata["items"] == 3
-    assert metadata["items_without_pivots"] == {"a word never occurs": 2, "no token is tied to both words": 0}
+    assert metadata["items_without_pivots"] == {
+        "a word never occurs": 2,
+        "a word is in too few documents": 0,
+        "no token is tied to both words": 0,
+    }
     assert metadata["absent_words"] == ["nobody", "nowhere"]
 
 
 def test_no_pivots_at_all_keep_the_columns(families):
     counts = table_counts([[4, 0, 3], [0, 0, 0]], [4, 0, 4])
-    pivots = find_pivots(counts, make_items(("x", "y")), word_tokens=families(WORDS))
+    pivots = find_pivots(counts, make_items(("x", "y")), "paper", word_tokens=families(WORDS))
     assert pivots.num_rows == 0
     assert table_metadata(pivots)["absent_words"] == ["y"]
     assert pivots.schema.field("token_id").type == pa.int32()
@@ -171,17 +175,17 @@ def test_no_pivots_at_all_keep_the_columns(families):
 
 def test_pairs_without_a_common_token_are_counted(families):
     counts = table_counts([[4, 0, 3], [0, 4, 0]], [4, 4, 4])
-    pivots = find_pivots(counts, make_items(("x", "y")), word_tokens=families(WORDS))
+    pivots = find_pivots(counts, make_items(("x", "y")), "paper", word_tokens=families(WORDS))
     assert table_metadata(pivots)["items_without_pivots"]["no token is tied to both words"] == 1
 
 
 def test_the_tokenizer_gives_the_text(planted, families):
     tokenizer = SimpleNamespace(decode=lambda ids: f"<{ids[0]}>")
-    pivots = find_pivots(planted, make_items(("x", "y")), word_tokens=families(WORDS), tokenizer=tokenizer)
+    pivots = find_pivots(planted, make_items(("x", "y")), "paper", word_tokens=families(WORDS), tokenizer=tokenizer)
     for row in pivots.to_pylist():
         assert row["token"] == f"<{row['token_id']}>"
         assert row["control_token"] == f"<{row['control_id']}>"
-    bare = find_pivots(planted, make_items(("x", "y")), word_tokens=families(WORDS))
+    bare = find_pivots(planted, make_items(("x", "y")), "paper", word_tokens=families(WORDS))
     assert set(bare["token"].to_pylist()) == {None}
 
 
@@ -194,6 +198,7 @@ class TestSemanticFilter:
         return find_pivots(
             self.counts,
             make_items(("x", "y")),
+            "paper",
             word_tokens=families(WORDS),
             embedding=embedding,
             min_similarity=least,
@@ -225,6 +230,7 @@ class TestSemanticFilter:
             find_pivots(
                 self.counts,
                 make_items(("x", "y")),
+                "paper",
                 word_tokens=families({"x": [], "y": [1]}),
                 embedding=self.embedding,
                 min_similarity=0.5,
@@ -232,13 +238,14 @@ class TestSemanticFilter:
 
 
 class TestRefusals:
-    def find(self, counts, families, **more):
-        return find_pivots(counts, more.pop("items", make_items(("x", "y"))), word_tokens=families(WORDS), **more)
+    def find(self, counts, families, rule="paper", **more):
+        items = more.pop("items", make_items(("x", "y")))
+        return find_pivots(counts, items, rule, word_tokens=families(WORDS), **more)
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ({"rule": "t"}, "find_pivots: rule must be one of paper, npmi, g2 or a function; got 't'"),
+            ({"rule": "t"}, "find_pivots: rule must be one of stratified, paper, npmi, g2; got 't'"),
             ({"k": 0}, "find_pivots: k must be at least 1; got 0"),
             ({"min_df": 0}, "find_pivots: min_df must be at least 1; got 0"),
             ({"min_similarity": 0.5}, "find_pivots: embedding and min_similarity must be given together"),
@@ -279,10 +286,10 @@ class TestRefusals:
 
 def test_only_scores_above_the_least_one_are_pivots(families):
     counts, sets = table_counts([[4, 0, 4, 3], [0, 4, 3, 4]], [4, 4, 8, 8], documents=40), families(WORDS)
-    everything = find_pivots(counts, make_items(("x", "y")), word_tokens=sets)
+    everything = find_pivots(counts, make_items(("x", "y")), "paper", word_tokens=sets)
     assert everything.num_rows == 2
     least = min(everything["score"].to_pylist())
-    kept = find_pivots(counts, make_items(("x", "y")), min_score=least, word_tokens=sets)["score"].to_pylist()
+    kept = find_pivots(counts, make_items(("x", "y")), "paper", min_score=least, word_tokens=sets)["score"].to_pylist()
     assert kept == [score for score in everything["score"].to_pylist() if score > least]
     with pytest.raises(ValueError, match="find_pivots: min_score must not be negative; got -1"):
-        find_pivots(counts, make_items(("x", "y")), min_score=-1, word_tokens=sets)
+        find_pivots(counts, make_items(("x", "y")), "paper", min_score=-1, word_tokens=sets)

@@ -66,7 +66,7 @@ def pivots(counts, tokenizer):
         {"item": [0, 1, 2], "pair": ["de-fr"] * 3, "source": [a for a, _ in pairs], "target": [b for _, b in pairs]}
     )
     sets = SimpleNamespace(family=lambda word: tokenizer.encode(word.lower(), add_special_tokens=False).ids)
-    return find_pivots(counts, items, word_tokens=sets, tokenizer=tokenizer)
+    return find_pivots(counts, items, "paper", word_tokens=sets, tokenizer=tokenizer)
 
 
 def test_the_words_never_meet(counts):
