@@ -101,7 +101,9 @@ TABLES: dict[str, tuple[str, dict[str, str]]] = {
 # Columns that tables of an earlier version lack. They are checked where they are there.
 LATER = {
     "scores": {"gold_rank": "integer", "greedy": "number", "reciprocal_rank": "number", "excluded": "truth"},
-    "traces": {"source_pieces": "list of integers", "target_pieces": "list of integers"},
+    "traces": {"source_pieces": "list of integers", "target_pieces": "list of integers"}
+    | {"top_contrasts": "list of numbers", "contrast_ids": "list of integers", "contrast_tokens": "list of text"}
+    | {"contrasts": "list of numbers", "contrast_logprobs": "list of numbers"},
 }
 RECORDS = {
     "run": "run.json",

@@ -14,6 +14,7 @@ from pivotkit.artifacts import write_json, write_table
 K = 10
 LAYERS = 19
 VOCABULARY = 50_000
+CONTRAST = {"absent": {"en-fr": "9 items; a contrast needs at least 10"}}  # the first pair has contrasts
 WORDS = [
     ("house", "maison", "房子"), ("school", "école", "学校"), ("dog", "chien", "狗"), ("church", "église", "教堂"),
     ("star", "étoile", "星星"), ("brain", "cerveau", "脑"), ("sun", "soleil", "太阳"), ("ship", "navire", "船"),
@@ -64,6 +65,7 @@ def _trace(
             {"item": item["item"], "pair": item["pair"], "layer": layer, "position": 40, "label": "answer"}
             | {"top_ids": top, "top_tokens": [ids["text"][token] for token in top]}
             | {"top_logprobs": [math.log(max(tokens[token], 1e-9)) for token in top], "logsumexp": 12.0}
+            | _contrasts(item["pair"], tokens, top, ids["text"])
             | {"entropy": 10.5 / (1 + math.exp((layer - 13) * 0.9)) + rng.uniform(0.3, 1.2)}
             | {
                 "target_logprob": math.log(max(tokens[ids["target"][0]], 1e-9)),
@@ -73,6 +75,23 @@ def _trace(
             | {f"{name}_ids": ids[name] for name in ("source", "target", "en")}
         )
     return rows
+
+
+def _contrasts(pair: str, tokens: dict[int, float], top: list[int], text: dict[int, str]) -> dict[str, Any]:
+    """What a layer shows whatever the word has none; its words, as much as they are above one in a thousand."""
+    if pair in CONTRAST["absent"]:
+        return dict.fromkeys(
+            ("top_contrasts", "contrast_ids", "contrast_tokens", "contrasts", "contrast_logprobs"), None
+        )
+    lift = {token: math.log(max(mass, 1e-9) / 1e-3) if token >= 100 else -0.04 for token, mass in tokens.items()}
+    best = sorted(lift, key=lambda token: (-lift[token], token))[:K]
+    return {
+        "top_contrasts": [lift[token] for token in top],
+        "contrast_ids": best,
+        "contrast_tokens": [text[token] for token in best],
+        "contrasts": [lift[token] for token in best],
+        "contrast_logprobs": [math.log(max(tokens[token], 1e-9)) for token in best],
+    }
 
 
 def _pivot_rows(item: dict[str, Any], ids: dict[str, list[int]]) -> list[dict[str, Any]]:
@@ -153,8 +172,9 @@ def make_run(folder: Path, words: list[tuple[str, str, str]], pairs: tuple[str, 
     write_table(pa.Table.from_pylist(scores), folder / "scores.parquet")
     half = len(traces) // 2 // LAYERS * LAYERS
     for part, rows in enumerate((traces[:half], traces[half:])):
-        table = pa.Table.from_pylist(rows)
-        write_table(table, folder / "traces" / f"part-{part:05d}.parquet", {"self_check_error": 1.5e-06})
+        table = pa.Table.from_pylist(rows, schema=pa.Table.from_pylist(traces).schema)
+        metadata = {"self_check_error": 1.5e-06, "contrast": CONTRAST}
+        write_table(table, folder / "traces" / f"part-{part:05d}.parquet", metadata)
     write_table(pa.Table.from_pylist(behaviors), folder / "behaviors.parquet")
     write_table(_sensitivity(pairs), folder / "sensitivity.parquet")
     write_table(pa.Table.from_pylist(counts), folder / "counts" / "pairs.parquet")
