@@ -80,24 +80,21 @@ SCORE = Stage(
 
 
 def trace(run: RunFolder, settings: Settings) -> None:
-    from pivotkit.lens.fitted import load_lens
     from pivotkit.lens.positions import ANSWER
     from pivotkit.lens.trace import trace as trace_items
 
     items, wanted = read_table(run / "items.parquet"), TRACE.wanted(run, settings)
     known = [path for path in [run / "pivots.parquet"] if path.exists()]
     model, tokenizer, head = loaded_model(settings)
-    lens = None if settings.tuned_lens is None else load_lens(settings.tuned_lens, head)
     chosen = {
         "positions": settings.positions, "latent": wanted["latent"], "pivots": _pivot_ids(known[0]) if known else None,
         "k": settings.k, "tracked": settings.tracked, "chains": settings.chains, "head": head,
         "policy": _policy(settings),
-        "lens": lens,
     }  # fmt: skip
     for old in (run / "traces").glob(CONTRAST_SUMS.format("*")):
         if old.name != CONTRAST_SUMS.format(run.key[:12]):
             old.unlink()
-    chosen["contrast"] = ANSWER in settings.positions and _contrast_sums(run, items, model, tokenizer, head, lens)
+    chosen["contrast"] = ANSWER in settings.positions and _contrast_sums(run, items, model, tokenizer, head)
     run.shards(
         "traces", items, _shard(items), run.key,
         lambda part: trace_items(model, part, tokenizer, **chosen), "tracing items",
@@ -109,7 +106,7 @@ TRACE = Stage(
     help="trace what every layer predicts at the answer position",
     run=trace,
     reads=("items.parquet", MODEL),
-    uses=("pivots.parquet", TUNED_LENS),
+    uses=("pivots.parquet",),
     writes=("traces",),
     settings=("dtype", "latent", "k", "positions", "tracked", "chains", "token_policy"),
     functions=("lens.trace.trace",),
@@ -117,7 +114,40 @@ TRACE = Stage(
 )
 
 
-def _contrast_sums(run: RunFolder, items: pa.Table, model: Any, tokenizer: Any, head: Any, lens: Any) -> Any:
+def trace_fitted(run: RunFolder, settings: Settings) -> None:
+    from pivotkit.lens.fitted import load_lens
+    from pivotkit.lens.trace import trace as trace_items
+
+    items, wanted = read_table(run / "items.parquet"), TRACE_FITTED.wanted(run, settings)
+    pivots = _pivot_ids(run / "pivots.parquet") if (run / "pivots.parquet").exists() else None
+    model, tokenizer, head = loaded_model(settings)
+    assert settings.tuned_lens is not None, "the stage must read TUNED_LENS"
+    lens, policy = load_lens(settings.tuned_lens, head), _policy(settings)
+    run.shards(
+        "traces_fitted", items, _shard(items), run.key,
+        lambda part: trace_items(
+            model, part, tokenizer, latent=wanted["latent"], pivots=pivots, k=settings.k, contrast=False, lens=lens,
+            policy=policy, head=head,
+        ), "tracing items through the fitted lens",
+    )  # fmt: skip
+
+
+# Beside the raw trace, never in its place: behaviors and contrasts are those of the raw lens, which shows what a layer
+# holds; a fitted lens says what the last layer will say.
+TRACE_FITTED = Stage(
+    name="trace-fitted",
+    help="trace the answer through a fitted lens too, to set beside the raw lens",
+    run=trace_fitted,
+    reads=("items.parquet", MODEL, TUNED_LENS),
+    uses=("pivots.parquet",),
+    writes=("traces_fitted",),
+    settings=("dtype", "latent", "k", "token_policy"),
+    functions=("lens.fitted.load_lens", "lens.trace.trace"),
+    depends=latent_languages,
+)
+
+
+def _contrast_sums(run: RunFolder, items: pa.Table, model: Any, tokenizer: Any, head: Any) -> Any:
     """Sums over all items, which the traces of each shard need: those that a stopped run left, else made."""
     from pivotkit.lens.contrast_means import ContrastMeans, contrast_means
 
@@ -128,7 +158,7 @@ def _contrast_sums(run: RunFolder, items: pa.Table, model: Any, tokenizer: Any, 
     with progress("summing over items", items.num_rows) as tell:
         for begin in range(0, items.num_rows, SHARED_SHARD):
             part = items.slice(begin, SHARED_SHARD)
-            parts.append(contrast_means(model, part, tokenizer, lens=lens, head=head))
+            parts.append(contrast_means(model, part, tokenizer, head=head))
             tell(begin + part.num_rows)
     means = ContrastMeans.merge(parts)
     means.save(path)

@@ -97,7 +97,7 @@ class Settings:
         {}, "tokens that stand for a word: space=with,case=all,pieces=prefixes,bytes=drop; see TokenPolicy"
     )
     tuned_lens: str | None = option(
-        None, "folder of a tuned or ridge lens, or file of a Jacobian lens; the raw logit lens by default"
+        None, "folder of a tuned or ridge lens, or file of a Jacobian lens, to set beside the raw logit lens"
     )
     min_probability: float = option(0.2, "least probability of a step under the strict rule", least=0, most=1)
     first_layer: int | None = option(

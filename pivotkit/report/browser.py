@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -15,12 +14,12 @@ from pivotkit.corpus.matching.normal_form import normalize
 from pivotkit.errors import InputError
 from pivotkit.report.data import by_pair, floats
 from pivotkit.report.model_sections import grid, latent_languages, token_sets
+from pivotkit.report.specific import specific as specific_at
 from pivotkit.report.text import arrow, ends, token_text, visible
 
 CELLS = 200_000  # most table cells in the page, about 2 MB; beyond it each pair shows its first words only
 PIVOTS = 12  # best pivots per word
 RAISED = 6  # tokens of the highest contrast per layer
-LEAST_CONTRAST, LEAST_PROBABILITY = math.log(100), 0.05  # of a token that is specific to its item
 CONTRASTS = ("top_contrasts", "contrast_ids", "contrast_tokens", "contrasts", "contrast_logprobs")
 
 
@@ -104,22 +103,14 @@ def _contrasts(rows: pa.Table, k: int, tokens: dict[int, int], texts: list[str])
     raised: dict[str, list[int]] = {"top": [], "prob": [], "lift": [], "specific": []}
     columns = (rows[name].to_pylist() for name in ("top_logprobs", *CONTRASTS))
     for row, (top, own, ids, shown, values, logprobs) in enumerate(zip(*columns, strict=True)):
-        specific += [k * row + at for at in _specific(own, top)]
+        specific += [k * row + at for at in specific_at(own, top)]
         lift += _tenths(own) + [0] * (k - len(own))
         short = RAISED - len(ids[:RAISED])
-        raised["specific"] += [RAISED * row + at for at in _specific(values[:RAISED], logprobs)]
+        raised["specific"] += [RAISED * row + at for at in specific_at(values[:RAISED], logprobs)]
         raised["top"] += _places(ids[:RAISED], shown[:RAISED], tokens, texts) + [-1] * short
         raised["prob"] += _per_mille(np.array(logprobs[:RAISED])) + [0] * short
         raised["lift"] += _tenths(values[:RAISED]) + [0] * short
     return {"lift": lift, "raised": raised, "specific": specific}
-
-
-def _specific(contrasts: list[float], logprobs: list[float]) -> list[int]:
-    pairs = zip(contrasts, logprobs, strict=False)
-    return [
-        at for at, (contrast, logprob) in enumerate(pairs)
-        if contrast >= LEAST_CONTRAST and math.exp(logprob) >= LEAST_PROBABILITY
-    ]  # fmt: skip
 
 
 def _tenths(contrasts: list[float]) -> list[int]:

@@ -45,6 +45,12 @@ KINDS: dict[str, Kind] = {
 }
 
 _ITEM = {"item": "key", "pair": "text"}
+_TRACE = (
+    {**_ITEM, "layer": "integer", "label": "text", "top_ids": "list of integers", "top_tokens": "list of text"}
+    | {"top_logprobs": "list of numbers", "entropy": "number", "target_rank": "integer"}
+    | {"source_logmass": "number", "target_logmass": "number"}
+    | {"source_ids": "list of integers", "target_ids": "list of integers"}
+)
 TABLES: dict[str, tuple[str, dict[str, str]]] = {
     "items": (
         "items.parquet",
@@ -58,13 +64,8 @@ TABLES: dict[str, tuple[str, dict[str, str]]] = {
         },
     ),
     "scores": ("scores.parquet", {**_ITEM, "p_gold": "number", "score": "number"}),
-    "traces": (
-        "traces",
-        {**_ITEM, "layer": "integer", "label": "text", "top_ids": "list of integers", "top_tokens": "list of text"}
-        | {"top_logprobs": "list of numbers", "entropy": "number", "target_rank": "integer"}
-        | {"source_logmass": "number", "target_logmass": "number"}
-        | {"source_ids": "list of integers", "target_ids": "list of integers"},
-    ),
+    "traces": ("traces", _TRACE),
+    "fitted": ("traces_fitted", _TRACE | {"kl_to_final": "number"}),
     "behaviors": (
         "behaviors.parquet",
         {**_ITEM, "rule": "text", "behavior": "text", "peak_layer": "integer", "peak_token": "text"}
@@ -103,7 +104,7 @@ LATER = {
     "scores": {"gold_rank": "integer", "greedy": "number", "reciprocal_rank": "number", "excluded": "truth"},
     "traces": {"source_pieces": "list of integers", "target_pieces": "list of integers"}
     | {"top_contrasts": "list of numbers", "contrast_ids": "list of integers", "contrast_tokens": "list of text"}
-    | {"contrasts": "list of numbers", "contrast_logprobs": "list of numbers"},
+    | {"contrasts": "list of numbers", "contrast_logprobs": "list of numbers", "kl_to_final": "number"},
 }
 RECORDS = {
     "run": "run.json",
@@ -141,8 +142,9 @@ def read_run(run: str | Path) -> dict[str, Any]:
         path = folder / place
         absent = not path.exists() or (path.is_dir() and not any(path.glob("*.parquet")))
         found[name] = None if absent else _checked(read_table(path), path, columns, LATER.get(name, {}))
-    if found["traces"] is not None:
-        found["traces"] = found["traces"].filter(pc.equal(found["traces"]["label"], LABEL))
+    for name in ("traces", "fitted"):
+        if found[name] is not None:
+            found[name] = found[name].filter(pc.equal(found[name]["label"], LABEL))
     for name, place in RECORDS.items():
         path = folder / place
         found[name] = _record(path) if path.exists() else None

@@ -99,6 +99,23 @@ def share_lines(name: str, lines: Sequence[Line], x_label: str, y_label: str) ->
     return plot.markup(name)
 
 
+def layer_lines(name: str, lines: Sequence[Line], y_label: str, *, top: float | None = None) -> Markup:
+    """Draw values from 0 by layer as lines, up to ``top`` or to the highest of them."""
+    layers = sorted({layer for line in lines for layer, _ in line.points})
+    highest = max((value for line in lines for _, value in line.points if math.isfinite(value)), default=1.0)
+    plot = Plot(240, (layers[0], layers[-1]), (0, top or highest or 1.0))
+    marks = [0.25 * step for step in range(5)] if top == 1 else ticks(*plot.y_range, 5)
+    plot.y_axis(marks, y_label, 2 if marks[-1] <= 1 else 0)
+    plot.x_axis(_layer_ticks([int(layer) for layer in layers]), "layer (0 = embedding output)")
+    for line in lines:
+        plot.line([x for x, _ in line.points], [value for _, value in line.points], f"line {line.color}")
+        for layer, value in line.points:
+            if math.isfinite(value):
+                note = f"layer {layer}, {line.name}: {number(value)}"
+                plot.dot(plot.sx(layer), plot.sy(value), f"dot {line.color}", note, scale=0.5)
+    return plot.markup(name)
+
+
 def behavior_bars(name: str, rows: Mapping[str, Mapping[str, int]]) -> Markup:
     """Draw one stacked bar per row, with the counts inside."""
     left = _margin(rows)

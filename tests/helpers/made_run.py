@@ -68,6 +68,7 @@ def _trace(
             | _contrasts(item["pair"], tokens, top, ids["text"])
             | {"entropy": 10.5 / (1 + math.exp((layer - 13) * 0.9)) + rng.uniform(0.3, 1.2)}
             | {
+                "kl_to_final": 0.8 * (LAYERS - 1 - layer),
                 "target_logprob": math.log(max(tokens[ids["target"][0]], 1e-9)),
                 "target_rank": order.index(ids["target"][0]),
             }
@@ -92,6 +93,21 @@ def _contrasts(pair: str, tokens: dict[int, float], top: list[int], text: dict[i
         "contrasts": [lift[token] for token in best],
         "contrast_logprobs": [math.log(max(tokens[token], 1e-9)) for token in best],
     }
+
+
+def _fitted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The trace through a fitted lens: nearer to the last layer, with the target from layer 12 on and no English."""
+    shown = []
+    for row in rows:
+        last = rows[row["item"] * LAYERS + LAYERS - 1]
+        top = last if row["layer"] >= 12 else row
+        shown.append(
+            row
+            | {name: top[name] for name in ("top_ids", "top_tokens", "top_logprobs", "target_rank", "target_logmass")}
+            | {"kl_to_final": row["kl_to_final"] / 4, "en_logmass": row["en_logmass"] - 2}
+            | {name: None for name in row if "contrast" in name}
+        )
+    return shown
 
 
 def _pivot_rows(item: dict[str, Any], ids: dict[str, list[int]]) -> list[dict[str, Any]]:
@@ -175,6 +191,8 @@ def make_run(folder: Path, words: list[tuple[str, str, str]], pairs: tuple[str, 
         table = pa.Table.from_pylist(rows, schema=pa.Table.from_pylist(traces).schema)
         metadata = {"self_check_error": 1.5e-06, "contrast": CONTRAST}
         write_table(table, folder / "traces" / f"part-{part:05d}.parquet", metadata)
+    fitted = pa.Table.from_pylist(_fitted(traces), schema=pa.Table.from_pylist(traces).schema)
+    write_table(fitted, folder / "traces_fitted" / "part-00000.parquet", {"lens": "ridge lens for gemma3-270m"})
     write_table(pa.Table.from_pylist(behaviors), folder / "behaviors.parquet")
     write_table(_sensitivity(pairs), folder / "sensitivity.parquet")
     write_table(pa.Table.from_pylist(counts), folder / "counts" / "pairs.parquet")

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pandas
+import pyarrow.compute as pc
 import pytest
+import torch
 
 from pivotkit.artifacts import read_json, read_table, table_metadata
+from pivotkit.cli import main
 from pivotkit.corpus.tables.counts import Counts
 from pivotkit.lens.behavior import sensitivity
+from pivotkit.lens.fitted import TunedLens
+from pivotkit.lens.model.head import LensHead
 from pivotkit.lens.model.loading import load_model
 from pivotkit.lens.trace import trace
 from pivotkit.pipeline.run import run_all
@@ -179,6 +184,33 @@ def test_without_a_corpus_the_model_is_studied_alone(settings, tmp_path):
         run_all(opened, alone)
     assert set(read_json(tmp_path / "run.json")["stages"]) == {"task", "score", "trace", "behaviors", "report"}
     assert (tmp_path / "report.html").exists()
+
+
+def test_a_fitted_lens_is_traced_beside_the_raw_one(settings, run, tmp_path):
+    model, tokenizer = load_model(settings.model)
+    head = LensHead.from_model(model)
+    shift = torch.linspace(-1, 1, head.width)
+    maps = tuple(torch.zeros(head.width, head.width) for _ in head.blocks)
+    TunedLens(maps, tuple(shift.clone() for _ in head.blocks), "", None).save(tmp_path / "lens")
+    with RunFolder(tmp_path / "run") as opened:
+        given = {"corpus": [], "limit": 12, "quotas": {}, "tuned_lens": str(tmp_path / "lens")}
+        run_all(opened, Settings(**{**vars(settings), **given}))
+    raw, fitted = (read_table(tmp_path / "run" / name) for name in ("traces", "traces_fitted"))
+    assert table_metadata(raw)["lens"] == "logit lens"
+    assert table_metadata(fitted)["contrast"] == {"absent": "not asked for"}
+    items = read_table(tmp_path / "run" / "items.parquet")
+    plain = trace(model, items, tokenizer, latent=["p"], contrast=False, lens=TunedLens.load(tmp_path / "lens"))
+    assert fitted["top_ids"].to_pylist() == plain["top_ids"].to_pylist()
+    np.testing.assert_allclose(fitted["p_logmass"].to_numpy(), plain["p_logmass"].to_numpy(), rtol=1e-4, atol=1e-4)
+    below = pc.less(raw["layer"], len(head.blocks))
+    ours, theirs = (table.filter(below)["entropy"].to_numpy() for table in (raw, fitted))
+    assert np.abs(ours - theirs).min() > 1e-4  # another lens in every layer but the last
+    assert "when the answer is settled" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_trace_through_a_fitted_lens_needs_one(run, capsys):
+    assert main(["trace-fitted", str(run)]) == 2
+    assert "trace-fitted: tuned_lens must be given; got none" in capsys.readouterr().err
 
 
 def test_the_thresholds_of_every_rule_are_settings(settings, tmp_path):
