@@ -63,8 +63,8 @@
   function drawHeat(w, pair) {
     const layers = pair.layers, cells = chosen(w), specific = new Set(cells.specific);
     order.hidden = !w.raised;
-    absent.hidden = pair.absent === null;
-    absent.textContent = pair.absent === null ? "" : "No contrasts for this pair: " + pair.absent + ".";
+    absent.hidden = Boolean(w.lift);
+    absent.textContent = w.lift ? "" : "No contrasts for this word: " + (pair.absent || "no reason was recorded") + ".";
     const kind = new Map();
     for (const name of [...Object.keys(w.sets).sort((a, b) => rank(b) - rank(a))])
       for (const token of w.sets[name]) kind.set(token, name);
@@ -110,6 +110,7 @@
 
   function drawFacts(w) {
     const rows = [["Word", el("span", "", word(w.source), " → ", word(w.target))], ["Concept", word(w.concept)]];
+    if (w.appended) rows.push(["Read after", el("span", "", word(w.appended), el("span", "muted", " the target's first pieces, which many words share"))]);
     if (w.score) rows.push(["Score", decimal(w.score[0]) + "  (P of the right source " + decimal(w.score[1]) + ")"]);
     for (const [rule, behavior, peak] of w.behaviors)
       rows.push(["Rule " + rule, el("span", "", el("strong", "", behavior),

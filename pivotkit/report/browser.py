@@ -29,7 +29,8 @@ def words(run: dict[str, Any]) -> dict[str, Any] | None:
     Probabilities and masses are in per mille, contrasts in tenths of nats. ``top`` holds places in ``tokens``, layer by
     layer from the first; -1 stands where a layer has fewer than k tokens. ``lift`` holds the contrasts of these tokens,
     ``specific`` the places in ``top`` of tokens that are specific to the item. ``raised`` is the same for the tokens of
-    the highest contrast; it and ``lift`` are None where there are no contrasts, and the pair says why. ``sets`` holds
+    the highest contrast; it and ``lift`` are None where there are no contrasts, and ``absent`` of the pair says why.
+    ``appended`` are the pieces of the target that the prompt ends with, where it is read at a later one. ``sets`` holds
     the places of each set's tokens.
     """
     items, traces = run["items"], run["traces"]
@@ -59,6 +60,8 @@ def words(run: dict[str, Any]) -> dict[str, Any] | None:
                 "pair": len(pairs),
                 "mass": {name: _per_mille(floats(rows, f"{name}_logmass")) for name in masses},
             }
+            appended = rows["appended"][0].as_py() if "appended" in rows.column_names else ""
+            entry["appended"] = visible(appended) if appended else ""
             entry["sets"] = _sets(rows, tokens, entry.pop("pivot_ids"))
             entries.append(entry)
         pairs.append(
@@ -117,13 +120,17 @@ def _tenths(contrasts: list[float]) -> list[int]:
     return [round(10 * value) for value in contrasts]
 
 
-def _absent(traces: pa.Table, pair: str) -> str | None:
-    """Why the pair has no contrasts; None where it has them."""
+def _absent(traces: pa.Table, pair: str) -> str:
+    """Why items of the pair have no contrasts; empty where all have."""
     if CONTRASTS[0] not in traces.column_names:
         return "these traces were made before pivotkit had contrasts"
     why = table_metadata(traces).get("contrast", {}).get("absent", {})
-    told = why if isinstance(why, str) else why.get(pair)
-    return None if told is None else visible(told)
+    if isinstance(why, str):
+        return visible(why)
+    # Items that are read behind other pieces are compared among themselves: "fr-zh after X" is a group of the pair.
+    own = {group: reason for group, reason in why.items() if group == pair or group.startswith(f"{pair} after ")}
+    told = "; ".join(reason if group == pair else f"{group}: {reason}" for group, reason in own.items())
+    return visible(told) if told else ""
 
 
 def _sets(rows: pa.Table, tokens: dict[int, int], pivots: list[int]) -> dict[str, list[int]]:

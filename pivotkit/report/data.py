@@ -76,6 +76,14 @@ TABLES: dict[str, tuple[str, dict[str, str]]] = {
         {"pair": "text", "rule": "text", "min_probability": "number", "first_layer": "integer", "items": "integer"}
         | {"co_occurrence": "number", "pivot": "number"},
     ),
+    "causal": ("causal.parquet", {**_ITEM, "layer": "integer", "control": "text", "delta_logprob": "number"}),
+    "effects": (
+        "causal_effects.parquet",
+        {"layer": "integer", "class": "text", "intervention": "text", "direction": "text", "control": "text"}
+        | {"mean": "truth", "strength": "number", "against": "text", "items": "integer", "concepts": "integer"}
+        | {"delta_logprob": "number", "low": "number", "high": "number", "delta_rank": "number"}
+        | {"delta_other_logprob": "number", "removed": "number"},
+    ),
     "pairs": (
         "counts/pairs.parquet",
         {"source": "text", "target": "text", "df_source": "integer", "df_target": "integer", "df_both": "integer"},

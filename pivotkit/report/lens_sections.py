@@ -46,11 +46,10 @@ def lenses(run: dict[str, Any]) -> dict[str, Any] | None:
     apart = [np.concatenate([floats(one, "kl_to_final").reshape(-1, len(layers)) for one in side]) for side in sides]
     first = [np.concatenate([_first(one, len(layers)) for one in side]) for side in sides]
     agree = [(one == one[:, -1:]).astype(float) for one in first]
-    shown = [found for one in sides[0] if (found := _specific(one, len(layers))) is not None]
+    held = np.concatenate([_specific(one, len(layers)) for one in sides[0]])
     divergence = _lines(names, layers, apart)
     agreement = _lines(names, layers, agree)
-    held = np.concatenate(shown) if shown else None
-    if held is not None:
+    if len(held):
         agreement.append(Line("specific token, raw lens with contrast", SPECIFIC, _points(layers, held)))
     panels = [_panel(pair, own, names[1], run["languages"]) for pair, own in pairs.items()]
     return {
@@ -91,10 +90,14 @@ def _first(table: pa.Table, layers: int) -> np.ndarray:
     return np.array([ids[0] for ids in table["top_ids"].to_pylist()]).reshape(-1, layers)
 
 
-def _specific(table: pa.Table, layers: int) -> np.ndarray | None:
-    """Whether a token is specific to the item at a layer; None for a pair without contrasts."""
+def _specific(table: pa.Table, layers: int) -> np.ndarray:
+    """Whether a token is specific to the item at a layer, for items with contrasts: (n, layers)."""
     places = specific_places(table)
-    return None if places is None else np.array([bool(own) for own in places], dtype=float).reshape(-1, layers)
+    found: np.ndarray = np.array([math.nan if own is None else bool(own) for own in places], dtype=float).reshape(
+        -1, layers
+    )
+    known: np.ndarray = found[np.isfinite(found).all(axis=1)]
+    return known
 
 
 def _settled(agree: np.ndarray, layers: Sequence[int]) -> int:
@@ -146,14 +149,14 @@ def _panel(pair: str, both: Both, lens: str, names: dict[str, str]) -> dict[str,
     return {"pair": arrow(pair, names), "figure": figure, "legend": _legend(lines), "rows": rows}
 
 
-def _words(lens: str, settled: Sequence[int], held: np.ndarray | None, layers: Sequence[int]) -> list[str]:
+def _words(lens: str, settled: Sequence[int], held: np.ndarray, layers: Sequence[int]) -> list[str]:
     """What follows, in sentences."""
     raw, fitted = settled
     told = [
         f"When the answer is settled: through the {lens}, half of the items have the model's own first choice from "
         f"layer {fitted} on; through the raw lens, from layer {raw} on."
     ]
-    if held is None:
+    if not len(held):
         return [*told, "What a layer holds is not known here: no pair has enough items for contrasts."]
     shares = held[:, :-1].mean(axis=0)
     best = int(np.argmax(shares)) if len(shares) else 0

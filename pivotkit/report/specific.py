@@ -19,9 +19,12 @@ def specific(contrasts: Sequence[float], logprobs: Sequence[float]) -> list[int]
     ]  # fmt: skip
 
 
-def specific_places(traces: pa.Table) -> list[list[int]] | None:
-    """The places of specific tokens among the top tokens of every row; None where a row has no contrasts."""
-    if "top_contrasts" not in traces.column_names or traces["top_contrasts"].null_count:
-        return None
+def specific_places(traces: pa.Table) -> list[list[int] | None]:
+    """The places of specific tokens among the top tokens of every row; None for a row without contrasts."""
+    if "top_contrasts" not in traces.column_names:
+        return [None] * traces.num_rows
     columns = (traces[name].to_pylist() for name in ("top_contrasts", "top_logprobs"))
-    return [specific(contrasts, logprobs) for contrasts, logprobs in zip(*columns, strict=True)]
+    return [
+        None if contrasts is None else specific(contrasts, logprobs)
+        for contrasts, logprobs in zip(*columns, strict=True)
+    ]

@@ -202,6 +202,7 @@ def make_run(folder: Path, words: list[tuple[str, str, str]], pairs: tuple[str, 
     ]
     write_table(pa.Table.from_pylist(hubs), folder / "hubs.parquet")
     write_json({"documents": 98_820}, folder / "counts" / "counts.json")
+    _causes(folder)
     _selection(folder, rng)
     _study(folder, rng, pairs)
     return folder
@@ -225,6 +226,48 @@ def _sensitivity(pairs: tuple[str, ...]) -> pa.Table:
                     }
                 )
     return pa.Table.from_pylist(rows)
+
+
+# Layer, items, and the means of a class's controls; the pivots' are about those of a small real model.
+CAUSES = {
+    "pivot": [
+        (13, 35, {"own": -3.35, "other": -0.11, "matched": 0.09, "orthogonal": -0.21, "orthogonal-equal": -1.62,
+                  "target": -4.1, "source": -3.3, "random": -0.12}),
+        (14, 61, {"own": -1.94, "other": -0.08, "matched": 0.02, "orthogonal": -0.6, "orthogonal-equal": -0.9,
+                  "target": -3.3, "source": -2.0, "random": -0.05}),
+        (16, 58, {"own": -1.54, "other": -0.13, "matched": 0.03, "orthogonal": 0.25, "orthogonal-equal": 0.3,
+                  "target": -4.4, "source": -1.8, "random": -0.02}),
+    ],
+    "direct": [(16, 40, {"own": -4.0, "other": -0.1, "orthogonal": -0.1, "target": -4.4, "source": -1.8})],
+}  # fmt: skip
+
+
+def _causes(folder: Path) -> None:
+    rows = []
+    for name, layers in CAUSES.items():
+        for layer, items, means in layers:
+            for intervention, mean, controls in (
+                ("ablate", False, means), ("ablate", True, means), ("swap", False, {"own": means["own"]}),
+            ):  # fmt: skip
+                for control, value in controls.items():
+                    row = {"layer": layer, "class": name, "intervention": intervention, "direction": "unembedding"}
+                    row |= {"control": control, "mean": mean, "strength": None, "items": items, "concepts": items - 5}
+                    row |= {"delta_rank": -10 * value, "removed": 100.0}
+                    row |= {"delta_other_logprob": 2.5 if intervention == "swap" else None}
+                    apart = value - means["other"]
+                    rows.append(
+                        row | {"against": None, "delta_logprob": value, "low": value - 0.14, "high": value + 0.14}
+                    )
+                    rows.append(
+                        row | {"against": "other", "delta_logprob": apart, "low": apart - 0.14, "high": apart + 0.14}
+                    )
+    effects = pa.Table.from_pylist(rows)
+    strengths = pa.nulls(effects.num_rows, pa.float64())
+    effects = effects.set_column(effects.column_names.index("strength"), "strength", strengths)
+    write_table(effects, folder / "causal_effects.parquet")
+    one = [{"item": 0, "pair": "fr-zh", "layer": 13, "control": "own", "delta_logprob": -3.0}]
+    ledger = {"not solved": 7, "no token of its own at a layer": [1, 2, 3]}
+    write_table(pa.Table.from_pylist(one), folder / "causal.parquet", {"left_out": ledger})
 
 
 def _selection(folder: Path, rng: np.random.Generator) -> None:

@@ -70,11 +70,33 @@ def test_contrasts_stand_beside_probabilities(page: Any, full_run: Path) -> None
 def test_a_pair_without_contrasts_says_why(page: Any) -> None:
     data = page.data()
     told = {pair["code"]: pair["absent"] for pair in data["pairs"]}
-    assert told == {"fr-zh": None, "en-fr": "9 items; a contrast needs at least 10"}
+    assert told == {"fr-zh": "", "en-fr": "9 items; a contrast needs at least 10"}
     for word in data["words"]:
-        absent = told[data["pairs"][word["pair"]]["code"]] is not None
+        absent = told[data["pairs"][word["pair"]]["code"]] != ""
         assert absent == (word["lift"] is None) == (word["raised"] is None)
         assert not (absent and word["specific"])
+
+
+def test_words_that_are_read_behind_shared_pieces_say_so_and_may_lack_contrasts_alone(
+    new_run: Callable[[], Path], read_page: Callable[[Path], Any]
+) -> None:
+    run = new_run()
+    table = read_table(run / "traces")
+    behind = [item == 2 for item in table["item"].to_pylist()]
+    for name in CONTRASTS:
+        values = [None if late else value for late, value in zip(behind, table[name].to_pylist(), strict=True)]
+        column = pa.array(values, table.schema.field(name).type)
+        table = table.set_column(table.column_names.index(name), name, column)
+    table = table.append_column("appended", pa.array([" " if late else "" for late in behind]))
+    for path in (run / "traces").glob("*.parquet"):
+        path.unlink()
+    why = {"absent": {"fr-zh after _": "1 items; a contrast needs at least 10", "fr": "not of this pair"}}
+    write_table(table, run / "traces" / "part-00000.parquet", {"contrast": why})
+    data = read_page(write_report(run)).data()
+    assert data["pairs"][1]["absent"] == "fr-zh after _: 1 items; a contrast needs at least 10"
+    words = [word for word in data["words"] if word["pair"] == 1]
+    assert [word["id"] for word in words if word["lift"] is None] == ["2"]
+    assert {word["id"]: word["appended"] for word in words if word["appended"]} == {"2": "␣"}
 
 
 def test_traces_from_before_contrasts_are_shown_without_them(

@@ -16,9 +16,9 @@ def test_both_thresholds_are_met_at_their_edge_and_missed_below() -> None:
     assert specific([LEAST - 1e-9, LEAST], [HALF, HALF]) == [1]
 
 
-def test_a_trace_without_contrasts_has_no_places() -> None:
+def test_a_row_without_contrasts_has_no_places() -> None:
     table = pa.table({"top_logprobs": [[HALF]]})
-    assert specific_places(table) is None
-    missing = table.append_column("top_contrasts", pa.array([None], pa.list_(pa.float32())))
-    assert specific_places(missing) is None
-    assert specific_places(table.append_column("top_contrasts", pa.array([[9.0]]))) == [[0]]
+    assert specific_places(table) == [None]
+    table = pa.table({"top_logprobs": [[HALF]] * 3})
+    contrasts = pa.array([[9.0], None, [0.0]], pa.list_(pa.float32()))
+    assert specific_places(table.append_column("top_contrasts", contrasts)) == [[0], None, []]
