@@ -104,7 +104,8 @@ def trace(
         One row per item, layer and position. Columns ``item, pair, layer, position, token, label, top_ids, top_tokens,
         top_logprobs, top_contrasts, contrast_ids, contrast_tokens, contrasts, contrast_logprobs, logsumexp, entropy,
         kl_to_final, target_logprob, target_rank, target_chain_logprob, tracked, tracked_logprobs``; for each token set
-        ``<set>_logmass`` and ``<set>_ids``; and all pieces of the two words, ``source_pieces, target_pieces``. The sets
+        ``<set>_logmass`` and ``<set>_ids``; all pieces of the two words, ``source_pieces, target_pieces``; and, where the
+        label is ``answer``, ``source_word, target_words`` (all accepted ones) and the concept's ``words``. The sets
         are ``source``, ``target`` (all accepted targets), the latent languages and ``pivot``. Layer 0 is the embedding
         output and layer l the output of block l, so the last layer equals the model. ``top_contrasts`` are those of the
         top tokens, ``contrast_ids`` and the columns after it the k tokens of the highest contrast, equal ones by id.

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from pivotkit.kernels import Unembedded
 from pivotkit.lens.model.encoding import Encoded
-from pivotkit.lens.positions import Place
+from pivotkit.lens.positions import ANSWER, Place
+from pivotkit.words.task import accepted_targets
 from pivotkit.words.word_tokens import WordTokens
 
 
@@ -122,6 +123,10 @@ def trace_rows(
     for name in ("source", "target"):
         pieces = [list(word_tokens.pieces(row[name])) for row in rows]
         columns[f"{name}_pieces"] = repeated(pieces, pa.list_(pa.int32()))
+    answers = [row if place.label == ANSWER else None for row, place in zip(rows, places, strict=True)]
+    columns["source_word"] = repeated([row and row["source"] for row in answers], pa.string())
+    columns["target_words"] = repeated([row and accepted_targets(row) for row in answers], pa.list_(pa.string()))
+    columns["words"] = repeated([row and row["words"] for row in answers], pa.map_(pa.string(), pa.string()))
     return pa.table(columns)
 
 
