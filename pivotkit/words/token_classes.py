@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-import os.path
+import itertools
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -133,7 +133,7 @@ def inflected(text: str, word: str) -> bool:
     han = [char for char in one if _script(char) == "CJK"]
     if han:
         return 2 * sum(char in other for char in han) >= len(han)
-    shared = len(os.path.commonprefix([one, other]))
+    shared = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
     return shared >= _least(one) and 3 * shared >= 2 * max(len(one), len(other))
 
 
