@@ -136,7 +136,8 @@ def contrasts(head: ModelParts, means: ContrastMeans, states: AnswerStates) -> C
     factor = (counts / (counts - 1))[:, None].to(device)
     shift = (states.logsumexp.double() - lse).float().unsqueeze(-1).to(device)
     top_ids = states.top_ids.to(device)
-    middle = [means.sums[group] / means.count(group) for group in groups]  # of states (L, D), or of capped logits (L, V)
+    # Of states (L, D), or of capped logits (L, V).
+    middle = [means.sums[group] / means.count(group) for group in groups]
     if head.softcap is None:
         wide = torch.stack([(x.cpu().double() - mean[which]).float() for x, mean in zip(
             states.normed, torch.stack(middle, 1), strict=True)]).to(device)  # fmt: skip

@@ -78,10 +78,10 @@ def score(model: Any, items: pa.Table, tokenizer: Any, *, head: LensHead | None 
         One row per item. Columns ``item, pair, source, target``; ``p_gold, p_distractors, score``, with the score in
         (-1, 1); ``gold_rank``, the number of distractors that make the target more likely than the gold source does;
         ``greedy``, the share of contexts in which greedy decoding begins with an accepted target; ``reciprocal_rank``,
-        the mean over contexts of ``1 / (1 + rank)`` of the first token that tells the target apart, after those before it,
-        for the best accepted target; ``target_piece``, the number of the target's tokens before that one, and
-        ``appended``, their text, both of the shown target; ``excluded``, whether source and target share a piece (`excluded_items`). Excluded items have scores, but no
-        summary counts them.
+        the mean over contexts of ``1 / (1 + rank)`` of the first token that tells the target apart (`trace`), after
+        those before it, for the best accepted target; ``target_piece``, the number of tokens before that one, and
+        ``appended``, their text, both of the shown target; ``excluded``, whether source and target share a piece
+        (`excluded_items`). Excluded items have scores, but no summary counts them.
 
     Raises
     ------

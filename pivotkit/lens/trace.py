@@ -113,17 +113,17 @@ def trace(
     pyarrow.Table
         One row per item, layer and position. Columns ``item, pair, layer, position, token, label, top_ids, top_tokens,
         top_logprobs, top_contrasts, contrast_ids, contrast_tokens, contrasts, contrast_logprobs, logsumexp, entropy,
-        kl_to_final, target_piece, appended, appended_pieces, target_logprob, target_rank, target_chain_logprob, tracked,
-        tracked_logprobs``; for each token set ``<set>_logmass`` and ``<set>_ids``; and all pieces of the two words,
-        ``source_pieces, target_pieces``. ``target_piece`` says which token of the target is read, from 0;
+        kl_to_final, target_piece, appended, appended_pieces, target_logprob, target_rank, target_chain_logprob,
+        tracked, tracked_logprobs``; for each token set ``<set>_logmass`` and ``<set>_ids``; and all pieces of the two
+        words, ``source_pieces, target_pieces``. Layer 0 is the embedding output and layer l the output of block l, so
+        the last layer equals the model. ``target_piece`` says which token of the target is read, from 0;
         ``appended_pieces`` are those before it and ``appended`` their text. The sets are ``source``, ``target`` (all
-        accepted targets), the latent languages and ``pivot``; a word is in its set by the piece that tells it apart at
-        the answer, and a set with none is empty and its mass null (`WordTokens`). Layer 0 is the embedding
-        output and layer l the output of block l, so the last layer equals the model. ``top_contrasts`` are those of the
-        top tokens, ``contrast_ids`` and the columns after it the k tokens of the highest contrast, equal ones by id.
-        They are null where the label is not ``answer`` and for pairs without contrasts; the metadata says why. Logs are
+        accepted targets), the latent languages and ``pivot``. A set holds what tells a word apart at the answer
+        (`WordTokens`); where nothing does, it is empty and its mass null. ``top_contrasts`` are those of the top
+        tokens, ``contrast_ids`` and the columns after it the k tokens of the highest contrast, equal ones by id. They
+        are null where the label is not ``answer`` and for groups without contrasts; the metadata says why. Logs are
         natural; contrasts, entropy and divergence are in nats; ranks begin at 0. The metadata names the layers, the
-        lens, the policy, the pairs with contrasts, and the head with its self-check error.
+        lens, the policy, the groups with contrasts, and the head with its self-check error.
 
     Raises
     ------

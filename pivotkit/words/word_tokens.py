@@ -4,47 +4,17 @@ from __future__ import annotations
 
 import functools
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from tokenizers.pre_tokenizers import ByteLevel
 
+from pivotkit.words.telling import telling_piece
+
 _BYTE_LEVEL = ByteLevel(add_prefix_space=False, use_regex=False)  # spells text as a byte-level vocabulary does
 _BYTE_TOKEN = re.compile(r"<0x[0-9A-F]{2}>")  # a lone byte in a byte-fallback vocabulary
 _FRAGMENT = "\N{REPLACEMENT CHARACTER}"  # what a part of a character decodes to
-_WHOLE = ("IDEOGRAPH", "SYLLABLE", "HIRAGANA", "KATAKANA")  # in the names of letters that stand for more than a letter
-
-
-def tells(start: str) -> bool:
-    """Whether the beginning of a word tells it apart from others.
-
-    It does with two letters or digits, or with one letter that stands for a word or a syllable, as those of Chinese,
-    Japanese and Korean do. A space, a part of a character and a single letter of an alphabet begin too many words.
-    """
-    letters = [letter for letter in start if letter.isalnum()]
-    return len(letters) > 1 or any(kind in unicodedata.name(letter, "") for letter in letters for kind in _WHOLE)
-
-
-def telling_piece(tokenizer: Any, pieces: Sequence[int]) -> int:
-    """The index of the first piece of a word that tells it apart, given those before it; of none, the last.
-
-    The rule reads the word and the tokenizer alone, so that a word is read alike in whatever company it stands.
-
-    Parameters
-    ----------
-    tokenizer : a Hugging Face tokenizer
-    pieces : sequence of int
-        The ids of the whole word in order, at least one.
-
-    Returns
-    -------
-    int
-        The number of pieces before it. The last piece completes the word, so a word of one letter is told by it.
-    """
-    ends = range(1, len(pieces))
-    return next((end - 1 for end in ends if tells(tokenizer.decode(list(pieces[:end])))), len(pieces) - 1)
 
 
 @dataclass(frozen=True)

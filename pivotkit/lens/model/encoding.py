@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from pivotkit.arguments import refuse, refuse_kind
-from pivotkit.words.word_tokens import telling_piece
+from pivotkit.words.telling import telling_piece
 
 
 @dataclass(frozen=True)
