@@ -107,6 +107,9 @@ def trace_rows(
         "logsumexp": pa.array(reading.logsumexp.ravel()),
         "entropy": pa.array(reading.entropy.ravel()),
         "kl_to_final": pa.array(reading.kl.ravel()),
+        "target_piece": repeated([len(text.appended) for text in texts], pa.int32()),
+        "appended": repeated([word_tokens.joined(text.appended) for text in texts], pa.string()),
+        "appended_pieces": repeated([list(text.appended) for text in texts], pa.list_(pa.int32())),
         "target_logprob": pa.array(reading.target_logprob.ravel()),
         "target_rank": pa.array(reading.target_rank.ravel(), pa.int32()),
     }
