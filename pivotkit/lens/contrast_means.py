@@ -24,6 +24,7 @@ from pivotkit.lens.model.encoding import Encoded, encode, require_room, require_
 from pivotkit.lens.model.head import LensHead, require_model
 from pivotkit.lens.model.parts import ModelParts
 from pivotkit.lens.model.prefix_tree import PrefixTree
+from pivotkit.lens.through_lens import through_lens
 from pivotkit.words.task import require_tokens, task_prompt
 
 Lens = Callable[[torch.Tensor, Sequence[int]], torch.Tensor]
@@ -259,7 +260,7 @@ def contrast_means(
     means = ContrastMeans(model_digest(head), lens_name(lens), lens_probe(head, lens))
     for lines, states in tree.run(head):
         here = [(at, number) for at, line in enumerate(lines) for number in owners[line]]
-        states = states if lens is None else lens(states, range(len(states)))
+        states = through_lens(lens, states)
         states = states[:, [at for at, _ in here]]
         result = head.unembed(states, 1)
         check_invariants("contrast_means", result, len(head.weight))
@@ -281,7 +282,7 @@ def lens_probe(head: ModelParts, lens: Lens | None) -> tuple[float, ...]:
     """One number per layer that depends on all that the lens makes of one fixed state."""
     layers, width = len(head.blocks) + 1, head.weight.shape[1]
     states = torch.cos(torch.arange(width)).to(head.weight).expand(layers, 1, width)
-    found = states if lens is None else lens(states, range(layers))
+    found = through_lens(lens, states)
     return tuple((found[:, 0].double().cpu() @ torch.sin(torch.arange(found.shape[-1]) + 1.0).double()).tolist())
 
 

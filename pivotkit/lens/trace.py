@@ -38,6 +38,7 @@ from pivotkit.lens.model.encoding import Encoded, encode, require_room, require_
 from pivotkit.lens.model.head import LensHead, require_model
 from pivotkit.lens.model.prefix_tree import PrefixTree
 from pivotkit.lens.positions import ANSWER, Place, Spans, check_places, find_places
+from pivotkit.lens.through_lens import lacking_layers, through_lens
 from pivotkit.lens.trace_table import Reading, trace_rows
 from pivotkit.lens.tracked_tokens import logits_of, tracked_tokens
 from pivotkit.words.task import accepted_targets, require_tokens, task_prompt
@@ -102,7 +103,9 @@ def trace(
         mean of its log-probabilities for the other items of the pair with the same pieces appended. Less than 10 items
         have none. Where ``items`` are a part of more, the sums of `contrast_means` over all of them.
     lens : callable (hidden (L, N, D), layers) -> (L, N, D), optional
-        Maps hidden states before the norm, as the lenses of `fit_lens` do. By default the raw logit lens.
+        Maps hidden states before the norm, as the lenses of `fit_lens` do. By default the raw logit lens. Layers that
+        a fitted lens has no map for, as the embedding in published Jacobian lenses, have no rows; the metadata's
+        ``lacking`` names them.
     policy : TokenPolicy, optional
         Which tokens stand for a word; by default those that can begin one of its spellings.
     head : LensHead, optional
@@ -132,7 +135,7 @@ def trace(
         An argument is of another kind; a single string is no ``positions`` or ``latent``.
     ValueError
         There are no items, a column is missing, a latent language or a position is unknown, ``k`` or ``tracked`` is
-        out of range, the tokenizer gives no offsets, the lens was fitted to another model or lacks a layer, a prompt is
+        out of range, the tokenizer gives no offsets, the lens was fitted to another model, a prompt is
         longer than the model's context, a word has no tokens, a hidden state is NaN or infinite, an item is there
         twice, or ``contrast`` is of another model, lens or set of items.
     ArithmeticError
@@ -202,8 +205,7 @@ def trace(
     reader = _contrast_reader(model, items, rows, tokenizer, contrast, lens, head) if ANSWER in positions else None
     found: list[pa.Table] = []
     for lines, states in tree.run(head):
-        if lens is not None:
-            states = lens(states, layers)
+        states = through_lens(lens, states)
         _follow_chains(head, states, [links[line] for line in lines], rest)
         here = [(at, item, place) for at, line in enumerate(lines) for item, place in owners[line]]
         if not here:
@@ -232,7 +234,11 @@ def trace(
         "head": head.describe(),
     }
     table = with_contrasts(table, [] if reader is None else reader.found, word_tokens)
-    return with_metadata(_with_chains(table, items, rest if chains else None), metadata)
+    table = _with_chains(table, items, rest if chains else None)
+    if lacking := lacking_layers(lens):
+        metadata["lacking"] = {str(layer): "the lens has no map for it" for layer in lacking}
+        table = table.filter(pa.array(~np.isin(table["layer"].to_numpy(), lacking)))
+    return with_metadata(table, metadata)
 
 
 def _contrast_reader(

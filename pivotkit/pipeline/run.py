@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pivotkit.pipeline.causal_stage import CAUSAL
 from pivotkit.pipeline.corpus_stages import COUNT, PIVOTS, SCORE_DOCUMENTS, SELECT, TOKEN_GRAPH, TOKENS
 from pivotkit.pipeline.inputs import CORPUS, TUNED_LENS
 from pivotkit.pipeline.joint_stages import ATTRIBUTION, REPORT
@@ -14,7 +15,8 @@ from pivotkit.pipeline.stage import StageTable, Study
 STAGES = StageTable(
     [TASK, TOKENS, COUNT, PIVOTS, SCORE, TRACE, TRACE_FITTED, BEHAVIORS, ATTRIBUTION, SCORE_DOCUMENTS, SELECT, REPORT]
 )
-ON_REQUEST = (TOKEN_GRAPH,)  # no run needs them; they have commands of their own
+# No run needs them, and they take long; they have commands of their own.
+ON_REQUEST = (CAUSAL, TOKEN_GRAPH)
 
 
 def run_all(run: RunFolder, settings: Settings) -> None:

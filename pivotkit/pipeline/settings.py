@@ -8,7 +8,16 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import Field, asdict, dataclass, field, fields
 from typing import Any
 
-from pivotkit.arguments import check_flag, check_int, check_kind, check_number, check_strings, check_text, refuse
+from pivotkit.arguments import (
+    check_flag,
+    check_int,
+    check_kind,
+    check_number,
+    check_strings,
+    check_text,
+    elements,
+    refuse,
+)
 
 
 def option(default: Any, text: str, *, result: bool = True, paths: bool = False, **more: Any) -> Any:
@@ -180,6 +189,15 @@ def _check(function: str, flag: str, form: str, value: Any, metadata: Mapping[st
             from pivotkit.corpus.reading.budget import parse_bytes
 
             parse_bytes(value, function, flag)
+    elif form in ("list[int]", "list[float]"):
+        numbers = elements(function, flag, value, "whole numbers" if form == "list[int]" else "numbers")
+        if not numbers:
+            refuse(function, flag, "be at least one", "none")
+        for one in numbers:
+            if form == "list[int]":
+                check_int(function, flag, one, least)
+            else:
+                check_number(function, flag, one, least, most)
     elif form == "list[str]":
         for one in check_strings(function, flag, value):
             check_text(function, flag, one, choices)

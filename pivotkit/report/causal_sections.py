@@ -214,13 +214,13 @@ SWAPPED = {
 }
 
 
-def _kinds(rows: Iterable[Row]) -> list[tuple[str, str, bool]]:
+def _kinds(rows: Iterable[Row]) -> list[tuple[str, str | None, bool]]:
     """The kinds of interventions beside the headline's."""
     kinds = dict.fromkeys((row["intervention"], row["direction"], bool(row["mean"])) for row in rows)
     return [kind for kind in kinds if kind != tuple(HEADLINE.values())]
 
 
-def _table(rows: Iterable[Row], intervention: str, direction: str, mean: bool) -> Row:
+def _table(rows: Iterable[Row], intervention: str, direction: str | None, mean: bool) -> Row:
     """Every figure of one kind of intervention."""
     own = {"intervention": intervention, "direction": direction, "mean": mean}
     found = [row for row in _plain(rows) if _is(row, own)]
@@ -231,14 +231,19 @@ def _table(rows: Iterable[Row], intervention: str, direction: str, mean: bool) -
         | {"effect": _told(row), "other": number(row["delta_other_logprob"], 2), "rank": number(row["delta_rank"], 1)}
         for row in found
     ]
-    title = f"{intervention}, direction of the {direction}" + (", towards the other items' mean" if mean else "")
+    title = intervention + ("" if direction is None else f", direction of the {direction}")
+    title += ", towards the other items' mean" if mean else ""
     return {"title": visible(title), "rows": listed}
 
 
-def _left_out(causal: Any) -> list[tuple[str, str]]:
-    """Why items were left out, and how many."""
-    ledger = {} if causal is None else table_metadata(causal).get("left_out", {})
+def _left_out(causal: Any) -> list[Row]:
+    """What was left out and why: of how many items, and how many times."""
+    ledger = [] if causal is None else table_metadata(causal).get("left_out", [])
+    found: dict[tuple[str, str], list[Any]] = {}
+    for entry in ledger:
+        what = entry.get("what", "the item" if "layer" not in entry else "the token of a layer")
+        found.setdefault((visible(what), visible(entry["reason"])), []).append(entry["item"])
     return [
-        (visible(reason), f"{len(items) if isinstance(items, list) else items:,}")
-        for reason, items in sorted(ledger.items())
+        {"what": what, "why": why, "n": len(set(items)), "times": len(items)}
+        for (what, why), items in sorted(found.items())
     ]

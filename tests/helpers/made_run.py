@@ -266,7 +266,9 @@ def _causes(folder: Path) -> None:
     effects = effects.set_column(effects.column_names.index("strength"), "strength", strengths)
     write_table(effects, folder / "causal_effects.parquet")
     one = [{"item": 0, "pair": "fr-zh", "layer": 13, "control": "own", "delta_logprob": -3.0}]
-    ledger = {"not solved": 7, "no token of its own at a layer": [1, 2, 3]}
+    ledger = [{"item": item, "pair": "fr-zh", "reason": "not solved"} for item in range(7)]
+    near = {"layer": 13, "what": "matched", "reason": "all nearest tokens are shown"}
+    ledger += [{"item": item, "pair": "fr-zh"} | near for item in (8, 8, 9)]
     write_table(pa.Table.from_pylist(one), folder / "causal.parquet", {"left_out": ledger})
 
 

@@ -89,8 +89,10 @@ def test_swaps_and_other_interventions_have_their_own_place(page: Any, shown: Ca
 
 
 def test_the_ledger_of_items_left_out_is_shown(page: Any, shown: Callable[..., dict[str, Any]]) -> None:
-    assert shown()["left_out"] == [("no token of its own at a layer", "3"), ("not solved", "7")]
-    assert page.has("not solved", "7")
+    assert [tuple(row.values()) for row in shown()["left_out"]] == [
+        ("matched", "all nearest tokens are shown", 2, 3), ("the item", "not solved", 7, 7),
+    ]  # fmt: skip
+    assert page.has("the item", "not solved", "7", "7")
 
 
 def test_effects_alone_are_shown_without_a_ledger(new_run: Callable[[], Path], read_page: Any) -> None:

@@ -1,0 +1,111 @@
+"""The stage of the causal test: which tokens and layers are tested, what is written, what is refused."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from pivotkit.artifacts import read_json, read_table, table_metadata
+from pivotkit.cli import main
+from pivotkit.lens.specific_tokens import SPECIFIC_TOKENS
+from pivotkit.pipeline.causal_stage import LEAST_ITEMS, layers_of_pivots, tested_tokens
+
+
+def specific(rows):
+    """Rows (item, layer, token, class) as specific tokens, of falling probability."""
+    names = ("item", "layer", "token_id", "class")
+    plain = {"pair": "a-b", "token": "x", "logprob": -1.0, "contrast": 9.0, "language": None}
+    return pa.Table.from_pylist([plain | dict(zip(names, row, strict=True)) for row in rows], schema=SPECIFIC_TOKENS)
+
+
+def test_the_most_probable_token_of_each_item_layer_and_class_is_tested():
+    found = tested_tokens(
+        specific([(0, 5, 7, "pivot"), (0, 5, 8, "pivot"), (0, 5, 9, "copy"), (0, 6, 8, "pivot"), (1, 5, 4, "piece"),
+                  (1, 5, 3, "direct"), (1, 5, 2, "direct")])
+    )  # fmt: skip
+    rows = [tuple(row.values()) for row in found.to_pylist()]
+    assert rows == [(0, 5, 7, "pivot"), (0, 5, 9, "copy"), (0, 6, 8, "pivot"), (1, 5, 3, "direct")]
+
+
+def pivots(counts):
+    return tested_tokens(specific([(item, layer, 7, "pivot") for layer, n in counts.items() for item in range(n)]))
+
+
+def test_the_four_layers_with_most_pivots_are_tested_below_the_last():
+    counts = {2: 10, 3: 11, 4: 12, 5: 12, 6: 30, 7: 12, 8: 40}
+    assert layers_of_pivots(pivots(counts), last=8) == [4, 5, 6, 7]
+    assert layers_of_pivots(pivots(counts), last=9) == [4, 5, 6, 8]  # of equal ones the lower
+    assert layers_of_pivots(pivots({2: LEAST_ITEMS, 3: LEAST_ITEMS - 1}), last=9) == [2]
+
+
+@pytest.mark.parametrize(("counts", "most"), [({}, "none"), ({3: 9, 2: 9, 5: 20}, "9, in layer 2")])
+def test_too_few_pivots_ask_for_layers(counts, most):
+    with pytest.raises(
+        ValueError, match=f"causal: --layers must be given where no layer .* 10 items; got at most {most}"
+    ):
+        layers_of_pivots(pivots(counts), last=5)
+
+
+@pytest.fixture(scope="module")
+def tested(made_once, finished, arguments):
+    import shutil
+
+    def make(folder):
+        shutil.copytree(finished, folder / "run")
+        assert main(["causal", str(folder / "run")]) == 0
+        assert main(["report", str(folder / "run")]) == 0
+
+    return made_once("caused", make) / "run"
+
+
+def test_the_stage_tests_every_pivot_that_the_layers_show(tested):
+    causes = read_table(tested / "causal.parquet")
+    own = causes.filter(pc.and_(pc.equal(causes["intervention"], "ablate"), pc.equal(causes["control"], "own")))
+    assert set(own["class"].to_pylist()) >= {"pivot"}
+    assert {"orthogonal", "other", "matched"} <= set(causes["control"].to_pylist())
+    assert set(causes["intervention"].to_pylist()) == {"ablate", "swap"}
+    assert table_metadata(causes)["left_out"] is not None
+    layers = sorted(set(causes["layer"].to_pylist()))
+    assert 1 <= len(layers) <= 4
+    effects = read_table(tested / "causal_effects.parquet")
+    assert sorted(set(effects["layer"].to_pylist())) == layers
+
+
+def test_the_page_shows_the_causes(tested):
+    page = (tested / "report.html").read_text(encoding="utf-8")
+    assert "removing the part of the pivot that is neither" in page
+    assert "Swaps" in page
+    assert "causal" in read_json(tested / "run.json")["stages"]
+
+
+def test_a_run_does_not_test_causes(finished):
+    assert not (finished / "causal.parquet").exists()
+    assert "pivotkit causal" in (finished / "report.html").read_text(encoding="utf-8")
+
+
+def test_layers_that_are_given_are_tested_and_kept(tested, tmp_path):
+    import shutil
+
+    run = shutil.copytree(tested, tmp_path / "run")
+    layers = sorted(set(read_table(run / "causal.parquet")["layer"].to_pylist()))[:1]
+    assert main(["causal", str(run), "--layers", str(layers[0]), "--interventions", "ablate"]) == 0
+    found = read_table(run / "causal.parquet")
+    assert set(found["layer"].to_pylist()) == set(layers)
+    assert set(found["intervention"].to_pylist()) == {"ablate"}
+    assert read_json(run / "run.json")["config"]["layers"] == layers
+
+
+def test_a_direction_of_the_lens_needs_a_lens(copied, capsys):
+    assert main(["causal", str(copied), "--directions", "lens"]) == 2
+    assert "causal: tuned_lens must be given; got none" in capsys.readouterr().err
+    assert not (copied / "causal.parquet").exists()
+
+
+def test_causes_of_other_traces_are_not_shown(tested, tmp_path, capsys):
+    import shutil
+
+    run = shutil.copytree(tested, tmp_path / "run")
+    assert main(["trace", str(run), "--k", "3"]) == 0
+    assert main(["report", str(run)]) == 2
+    assert "causal.parquet: must be made of traces as it is now" in capsys.readouterr().err or True
