@@ -119,7 +119,8 @@ def _scalar(kind: type) -> Callable[[str], Any]:
 
 SCALARS: dict[str, type] = {"str": str, "int": int, "float": float}
 COLLECTIONS: dict[str, Callable[[str], Any]] = {
-    "list[str]": _list, "list[int]": _numbers(int), "list[float]": _numbers(float), "dict[str, float]": _shares, "dict[str, str]": _named,
+    "list[str]": _list, "list[int]": _numbers(int), "list[float]": _numbers(float),
+    "dict[str, float]": _shares, "dict[str, str]": _named,
 }  # fmt: skip
 
 

@@ -181,9 +181,7 @@ def causal_test(
             f"causal_test: pivots must hold one of an item that the model solves; got none among {solved} solved of "
             f"{len(read)} items"
         )
-    along = {
-        name: TokenDirections(head, linear, lens if name == "lens" else None) for name in directions
-    }
+    along = {name: TokenDirections(head, linear, lens if name == "lens" else None) for name in directions}
     tokens = _control_tokens(found, read, states, chosen, TokenDirections(head, linear), word_tokens, weights, seed)
     for subject in found:
         if (subject, "matched") not in tokens:

@@ -29,9 +29,7 @@ def generator(seed: int, item: Item, layer: int, use: str) -> np.random.Generato
     return np.random.default_rng([seed, zlib.crc32(use.encode()), item.item, layer])
 
 
-def other_subjects(
-    subject: Subject, items: Sequence[Item], alike: Sequence[Subject], seed: int
-) -> list[Subject]:
+def other_subjects(subject: Subject, items: Sequence[Item], alike: Sequence[Subject], seed: int) -> list[Subject]:
     """Draw up to `OTHERS` subjects of other items, with different pivots.
 
     Parameters

@@ -116,9 +116,7 @@ def split(vector: Vector, span: NDArray[np.float64]) -> tuple[Vector, Vector]:
     return outside, inside
 
 
-def mean_difference(
-    states: NDArray[Any], pairs: Sequence[str], shows: NDArray[np.bool_], item: int
-) -> Vector | None:
+def mean_difference(states: NDArray[Any], pairs: Sequence[str], shows: NDArray[np.bool_], item: int) -> Vector | None:
     """The difference of means between the items that show something and the others of their pairs.
 
     Parameters

@@ -117,7 +117,11 @@ def _effects(rows: Sequence[dict[str, Any]], resamples: int, seed: int, key: str
     result = []
     for number, (done, against, whose, values) in enumerate(summed):
         middle, several = found[str(number)], len(set(whose)) > 1
-        row = dict(zip(GROUP, done, strict=True)) | {"against": against, "items": len(whose), "concepts": len(set(whose))}
+        row = dict(zip(GROUP, done, strict=True)) | {
+            "against": against,
+            "items": len(whose),
+            "concepts": len(set(whose)),
+        }
         row |= {"delta_logprob": middle.value, "low": middle.low if several else None}
         row |= {"high": middle.high if several else None}
         for name, column in zip(_VALUES[1:], values.T[1:], strict=True):

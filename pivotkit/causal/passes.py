@@ -49,7 +49,9 @@ class EditedPasses:
     (``head.shares_prefix``) runs every prompt whole for every edit.
     """
 
-    def __init__(self, head: ModelParts, prompts: Sequence[tuple[int, ...]], skips: frozenset[int] = frozenset()) -> None:
+    def __init__(
+        self, head: ModelParts, prompts: Sequence[tuple[int, ...]], skips: frozenset[int] = frozenset()
+    ) -> None:
         self._head, self._skips = head, skips
         self._ids = torch.tensor(prompts, device=head.weight.device)
         self._cache = self._prefix() if head.shares_prefix and self._ids.shape[1] > 1 else None

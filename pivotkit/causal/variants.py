@@ -184,7 +184,9 @@ class Variants:
                 units |= self._parts(units["own"], family, kind, own.layer)
             sides.append(units)
         if len(more) < 2:
-            self._leave_out(subject, f"swap {kind} other", "the pair has no two more items with other pivots and answers")
+            self._leave_out(
+                subject, f"swap {kind} other", "the pair has no two more items with other pivots and answers"
+            )
         swapped = swap_units(*sides)
         if "own" in swapped:
             item = self._items[subject.at]

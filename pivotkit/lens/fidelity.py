@@ -62,7 +62,8 @@ def lens_fidelity(
     context : int, default 128
         Tokens of a sequence at most.
     layers : sequence of int, optional
-        The layers to compare; by default all. A lens has no rows for layers that it has no map for. The last layer, against itself, has 0 and 1.
+        The layers to compare; by default all. A lens has no rows for layers that it has no map for. The last layer,
+        against itself, has 0 and 1.
     batch : int, default 1,024
         Tokens that run through the model together.
     held_out : float, default 0.1

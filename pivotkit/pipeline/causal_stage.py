@@ -1,4 +1,4 @@
-"""The stage that tests causes: traces -> tokens that a layer shows for one item -> what the answer loses without them."""
+"""The stage that tests causes: traces -> tokens that are specific to an item -> what the answer loses without them."""
 # ruff: noqa: RUF009 (option is dataclasses.field with a help text)
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def causal(run: RunFolder, settings: CausalSettings) -> None:
     from pivotkit.lens.specific_tokens import specific_tokens
 
     items, traces = read_table(run / "items.parquet"), run.gather("traces")
-    tokens = tested_tokens(specific_tokens(traces, items))
+    tokens = chosen_tokens(specific_tokens(traces, items))
     layers = settings.layers
     if layers is None:
         layers = layers_of_pivots(tokens, last=pc.max(traces["layer"]).as_py())
@@ -70,12 +70,14 @@ CAUSAL = Stage(
     ),
     writes=("causal.parquet", "causal_effects.parquet"),
     settings=("dtype", "layers", "interventions", "directions", "strengths", "seed"),
-    functions=("lens.specific_tokens.specific_tokens", "causal.causal_test.causal_test", "causal.effects.causal_effects"),
+    functions=(
+        "lens.specific_tokens.specific_tokens", "causal.causal_test.causal_test", "causal.effects.causal_effects",
+    ),
     form=CausalSettings,
 )  # fmt: skip
 
 
-def tested_tokens(specific: pa.Table) -> pa.Table:
+def chosen_tokens(specific: pa.Table) -> pa.Table:
     """The tokens that are tested: of each item, layer and class the most probable one that is specific to the item.
 
     Parameters

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-LEAST_CONTRAST, LEAST_PROBABILITY = math.log(100), 0.05  # of a token that is specific to its item
+from pivotkit.lens.specific_tokens import LEAST_CONTRAST, LEAST_PROBABILITY
 
 
 def specific(contrasts: Sequence[float], logprobs: Sequence[float]) -> list[int]:

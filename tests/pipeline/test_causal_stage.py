@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
 from pivotkit.artifacts import read_json, read_table, table_metadata
+from pivotkit.causal.causal_test import causal_test
+from pivotkit.causal.effects import causal_effects
 from pivotkit.cli import main
-from pivotkit.lens.specific_tokens import SPECIFIC_TOKENS
-from pivotkit.pipeline.causal_stage import LEAST_ITEMS, layers_of_pivots, tested_tokens
+from pivotkit.lens.model.loading import load_model
+from pivotkit.lens.specific_tokens import SPECIFIC_TOKENS, specific_tokens
+from pivotkit.pipeline.causal_stage import LEAST_ITEMS, layers_of_pivots, chosen_tokens
 
 
 def specific(rows):
@@ -20,7 +25,7 @@ def specific(rows):
 
 
 def test_the_most_probable_token_of_each_item_layer_and_class_is_tested():
-    found = tested_tokens(
+    found = chosen_tokens(
         specific([(0, 5, 7, "pivot"), (0, 5, 8, "pivot"), (0, 5, 9, "copy"), (0, 6, 8, "pivot"), (1, 5, 4, "piece"),
                   (1, 5, 3, "direct"), (1, 5, 2, "direct")])
     )  # fmt: skip
@@ -29,7 +34,7 @@ def test_the_most_probable_token_of_each_item_layer_and_class_is_tested():
 
 
 def pivots(counts):
-    return tested_tokens(specific([(item, layer, 7, "pivot") for layer, n in counts.items() for item in range(n)]))
+    return chosen_tokens(specific([(item, layer, 7, "pivot") for layer, n in counts.items() for item in range(n)]))
 
 
 def test_the_four_layers_with_most_pivots_are_tested_below_the_last():
@@ -49,8 +54,6 @@ def test_too_few_pivots_ask_for_layers(counts, most):
 
 @pytest.fixture(scope="module")
 def tested(made_once, finished, arguments):
-    import shutil
-
     def make(folder):
         shutil.copytree(finished, folder / "run")
         assert main(["causal", str(folder / "run")]) == 0
@@ -63,13 +66,27 @@ def test_the_stage_tests_every_pivot_that_the_layers_show(tested):
     causes = read_table(tested / "causal.parquet")
     own = causes.filter(pc.and_(pc.equal(causes["intervention"], "ablate"), pc.equal(causes["control"], "own")))
     assert set(own["class"].to_pylist()) >= {"pivot"}
-    assert {"orthogonal", "other", "matched"} <= set(causes["control"].to_pylist())
+    assert {"orthogonal", "orthogonal-equal", "other", "target", "source"} <= set(causes["control"].to_pylist())
     assert set(causes["intervention"].to_pylist()) == {"ablate", "swap"}
     assert table_metadata(causes)["left_out"] is not None
     layers = sorted(set(causes["layer"].to_pylist()))
     assert 1 <= len(layers) <= 4
     effects = read_table(tested / "causal_effects.parquet")
     assert sorted(set(effects["layer"].to_pylist())) == layers
+
+
+def test_the_stage_is_the_functions_on_the_runs_artifacts(tested, given):
+    items, traces = (read_table(tested / name) for name in ("items.parquet", "traces"))
+    tokens = chosen_tokens(specific_tokens(traces, items))
+    layers = layers_of_pivots(tokens, last=max(traces["layer"].to_pylist()))
+    model, tokenizer = load_model(str(given / "model"))
+    plain = causal_test(model, items, tokenizer, tokens, layers=layers, interventions=["ablate", "swap"])
+    found = read_table(tested / "causal.parquet")
+    keys = ("item", "layer", "class", "intervention", "control", "mean", "token_id")
+    assert [found[name].to_pylist() for name in keys] == [plain[name].to_pylist() for name in keys]
+    ours, theirs = (table["delta_logprob"].to_numpy() for table in (found, plain))
+    assert ours == pytest.approx(theirs, abs=1e-4)
+    assert causal_effects(found).num_rows == read_table(tested / "causal_effects.parquet").num_rows
 
 
 def test_the_page_shows_the_causes(tested):
@@ -85,8 +102,6 @@ def test_a_run_does_not_test_causes(finished):
 
 
 def test_layers_that_are_given_are_tested_and_kept(tested, tmp_path):
-    import shutil
-
     run = shutil.copytree(tested, tmp_path / "run")
     layers = sorted(set(read_table(run / "causal.parquet")["layer"].to_pylist()))[:1]
     assert main(["causal", str(run), "--layers", str(layers[0]), "--interventions", "ablate"]) == 0
@@ -103,9 +118,11 @@ def test_a_direction_of_the_lens_needs_a_lens(copied, capsys):
 
 
 def test_causes_of_other_traces_are_not_shown(tested, tmp_path, capsys):
-    import shutil
-
     run = shutil.copytree(tested, tmp_path / "run")
     assert main(["trace", str(run), "--k", "3"]) == 0
+    assert main(["behaviors", str(run)]) == 0
+    assert main(["attribution", str(run)]) == 0
     assert main(["report", str(run)]) == 2
-    assert "causal.parquet: must be made of traces as it is now" in capsys.readouterr().err or True
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "causal.parquet: must be made of traces as it is now" in line
+    assert "run `pivotkit causal` again" in line
