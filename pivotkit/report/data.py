@@ -68,12 +68,19 @@ TABLES: dict[str, tuple[str, dict[str, str]]] = {
     "fitted": ("traces_fitted", _TRACE | {"kl_to_final": "number"}),
     "behaviors": (
         "behaviors.parquet",
-        {**_ITEM, "rule": "text", "behavior": "text", "peak_layer": "integer", "peak_token": "text"}
+        {
+            **_ITEM,
+            "rule": "text",
+            "behavior": "text",
+            "peak_layer": "integer",
+            "peak_id": "integer",
+            "peak_token": "text",
+        }
         | {"peak_logprob": "number"},
     ),
     "sensitivity": (
         "sensitivity.parquet",
-        {"pair": "text", "rule": "text", "min_probability": "number", "first_layer": "integer", "items": "integer"}
+        {"pair": "text", "rule": "text", "min_probability": "number", "least_contrast": "number", "items": "integer"}
         | {"co_occurrence": "number", "pivot": "number"},
     ),
     "causal": ("causal.parquet", {**_ITEM, "layer": "integer", "control": "text", "delta_logprob": "number"}),
@@ -109,6 +116,7 @@ TABLES: dict[str, tuple[str, dict[str, str]]] = {
 }
 # Columns that tables of an earlier version lack. They are checked where they are there.
 LATER = {
+    "behaviors": {"class": "text", "language": "text", "also": "list of text"},
     "scores": {"gold_rank": "integer", "greedy": "number", "reciprocal_rank": "number", "excluded": "truth"},
     "traces": {"source_pieces": "list of integers", "target_pieces": "list of integers"}
     | {"top_contrasts": "list of numbers", "contrast_ids": "list of integers", "contrast_tokens": "list of text"}
