@@ -45,6 +45,8 @@ def causal(run: RunFolder, settings: CausalSettings) -> None:
     from pivotkit.lens.fitted import load_lens
     from pivotkit.lens.specific_tokens import specific_tokens
 
+    if "lens" in settings.directions and settings.tuned_lens is None:
+        raise ValueError("causal: --tuned-lens must be given where --directions names lens; got none")
     items, traces = read_table(run / "items.parquet"), run.gather("traces")
     tokens = chosen_tokens(specific_tokens(traces, items))
     layers = settings.layers
@@ -64,10 +66,8 @@ CAUSAL = Stage(
     name="causal",
     help="test what the answer loses without the tokens that a layer shows for one item",
     run=causal,
-    reads=("items.parquet", "traces", MODEL, TUNED_LENS),
-    needs=lambda settings: (
-        "items.parquet", "traces", MODEL, *([TUNED_LENS] if "lens" in settings.directions else []),
-    ),
+    reads=("items.parquet", "traces", MODEL),
+    uses=(TUNED_LENS,),
     writes=("causal.parquet", "causal_effects.parquet"),
     settings=("dtype", "layers", "interventions", "directions", "strengths", "seed"),
     functions=(

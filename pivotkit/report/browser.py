@@ -19,6 +19,7 @@ from pivotkit.report.text import arrow, ends, token_text, visible
 
 CELLS = 200_000  # most table cells in the page, about 2 MB; beyond it each pair shows its first words only
 PIVOTS = 12  # best pivots per word
+REASONS = 3  # most groups of a pair that the page names as too small for contrasts
 RAISED = 6  # tokens of the highest contrast per layer
 CONTRASTS = ("top_contrasts", "contrast_ids", "contrast_tokens", "contrasts", "contrast_logprobs")
 
@@ -129,8 +130,9 @@ def _absent(traces: pa.Table, pair: str) -> str:
         return visible(why)
     # Items that are read behind other pieces are compared among themselves: "fr-zh after X" is a group of the pair.
     own = {group: reason for group, reason in why.items() if group == pair or group.startswith(f"{pair} after ")}
-    told = "; ".join(reason if group == pair else f"{group}: {reason}" for group, reason in own.items())
-    return visible(told) if told else ""
+    told = [reason if group == pair else f"{group}: {reason}" for group, reason in own.items()]
+    more = [f"{len(told) - REASONS} more groups like these"] if len(told) > REASONS else []
+    return visible("; ".join([*told[:REASONS], *more])) if told else ""
 
 
 def _sets(rows: pa.Table, tokens: dict[int, int], pivots: list[int]) -> dict[str, list[int]]:

@@ -14,7 +14,7 @@ from pivotkit.causal.effects import causal_effects
 from pivotkit.cli import main
 from pivotkit.lens.model.loading import load_model
 from pivotkit.lens.specific_tokens import SPECIFIC_TOKENS, specific_tokens
-from pivotkit.pipeline.causal_stage import LEAST_ITEMS, layers_of_pivots, chosen_tokens
+from pivotkit.pipeline.causal_stage import LEAST_ITEMS, chosen_tokens, layers_of_pivots
 
 
 def specific(rows):
@@ -113,7 +113,7 @@ def test_layers_that_are_given_are_tested_and_kept(tested, tmp_path):
 
 def test_a_direction_of_the_lens_needs_a_lens(copied, capsys):
     assert main(["causal", str(copied), "--directions", "lens"]) == 2
-    assert "causal: tuned_lens must be given; got none" in capsys.readouterr().err
+    assert "causal: --tuned-lens must be given where --directions names lens; got none" in capsys.readouterr().err
     assert not (copied / "causal.parquet").exists()
 
 

@@ -90,10 +90,12 @@ def test_words_that_are_read_behind_shared_pieces_say_so_and_may_lack_contrasts_
     table = table.append_column("appended", pa.array([" " if late else "" for late in behind]))
     for path in (run / "traces").glob("*.parquet"):
         path.unlink()
-    why = {"absent": {"fr-zh after _": "1 items; a contrast needs at least 10", "fr": "not of this pair"}}
+    few = "1 items; a contrast needs at least 10"
+    why = {"absent": {f"fr-zh after {piece}": few for piece in "_abcd"} | {"fr": "not of this pair"}}
     write_table(table, run / "traces" / "part-00000.parquet", {"contrast": why})
     data = read_page(write_report(run)).data()
-    assert data["pairs"][1]["absent"] == "fr-zh after _: 1 items; a contrast needs at least 10"
+    told = "; ".join([*(f"fr-zh after {piece}: {few}" for piece in "_ab"), "2 more groups like these"])
+    assert data["pairs"][1]["absent"] == told
     words = [word for word in data["words"] if word["pair"] == 1]
     assert [word["id"] for word in words if word["lift"] is None] == ["2"]
     assert {word["id"]: word["appended"] for word in words if word["appended"]} == {"2": "␣"}
