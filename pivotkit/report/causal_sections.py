@@ -30,6 +30,7 @@ REST = {
 }
 HEADLINE = {"intervention": "ablate", "direction": "unembedding", "mean": False}
 CLASSES = ("pivot", "direct", "copy")
+LEAST_CONCEPTS = 10  # of a layer from which something follows
 
 Row = dict[str, Any]
 
@@ -99,7 +100,7 @@ def _estimate(row: Row) -> tuple[float, float, float]:
 
 def _told(row: Row) -> str:
     value, low, high = _estimate(row)
-    return f"{number(value, 2)} {interval(low, high, 2)}"
+    return number(value, 2) + (f" {interval(low, high, 2)}" if math.isfinite(low) else "")
 
 
 def _listed(row: Row, rows: list[Row]) -> Row:
@@ -118,6 +119,10 @@ def _listed(row: Row, rows: list[Row]) -> Row:
     }
 
 
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'s' * (n != 1)}"
+
+
 def _against(rows: Iterable[Row], layer: int, control: str, other: str = "other") -> Row | None:
     """The paired difference of a control from another one."""
     found = (row for row in rows if (row["layer"], row["control"], row["against"]) == (layer, control, other))
@@ -133,7 +138,7 @@ def _words(rows: list[Row]) -> list[str]:
     told, own_part = [], []
     for layer in layers:
         part, differs = plain[layer, "orthogonal"], _against(rows, layer, "orthogonal")
-        sentence = f"Layer {layer} ({part['items']} items, {part['concepts']} concepts): removing the part of the pivot"
+        sentence = f"Layer {layer} ({_count(part['items'], 'item')}, {_count(part['concepts'], 'concept')}): removing the part of the pivot"
         sentence += f" that is neither source's nor target's changes the answer by {_told(part)} nats"
         if (layer, "own") in plain:
             own = plain[layer, "own"]
@@ -163,13 +168,13 @@ VERDICTS = {
     "own": "a part of its own, beside the concept that it shares with the two words",
     "reading": "the interval holds 0, so no part of its own shows here",
     "against": "without it the answer gains, so it is no station on the way here",
-    None: "no interval, too few concepts",
+    None: f"fewer than {LEAST_CONCEPTS} concepts, so nothing follows",
 }
 
 
 def _verdict(row: Row) -> str | None:
     _, low, high = _estimate(row)
-    if not (math.isfinite(low) and math.isfinite(high)):
+    if row["concepts"] < LEAST_CONCEPTS or not (math.isfinite(low) and math.isfinite(high)):
         return None
     return "own" if high < 0 else "against" if low > 0 else "reading"
 
@@ -189,7 +194,7 @@ def _conclusion(verdicts: list[tuple[int, str | None]]) -> str:
             f"In no layer tested ({', '.join(none)}) does the pivot show a part of its own: what its direction carries "
             "is, as far as this shows, a concept that it shares with source and target."
         )
-    return "There are too few concepts for an interval, so nothing follows yet."
+    return f"No layer tested has {LEAST_CONCEPTS} concepts whose pivot the test reaches, so nothing follows yet."
 
 
 def _at(layers: list[str]) -> str:
@@ -202,7 +207,7 @@ def _swap_words(rows: list[Row]) -> list[str]:
     found = [row for row in _plain(rows) if _is(row, wanted) and row["class"] == "pivot" and row["control"] in SWAPPED]
     return [
         f"Layer {row['layer']}, {SWAPPED[row['control']]}: the other item's translation changes by "
-        f"{number(row['delta_other_logprob'], 2)} nats, the item's own by {_told(row)} ({row['items']} items)."
+        f"{number(row['delta_other_logprob'], 2)} nats, the item's own by {_told(row)} ({_count(row['items'], 'item')})."
         for row in sorted(found, key=lambda row: (row["layer"], list(SWAPPED).index(row["control"])))
     ]
 

@@ -55,7 +55,9 @@ def lenses(run: dict[str, Any]) -> dict[str, Any] | None:
     return {
         "lens": names[1],
         "n": len(agree[0]),
-        "divergence": figures.layer_lines("Divergence from the last layer", divergence, "mean divergence, nats"),
+        "divergence": figures.layer_lines(
+            "Divergence from the last layer", divergence, "mean divergence, nats", log=True
+        ),
         "agreement": figures.layer_lines("Share of items by layer", agreement, "share of items", top=1.0),
         "divergence_legend": _legend(divergence),
         "agreement_legend": _legend(agreement),

@@ -53,13 +53,28 @@ def test_every_layer_has_its_orthogonal_figures_and_what_follows(shown: Callable
         (-0.4, -0.1, "In every layer tested (13, 14, 16) the pivot is a station"),
         (-0.4, 0.1, "In no layer tested (13, 14, 16) does the pivot show a part of its own"),
         (0.1, 0.4, "In no layer tested (13, 14, 16) does the pivot show a part of its own"),
-        (None, None, "There are too few concepts for an interval"),
+        (None, None, "No layer tested has 10 concepts"),
     ],
 )
 def test_the_conclusion_follows_from_the_intervals(
     low: float | None, high: float | None, words: str, shown: Callable[..., dict[str, Any]]
 ) -> None:
     assert shown(lambda row: row | ({"low": low, "high": high} if row["against"] else {}))["words"][0].startswith(words)
+
+
+@pytest.mark.parametrize(("concepts", "told"), [(9, "nothing follows"), (10, "a part of its own")])
+def test_nothing_follows_from_less_than_ten_concepts(
+    concepts: int, told: str, shown: Callable[..., dict[str, Any]]
+) -> None:
+    found = shown(lambda row: row | {"concepts": concepts, "items": 1, "low": -2.0, "high": -1.0})["words"]
+    assert told in found[0]
+    assert f"Layer 13 (1 item, {concepts} concepts)" in found[1]
+    assert told in found[1]
+
+
+def test_a_mean_without_an_interval_stands_alone(shown: Callable[..., dict[str, Any]]) -> None:
+    found = shown(lambda row: row | {"low": None, "high": None})
+    assert found["panels"][0]["rows"][0]["effect"] == "−0.21"
 
 
 def test_without_pivots_nothing_follows(shown: Callable[..., dict[str, Any]]) -> None:
