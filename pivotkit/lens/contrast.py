@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from pivotkit.kernels import unembed
 from pivotkit.kernels.torch_backend import full_precision, order_keys, split_order_keys
-from pivotkit.lens.contrast_means import LEAST_ITEMS, ContrastMeans, logit_blocks
+from pivotkit.lens.contrast_means import ContrastMeans, logit_blocks
+from pivotkit.lens.groups import LEAST_ITEMS, about
 from pivotkit.lens.model.parts import ModelParts
 from pivotkit.lens.positions import ANSWER
 from pivotkit.lens.trace_table import Reading, as_lists, as_texts
@@ -22,6 +23,11 @@ from pivotkit.lens.tracked_tokens import as_logits
 from pivotkit.words.word_tokens import WordTokens
 
 STATES_BYTES = 1 << 30  # of normed states that a trace keeps until all items of a pair are read
+
+
+def states_that_fit(head: ModelParts) -> int:
+    """The most items whose normed states, in float32, a trace keeps until it has read all items of a pair."""
+    return STATES_BYTES // (4 * (len(head.blocks) + 1) * head.weight.shape[1])
 
 
 @dataclass(frozen=True)
@@ -78,8 +84,6 @@ class ContrastReader:
     def add(self, states: AnswerStates) -> None:
         """Read the items of ``states``, or keep them until `finish`."""
         count = self.groups.__getitem__ if self.means is None else self.means.count
-        if self.means is None:
-            self._sums.add(self.head, states.rows, states.normed, states.logsumexp)
         enough = [at for at, row in enumerate(states.rows) if count(row["group"]) >= LEAST_ITEMS]
         if enough:
             kept = AnswerStates(
@@ -87,6 +91,7 @@ class ContrastReader:
                 states.top_ids[:, enough],
             )  # fmt: skip
             if self.means is None:
+                self._sums.add(self.head, kept.rows, kept.normed, kept.logsumexp)
                 self._kept.append(kept)
             else:
                 self.found.append(contrasts(self.head, self.means, kept))
@@ -96,7 +101,7 @@ class ContrastReader:
         means = self._sums if self.means is None else self.means
         while self._kept:
             self.found.append(contrasts(self.head, means, self._kept.pop(0)))
-        return means.about()
+        return about(self.groups if self.means is None else {group: means.count(group) for group in means.items})
 
 
 @torch.inference_mode()

@@ -19,8 +19,9 @@ from pivotkit.arguments import check_kind, elements, refuse_kind
 from pivotkit.artifacts import atomic_path, require_columns, value_digest
 from pivotkit.errors import InputError
 from pivotkit.kernels.torch_backend import full_precision
+from pivotkit.lens.groups import grouped
 from pivotkit.lens.invariants import check_invariants
-from pivotkit.lens.model.encoding import Encoded, encode, require_room, require_same_vocabulary, require_tokenizer
+from pivotkit.lens.model.encoding import encode, require_room, require_same_vocabulary, require_tokenizer
 from pivotkit.lens.model.head import LensHead, require_model
 from pivotkit.lens.model.parts import ModelParts
 from pivotkit.lens.model.prefix_tree import PrefixTree
@@ -29,7 +30,6 @@ from pivotkit.words.task import require_tokens, task_prompt
 
 Lens = Callable[[torch.Tensor, Sequence[int]], torch.Tensor]
 
-LEAST_ITEMS = 10  # of a pair; the mean of fewer tells more of them than of the pair
 BLOCK = 4096  # tokens of the vocabulary whose capped logits are held at a time
 DIGEST = 64  # letters of a SHA-256
 SAMPLE = 64  # numbers of each parameter that tell a model from another
@@ -203,15 +203,6 @@ class ContrastMeans:
         named = {"sums": self.sums, "logsumexp": self.logsumexp}
         return {f"{name} {pair}": values.contiguous() for name, own in named.items() for pair, values in own.items()}
 
-    def about(self) -> dict[str, Any]:
-        """Which pairs have a contrast, and why others have none, for the metadata of a trace."""
-        return {
-            "least_items": LEAST_ITEMS,
-            "items": {pair: self.count(pair) for pair in sorted(self.items) if self.count(pair) >= LEAST_ITEMS},
-            "absent": {pair: f"{self.count(pair)} items; a contrast needs at least {LEAST_ITEMS}"
-                       for pair in sorted(self.items) if self.count(pair) < LEAST_ITEMS},
-        }  # fmt: skip
-
 
 @torch.inference_mode()
 def contrast_means(
@@ -308,19 +299,6 @@ def _digest(text: str, tensors: Mapping[str, torch.Tensor]) -> str:
     for name in sorted(tensors):
         digest.update(name.encode() + tensors[name].contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-def grouped(rows: Sequence[dict[str, Any]], texts: Sequence[Encoded], tokenizer: Any) -> list[dict[str, Any]]:
-    """The rows of the items' table, each with the ``group`` of items that its contrast compares it with.
-
-    The items of a pair are read behind different pieces where their targets begin with a bare space, a part of a
-    character or a single letter. A mean over several such positions would tell positions from each other, not items.
-    """
-    names = [" ".join(map(str, tokenizer.convert_ids_to_tokens(list(text.appended)))) for text in texts]
-    return [
-        {**row, "group": f"{row['pair']} after {name}" if name else row["pair"]}
-        for row, name in zip(rows, names, strict=True)
-    ]
 
 
 def item_digest(row: Mapping[str, Any]) -> str:

@@ -22,17 +22,10 @@ from pivotkit.arguments import (
 )
 from pivotkit.artifacts import require_columns, table_metadata, with_metadata
 from pivotkit.kernels import TokenSetTable
-from pivotkit.lens.contrast import STATES_BYTES, AnswerStates, ContrastReader, with_contrasts
-from pivotkit.lens.contrast_means import (
-    LEAST_ITEMS,
-    ContrastMeans,
-    Lens,
-    check_lens,
-    contrast_means,
-    grouped,
-    lens_name,
-)
+from pivotkit.lens.contrast import AnswerStates, ContrastReader, states_that_fit, with_contrasts
+from pivotkit.lens.contrast_means import ContrastMeans, Lens, check_lens, contrast_means, lens_name
 from pivotkit.lens.fitted.affine import AffineLens
+from pivotkit.lens.groups import LEAST_ITEMS, grouped
 from pivotkit.lens.invariants import check_invariants
 from pivotkit.lens.model.encoding import Encoded, encode, require_room, require_same_vocabulary, require_tokenizer
 from pivotkit.lens.model.head import LensHead, require_model
@@ -253,8 +246,7 @@ def _contrast_reader(
     if not contrast:
         return None
     kept = sum(count for count in groups.values() if count >= LEAST_ITEMS)
-    fits = 4 * kept * (len(head.blocks) + 1) * head.weight.shape[1] <= STATES_BYTES
-    means = None if fits else contrast_means(model, items, tokenizer, lens=lens, head=head)
+    means = None if kept <= states_that_fit(head) else contrast_means(model, items, tokenizer, lens=lens, head=head)
     return ContrastReader(head, groups, means)
 
 

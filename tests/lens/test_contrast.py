@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from pivotkit.artifacts import table_metadata
+from pivotkit.lens import contrast as contrast_module
 from pivotkit.lens import trace as trace_module
 from pivotkit.lens.contrast_means import contrast_means
 from pivotkit.lens.model.encoding import encode
@@ -120,7 +121,7 @@ def test_contrasts_at_other_positions_are_null(llama, twelve, tokenizer):
 
 def test_states_that_do_not_fit_are_read_twice_with_the_same_result(model, twelve, tokenizer, monkeypatch):
     once = trace(model, twelve, tokenizer)
-    monkeypatch.setattr(trace_module, "STATES_BYTES", 1000)
+    monkeypatch.setattr(contrast_module, "STATES_BYTES", 1000)
     passes = []
     monkeypatch.setattr(
         trace_module, "contrast_means", lambda *args, **named: passes.append(1) or contrast_means(*args, **named)

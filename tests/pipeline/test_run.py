@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
-import pandas
 import pyarrow.compute as pc
 import pytest
 import torch
 
-from pivotkit.artifacts import read_json, read_table, table_metadata
+from pivotkit.artifacts import read_json, read_table, table_metadata, write_table
 from pivotkit.cli import main
 from pivotkit.corpus.tables.counts import Counts
 from pivotkit.lens.behavior import sensitivity
@@ -16,6 +17,7 @@ from pivotkit.lens.fitted import TunedLens
 from pivotkit.lens.model.head import LensHead
 from pivotkit.lens.model.loading import load_model
 from pivotkit.lens.trace import trace
+from pivotkit.pipeline.model_stages import TRACE
 from pivotkit.pipeline.run import run_all
 from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.pipeline.settings import Settings
@@ -115,9 +117,9 @@ def test_beyond_the_planted_probabilities_the_shares_move_as_they_should(run):
     assert shares["paper", 0.85, None] == (0, 0, 1)
 
 
-def test_contrasts_are_over_all_items_of_a_pair_and_not_over_a_shard(settings, run):
+def test_contrasts_are_over_all_items_of_a_pair_and_a_shard_is_a_pair(settings, run):
     traces, items = read_table(run / "traces"), read_table(run / "items.parquet")
-    assert len(list((run / "traces").glob("*.parquet"))) == 4
+    assert len(list((run / "traces").iterdir())) == 2  # one per pair, and no sums
     model, tokenizer = load_model(settings.model)
     whole = trace(model, items, tokenizer)
     assert table_metadata(traces)["contrast"] == table_metadata(whole)["contrast"]
@@ -125,7 +127,27 @@ def test_contrasts_are_over_all_items_of_a_pair_and_not_over_a_shard(settings, r
     for name in ("top_contrasts", "contrasts"):
         ours, theirs = (np.array(table[name].to_pylist()) for table in (traces, whole))
         np.testing.assert_allclose(ours, theirs, atol=1e-3)
-    assert pandas.read_parquet(run / "traces").shape[0] == traces.num_rows  # the sums beside them hinder no reader
+
+
+def test_a_pair_whose_states_do_not_fit_is_traced_in_parts_with_the_same_contrasts(
+    settings, run, tmp_path, monkeypatch
+):
+    items = read_table(run / "items.parquet")
+    write_table(items.slice(30, 30), tmp_path / "items.parquet")  # 10 of one pair, which fit, and 20 of the other
+    monkeypatch.setattr("pivotkit.lens.contrast.states_that_fit", lambda head: 10)
+    monkeypatch.setattr("pivotkit.pipeline.model_stages.SHARD", 8)
+    with RunFolder(tmp_path) as opened:
+        opened.key = "0123456789ab"
+        TRACE.run(opened, dataclasses.replace(settings, corpus=[]))
+    assert len(list(tmp_path.glob("traces/*.parquet"))) == 1 + 3
+    assert [path.name for path in tmp_path.glob("traces/_*")] == ["_contrast-0123456789ab.safetensors"]
+    parts = read_table(tmp_path / "traces").sort_by([("item", "ascending"), ("layer", "ascending")])
+    monkeypatch.undo()
+    model, tokenizer = load_model(settings.model)
+    whole = trace(model, items.slice(30, 30), tokenizer, latent=["p"])
+    assert table_metadata(parts)["contrast"] == table_metadata(whole)["contrast"]
+    ours, theirs = (np.array(table["contrasts"].to_pylist()) for table in (parts, whole))
+    np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
 
 def test_co_occurrence_predicts_the_planted_behavior_without_error(run):
