@@ -138,7 +138,8 @@ def _words(rows: list[Row]) -> list[str]:
     told, own_part = [], []
     for layer in layers:
         part, differs = plain[layer, "orthogonal"], _against(rows, layer, "orthogonal")
-        sentence = f"Layer {layer} ({_count(part['items'], 'item')}, {_count(part['concepts'], 'concept')}): removing the part of the pivot"
+        sentence = f"Layer {layer} ({_count(part['items'], 'item')}, {_count(part['concepts'], 'concept')}): "
+        sentence += "removing the part of the pivot"
         sentence += f" that is neither source's nor target's changes the answer by {_told(part)} nats"
         if (layer, "own") in plain:
             own = plain[layer, "own"]
@@ -207,7 +208,8 @@ def _swap_words(rows: list[Row]) -> list[str]:
     found = [row for row in _plain(rows) if _is(row, wanted) and row["class"] == "pivot" and row["control"] in SWAPPED]
     return [
         f"Layer {row['layer']}, {SWAPPED[row['control']]}: the other item's translation changes by "
-        f"{number(row['delta_other_logprob'], 2)} nats, the item's own by {_told(row)} ({_count(row['items'], 'item')})."
+        f"{number(row['delta_other_logprob'], 2)} nats, the item's own by {_told(row)} "
+        f"({_count(row['items'], 'item')})."
         for row in sorted(found, key=lambda row: (row["layer"], list(SWAPPED).index(row["control"])))
     ]
 

@@ -109,7 +109,7 @@ class Plot:
         self.text((self.left + self.right) / 2, self.bottom + 34, label, "label", "middle")
 
     def y_axis(self, marks: Sequence[float], label: str, digits: int = 1, written: Sequence[str] | None = None) -> None:
-        """Draw the y axis as grid lines, with its label above it; ``written`` are the marks where they are no numbers."""
+        """Draw the y axis as grid lines, with its label above it; ``written`` stands at the marks for their numbers."""
         for mark, words in zip(marks, written or [f"{mark:,.{digits}f}" for mark in marks], strict=True):
             place = self.sy(mark)
             self.rule(self.left, place, self.right, place, "grid")

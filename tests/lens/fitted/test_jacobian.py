@@ -78,7 +78,7 @@ def test_a_trace_leaves_out_the_layers_that_a_published_file_lacks_and_says_so(
     plain = plain.filter(pc.greater(plain["layer"], 0))
     for name in ("item", "layer", "top_ids", "target_rank", "top_logprobs", "target_chain_logprob", "top_contrasts"):
         assert found[name].to_pylist() == plain[name].to_pylist(), name
-    assert classify(found)["item"].to_pylist() == classify(plain)["item"].to_pylist()
+    assert classify(found, "paper").to_pylist() == classify(plain, "paper").to_pylist()
     firsts = {token for ids in found["top_ids"].to_pylist() for token in ids}
     assert {token for ids in found["tracked"].to_pylist() for token in ids} <= firsts  # none of the raw embedding's
     means = contrast_means(llama, items, tokenizer, lens=lens)
