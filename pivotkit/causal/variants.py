@@ -191,7 +191,10 @@ class Variants:
         if "own" in swapped:
             item = self._items[subject.at]
             swapped["random"] = random_unit(len(swapped["own"]), item, subject.layer, self._seed, "random swap")
-            swapped |= {"own-reduced": swapped["own"]} if "orthogonal" in swapped else {}
+            if "orthogonal" in swapped:
+                swapped["own-reduced"] = swapped["own"]
+            else:
+                self._leave_out(subject, f"swap {kind} orthogonal", "a pivot lies in the span of both items' families")
         return swapped
 
     def _tokens(self, subject: Subject) -> Tokens:
