@@ -112,9 +112,9 @@ def layer_lines(
         plot = Plot(240, (layers[0], layers[-1]), (marks[0], marks[-1]))
     else:
         plot = Plot(240, (layers[0], layers[-1]), (0, top or max(known, default=1.0) or 1.0))
-        marks = [0.25 * step for step in range(5)] if top == 1 else ticks(*plot.y_range, 5)
-    written = [f"{10**mark:g}" for mark in marks] if log else None
-    plot.y_axis(marks, y_label, 2 if marks[-1] <= 1 else 0, written)
+        steps = 4 if top == 1 else 2
+        marks = ticks(*plot.y_range, 5) if top is None else [top * step / steps for step in range(steps + 1)]
+    plot.y_axis(marks, y_label, written=[f"{10**mark if log else mark:g}" for mark in marks])
     plot.x_axis(_layer_ticks([int(layer) for layer in layers]), "layer (0 = embedding output)")
     for line in lines:
         plot.line([x for x, _ in line.points], [scale(value) for _, value in line.points], f"line {line.color}")

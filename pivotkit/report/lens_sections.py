@@ -147,7 +147,9 @@ def _panel(pair: str, both: Both, lens: str, names: dict[str, str]) -> dict[str,
             | {"difference": number(float(mean)), "interval": interval(float(low), float(high))}
         )
     title = f"Probability mass by layer through both lenses, {arrow(pair, names)}"
-    figure = figures.layer_lines(title, lines, "mean probability mass", top=1.0)
+    highest = max((value for line in lines for _, value in line.points), default=1.0)
+    top = min(1.0, math.ceil(highest * 4 + 1e-9) / 4)
+    figure = figures.layer_lines(title, lines, "mean probability mass", top=top)
     return {"pair": arrow(pair, names), "figure": figure, "legend": _legend(lines), "rows": rows}
 
 
