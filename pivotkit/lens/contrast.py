@@ -23,6 +23,7 @@ from pivotkit.lens.tracked_tokens import as_logits
 from pivotkit.words.word_tokens import WordTokens
 
 STATES_BYTES = 1 << 30  # of normed states that a trace keeps until all items of a pair are read
+ROWS = 4096  # layers x items whose contrasts are read together; the head's matrix is read once for all of them
 
 
 def states_that_fit(head: ModelParts) -> int:
@@ -55,6 +56,19 @@ class AnswerStates:
 
     def __repr__(self) -> str:
         return f"AnswerStates(layers={self.normed.shape[0]}, items={len(self.rows)})"
+
+    @property
+    def rows_read(self) -> int:
+        """Layers x items."""
+        return self.normed.shape[0] * len(self.rows)
+
+    @classmethod
+    def joined(cls, parts: Sequence[AnswerStates]) -> AnswerStates:
+        """The items of all parts."""
+        return cls(
+            [row for part in parts for row in part.rows],
+            *(torch.cat([getattr(part, name) for part in parts], 1) for name in ("normed", "logsumexp", "top_ids")),
+        )
 
     @classmethod
     def of(cls, at: list[int], rows: Sequence[dict[str, Any]], normed: torch.Tensor, reading: Reading) -> AnswerStates:
@@ -100,7 +114,12 @@ class ContrastReader:
         """Read what was kept; returns which pairs have contrasts, and why others have none."""
         means = self._sums if self.means is None else self.means
         while self._kept:
-            self.found.append(contrasts(self.head, means, self._kept.pop(0)))
+            together = [self._kept.pop(0)]
+            rows = together[0].rows_read
+            while self._kept and rows + self._kept[0].rows_read <= ROWS:
+                together.append(self._kept.pop(0))
+                rows += together[-1].rows_read
+            self.found.append(contrasts(self.head, means, AnswerStates.joined(together)))
         return about(self.groups if self.means is None else {group: means.count(group) for group in means.items})
 
 
@@ -146,8 +165,7 @@ def contrasts(head: ModelParts, means: ContrastMeans, states: AnswerStates) -> C
     if head.softcap is None:
         wide = torch.stack([(x.cpu().double() - mean[which]).float() for x, mean in zip(
             states.normed, torch.stack(middle, 1), strict=True)]).to(device)  # fmt: skip
-        best = unembed(wide, head.screened, k, logit_scale=head.logit_scale, precision=head.screened.precision)
-        ids, raised = best.ids, best.logits
+        ids, raised = _highest(head, wide, k)
         top = head.logit_scale * _products(head, wide, top_ids)
     else:
         ids, raised, top = _capped(head, states.normed, torch.stack(middle, 1)[:, which], top_ids)
@@ -157,6 +175,22 @@ def contrasts(head: ModelParts, means: ContrastMeans, states: AnswerStates) -> C
         for values in (factor * (top - shift), ids, factor * (raised - shift), logprobs)
     ]
     return Contrasts([row["item"] for row in states.rows], *by_item)
+
+
+def _highest(head: ModelParts, wide: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids and values of the k highest products of centred states (L, N, D) with the head's matrix.
+
+    A state of zeros, where all items of a group have one, ties every token. A screen cannot settle that, so it is left
+    out: equal values go to the smaller id.
+    """
+    ids = torch.arange(k, device=wide.device).repeat(*wide.shape[:-1], 1)
+    values = torch.zeros(ids.shape, device=wide.device)
+    some = wide.any(-1)
+    if some.any():
+        precision = head.screened.precision
+        best = unembed(wide[some], head.screened, k, logit_scale=head.logit_scale, precision=precision)
+        ids[some], values[some] = best.ids, best.logits
+    return ids, values
 
 
 def with_contrasts(table: pa.Table, found: Sequence[Contrasts], word_tokens: WordTokens) -> pa.Table:
