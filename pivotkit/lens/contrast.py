@@ -17,7 +17,7 @@ from pivotkit.kernels.torch_backend import full_precision, order_keys, split_ord
 from pivotkit.lens.contrast_means import ContrastMeans, logit_blocks
 from pivotkit.lens.groups import LEAST_ITEMS, about
 from pivotkit.lens.model.parts import ModelParts
-from pivotkit.lens.positions import ANSWER
+from pivotkit.lens.positions import ANSWER, lines_of
 from pivotkit.lens.trace_table import Reading, as_lists, as_texts
 from pivotkit.lens.tracked_tokens import as_logits
 from pivotkit.words.word_tokens import WordTokens
@@ -26,9 +26,9 @@ STATES_BYTES = 1 << 30  # of normed states that a trace keeps until all items of
 ROWS = 4096  # layers x items whose contrasts are read together; the head's matrix is read once for all of them
 
 
-def states_that_fit(head: ModelParts) -> int:
+def states_that_fit(head: ModelParts, readers: int = 0) -> int:
     """The most items whose normed states, in float32, a trace keeps until it has read all items of a pair."""
-    return STATES_BYTES // (4 * (len(head.blocks) + 1) * head.weight.shape[1])
+    return STATES_BYTES // (4 * (len(head.blocks) + 1 + readers) * head.weight.shape[1])
 
 
 @dataclass(frozen=True)
@@ -199,7 +199,7 @@ def with_contrasts(table: pa.Table, found: Sequence[Contrasts], word_tokens: Wor
     layers = found[0].ids.shape[1] if found else 1
     own = np.array([block.get(item, -1) for item in table["item"].to_pylist()])
     absent = (own < 0) | np.array([label != ANSWER for label in table["label"].to_pylist()])
-    at = pa.array(own * layers + table["layer"].to_numpy(), pa.int64(), mask=absent)
+    at = pa.array(own * layers + lines_of(table), pa.int64(), mask=absent)
     kinds = {"top": pa.float32(), "ids": pa.int32(), "values": pa.float32(), "logprobs": pa.float32()}
     lists = {name: as_lists(np.concatenate([getattr(one, name) for one in found]), kind) if found
              else pa.nulls(0, pa.list_(kind)) for name, kind in kinds.items()}  # fmt: skip
