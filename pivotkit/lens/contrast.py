@@ -17,17 +17,18 @@ from pivotkit.kernels.torch_backend import full_precision, order_keys, split_ord
 from pivotkit.lens.contrast_means import ContrastMeans, logit_blocks
 from pivotkit.lens.groups import LEAST_ITEMS, about
 from pivotkit.lens.model.parts import ModelParts
-from pivotkit.lens.positions import ANSWER
+from pivotkit.lens.positions import ANSWER, lines_of
 from pivotkit.lens.trace_table import Reading, as_lists, as_texts
 from pivotkit.lens.tracked_tokens import as_logits
 from pivotkit.words.word_tokens import WordTokens
 
 STATES_BYTES = 1 << 30  # of normed states that a trace keeps until all items of a pair are read
+ROWS = 4096  # layers x items whose contrasts are read together; the head's matrix is read once for all of them
 
 
-def states_that_fit(head: ModelParts) -> int:
+def states_that_fit(head: ModelParts, readers: int = 0) -> int:
     """The most items whose normed states, in float32, a trace keeps until it has read all items of a pair."""
-    return STATES_BYTES // (4 * (len(head.blocks) + 1) * head.weight.shape[1])
+    return STATES_BYTES // (4 * (len(head.blocks) + 1 + readers) * head.weight.shape[1])
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,19 @@ class AnswerStates:
 
     def __repr__(self) -> str:
         return f"AnswerStates(layers={self.normed.shape[0]}, items={len(self.rows)})"
+
+    @property
+    def rows_read(self) -> int:
+        """Layers x items."""
+        return self.normed.shape[0] * len(self.rows)
+
+    @classmethod
+    def joined(cls, parts: Sequence[AnswerStates]) -> AnswerStates:
+        """The items of all parts."""
+        return cls(
+            [row for part in parts for row in part.rows],
+            *(torch.cat([getattr(part, name) for part in parts], 1) for name in ("normed", "logsumexp", "top_ids")),
+        )
 
     @classmethod
     def of(cls, at: list[int], rows: Sequence[dict[str, Any]], normed: torch.Tensor, reading: Reading) -> AnswerStates:
@@ -100,7 +114,12 @@ class ContrastReader:
         """Read what was kept; returns which pairs have contrasts, and why others have none."""
         means = self._sums if self.means is None else self.means
         while self._kept:
-            self.found.append(contrasts(self.head, means, self._kept.pop(0)))
+            together = [self._kept.pop(0)]
+            rows = together[0].rows_read
+            while self._kept and rows + self._kept[0].rows_read <= ROWS:
+                together.append(self._kept.pop(0))
+                rows += together[-1].rows_read
+            self.found.append(contrasts(self.head, means, AnswerStates.joined(together)))
         return about(self.groups if self.means is None else {group: means.count(group) for group in means.items})
 
 
@@ -146,8 +165,7 @@ def contrasts(head: ModelParts, means: ContrastMeans, states: AnswerStates) -> C
     if head.softcap is None:
         wide = torch.stack([(x.cpu().double() - mean[which]).float() for x, mean in zip(
             states.normed, torch.stack(middle, 1), strict=True)]).to(device)  # fmt: skip
-        best = unembed(wide, head.screened, k, logit_scale=head.logit_scale, precision=head.screened.precision)
-        ids, raised = best.ids, best.logits
+        ids, raised = _highest(head, wide, k)
         top = head.logit_scale * _products(head, wide, top_ids)
     else:
         ids, raised, top = _capped(head, states.normed, torch.stack(middle, 1)[:, which], top_ids)
@@ -159,13 +177,29 @@ def contrasts(head: ModelParts, means: ContrastMeans, states: AnswerStates) -> C
     return Contrasts([row["item"] for row in states.rows], *by_item)
 
 
+def _highest(head: ModelParts, wide: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids and values of the k highest products of centred states (L, N, D) with the head's matrix.
+
+    A state of zeros, where all items of a group have one, ties every token. A screen cannot settle that, so it is left
+    out: equal values go to the smaller id.
+    """
+    ids = torch.arange(k, device=wide.device).repeat(*wide.shape[:-1], 1)
+    values = torch.zeros(ids.shape, device=wide.device)
+    some = wide.any(-1)
+    if some.any():
+        precision = head.screened.precision
+        best = unembed(wide[some], head.screened, k, logit_scale=head.logit_scale, precision=precision)
+        ids[some], values[some] = best.ids, best.logits
+    return ids, values
+
+
 def with_contrasts(table: pa.Table, found: Sequence[Contrasts], word_tokens: WordTokens) -> pa.Table:
     """Add the columns of contrasts after ``top_logprobs``, null where the label is not the answer or there is none."""
     block = {item: number for number, item in enumerate(item for one in found for item in one.items)}
     layers = found[0].ids.shape[1] if found else 1
     own = np.array([block.get(item, -1) for item in table["item"].to_pylist()])
     absent = (own < 0) | np.array([label != ANSWER for label in table["label"].to_pylist()])
-    at = pa.array(own * layers + table["layer"].to_numpy(), pa.int64(), mask=absent)
+    at = pa.array(own * layers + lines_of(table), pa.int64(), mask=absent)
     kinds = {"top": pa.float32(), "ids": pa.int32(), "values": pa.float32(), "logprobs": pa.float32()}
     lists = {name: as_lists(np.concatenate([getattr(one, name) for one in found]), kind) if found
              else pa.nulls(0, pa.list_(kind)) for name, kind in kinds.items()}  # fmt: skip

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
-from numpy.typing import NDArray
 
 from pivotkit.arguments import (
     LARGEST,
@@ -22,15 +21,27 @@ from pivotkit.arguments import (
 )
 from pivotkit.artifacts import require_columns, table_metadata, with_metadata
 from pivotkit.kernels import TokenSetTable
+from pivotkit.lens.chains import follow_chains, other_tokens, with_chains
 from pivotkit.lens.contrast import AnswerStates, ContrastReader, states_that_fit, with_contrasts
 from pivotkit.lens.contrast_means import ContrastMeans, Lens, check_lens, contrast_means, lens_name
 from pivotkit.lens.fitted.affine import AffineLens
 from pivotkit.lens.groups import LEAST_ITEMS, grouped
 from pivotkit.lens.invariants import check_invariants
-from pivotkit.lens.model.encoding import Encoded, encode, require_room, require_same_vocabulary, require_tokenizer
+from pivotkit.lens.model.encoding import encode, require_room, require_same_vocabulary, require_tokenizer
 from pivotkit.lens.model.head import LensHead, require_model
+from pivotkit.lens.model.middle import middle_readers
 from pivotkit.lens.model.prefix_tree import PrefixTree
-from pivotkit.lens.positions import ANSWER, Place, Spans, check_places, find_places
+from pivotkit.lens.positions import (
+    ANSWER,
+    ATTENTION,
+    BLOCK,
+    POINTS,
+    Place,
+    Spans,
+    check_places,
+    check_points,
+    find_places,
+)
 from pivotkit.lens.through_lens import lacking_layers, through_lens
 from pivotkit.lens.trace_table import Reading, trace_rows
 from pivotkit.lens.tracked_tokens import logits_of, tracked_tokens
@@ -48,6 +59,7 @@ def trace(
     tokenizer: Any,
     *,
     positions: Sequence[str] = ("answer",),
+    points: Sequence[str] = ("block",),
     spans: Spans | None = None,
     latent: Sequence[str] = (),
     pivots: Mapping[int, Sequence[int]] | None = None,
@@ -76,6 +88,10 @@ def trace(
         query line, ``"all"`` every token of the prompt. Where many words share the target's first pieces (a bare space,
         a part of a character, a single letter), they are appended to the prompt, and the position is the one that
         predicts the first piece that tells the target apart (`telling_piece`).
+    points : sequence of {"block", "attention"}, default ("block",)
+        Where in each block the residual stream is read: ``"block"`` after its feed-forward part, which is before the
+        attention of the next block; ``"attention"`` between its attention and its feed-forward part
+        (`middle_readers`). ``"block"`` is always among them.
     spans : mapping of label to one (begin, end) per item, optional
         Further positions: every token that holds one of these characters of the item's prompt.
     latent : sequence of str, default ()
@@ -107,13 +123,14 @@ def trace(
     Returns
     -------
     pyarrow.Table
-        One row per item, layer and position. Columns ``item, pair, layer, position, token, label, top_ids, top_tokens,
+        One row per item, layer and position. Columns ``item, pair, layer, point, position, token, label, top_ids, top_tokens,
         top_logprobs, top_contrasts, contrast_ids, contrast_tokens, contrasts, contrast_logprobs, logsumexp, entropy,
         kl_to_final, target_piece, appended, appended_pieces, target_logprob, target_rank, target_chain_logprob,
         tracked, tracked_logprobs``; for each token set ``<set>_logmass`` and ``<set>_ids``; all pieces of the two
         words, ``source_pieces, target_pieces``; and, where the label is ``answer``, ``source_word, target_words`` (all
-        accepted ones) and the concept's ``words``. Layer 0 is the embedding output and layer l the output of block l, so
-        the last layer equals the model. ``target_piece`` says which token of the target is read, from 0;
+        accepted ones) and the concept's ``words``. Layer 0 is the embedding output and layer l the output of block l,
+        so the last layer equals the model. Rows with the ``point`` ``attention`` are of block ``layer`` before its
+        feed-forward part. ``target_piece`` says which token of the target is read, from 0;
         ``appended_pieces`` are those before it and ``appended`` their text. The sets are ``source``, ``target`` (all
         accepted targets), the latent languages and ``pivot``. A set holds what tells a word apart at the answer
         (`WordTokens`); where nothing does, it is empty and its mass null. ``top_contrasts`` are those of the top
@@ -128,7 +145,8 @@ def trace(
         An argument is of another kind; a single string is no ``positions`` or ``latent``.
     ValueError
         There are no items, a column is missing, a latent language or a position is unknown, ``k`` or ``tracked`` is
-        out of range, the tokenizer gives no offsets, the lens was fitted to another model, a prompt is
+        out of range, ``points`` holds ``"attention"`` with a lens, with sums, or for a model without such states, the
+        tokenizer gives no offsets, the lens was fitted to another model, a prompt is
         longer than the model's context, a word has no tokens, a hidden state is NaN or infinite, an item is there
         twice, or ``contrast`` is of another model, lens or set of items.
     ArithmeticError
@@ -147,6 +165,7 @@ def trace(
     require_columns("trace", "items", items, ("item", "pair", "source", "target", "words", "prompt"))
     require_tokenizer("trace", tokenizer)
     check_places(positions, spans, items.num_rows)
+    check_points(points)
     latent = check_strings("trace", "latent", latent)
     _check_pivots(pivots, items)
     check_int("trace", "k", k, 1)
@@ -154,6 +173,8 @@ def trace(
     check_flag("trace", "chains", chains)
     check_kind("trace", "contrast", contrast, bool | np.bool_ | ContrastMeans, "True, False or a ContrastMeans")
     check_lens("trace", lens)
+    if lens is not None and ATTENTION in points:
+        raise ValueError(f"trace: points must be {BLOCK} alone with a lens; got {ATTENTION}")
     check_kind("trace", "policy", policy, TokenPolicy, "a TokenPolicy", none=True)
     if not items.num_rows:
         raise ValueError("trace: items must be at least one; got none")
@@ -182,7 +203,7 @@ def trace(
     ]
     places = find_places(items, texts, positions, spans)
     wanted = [sorted({place.index for place in own}) for own in places]
-    others = [_other_tokens(text) if chains else [] for text in texts]
+    others = [other_tokens(text) if chains else [] for text in texts]
     wanted = [sorted({*own, *(index - 1 for index in more)}) for own, more in zip(wanted, others, strict=True)]
     tree = PrefixTree([text.ids for text in texts], wanted, [f"item {row['item']}" for row in rows])
     owners: list[list[tuple[int, Place]]] = [[] for _ in range(tree.count)]
@@ -194,12 +215,19 @@ def trace(
         for index in more:
             links[row_at[index - 1]].append((item, text.ids[index]))
     layers = range(len(head.blocks) + 1)
-    rest = np.zeros((len(rows), len(layers)))  # log-probability of the targets' tokens but the one that is read
-    reader = _contrast_reader(model, items, rows, tokenizer, contrast, lens, head) if ANSWER in positions else None
+    readers = middle_readers("trace", head) if ATTENTION in points else ()
+    rest = np.zeros(
+        (len(rows), len(layers) + len(readers))
+    )  # log-probability of the targets' tokens but the one that is read
+    reader = (
+        _contrast_reader(model, items, rows, tokenizer, contrast, lens, head, len(readers))
+        if ANSWER in positions
+        else None
+    )
     found: list[pa.Table] = []
-    for lines, states in tree.run(head):
+    for lines, states in tree.run(head, readers=readers):
         states = through_lens(lens, states)
-        _follow_chains(head, states, [links[line] for line in lines], rest)
+        follow_chains(head, states, [links[line] for line in lines], rest)
         here = [(at, item, place) for at, line in enumerate(lines) for item, place in owners[line]]
         if not here:
             continue
@@ -210,24 +238,27 @@ def trace(
         found.append(
             trace_rows(
                 reading, own_rows, [place for *_, place in here], [texts[item] for item in whose], own_sets, names,
-                word_tokens,
+                word_tokens, len(head.blocks),
             )
         )  # fmt: skip
         answers = [at for at, (*_, place) in enumerate(here) if place.label == ANSWER]
         if reader is not None and answers:
             reader.add(AnswerStates.of(answers, own_rows, normed, reading))
     # Batches are ordered by length, the table by item.
-    table = pa.concat_tables(found).sort_by([(name, "ascending") for name in ("item", "label", "position", "layer")])
+    table = pa.concat_tables(found).sort_by(
+        [(name, "ascending") for name in ("item", "label", "position", "layer", "point")]
+    )
     about = {"absent": "the answer is not traced" if ANSWER not in positions else "not asked for"}
     metadata = {
         "contrast": about if reader is None else reader.finish(),
         "layers": ["embedding", *(f"block {layer}" for layer in layers[1:])],
+        "points": [point for point in POINTS if point in points],
         "lens": lens_name(lens),
         "policy": word_tokens.policy.as_dict(),
         "head": head.describe(),
     }
     table = with_contrasts(table, [] if reader is None else reader.found, word_tokens)
-    table = _with_chains(table, items, rest if chains else None)
+    table = with_chains(table, items, rest if chains else None)
     if lacking := lacking_layers(lens):
         metadata["lacking"] = {str(layer): "the lens has no map for it" for layer in lacking}
         table = table.filter(pa.array(~np.isin(table["layer"].to_numpy(), lacking)))
@@ -236,17 +267,25 @@ def trace(
 
 def _contrast_reader(
     model: Any, items: pa.Table, rows: Sequence[dict[str, Any]], tokenizer: Any, contrast: bool | ContrastMeans,
-    lens: Lens | None, head: LensHead,
+    lens: Lens | None, head: LensHead, readers: int,
 ) -> ContrastReader | None:  # fmt: skip
     """What reads the contrasts; it knows the means before where they are given or the states of all would not fit."""
     groups = Counter(row["group"] for row in rows)
     if isinstance(contrast, ContrastMeans):
+        if readers:
+            raise ValueError(f"trace: points must be {BLOCK} alone where contrast is sums; got {ATTENTION}")
         contrast.require("trace", head, lens, rows)
         return ContrastReader(head, groups, contrast)
     if not contrast:
         return None
     kept = sum(count for count in groups.values() if count >= LEAST_ITEMS)
-    means = None if kept <= states_that_fit(head) else contrast_means(model, items, tokenizer, lens=lens, head=head)
+    fit = states_that_fit(head, readers)
+    if readers and kept > fit:
+        raise ValueError(
+            f"trace: items must be at most {fit}, whose states fit, for contrasts at {ATTENTION}; got {kept}: trace "
+            "pair by pair, or with contrast=False"
+        )
+    means = None if kept <= fit else contrast_means(model, items, tokenizer, lens=lens, head=head)
     return ContrastReader(head, groups, means)
 
 
@@ -259,11 +298,6 @@ def _check_pivots(pivots: Mapping[int, Sequence[int]] | None, items: pa.Table, v
     for item in items["item"].to_pylist() if given else ():
         for token in elements("trace", "pivots", given.get(item, ()), "a mapping of item to token ids"):
             check_int("trace", "pivots", token, 0, vocabulary - 1)
-
-
-def _other_tokens(text: Encoded) -> list[int]:
-    """Indices of the target's tokens that are not blank, but for the one that is read at the answer."""
-    return [index for index in range(text.word_start, len(text.ids)) if index != text.telling]
 
 
 def _token_sets(
@@ -291,40 +325,16 @@ def _read(
     token_sets: Sequence[list[list[int]]],
 ) -> tuple[Reading, torch.Tensor]:  # fmt: skip
     """Read states (L, N, D), with one target and one list of token sets per position; returns the normed states too."""
-    layers, count = len(states), len(targets)
+    layers, count, blocks = len(states), len(targets), len(head.blocks)
     position = np.tile(np.arange(count), layers)
     result = head.unembed(
         states, k, targets=torch.tensor(targets).unsqueeze(1).expand(layers, -1, 1),
         token_sets=TokenSetTable.per_row(token_sets).take(position), entropy=True,
-        references=(layers - 1) * count + position,  # the last layer's row of the same position
+        references=blocks * count + position,  # the last layer's row of the same position
     )  # fmt: skip
     check_invariants("trace", result, len(head.weight))
     normed = head.normed(states)
-    favorites = tracked_tokens(result.ids.cpu().numpy(), result.logprobs.cpu().numpy(), tracked)
+    ids, logprobs = (values[: blocks + 1].cpu().numpy() for values in (result.ids, result.logprobs))
+    favorites = tracked_tokens(ids, logprobs, tracked)
     logits = logits_of(head, normed, torch.from_numpy(favorites.clip(0)).to(normed.device))
     return Reading.of(result, favorites, logits - result.logsumexp.unsqueeze(-1)), normed
-
-
-def _follow_chains(
-    head: LensHead, states: torch.Tensor, links: Sequence[Sequence[tuple[int, int]]], rest: NDArray[np.float64]
-) -> None:
-    """Add to ``rest`` the log-probability that each layer gives to the next tokens."""
-    here = [(at, item, token) for at, own in enumerate(links) for item, token in own]
-    if here:
-        at, whose, tokens = (list(column) for column in zip(*here, strict=True))
-        result = head.unembed(states[:, at], 1, targets=torch.tensor(tokens).unsqueeze(1).expand(len(states), -1, 1))
-        check_invariants("trace", result, len(head.weight))
-        assert result.target_logprobs is not None  # targets were given
-        np.add.at(rest, whose, result.target_logprobs[..., 0].T.double().cpu().numpy())
-
-
-def _with_chains(table: pa.Table, items: pa.Table, rest: NDArray[np.float64] | None) -> pa.Table:
-    """Add the column ``target_chain_logprob`` after the target's rank; null unless asked for and at the answer."""
-    chained = pa.nulls(table.num_rows, pa.float32())
-    if rest is not None:
-        line = {item: at for at, item in enumerate(items["item"].to_pylist())}
-        at = [line[item] for item in table["item"].to_pylist()]
-        whole = table["target_logprob"].to_numpy() + rest[at, table["layer"].to_numpy()]
-        elsewhere = np.array([label != "answer" for label in table["label"].to_pylist()])
-        chained = pa.array(whole.astype(np.float32), mask=elsewhere)
-    return table.add_column(table.schema.get_field_index("target_rank") + 1, "target_chain_logprob", chained)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pivotkit.kernels import Unembedded
 from pivotkit.lens.model.encoding import Encoded
-from pivotkit.lens.positions import ANSWER, Place
+from pivotkit.lens.positions import ANSWER, ATTENTION, BLOCK, Place
 from pivotkit.words.task import accepted_targets
 from pivotkit.words.word_tokens import WordTokens
 
@@ -67,6 +67,7 @@ def trace_rows(
     token_sets: Sequence[list[list[int]]],
     names: Sequence[str],
     word_tokens: WordTokens,
+    blocks: int,
 ) -> pa.Table:
     """The rows of the trace table for N positions and L layers.
 
@@ -80,6 +81,8 @@ def trace_rows(
     names : sequence of str
         Names of the token sets, which name their columns.
     word_tokens : WordTokens
+    blocks : int
+        The model's number of blocks; what is read beyond layers 0 to ``blocks`` are the middles of blocks 1, 2 ...
 
     Returns
     -------
@@ -95,7 +98,8 @@ def trace_rows(
     columns = {
         "item": repeated([row["item"] for row in rows], pa.int32()),
         "pair": repeated([row["pair"] for row in rows], pa.string()),
-        "layer": pa.array(np.tile(np.arange(layers, dtype=np.int32), count)),
+        "layer": pa.array(np.tile([at - blocks * (at > blocks) for at in range(layers)], count), pa.int32()),
+        "point": pa.array([ATTENTION if at > blocks else BLOCK for at in range(layers)] * count, pa.string()),
         "position": repeated([place.index for place in places], pa.int32()),
         "token": repeated(
             [word_tokens.text(text.ids[place.index]) for text, place in zip(texts, places, strict=True)], pa.string()

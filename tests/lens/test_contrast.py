@@ -134,6 +134,27 @@ def test_states_that_do_not_fit_are_read_twice_with_the_same_result(model, twelv
     assert table_metadata(once)["contrast"] == table_metadata(twice)["contrast"]
 
 
+def test_contrasts_read_in_several_parts_are_those_read_at_once(model, twelve, tokenizer, monkeypatch):
+    once = trace(model, twelve, tokenizer)
+    monkeypatch.setattr(contrast_module, "ROWS", 1)
+    parts = trace(model, twelve, tokenizer)
+    for one, other in zip(once["contrasts"].to_pylist(), parts["contrasts"].to_pylist(), strict=True):
+        assert other == (None if one is None else pytest.approx(one, abs=1e-5))
+
+
+def test_states_that_no_item_changes_are_not_multiplied(llama, twelve, tokenizer, monkeypatch):
+    """All items stand at one token, so layer 0 has one state: a screen cannot settle its ties and would cost most."""
+    given = []
+    multiply = contrast_module.unembed
+    monkeypatch.setattr(contrast_module, "unembed", lambda rows, *a, **b: given.append(rows) or multiply(rows, *a, **b))
+    rows = trace(llama, twelve, tokenizer).to_pylist()
+    [multiplied] = given
+    assert len(multiplied) == 12 * 3
+    assert multiplied.any(-1).all()
+    first = [row for row in rows if row["layer"] == 0 and row["pair"] == ENOUGH]
+    assert all(row["contrast_ids"] == list(range(10)) for row in first)
+
+
 # ---- limits
 
 
