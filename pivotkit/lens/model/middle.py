@@ -56,8 +56,8 @@ def middle_readers(function: str, head: ModelParts) -> tuple[nn.Module, ...]:
 
     Notes
     -----
-    Both equations hold for every number of the probe's states, up to the rounding of the model's dtype. Cost: one forward pass
-    over 8 tokens.
+    Both equations hold for every number of the probe's states, up to the rounding of the model's dtype. Cost: one
+    forward pass over 8 tokens.
     """
     seen = [Seen([], []) for _ in head.blocks]
     ends: list[list[torch.Tensor]] = [[] for _ in head.blocks]
