@@ -105,7 +105,7 @@ def test_trace_at_the_answer(interleaved: Any, benchmark: Any, prompts: int) -> 
 def test_trace_with_contrasts(interleaved: Any, benchmark: Any) -> None:
     """A trace that says what sets each item apart, against one that does not, of one pair at the answer."""
     model, tokenizer, head, *_ = bench_model()
-    items = task(24 if FULL else 12)
+    items = task(100 if FULL else 12)
     benchmark.group = "trace contrasts"
     found = interleaved(
         {

@@ -127,7 +127,7 @@ PARAMETERS: dict[str, dict[str, set[str]]] = {
     "LensHead.unembed": {"hidden": {"tensor"}, "k": INT},
     "score": {"model": OBJECT, "items": OBJECT, "tokenizer": OBJECT, "head": NONE},
     "trace": {
-        "model": OBJECT, "items": OBJECT, "tokenizer": OBJECT, "positions": NAME, "spans": NONE,
+        "model": OBJECT, "items": OBJECT, "tokenizer": OBJECT, "positions": NAME, "points": NAME, "spans": NONE,
         "latent": EMPTY, "pivots": NONE, "k": INT, "tracked": INT, "chains": FLAG, "contrast": FLAG,
         "lens": {"function"} | NONE, "policy": NONE, "head": NONE,
     },

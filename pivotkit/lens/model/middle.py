@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from pivotkit.lens.model.capture import run_base
-from pivotkit.lens.model.difference import tolerance
 from pivotkit.lens.model.observe import hidden_argument, hidden_result
 from pivotkit.lens.model.parts import ModelParts
 from pivotkit.lens.model.proof import probe_ids
@@ -57,8 +56,8 @@ def middle_readers(function: str, head: ModelParts) -> tuple[nn.Module, ...]:
 
     Notes
     -----
-    Both equations hold at every position of the probe, up to the rounding of the model's dtype. Cost: one forward pass
-    over 8 tokens.
+    Both equations hold for every number of the probe's states, up to the rounding of the model's dtype. Cost: one
+    forward pass over 8 tokens.
     """
     seen = [Seen([], []) for _ in head.blocks]
     ends: list[list[torch.Tensor]] = [[] for _ in head.blocks]
@@ -122,16 +121,22 @@ def _reader(function: str, head: ModelParts, number: int, seen: Seen, ends: Sequ
                 return part
     raise ValueError(
         f"{function}: points must be block alone for {type(head.base).__name__}; got attention, but block {number + 1} "
-        "adds its attention and its feed-forward part at once, or norms their sum: there is no state between the two"
+        "has no state that is its input plus its attention and its output less its feed-forward part: it adds both at "
+        "once, norms a sum, or mixes tokens by more than attention"
     )
 
 
 def _adds(start: torch.Tensor, part: torch.Tensor, end: torch.Tensor) -> bool:
-    """Whether ``end`` is ``start`` plus ``part`` times a constant, at every position and up to rounding."""
-    change, part = end.double() - start.double(), part.double()
-    factor = (change * part).sum() / (part * part).sum().clamp_min(1e-300)
-    # What is left over is compared with the states, of which it is the rounding, and with the change, which it would be
-    # if the part were another.
-    left = (change - factor * part).norm(dim=-1)
-    rounding = tolerance(start) * torch.maximum(start.double().norm(dim=-1), end.double().norm(dim=-1))
-    return bool((left <= rounding).all() and left.median() <= 0.1 * change.norm(dim=-1).median())
+    """Whether ``end`` is ``start`` plus ``part`` times a constant, in every number up to its rounding."""
+    eps = torch.finfo(end.dtype).eps
+    start, part, end = start.double(), part.double(), end.double()
+    size = torch.maximum(start.abs(), end.abs()).clamp_min(1e-30)  # rounding is in proportion to it
+    change, share = (end - start) / size, part / size
+    fitted = float((change * share).sum() / share.square().sum().clamp_min(1e-300))
+    for factor in (1.0, fitted):
+        left = (change - factor * share).abs()
+        rounded = left <= 2 * eps * torch.maximum(torch.ones_like(left), (factor * share).abs())
+        # A part that explains nothing would pass where all of the change is rounding.
+        if rounded.all() and left.square().sum() <= 0.25 * change.square().sum():
+            return True
+    return False

@@ -13,6 +13,7 @@ from pivotkit.lens.contrast_means import contrast_means
 from pivotkit.lens.model.capture import capture
 from pivotkit.lens.model.encoding import encode
 from pivotkit.lens.model.head import LensHead
+from pivotkit.lens.model.loading import load_model
 from pivotkit.lens.model.middle import middle_readers
 from pivotkit.lens.model.prefix_tree import PrefixTree
 from pivotkit.lens.trace import trace
@@ -78,11 +79,20 @@ def test_16_bits_hide_no_step(make_model):
     assert list(readers) == [block.pre_feedforward_layernorm for block in head.blocks]
 
 
+def test_a_real_model_has_them_in_16_bits_too(real_models):
+    """Its stream has a few numbers so large that most of a block's change is lost in their rounding."""
+    model, _ = load_model(real_models / "smollm2-135m")
+    head = LensHead.from_model(model.to(torch.bfloat16))
+    assert list(middle_readers("test", head)) == [block.post_attention_layernorm for block in head.blocks]
+
+
 @pytest.mark.parametrize("family", ["phi", "gptj", "cohere", "gpt_neox", "falcon", "opt without a final norm", "bert"])
 def test_blocks_that_add_both_at_once_or_norm_the_sum_are_refused(make_model, family):
     """NeoX and Falcon as their configurations say by default, which is in parallel."""
     head = LensHead.from_model(make_model(family))
-    with pytest.raises(ValueError, match=r"test: points must be block alone for .*; got attention, but block 1 adds"):
+    with pytest.raises(
+        ValueError, match=r"test: points must be block alone for .*; got attention, but block 1 has no state"
+    ):
         middle_readers("test", head)
 
 
@@ -102,7 +112,7 @@ def test_a_part_that_changes_what_it_adds_is_refused(make_model):
 
     model.model.layers[1].__class__ = Bent
     head = LensHead.from_model(model)
-    with pytest.raises(ValueError, match="got attention, but block 2 adds"):
+    with pytest.raises(ValueError, match="got attention, but block 2 has no state"):
         middle_readers("test", head)
 
 
