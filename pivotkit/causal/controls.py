@@ -29,9 +29,7 @@ def generator(seed: int, item: Item, layer: int, use: str) -> np.random.Generato
     return np.random.default_rng([seed, zlib.crc32(use.encode()), item.item, layer])
 
 
-def other_subjects(
-    subject: Subject, items: Sequence[Item], alike: Sequence[Subject], seed: int
-) -> list[Subject]:
+def other_subjects(subject: Subject, items: Sequence[Item], alike: Sequence[Subject], seed: int) -> list[Subject]:
     """Draw up to `OTHERS` subjects of other items, with different pivots.
 
     Parameters
@@ -162,7 +160,7 @@ def nearest_tokens(
 
     def units(rows: torch.Tensor) -> torch.Tensor:
         found = rows.float() @ linear
-        return found / found.norm(dim=1, keepdim=True).clamp_min(1e-30)
+        return found.div_(found.norm(dim=1, keepdim=True).clamp_min(1e-30))
 
     def indices(values: Iterable[int]) -> torch.Tensor:
         return torch.tensor(list(values), device=device)
@@ -206,3 +204,30 @@ def shown_probabilities(
     logits = as_logits(head, head.weight[ids].float() @ head.normed(state[None])[0].float(), ids)
     found: NDArray[np.float64] = np.exp(logits.double().cpu().numpy() - logsumexp)
     return found
+
+
+def control_tokens(
+    found: Sequence[Subject], items: Sequence[Item], states: NDArray[np.float32], layers: Sequence[int],
+    directions: TokenDirections, word_tokens: WordTokens, frequencies: NDArray[np.float64] | None, seed: int,
+) -> dict[tuple[Subject, str], int]:  # fmt: skip
+    """The tokens of the controls ``frequency`` and ``matched`` of each subject; one that has none is absent."""
+    head = directions.head
+    at = {layer: number for number, layer in enumerate(layers)}
+    held = torch.from_numpy(np.stack([states[at[one.layer], one.at] for one in found])).to(head.weight)
+    logsumexp = head.unembed(held, 1).logsumexp.double().cpu().numpy()
+    wanted = [Nearness(one.token, items[one.at].source, items[one.at].answer) for one in found]
+    nearest = nearest_tokens(directions, wanted)
+    frequent = FrequencyMatched(word_tokens, len(head.weight), frequencies)
+    tokens: dict[tuple[Subject, str], int] = {}
+    for number, subject in enumerate(found):
+        item = items[subject.at]
+        taken = {subject.token, *item.family}
+        ids, _ = nearest[wanted[number]]
+        ids = ids[[one not in taken for one in ids.tolist()]]
+        hidden = ids[shown_probabilities(directions, held[number], logsumexp[number], ids) < SHOWN]
+        if len(hidden):
+            tokens[subject, "matched"] = int(hidden[0])
+        drawn = frequent.draw(subject.token, taken, generator(seed, item, subject.layer, f"frequency {subject.kind}"))
+        if drawn is not None:
+            tokens[subject, "frequency"] = drawn
+    return tokens

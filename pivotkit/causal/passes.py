@@ -40,7 +40,7 @@ class EditedPasses:
     ----------
     head : LensHead
     prompts : sequence of N tuples of T int
-    skips : set of int, default empty
+    skips : frozenset of int, default empty
         The layers whose edits may skip the blocks below them; `skippable` finds them.
 
     Notes
@@ -49,7 +49,9 @@ class EditedPasses:
     (``head.shares_prefix``) runs every prompt whole for every edit.
     """
 
-    def __init__(self, head: ModelParts, prompts: Sequence[tuple[int, ...]], skips: frozenset[int] = frozenset()) -> None:
+    def __init__(
+        self, head: ModelParts, prompts: Sequence[tuple[int, ...]], skips: frozenset[int] = frozenset()
+    ) -> None:
         self._head, self._skips = head, skips
         self._ids = torch.tensor(prompts, device=head.weight.device)
         self._cache = self._prefix() if head.shares_prefix and self._ids.shape[1] > 1 else None
@@ -106,7 +108,7 @@ class EditedPasses:
 
 
 def _copied_rows(cache: Any, rows: Sequence[int], first: int) -> Any:
-    """A cache whose row i is row ``rows[i]``; the layers before ``first`` stay as they are, since no block reads them."""
+    """A cache whose row i is row ``rows[i]``. The layers before ``first``, which no block reads, stay as they are."""
     chosen = copy.copy(cache)
     chosen.layers = [copy.copy(layer) for layer in cache.layers]
     index = torch.tensor(rows)

@@ -9,7 +9,13 @@ import torch
 from pivotkit.causal import controls
 from pivotkit.causal.chosen import Item, Subject
 from pivotkit.causal.controls import (
-    FrequencyMatched, Nearness, nearest_tokens, other_subjects, partner_of_concept, random_unit, shown_probabilities,
+    FrequencyMatched,
+    Nearness,
+    nearest_tokens,
+    other_subjects,
+    partner_of_concept,
+    random_unit,
+    shown_probabilities,
     token_class,
 )  # fmt: skip
 from pivotkit.causal.directions import TokenDirections, chain_map
@@ -63,7 +69,9 @@ def test_a_frequency_matched_token_is_of_the_class_and_among_the_nearest():
     texts[101], texts[103], texts[99] = " Dog", " 狗", " d2"
     matched = FrequencyMatched(Words(texts), 200, None)
     drawn = {matched.draw(97, {95}, np.random.default_rng(seed)) for seed in range(300)}
-    expected = sorted((one for one in range(1, 200, 2) if one not in (97, 95, 99, 101, 103)), key=lambda one: abs(one - 97))
+    expected = sorted(
+        (one for one in range(1, 200, 2) if one not in (97, 95, 99, 101, 103)), key=lambda one: abs(one - 97)
+    )
     assert drawn == set(expected[: controls.ALIKE])
     assert matched.draw(103, set(), np.random.default_rng(0)) is None
 
