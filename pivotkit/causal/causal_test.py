@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -94,7 +95,7 @@ def causal_test(
         Controls: ``own``, the pivot. ``other``, the pivot of another item of the pair, layer and class. ``random``, a
         random direction, moved as far as ``own``. ``frequency``, a token of about the pivot's frequency and of its
         class. ``matched``, the token whose direction lies most nearly as near to source and answer as the pivot's among
-        those to which the layer gives less than `SHOWN`. ``orthogonal``, the pivot's direction without the span of all
+        those that the item raises by less than `SHOWN` above the mean log-probability of the pair's other solved items. ``orthogonal``, the pivot's direction without the span of all
         tokens of source and targets; ``orthogonal-equal``, that moved as far as ``own``; ``shared``, that span's part
         alone. ``own-reduced``, the pivot moved as far as ``orthogonal``. ``target`` and ``source``, the answer's and
         the source's own directions. A swap exchanges the control's directions of the two items, ``other`` those of two
@@ -173,7 +174,12 @@ def causal_test(
     tokens = control_tokens(found, read, states, chosen, TokenDirections(head, linear), word_tokens, weights, seed)
     for subject in found:
         if (subject, "matched") not in tokens:
-            ledger.add(read[subject.at], f"all of the {NEAREST} nearest tokens are shown", subject.layer, "matched")
+            ledger.add(
+                read[subject.at],
+                f"each of the {NEAREST} nearest tokens is shown, or no other item is solved",
+                subject.layer,
+                "matched",
+            )
     variants = Variants(read, states, chosen, found, tokens, along, interventions, strengths, seed, ledger)
     table = run_edits(head, read, found, states, chosen, variants)
     metadata = {
@@ -186,7 +192,7 @@ def causal_test(
         "strengths": strengths if "add" in interventions else [],
         "lens": None if lens is None else lens.name,
         "frequency": f"one of the {ALIKE} nearest by " + ("the order of ids" if weights is None else "frequencies"),
-        "matched": f"the first of the {NEAREST} nearest below a probability of {SHOWN:g}",
+        "matched": f"the first of the {NEAREST} nearest that the item raises less than {math.exp(SHOWN):.0f} times",
         "items": {"given": len(read), "tested": len({subject.at for subject in found})},
         "head": head.describe(),
     }
