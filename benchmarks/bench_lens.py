@@ -61,7 +61,7 @@ def prompts_of(items: pa.Table, tokenizer: Any) -> list[tuple[int, ...]]:
     prompt = task_prompt(items)
     rows = items.to_pylist()
     texts = encode(tokenizer, [row["prompt"] for row in rows], [prompt.reply(row["target"]) for row in rows])
-    return [text.ids[: text.word_start] for text in texts]
+    return [text.ids[: text.telling] for text in texts]
 
 
 @pytest.mark.parametrize("sharing", ["item", "pair"])

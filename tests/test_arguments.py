@@ -142,7 +142,7 @@ PARAMETERS: dict[str, dict[str, set[str]]] = {
         "out": PATH | NONE,
     },
     "classify": {
-        "traces": OBJECT, "rule": NAME, "min_probability": SHARE, "first_layer": INT | NONE, "threshold": SHARE,
+        "traces": OBJECT, "rule": NAME, "min_probability": SHARE, "least_contrast": NUMBER - {"-1", "-1.5"}, "threshold": SHARE,
         "least_peak": SHARE,
     },
     "causal_test": {

@@ -66,7 +66,7 @@ class ContrastReader:
     """Reads contrasts while a trace goes on: at once where the means are known, else when all items have been seen."""
 
     head: ModelParts
-    pairs: Counter[str]  # the items of each pair
+    groups: Counter[str]  # the items of each group
     means: ContrastMeans | None = None
     found: list[Contrasts] = field(default_factory=list)
     _kept: list[AnswerStates] = field(default_factory=list)
@@ -77,10 +77,10 @@ class ContrastReader:
 
     def add(self, states: AnswerStates) -> None:
         """Read the items of ``states``, or keep them until `finish`."""
-        count = self.pairs.__getitem__ if self.means is None else self.means.count
+        count = self.groups.__getitem__ if self.means is None else self.means.count
         if self.means is None:
             self._sums.add(self.head, states.rows, states.normed, states.logsumexp)
-        enough = [at for at, row in enumerate(states.rows) if count(row["pair"]) >= LEAST_ITEMS]
+        enough = [at for at, row in enumerate(states.rows) if count(row["group"]) >= LEAST_ITEMS]
         if enough:
             kept = AnswerStates(
                 [states.rows[at] for at in enough], states.normed[:, enough], states.logsumexp[:, enough],
@@ -103,7 +103,7 @@ class ContrastReader:
 def contrasts(head: ModelParts, means: ContrastMeans, states: AnswerStates) -> Contrasts:
     """The contrast of each top token, and the top k by contrast.
 
-    contrast_i(t) = log p_i(t) - mean of log p_j(t) over the other items j of the pair
+    contrast_i(t) = log p_i(t) - mean of log p_j(t) over the other items j of the group
                   = n / (n - 1) * (scale * W_t . (x_i - mean x) - (lse_i - mean lse)),   the means over all n items
 
     The second line holds without a soft-cap, where the mean of a logit is the logit of the mean. So the top k by
@@ -113,14 +113,14 @@ def contrasts(head: ModelParts, means: ContrastMeans, states: AnswerStates) -> C
     ----------
     head : LensHead
     means : ContrastMeans
-        Of a set of items that holds those of ``states``, at least two per pair.
+        Of a set of items that holds those of ``states``, at least two per group.
     states : AnswerStates
         k tokens per item and layer.
 
     Returns
     -------
     Contrasts
-        Equal contrasts go to the smaller id. Where all items of a pair have one state, as the embedding of one token,
+        Equal contrasts go to the smaller id. Where all items of a group have one state, as the embedding of one token,
         every contrast is 0 up to the rounding of logsumexp.
 
     Notes
@@ -129,14 +129,15 @@ def contrasts(head: ModelParts, means: ContrastMeans, states: AnswerStates) -> C
     CPU; with a soft-cap one product with the whole matrix in PyTorch, in blocks of the vocabulary.
     """
     device, k = head.weight.device, states.top_ids.shape[-1]
-    kinds = sorted({row["pair"] for row in states.rows})
-    which = torch.tensor([kinds.index(row["pair"]) for row in states.rows])
-    counts = torch.tensor([means.count(pair) for pair in kinds])[which]
-    lse = torch.stack([means.logsumexp[pair] / means.count(pair) for pair in kinds], 1)[:, which]
+    groups = sorted({row["group"] for row in states.rows})
+    which = torch.tensor([groups.index(row["group"]) for row in states.rows])
+    counts = torch.tensor([means.count(group) for group in groups])[which]
+    lse = torch.stack([means.logsumexp[group] / means.count(group) for group in groups], 1)[:, which]
     factor = (counts / (counts - 1))[:, None].to(device)
     shift = (states.logsumexp.double() - lse).float().unsqueeze(-1).to(device)
     top_ids = states.top_ids.to(device)
-    middle = [means.sums[pair] / means.count(pair) for pair in kinds]  # of states (L, D), or of capped logits (L, V)
+    # Of states (L, D), or of capped logits (L, V).
+    middle = [means.sums[group] / means.count(group) for group in groups]
     if head.softcap is None:
         wide = torch.stack([(x.cpu().double() - mean[which]).float() for x, mean in zip(
             states.normed, torch.stack(middle, 1), strict=True)]).to(device)  # fmt: skip

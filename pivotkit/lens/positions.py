@@ -59,9 +59,9 @@ def find_places(
         own: list[Place] = []
         for label in dict.fromkeys(positions):
             if label == ANSWER:
-                own.append(Place(label, text.word_start - 1))
+                own.append(Place(label, text.telling - 1))
             elif label == "all":
-                own += [Place(label, index) for index in range(text.word_start)]
+                own += [Place(label, index) for index in range(text.telling)]
             else:
                 names = task_languages(items, row["pair"])
                 before = len(row["prompt"]) - len(prompt.ask(*names, row["source"]))

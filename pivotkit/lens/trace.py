@@ -23,10 +23,18 @@ from pivotkit.arguments import (
 from pivotkit.artifacts import require_columns, table_metadata, with_metadata
 from pivotkit.kernels import TokenSetTable
 from pivotkit.lens.contrast import STATES_BYTES, AnswerStates, ContrastReader, with_contrasts
-from pivotkit.lens.contrast_means import LEAST_ITEMS, ContrastMeans, Lens, check_lens, contrast_means, lens_name
+from pivotkit.lens.contrast_means import (
+    LEAST_ITEMS,
+    ContrastMeans,
+    Lens,
+    check_lens,
+    contrast_means,
+    grouped,
+    lens_name,
+)
 from pivotkit.lens.fitted.affine import AffineLens
 from pivotkit.lens.invariants import check_invariants
-from pivotkit.lens.model.encoding import encode, require_room, require_same_vocabulary, require_tokenizer
+from pivotkit.lens.model.encoding import Encoded, encode, require_room, require_same_vocabulary, require_tokenizer
 from pivotkit.lens.model.head import LensHead, require_model
 from pivotkit.lens.model.prefix_tree import PrefixTree
 from pivotkit.lens.positions import ANSWER, Place, Spans, check_places, find_places
@@ -71,7 +79,9 @@ def trace(
     tokenizer : a fast Hugging Face tokenizer
     positions : sequence of {"answer", "source", "all"}, default ("answer",)
         ``"answer"`` is the position that predicts the target word, ``"source"`` every token of the source word in the
-        query line, ``"all"`` every token of the prompt.
+        query line, ``"all"`` every token of the prompt. Where many words share the target's first pieces (a bare space,
+        a part of a character, a single letter), they are appended to the prompt, and the position is the one that
+        predicts the first piece that tells the target apart (`telling_piece`).
     spans : mapping of label to one (begin, end) per item, optional
         Further positions: every token that holds one of these characters of the item's prompt.
     latent : sequence of str, default ()
@@ -89,8 +99,8 @@ def trace(
         tokens in each layer, each after the ones before it. Costs the extra tokens.
     contrast : bool or ContrastMeans, default True
         Whether to say what sets each item apart at the answer: the contrast of a token is its log-probability less the
-        mean of its log-probabilities for the other items of the pair. Pairs of less than 10 items have none. Where
-        ``items`` are a part of more, the sums of `contrast_means` over all of them.
+        mean of its log-probabilities for the other items of the pair with the same pieces appended. Less than 10 items
+        have none. Where ``items`` are a part of more, the sums of `contrast_means` over all of them.
     lens : callable (hidden (L, N, D), layers) -> (L, N, D), optional
         Maps hidden states before the norm, as the lenses of `fit_lens` do. By default the raw logit lens.
     policy : TokenPolicy, optional
@@ -103,14 +113,18 @@ def trace(
     pyarrow.Table
         One row per item, layer and position. Columns ``item, pair, layer, position, token, label, top_ids, top_tokens,
         top_logprobs, top_contrasts, contrast_ids, contrast_tokens, contrasts, contrast_logprobs, logsumexp, entropy,
-        kl_to_final, target_logprob, target_rank, target_chain_logprob, tracked, tracked_logprobs``; for each token set
-        ``<set>_logmass`` and ``<set>_ids``; and all pieces of the two words, ``source_pieces, target_pieces``. The sets
-        are ``source``, ``target`` (all accepted targets), the latent languages and ``pivot``. Layer 0 is the embedding
-        output and layer l the output of block l, so the last layer equals the model. ``top_contrasts`` are those of the
-        top tokens, ``contrast_ids`` and the columns after it the k tokens of the highest contrast, equal ones by id.
-        They are null where the label is not ``answer`` and for pairs without contrasts; the metadata says why. Logs are
+        kl_to_final, target_piece, appended, appended_pieces, target_logprob, target_rank, target_chain_logprob,
+        tracked, tracked_logprobs``; for each token set ``<set>_logmass`` and ``<set>_ids``; all pieces of the two
+        words, ``source_pieces, target_pieces``; and, where the label is ``answer``, ``source_word, target_words`` (all
+        accepted ones) and the concept's ``words``. Layer 0 is the embedding output and layer l the output of block l, so
+        the last layer equals the model. ``target_piece`` says which token of the target is read, from 0;
+        ``appended_pieces`` are those before it and ``appended`` their text. The sets are ``source``, ``target`` (all
+        accepted targets), the latent languages and ``pivot``. A set holds what tells a word apart at the answer
+        (`WordTokens`); where nothing does, it is empty and its mass null. ``top_contrasts`` are those of the top
+        tokens, ``contrast_ids`` and the columns after it the k tokens of the highest contrast, equal ones by id. They
+        are null where the label is not ``answer`` and for groups without contrasts; the metadata says why. Logs are
         natural; contrasts, entropy and divergence are in nats; ranks begin at 0. The metadata names the layers, the
-        lens, the policy, the pairs with contrasts, and the head with its self-check error.
+        lens, the policy, the groups with contrasts, and the head with its self-check error.
 
     Raises
     ------
@@ -159,6 +173,7 @@ def trace(
         lens.require_head("trace", "lens", head)
     rows = items.to_pylist()
     texts = encode(tokenizer, [row["prompt"] for row in rows], [prompt.reply(row["target"]) for row in rows])
+    rows = grouped(rows, texts, tokenizer)
     require_room("trace", head.longest, texts)
     require_same_vocabulary("trace", len(head.weight), texts)
     check_int("trace", "k", k, 1, len(head.weight))
@@ -166,23 +181,25 @@ def trace(
     _check_pivots(pivots, items, len(head.weight))
     word_tokens = WordTokens(tokenizer, policy)
     names = [*SETS[:2], *latent, *(SETS[2:] if pivots is not None else [])]
-    token_sets = [_token_sets(row, word_tokens, latent, pivots) for row in rows]
+    token_sets = [
+        _token_sets(row, text.appended, word_tokens, latent, pivots) for row, text in zip(rows, texts, strict=True)
+    ]
     places = find_places(items, texts, positions, spans)
     wanted = [sorted({place.index for place in own}) for own in places]
-    if chains:
-        wanted = [[*own, *range(text.word_start, len(text.ids) - 1)] for own, text in zip(wanted, texts, strict=True)]
+    others = [_other_tokens(text) if chains else [] for text in texts]
+    wanted = [sorted({*own, *(index - 1 for index in more)}) for own, more in zip(wanted, others, strict=True)]
     tree = PrefixTree([text.ids for text in texts], wanted, [f"item {row['item']}" for row in rows])
     owners: list[list[tuple[int, Place]]] = [[] for _ in range(tree.count)]
     links: list[list[tuple[int, int]]] = [[] for _ in range(tree.count)]  # (item, the next token)
-    for item, (text, own) in enumerate(zip(texts, places, strict=True)):
+    for item, (text, own, more) in enumerate(zip(texts, places, others, strict=True)):
         row_at = dict(zip(wanted[item], tree.rows[item], strict=True))
         for place in own:
             owners[row_at[place.index]].append((item, place))
-        for index in range(text.word_start, len(text.ids) - 1) if chains else ():
-            links[row_at[index]].append((item, text.ids[index + 1]))
+        for index in more:
+            links[row_at[index - 1]].append((item, text.ids[index]))
     layers = range(len(head.blocks) + 1)
-    rest = np.zeros((len(rows), len(layers)))  # log-probability of the targets' tokens after the first
-    reader = _contrast_reader(model, items, tokenizer, contrast, lens, head) if ANSWER in positions else None
+    rest = np.zeros((len(rows), len(layers)))  # log-probability of the targets' tokens but the one that is read
+    reader = _contrast_reader(model, items, rows, tokenizer, contrast, lens, head) if ANSWER in positions else None
     found: list[pa.Table] = []
     for lines, states in tree.run(head):
         if lens is not None:
@@ -192,7 +209,7 @@ def trace(
         if not here:
             continue
         whose, own_sets = [item for _, item, _ in here], [token_sets[item] for _, item, _ in here]
-        targets = [texts[item].ids[texts[item].word_start] for item in whose]
+        targets = [texts[item].ids[texts[item].telling] for item in whose]
         own_rows = [rows[item] for item in whose]
         reading, normed = _read(head, states[:, [at for at, *_ in here]], k, tracked, targets, own_sets)
         found.append(
@@ -219,19 +236,20 @@ def trace(
 
 
 def _contrast_reader(
-    model: Any, items: pa.Table, tokenizer: Any, contrast: bool | ContrastMeans, lens: Lens | None, head: LensHead
-) -> ContrastReader | None:
+    model: Any, items: pa.Table, rows: Sequence[dict[str, Any]], tokenizer: Any, contrast: bool | ContrastMeans,
+    lens: Lens | None, head: LensHead,
+) -> ContrastReader | None:  # fmt: skip
     """What reads the contrasts; it knows the means before where they are given or the states of all would not fit."""
-    pairs = Counter(items["pair"].to_pylist())
+    groups = Counter(row["group"] for row in rows)
     if isinstance(contrast, ContrastMeans):
-        contrast.require("trace", head, lens, items.select(["item", "pair", "prompt", "target"]).to_pylist())
-        return ContrastReader(head, pairs, contrast)
+        contrast.require("trace", head, lens, rows)
+        return ContrastReader(head, groups, contrast)
     if not contrast:
         return None
-    kept = sum(count for count in pairs.values() if count >= LEAST_ITEMS)
+    kept = sum(count for count in groups.values() if count >= LEAST_ITEMS)
     fits = 4 * kept * (len(head.blocks) + 1) * head.weight.shape[1] <= STATES_BYTES
     means = None if fits else contrast_means(model, items, tokenizer, lens=lens, head=head)
-    return ContrastReader(head, pairs, means)
+    return ContrastReader(head, groups, means)
 
 
 def _check_pivots(pivots: Mapping[int, Sequence[int]] | None, items: pa.Table, vocabulary: int = LARGEST) -> None:
@@ -245,14 +263,26 @@ def _check_pivots(pivots: Mapping[int, Sequence[int]] | None, items: pa.Table, v
             check_int("trace", "pivots", token, 0, vocabulary - 1)
 
 
+def _other_tokens(text: Encoded) -> list[int]:
+    """Indices of the target's tokens that are not blank, but for the one that is read at the answer."""
+    return [index for index in range(text.word_start, len(text.ids)) if index != text.telling]
+
+
 def _token_sets(
-    row: dict[str, Any], word_tokens: WordTokens, latent: Sequence[str], pivots: Mapping[int, Sequence[int]] | None
-) -> list[list[int]]:
-    """The token sets of one item, in the order of the columns; empty if the item has no such word or no pivots."""
+    row: dict[str, Any], appended: tuple[int, ...], word_tokens: WordTokens, latent: Sequence[str],
+    pivots: Mapping[int, Sequence[int]] | None,
+) -> list[list[int]]:  # fmt: skip
+    """The token sets of one item behind the pieces appended to its prompt, in the order of the columns.
+
+    One is empty if the item has no such word or no pivots, or no token tells the word apart there.
+    """
     words = dict(row["words"])
-    targets = set().union(*map(word_tokens.first, accepted_targets(row)))
-    token_sets = [list(word_tokens.first(row["source"])), sorted(targets)]
-    token_sets += [list(word_tokens.first(words[code])) if code in words else [] for code in latent]
+
+    def telling(word: str) -> tuple[int, ...]:
+        return word_tokens.telling(word, appended)
+
+    token_sets = [list(telling(row["source"])), sorted(set().union(*map(telling, accepted_targets(row))))]
+    token_sets += [list(telling(words[code])) if code in words else [] for code in latent]
     if pivots is not None:
         token_sets.append(sorted(set(pivots.get(row["item"], ()))))
     return token_sets

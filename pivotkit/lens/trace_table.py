@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from pivotkit.kernels import Unembedded
 from pivotkit.lens.model.encoding import Encoded
-from pivotkit.lens.positions import Place
+from pivotkit.lens.positions import ANSWER, Place
+from pivotkit.words.task import accepted_targets
 from pivotkit.words.word_tokens import WordTokens
 
 
@@ -106,6 +107,9 @@ def trace_rows(
         "logsumexp": pa.array(reading.logsumexp.ravel()),
         "entropy": pa.array(reading.entropy.ravel()),
         "kl_to_final": pa.array(reading.kl.ravel()),
+        "target_piece": repeated([len(text.appended) for text in texts], pa.int32()),
+        "appended": repeated([word_tokens.joined(text.appended) for text in texts], pa.string()),
+        "appended_pieces": repeated([list(text.appended) for text in texts], pa.list_(pa.int32())),
         "target_logprob": pa.array(reading.target_logprob.ravel()),
         "target_rank": pa.array(reading.target_rank.ravel(), pa.int32()),
     }
@@ -122,6 +126,10 @@ def trace_rows(
     for name in ("source", "target"):
         pieces = [list(word_tokens.pieces(row[name])) for row in rows]
         columns[f"{name}_pieces"] = repeated(pieces, pa.list_(pa.int32()))
+    answers = [row if place.label == ANSWER else None for row, place in zip(rows, places, strict=True)]
+    columns["source_word"] = repeated([row and row["source"] for row in answers], pa.string())
+    columns["target_words"] = repeated([row and accepted_targets(row) for row in answers], pa.list_(pa.string()))
+    columns["words"] = repeated([row and row["words"] for row in answers], pa.map_(pa.string(), pa.string()))
     return pa.table(columns)
 
 

@@ -136,11 +136,14 @@ def _contrast_sums(run: RunFolder, items: pa.Table, model: Any, tokenizer: Any, 
 
 
 def behaviors(run: RunFolder, settings: Settings) -> None:
-    from pivotkit.lens.behavior import classify, sensitivity
+    from pivotkit.lens.behavior import RULES, STRICT, classify, sensitivity
+    from pivotkit.lens.strict_rule import has_contrasts
 
     traces = run.gather("traces")
-    write_table(classify(traces, **BEHAVIORS.wanted(run, settings)), run / "behaviors.parquet")
-    write_table(sensitivity(traces), run / "sensitivity.parquet")
+    # A run of few items is classified by the published rules alone; the report says why.
+    rules = [rule for rule in RULES if rule != STRICT or has_contrasts(traces)]
+    write_table(classify(traces, rules, **BEHAVIORS.wanted(run, settings)), run / "behaviors.parquet")
+    write_table(sensitivity(traces, rules), run / "sensitivity.parquet")
 
 
 BEHAVIORS = Stage(
@@ -149,7 +152,7 @@ BEHAVIORS = Stage(
     run=behaviors,
     reads=("traces",),
     writes=("behaviors.parquet", "sensitivity.parquet"),
-    settings=("min_probability", "first_layer", "threshold", "least_peak"),
+    settings=("min_probability", "least_contrast", "threshold", "least_peak"),
     functions=("lens.behavior.classify", "lens.behavior.sensitivity"),
 )
 

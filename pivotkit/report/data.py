@@ -67,12 +67,19 @@ TABLES: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "behaviors": (
         "behaviors.parquet",
-        {**_ITEM, "rule": "text", "behavior": "text", "peak_layer": "integer", "peak_token": "text"}
+        {
+            **_ITEM,
+            "rule": "text",
+            "behavior": "text",
+            "peak_layer": "integer",
+            "peak_id": "integer",
+            "peak_token": "text",
+        }
         | {"peak_logprob": "number"},
     ),
     "sensitivity": (
         "sensitivity.parquet",
-        {"pair": "text", "rule": "text", "min_probability": "number", "first_layer": "integer", "items": "integer"}
+        {"pair": "text", "rule": "text", "min_probability": "number", "least_contrast": "number", "items": "integer"}
         | {"co_occurrence": "number", "pivot": "number"},
     ),
     "pairs": (
@@ -100,6 +107,7 @@ TABLES: dict[str, tuple[str, dict[str, str]]] = {
 }
 # Columns that tables of an earlier version lack. They are checked where they are there.
 LATER = {
+    "behaviors": {"class": "text", "language": "text", "also": "list of text"},
     "scores": {"gold_rank": "integer", "greedy": "number", "reciprocal_rank": "number", "excluded": "truth"},
     "traces": {"source_pieces": "list of integers", "target_pieces": "list of integers"},
 }

@@ -141,6 +141,9 @@ def make_run(folder: Path, words: list[tuple[str, str, str]], pairs: tuple[str, 
                         "peak_token": spaced["en"],
                         "peak_logprob": math.log(0.4),
                         "correct": True,
+                        "class": "pivot" if rule == "strict" and shown == "pivot" else None,
+                        "language": "en" if rule == "strict" and shown == "pivot" and place % 3 else None,
+                        "also": None if rule != "strict" else ["copy"] if place % 2 else [],
                     }
                 )
             both = int(rng.integers(0, 40))
@@ -170,14 +173,19 @@ def make_run(folder: Path, words: list[tuple[str, str, str]], pairs: tuple[str, 
 
 
 def _sensitivity(pairs: tuple[str, ...]) -> pa.Table:
-    variants = [("paper", None, 0.5), ("strict", 1, 0.9), ("strict", 9, 0.7), ("threshold", None, 0.8)]
+    variants = [
+        ("paper", None, 0.5),
+        ("strict", math.log(10), 0.9),
+        ("strict", math.log(100), 0.7),
+        ("threshold", None, 0.8),
+    ]
     rows = []
-    for rule, first, most in variants:
+    for rule, contrast, most in variants:
         for step in range(0 if rule == "paper" else 1, 11):
             for place, pair in enumerate((*pairs, "all")):
                 pivot = round(max(most - 0.02 * place - 0.04 * step, 0.0), 3)
                 rows.append(
-                    {"pair": pair, "rule": rule, "min_probability": step / 20, "first_layer": first, "items": 20}
+                    {"pair": pair, "rule": rule, "min_probability": step / 20, "least_contrast": contrast, "items": 20}
                     | {
                         "co_occurrence": round(0.95 - pivot, 3),
                         "pivot": pivot,

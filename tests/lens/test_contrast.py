@@ -22,7 +22,7 @@ from pivotkit.words.lexicon import read_lexicon
 from pivotkit.words.task import build_task, task_prompt
 
 COLUMNS = ("top_contrasts", "contrast_ids", "contrast_tokens", "contrasts", "contrast_logprobs")
-ENOUGH, FEW = "en-fr", "fr-zh"
+ENOUGH, FEW = "fr-en", "zh-en"
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def plain_logprobs(head, items, tokenizer, lens=None):
     """{item: (L, V) float64}: every logit of every layer, of the same states that a trace reads."""
     rows, prompt = items.to_pylist(), task_prompt(items)
     texts = encode(tokenizer, [row["prompt"] for row in rows], [prompt.reply(row["target"]) for row in rows])
-    tree = PrefixTree([text.ids for text in texts], [[text.word_start - 1] for text in texts])
+    tree = PrefixTree([text.ids for text in texts], [[text.telling - 1] for text in texts])
     found = {}
     with torch.inference_mode():
         for lines, states in tree.run(head):
@@ -148,6 +148,26 @@ def test_a_pair_of_few_items_has_nulls_and_the_metadata_says_why(llama, twelve, 
     assert all(row[name] is None for row in few for name in COLUMNS)
 
 
+def test_items_are_compared_with_those_read_behind_the_same_pieces(llama, lexicon, tokenizer):
+    """Of 20 items 12 are read at once, and 8 behind the letters that others begin with: of these there are too few."""
+    words = ["salt", "ship", "bird", "fish", "tree", "book", "door", "hand", "foot", "moon", "rain", "star"]
+    alone = ["zig", "zag", "zog", "zug", "qat", "qit", "zeg", "qut"]
+    rows = [{"fr": f"mot{at}", "en": word} for at, word in enumerate(words + alone)]
+    names = {"fr": "French", "en": "English"}
+    items = build_task(type(lexicon)(names, rows, [""] * 20), [ENOUGH], shots=1, contexts=1, distractors=2)
+    table = trace(llama, items, tokenizer)
+    told = table_metadata(table)["contrast"]
+    assert told["items"] == {ENOUGH: 12}
+    assert told["absent"] == {
+        f"{ENOUGH} after Ġ {letter}": f"{count} items; a contrast needs at least 10"
+        for letter, count in (("q", 3), ("z", 5))
+    }
+    assert all((row["appended"] == "") == (row["contrasts"] is not None) for row in table.to_pylist())
+    first = items.slice(0, 12)
+    with_head = table.filter(pc.less(table["item"], 12))
+    assert check(with_head, first, plain_logprobs(LensHead.from_model(llama), first, tokenizer)) == 12 * 4
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [({"contrast": False}, "not asked for"), ({"positions": ["source"]}, "the answer is not traced")],
@@ -174,7 +194,7 @@ def test_items_that_are_all_alike_have_no_contrast(model, twelve, tokenizer):
 
 def test_the_embedding_of_one_token_has_no_contrast(llama, lexicon, tokenizer):
     """Items that are all read at one token, as at the colon before the answer, have one state in layer 0."""
-    every = build_task(lexicon, ["en-fr"], shots=1, contexts=1, distractors=2)
+    every = build_task(lexicon, [ENOUGH], shots=1, contexts=1, distractors=2)
     at_colon = [row["item"] for row in trace(llama, every, tokenizer).to_pylist() if row["token"] == ":"]
     items = every.filter(pc.is_in(every["item"], pa.array(at_colon)))
     rows = trace(llama, items, tokenizer).to_pylist()
@@ -196,7 +216,7 @@ def test_a_state_that_is_not_finite_is_refused(model, twelve, tokenizer):
 
 def test_an_item_that_is_there_twice_is_refused(llama, twelve, tokenizer):
     twice = pa.concat_tables([twelve, twelve.slice(3, 1)])
-    with pytest.raises(ValueError, match="items must each be there once; got item 3 of en-fr twice"):
+    with pytest.raises(ValueError, match="items must each be there once; got item 3 of fr-en twice"):
         trace(llama, twice, tokenizer)
 
 
@@ -212,7 +232,9 @@ def test_no_token_of_the_early_layers_of_gemma_is_specific_to_an_item(real_model
     """Its raw lens says a few tokens with probability near 1 there, whatever the item; what it holds at 13 is specific."""
     lexicon = read_lexicon(shared / "data" / "lexicon" / "concrete_nouns.tsv")
     model, tokenizer = load_model(real_models / "gemma3-270m")
-    rows = trace(model, build_task(lexicon, ["fr-de"], limit=24, sharing="pair"), tokenizer).to_pylist()
+    table = trace(model, build_task(lexicon, ["fr-de"], limit=28, sharing="pair"), tokenizer)
+    rows = table.filter(pc.field("appended") == "").to_pylist()
+    assert len({row["item"] for row in rows}) > 20
 
     def sure(layers):
         """Top tokens of probability at least 0.05, by layer, as (contrast, text)."""

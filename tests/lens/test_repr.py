@@ -34,8 +34,8 @@ def test_an_observation_shows_its_modules(llama):
 
 def test_an_encoded_prompt_shows_where_its_answer_starts(tokenizer):
     [text] = encode(tokenizer, ["French: chien\nEnglish:"], [" dog"])
-    shown = f"Encoded(tokens={len(text.ids)}, answer_start={text.answer_start}, word_start={text.word_start})"
-    assert repr(text) == shown
+    at = text.answer_start
+    assert repr(text) == f"Encoded(tokens={len(text.ids)}, answer_start={at}, word_start={at}, telling={at})"
 
 
 def test_a_prefix_tree_shows_how_many_rows_it_gives():
