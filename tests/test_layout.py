@@ -21,7 +21,7 @@ ROOMS = {
     "kernels": set(),
     "words": set(),
     "lens": {"kernels", "words"},
-    "causal": {"kernels", "lens", "words"},
+    "causal": {"words", "lens"},
     "corpus": {"words"},
     "pivots": {"corpus"},
     "selection": {"corpus", "pivots"},

@@ -103,9 +103,8 @@ def read_items(
         The residual stream at the answer position.
     """
     ends = [text.word_start for text in texts]
-    tree = PrefixTree(
-        [text.ids for text in texts], [[end - 1] for end in ends], [f"item {row['item']}" for row in rows]
-    )
+    names = [f"item {row['item']}" for row in rows]
+    tree = PrefixTree([text.ids for text in texts], [[end - 1] for end in ends], names)
     lines = [line for [line] in tree.rows]
     last = len(head.blocks)
     held = np.zeros((len(layers), tree.count, head.width), np.float32)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import math
 import unicodedata
 import zlib
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,11 +16,12 @@ from numpy.typing import NDArray
 
 from pivotkit.causal.chosen import Item, Subject
 from pivotkit.causal.directions import TokenDirections
+from pivotkit.lens.model.parts import ModelParts
 from pivotkit.lens.tracked_tokens import as_logits
 from pivotkit.words.word_tokens import WordTokens
 
-NEAREST = 64  # tokens that are nearest to source and target as the pivot is, of which the first one not shown is taken
-SHOWN = 1e-3  # probability from which a layer counts as showing a token
+NEAREST = 256  # tokens most nearly as near to source and answer as the pivot, of which the first one not shown is taken
+SHOWN = math.log(10)  # contrast from which a layer counts as showing a token for an item
 ALIKE = 16  # tokens of the nearest frequency among which one is drawn
 ROWS = 1 << 14  # rows of the head's matrix whose directions are held together
 OTHERS = 3  # pivots of other items per subject: one to swap with, two more to swap with each other
@@ -160,7 +163,7 @@ def nearest_tokens(
 
     def units(rows: torch.Tensor) -> torch.Tensor:
         found = rows.float() @ linear
-        return found / found.norm(dim=1, keepdim=True).clamp_min(1e-30)
+        return found.div_(found.norm(dim=1, keepdim=True).clamp_min(1e-30))
 
     def indices(values: Iterable[int]) -> torch.Tensor:
         return torch.tensor(list(values), device=device)
@@ -186,21 +189,76 @@ def nearest_tokens(
 
 
 @torch.inference_mode()
-def shown_probabilities(
-    directions: TokenDirections, state: torch.Tensor, logsumexp: float, tokens: NDArray[np.int64]
+def contrasts(
+    head: ModelParts, normed: torch.Tensor, logsumexp: torch.Tensor, own: int, tokens: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """The probabilities that a layer's raw lens gives to a few tokens.
+    """How far one of N states raises R tokens above the others: its log-probability less their mean, (R,) nats.
 
     Parameters
     ----------
-    directions : TokenDirections
-    state : (D,) tensor
-    logsumexp : float
-        Of that state's logits.
+    head : LensHead
+    normed : (N, D') tensor
+        The result of ``head.normed``.
+    logsumexp : (N,) tensor
+        Of each state's logits.
+    own : int
+        Which of them.
     tokens : (R,) int64
     """
-    head = directions.head
     ids = torch.from_numpy(tokens).to(head.weight.device)
-    logits = as_logits(head, head.weight[ids].float() @ head.normed(state[None])[0].float(), ids)
-    found: NDArray[np.float64] = np.exp(logits.double().cpu().numpy() - logsumexp)
+    logits = as_logits(head, normed.float() @ head.weight[ids].float().T, ids)
+    logprobs = (logits - logsumexp.to(logits)[:, None]).double()
+    others = torch.arange(len(logprobs), device=ids.device) != own
+    found: NDArray[np.float64] = (logprobs[own] - logprobs[others].mean(0)).cpu().numpy()
     return found
+
+
+def control_tokens(
+    found: Sequence[Subject], items: Sequence[Item], states: NDArray[np.float32], layers: Sequence[int],
+    directions: TokenDirections, word_tokens: WordTokens, frequencies: NDArray[np.float64] | None, seed: int,
+) -> dict[tuple[Subject, str], int]:  # fmt: skip
+    """The tokens of the controls ``frequency`` and ``matched`` of each subject; one that has none is absent.
+
+    Parameters
+    ----------
+    found : sequence of Subject
+    items : sequence of N Item
+    states : (L, N, D) float32
+        Their states in ``layers``.
+    layers : sequence of L int
+    directions : TokenDirections
+        Without a lens: the tokens are the same for all kinds of directions.
+    word_tokens, frequencies, seed
+        As in `causal_test`.
+
+    Notes
+    -----
+    A token is shown if the item raises it by at least `SHOWN` above the other solved items of its pair.
+    """
+    head = directions.head
+    wanted = [Nearness(one.token, items[one.at].source, items[one.at].answer) for one in found]
+    nearest = nearest_tokens(directions, wanted)
+    frequent = FrequencyMatched(word_tokens, len(head.weight), frequencies)
+    tokens: dict[tuple[Subject, str], int] = {}
+    solved: dict[str, list[int]] = defaultdict(list)
+    for at, item in enumerate(items):
+        if item.reason is None:
+            solved[item.pair].append(at)
+    read: dict[tuple[str, int], tuple[torch.Tensor, torch.Tensor]] = {}
+    for subject, near in zip(found, wanted, strict=True):
+        item = items[subject.at]
+        here = solved[item.pair]
+        taken = {subject.token, *item.family}
+        ids = nearest[near][0]
+        ids = ids[[one not in taken for one in ids.tolist()]]
+        if len(here) > 1 and len(ids):
+            if (item.pair, subject.layer) not in read:
+                held = torch.from_numpy(states[layers.index(subject.layer), here]).to(head.weight)
+                read[item.pair, subject.layer] = head.normed(held), head.unembed(held, 1).logsumexp
+            hidden = ids[contrasts(head, *read[item.pair, subject.layer], here.index(subject.at), ids) < SHOWN]
+            if len(hidden):
+                tokens[subject, "matched"] = int(hidden[0])
+        drawn = frequent.draw(subject.token, taken, generator(seed, item, subject.layer, f"frequency {subject.kind}"))
+        if drawn is not None:
+            tokens[subject, "frequency"] = drawn
+    return tokens

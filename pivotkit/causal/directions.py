@@ -50,10 +50,10 @@ def chain_map(head: ModelParts) -> torch.Tensor:
     M is read off by probes along each dimension, and proved on random states to the tolerance of the head's type.
     Cost: D states through the norm.
     """
-    size, place = head.width, {"dtype": head.weight.dtype, "device": head.weight.device}
-    offset = head.normed(torch.zeros(1, size, **place)).double()
-    linear = (head.normed(LENGTH * torch.eye(size, **place)).double() - offset).T
-    random = torch.randn(PROBES, size, generator=torch.Generator().manual_seed(0)).to(**place)
+    size = head.width
+    offset = head.normed(torch.zeros(1, size).to(head.weight)).double()
+    linear = (head.normed((LENGTH * torch.eye(size)).to(head.weight)).double() - offset).T
+    random = torch.randn(PROBES, size, generator=torch.Generator().manual_seed(0)).to(head.weight)
     found, described = head.normed(random).double() - offset, random.double() @ linear.T
     scale = (found * described).sum(1, keepdim=True) / described.square().sum(1, keepdim=True)
     error = float(((found - scale * described).norm(dim=1) / found.norm(dim=1)).max())

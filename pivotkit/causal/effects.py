@@ -102,7 +102,7 @@ def _effects(rows: Sequence[dict[str, Any]], resamples: int, seed: int, key: str
     for done, subjects in cells.items():
         summed.append((done, None, [row["concept"] for row in subjects.values()], _values(subjects.values())))
         control = done[2]
-        for first, against in (*((("own", other[2]) for other in cells if control == "own" and _alike(done, other))),
+        for first, against in (*(("own", other[2]) for other in cells if control == "own" and _alike(done, other)),
                                *(one for one in PAIRED if one[0] == control)):  # fmt: skip
             other = (*done[:2], against, *done[3:])
             both = [subject for subject in subjects if subject in cells.get(other, ())]
@@ -117,11 +117,8 @@ def _effects(rows: Sequence[dict[str, Any]], resamples: int, seed: int, key: str
     result = []
     for number, (done, against, whose, values) in enumerate(summed):
         middle, several = found[str(number)], len(set(whose)) > 1
-        row = dict(zip(GROUP, done, strict=True)) | {
-            "against": against,
-            "items": len(whose),
-            "concepts": len(set(whose)),
-        }
+        row = dict(zip(GROUP, done, strict=True)) | {"against": against}
+        row |= {"items": len(whose), "concepts": len(set(whose))}
         row |= {"delta_logprob": middle.value, "low": middle.low if several else None}
         row |= {"high": middle.high if several else None}
         for name, column in zip(_VALUES[1:], values.T[1:], strict=True):

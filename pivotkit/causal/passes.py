@@ -40,7 +40,7 @@ class EditedPasses:
     ----------
     head : LensHead
     prompts : sequence of N tuples of T int
-    skips : set of int, default empty
+    skips : frozenset of int, default empty
         The layers whose edits may skip the blocks below them; `skippable` finds them.
 
     Notes
@@ -108,7 +108,7 @@ class EditedPasses:
 
 
 def _copied_rows(cache: Any, rows: Sequence[int], first: int) -> Any:
-    """A cache whose row i is row ``rows[i]``; the layers before ``first`` stay as they are, since no block reads them."""
+    """A cache whose row i is row ``rows[i]``. The layers before ``first``, which no block reads, stay as they are."""
     chosen = copy.copy(cache)
     chosen.layers = [copy.copy(layer) for layer in cache.layers]
     index = torch.tensor(rows)

@@ -184,9 +184,8 @@ class Variants:
                 units |= self._parts(units["own"], family, kind, own.layer)
             sides.append(units)
         if len(more) < 2:
-            self._leave_out(
-                subject, f"swap {kind} other", "the pair has no two more items with other pivots and answers"
-            )
+            reason = "the pair has no two more items with other pivots and answers"
+            self._leave_out(subject, f"swap {kind} other", reason)
         swapped = swap_units(*sides)
         if "own" in swapped:
             item = self._items[subject.at]
@@ -226,7 +225,8 @@ class Variants:
         return next(iter(self._directions.values()))
 
     def _state(self, at: int, layer: int) -> Vector:
-        return self._states[self._at[layer], at].astype(np.float64)
+        state: Vector = self._states[self._at[layer], at].astype(np.float64)
+        return state
 
     def _mean_of_others(self, at: int, layer: int) -> Vector | None:
         """The mean state of the other items of the pair, solved or not."""

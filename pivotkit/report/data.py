@@ -14,6 +14,7 @@ from pyarrow import types
 
 from pivotkit.artifacts import read_json, read_table, table_metadata
 from pivotkit.errors import InputError
+from pivotkit.lens.positions import at_blocks
 
 RESAMPLES = 1000
 LABEL = "answer"  # label of the traced position that curves and word browser show
@@ -160,7 +161,7 @@ def read_run(run: str | Path) -> dict[str, Any]:
         found[name] = None if absent else _checked(read_table(path), path, columns, LATER.get(name, {}))
     for name in ("traces", "fitted"):
         if found[name] is not None:
-            found[name] = found[name].filter(pc.equal(found[name]["label"], LABEL))
+            found[name] = at_blocks(found[name].filter(pc.equal(found[name]["label"], LABEL)))
     for name, place in RECORDS.items():
         path = folder / place
         found[name] = _record(path) if path.exists() else None

@@ -13,10 +13,11 @@ import torch
 from causal_models import pivots_of
 
 from pivotkit.artifacts import table_metadata
-from pivotkit.causal import causal_test as module
-from pivotkit.causal import passes
-from pivotkit.causal.causal_test import CAUSAL, causal_test
+from pivotkit.causal import measure, passes
+from pivotkit.causal.causal_test import causal_test
+from pivotkit.causal.chosen import Item, read_items
 from pivotkit.causal.controls import random_unit
+from pivotkit.causal.measure import CAUSAL
 from pivotkit.lens.fitted.affine import AffineLens
 from pivotkit.lens.model.encoding import encode
 from pivotkit.lens.model.head import LensHead
@@ -58,10 +59,16 @@ class Oracle:
         self.states, self.logprobs = [], []
         for ids in self.ids:
             held = []
-            hooks = [self.model.model.layers[0].register_forward_pre_hook(
-                lambda _, args, kwargs: held.append((args or tuple(kwargs.values()))[0][0, -1]), with_kwargs=True)]  # fmt: skip
-            hooks += [block.register_forward_hook(lambda _, args, out: held.append(out[0, -1]))
-                      for block in self.model.model.layers]  # fmt: skip
+
+            def first(_, args, kwargs, held=held):
+                held.append((args or tuple(kwargs.values()))[0][0, -1])
+
+            def after(_, args, out, held=held):
+                held.append(out[0, -1])
+
+            blocks = self.model.model.layers
+            hooks = [blocks[0].register_forward_pre_hook(first, with_kwargs=True)]
+            hooks += [block.register_forward_hook(after) for block in blocks]
             with torch.no_grad():
                 self.logprobs.append(self.model(ids).logits[0, -1].log_softmax(-1))
             for hook in hooks:
@@ -153,7 +160,7 @@ def test_every_ablation_and_addition_equals_a_plain_loop_in_float64(
             elif control == "shared":
                 unit = inside
             elif control == "random":
-                draw = module.Item(item, "", "", (), (), 0, 0, 0.0, None)
+                draw = Item(item, "", "", (), (), 0, 0, 0.0, None)
                 unit = torch.from_numpy(random_unit(32, draw, layer, 0, "random"))
             elif kind == "means":  # another item's
                 [whose] = [at for at, one in enumerate(oracle.rows)
@@ -194,7 +201,9 @@ def test_every_swap_equals_a_plain_loop_in_float64(found, llama, llama_items, wo
             continue
         pair = oracle.rows[item]["pair"]
         partner_token = every[item, layer, "ablate", kind, False, None]["other"]["token_id"]
-        [partner] = [at for at, row in enumerate(oracle.rows) if row["pair"] == pair and held[at, layer] == partner_token]
+        [partner] = [
+            at for at, row in enumerate(oracle.rows) if row["pair"] == pair and held[at, layer] == partner_token
+        ]
         state, own = oracle.states[item][layer], oracle.direction(held[item, layer], layer, kind)
         other = oracle.direction(partner_token, layer, kind)
         family = oracle.family(item, partner)
@@ -254,8 +263,10 @@ def test_every_patch_equals_a_plain_loop_in_float64(found, llama, llama_items, w
 
 def test_the_answers_are_those_that_a_trace_reads(llama, llama_items, word_tokenizer, pivots):
     head = LensHead.from_model(llama)
-    texts = encode(word_tokenizer, llama_items["prompt"].to_pylist(), [f" {x}" for x in llama_items["target"].to_pylist()])
-    read, _ = module.read_items(head, llama_items.to_pylist(), texts, WordTokens(word_tokenizer), [1])
+    texts = encode(
+        word_tokenizer, llama_items["prompt"].to_pylist(), [f" {x}" for x in llama_items["target"].to_pylist()]
+    )
+    read, _ = read_items(head, llama_items.to_pylist(), texts, WordTokens(word_tokenizer), [1])
     traced = trace(llama, llama_items, word_tokenizer, contrast=False, head=head).filter(pc.field("layer") == 3)
     assert {item.item: item.answer for item in read} == {row["item"]: row["top_ids"][0] for row in traced.to_pylist()}
     for item, row in zip(read, traced.sort_by("item").to_pylist(), strict=True):
@@ -276,10 +287,10 @@ def test_batches_and_skipped_blocks_and_whole_prompts_change_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(passes, "ROWS", 3)
         patch.setattr(passes, "BATCH_TOKENS", 70)
-        patch.setattr(module, "EDITS", 1)
+        patch.setattr(measure, "EDITS", 1)
         others.append(run())
     with monkeypatch.context() as patch:
-        patch.setattr(module, "skippable", lambda *_: frozenset())
+        patch.setattr(measure, "skippable", lambda *_: frozenset())
         others.append(run())
     with monkeypatch.context() as patch:
         patch.setattr(passes, "PASS_TOKENS", 10**6)  # no shared prefix

@@ -9,11 +9,19 @@ import torch
 from pivotkit.causal import controls
 from pivotkit.causal.chosen import Item, Subject
 from pivotkit.causal.controls import (
-    FrequencyMatched, Nearness, nearest_tokens, other_subjects, partner_of_concept, random_unit, shown_probabilities,
+    FrequencyMatched,
+    Nearness,
+    contrasts,
+    control_tokens,
+    nearest_tokens,
+    other_subjects,
+    partner_of_concept,
+    random_unit,
     token_class,
 )  # fmt: skip
 from pivotkit.causal.directions import TokenDirections, chain_map
 from pivotkit.lens.model.head import LensHead
+from pivotkit.words.word_tokens import WordTokens
 
 
 class Words:
@@ -63,7 +71,9 @@ def test_a_frequency_matched_token_is_of_the_class_and_among_the_nearest():
     texts[101], texts[103], texts[99] = " Dog", " 狗", " d2"
     matched = FrequencyMatched(Words(texts), 200, None)
     drawn = {matched.draw(97, {95}, np.random.default_rng(seed)) for seed in range(300)}
-    expected = sorted((one for one in range(1, 200, 2) if one not in (97, 95, 99, 101, 103)), key=lambda one: abs(one - 97))
+    expected = sorted(
+        (one for one in range(1, 200, 2) if one not in (97, 95, 99, 101, 103)), key=lambda one: abs(one - 97)
+    )
     assert drawn == set(expected[: controls.ALIKE])
     assert matched.draw(103, set(), np.random.default_rng(0)) is None
 
@@ -100,11 +110,35 @@ def test_the_nearest_tokens_are_those_of_a_plain_sort(llama, monkeypatch):
         assert ids[0] == one.token
 
 
-def test_shown_probabilities_are_those_of_the_raw_lens(llama):
+def test_contrasts_are_those_of_the_plain_definition(llama):
     head = LensHead.from_model(llama)
-    state = torch.randn(32, generator=torch.Generator().manual_seed(0))
-    logits = llama.lm_head(llama.model.norm(state)).detach()
-    found = shown_probabilities(
-        TokenDirections(head, chain_map(head)), state, float(logits.logsumexp(0)), np.array([3, 50])
-    )
-    np.testing.assert_allclose(found, logits.softmax(0)[[3, 50]], rtol=1e-4)
+    states = torch.randn(5, 32, generator=torch.Generator().manual_seed(0))
+    logprobs = llama.lm_head(llama.model.norm(states)).detach().log_softmax(-1)
+    read = head.unembed(states, 1)
+    found = contrasts(head, head.normed(states), read.logsumexp, 2, np.array([3, 50]))
+    expected = logprobs[2] - logprobs[[0, 1, 3, 4]].mean(0)
+    np.testing.assert_allclose(found, expected[[3, 50]], atol=1e-5)
+
+
+def test_a_matched_token_is_the_nearest_that_the_item_does_not_raise(llama, llama_items, word_tokenizer):
+    head = LensHead.from_model(llama)
+    directions = TokenDirections(head, chain_map(head))
+    random = np.random.default_rng(0)
+    states = random.standard_normal((1, 4, 32)).astype(np.float32)
+    items = [item(at, family=(at, 20 + at), answer=20 + at) for at in range(4)]
+    found = [Subject(at, 1, None, 40 + at) for at in range(4)]
+    tokens = control_tokens(found, items, states, [1], directions, WordTokens(word_tokenizer), None, 0)
+    logprobs = llama.lm_head(llama.model.norm(torch.from_numpy(states[0]))).detach().log_softmax(-1).numpy()
+    passed_over = 0
+    for subject in found:
+        [ids] = [nearest_tokens(directions, [Nearness(subject.token, 0, 20 + subject.at)])[one][0]
+                 for one in [Nearness(subject.token, 0, 20 + subject.at)]]  # fmt: skip
+        others = [at for at in range(4) if at != subject.at]
+        raised = logprobs[subject.at] - logprobs[others].mean(0)
+        left = [one for one in ids.tolist() if one not in (subject.token, *items[subject.at].family)]
+        expected = next(one for one in left if raised[one] < controls.SHOWN)
+        assert tokens[subject, "matched"] == expected
+        passed_over += left.index(expected)
+    assert passed_over
+    alone = control_tokens(found[:1], items[:1], states[:, :1], [1], directions, WordTokens(word_tokenizer), None, 0)
+    assert (found[0], "matched") not in alone

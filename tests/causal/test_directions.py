@@ -103,7 +103,9 @@ def test_a_lens_turns_the_direction_by_the_transpose_of_its_map(kind):
     bare, through = TokenDirections(head, chain_map(head)), TokenDirections(head, chain_map(head), lens)
     state = torch.randn(32, generator=torch.Generator().manual_seed(3)).double()
     mapped = lens(state.float()[None, None], [1])[0, 0].double()
-    np.testing.assert_allclose(state.numpy() @ through.of([4, 5], 1).T, mapped.numpy() @ bare.of([4, 5], 1).T, rtol=1e-4)
+    np.testing.assert_allclose(
+        state.numpy() @ through.of([4, 5], 1).T, mapped.numpy() @ bare.of([4, 5], 1).T, rtol=1e-4
+    )
     np.testing.assert_array_equal(through.of([4], 2), bare.of([4], 2))  # the last layer has no map
 
 

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 
 from pivotkit.artifacts import table_metadata, with_metadata
-from pivotkit.causal.causal_test import CAUSAL
 from pivotkit.causal.effects import causal_effects
+from pivotkit.causal.measure import CAUSAL
 
 DELTA = {"own": -3.0, "other": -0.5, "orthogonal": -1.0, "orthogonal-equal": -2.0}
 

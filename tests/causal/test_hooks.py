@@ -9,10 +9,10 @@ import pytest
 import torch
 from causal_models import pivots_of
 
-from pivotkit.causal import causal_test as module
 from pivotkit.causal.causal_test import causal_test
 from pivotkit.causal.hooks import require_no_hooks, state_put
 from pivotkit.causal.passes import EditedPasses, skippable
+from pivotkit.causal.variants import Variants
 from pivotkit.lens.model.capture import capture
 from pivotkit.lens.model.head import LensHead
 
@@ -53,15 +53,17 @@ def test_a_put_state_is_the_layers_state_at_the_last_position_alone(head, model,
 @pytest.mark.parametrize("skip", [False, True])
 @pytest.mark.parametrize("layer", [0, 2])
 def test_nothing_stays_after_an_exception_inside(head, model, layer, skip):
-    with pytest.raises(KeyboardInterrupt), state_put(head, layer, torch.zeros(1, 32), skip=skip):
-        assert changes(model)
-        raise KeyboardInterrupt
+    def inside():
+        with state_put(head, layer, torch.zeros(1, 32), skip=skip):
+            assert changes(model)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        inside()
     assert not changes(model)
 
 
-def test_nothing_stays_after_a_failure_inside_a_block_or_an_edit(
-    model, llama_items, word_tokenizer, monkeypatch
-):
+def test_nothing_stays_after_a_failure_inside_a_block_or_an_edit(model, llama_items, word_tokenizer, monkeypatch):
     head = LensHead.from_model(model)
     pivots = pivots_of(llama_items, word_tokenizer, [1, 2])
     calls = []
@@ -84,7 +86,7 @@ def test_nothing_stays_after_a_failure_inside_a_block_or_an_edit(
     monkeypatch.undo()
     assert not changes(model)
 
-    wrong = module.Variants.edits
+    wrong = Variants.edits
 
     def of_nan(self, subject):
         for edit in wrong(self, subject):
@@ -92,8 +94,10 @@ def test_nothing_stays_after_a_failure_inside_a_block_or_an_edit(
             yield edit
 
     with monkeypatch.context() as patch:
-        patch.setattr(module.Variants, "edits", of_nan)
-        with pytest.raises(ValueError, match=r"^causal_test: edited states must be finite; got Edit\(.*at layer 1, item"):
+        patch.setattr(Variants, "edits", of_nan)
+        with pytest.raises(
+            ValueError, match=r"^causal_test: edited states must be finite; got Edit\(.*at layer 1, item"
+        ):
             causal_test(model, llama_items, word_tokenizer, pivots, head=head)
     assert not changes(model)
     own_hook = torch.nn.Module.register_forward_hook
@@ -133,7 +137,9 @@ def test_hooks_that_look_are_left_alone_and_hooks_that_change_are_refused(head, 
             hook = module.register_forward_hook(lambda _, args, out: out * 1.01)
         else:
             hook = module.register_forward_pre_hook(lambda _, args: (args[0] * 1.01,))
-        with pytest.raises(ValueError, match=r"causal_test: model must have no hook that changes its states; got one of 2"):
+        with pytest.raises(
+            ValueError, match=r"causal_test: model must have no hook that changes its states; got one of 2"
+        ):
             causal_test(model, llama_items, word_tokenizer, pivots, head=head)
         assert model.model.layers[1]._forward_hooks is quiet
         hook.remove()
@@ -145,7 +151,9 @@ def test_a_model_that_changes_states_by_their_place_is_found(head, model, llama_
     mlp = model.model.layers[1].mlp
     own = mlp.forward
     mlp.forward = lambda hidden: own(hidden) * (1 if hidden.shape[1] > 1 else 1.5)
-    with pytest.raises(ValueError, match=r"causal_test: model must give an unedited state the log-probability of the wh"):
+    with pytest.raises(
+        ValueError, match=r"causal_test: model must give an unedited state the log-probability of the wh"
+    ):
         causal_test(model, llama_items, word_tokenizer, pivots_of(llama_items, word_tokenizer, [1]), head=head)
 
 

@@ -136,7 +136,9 @@ def test_a_patch_of_another_item_gives_its_answer(found, world, items, planted, 
     """Layer 7 holds all that the later block reads, so the other item's state answers as the other item does."""
     traces = trace(planted, items, word_tokenizer, contrast=False).to_pylist()
     sure = {row["item"]: row["target_logprob"] for row in traces if row["layer"] == 8}
-    patched = [row for row in found.to_pylist() if (row["intervention"], row["control"], row["layer"]) == ("patch", "other", 7)]
+    patched = [
+        row for row in found.to_pylist() if (row["intervention"], row["control"], row["layer"]) == ("patch", "other", 7)
+    ]
     assert len(patched) == items.num_rows
     for row in patched:
         assert row["delta_logprob"] + sure[row["item"]] < math.log(0.05)

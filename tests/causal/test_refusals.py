@@ -15,8 +15,11 @@ from causal_models import pivots_of
 
 from pivotkit.artifacts import table_metadata
 from pivotkit.causal.causal_test import causal_test
+from pivotkit.causal.chosen import read_items
 from pivotkit.lens.fitted.affine import AffineLens
+from pivotkit.lens.model.encoding import encode
 from pivotkit.lens.model.head import LensHead
+from pivotkit.words.word_tokens import WordTokens
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +49,8 @@ def table(*rows):
         ({"interventions": []}, "interventions must be at least one of ablate, swap, add, patch; got none"),
         ({"directions": ["lense"]}, "directions must be of unembedding, lens, means; got 'lense'"),
         ({"directions": ["lens"]}, "lens must be given where directions hold 'lens', and only there; got None"),
+        ({"layers": []}, "layers must be at least one; got none"),
+        ({"strengths": []}, "strengths must be at least one for 'add'; got none"),
         ({"strengths": [0.0]}, "strengths must be finite and not 0; got 0.0"),
         ({"strengths": [math.nan]}, "strengths must be finite and not 0; got nan"),
         ({"frequencies": np.ones(3)}, "frequencies must be one per token, .*; got 3"),
@@ -63,14 +68,18 @@ def test_wrong_pivots_are_refused(run, word_tokenizer):
         "pivots must be of items that are given; got item 99": table((99, 1, 5)),
         "pivots must have layers from 0 to 3; got 7": table((0, 7, 5)),
         "pivots must hold one token per item, layer and class; got two of item 0, layer 1": table((0, 1, 5), (0, 1, 6)),
-        "pivots must have the columns item, layer, token_id; got none named layer": pa.table({"item": [0], "token_id": [1]}),
+        "pivots must have the columns item, layer, token_id; got none named layer": pa.table(
+            {"item": [0], "token_id": [1]}
+        ),
         "pivots must hold one of an item that the model solves; got none": table((0, 1, 5)).slice(1),
     }
     for said, pivots in cases.items():
         with pytest.raises(ValueError, match=f"^causal_test: {said}"):
             run(pivots)
     for token in (size, -1):
-        with pytest.raises(IndexError, match=f"^causal_test: pivots must have tokens from 0 to {size - 1}; got {token}$"):
+        with pytest.raises(
+            IndexError, match=f"^causal_test: pivots must have tokens from 0 to {size - 1}; got {token}$"
+        ):
             run(table((0, 1, token)))
 
 
@@ -92,7 +101,9 @@ def test_a_lens_of_another_model_or_type_is_refused(run, head):
             run(table((0, 0, 5)), directions=["lens"], lens=lens)
     with pytest.raises(TypeError, match="causal_test: lens must be an AffineLens"):
         run(directions=["lens"], lens=lambda hidden, layers: hidden)
-    with pytest.raises(ValueError, match="lens must be given where directions hold 'lens', and only there; got AffineLens"):
+    with pytest.raises(
+        ValueError, match="lens must be given where directions hold 'lens', and only there; got AffineLens"
+    ):
         run(lens=AffineLens(maps, None, "", None))
 
 
@@ -171,10 +182,6 @@ def test_means_that_no_other_item_shows_are_left_out(run, llama_items):
 
 
 def test_a_tie_of_the_answer_with_the_source_is_left_out(llama, llama_items, word_tokenizer, head):
-    from pivotkit.causal.causal_test import read_items
-    from pivotkit.lens.model.encoding import encode
-    from pivotkit.words.word_tokens import WordTokens
-
     row = llama_items.slice(0, 1).to_pylist()[0]
     texts = encode(word_tokenizer, [row["prompt"]], [f" {row['target']}"])
     words = WordTokens(word_tokenizer)
