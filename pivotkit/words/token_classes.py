@@ -112,7 +112,7 @@ def word_languages(words: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
 @functools.lru_cache(1 << 16)
 def folded(text: str) -> str:
     """The text without blanks around it, in NFKC and without case."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text.strip()).casefold())
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).strip()
 
 
 @functools.lru_cache(1 << 16)
