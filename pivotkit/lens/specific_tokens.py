@@ -58,8 +58,8 @@ def specific_tokens(
     Returns
     -------
     pyarrow.Table
-        One row per item, layer and token, by item, layer and falling probability. Columns ``item, pair, layer, token_id,
-        token, logprob, contrast, class, language``. Layer 0 is the embedding. ``class`` is ``"copy"`` (of the source),
+        One row per item, layer and token, by item, layer and falling probability. Columns ``item, pair, layer,
+        token_id, token, logprob, contrast, class, language``. Layer 0 is the embedding. ``class`` is ``"copy"`` (of the source),
         ``"direct"`` (of the target), ``"pivot"`` (another whole word) or ``"piece"``; ``language`` is a pivot's, null
         where no word of the items is known to be it. `pivotkit.words.token_classes.token_class` has the rule.
 

@@ -116,8 +116,8 @@ def trace(
         kl_to_final, target_piece, appended, appended_pieces, target_logprob, target_rank, target_chain_logprob,
         tracked, tracked_logprobs``; for each token set ``<set>_logmass`` and ``<set>_ids``; all pieces of the two
         words, ``source_pieces, target_pieces``; and, where the label is ``answer``, ``source_word, target_words`` (all
-        accepted ones) and the concept's ``words``. Layer 0 is the embedding output and layer l the output of block l, so
-        the last layer equals the model. ``target_piece`` says which token of the target is read, from 0;
+        accepted ones) and the concept's ``words``. Layer 0 is the embedding output and layer l the output of block l,
+        so the last layer equals the model. ``target_piece`` says which token of the target is read, from 0;
         ``appended_pieces`` are those before it and ``appended`` their text. The sets are ``source``, ``target`` (all
         accepted targets), the latent languages and ``pivot``. A set holds what tells a word apart at the answer
         (`WordTokens`); where nothing does, it is empty and its mass null. ``top_contrasts`` are those of the top
