@@ -14,7 +14,16 @@ from pivotkit.arguments import check_number, check_strings, check_text
 from pivotkit.artifacts import table_metadata, with_metadata
 from pivotkit.lens.first_choices import FirstChoices, first_choices
 from pivotkit.lens.specific_tokens import LEAST_CONTRAST, LEAST_PROBABILITY
-from pivotkit.lens.strict_rule import CO_OCCURRENCE, EXCLUDED, OTHER, Judged, Steps, judge, read_steps
+from pivotkit.lens.strict_rule import (
+    CO_OCCURRENCE,
+    EXCLUDED,
+    OTHER,
+    Judged,
+    Steps,
+    judge,
+    read_steps,
+    require_contrasts,
+)
 from pivotkit.words.token_classes import COPY, PIVOT
 
 PAPER, STRICT, THRESHOLD = "paper", "strict", "threshold"
@@ -91,7 +100,7 @@ def classify(
         ``traces`` is no table, or another argument is of another kind.
     ValueError
         A rule is unknown, a threshold is out of range, a column is missing, some items lack layers that others have, or
-        ``"strict"`` is asked for and no item has contrasts.
+        ``"strict"`` alone is asked for and no item has contrasts.
 
     Notes
     -----
@@ -105,6 +114,8 @@ def classify(
         check_number("classify", name, value, 0, 1)
     check_number("classify", "least_contrast", least_contrast, 0)
     seen = first_choices("classify", traces)
+    if rules == [STRICT]:
+        require_contrasts("classify", traces)
     found: list[tuple[NDArray[Any], list[dict[str, Any]]]] = []
     for name in rules:
         if name == STRICT:
@@ -170,6 +181,8 @@ def sensitivity(
     for value in contrasts:
         check_number("sensitivity", "contrasts", value, 0)
     seen = first_choices("sensitivity", traces)
+    if rules == [STRICT]:
+        require_contrasts("sensitivity", traces)
     points: list[tuple[str, float, float | None, NDArray[Any]]] = []
     for name in rules:
         if name != STRICT:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pivotkit.arguments import check_kind, check_number
 from pivotkit.artifacts import require_columns
-from pivotkit.lens.positions import ANSWER
+from pivotkit.lens.positions import ANSWER, at_blocks
 from pivotkit.words.task import accepted_targets
 from pivotkit.words.token_classes import ItemWords, WordLanguages, token_class, word_languages
 
@@ -47,7 +47,7 @@ def specific_tokens(
     Parameters
     ----------
     traces : pyarrow.Table
-        The result of `trace`; only rows labelled ``answer`` that have contrasts are read.
+        The result of `trace`; only rows labelled ``answer``, of outputs of blocks, that have contrasts are read.
     items : pyarrow.Table, optional
         Where the words come from that tell a token's class and language, such as all items of a run whose traces are a
         part; by default from the traces.
@@ -58,8 +58,8 @@ def specific_tokens(
     Returns
     -------
     pyarrow.Table
-        One row per item, layer and token, by item, layer and falling probability. Columns ``item, pair, layer, token_id,
-        token, logprob, contrast, class, language``. Layer 0 is the embedding. ``class`` is ``"copy"`` (of the source),
+        One row per item, layer and token, by item, layer and falling probability. Columns ``item, pair, layer,
+        token_id, token, logprob, contrast, class, language``. Layer 0 is the embedding. ``class`` is ``"copy"`` (of the source),
         ``"direct"`` (of the target), ``"pivot"`` (another whole word) or ``"piece"``; ``language`` is a pivot's, null
         where no word of the items is known to be it. `pivotkit.words.token_classes.token_class` has the rule.
 
@@ -88,7 +88,7 @@ def find_specific_tokens(
     lists = [name for kind in _LISTS for name in kind]
     words = _WORDS if items is None else ()
     require_columns(function, "traces", traces, ("item", "pair", "layer", "label", *lists, *_SETS, *words))
-    table = traces.filter((pc.field("label") == ANSWER) & pc.field("top_contrasts").is_valid())
+    table = at_blocks(traces).filter((pc.field("label") == ANSWER) & pc.field("top_contrasts").is_valid())
     if not table.num_rows:
         return SPECIFIC_TOKENS.empty_table()
     k = len(table["top_ids"][0])

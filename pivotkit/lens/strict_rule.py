@@ -11,13 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pivotkit.artifacts import table_metadata
+from pivotkit.artifacts import require_columns, table_metadata
 from pivotkit.lens.first_choices import FirstChoices
 from pivotkit.lens.positions import ANSWER
 from pivotkit.lens.specific_tokens import find_specific_tokens
 from pivotkit.words.token_classes import COPY, PIVOT
 
 CO_OCCURRENCE, OTHER, EXCLUDED = "co-occurrence", "other", "excluded"
+MOST_REASONS = 3  # that an error lists
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,16 @@ class Judged:
         return f"Judged(items={len(self.behaviors)})"
 
 
-def has_contrasts(traces: pa.Table) -> bool:
-    """Whether any item of a trace has contrasts, which the strict rule needs."""
-    return "top_contrasts" in traces.column_names and traces["top_contrasts"].null_count < traces.num_rows
+def require_contrasts(function: str, traces: pa.Table) -> None:
+    """Refuse traces in which no item has contrasts; the error says why, as far as the metadata do."""
+    require_columns(function, "traces", traces, ("top_contrasts",))
+    if traces["top_contrasts"].null_count < traces.num_rows:
+        return
+    absent = table_metadata(traces).get("contrast", {}).get("absent") or "no reason was recorded"
+    reasons = [absent] if isinstance(absent, str) else [f"{group}: {why}" for group, why in absent.items()]
+    more = f"; and {len(reasons) - MOST_REASONS} more" if len(reasons) > MOST_REASONS else ""
+    told = "; ".join(reasons[:MOST_REASONS]) + more
+    raise ValueError(f"{function}: traces must have contrasts for the strict rule; got none ({told})")
 
 
 def read_steps(
@@ -87,13 +95,11 @@ def read_steps(
     Raises
     ------
     ValueError
-        ``traces`` lacks a column, or no item has contrasts.
+        ``traces`` lacks a column.
     """
     specific = find_specific_tokens(function, traces, None, least_contrast, least_probability)
     answers = traces.select(["item", "label", "top_contrasts"]).filter(pc.field("label") == ANSWER)
     compared = answers.filter(pc.field("top_contrasts").is_valid())["item"].to_numpy()
-    if not len(compared):
-        raise ValueError(f"{function}: traces must have contrasts for the strict rule; got none{_reason(traces)}")
     first = np.where(seen.target.any(axis=1), seen.target.argmax(axis=1), seen.blocks - 1)  # from 0, at most the last
     rows = np.searchsorted(seen.items, specific["item"].to_numpy())
     layers = specific["layer"].to_numpy()
@@ -125,11 +131,3 @@ def judge(seen: FirstChoices, steps: Steps, least_contrast: float, least_probabi
     others = [sorted(shown - {behavior}) if own else []
               for shown, behavior, own in zip(also, behaviors, judged, strict=True)]  # fmt: skip
     return Judged(behaviors, decided, others)
-
-
-def _reason(traces: pa.Table) -> str:
-    """Why a trace has no contrasts, as far as its metadata says."""
-    absent = table_metadata(traces).get("contrast", {}).get("absent")
-    if not absent:
-        return ""
-    return f" ({absent})" if isinstance(absent, str) else "".join(f"; {pair}: {why}" for pair, why in absent.items())

@@ -191,14 +191,11 @@ def _contrast_sums(run: RunFolder, parts: Sequence[pa.Table], model: Any, tokeni
 
 
 def behaviors(run: RunFolder, settings: Settings) -> None:
-    from pivotkit.lens.behavior import RULES, STRICT, classify, sensitivity
-    from pivotkit.lens.strict_rule import has_contrasts
+    from pivotkit.lens.behavior import classify, sensitivity
 
     traces = run.gather("traces")
-    # A run of few items is classified by the published rules alone; the report says why.
-    rules = [rule for rule in RULES if rule != STRICT or has_contrasts(traces)]
-    write_table(classify(traces, rules, **BEHAVIORS.wanted(run, settings)), run / "behaviors.parquet")
-    write_table(sensitivity(traces, rules), run / "sensitivity.parquet")
+    write_table(classify(traces, **BEHAVIORS.wanted(run, settings)), run / "behaviors.parquet")
+    write_table(sensitivity(traces), run / "sensitivity.parquet")
 
 
 BEHAVIORS = Stage(

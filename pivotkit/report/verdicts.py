@@ -12,6 +12,7 @@ from pivotkit.lens.behavior import STRICT
 from pivotkit.report.text import arrow, visible
 
 MOST_ON_ONE_TOKEN = 0.1  # of a rule's items; a verdict that rests on one token more often says so
+MOST_REASONS = 5  # that a line lists
 
 
 def hanging_lines(behaviors: pa.Table) -> list[str]:
@@ -48,15 +49,12 @@ def strict_lines(behaviors: pa.Table, languages: Mapping[str, str]) -> list[str]
         both = sum("copy" in (row["also"] or ()) for row in pivots)
         lines.append(f"{both} of the {len(pivots)} pivot items show a token of the source too, before the target.")
     absent = table_metadata(behaviors).get("contrast", {}).get("absent") or {}
-    reasons = {"": absent} if isinstance(absent, str) else absent
-    if reasons and rows:
-        told = ", ".join(f"{arrow(group, languages)} ({visible(why)})" for group, why in reasons.items())
-        lines.append(f"Excluded for want of contrasts: {told}.")
-    elif reasons:
-        told = ", ".join(
-            f"{arrow(group, languages)}: {visible(why)}" if group else why for group, why in reasons.items()
-        )
-        lines.append(f"The strict rule needs contrasts, and no pair has them ({told}).")
+    if rows and absent:
+        reasons = [visible(absent)] if isinstance(absent, str) else [
+            f"{arrow(group, languages)} ({visible(why)})" for group, why in absent.items()
+        ]  # fmt: skip
+        more = [f"and {len(reasons) - MOST_REASONS} more"] * (len(reasons) > MOST_REASONS)
+        lines.append(f"Excluded for want of contrasts: {', '.join(reasons[:MOST_REASONS] + more)}.")
     return lines
 
 

@@ -76,8 +76,8 @@ def token_class(token: int, text: str, words: ItemWords, known: WordLanguages) -
     Returns
     -------
     (str, str or None)
-        Of `CLASSES`, and the codes of the languages of a pivot, joined by ``|`` where there are several: those whose word
-        for the concept the text spells, else is `inflected` from, else those in which it spells any word of ``known``;
+        Of `CLASSES`, and the codes of the languages of a pivot, joined by ``|`` where there are several: those whose
+        word for the concept the text spells, else is `inflected` from, else those in which it spells any word of ``known``;
         None where there is none, and for other classes.
 
     Notes
@@ -112,7 +112,7 @@ def word_languages(words: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
 @functools.lru_cache(1 << 16)
 def folded(text: str) -> str:
     """The text without blanks around it, in NFKC and without case."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text.strip()).casefold())
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).strip()
 
 
 @functools.lru_cache(1 << 16)
@@ -152,7 +152,7 @@ def alike(text: str, word: str) -> bool:
 
 @functools.lru_cache(1 << 16)
 def is_whole_word(text: str) -> bool:
-    """Whether a token can be a word: letters alone, enough of them, and a space before them where the script has spaces.
+    """Whether a token can be a word: enough letters, nothing else, and a space before where the script has spaces.
 
     Enough is one Chinese character, two of kana or Hangul, three letters elsewhere.
 

@@ -14,6 +14,7 @@ from pivotkit.words.telling import telling_piece
 
 _BYTE_LEVEL = ByteLevel(add_prefix_space=False, use_regex=False)  # spells text as a byte-level vocabulary does
 _BYTE_TOKEN = re.compile(r"<0x[0-9A-F]{2}>")  # a lone byte in a byte-fallback vocabulary
+_SPACE = "▁"  # before a word, in a vocabulary of SentencePiece
 _FRAGMENT = "\N{REPLACEMENT CHARACTER}"  # what a part of a character decodes to
 
 
@@ -136,8 +137,9 @@ class WordTokens:
         return [token for token in ids if token not in self._special and self.text(token).strip()]
 
     def _text(self, token: int) -> str:
-        """The token as text; U+FFFD stands for a fragment of a character."""
-        return str(self._tokenizer.decode([token]))
+        """The token as text, with the space that begins a word; U+FFFD stands for a fragment of a character."""
+        text, name = str(self._tokenizer.decode([token])), str(self._tokenizer.convert_ids_to_tokens(token))
+        return f" {text}" if name.startswith(_SPACE) and not text[:1].isspace() else text  # some drop the first space
 
     def _pieces(self, word: str) -> tuple[int, ...]:
         """The ids of ``" word"`` in order, without blank pieces."""

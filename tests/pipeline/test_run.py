@@ -217,11 +217,11 @@ def test_without_a_corpus_the_model_is_studied_alone(settings, tmp_path):
     with RunFolder(tmp_path) as opened:
         run_all(opened, alone)
     assert set(read_json(tmp_path / "run.json")["stages"]) == {"task", "score", "trace", "behaviors", "report"}
-    # So few items have no contrasts: the published rules stand alone, and the page says why.
-    for name in ("behaviors", "sensitivity"):
-        assert set(read_table(tmp_path / f"{name}.parquet")["rule"].to_pylist()) == {"paper", "threshold"}
+    # So few items have no contrasts: the strict rule excludes them, and the page says why.
+    rows = read_table(tmp_path / "behaviors.parquet").to_pylist()
+    assert {row["behavior"] for row in rows if row["rule"] == "strict"} == {"excluded"}
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "The strict rule needs contrasts, and no pair has them (a → b: 3 items; a contrast needs" in page
+    assert "Excluded for want of contrasts: a → b (3 items; a contrast needs" in page
 
 
 def test_a_fitted_lens_is_traced_beside_the_raw_one(settings, run, tmp_path):

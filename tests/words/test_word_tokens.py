@@ -206,3 +206,12 @@ def test_shared_pieces_that_were_asked_for_are_kept(tokenizer):
         sets = WordTokens(tokenizer, policy)
         assert set(sets.telling("房子", tuple(pieces[:3]))) >= set(sets.first("房子")) != set()
     assert WordTokens(tokenizer, TokenPolicy(bytes="drop")).telling("房子", tuple(pieces[:3])) == ()
+
+
+def test_the_space_before_a_word_is_kept_where_decoding_drops_it():
+    """As Llama 2 and Mistral do: a lone token is the start of a text, and loses its space."""
+    raw = Tokenizer(models.WordLevel({"▁dog": 0, "dog": 1, "?": 2}, unk_token="?"))
+    raw.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw)
+    assert tokenizer.decode([0]) == "dog"
+    assert [WordTokens(tokenizer).text(token) for token in (0, 1)] == [" dog", "dog"]
