@@ -77,8 +77,8 @@ def token_class(token: int, text: str, words: ItemWords, known: WordLanguages) -
     -------
     (str, str or None)
         Of `CLASSES`, and the codes of the languages of a pivot, joined by ``|`` where there are several: those whose
-        word for the concept the text spells, else is `inflected` from, else those in which it spells any word of ``known``;
-        None where there is none, and for other classes.
+        word for the concept the text spells, else is `inflected` from, else those in which it spells any word of
+        ``known``; None where there is none, and for other classes.
 
     Notes
     -----
