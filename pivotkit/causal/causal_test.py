@@ -19,6 +19,7 @@ from pivotkit.causal.directions import NAMES, TokenDirections, chain_map
 from pivotkit.causal.hooks import require_no_hooks
 from pivotkit.causal.measure import run_edits
 from pivotkit.causal.variants import INTERVENTIONS, Variants
+from pivotkit.lens.contrast_means import grouped
 from pivotkit.lens.fitted.affine import AffineLens
 from pivotkit.lens.model.encoding import encode, require_room, require_same_vocabulary, require_tokenizer
 from pivotkit.lens.model.head import LensHead, require_model
@@ -116,7 +117,8 @@ def causal_test(
 
     Notes
     -----
-    Means are over all items given of a pair, solved or not. Directions of ``means`` have no ``frequency``, ``matched``,
+    The answer is read at the first piece that tells the target apart, as `trace` does, and only items read behind the
+    same pieces are each other's others. Means are over all items given of a pair, solved or not. Directions of ``means`` have no ``frequency``, ``matched``,
     ``target`` and ``source``, since no item shows those tokens. Edits are computed in float64 and put in the model's
     type. Ties of tokens, items and nearness go to the lower id or the seed.
 
@@ -157,10 +159,11 @@ def causal_test(
         lens.require_head("causal_test", "lens", head)
     rows = items.to_pylist()
     texts = encode(tokenizer, [row["prompt"] for row in rows], [prompt.reply(row["target"]) for row in rows])
+    rows = grouped(rows, texts, tokenizer)
     require_room("causal_test", head.longest, texts)
     require_same_vocabulary("causal_test", len(head.weight), texts)
     linear = chain_map(head)
-    require_no_hooks(head, texts[0].ids[: texts[0].word_start])
+    require_no_hooks(head, texts[0].ids[: texts[0].telling])
     word_tokens, ledger = WordTokens(tokenizer), Ledger()
     read, states = read_items(head, rows, texts, word_tokens, chosen)
     found = subjects(read, pivots, chosen, ledger)
@@ -186,7 +189,7 @@ def causal_test(
         "left_out": ledger.entries,
         "layers": chosen,
         "seed": seed,
-        "traced": "the last token of the prompt; the answer is the model's first choice",
+        "traced": "the token that predicts the target's first telling piece; the answer is the model's first choice",
         "interventions": interventions,
         "directions": directions,
         "strengths": strengths if "add" in interventions else [],

@@ -26,12 +26,15 @@ class Item:
     ----------
     item, pair, concept
         As in the table of items.
+    group : str
+        The items of a pair that are read behind the same pieces of their targets: the ones that it is compared with.
     ids : tuple of int
-        The prompt up to the token that predicts the answer, inclusive.
+        The prompt up to the token that predicts the answer, inclusive, with the pieces of the target that do not tell it
+        apart (`telling_piece`).
     family : tuple of int
         Every token that a spelling of the source or of an accepted target uses.
     source : int
-        The source word's first piece.
+        The source word's first piece that tells it apart.
     answer : int
         The model's first choice. Where the item is solved, it begins an accepted target.
     logprob : float
@@ -43,6 +46,7 @@ class Item:
     item: int
     pair: str
     concept: Any
+    group: str
     ids: tuple[int, ...]
     family: tuple[int, ...]
     source: int
@@ -92,6 +96,7 @@ def read_items(
     ----------
     head : LensHead
     rows : sequence of N rows of the items' table
+        Each with its ``group`` (`grouped`).
     texts : sequence of N Encoded
     word_tokens : WordTokens
     layers : sequence of L int
@@ -102,7 +107,7 @@ def read_items(
     states : (L, N, D) float32
         The residual stream at the answer position.
     """
-    ends = [text.word_start for text in texts]
+    ends = [text.telling for text in texts]
     names = [f"item {row['item']}" for row in rows]
     tree = PrefixTree([text.ids for text in texts], [[end - 1] for end in ends], names)
     lines = [line for [line] in tree.rows]
@@ -119,24 +124,30 @@ def read_items(
         family = {choice}.union(*map(word_tokens.family, [row["source"], *accepted_targets(row)]))
         items.append(
             Item(
-                row["item"], row["pair"], row["concept"], text.ids[:end], tuple(sorted(family)),
-                word_tokens.pieces(row["source"])[0], choice, float(logprobs[line]),
-                _why_not(row, choice, word_tokens),
+                row["item"], row["pair"], row["concept"], row["group"], text.ids[:end], tuple(sorted(family)),
+                _first_piece(row["source"], word_tokens), choice, float(logprobs[line]),
+                _why_not(row, text.appended, choice, word_tokens),
             )
         )  # fmt: skip
     return items, held[:, lines]
 
 
-def _why_not(row: dict[str, Any], choice: int, word_tokens: WordTokens) -> str | None:
+def _why_not(row: dict[str, Any], appended: tuple[int, ...], choice: int, word_tokens: WordTokens) -> str | None:
     """Why an item cannot be tested, as far as its answer tells."""
-    solved = [target for target in accepted_targets(row) if choice in word_tokens.first(target)]
-    if not solved:
+    tokens = set().union(*(word_tokens.telling(target, appended) for target in accepted_targets(row)))
+    if not tokens:
+        return "tied: no token tells an accepted target apart"
+    if choice not in tokens:
         return "not solved: the first choice begins no accepted target"
-    if choice in word_tokens.first(row["source"]):
-        return "tied: the answer's first token begins the source too"
-    if all(word_tokens.shared_start(target) for target in solved):
-        return "tied: the answer's first token is a part of a character, which other words share"
+    if choice in word_tokens.telling(row["source"], appended):
+        return "tied: the answer's token begins the source too"
     return None
+
+
+def _first_piece(word: str, word_tokens: WordTokens) -> int:
+    """The first piece of a word that tells it apart; where none does, its first piece."""
+    pieces, telling = word_tokens.pieces(word), word_tokens.telling(word, ())
+    return next((piece for piece in pieces if piece in telling), pieces[0])
 
 
 def subjects(items: Sequence[Item], pivots: pa.Table, layers: Sequence[int], ledger: Ledger) -> list[Subject]:

@@ -243,19 +243,19 @@ def control_tokens(
     solved: dict[str, list[int]] = defaultdict(list)
     for at, item in enumerate(items):
         if item.reason is None:
-            solved[item.pair].append(at)
+            solved[item.group].append(at)
     read: dict[tuple[str, int], tuple[torch.Tensor, torch.Tensor]] = {}
     for subject, near in zip(found, wanted, strict=True):
         item = items[subject.at]
-        here = solved[item.pair]
+        here = solved[item.group]
         taken = {subject.token, *item.family}
         ids = nearest[near][0]
         ids = ids[[one not in taken for one in ids.tolist()]]
         if len(here) > 1 and len(ids):
-            if (item.pair, subject.layer) not in read:
+            if (item.group, subject.layer) not in read:
                 held = torch.from_numpy(states[layers.index(subject.layer), here]).to(head.weight)
-                read[item.pair, subject.layer] = head.normed(held), head.unembed(held, 1).logsumexp
-            hidden = ids[contrasts(head, *read[item.pair, subject.layer], here.index(subject.at), ids) < SHOWN]
+                read[item.group, subject.layer] = head.normed(held), head.unembed(held, 1).logsumexp
+            hidden = ids[contrasts(head, *read[item.group, subject.layer], here.index(subject.at), ids) < SHOWN]
             if len(hidden):
                 tokens[subject, "matched"] = int(hidden[0])
         drawn = frequent.draw(subject.token, taken, generator(seed, item, subject.layer, f"frequency {subject.kind}"))

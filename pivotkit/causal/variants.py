@@ -67,7 +67,7 @@ class Variants:
         self._at = {layer: number for number, layer in enumerate(layers)}
         self._directions, self._interventions, self._strengths = directions, interventions, strengths
         self._seed, self._ledger = seed, ledger
-        self._pairs = [item.pair for item in items]
+        self._groups = [item.group for item in items]
         self._others = functools.cache(self._draw_others)
 
     def __repr__(self) -> str:
@@ -212,13 +212,13 @@ class Variants:
         shows = np.array([at in same or (item.concept == own.concept and item.pair != own.pair)
                           for at, item in enumerate(self._items)])  # fmt: skip
         shows[subject.at] = False
-        found = mean_difference(self._states[self._at[subject.layer]], self._pairs, shows, subject.at)
+        found = mean_difference(self._states[self._at[subject.layer]], self._groups, shows, subject.at)
         return None if found is None else unit(found)
 
     def _draw_others(self, subject: Subject) -> list[Subject]:
-        pair = self._items[subject.at].pair
+        group = self._items[subject.at].group
         alike = [one for one in self._found if (one.layer, one.kind) == (subject.layer, subject.kind)
-                 and self._items[one.at].pair == pair]  # fmt: skip
+                 and self._items[one.at].group == group]  # fmt: skip
         return other_subjects(subject, self._items, alike, self._seed)
 
     def _directions_of_tokens(self) -> TokenDirections:
@@ -230,7 +230,7 @@ class Variants:
 
     def _mean_of_others(self, at: int, layer: int) -> Vector | None:
         """The mean state of the other items of the pair, solved or not."""
-        others = [other for other, pair in enumerate(self._pairs) if pair == self._pairs[at] and other != at]
+        others = [other for other, group in enumerate(self._groups) if group == self._groups[at] and other != at]
         return self._states[self._at[layer], others].mean(0, dtype=np.float64) if others else None
 
     def _leave_out(self, subject: Subject, what: str, reason: str) -> None:

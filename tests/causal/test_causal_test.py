@@ -18,6 +18,7 @@ from pivotkit.causal.causal_test import causal_test
 from pivotkit.causal.chosen import Item, read_items
 from pivotkit.causal.controls import random_unit
 from pivotkit.causal.measure import CAUSAL
+from pivotkit.lens.contrast_means import grouped
 from pivotkit.lens.fitted.affine import AffineLens
 from pivotkit.lens.model.encoding import encode
 from pivotkit.lens.model.head import LensHead
@@ -54,7 +55,7 @@ class Oracle:
         self.model, self.lens = copy.deepcopy(model).double(), lens
         self.rows = items.to_pylist()
         texts = encode(tokenizer, [row["prompt"] for row in self.rows], [f" {row['target']}" for row in self.rows])
-        self.ids = [torch.tensor([text.ids[: text.word_start]]) for text in texts]
+        self.ids = [torch.tensor([text.ids[: text.telling]]) for text in texts]
         self.words = WordTokens(tokenizer)
         self.states, self.logprobs = [], []
         for ids in self.ids:
@@ -160,7 +161,7 @@ def test_every_ablation_and_addition_equals_a_plain_loop_in_float64(
             elif control == "shared":
                 unit = inside
             elif control == "random":
-                draw = Item(item, "", "", (), (), 0, 0, 0.0, None)
+                draw = Item(item, "", "", "", (), (), 0, 0, 0.0, None)
                 unit = torch.from_numpy(random_unit(32, draw, layer, 0, "random"))
             elif kind == "means":  # another item's
                 [whose] = [at for at, one in enumerate(oracle.rows)
@@ -266,7 +267,9 @@ def test_the_answers_are_those_that_a_trace_reads(llama, llama_items, word_token
     texts = encode(
         word_tokenizer, llama_items["prompt"].to_pylist(), [f" {x}" for x in llama_items["target"].to_pylist()]
     )
-    read, _ = read_items(head, llama_items.to_pylist(), texts, WordTokens(word_tokenizer), [1])
+    read, _ = read_items(
+        head, grouped(llama_items.to_pylist(), texts, word_tokenizer), texts, WordTokens(word_tokenizer), [1]
+    )
     traced = trace(llama, llama_items, word_tokenizer, contrast=False, head=head).filter(pc.field("layer") == 3)
     assert {item.item: item.answer for item in read} == {row["item"]: row["top_ids"][0] for row in traced.to_pylist()}
     for item, row in zip(read, traced.sort_by("item").to_pylist(), strict=True):

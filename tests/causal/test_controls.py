@@ -33,7 +33,7 @@ class Words:
 
 def item(number, pair="x", family=(), answer=None, concept=None, reason=None):
     answer = 100 + number if answer is None else answer
-    return Item(number, pair, concept or f"c{number}", (), tuple(family), 0, answer, 0.0, reason)
+    return Item(number, pair, concept or f"c{number}", pair, (), tuple(family), 0, answer, 0.0, reason)
 
 
 def test_other_pivots_are_different_foreign_to_the_item_and_of_other_answers():

@@ -61,7 +61,7 @@ def answered(model, items, tokenizer):
     rows = items.to_pylist()
     for row, text in zip(rows, encode(tokenizer, items["prompt"].to_pylist(), [f" {row['target']}" for row in rows]),
                          strict=True):  # fmt: skip
-        ids = torch.tensor([text.ids[: text.word_start]])
+        ids = torch.tensor([text.ids[: text.telling]])
         with torch.no_grad():
             choice = tokenizer.decode([int(model(ids).logits[0, -1].argmax())]).strip()
         if choice and choice != row["source"] and choice not in tokenizer.all_special_tokens and ":" not in choice:
