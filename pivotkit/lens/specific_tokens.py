@@ -59,9 +59,10 @@ def specific_tokens(
     -------
     pyarrow.Table
         One row per item, layer and token, by item, layer and falling probability. Columns ``item, pair, layer,
-        token_id, token, logprob, contrast, class, language``. Layer 0 is the embedding. ``class`` is ``"copy"`` (of the source),
-        ``"direct"`` (of the target), ``"pivot"`` (another whole word) or ``"piece"``; ``language`` is a pivot's, null
-        where no word of the items is known to be it. `pivotkit.words.token_classes.token_class` has the rule.
+        token_id, token, logprob, contrast, class, language``. Layer 0 is the embedding. ``class`` is ``"copy"`` (of the
+        source), ``"direct"`` (of the target), ``"pivot"`` (another whole word) or ``"piece"``; ``language`` is a
+        pivot's, null where no word of the items is known to be it.
+        `pivotkit.words.token_classes.token_class` has the rule.
 
     Raises
     ------
