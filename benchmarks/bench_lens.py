@@ -61,7 +61,7 @@ def prompts_of(items: pa.Table, tokenizer: Any) -> list[tuple[int, ...]]:
     prompt = task_prompt(items)
     rows = items.to_pylist()
     texts = encode(tokenizer, [row["prompt"] for row in rows], [prompt.reply(row["target"]) for row in rows])
-    return [text.ids[: text.word_start] for text in texts]
+    return [text.ids[: text.telling] for text in texts]
 
 
 @pytest.mark.parametrize("sharing", ["item", "pair"])
@@ -105,7 +105,7 @@ def test_trace_at_the_answer(interleaved: Any, benchmark: Any, prompts: int) -> 
 def test_trace_with_contrasts(interleaved: Any, benchmark: Any) -> None:
     """A trace that says what sets each item apart, against one that does not, of one pair at the answer."""
     model, tokenizer, head, *_ = bench_model()
-    items = task(24 if FULL else 12)
+    items = task(100 if FULL else 12)
     benchmark.group = "trace contrasts"
     found = interleaved(
         {

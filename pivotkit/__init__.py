@@ -20,6 +20,8 @@ PUBLIC = {
     "contrast_means": "pivotkit.lens.contrast_means",
     "fit_lens": "pivotkit.lens.fitted",
     "classify": "pivotkit.lens.behavior",
+    "causal_test": "pivotkit.causal.causal_test",
+    "causal_effects": "pivotkit.causal.effects",
     "TokenFiles": "pivotkit.corpus",
     "Strata": "pivotkit.corpus",
     "TokenWatchList": "pivotkit.corpus",

@@ -1,4 +1,6 @@
 from pivotkit.attribution import attribute as attribute
+from pivotkit.causal.causal_test import causal_test as causal_test
+from pivotkit.causal.effects import causal_effects as causal_effects
 from pivotkit.corpus import Counts as Counts
 from pivotkit.corpus import Strata as Strata
 from pivotkit.corpus import TokenFiles as TokenFiles

@@ -70,6 +70,13 @@ def _list(text: str) -> list[str]:
     return [part for part in text.split(",") if part]
 
 
+def _numbers(kind: type) -> Callable[[str], list[Any]]:
+    def read(text: str) -> list[Any]:
+        return [_scalar(kind)(part) for part in _list(text)]
+
+    return read
+
+
 def _paths(text: str) -> list[str]:
     """Paths and globs. An existing path or a glob with matches stands for itself, commas and all."""
     if text and (Path(text).exists() or glob(text, recursive=True)):  # noqa: PTH207
@@ -112,7 +119,8 @@ def _scalar(kind: type) -> Callable[[str], Any]:
 
 SCALARS: dict[str, type] = {"str": str, "int": int, "float": float}
 COLLECTIONS: dict[str, Callable[[str], Any]] = {
-    "list[str]": _list, "dict[str, float]": _shares, "dict[str, str]": _named,
+    "list[str]": _list, "list[int]": _numbers(int), "list[float]": _numbers(float),
+    "dict[str, float]": _shares, "dict[str, str]": _named,
 }  # fmt: skip
 
 

@@ -32,6 +32,7 @@ from pivotkit.arguments import (
     shown,
 )
 from pivotkit.artifacts import KINDS, require_columns
+from pivotkit.causal.measure import CAUSAL
 from pivotkit.errors import BackendUnavailable
 from pivotkit.lens.model.head import LensHead
 
@@ -104,6 +105,7 @@ PATHS = {"path", "str", "empty list", "list of a str of two", "array of str"}
 CODES = {"list of a long str", "list of a str of two", "list of None"}
 STRINGS = {"list of a str of two", "list of a long str", "array of str"}
 NONE, EMPTY = {"None"}, {"empty list"}
+NUMBERS = {"list of floats", "list of 10^30", "iterator of ints", "set"}
 
 PARAMETERS: dict[str, dict[str, set[str]]] = {
     "unembed": {
@@ -127,7 +129,7 @@ PARAMETERS: dict[str, dict[str, set[str]]] = {
     "LensHead.unembed": {"hidden": {"tensor"}, "k": INT},
     "score": {"model": OBJECT, "items": OBJECT, "tokenizer": OBJECT, "head": NONE},
     "trace": {
-        "model": OBJECT, "items": OBJECT, "tokenizer": OBJECT, "positions": NAME, "spans": NONE,
+        "model": OBJECT, "items": OBJECT, "tokenizer": OBJECT, "positions": NAME, "points": NAME, "spans": NONE,
         "latent": EMPTY, "pivots": NONE, "k": INT, "tracked": INT, "chains": FLAG, "contrast": FLAG,
         "lens": {"function"} | NONE, "policy": NONE, "head": NONE,
     },
@@ -140,9 +142,15 @@ PARAMETERS: dict[str, dict[str, set[str]]] = {
         "out": PATH | NONE,
     },
     "classify": {
-        "traces": OBJECT, "rule": NAME, "min_probability": SHARE, "first_layer": INT | NONE, "threshold": SHARE,
+        "traces": OBJECT, "rule": NAME, "min_probability": SHARE, "least_contrast": NUMBER - {"-1", "-1.5"}, "threshold": SHARE,
         "least_peak": SHARE,
     },
+    "causal_test": {
+        "model": OBJECT, "items": OBJECT, "tokenizer": OBJECT, "pivots": OBJECT, "layers": NONE | {"iterator of ints", "set"},
+        "interventions": NAME, "directions": NAME, "strengths": NUMBERS, "lens": NONE, "frequencies": NONE | {"array"},
+        "seed": INT0, "head": NONE,
+    },
+    "causal_effects": {"table": OBJECT, "by": EMPTY, "resamples": INT, "seed": INT0},
     "TokenFiles": {
         "files": PATHS - {"array of str"}, "vocab_size": INT, "format": NAME, "dtype": NAME, "eos": INT0,
         "bos": INT0 | NONE, "tokenizer": TEXT | NONE,
@@ -313,6 +321,14 @@ def good(lexicon, tokenizer, tmp_path_factory) -> dict[str, tuple[Any, dict[str,
         "contrast_means": (pk.contrast_means, {"model": model, "items": items, "tokenizer": tokenizer}),
         "fit_lens": (pk.fit_lens, {"model": model, "texts": ["a", "dog"], "tokenizer": tokenizer}),
         "classify": (pk.classify, {"traces": pa.table({})}),
+        "causal_test": (
+            pk.causal_test,
+            {
+                "model": model, "items": items, "tokenizer": tokenizer,
+                "pivots": pa.table({"item": [0], "layer": [1], "token_id": [5]}),
+            },
+        ),
+        "causal_effects": (pk.causal_effects, {"table": CAUSAL.empty_table()}),
         "TokenFiles": (pk.TokenFiles, {"files": folder / "a.npy", "vocab_size": 9, "eos": 8}),
         "TokenFiles.work_units": (files.work_units, {}),
         "TokenFiles.documents": (files.documents, {"unit": files.work_units()[0]}),
@@ -439,7 +455,18 @@ def asked_columns(name: str, good: Any, monkeypatch: pytest.MonkeyPatch) -> dict
 
 @pytest.mark.parametrize(
     "name",
-    ["score", "trace", "classify", "find_pivots", "hub_pivots", "select", "write_selection", "attribute"],
+    [
+        "score",
+        "trace",
+        "classify",
+        "causal_test",
+        "causal_effects",
+        "find_pivots",
+        "hub_pivots",
+        "select",
+        "write_selection",
+        "attribute",
+    ],
 )
 def test_a_column_of_another_kind_is_refused_by_name(name, good, monkeypatch):
     asked = asked_columns(name, good, monkeypatch)

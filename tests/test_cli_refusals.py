@@ -30,6 +30,10 @@ BY_NAME: dict[str, list[str]] = {
     "token_policy": ["space", "space=x", "what=with", "=", "bytes=drop,case=none"],
     "tuned_lens": ["nowhere", "a\0b", ""],
     "languages": ["nowhere", "a\0b", ""],
+    "layers": ["x", "1.5", "-1", "1,x", "9" * 5000, "99", ""],
+    "interventions": ["x", "ablate,x", ""],
+    "directions": ["x", "unembedding,x", "lens", ""],
+    "strengths": ["x", "nan", "inf", "0", "1,x", ""],
     "quotas": ["a", "a=x", "a=nan", "a=-1", "a=inf", "xx=1", "a=0.5", "a=0.5,b=0.6", "a=0,b=1"],
 }
 WRONG_COMMANDS = [

@@ -57,6 +57,8 @@ def export_logitlenskit(
     Source: docs/DATA_FORMAT.md of davidbau/logitlenskit.
     """
     require_columns("export_logitlenskit", "traces", traces, COLUMNS)
+    if "point" in traces.column_names:
+        traces = traces.filter(pc.field("point") == "block")  # the format has one cell per layer
     own = traces.select(COLUMNS).filter(pc.field("item") == item)
     if not own.num_rows:
         raise ValueError(f"export_logitlenskit: item must be one of the traced; got {item}")

@@ -14,14 +14,21 @@ from numpy.typing import NDArray
 
 from pivotkit.kernels import unembed
 from pivotkit.kernels.torch_backend import full_precision, order_keys, split_order_keys
-from pivotkit.lens.contrast_means import LEAST_ITEMS, ContrastMeans, logit_blocks
+from pivotkit.lens.contrast_means import ContrastMeans, logit_blocks
+from pivotkit.lens.groups import LEAST_ITEMS, about
 from pivotkit.lens.model.parts import ModelParts
-from pivotkit.lens.positions import ANSWER
+from pivotkit.lens.positions import ANSWER, lines_of
 from pivotkit.lens.trace_table import Reading, as_lists, as_texts
 from pivotkit.lens.tracked_tokens import as_logits
 from pivotkit.words.word_tokens import WordTokens
 
 STATES_BYTES = 1 << 30  # of normed states that a trace keeps until all items of a pair are read
+ROWS = 4096  # layers x items whose contrasts are read together; the head's matrix is read once for all of them
+
+
+def states_that_fit(head: ModelParts, readers: int = 0) -> int:
+    """The most items whose normed states, in float32, a trace keeps until it has read all items of a pair."""
+    return STATES_BYTES // (4 * (len(head.blocks) + 1 + readers) * head.weight.shape[1])
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,19 @@ class AnswerStates:
     def __repr__(self) -> str:
         return f"AnswerStates(layers={self.normed.shape[0]}, items={len(self.rows)})"
 
+    @property
+    def rows_read(self) -> int:
+        """Layers x items."""
+        return self.normed.shape[0] * len(self.rows)
+
+    @classmethod
+    def joined(cls, parts: Sequence[AnswerStates]) -> AnswerStates:
+        """The items of all parts."""
+        return cls(
+            [row for part in parts for row in part.rows],
+            *(torch.cat([getattr(part, name) for part in parts], 1) for name in ("normed", "logsumexp", "top_ids")),
+        )
+
     @classmethod
     def of(cls, at: list[int], rows: Sequence[dict[str, Any]], normed: torch.Tensor, reading: Reading) -> AnswerStates:
         """The positions ``at`` of N rows, states (L, N, D) and their reading."""
@@ -66,7 +86,7 @@ class ContrastReader:
     """Reads contrasts while a trace goes on: at once where the means are known, else when all items have been seen."""
 
     head: ModelParts
-    pairs: Counter[str]  # the items of each pair
+    groups: Counter[str]  # the items of each group
     means: ContrastMeans | None = None
     found: list[Contrasts] = field(default_factory=list)
     _kept: list[AnswerStates] = field(default_factory=list)
@@ -77,16 +97,15 @@ class ContrastReader:
 
     def add(self, states: AnswerStates) -> None:
         """Read the items of ``states``, or keep them until `finish`."""
-        count = self.pairs.__getitem__ if self.means is None else self.means.count
-        if self.means is None:
-            self._sums.add(self.head, states.rows, states.normed, states.logsumexp)
-        enough = [at for at, row in enumerate(states.rows) if count(row["pair"]) >= LEAST_ITEMS]
+        count = self.groups.__getitem__ if self.means is None else self.means.count
+        enough = [at for at, row in enumerate(states.rows) if count(row["group"]) >= LEAST_ITEMS]
         if enough:
             kept = AnswerStates(
                 [states.rows[at] for at in enough], states.normed[:, enough], states.logsumexp[:, enough],
                 states.top_ids[:, enough],
             )  # fmt: skip
             if self.means is None:
+                self._sums.add(self.head, kept.rows, kept.normed, kept.logsumexp)
                 self._kept.append(kept)
             else:
                 self.found.append(contrasts(self.head, self.means, kept))
@@ -95,15 +114,20 @@ class ContrastReader:
         """Read what was kept; returns which pairs have contrasts, and why others have none."""
         means = self._sums if self.means is None else self.means
         while self._kept:
-            self.found.append(contrasts(self.head, means, self._kept.pop(0)))
-        return means.about()
+            together = [self._kept.pop(0)]
+            rows = together[0].rows_read
+            while self._kept and rows + self._kept[0].rows_read <= ROWS:
+                together.append(self._kept.pop(0))
+                rows += together[-1].rows_read
+            self.found.append(contrasts(self.head, means, AnswerStates.joined(together)))
+        return about(self.groups if self.means is None else {group: means.count(group) for group in means.items})
 
 
 @torch.inference_mode()
 def contrasts(head: ModelParts, means: ContrastMeans, states: AnswerStates) -> Contrasts:
     """The contrast of each top token, and the top k by contrast.
 
-    contrast_i(t) = log p_i(t) - mean of log p_j(t) over the other items j of the pair
+    contrast_i(t) = log p_i(t) - mean of log p_j(t) over the other items j of the group
                   = n / (n - 1) * (scale * W_t . (x_i - mean x) - (lse_i - mean lse)),   the means over all n items
 
     The second line holds without a soft-cap, where the mean of a logit is the logit of the mean. So the top k by
@@ -113,14 +137,14 @@ def contrasts(head: ModelParts, means: ContrastMeans, states: AnswerStates) -> C
     ----------
     head : LensHead
     means : ContrastMeans
-        Of a set of items that holds those of ``states``, at least two per pair.
+        Of a set of items that holds those of ``states``, at least two per group.
     states : AnswerStates
         k tokens per item and layer.
 
     Returns
     -------
     Contrasts
-        Equal contrasts go to the smaller id. Where all items of a pair have one state, as the embedding of one token,
+        Equal contrasts go to the smaller id. Where all items of a group have one state, as the embedding of one token,
         every contrast is 0 up to the rounding of logsumexp.
 
     Notes
@@ -129,19 +153,19 @@ def contrasts(head: ModelParts, means: ContrastMeans, states: AnswerStates) -> C
     CPU; with a soft-cap one product with the whole matrix in PyTorch, in blocks of the vocabulary.
     """
     device, k = head.weight.device, states.top_ids.shape[-1]
-    kinds = sorted({row["pair"] for row in states.rows})
-    which = torch.tensor([kinds.index(row["pair"]) for row in states.rows])
-    counts = torch.tensor([means.count(pair) for pair in kinds])[which]
-    lse = torch.stack([means.logsumexp[pair] / means.count(pair) for pair in kinds], 1)[:, which]
+    groups = sorted({row["group"] for row in states.rows})
+    which = torch.tensor([groups.index(row["group"]) for row in states.rows])
+    counts = torch.tensor([means.count(group) for group in groups])[which]
+    lse = torch.stack([means.logsumexp[group] / means.count(group) for group in groups], 1)[:, which]
     factor = (counts / (counts - 1))[:, None].to(device)
     shift = (states.logsumexp.double() - lse).float().unsqueeze(-1).to(device)
     top_ids = states.top_ids.to(device)
-    middle = [means.sums[pair] / means.count(pair) for pair in kinds]  # of states (L, D), or of capped logits (L, V)
+    # Of states (L, D), or of capped logits (L, V).
+    middle = [means.sums[group] / means.count(group) for group in groups]
     if head.softcap is None:
         wide = torch.stack([(x.cpu().double() - mean[which]).float() for x, mean in zip(
             states.normed, torch.stack(middle, 1), strict=True)]).to(device)  # fmt: skip
-        best = unembed(wide, head.screened, k, logit_scale=head.logit_scale, precision=head.screened.precision)
-        ids, raised = best.ids, best.logits
+        ids, raised = _highest(head, wide, k)
         top = head.logit_scale * _products(head, wide, top_ids)
     else:
         ids, raised, top = _capped(head, states.normed, torch.stack(middle, 1)[:, which], top_ids)
@@ -153,13 +177,29 @@ def contrasts(head: ModelParts, means: ContrastMeans, states: AnswerStates) -> C
     return Contrasts([row["item"] for row in states.rows], *by_item)
 
 
+def _highest(head: ModelParts, wide: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids and values of the k highest products of centred states (L, N, D) with the head's matrix.
+
+    A state of zeros, where all items of a group have one, ties every token. A screen cannot settle that, so it is left
+    out: equal values go to the smaller id.
+    """
+    ids = torch.arange(k, device=wide.device).repeat(*wide.shape[:-1], 1)
+    values = torch.zeros(ids.shape, device=wide.device)
+    some = wide.any(-1)
+    if some.any():
+        precision = head.screened.precision
+        best = unembed(wide[some], head.screened, k, logit_scale=head.logit_scale, precision=precision)
+        ids[some], values[some] = best.ids, best.logits
+    return ids, values
+
+
 def with_contrasts(table: pa.Table, found: Sequence[Contrasts], word_tokens: WordTokens) -> pa.Table:
     """Add the columns of contrasts after ``top_logprobs``, null where the label is not the answer or there is none."""
     block = {item: number for number, item in enumerate(item for one in found for item in one.items)}
     layers = found[0].ids.shape[1] if found else 1
     own = np.array([block.get(item, -1) for item in table["item"].to_pylist()])
     absent = (own < 0) | np.array([label != ANSWER for label in table["label"].to_pylist()])
-    at = pa.array(own * layers + table["layer"].to_numpy(), pa.int64(), mask=absent)
+    at = pa.array(own * layers + lines_of(table), pa.int64(), mask=absent)
     kinds = {"top": pa.float32(), "ids": pa.int32(), "values": pa.float32(), "logprobs": pa.float32()}
     lists = {name: as_lists(np.concatenate([getattr(one, name) for one in found]), kind) if found
              else pa.nulls(0, pa.list_(kind)) for name, kind in kinds.items()}  # fmt: skip

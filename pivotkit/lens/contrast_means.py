@@ -19,16 +19,17 @@ from pivotkit.arguments import check_kind, elements, refuse_kind
 from pivotkit.artifacts import atomic_path, require_columns, value_digest
 from pivotkit.errors import InputError
 from pivotkit.kernels.torch_backend import full_precision
+from pivotkit.lens.groups import grouped
 from pivotkit.lens.invariants import check_invariants
 from pivotkit.lens.model.encoding import encode, require_room, require_same_vocabulary, require_tokenizer
 from pivotkit.lens.model.head import LensHead, require_model
 from pivotkit.lens.model.parts import ModelParts
 from pivotkit.lens.model.prefix_tree import PrefixTree
+from pivotkit.lens.through_lens import through_lens
 from pivotkit.words.task import require_tokens, task_prompt
 
 Lens = Callable[[torch.Tensor, Sequence[int]], torch.Tensor]
 
-LEAST_ITEMS = 10  # of a pair; the mean of fewer tells more of them than of the pair
 BLOCK = 4096  # tokens of the vocabulary whose capped logits are held at a time
 DIGEST = 64  # letters of a SHA-256
 SAMPLE = 64  # numbers of each parameter that tell a model from another
@@ -49,12 +50,13 @@ class ContrastMeans:
         The name of the lens.
     probe : tuple of L floats
         What the lens makes of one fixed state in each layer, which tells two lenses of one name apart.
-    items : dict of pair to {item: digest of its prompt and target}
-        The items that are in the sums.
-    sums : dict of pair to (L, D) float64 tensor
+    items : dict of group to {item: digest of its prompt and target}
+        The items that are in the sums. A group is the items of a pair that are read behind the same appended pieces
+        (`grouped`); where none are appended, it has the name of the pair.
+    sums : dict of group to (L, D) float64 tensor
         Sums of the states behind the norm at the answer position. Of a head with a soft-cap, whose logits are not
         linear in the states, (L, V) sums of the capped logits.
-    logsumexp : dict of pair to (L,) float64 tensor
+    logsumexp : dict of group to (L,) float64 tensor
     """
 
     model: str = ""
@@ -67,9 +69,9 @@ class ContrastMeans:
     def __repr__(self) -> str:
         return f"ContrastMeans({', '.join(f'{pair}={self.count(pair)}' for pair in sorted(self.items))})"
 
-    def count(self, pair: str) -> int:
-        """The number of items of a pair."""
-        return len(self.items.get(pair, ()))
+    def count(self, group: str) -> int:
+        """The number of items of a group."""
+        return len(self.items.get(group, ()))
 
     def add(
         self, head: ModelParts, rows: Sequence[dict[str, Any]], normed: torch.Tensor, logsumexp: torch.Tensor
@@ -79,17 +81,19 @@ class ContrastMeans:
         Parameters
         ----------
         head : LensHead
-        rows : sequence of N rows of the items' table
+        rows : sequence of N rows of the items' table, `grouped`
         normed : (L, N, D) tensor
             Their states behind the norm.
         logsumexp : (L, N) tensor
         """
-        for pair in dict.fromkeys(row["pair"] for row in rows):
-            at = [number for number, row in enumerate(rows) if row["pair"] == pair]
-            members = self.items.setdefault(pair, {})
+        for group in dict.fromkeys(row["group"] for row in rows):
+            at = [number for number, row in enumerate(rows) if row["group"] == group]
+            members = self.items.setdefault(group, {})
             for row in (rows[one] for one in at):
                 if row["item"] in members:
-                    raise ValueError(f"contrast: items must each be there once; got item {row['item']} of {pair} twice")
+                    raise ValueError(
+                        f"contrast: items must each be there once; got item {row['item']} of {group} twice"
+                    )
                 members[row["item"]] = item_digest(row)
             own = normed[:, at]
             if head.softcap is None:
@@ -97,7 +101,7 @@ class ContrastMeans:
             else:
                 total = torch.cat([z.sum(1, dtype=torch.float64) for _, z in logit_blocks(head, own)], -1).cpu()
             lse = logsumexp[:, at].cpu().sum(1, dtype=torch.float64)
-            self._put(pair, total, lse)
+            self._put(group, total, lse)
 
     def require(self, function: str, head: LensHead, lens: Lens | None, rows: Iterable[Mapping[str, Any]]) -> None:
         """Refuse sums of another model or lens, and those that lack one of ``rows`` of the items' table."""
@@ -108,15 +112,16 @@ class ContrastMeans:
         if not _same_probe(self.probe, lens_probe(head, lens)):
             raise ValueError(f"{function}: contrast must be of the same maps; got sums of another {self.lens}")
         for row in rows:
-            pair, item = row["pair"], row["item"]
-            if pair not in self.items:
+            group, item = row["group"], row["item"]
+            if group not in self.items:
                 held = ", ".join(sorted(self.items)) or "none"
-                raise ValueError(f"{function}: contrast must hold every pair of items; got {held}, without {pair}")
-            if item not in self.items[pair]:
+                raise ValueError(f"{function}: contrast must hold every pair of items; got {held}, without {group}")
+            if item not in self.items[group]:
+                count = self.count(group)
                 raise ValueError(
-                    f"{function}: contrast must hold every item of {pair}; got {self.count(pair)}, without item {item}"
+                    f"{function}: contrast must hold every item of {group}; got {count}, without item {item}"
                 )
-            if self.items[pair][item] != item_digest(row):
+            if self.items[group][item] != item_digest(row):
                 raise ValueError(f"{function}: contrast must be of the same prompts; got another for item {item}")
 
     @classmethod
@@ -198,15 +203,6 @@ class ContrastMeans:
         named = {"sums": self.sums, "logsumexp": self.logsumexp}
         return {f"{name} {pair}": values.contiguous() for name, own in named.items() for pair, values in own.items()}
 
-    def about(self) -> dict[str, Any]:
-        """Which pairs have a contrast, and why others have none, for the metadata of a trace."""
-        return {
-            "least_items": LEAST_ITEMS,
-            "items": {pair: self.count(pair) for pair in sorted(self.items) if self.count(pair) >= LEAST_ITEMS},
-            "absent": {pair: f"{self.count(pair)} items; a contrast needs at least {LEAST_ITEMS}"
-                       for pair in sorted(self.items) if self.count(pair) < LEAST_ITEMS},
-        }  # fmt: skip
-
 
 @torch.inference_mode()
 def contrast_means(
@@ -244,9 +240,10 @@ def contrast_means(
     head = head or LensHead.from_model(model)
     rows, prompt = items.to_pylist(), task_prompt(items)
     texts = encode(tokenizer, [row["prompt"] for row in rows], [prompt.reply(row["target"]) for row in rows])
+    rows = grouped(rows, texts, tokenizer)
     require_room("contrast_means", head.longest, texts)
     require_same_vocabulary("contrast_means", len(head.weight), texts)
-    answers = [[text.word_start - 1] for text in texts]
+    answers = [[text.telling - 1] for text in texts]
     tree = PrefixTree([text.ids for text in texts], answers, [f"item {row['item']}" for row in rows])
     owners: list[list[int]] = [[] for _ in range(tree.count)]
     for number, [line] in enumerate(tree.rows):
@@ -254,7 +251,7 @@ def contrast_means(
     means = ContrastMeans(model_digest(head), lens_name(lens), lens_probe(head, lens))
     for lines, states in tree.run(head):
         here = [(at, number) for at, line in enumerate(lines) for number in owners[line]]
-        states = states if lens is None else lens(states, range(len(states)))
+        states = through_lens(lens, states)
         states = states[:, [at for at, _ in here]]
         result = head.unembed(states, 1)
         check_invariants("contrast_means", result, len(head.weight))
@@ -276,7 +273,7 @@ def lens_probe(head: ModelParts, lens: Lens | None) -> tuple[float, ...]:
     """One number per layer that depends on all that the lens makes of one fixed state."""
     layers, width = len(head.blocks) + 1, head.weight.shape[1]
     states = torch.cos(torch.arange(width)).to(head.weight).expand(layers, 1, width)
-    found = states if lens is None else lens(states, range(layers))
+    found = through_lens(lens, states)
     return tuple((found[:, 0].double().cpu() @ torch.sin(torch.arange(found.shape[-1]) + 1.0).double()).tolist())
 
 

@@ -18,6 +18,7 @@ from pivotkit.lens.fitted.texts import positions, sequences
 from pivotkit.lens.invariants import check_invariants
 from pivotkit.lens.model.encoding import require_tokenizer
 from pivotkit.lens.model.head import LensHead, require_model
+from pivotkit.lens.through_lens import lacking_layers
 from pivotkit.progress import progress
 
 FIDELITY = pa.schema(
@@ -61,7 +62,8 @@ def lens_fidelity(
     context : int, default 128
         Tokens of a sequence at most.
     layers : sequence of int, optional
-        The layers to compare; by default all. The last layer, against itself, has 0 and 1.
+        The layers to compare; by default all. A lens has no rows for layers that it has no map for. The last layer,
+        against itself, has 0 and 1.
     batch : int, default 1,024
         Tokens that run through the model together.
     held_out : float, default 0.1
@@ -120,15 +122,24 @@ def lens_fidelity(
         done = 0
         for states in states_of(head, found, [*chosen, last], batch):
             for name, lens in named.items():
-                mapped = states if lens is None else lens(states, [*chosen, last])
+                mapped = states if lens is None else _mapped(lens, states, [*chosen, last])
                 sums[name] += _compared(head, torch.cat([mapped[:-1], states[-1:]]))
             tell(done := done + states.shape[1])
     rows = [
         {"lens": name, "layer": layer, "kl": kl / total, "agreement": agreed / total, "tokens": total}
         for name, (divergences, agreements) in sums.items()
         for layer, kl, agreed in zip(chosen, divergences, agreements, strict=True)
+        if layer not in lacking_layers(named[name])
     ]
     return with_metadata(pa.Table.from_pylist(rows, schema=FIDELITY), {"texts": len(found)})
+
+
+def _mapped(lens: Any, states: torch.Tensor, layers: Sequence[int]) -> torch.Tensor:
+    """The states of these layers through a lens; where it has no map they stay, and are left out of the result."""
+    known = [at for at, layer in enumerate(layers) if layer not in lacking_layers(lens)]
+    mapped = states.clone()
+    mapped[known] = lens(states[known], [layers[at] for at in known])
+    return mapped
 
 
 def _named(lenses: Any) -> dict[str, Any]:

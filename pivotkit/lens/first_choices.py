@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pivotkit.artifacts import require_columns
+from pivotkit.lens.positions import at_blocks
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def first_choices(function: str, traces: pa.Table) -> FirstChoices:
     words = ("source_pieces", "target_pieces", "source_ids", "target_ids")
     columns = ("item", "pair", "layer", "label", "top_ids", "top_tokens", "top_logprobs", *words)
     require_columns(function, "traces", traces, columns)
-    table = traces.select(columns).filter((pc.field("label") == "answer") & (pc.field("layer") > 0))
+    table = at_blocks(traces).select(columns).filter((pc.field("label") == "answer") & (pc.field("layer") > 0))
     table = table.sort_by([("item", "ascending"), ("layer", "ascending")])
     layers, numbers = table["layer"].to_numpy(), table["item"].to_numpy()
     blocks = int(layers.max(initial=1))

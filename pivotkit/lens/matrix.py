@@ -45,8 +45,8 @@ def score_matrix(scores: pa.Table, *, resamples: int = 1000, level: float = 0.95
         numbers of items that count and that do not; and four measures, each with its interval in ``<measure>_low`` and
         ``<measure>_high``: ``score``, the mean contrastive score; ``accuracy``, the share of items in which no
         distractor makes the target more likely than the gold source does; ``greedy``, the share of contexts in which
-        greedy decoding gives the target; ``reciprocal_rank``, the mean of 1 / (1 + rank) of the target's first token. A
-        measure is null if no item counts or ``scores`` lacks its column.
+        greedy decoding gives the target; ``reciprocal_rank``, the mean of 1 / (1 + rank) of the target's first token
+        that tells it apart. A measure is null if no item counts or ``scores`` lacks its column.
 
     Raises
     ------

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from pivotkit.arguments import check_int, check_strings, elements, refuse_kind, shown
 from pivotkit.lens.model.encoding import Encoded
@@ -13,6 +16,8 @@ from pivotkit.words.task import task_languages, task_prompt
 
 ANSWER = "answer"
 POSITIONS = (ANSWER, "source", "all")
+BLOCK, ATTENTION = "block", "attention"  # where in a block: its output, or between attention and feed-forward part
+POINTS = (BLOCK, ATTENTION)
 
 Spans = Mapping[str, Sequence[tuple[int, int]]]
 
@@ -59,9 +64,9 @@ def find_places(
         own: list[Place] = []
         for label in dict.fromkeys(positions):
             if label == ANSWER:
-                own.append(Place(label, text.word_start - 1))
+                own.append(Place(label, text.telling - 1))
             elif label == "all":
-                own += [Place(label, index) for index in range(text.word_start)]
+                own += [Place(label, index) for index in range(text.telling)]
             else:
                 names = task_languages(items, row["pair"])
                 before = len(row["prompt"]) - len(prompt.ask(*names, row["source"]))
@@ -71,6 +76,29 @@ def find_places(
             own += _tokens(label, text, *listed[at])
         places.append(own)
     return places
+
+
+def check_points(points: Sequence[str]) -> None:
+    """Refuse points that `trace` does not know, and those without the outputs of blocks, which every reader needs."""
+    given = check_strings("trace", "points", points)
+    for point in given:
+        if point not in POINTS:
+            raise ValueError(f"trace: points must be of {', '.join(POINTS)}; got {shown(point)}")
+    if BLOCK not in given:
+        raise ValueError(f"trace: points must hold {BLOCK!r}; got {', '.join(given) or 'none'}")
+
+
+def lines_of(table: pa.Table) -> NDArray[np.int64]:
+    """Where the row of a trace stands among the states of its position: layers 0 to L, then the middles of 1 to L."""
+    layers = table["layer"].to_numpy().astype(np.int64)
+    middle = pc.equal(table["point"], ATTENTION).to_numpy(zero_copy_only=False)
+    lines: NDArray[np.int64] = layers + middle * layers.max(initial=0)
+    return lines
+
+
+def at_blocks(traces: pa.Table) -> pa.Table:
+    """The rows of a trace that are of the outputs of blocks; all rows of a trace of before there were others."""
+    return traces.filter(pc.field("point") == BLOCK) if "point" in traces.column_names else traces
 
 
 def check_places(positions: Sequence[str], spans: Spans | None, items: int) -> None:

@@ -28,7 +28,8 @@ from pivotkit.words.task import (
 SCORES = pa.schema(
     [("item", pa.int32()), ("pair", pa.string()), ("source", pa.string()), ("target", pa.string()),
      ("p_gold", pa.float64()), ("p_distractors", pa.list_(pa.float64())), ("score", pa.float64()),
-     ("gold_rank", pa.int32()), ("greedy", pa.float64()), ("reciprocal_rank", pa.float64()), ("excluded", pa.bool_())]
+     ("gold_rank", pa.int32()), ("greedy", pa.float64()), ("reciprocal_rank", pa.float64()),
+     ("target_piece", pa.int32()), ("appended", pa.string()), ("excluded", pa.bool_())]
 )  # fmt: skip
 
 ROWS = 1024  # hidden rows that are unembedded together; the head's matrix is read once for all of them
@@ -51,7 +52,7 @@ class Answers:
 
     loss: NDArray[np.float64]  # negative log-likelihoods, in nats
     rank: NDArray[np.int64]  # 0 is the model's first choice
-    word_start: int  # index of the target's first token that is not blank
+    telling: int  # index of the target's first token that tells it apart
 
 
 @torch.inference_mode()
@@ -77,9 +78,10 @@ def score(model: Any, items: pa.Table, tokenizer: Any, *, head: LensHead | None 
         One row per item. Columns ``item, pair, source, target``; ``p_gold, p_distractors, score``, with the score in
         (-1, 1); ``gold_rank``, the number of distractors that make the target more likely than the gold source does;
         ``greedy``, the share of contexts in which greedy decoding begins with an accepted target; ``reciprocal_rank``,
-        the mean over contexts of ``1 / (1 + rank)`` of the first non-blank token, for the best accepted target;
-        ``excluded``, whether source and target share a piece (`excluded_items`). Excluded items have scores, but no
-        summary counts them.
+        the mean over contexts of ``1 / (1 + rank)`` of the first token that tells the target apart (`trace`), after
+        those before it, for the best accepted target; ``target_piece``, the number of tokens before that one, and
+        ``appended``, their text, both of the shown target; ``excluded``, whether source and target share a piece
+        (`excluded_items`). Excluded items have scores, but no summary counts them.
 
     Raises
     ------
@@ -119,6 +121,8 @@ def score(model: Any, items: pa.Table, tokenizer: Any, *, head: LensHead | None 
         answers, excluded = iter(_answers(head, texts, names)), excluded_items(part, tokenizer).tolist()
         for row, own, left_out in zip(part.to_pylist(), asks, excluded, strict=True):
             kept = {name: row[name] for name in ("item", "pair", "source", "target")}
+            read = own[0].text.appended  # by the shown target, which comes first
+            kept |= {"target_piece": len(read), "appended": tokenizer.decode(list(read)) if read else ""}
             found.append(kept | _summary(own, [next(answers) for _ in own]) | {"excluded": left_out})
     return pa.Table.from_pylist(found, schema=SCORES)
 
@@ -174,7 +178,7 @@ def _answers(head: LensHead, texts: Sequence[Encoded], names: Sequence[str]) -> 
         unembed(rows, states)
     for text, own in zip(texts, tree.rows, strict=True):
         columns = [asked[row][token] for row, token in zip(own, text.ids[text.answer_start :], strict=True)]
-        yield Answers(loss[own, columns], rank[own, columns], text.word_start - text.answer_start)
+        yield Answers(loss[own, columns], rank[own, columns], len(text.appended))
 
 
 def _summary(asks: Sequence[Ask], answers: Sequence[Answers]) -> dict[str, Any]:
@@ -188,7 +192,7 @@ def _summary(asks: Sequence[Ask], answers: Sequence[Answers]) -> dict[str, Any]:
         losses[ask.candidate, ask.context, ask.target] = answer.loss.mean()
         if ask.candidate == 0:
             greedy[ask.context, ask.target] = not answer.rank.any()
-            reciprocal[ask.context, ask.target] = 1 / (1 + answer.rank[answer.word_start])
+            reciprocal[ask.context, ask.target] = 1 / (1 + answer.rank[answer.telling])
     p = np.exp(-losses.mean(axis=1)).max(axis=1)
     return {
         "p_gold": p[0],

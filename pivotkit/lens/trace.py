@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
-from numpy.typing import NDArray
 
 from pivotkit.arguments import (
     LARGEST,
@@ -22,14 +21,28 @@ from pivotkit.arguments import (
 )
 from pivotkit.artifacts import require_columns, table_metadata, with_metadata
 from pivotkit.kernels import TokenSetTable
-from pivotkit.lens.contrast import STATES_BYTES, AnswerStates, ContrastReader, with_contrasts
-from pivotkit.lens.contrast_means import LEAST_ITEMS, ContrastMeans, Lens, check_lens, contrast_means, lens_name
+from pivotkit.lens.chains import follow_chains, other_tokens, with_chains
+from pivotkit.lens.contrast import AnswerStates, ContrastReader, states_that_fit, with_contrasts
+from pivotkit.lens.contrast_means import ContrastMeans, Lens, check_lens, contrast_means, lens_name
 from pivotkit.lens.fitted.affine import AffineLens
+from pivotkit.lens.groups import LEAST_ITEMS, grouped
 from pivotkit.lens.invariants import check_invariants
 from pivotkit.lens.model.encoding import encode, require_room, require_same_vocabulary, require_tokenizer
 from pivotkit.lens.model.head import LensHead, require_model
+from pivotkit.lens.model.middle import middle_readers
 from pivotkit.lens.model.prefix_tree import PrefixTree
-from pivotkit.lens.positions import ANSWER, Place, Spans, check_places, find_places
+from pivotkit.lens.positions import (
+    ANSWER,
+    ATTENTION,
+    BLOCK,
+    POINTS,
+    Place,
+    Spans,
+    check_places,
+    check_points,
+    find_places,
+)
+from pivotkit.lens.through_lens import lacking_layers, through_lens
 from pivotkit.lens.trace_table import Reading, trace_rows
 from pivotkit.lens.tracked_tokens import logits_of, tracked_tokens
 from pivotkit.words.task import accepted_targets, require_tokens, task_prompt
@@ -46,6 +59,7 @@ def trace(
     tokenizer: Any,
     *,
     positions: Sequence[str] = ("answer",),
+    points: Sequence[str] = ("block",),
     spans: Spans | None = None,
     latent: Sequence[str] = (),
     pivots: Mapping[int, Sequence[int]] | None = None,
@@ -71,7 +85,13 @@ def trace(
     tokenizer : a fast Hugging Face tokenizer
     positions : sequence of {"answer", "source", "all"}, default ("answer",)
         ``"answer"`` is the position that predicts the target word, ``"source"`` every token of the source word in the
-        query line, ``"all"`` every token of the prompt.
+        query line, ``"all"`` every token of the prompt. Where many words share the target's first pieces (a bare space,
+        a part of a character, a single letter), they are appended to the prompt, and the position is the one that
+        predicts the first piece that tells the target apart (`telling_piece`).
+    points : sequence of {"block", "attention"}, default ("block",)
+        Where in each block the residual stream is read: ``"block"`` after its feed-forward part, which is before the
+        attention of the next block; ``"attention"`` between its attention and its feed-forward part
+        (`middle_readers`). ``"block"`` is always among them.
     spans : mapping of label to one (begin, end) per item, optional
         Further positions: every token that holds one of these characters of the item's prompt.
     latent : sequence of str, default ()
@@ -89,10 +109,12 @@ def trace(
         tokens in each layer, each after the ones before it. Costs the extra tokens.
     contrast : bool or ContrastMeans, default True
         Whether to say what sets each item apart at the answer: the contrast of a token is its log-probability less the
-        mean of its log-probabilities for the other items of the pair. Pairs of less than 10 items have none. Where
-        ``items`` are a part of more, the sums of `contrast_means` over all of them.
+        mean of its log-probabilities for the other items of the pair with the same pieces appended. Less than 10 items
+        have none. Where ``items`` are a part of more, the sums of `contrast_means` over all of them.
     lens : callable (hidden (L, N, D), layers) -> (L, N, D), optional
-        Maps hidden states before the norm, as the lenses of `fit_lens` do. By default the raw logit lens.
+        Maps hidden states before the norm, as the lenses of `fit_lens` do. By default the raw logit lens. Layers that
+        a fitted lens has no map for, as the embedding in published Jacobian lenses, have no rows; the metadata's
+        ``lacking`` names them.
     policy : TokenPolicy, optional
         Which tokens stand for a word; by default those that can begin one of its spellings.
     head : LensHead, optional
@@ -101,16 +123,21 @@ def trace(
     Returns
     -------
     pyarrow.Table
-        One row per item, layer and position. Columns ``item, pair, layer, position, token, label, top_ids, top_tokens,
-        top_logprobs, top_contrasts, contrast_ids, contrast_tokens, contrasts, contrast_logprobs, logsumexp, entropy,
-        kl_to_final, target_logprob, target_rank, target_chain_logprob, tracked, tracked_logprobs``; for each token set
-        ``<set>_logmass`` and ``<set>_ids``; and all pieces of the two words, ``source_pieces, target_pieces``. The sets
-        are ``source``, ``target`` (all accepted targets), the latent languages and ``pivot``. Layer 0 is the embedding
-        output and layer l the output of block l, so the last layer equals the model. ``top_contrasts`` are those of the
-        top tokens, ``contrast_ids`` and the columns after it the k tokens of the highest contrast, equal ones by id.
-        They are null where the label is not ``answer`` and for pairs without contrasts; the metadata says why. Logs are
+        One row per item, layer, point and position. Columns ``item, pair, layer, point, position, token, label,
+        top_ids, top_tokens, top_logprobs, top_contrasts, contrast_ids, contrast_tokens, contrasts, contrast_logprobs,
+        logsumexp, entropy, kl_to_final, target_piece, appended, appended_pieces, target_logprob, target_rank,
+        target_chain_logprob, tracked, tracked_logprobs``; for each token set ``<set>_logmass`` and ``<set>_ids``; all
+        pieces of the two words, ``source_pieces, target_pieces``; and, where the label is ``answer``, ``source_word,
+        target_words`` (all accepted ones) and the concept's ``words``. Layer 0 is the embedding output and layer l the
+        output of block l, so the last layer equals the model; rows with the ``point`` ``attention`` are of block
+        ``layer`` before its feed-forward part. ``target_piece`` says which token of the target is read, from 0;
+        ``appended_pieces`` are those before it and ``appended`` their text. The sets are ``source``, ``target`` (all
+        accepted targets), the latent languages and ``pivot``. A set holds what tells a word apart at the answer
+        (`WordTokens`); where nothing does, it is empty and its mass null. ``top_contrasts`` are those of the top
+        tokens, ``contrast_ids`` and the columns after it the k tokens of the highest contrast, equal ones by id. They
+        are null where the label is not ``answer`` and for groups without contrasts; the metadata says why. Logs are
         natural; contrasts, entropy and divergence are in nats; ranks begin at 0. The metadata names the layers, the
-        lens, the policy, the pairs with contrasts, and the head with its self-check error.
+        lens, the policy, the groups with contrasts, and the head with its self-check error.
 
     Raises
     ------
@@ -118,7 +145,8 @@ def trace(
         An argument is of another kind; a single string is no ``positions`` or ``latent``.
     ValueError
         There are no items, a column is missing, a latent language or a position is unknown, ``k`` or ``tracked`` is
-        out of range, the tokenizer gives no offsets, the lens was fitted to another model or lacks a layer, a prompt is
+        out of range, ``points`` holds ``"attention"`` with a lens, with sums, or for a model without such states, the
+        tokenizer gives no offsets, the lens was fitted to another model, a prompt is
         longer than the model's context, a word has no tokens, a hidden state is NaN or infinite, an item is there
         twice, or ``contrast`` is of another model, lens or set of items.
     ArithmeticError
@@ -137,6 +165,7 @@ def trace(
     require_columns("trace", "items", items, ("item", "pair", "source", "target", "words", "prompt"))
     require_tokenizer("trace", tokenizer)
     check_places(positions, spans, items.num_rows)
+    check_points(points)
     latent = check_strings("trace", "latent", latent)
     _check_pivots(pivots, items)
     check_int("trace", "k", k, 1)
@@ -144,6 +173,8 @@ def trace(
     check_flag("trace", "chains", chains)
     check_kind("trace", "contrast", contrast, bool | np.bool_ | ContrastMeans, "True, False or a ContrastMeans")
     check_lens("trace", lens)
+    if lens is not None and ATTENTION in points:
+        raise ValueError(f"trace: points must be {BLOCK} alone with a lens; got {ATTENTION}")
     check_kind("trace", "policy", policy, TokenPolicy, "a TokenPolicy", none=True)
     if not items.num_rows:
         raise ValueError("trace: items must be at least one; got none")
@@ -159,6 +190,7 @@ def trace(
         lens.require_head("trace", "lens", head)
     rows = items.to_pylist()
     texts = encode(tokenizer, [row["prompt"] for row in rows], [prompt.reply(row["target"]) for row in rows])
+    rows = grouped(rows, texts, tokenizer)
     require_room("trace", head.longest, texts)
     require_same_vocabulary("trace", len(head.weight), texts)
     check_int("trace", "k", k, 1, len(head.weight))
@@ -166,72 +198,95 @@ def trace(
     _check_pivots(pivots, items, len(head.weight))
     word_tokens = WordTokens(tokenizer, policy)
     names = [*SETS[:2], *latent, *(SETS[2:] if pivots is not None else [])]
-    token_sets = [_token_sets(row, word_tokens, latent, pivots) for row in rows]
+    token_sets = [
+        _token_sets(row, text.appended, word_tokens, latent, pivots) for row, text in zip(rows, texts, strict=True)
+    ]
     places = find_places(items, texts, positions, spans)
     wanted = [sorted({place.index for place in own}) for own in places]
-    if chains:
-        wanted = [[*own, *range(text.word_start, len(text.ids) - 1)] for own, text in zip(wanted, texts, strict=True)]
+    others = [other_tokens(text) if chains else [] for text in texts]
+    wanted = [sorted({*own, *(index - 1 for index in more)}) for own, more in zip(wanted, others, strict=True)]
     tree = PrefixTree([text.ids for text in texts], wanted, [f"item {row['item']}" for row in rows])
     owners: list[list[tuple[int, Place]]] = [[] for _ in range(tree.count)]
     links: list[list[tuple[int, int]]] = [[] for _ in range(tree.count)]  # (item, the next token)
-    for item, (text, own) in enumerate(zip(texts, places, strict=True)):
+    for item, (text, own, more) in enumerate(zip(texts, places, others, strict=True)):
         row_at = dict(zip(wanted[item], tree.rows[item], strict=True))
         for place in own:
             owners[row_at[place.index]].append((item, place))
-        for index in range(text.word_start, len(text.ids) - 1) if chains else ():
-            links[row_at[index]].append((item, text.ids[index + 1]))
+        for index in more:
+            links[row_at[index - 1]].append((item, text.ids[index]))
     layers = range(len(head.blocks) + 1)
-    rest = np.zeros((len(rows), len(layers)))  # log-probability of the targets' tokens after the first
-    reader = _contrast_reader(model, items, tokenizer, contrast, lens, head) if ANSWER in positions else None
+    readers = middle_readers("trace", head) if ATTENTION in points else ()
+    rest = np.zeros(
+        (len(rows), len(layers) + len(readers))
+    )  # log-probability of the targets' tokens but the one that is read
+    reader = (
+        _contrast_reader(model, items, rows, tokenizer, contrast, lens, head, len(readers))
+        if ANSWER in positions
+        else None
+    )
     found: list[pa.Table] = []
-    for lines, states in tree.run(head):
-        if lens is not None:
-            states = lens(states, layers)
-        _follow_chains(head, states, [links[line] for line in lines], rest)
+    for lines, states in tree.run(head, readers=readers):
+        states = through_lens(lens, states)
+        follow_chains(head, states, [links[line] for line in lines], rest)
         here = [(at, item, place) for at, line in enumerate(lines) for item, place in owners[line]]
         if not here:
             continue
         whose, own_sets = [item for _, item, _ in here], [token_sets[item] for _, item, _ in here]
-        targets = [texts[item].ids[texts[item].word_start] for item in whose]
+        targets = [texts[item].ids[texts[item].telling] for item in whose]
         own_rows = [rows[item] for item in whose]
         reading, normed = _read(head, states[:, [at for at, *_ in here]], k, tracked, targets, own_sets)
         found.append(
             trace_rows(
                 reading, own_rows, [place for *_, place in here], [texts[item] for item in whose], own_sets, names,
-                word_tokens,
+                word_tokens, len(head.blocks),
             )
         )  # fmt: skip
         answers = [at for at, (*_, place) in enumerate(here) if place.label == ANSWER]
         if reader is not None and answers:
             reader.add(AnswerStates.of(answers, own_rows, normed, reading))
     # Batches are ordered by length, the table by item.
-    table = pa.concat_tables(found).sort_by([(name, "ascending") for name in ("item", "label", "position", "layer")])
+    table = pa.concat_tables(found).sort_by(
+        [(name, "ascending") for name in ("item", "label", "position", "layer", "point")]
+    )
     about = {"absent": "the answer is not traced" if ANSWER not in positions else "not asked for"}
     metadata = {
         "contrast": about if reader is None else reader.finish(),
         "layers": ["embedding", *(f"block {layer}" for layer in layers[1:])],
+        "points": [point for point in POINTS if point in points],
         "lens": lens_name(lens),
         "policy": word_tokens.policy.as_dict(),
         "head": head.describe(),
     }
     table = with_contrasts(table, [] if reader is None else reader.found, word_tokens)
-    return with_metadata(_with_chains(table, items, rest if chains else None), metadata)
+    table = with_chains(table, items, rest if chains else None)
+    if lacking := lacking_layers(lens):
+        metadata["lacking"] = {str(layer): "the lens has no map for it" for layer in lacking}
+        table = table.filter(pa.array(~np.isin(table["layer"].to_numpy(), lacking)))
+    return with_metadata(table, metadata)
 
 
 def _contrast_reader(
-    model: Any, items: pa.Table, tokenizer: Any, contrast: bool | ContrastMeans, lens: Lens | None, head: LensHead
-) -> ContrastReader | None:
+    model: Any, items: pa.Table, rows: Sequence[dict[str, Any]], tokenizer: Any, contrast: bool | ContrastMeans,
+    lens: Lens | None, head: LensHead, readers: int,
+) -> ContrastReader | None:  # fmt: skip
     """What reads the contrasts; it knows the means before where they are given or the states of all would not fit."""
-    pairs = Counter(items["pair"].to_pylist())
+    groups = Counter(row["group"] for row in rows)
     if isinstance(contrast, ContrastMeans):
-        contrast.require("trace", head, lens, items.select(["item", "pair", "prompt", "target"]).to_pylist())
-        return ContrastReader(head, pairs, contrast)
+        if readers:
+            raise ValueError(f"trace: points must be {BLOCK} alone where contrast is sums; got {ATTENTION}")
+        contrast.require("trace", head, lens, rows)
+        return ContrastReader(head, groups, contrast)
     if not contrast:
         return None
-    kept = sum(count for count in pairs.values() if count >= LEAST_ITEMS)
-    fits = 4 * kept * (len(head.blocks) + 1) * head.weight.shape[1] <= STATES_BYTES
-    means = None if fits else contrast_means(model, items, tokenizer, lens=lens, head=head)
-    return ContrastReader(head, pairs, means)
+    kept = sum(count for count in groups.values() if count >= LEAST_ITEMS)
+    fit = states_that_fit(head, readers)
+    if readers and kept > fit:
+        raise ValueError(
+            f"trace: items must be at most {fit}, whose states fit, for contrasts at {ATTENTION}; got {kept}: trace "
+            "pair by pair, or with contrast=False"
+        )
+    means = None if kept <= fit else contrast_means(model, items, tokenizer, lens=lens, head=head)
+    return ContrastReader(head, groups, means)
 
 
 def _check_pivots(pivots: Mapping[int, Sequence[int]] | None, items: pa.Table, vocabulary: int = LARGEST) -> None:
@@ -246,13 +301,20 @@ def _check_pivots(pivots: Mapping[int, Sequence[int]] | None, items: pa.Table, v
 
 
 def _token_sets(
-    row: dict[str, Any], word_tokens: WordTokens, latent: Sequence[str], pivots: Mapping[int, Sequence[int]] | None
-) -> list[list[int]]:
-    """The token sets of one item, in the order of the columns; empty if the item has no such word or no pivots."""
+    row: dict[str, Any], appended: tuple[int, ...], word_tokens: WordTokens, latent: Sequence[str],
+    pivots: Mapping[int, Sequence[int]] | None,
+) -> list[list[int]]:  # fmt: skip
+    """The token sets of one item behind the pieces appended to its prompt, in the order of the columns.
+
+    One is empty if the item has no such word or no pivots, or no token tells the word apart there.
+    """
     words = dict(row["words"])
-    targets = set().union(*map(word_tokens.first, accepted_targets(row)))
-    token_sets = [list(word_tokens.first(row["source"])), sorted(targets)]
-    token_sets += [list(word_tokens.first(words[code])) if code in words else [] for code in latent]
+
+    def telling(word: str) -> tuple[int, ...]:
+        return word_tokens.telling(word, appended)
+
+    token_sets = [list(telling(row["source"])), sorted(set().union(*map(telling, accepted_targets(row))))]
+    token_sets += [list(telling(words[code])) if code in words else [] for code in latent]
     if pivots is not None:
         token_sets.append(sorted(set(pivots.get(row["item"], ()))))
     return token_sets
@@ -263,40 +325,16 @@ def _read(
     token_sets: Sequence[list[list[int]]],
 ) -> tuple[Reading, torch.Tensor]:  # fmt: skip
     """Read states (L, N, D), with one target and one list of token sets per position; returns the normed states too."""
-    layers, count = len(states), len(targets)
+    layers, count, blocks = len(states), len(targets), len(head.blocks)
     position = np.tile(np.arange(count), layers)
     result = head.unembed(
         states, k, targets=torch.tensor(targets).unsqueeze(1).expand(layers, -1, 1),
         token_sets=TokenSetTable.per_row(token_sets).take(position), entropy=True,
-        references=(layers - 1) * count + position,  # the last layer's row of the same position
+        references=blocks * count + position,  # the last layer's row of the same position
     )  # fmt: skip
     check_invariants("trace", result, len(head.weight))
     normed = head.normed(states)
-    favorites = tracked_tokens(result.ids.cpu().numpy(), result.logprobs.cpu().numpy(), tracked)
+    ids, logprobs = (values[: blocks + 1].cpu().numpy() for values in (result.ids, result.logprobs))
+    favorites = tracked_tokens(ids, logprobs, tracked)
     logits = logits_of(head, normed, torch.from_numpy(favorites.clip(0)).to(normed.device))
     return Reading.of(result, favorites, logits - result.logsumexp.unsqueeze(-1)), normed
-
-
-def _follow_chains(
-    head: LensHead, states: torch.Tensor, links: Sequence[Sequence[tuple[int, int]]], rest: NDArray[np.float64]
-) -> None:
-    """Add to ``rest`` the log-probability that each layer gives to the next tokens."""
-    here = [(at, item, token) for at, own in enumerate(links) for item, token in own]
-    if here:
-        at, whose, tokens = (list(column) for column in zip(*here, strict=True))
-        result = head.unembed(states[:, at], 1, targets=torch.tensor(tokens).unsqueeze(1).expand(len(states), -1, 1))
-        check_invariants("trace", result, len(head.weight))
-        assert result.target_logprobs is not None  # targets were given
-        np.add.at(rest, whose, result.target_logprobs[..., 0].T.double().cpu().numpy())
-
-
-def _with_chains(table: pa.Table, items: pa.Table, rest: NDArray[np.float64] | None) -> pa.Table:
-    """Add the column ``target_chain_logprob`` after the target's rank; null unless asked for and at the answer."""
-    chained = pa.nulls(table.num_rows, pa.float32())
-    if rest is not None:
-        line = {item: at for at, item in enumerate(items["item"].to_pylist())}
-        at = [line[item] for item in table["item"].to_pylist()]
-        whole = table["target_logprob"].to_numpy() + rest[at, table["layer"].to_numpy()]
-        elsewhere = np.array([label != "answer" for label in table["label"].to_pylist()])
-        chained = pa.array(whole.astype(np.float32), mask=elsewhere)
-    return table.add_column(table.schema.get_field_index("target_rank") + 1, "target_chain_logprob", chained)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from pivotkit.kernels import Unembedded
 from pivotkit.lens.model.encoding import Encoded
-from pivotkit.lens.positions import Place
+from pivotkit.lens.positions import ANSWER, ATTENTION, BLOCK, Place
+from pivotkit.words.task import accepted_targets
 from pivotkit.words.word_tokens import WordTokens
 
 
@@ -66,6 +67,7 @@ def trace_rows(
     token_sets: Sequence[list[list[int]]],
     names: Sequence[str],
     word_tokens: WordTokens,
+    blocks: int,
 ) -> pa.Table:
     """The rows of the trace table for N positions and L layers.
 
@@ -79,6 +81,8 @@ def trace_rows(
     names : sequence of str
         Names of the token sets, which name their columns.
     word_tokens : WordTokens
+    blocks : int
+        The model's number of blocks; what is read beyond layers 0 to ``blocks`` are the middles of blocks 1, 2 ...
 
     Returns
     -------
@@ -94,7 +98,8 @@ def trace_rows(
     columns = {
         "item": repeated([row["item"] for row in rows], pa.int32()),
         "pair": repeated([row["pair"] for row in rows], pa.string()),
-        "layer": pa.array(np.tile(np.arange(layers, dtype=np.int32), count)),
+        "layer": pa.array(np.tile([at - blocks * (at > blocks) for at in range(layers)], count), pa.int32()),
+        "point": pa.array([ATTENTION if at > blocks else BLOCK for at in range(layers)] * count, pa.string()),
         "position": repeated([place.index for place in places], pa.int32()),
         "token": repeated(
             [word_tokens.text(text.ids[place.index]) for text, place in zip(texts, places, strict=True)], pa.string()
@@ -106,6 +111,9 @@ def trace_rows(
         "logsumexp": pa.array(reading.logsumexp.ravel()),
         "entropy": pa.array(reading.entropy.ravel()),
         "kl_to_final": pa.array(reading.kl.ravel()),
+        "target_piece": repeated([len(text.appended) for text in texts], pa.int32()),
+        "appended": repeated([word_tokens.joined(text.appended) for text in texts], pa.string()),
+        "appended_pieces": repeated([list(text.appended) for text in texts], pa.list_(pa.int32())),
         "target_logprob": pa.array(reading.target_logprob.ravel()),
         "target_rank": pa.array(reading.target_rank.ravel(), pa.int32()),
     }
@@ -122,6 +130,10 @@ def trace_rows(
     for name in ("source", "target"):
         pieces = [list(word_tokens.pieces(row[name])) for row in rows]
         columns[f"{name}_pieces"] = repeated(pieces, pa.list_(pa.int32()))
+    answers = [row if place.label == ANSWER else None for row, place in zip(rows, places, strict=True)]
+    columns["source_word"] = repeated([row and row["source"] for row in answers], pa.string())
+    columns["target_words"] = repeated([row and accepted_targets(row) for row in answers], pa.list_(pa.string()))
+    columns["words"] = repeated([row and row["words"] for row in answers], pa.map_(pa.string(), pa.string()))
     return pa.table(columns)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from pivotkit.artifacts import read_table, table_metadata, write_table
+from pivotkit.artifacts import read_table, table_metadata, with_metadata, write_table
 from pivotkit.errors import InputError
 from pivotkit.pipeline.inputs import (
     LEXICON,
@@ -25,7 +27,8 @@ from pivotkit.pipeline.stage import Stage
 from pivotkit.progress import progress
 
 # Items per shard of scores and traces: an interruption costs one shard at most. Items that share their contexts share
-# more of them in a larger shard.
+# more of them in a larger shard. Traces with contrasts have a shard per pair, so that the model runs once: the contrast
+# of an item needs the states of all items of its pair.
 SHARD, SHARED_SHARD = 20, 128
 CONTRAST_SUMS = "_contrast-{}.safetensors"  # readers of a folder of Parquet pass over names that begin with _
 
@@ -60,7 +63,7 @@ def score(run: RunFolder, settings: Settings) -> None:
     items, wanted = read_table(run / "items.parquet"), SCORE.wanted(run, settings)
     model, tokenizer, head = loaded_model(settings)
     run.shards(
-        "scores", items, _shard(items), run.key,
+        "scores", _parts(items, _shard(items)), run.key,
         lambda part: score_items(model, part, tokenizer, head=head), "scoring items",
     )  # fmt: skip
     scores = run.gather("scores")
@@ -80,28 +83,40 @@ SCORE = Stage(
 
 
 def trace(run: RunFolder, settings: Settings) -> None:
-    from pivotkit.lens.fitted import load_lens
+    from pivotkit.lens.contrast import states_that_fit
+    from pivotkit.lens.groups import contrast_groups
     from pivotkit.lens.positions import ANSWER
     from pivotkit.lens.trace import trace as trace_items
 
     items, wanted = read_table(run / "items.parquet"), TRACE.wanted(run, settings)
     known = [path for path in [run / "pivots.parquet"] if path.exists()]
     model, tokenizer, head = loaded_model(settings)
-    lens = None if settings.tuned_lens is None else load_lens(settings.tuned_lens, head)
     chosen = {
         "positions": settings.positions, "latent": wanted["latent"], "pivots": _pivot_ids(known[0]) if known else None,
         "k": settings.k, "tracked": settings.tracked, "chains": settings.chains, "head": head,
         "policy": _policy(settings),
-        "lens": lens,
     }  # fmt: skip
     for old in (run / "traces").glob(CONTRAST_SUMS.format("*")):
         if old.name != CONTRAST_SUMS.format(run.key[:12]):
             old.unlink()
-    chosen["contrast"] = ANSWER in settings.positions and _contrast_sums(run, items, model, tokenizer, head, lens)
-    run.shards(
-        "traces", items, _shard(items), run.key,
-        lambda part: trace_items(model, part, tokenizer, **chosen), "tracing items",
-    )  # fmt: skip
+    if ANSWER not in settings.positions:
+        run.shards(
+            "traces", _parts(items, _shard(items)), run.key,
+            lambda part: trace_items(model, part, tokenizer, contrast=False, **chosen), "tracing items",
+        )  # fmt: skip
+        return
+    whole, cut = _by_pair(items, states_that_fit(head))
+    means = _contrast_sums(run, cut, model, tokenizer, head) if cut else True
+    summed = {part["pair"][0].as_py() for part in cut}
+    groups = contrast_groups(items, tokenizer)
+
+    def trace_part(part: pa.Table) -> pa.Table:
+        contrast = means if part["pair"][0].as_py() in summed else True
+        table = trace_items(model, part, tokenizer, contrast=contrast, **chosen)
+        # Each shard says of all pairs which have contrasts, since a reader of the folder sees the metadata of one.
+        return with_metadata(table, {**table_metadata(table), "contrast": groups})
+
+    run.shards("traces", [*whole, *cut], run.key, trace_part, "tracing items")
 
 
 TRACE = Stage(
@@ -109,7 +124,7 @@ TRACE = Stage(
     help="trace what every layer predicts at the answer position",
     run=trace,
     reads=("items.parquet", MODEL),
-    uses=("pivots.parquet", TUNED_LENS),
+    uses=("pivots.parquet",),
     writes=("traces",),
     settings=("dtype", "latent", "k", "positions", "tracked", "chains", "token_policy"),
     functions=("lens.trace.trace",),
@@ -117,20 +132,60 @@ TRACE = Stage(
 )
 
 
-def _contrast_sums(run: RunFolder, items: pa.Table, model: Any, tokenizer: Any, head: Any, lens: Any) -> Any:
-    """Sums over all items, which the traces of each shard need: those that a stopped run left, else made."""
+def trace_fitted(run: RunFolder, settings: Settings) -> None:
+    from pivotkit.lens.fitted import load_lens
+    from pivotkit.lens.trace import trace as trace_items
+
+    items, wanted = read_table(run / "items.parquet"), TRACE_FITTED.wanted(run, settings)
+    pivots = _pivot_ids(run / "pivots.parquet") if (run / "pivots.parquet").exists() else None
+    model, tokenizer, head = loaded_model(settings)
+    assert settings.tuned_lens is not None, "the stage must read TUNED_LENS"
+    lens, policy = load_lens(settings.tuned_lens, head), _policy(settings)
+    run.shards(
+        "traces_fitted", _parts(items, _shard(items)), run.key,
+        lambda part: trace_items(
+            model, part, tokenizer, latent=wanted["latent"], pivots=pivots, k=settings.k, contrast=False, lens=lens,
+            policy=policy, head=head,
+        ), "tracing items through the fitted lens",
+    )  # fmt: skip
+
+
+# Beside the raw trace, never in its place: behaviors and contrasts are those of the raw lens, which shows what a layer
+# holds; a fitted lens says what the last layer will say.
+TRACE_FITTED = Stage(
+    name="trace-fitted",
+    help="trace the answer through a fitted lens too, to set beside the raw lens",
+    run=trace_fitted,
+    reads=("items.parquet", MODEL, TUNED_LENS),
+    uses=("pivots.parquet",),
+    writes=("traces_fitted",),
+    settings=("dtype", "latent", "k", "token_policy"),
+    functions=("lens.fitted.load_lens", "lens.trace.trace"),
+    depends=latent_languages,
+)
+
+
+def _by_pair(items: pa.Table, fit: int) -> tuple[list[pa.Table], list[pa.Table]]:
+    """Pairs of which the states of all items fit into memory, each whole, and the rest of the items in parts."""
+    order = {pair: number for number, pair in enumerate(dict.fromkeys(items["pair"].to_pylist()))}
+    pairs = [items.filter(pc.field("pair") == pair) for pair in order]
+    cut = [part for own in pairs if own.num_rows > fit for part in _parts(own, _shard(items))]
+    return [own for own in pairs if own.num_rows <= fit], cut
+
+
+def _contrast_sums(run: RunFolder, parts: Sequence[pa.Table], model: Any, tokenizer: Any, head: Any) -> Any:
+    """Sums over all items of pairs that are traced in parts: those that a stopped run left, else made."""
     from pivotkit.lens.contrast_means import ContrastMeans, contrast_means
 
     path = run / "traces" / CONTRAST_SUMS.format(run.key[:12])
     with contextlib.suppress(FileNotFoundError, InputError):
         return ContrastMeans.load(path)
-    parts = []
-    with progress("summing over items", items.num_rows) as tell:
-        for begin in range(0, items.num_rows, SHARED_SHARD):
-            part = items.slice(begin, SHARED_SHARD)
-            parts.append(contrast_means(model, part, tokenizer, lens=lens, head=head))
-            tell(begin + part.num_rows)
-    means = ContrastMeans.merge(parts)
+    sums, done = [], 0
+    with progress("summing over items", sum(part.num_rows for part in parts)) as tell:
+        for part in parts:
+            sums.append(contrast_means(model, part, tokenizer, head=head))
+            tell(done := done + part.num_rows)
+    means = ContrastMeans.merge(sums)
     means.save(path)
     return means
 
@@ -149,7 +204,7 @@ BEHAVIORS = Stage(
     run=behaviors,
     reads=("traces",),
     writes=("behaviors.parquet", "sensitivity.parquet"),
-    settings=("min_probability", "first_layer", "threshold", "least_peak"),
+    settings=("min_probability", "least_contrast", "threshold", "least_peak"),
     functions=("lens.behavior.classify", "lens.behavior.sensitivity"),
 )
 
@@ -168,6 +223,10 @@ def _policy(settings: Settings) -> Any:
     if unknown:
         raise ValueError(f"trace: token_policy must name {', '.join(POLICIES)}; got {', '.join(sorted(unknown))}")
     return TokenPolicy(**settings.token_policy)
+
+
+def _parts(items: pa.Table, size: int) -> list[pa.Table]:
+    return [items.slice(begin, size) for begin in range(0, items.num_rows, size)]
 
 
 def _shard(items: pa.Table) -> int:

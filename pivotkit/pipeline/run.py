@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+from pivotkit.pipeline.causal_stage import CAUSAL
 from pivotkit.pipeline.corpus_stages import COUNT, PIVOTS, SCORE_DOCUMENTS, SELECT, TOKEN_GRAPH, TOKENS
+from pivotkit.pipeline.inputs import CORPUS, TUNED_LENS
 from pivotkit.pipeline.joint_stages import ATTRIBUTION, REPORT
-from pivotkit.pipeline.model_stages import BEHAVIORS, SCORE, TASK, TRACE
+from pivotkit.pipeline.model_stages import BEHAVIORS, SCORE, TASK, TRACE, TRACE_FITTED
 from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.pipeline.settings import Settings
 from pivotkit.pipeline.stage import StageTable, Study
 
 # Pivots come before traces, so the traces can say how much of the mass the pivots hold. The report comes last.
 STAGES = StageTable(
-    [TASK, TOKENS, COUNT, PIVOTS, SCORE, TRACE, BEHAVIORS, ATTRIBUTION, SCORE_DOCUMENTS, SELECT, REPORT]
+    [TASK, TOKENS, COUNT, PIVOTS, SCORE, TRACE, TRACE_FITTED, BEHAVIORS, ATTRIBUTION, SCORE_DOCUMENTS, SELECT, REPORT]
 )
-ON_REQUEST = (TOKEN_GRAPH,)  # no run needs them; they have commands of their own
+# No run needs them, and they take long; they have commands of their own.
+ON_REQUEST = (CAUSAL, TOKEN_GRAPH)
 
 
 def run_all(run: RunFolder, settings: Settings) -> None:
-    """Run every stage in order. Without a corpus, the stages that need one are left out.
+    """Run every stage in order. Without a corpus or a fitted lens, the stages that need one are left out.
 
-    With token files, counts and what is made of them need none.
+    With token files, counts and what is made of them need no corpus.
     """
     run.configure(settings.given())
     for stage in STAGES:
-        if settings.corpus or not STAGES.needs_corpus(stage, settings):
+        if all(getattr(settings, name) or not STAGES.needs(stage, name, settings) for name in (CORPUS, TUNED_LENS)):
             STAGES.run(stage, run, settings)
 
 

@@ -194,16 +194,15 @@ class RunFolder:
         return value_digest([(name, kept[str(file)][2]) for name, file in listed] or value)
 
     def shards(
-        self, folder: str, items: pa.Table, size: int, key: str, make: Callable[[pa.Table], pa.Table], what: str
+        self, folder: str, parts: Sequence[pa.Table], key: str, make: Callable[[pa.Table], pa.Table], what: str
     ) -> None:
-        """Write ``make`` of every ``size`` items as one Parquet file; whole files with the same ``key`` are kept.
+        """Write ``make`` of each part of the items as one Parquet file; whole files with the same ``key`` are kept.
 
         The name of a file holds its number, the key and its own digest.
         """
         target = self / folder
         target.mkdir(exist_ok=True)
-        begins = range(0, items.num_rows, size)
-        stems = [f"part-{number:05d}-{key[:12]}-" for number in range(len(begins))]
+        stems = [f"part-{number:05d}-{key[:12]}-" for number in range(len(parts))]
         there = {}
         for path in sorted(target.glob("*.parquet")):
             stem = path.name[: len(stems[0])] if stems else ""
@@ -211,9 +210,9 @@ class RunFolder:
                 there[stem] = path
             else:
                 path.unlink()
-        with progress(what, items.num_rows) as tell:
-            for stem, begin in zip(stems, begins, strict=True):
-                part = items.slice(begin, size)
+        done = 0
+        with progress(what, sum(part.num_rows for part in parts)) as tell:
+            for stem, part in zip(stems, parts, strict=True):
                 if stem not in there:
                     temporary = temporary_path(target / "part")
                     try:
@@ -221,7 +220,8 @@ class RunFolder:
                         temporary.replace(target / _shard_name(stem, temporary))
                     finally:
                         temporary.unlink(missing_ok=True)
-                tell(begin + part.num_rows)
+                done += part.num_rows
+                tell(done)
 
     def gather(self, folder: str) -> pa.Table:
         """All shards of ``folder`` as one table."""

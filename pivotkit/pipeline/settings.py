@@ -8,7 +8,16 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import Field, asdict, dataclass, field, fields
 from typing import Any
 
-from pivotkit.arguments import check_flag, check_int, check_kind, check_number, check_strings, check_text, refuse
+from pivotkit.arguments import (
+    check_flag,
+    check_int,
+    check_kind,
+    check_number,
+    check_strings,
+    check_text,
+    elements,
+    refuse,
+)
 
 
 def option(default: Any, text: str, *, result: bool = True, paths: bool = False, **more: Any) -> Any:
@@ -97,11 +106,11 @@ class Settings:
         {}, "tokens that stand for a word: space=with,case=all,pieces=prefixes,bytes=drop; see TokenPolicy"
     )
     tuned_lens: str | None = option(
-        None, "folder of a tuned or ridge lens, or file of a Jacobian lens; the raw logit lens by default"
+        None, "folder of a tuned or ridge lens, or file of a Jacobian lens, to set beside the raw logit lens"
     )
-    min_probability: float = option(0.2, "least probability of a step under the strict rule", least=0, most=1)
-    first_layer: int | None = option(
-        None, "first block that the strict rule reads; the middle block by default", least=1
+    min_probability: float = option(0.05, "least probability of a token under the strict rule", least=0, most=1)
+    least_contrast: float = option(
+        math.log(100), "least contrast of a token under the strict rule, in nats; log(100) by default"
     )
     threshold: float = option(0.1, "least probability of a pivot under the threshold rule", least=0, most=1)
     least_peak: float = option(0.0, "least probability of an item's peak under the paper's rule", least=0, most=1)
@@ -180,6 +189,15 @@ def _check(function: str, flag: str, form: str, value: Any, metadata: Mapping[st
             from pivotkit.corpus.reading.budget import parse_bytes
 
             parse_bytes(value, function, flag)
+    elif form in ("list[int]", "list[float]"):
+        numbers = elements(function, flag, value, "whole numbers" if form == "list[int]" else "numbers")
+        if not numbers:
+            refuse(function, flag, "be at least one", "none")
+        for one in numbers:
+            if form == "list[int]":
+                check_int(function, flag, one, least)
+            else:
+                check_number(function, flag, one, least, most)
     elif form == "list[str]":
         for one in check_strings(function, flag, value):
             check_text(function, flag, one, choices)

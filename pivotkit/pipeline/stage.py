@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pivotkit.pipeline.inputs import CORPUS, GIVEN
+from pivotkit.pipeline.inputs import GIVEN
 from pivotkit.pipeline.makes import Makes
 from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.pipeline.settings import Settings, flag, options
@@ -172,10 +172,10 @@ class StageTable:
         add(self.writer(artifact))
         return [stage for stage in self if stage.name in needed]
 
-    def needs_corpus(self, stage: Stage, settings: Settings) -> bool:
-        """Whether ``stage`` reads the corpus, or what was made of it."""
+    def needs(self, stage: Stage, given: str, settings: Settings) -> bool:
+        """Whether ``stage`` reads what the user gives under this key of `GIVEN`, or what was made of it."""
         makers = (self.writer(name) for name in stage.artifacts(settings))
-        return CORPUS in stage.needed(settings) or any(self.needs_corpus(maker, settings) for maker in makers)
+        return given in stage.needed(settings) or any(self.needs(maker, given, settings) for maker in makers)
 
     def need(self, run: RunFolder, artifact: str) -> Path:
         """The path of ``artifact``; a ValueError names the stage that writes it where it is absent."""

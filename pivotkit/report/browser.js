@@ -5,6 +5,7 @@
   const at = (id) => document.getElementById(id);
   const pairs = at("browse-pair"), search = at("browse-search"), list = at("browse-list");
   const heat = at("browse-heat"), facts = at("browse-facts"), told = at("browse-told"), legend = at("browse-legend");
+  const order = at("browse-order"), absent = at("browse-absent");
   const roles = ["target", "source", "pivot"];
   const latent = [...new Set(data.words.flatMap((w) => [...Object.keys(w.sets), ...Object.keys(w.mass)]))]
     .filter((name) => !roles.includes(name)).sort();
@@ -22,6 +23,7 @@
   }
   const word = (text) => el("bdi", "word", text);
   const share = (mille) => (mille === 0 ? "< 0.1 %" : (mille / 10).toFixed(1) + " %");
+  const nats = (tenths) => (tenths < 0 ? "−" : "+") + (Math.abs(tenths) / 10).toFixed(1);
   const decimal = (value) => (value === null ? "–" : value.toFixed(3).replace("-", "−"));
 
   function fill() {
@@ -45,18 +47,29 @@
     const w = data.words[list.value];
     told.textContent = "Point at a cell, or tap it, to read it here.";
     if (!w) { heat.replaceChildren(); facts.replaceChildren(el("p", "note", "No such word.")); return; }
-    drawHeat(w, data.pairs[w.pair].layers);
+    drawHeat(w, data.pairs[w.pair]);
     drawFacts(w);
     if (remember)
       history.replaceState(null, "", "#" + new URLSearchParams({ pair: data.pairs[w.pair].code, item: w.id }));
   }
 
-  function drawHeat(w, layers) {
+  // Which tokens the table shows, in rows of so many: the most probable, or those of the highest contrast.
+  function chosen(w) {
+    const raised = order.querySelector("input:checked").value === "raised" && w.raised;
+    const cells = raised ? w.raised : { top: w.top, prob: w.prob, lift: w.lift, specific: w.specific };
+    return { ...cells, wide: raised ? data.raised : data.k, by: raised ? "by contrast" : "rank" };
+  }
+
+  function drawHeat(w, pair) {
+    const layers = pair.layers, cells = chosen(w), specific = new Set(cells.specific);
+    order.hidden = !w.raised;
+    absent.hidden = Boolean(w.lift);
+    absent.textContent = w.lift ? "" : "No contrasts for this word: " + (pair.absent || "no reason was recorded") + ".";
     const kind = new Map();
     for (const name of [...Object.keys(w.sets).sort((a, b) => rank(b) - rank(a))])
       for (const token of w.sets[name]) kind.set(token, name);
     const top = el("tr", "", el("th", "", "layer"), el("th", "", "target rank"), el("th", "masses", "masses"));
-    for (let r = 1; r <= data.k; r++) top.append(el("th", "", r));
+    for (let r = 1; r <= cells.wide; r++) top.append(el("th", "", r));
     const body = el("tbody", "");
     for (let row = layers.length - 1; row >= 0; row--) {
       const line = el("tr", "", el("th", "", layers[row]));
@@ -73,15 +86,17 @@
       const masses = el("td", "masses", stack);
       masses.dataset.told = "layer " + layers[row] + ", probability masses: " + said.join(", ");
       line.append(masses);
-      for (let r = 0; r < data.k; r++) {
-        const token = w.top[row * data.k + r], mille = w.prob[row * data.k + r];
+      for (let r = 0; r < cells.wide; r++) {
+        const place = row * cells.wide + r, token = cells.top[place], mille = cells.prob[place];
         if (token < 0) { line.append(el("td", "")); continue; }
-        const cell = el("td", "cell", word(data.tokens[token]));
+        const lift = cells.lift ? nats(cells.lift[place]) : null, own = specific.has(place);
+        const cell = el("td", own ? "cell specific" : "cell", word(data.tokens[token]),
+          el("small", "", share(mille), lift && el("b", "", lift)));
         cell.style.setProperty("--p", mille / 10 + "%");
         const set = kind.get(token);
         if (set) cell.classList.add("m-" + color(set));
-        cell.dataset.told = "layer " + layers[row] + ", rank " + (r + 1) + ": “" + data.tokens[token] + "” "
-          + share(mille) + (set ? ", " + named(set) + " token" : "");
+        cell.dataset.told = "layer " + layers[row] + ", " + cells.by + " " + (r + 1) + ": “" + data.tokens[token] + "” "
+          + share(mille) + (lift ? ", contrast " + lift + " nats" : "") + (own ? ", specific to this word" : "") + (set ? ", " + named(set) + " token" : "");
         cell.title = cell.dataset.told;
         line.append(cell);
       }
@@ -95,6 +110,7 @@
 
   function drawFacts(w) {
     const rows = [["Word", el("span", "", word(w.source), " → ", word(w.target))], ["Concept", word(w.concept)]];
+    if (w.appended) rows.push(["Read after", el("span", "", word(w.appended), el("span", "muted", " the target's first pieces, which many words share"))]);
     if (w.score) rows.push(["Score", decimal(w.score[0]) + "  (P of the right source " + decimal(w.score[1]) + ")"]);
     for (const [rule, behavior, peak] of w.behaviors)
       rows.push(["Rule " + rule, el("span", "", el("strong", "", behavior),
@@ -141,6 +157,7 @@
     if (event.key === "ArrowDown" || event.key === "Enter") { event.preventDefault(); list.focus(); }
   });
   list.addEventListener("change", () => show());
+  order.addEventListener("change", () => { const w = data.words[list.value]; if (w) drawHeat(w, data.pairs[w.pair]); });
   for (const event of ["mouseover", "click"])
     heat.addEventListener(event, (at) => {
       const cell = at.target.closest("td[data-told]");

@@ -14,6 +14,7 @@ from pyarrow import types
 
 from pivotkit.artifacts import read_json, read_table, table_metadata
 from pivotkit.errors import InputError
+from pivotkit.lens.positions import at_blocks
 
 RESAMPLES = 1000
 LABEL = "answer"  # label of the traced position that curves and word browser show
@@ -45,6 +46,12 @@ KINDS: dict[str, Kind] = {
 }
 
 _ITEM = {"item": "key", "pair": "text"}
+_TRACE = (
+    {**_ITEM, "layer": "integer", "label": "text", "top_ids": "list of integers", "top_tokens": "list of text"}
+    | {"top_logprobs": "list of numbers", "entropy": "number", "target_rank": "integer"}
+    | {"source_logmass": "number", "target_logmass": "number"}
+    | {"source_ids": "list of integers", "target_ids": "list of integers"}
+)
 TABLES: dict[str, tuple[str, dict[str, str]]] = {
     "items": (
         "items.parquet",
@@ -58,22 +65,32 @@ TABLES: dict[str, tuple[str, dict[str, str]]] = {
         },
     ),
     "scores": ("scores.parquet", {**_ITEM, "p_gold": "number", "score": "number"}),
-    "traces": (
-        "traces",
-        {**_ITEM, "layer": "integer", "label": "text", "top_ids": "list of integers", "top_tokens": "list of text"}
-        | {"top_logprobs": "list of numbers", "entropy": "number", "target_rank": "integer"}
-        | {"source_logmass": "number", "target_logmass": "number"}
-        | {"source_ids": "list of integers", "target_ids": "list of integers"},
-    ),
+    "traces": ("traces", _TRACE),
+    "fitted": ("traces_fitted", _TRACE | {"kl_to_final": "number"}),
     "behaviors": (
         "behaviors.parquet",
-        {**_ITEM, "rule": "text", "behavior": "text", "peak_layer": "integer", "peak_token": "text"}
+        {
+            **_ITEM,
+            "rule": "text",
+            "behavior": "text",
+            "peak_layer": "integer",
+            "peak_id": "integer",
+            "peak_token": "text",
+        }
         | {"peak_logprob": "number"},
     ),
     "sensitivity": (
         "sensitivity.parquet",
-        {"pair": "text", "rule": "text", "min_probability": "number", "first_layer": "integer", "items": "integer"}
+        {"pair": "text", "rule": "text", "min_probability": "number", "least_contrast": "number", "items": "integer"}
         | {"co_occurrence": "number", "pivot": "number"},
+    ),
+    "causal": ("causal.parquet", {**_ITEM, "layer": "integer", "control": "text", "delta_logprob": "number"}),
+    "effects": (
+        "causal_effects.parquet",
+        {"layer": "integer", "class": "text", "intervention": "text", "direction": "text", "control": "text"}
+        | {"mean": "truth", "strength": "number", "against": "text", "items": "integer", "concepts": "integer"}
+        | {"delta_logprob": "number", "low": "number", "high": "number", "delta_rank": "number"}
+        | {"delta_other_logprob": "number", "removed": "number"},
     ),
     "pairs": (
         "counts/pairs.parquet",
@@ -100,8 +117,11 @@ TABLES: dict[str, tuple[str, dict[str, str]]] = {
 }
 # Columns that tables of an earlier version lack. They are checked where they are there.
 LATER = {
+    "behaviors": {"class": "text", "language": "text", "also": "list of text"},
     "scores": {"gold_rank": "integer", "greedy": "number", "reciprocal_rank": "number", "excluded": "truth"},
-    "traces": {"source_pieces": "list of integers", "target_pieces": "list of integers"},
+    "traces": {"source_pieces": "list of integers", "target_pieces": "list of integers"}
+    | {"top_contrasts": "list of numbers", "contrast_ids": "list of integers", "contrast_tokens": "list of text"}
+    | {"contrasts": "list of numbers", "contrast_logprobs": "list of numbers", "kl_to_final": "number"},
 }
 RECORDS = {
     "run": "run.json",
@@ -139,8 +159,9 @@ def read_run(run: str | Path) -> dict[str, Any]:
         path = folder / place
         absent = not path.exists() or (path.is_dir() and not any(path.glob("*.parquet")))
         found[name] = None if absent else _checked(read_table(path), path, columns, LATER.get(name, {}))
-    if found["traces"] is not None:
-        found["traces"] = found["traces"].filter(pc.equal(found["traces"]["label"], LABEL))
+    for name in ("traces", "fitted"):
+        if found[name] is not None:
+            found[name] = at_blocks(found[name].filter(pc.equal(found[name]["label"], LABEL)))
     for name, place in RECORDS.items():
         path = folder / place
         found[name] = _record(path) if path.exists() else None

@@ -99,6 +99,32 @@ def share_lines(name: str, lines: Sequence[Line], x_label: str, y_label: str) ->
     return plot.markup(name)
 
 
+def layer_lines(
+    name: str, lines: Sequence[Line], y_label: str, *, top: float | None = None, log: bool = False
+) -> Markup:
+    """Draw values by layer as lines: from 0 up to ``top`` or to the highest of them; with ``log``, powers of ten."""
+    layers = sorted({layer for line in lines for layer, _ in line.points})
+    known = [value for line in lines for _, value in line.points if math.isfinite(value) and (value > 0 or not log)]
+    scale = (lambda value: math.log10(value) if value > 0 else math.nan) if log else float
+    if log:
+        ends = (math.floor(scale(min(known, default=1))), math.ceil(scale(max(known, default=10))))
+        marks = [float(power) for power in range(ends[0], max(ends[1], ends[0] + 1) + 1)]
+        plot = Plot(240, (layers[0], layers[-1]), (marks[0], marks[-1]))
+    else:
+        plot = Plot(240, (layers[0], layers[-1]), (0, top or max(known, default=1.0) or 1.0))
+        steps = 4 if top == 1 else 2
+        marks = ticks(*plot.y_range, 5) if top is None else [top * step / steps for step in range(steps + 1)]
+    plot.y_axis(marks, y_label, written=[f"{10**mark if log else mark:g}" for mark in marks])
+    plot.x_axis(_layer_ticks([int(layer) for layer in layers]), "layer (0 = embedding output)")
+    for line in lines:
+        plot.line([x for x, _ in line.points], [scale(value) for _, value in line.points], f"line {line.color}")
+        for layer, value in line.points:
+            if math.isfinite(scale(value)):
+                note = f"layer {layer}, {line.name}: {number(value)}"
+                plot.dot(plot.sx(layer), plot.sy(scale(value)), f"dot {line.color}", note, scale=0.5)
+    return plot.markup(name)
+
+
 def behavior_bars(name: str, rows: Mapping[str, Mapping[str, int]]) -> Markup:
     """Draw one stacked bar per row, with the counts inside."""
     left = _margin(rows)

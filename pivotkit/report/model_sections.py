@@ -12,12 +12,13 @@ import pyarrow as pa
 
 from pivotkit.artifacts import table_metadata
 from pivotkit.errors import InputError
-from pivotkit.lens.behavior import POOLED
+from pivotkit.lens.behavior import POOLED, STRICT
 from pivotkit.report import figures
 from pivotkit.report.data import bootstrap_mean, by_pair, counted, floats
 from pivotkit.report.figures import Line
 from pivotkit.report.svg import Key, legend
 from pivotkit.report.text import arrow, ends, interval, number, visible
+from pivotkit.report.verdicts import hanging_lines, strict_lines
 
 ROLES = ("source", "target", "pivot")
 LINES = ("c-ink", "c-latent0", "c-latent1", "c-latent2", "c-source", "c-pivot")  # each with a dash of its own
@@ -164,7 +165,7 @@ def behaviors(run: dict[str, Any]) -> dict[str, Any] | None:
             raise InputError("behaviors.parquet", "", f"behavior must be one of {figures.BEHAVIORS}; got {behavior!r}")
         counts.setdefault(rule, {}).setdefault(arrow(pair, run["languages"]), Counter())[behavior] += 1
     panels = []
-    for rule, pairs in sorted(counts.items()):
+    for rule, pairs in sorted(counts.items(), key=lambda named: (named[0] != STRICT, named[0])):
         pairs = dict(sorted(pairs.items()))
         rows = [
             {
@@ -180,7 +181,14 @@ def behaviors(run: dict[str, Any]) -> dict[str, Any] | None:
         told = whole["pivot"] + whole["co-occurrence"]
         total = number(whole["pivot"] / told if told else None)
         panels.append({"rule": visible(rule), "rows": rows, "figure": figure, "pooled": total})
-    return {"panels": panels, "names": figures.BEHAVIORS, "legend": legend(figures.behavior_keys())}
+    return {
+        "panels": panels,
+        "headline": panels[0] if panels and panels[0]["rule"] == STRICT else None,
+        "hanging": hanging_lines(table),
+        "strict": strict_lines(table, run["languages"]),
+        "names": figures.BEHAVIORS,
+        "legend": legend(figures.behavior_keys()),
+    }
 
 
 def sensitivity(run: dict[str, Any]) -> dict[str, Any] | None:
@@ -188,10 +196,10 @@ def sensitivity(run: dict[str, Any]) -> dict[str, Any] | None:
     table = run["sensitivity"]
     if table is None:
         return None
-    told: dict[tuple[str, int | None], dict[str, list[tuple[float, float]]]] = {}
+    told: dict[tuple[str, float | None], dict[str, list[tuple[float, float]]]] = {}
     for row in table.to_pylist():
         whole = row["pivot"] + row["co_occurrence"]
-        pairs = told.setdefault((row["rule"], row["first_layer"]), {})
+        pairs = told.setdefault((row["rule"], row["least_contrast"]), {})
         pairs.setdefault(row["pair"], []).append((row["min_probability"], row["pivot"] / whole if whole else math.nan))
     lines = [
         Line(_variant(*variant), color, sorted(pairs.get(POOLED, [])))
@@ -213,8 +221,8 @@ def sensitivity(run: dict[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def _variant(rule: str, first_layer: int | None) -> str:
-    return visible(rule) if first_layer is None else f"{visible(rule)}, from block {first_layer}"
+def _variant(rule: str, least_contrast: float | None) -> str:
+    return visible(rule) if least_contrast is None else f"{visible(rule)}, contrast log {math.exp(least_contrast):.0f}"
 
 
 def _range(shares: list[float]) -> str:

@@ -13,7 +13,14 @@ from markupsafe import Markup
 
 from pivotkit.arguments import check_path
 from pivotkit.artifacts import atomic_path
-from pivotkit.report import corpus_sections, model_sections, score_sections, study_sections
+from pivotkit.report import (
+    causal_sections,
+    corpus_sections,
+    lens_sections,
+    model_sections,
+    score_sections,
+    study_sections,
+)
 from pivotkit.report.browser import words
 from pivotkit.report.data import LABEL, RESAMPLES, read_run
 from pivotkit.report.text import script_json
@@ -81,8 +88,10 @@ def _render(run: dict[str, Any]) -> str:
         testbed=study_sections.testbed(run),
         score=score_sections.score(run),
         curves=model_sections.curves(run),
+        lenses=lens_sections.lenses(run),
         behaviors=model_sections.behaviors(run),
         sensitivity=model_sections.sensitivity(run),
+        cause=causal_sections.cause(run),
         attribution=study_sections.attribution(run),
         pivots=corpus_sections.pivots(run),
         selection=corpus_sections.selection(run),

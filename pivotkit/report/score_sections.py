@@ -18,7 +18,7 @@ MEASURES = {
     "score": ("Mean score", "mean contrastive score"),
     "accuracy": ("Right source first", "share of items whose target is most likely after the right source word"),
     "greedy": ("Greedy decoding", "share of contexts in which greedy decoding gives the target"),
-    "reciprocal_rank": ("Mean reciprocal rank", "mean of 1 / (1 + rank) of the target's first token"),
+    "reciprocal_rank": ("Mean reciprocal rank", "mean of 1 / (1 + rank) of the target's first telling token"),
 }
 
 

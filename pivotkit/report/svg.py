@@ -108,12 +108,12 @@ class Plot:
             self.text(place, self.bottom + 16, f"{mark:,.{digits}f}", "tick", "middle")
         self.text((self.left + self.right) / 2, self.bottom + 34, label, "label", "middle")
 
-    def y_axis(self, marks: Iterable[float], label: str, digits: int = 1) -> None:
-        """Draw the y axis as grid lines, with its label above it."""
-        for mark in marks:
+    def y_axis(self, marks: Sequence[float], label: str, digits: int = 1, written: Sequence[str] | None = None) -> None:
+        """Draw the y axis as grid lines, with its label above it; ``written`` stands at the marks for their numbers."""
+        for mark, words in zip(marks, written or [f"{mark:,.{digits}f}" for mark in marks], strict=True):
             place = self.sy(mark)
             self.rule(self.left, place, self.right, place, "grid")
-            self.text(self.left - 6, place + 4, f"{mark:,.{digits}f}", "tick", "end")
+            self.text(self.left - 6, place + 4, words, "tick", "end")
         self.text(4, self.top - 12, label, "label")
 
     def markup(self, name: str) -> Markup:

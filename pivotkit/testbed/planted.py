@@ -17,23 +17,24 @@ from pivotkit.testbed.planted_model import PlantedConfig, PlantedForCausalLM
 from pivotkit.testbed.world import BOS, NAMES, Concept, World
 
 # Probabilities of (source, pivot, target) after each block. 0: nothing is written, the word shares the rest evenly.
+# The source is every early block's first choice, but never as probable as a rule of behavior asks of a copy.
 PIVOT_PLAN = (
-    (0.15, 0.00, 0.00),
-    (0.15, 0.05, 0.00),
-    (0.08, 0.30, 0.00),
-    (0.05, 0.55, 0.00),
+    (0.04, 0.00, 0.00),
+    (0.04, 0.05, 0.00),
+    (0.04, 0.30, 0.00),
+    (0.04, 0.55, 0.00),
     (0.04, 0.75, 0.03),
     (0.03, 0.80, 0.06),
     (0.03, 0.40, 0.35),
     (0.03, 0.06, 0.70),
 )
 DIRECT_PLAN = (
-    (0.15, 0.00, 0.00),
-    (0.15, 0.00, 0.00),
-    (0.12, 0.00, 0.00),
-    (0.10, 0.00, 0.00),
-    (0.08, 0.00, 0.05),
-    (0.06, 0.00, 0.15),
+    (0.04, 0.00, 0.00),
+    (0.04, 0.00, 0.00),
+    (0.04, 0.00, 0.00),
+    (0.04, 0.00, 0.00),
+    (0.04, 0.00, 0.05),
+    (0.04, 0.00, 0.15),
     (0.04, 0.00, 0.45),
     (0.03, 0.00, 0.80),
 )

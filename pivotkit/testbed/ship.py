@@ -6,6 +6,7 @@ The recipe trains it, float16 stores it, and the record beside it says what it i
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 import platform
 import tempfile
@@ -20,6 +21,7 @@ import torch
 from pivotkit.artifacts import atomic_folder, file_digest, read_json, sweep, write_json
 from pivotkit.lens.behavior import classify
 from pivotkit.lens.model.loading import load_model
+from pivotkit.lens.specific_tokens import LEAST_CONTRAST, LEAST_PROBABILITY
 from pivotkit.lens.trace import trace
 from pivotkit.testbed.config import WorldConfig
 from pivotkit.testbed.items import demo_items
@@ -31,7 +33,6 @@ from pivotkit.testbed.world import World
 COMMAND = "python -m pivotkit.testbed.ship"
 DTYPE = torch.float16  # rounds these weights eight times finer than bfloat16
 MOST_BYTES = 3_000_000
-LEAST_PROBABILITY = 0.2  # of the strict rule
 MARGIN = 0.01  # nats; the rounding of float32 moves a log-probability far less
 
 
@@ -122,28 +123,27 @@ def observed_behaviors(world: World, checkpoint: Path) -> dict[str, str]:
     model, tokenizer = load_model(checkpoint)
     traces = trace(model, items, tokenizer)
     sources = dict(zip(items["item"].to_pylist(), items["source"].to_pylist(), strict=True))
-    undecided = close_choices(traces, model.config.num_hidden_layers)
-    edges = [_strict(traces, LEAST_PROBABILITY * math.exp(shift)) for shift in (-MARGIN, MARGIN)]
+    undecided = close_choices(traces)
+    shifts = itertools.product((-MARGIN, MARGIN), (-2 * MARGIN, 2 * MARGIN))  # a contrast is of two log-probabilities
+    edges = [_strict(traces, LEAST_PROBABILITY * math.exp(one), LEAST_CONTRAST + other) for one, other in shifts]
     found: dict[str, list[str]] = {}
     for item, behavior in edges[0].items():
-        decided = item not in undecided and edges[1][item] == behavior
+        decided = item not in undecided and all(edge[item] == behavior for edge in edges)
         found.setdefault(behavior if decided else "undecided", []).append(sources[item])
     return {behavior: " ".join(words) for behavior, words in found.items()}
 
 
-def _strict(traces: pa.Table, least: float) -> dict[int, str]:
-    table = classify(traces, "strict", min_probability=least)
+def _strict(traces: pa.Table, least: float, contrast: float) -> dict[int, str]:
+    table = classify(traces, "strict", min_probability=least, least_contrast=contrast)
     return dict(zip(table["item"].to_pylist(), table["behavior"].to_pylist(), strict=True))
 
 
-def close_choices(traces: pa.Table, blocks: int) -> set[int]:
-    """The items where a layer that the strict rule reads has a second choice close behind the first."""
-    read = traces.select(["item", "layer", "top_logprobs"]).to_pylist()
+def close_choices(traces: pa.Table) -> set[int]:
+    """The items where the target is one of the first two choices of a block, and these are close together."""
     close = set()
-    for row in read:
-        first, second = row["top_logprobs"][:2]
-        between = blocks // 2 <= row["layer"] < blocks and first >= math.log(LEAST_PROBABILITY) - MARGIN
-        if (between or row["layer"] == blocks) and first - second < MARGIN:
+    for row in traces.select(["item", "layer", "top_ids", "top_logprobs", "target_ids"]).to_pylist():
+        (first, second), choices = row["top_logprobs"][:2], row["top_ids"][:2]
+        if row["layer"] and first - second < MARGIN and not set(choices).isdisjoint(row["target_ids"]):
             close.add(row["item"])
     return close
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from tokenizers.pre_tokenizers import ByteLevel
 
+from pivotkit.words.telling import telling_piece
+
 _BYTE_LEVEL = ByteLevel(add_prefix_space=False, use_regex=False)  # spells text as a byte-level vocabulary does
 _BYTE_TOKEN = re.compile(r"<0x[0-9A-F]{2}>")  # a lone byte in a byte-fallback vocabulary
+_SPACE = "▁"  # before a word, in a vocabulary of SentencePiece
 _FRAGMENT = "\N{REPLACEMENT CHARACTER}"  # what a part of a character decodes to
 
 
@@ -27,11 +30,13 @@ class TokenPolicy:
         ``"given"`` takes the word as given; ``"first"`` adds the word with its first letter in the other case;
         ``"all"`` adds all upper case and all lower case.
     pieces : {"first", "prefixes", "all"}, default "first"
-        ``"first"`` takes the first piece of each spelling; ``"prefixes"`` adds every token that begins a spelling
-        (``d``, ``do`` for ``dog``), its first bytes included; ``"all"`` takes every piece of each spelling.
+        ``"first"`` takes the first piece of each spelling, in a trace the first that tells the word apart;
+        ``"prefixes"`` adds every token that begins a spelling (``d``, ``do`` for ``dog``), its first bytes included;
+        ``"all"`` takes every piece of each spelling.
     bytes : {"keep", "drop"}, default "keep"
         Whether to keep tokens that are only part of a character, such as ``<0xE4>``. All words that begin with the same
-        bytes share them. Dropping them can leave a set empty.
+        bytes share the first ones; the last byte of a character tells it where those before it are given. Dropping
+        them can leave a set empty.
 
     Raises
     ------
@@ -87,12 +92,16 @@ class WordTokens:
 
     Notes
     -----
-    ``first(word)`` gives the tokens that stand for the word under the policy, ``family(word)`` every token of its
-    spellings, ``pieces(word)`` the tokens of ``" word"`` in order, ``text(token)`` a token as text. Results are cached.
+    ``first(word)`` gives the tokens that can begin the word under the policy, ``telling(word, appended)`` those that
+    tell it apart, ``family(word)`` every token of its spellings, ``pieces(word)`` the tokens of ``" word"`` in order,
+    ``text(token)`` a token as text, ``joined(tokens)`` several. Results are cached.
 
-    A byte-level tokenizer may split a character between pieces. The default keeps the first piece of such a word,
-    because no other token stands for the word at the answer position. All words that begin with the same bytes share
-    it; `shared_start` detects this. `pieces` and `overlap` follow the published code and ignore the policy.
+    A byte-level tokenizer may split a character between pieces, and a rare word may begin with a single letter. Many
+    words share such a first piece; `shared_start` detects bytes. So a spelling is read at its first piece that tells
+    (`telling_piece`), where what comes before it is nothing or the pieces ``appended`` to the prompt. A spelling that
+    begins with other shared pieces cannot stand there, and has no token in the set, which may be empty. ``"all"`` and
+    ``"prefixes"`` ask for shared pieces and keep them. `pieces` and `overlap` follow the published code and ignore the
+    policy.
     """
 
     def __init__(self, tokenizer: Any, policy: TokenPolicy | None = None) -> None:
@@ -101,6 +110,7 @@ class WordTokens:
         self._special = frozenset(tokenizer.all_special_ids)
         self.text = functools.cache(self._text)
         self.first = functools.cache(self._first)
+        self.telling = functools.cache(self._telling)
         self.family = functools.cache(self._family)
         self.pieces = functools.cache(self._pieces)
 
@@ -115,14 +125,21 @@ class WordTokens:
         """Whether ``word`` begins with a fragment of a character, so that other words share its first piece."""
         return any(_FRAGMENT in self.text(token) for token in self.first(word))
 
+    def joined(self, tokens: Sequence[int]) -> str:
+        """Several tokens as one text, empty for none."""
+        return str(self._tokenizer.decode(list(tokens))) if tokens else ""
+
     def _encode(self, text: str) -> list[int]:
         """The pieces of ``text`` that are neither blank nor special; the unknown token is special."""
-        ids = self._tokenizer.encode(text, add_special_tokens=False)
+        return self._solid(self._tokenizer.encode(text, add_special_tokens=False))
+
+    def _solid(self, ids: Sequence[int]) -> list[int]:
         return [token for token in ids if token not in self._special and self.text(token).strip()]
 
     def _text(self, token: int) -> str:
-        """The token as text; U+FFFD stands for a fragment of a character."""
-        return str(self._tokenizer.decode([token]))
+        """The token as text, with the space that begins a word; U+FFFD stands for a fragment of a character."""
+        text, name = str(self._tokenizer.decode([token])), str(self._tokenizer.convert_ids_to_tokens(token))
+        return f" {text}" if name.startswith(_SPACE) and not text[:1].isspace() else text  # some drop the first space
 
     def _pieces(self, word: str) -> tuple[int, ...]:
         """The ids of ``" word"`` in order, without blank pieces."""
@@ -136,6 +153,21 @@ class WordTokens:
             found.update(pieces if self.policy.pieces == "all" else pieces[:1])
             if self.policy.pieces == "prefixes":
                 found.update(self._prefixes(spelling))
+        return self._kept(found)
+
+    def _telling(self, word: str, appended: tuple[int, ...] = ()) -> tuple[int, ...]:
+        """The ids that tell ``word`` apart behind the pieces ``appended`` to the prompt, ascending."""
+        found = set() if self.policy.pieces == "first" else set(self.first(word))
+        before = tuple(self._solid(appended))
+        for spelling in self.policy.spellings(word):
+            if pieces := self._encode(spelling):
+                at = telling_piece(self._tokenizer, pieces)
+                if tuple(pieces[:at]) in ((), before):
+                    found.add(pieces[at])
+        return self._kept(found)
+
+    def _kept(self, found: set[int]) -> tuple[int, ...]:
+        """What the policy keeps of some ids, ascending."""
         return tuple(sorted(token for token in found if self.policy.bytes == "keep" or not self._is_fragment(token)))
 
     def _family(self, word: str) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ from pivotkit.artifacts import write_json, write_table
 K = 10
 LAYERS = 19
 VOCABULARY = 50_000
+CONTRAST = {"absent": {"en-fr": "9 items; a contrast needs at least 10"}}  # the first pair has contrasts
 WORDS = [
     ("house", "maison", "房子"), ("school", "école", "学校"), ("dog", "chien", "狗"), ("church", "église", "教堂"),
     ("star", "étoile", "星星"), ("brain", "cerveau", "脑"), ("sun", "soleil", "太阳"), ("ship", "navire", "船"),
@@ -64,8 +65,10 @@ def _trace(
             {"item": item["item"], "pair": item["pair"], "layer": layer, "position": 40, "label": "answer"}
             | {"top_ids": top, "top_tokens": [ids["text"][token] for token in top]}
             | {"top_logprobs": [math.log(max(tokens[token], 1e-9)) for token in top], "logsumexp": 12.0}
+            | _contrasts(item["pair"], tokens, top, ids["text"])
             | {"entropy": 10.5 / (1 + math.exp((layer - 13) * 0.9)) + rng.uniform(0.3, 1.2)}
             | {
+                "kl_to_final": 0.8 * (LAYERS - 1 - layer),
                 "target_logprob": math.log(max(tokens[ids["target"][0]], 1e-9)),
                 "target_rank": order.index(ids["target"][0]),
             }
@@ -73,6 +76,38 @@ def _trace(
             | {f"{name}_ids": ids[name] for name in ("source", "target", "en")}
         )
     return rows
+
+
+def _contrasts(pair: str, tokens: dict[int, float], top: list[int], text: dict[int, str]) -> dict[str, Any]:
+    """What a layer shows whatever the word has none; its words, as much as they are above one in a thousand."""
+    if pair in CONTRAST["absent"]:
+        return dict.fromkeys(
+            ("top_contrasts", "contrast_ids", "contrast_tokens", "contrasts", "contrast_logprobs"), None
+        )
+    lift = {token: math.log(max(mass, 1e-9) / 1e-3) if token >= 100 else -0.04 for token, mass in tokens.items()}
+    best = sorted(lift, key=lambda token: (-lift[token], token))[:K]
+    return {
+        "top_contrasts": [lift[token] for token in top],
+        "contrast_ids": best,
+        "contrast_tokens": [text[token] for token in best],
+        "contrasts": [lift[token] for token in best],
+        "contrast_logprobs": [math.log(max(tokens[token], 1e-9)) for token in best],
+    }
+
+
+def _fitted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The trace through a fitted lens: nearer to the last layer, with the target from layer 12 on and no English."""
+    shown = []
+    for row in rows:
+        last = rows[row["item"] * LAYERS + LAYERS - 1]
+        top = last if row["layer"] >= 12 else row
+        shown.append(
+            row
+            | {name: top[name] for name in ("top_ids", "top_tokens", "top_logprobs", "target_rank", "target_logmass")}
+            | {"kl_to_final": row["kl_to_final"] / 4, "en_logmass": row["en_logmass"] - 2}
+            | {name: None for name in row if "contrast" in name}
+        )
+    return shown
 
 
 def _pivot_rows(item: dict[str, Any], ids: dict[str, list[int]]) -> list[dict[str, Any]]:
@@ -141,6 +176,9 @@ def make_run(folder: Path, words: list[tuple[str, str, str]], pairs: tuple[str, 
                         "peak_token": spaced["en"],
                         "peak_logprob": math.log(0.4),
                         "correct": True,
+                        "class": "pivot" if rule == "strict" and shown == "pivot" else None,
+                        "language": "en" if rule == "strict" and shown == "pivot" and place % 3 else None,
+                        "also": None if rule != "strict" else ["copy"] if place % 2 else [],
                     }
                 )
             both = int(rng.integers(0, 40))
@@ -153,8 +191,11 @@ def make_run(folder: Path, words: list[tuple[str, str, str]], pairs: tuple[str, 
     write_table(pa.Table.from_pylist(scores), folder / "scores.parquet")
     half = len(traces) // 2 // LAYERS * LAYERS
     for part, rows in enumerate((traces[:half], traces[half:])):
-        table = pa.Table.from_pylist(rows)
-        write_table(table, folder / "traces" / f"part-{part:05d}.parquet", {"self_check_error": 1.5e-06})
+        table = pa.Table.from_pylist(rows, schema=pa.Table.from_pylist(traces).schema)
+        metadata = {"self_check_error": 1.5e-06, "contrast": CONTRAST}
+        write_table(table, folder / "traces" / f"part-{part:05d}.parquet", metadata)
+    fitted = pa.Table.from_pylist(_fitted(traces), schema=pa.Table.from_pylist(traces).schema)
+    write_table(fitted, folder / "traces_fitted" / "part-00000.parquet", {"lens": "ridge lens for gemma3-270m"})
     write_table(pa.Table.from_pylist(behaviors), folder / "behaviors.parquet")
     write_table(_sensitivity(pairs), folder / "sensitivity.parquet")
     write_table(pa.Table.from_pylist(counts), folder / "counts" / "pairs.parquet")
@@ -164,20 +205,26 @@ def make_run(folder: Path, words: list[tuple[str, str, str]], pairs: tuple[str, 
     ]
     write_table(pa.Table.from_pylist(hubs), folder / "hubs.parquet")
     write_json({"documents": 98_820}, folder / "counts" / "counts.json")
+    _causes(folder)
     _selection(folder, rng)
     _study(folder, rng, pairs)
     return folder
 
 
 def _sensitivity(pairs: tuple[str, ...]) -> pa.Table:
-    variants = [("paper", None, 0.5), ("strict", 1, 0.9), ("strict", 9, 0.7), ("threshold", None, 0.8)]
+    variants = [
+        ("paper", None, 0.5),
+        ("strict", math.log(10), 0.9),
+        ("strict", math.log(100), 0.7),
+        ("threshold", None, 0.8),
+    ]
     rows = []
-    for rule, first, most in variants:
+    for rule, contrast, most in variants:
         for step in range(0 if rule == "paper" else 1, 11):
             for place, pair in enumerate((*pairs, "all")):
                 pivot = round(max(most - 0.02 * place - 0.04 * step, 0.0), 3)
                 rows.append(
-                    {"pair": pair, "rule": rule, "min_probability": step / 20, "first_layer": first, "items": 20}
+                    {"pair": pair, "rule": rule, "min_probability": step / 20, "least_contrast": contrast, "items": 20}
                     | {
                         "co_occurrence": round(0.95 - pivot, 3),
                         "pivot": pivot,
@@ -187,6 +234,50 @@ def _sensitivity(pairs: tuple[str, ...]) -> pa.Table:
                     }
                 )
     return pa.Table.from_pylist(rows)
+
+
+# Layer, items, and the means of a class's controls; the pivots' are about those of a small real model.
+CAUSES = {
+    "pivot": [
+        (13, 35, {"own": -3.35, "other": -0.11, "matched": 0.09, "orthogonal": -0.21, "orthogonal-equal": -1.62,
+                  "target": -4.1, "source": -3.3, "random": -0.12}),
+        (14, 61, {"own": -1.94, "other": -0.08, "matched": 0.02, "orthogonal": -0.6, "orthogonal-equal": -0.9,
+                  "target": -3.3, "source": -2.0, "random": -0.05}),
+        (16, 58, {"own": -1.54, "other": -0.13, "matched": 0.03, "orthogonal": 0.25, "orthogonal-equal": 0.3,
+                  "target": -4.4, "source": -1.8, "random": -0.02}),
+    ],
+    "direct": [(16, 40, {"own": -4.0, "other": -0.1, "orthogonal": -0.1, "target": -4.4, "source": -1.8})],
+}  # fmt: skip
+
+
+def _causes(folder: Path) -> None:
+    rows = []
+    for name, layers in CAUSES.items():
+        for layer, items, means in layers:
+            for intervention, mean, controls in (
+                ("ablate", False, means), ("ablate", True, means), ("swap", False, {"own": means["own"]}),
+            ):  # fmt: skip
+                for control, value in controls.items():
+                    row = {"layer": layer, "class": name, "intervention": intervention, "direction": "unembedding"}
+                    row |= {"control": control, "mean": mean, "strength": None, "items": items, "concepts": items - 5}
+                    row |= {"delta_rank": -10 * value, "removed": 100.0}
+                    row |= {"delta_other_logprob": 2.5 if intervention == "swap" else None}
+                    apart = value - means["other"]
+                    rows.append(
+                        row | {"against": None, "delta_logprob": value, "low": value - 0.14, "high": value + 0.14}
+                    )
+                    rows.append(
+                        row | {"against": "other", "delta_logprob": apart, "low": apart - 0.14, "high": apart + 0.14}
+                    )
+    effects = pa.Table.from_pylist(rows)
+    strengths = pa.nulls(effects.num_rows, pa.float64())
+    effects = effects.set_column(effects.column_names.index("strength"), "strength", strengths)
+    write_table(effects, folder / "causal_effects.parquet")
+    one = [{"item": 0, "pair": "fr-zh", "layer": 13, "control": "own", "delta_logprob": -3.0}]
+    ledger = [{"item": item, "pair": "fr-zh", "reason": "not solved"} for item in range(7)]
+    near = {"layer": 13, "what": "matched", "reason": "all nearest tokens are shown"}
+    ledger += [{"item": item, "pair": "fr-zh"} | near for item in (8, 8, 9)]
+    write_table(pa.Table.from_pylist(one), folder / "causal.parquet", {"left_out": ledger})
 
 
 def _selection(folder: Path, rng: np.random.Generator) -> None:

@@ -6,7 +6,7 @@ import re
 import runpy
 from pathlib import Path
 
-from pivotkit.pipeline.inputs import GIVEN
+from pivotkit.pipeline.inputs import CORPUS, GIVEN, TUNED_LENS
 from pivotkit.pipeline.run import ON_REQUEST
 from pivotkit.pipeline.stage import EVERYTHING, Stage
 from pivotkit.testbed.stages import STAGES
@@ -31,8 +31,9 @@ def developer_table() -> str:
         used = "everything" if EVERYTHING in stage.uses else _names(stage.uses)
         runs = "the testbed" if place.startswith("testbed/") else "every run"
         runs = "a command of its own" if stage in ON_REQUEST else runs
-        if STAGES.needs_corpus(stage, stage.form()) and runs == "every run":
-            runs = "a run with a corpus"
+        for given, what in ((CORPUS, "a corpus"), (TUNED_LENS, "a fitted lens")):
+            if STAGES.needs(stage, given, stage.form()) and runs == "every run":
+                runs = f"a run with {what}"
         rows.append(f"| `{stage.name}` | `{place}` | {_needs(stage)} | {used} | {_artifacts(stage.writes)} | {runs} |")
     return "\n".join(rows)
 

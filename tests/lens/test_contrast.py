@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from pivotkit.artifacts import table_metadata
+from pivotkit.lens import contrast as contrast_module
 from pivotkit.lens import trace as trace_module
 from pivotkit.lens.contrast_means import contrast_means
 from pivotkit.lens.model.encoding import encode
@@ -22,7 +23,7 @@ from pivotkit.words.lexicon import read_lexicon
 from pivotkit.words.task import build_task, task_prompt
 
 COLUMNS = ("top_contrasts", "contrast_ids", "contrast_tokens", "contrasts", "contrast_logprobs")
-ENOUGH, FEW = "en-fr", "fr-zh"
+ENOUGH, FEW = "fr-en", "zh-en"
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def plain_logprobs(head, items, tokenizer, lens=None):
     """{item: (L, V) float64}: every logit of every layer, of the same states that a trace reads."""
     rows, prompt = items.to_pylist(), task_prompt(items)
     texts = encode(tokenizer, [row["prompt"] for row in rows], [prompt.reply(row["target"]) for row in rows])
-    tree = PrefixTree([text.ids for text in texts], [[text.word_start - 1] for text in texts])
+    tree = PrefixTree([text.ids for text in texts], [[text.telling - 1] for text in texts])
     found = {}
     with torch.inference_mode():
         for lines, states in tree.run(head):
@@ -120,7 +121,7 @@ def test_contrasts_at_other_positions_are_null(llama, twelve, tokenizer):
 
 def test_states_that_do_not_fit_are_read_twice_with_the_same_result(model, twelve, tokenizer, monkeypatch):
     once = trace(model, twelve, tokenizer)
-    monkeypatch.setattr(trace_module, "STATES_BYTES", 1000)
+    monkeypatch.setattr(contrast_module, "STATES_BYTES", 1000)
     passes = []
     monkeypatch.setattr(
         trace_module, "contrast_means", lambda *args, **named: passes.append(1) or contrast_means(*args, **named)
@@ -131,6 +132,27 @@ def test_states_that_do_not_fit_are_read_twice_with_the_same_result(model, twelv
         for one, other in zip(once[name].to_pylist(), twice[name].to_pylist(), strict=True):
             assert other == (None if one is None else pytest.approx(one, abs=1e-5))
     assert table_metadata(once)["contrast"] == table_metadata(twice)["contrast"]
+
+
+def test_contrasts_read_in_several_parts_are_those_read_at_once(model, twelve, tokenizer, monkeypatch):
+    once = trace(model, twelve, tokenizer)
+    monkeypatch.setattr(contrast_module, "ROWS", 1)
+    parts = trace(model, twelve, tokenizer)
+    for one, other in zip(once["contrasts"].to_pylist(), parts["contrasts"].to_pylist(), strict=True):
+        assert other == (None if one is None else pytest.approx(one, abs=1e-5))
+
+
+def test_states_that_no_item_changes_are_not_multiplied(llama, twelve, tokenizer, monkeypatch):
+    """All items stand at one token, so layer 0 has one state: a screen cannot settle its ties and would cost most."""
+    given = []
+    multiply = contrast_module.unembed
+    monkeypatch.setattr(contrast_module, "unembed", lambda rows, *a, **b: given.append(rows) or multiply(rows, *a, **b))
+    rows = trace(llama, twelve, tokenizer).to_pylist()
+    [multiplied] = given
+    assert len(multiplied) == 12 * 3
+    assert multiplied.any(-1).all()
+    first = [row for row in rows if row["layer"] == 0 and row["pair"] == ENOUGH]
+    assert all(row["contrast_ids"] == list(range(10)) for row in first)
 
 
 # ---- limits
@@ -146,6 +168,26 @@ def test_a_pair_of_few_items_has_nulls_and_the_metadata_says_why(llama, twelve, 
     few = [row for row in table.to_pylist() if row["pair"] == FEW]
     assert len(few) == 5 * 4
     assert all(row[name] is None for row in few for name in COLUMNS)
+
+
+def test_items_are_compared_with_those_read_behind_the_same_pieces(llama, lexicon, tokenizer):
+    """Of 20 items 12 are read at once, and 8 behind the letters that others begin with: of these there are too few."""
+    words = ["salt", "ship", "bird", "fish", "tree", "book", "door", "hand", "foot", "moon", "rain", "star"]
+    alone = ["zig", "zag", "zog", "zug", "qat", "qit", "zeg", "qut"]
+    rows = [{"fr": f"mot{at}", "en": word} for at, word in enumerate(words + alone)]
+    names = {"fr": "French", "en": "English"}
+    items = build_task(type(lexicon)(names, rows, [""] * 20), [ENOUGH], shots=1, contexts=1, distractors=2)
+    table = trace(llama, items, tokenizer)
+    told = table_metadata(table)["contrast"]
+    assert told["items"] == {ENOUGH: 12}
+    assert told["absent"] == {
+        f"{ENOUGH} after Ġ {letter}": f"{count} items; a contrast needs at least 10"
+        for letter, count in (("q", 3), ("z", 5))
+    }
+    assert all((row["appended"] == "") == (row["contrasts"] is not None) for row in table.to_pylist())
+    first = items.slice(0, 12)
+    with_head = table.filter(pc.less(table["item"], 12))
+    assert check(with_head, first, plain_logprobs(LensHead.from_model(llama), first, tokenizer)) == 12 * 4
 
 
 @pytest.mark.parametrize(
@@ -174,7 +216,7 @@ def test_items_that_are_all_alike_have_no_contrast(model, twelve, tokenizer):
 
 def test_the_embedding_of_one_token_has_no_contrast(llama, lexicon, tokenizer):
     """Items that are all read at one token, as at the colon before the answer, have one state in layer 0."""
-    every = build_task(lexicon, ["en-fr"], shots=1, contexts=1, distractors=2)
+    every = build_task(lexicon, [ENOUGH], shots=1, contexts=1, distractors=2)
     at_colon = [row["item"] for row in trace(llama, every, tokenizer).to_pylist() if row["token"] == ":"]
     items = every.filter(pc.is_in(every["item"], pa.array(at_colon)))
     rows = trace(llama, items, tokenizer).to_pylist()
@@ -196,7 +238,7 @@ def test_a_state_that_is_not_finite_is_refused(model, twelve, tokenizer):
 
 def test_an_item_that_is_there_twice_is_refused(llama, twelve, tokenizer):
     twice = pa.concat_tables([twelve, twelve.slice(3, 1)])
-    with pytest.raises(ValueError, match="items must each be there once; got item 3 of en-fr twice"):
+    with pytest.raises(ValueError, match="items must each be there once; got item 3 of fr-en twice"):
         trace(llama, twice, tokenizer)
 
 
@@ -212,7 +254,9 @@ def test_no_token_of_the_early_layers_of_gemma_is_specific_to_an_item(real_model
     """Its raw lens says a few tokens with probability near 1 there, whatever the item; what it holds at 13 is specific."""
     lexicon = read_lexicon(shared / "data" / "lexicon" / "concrete_nouns.tsv")
     model, tokenizer = load_model(real_models / "gemma3-270m")
-    rows = trace(model, build_task(lexicon, ["fr-de"], limit=24, sharing="pair"), tokenizer).to_pylist()
+    table = trace(model, build_task(lexicon, ["fr-de"], limit=28, sharing="pair"), tokenizer)
+    rows = table.filter(pc.field("appended") == "").to_pylist()
+    assert len({row["item"] for row in rows}) > 20
 
     def sure(layers):
         """Top tokens of probability at least 0.05, by layer, as (contrast, text)."""

@@ -19,7 +19,7 @@ from pivotkit.lens.model.head import LensHead
 from pivotkit.lens.trace import trace
 from pivotkit.words.task import build_task
 
-PAIRS = ["en-fr", "fr-zh"]
+PAIRS = ["fr-en", "zh-en"]
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +54,7 @@ def test_sums_do_not_depend_on_the_parts_or_their_order(ends, order):
     """Numbers of few bits, which float64 adds exactly, so that every order gives the same sum."""
     states = torch.arange(22 * 3 * 4).reshape(3, 22, 4) % 37 - 18.0
     rows = [{"item": at, "pair": PAIRS[at % 2], "prompt": f"{at}", "target": "t"} for at in range(22)]
+    rows = [{**row, "group": row["pair"]} for row in rows]
     head = type("Head", (), {"softcap": None})
 
     def summed(chosen):
@@ -77,7 +78,7 @@ def test_what_is_saved_is_loaded(whole, tmp_path):
     read = ContrastMeans.load(whole.save(tmp_path / "means.safetensors"))
     same(read, whole, rtol=0)
     assert read.probe == whole.probe
-    assert repr(read) == "ContrastMeans(en-fr=11, fr-zh=11)"
+    assert repr(read) == "ContrastMeans(fr-en=11, zh-en=11)"
 
 
 @pytest.mark.parametrize("at", [3, 0.3, 0.9])
@@ -120,8 +121,8 @@ def test_a_disk_that_is_full_leaves_the_file_as_it_was(whole, tmp_path, monkeypa
 
 def test_an_item_or_pair_that_is_not_in_the_sums_is_refused(llama, many, tokenizer):
     for part, message in [
-        (many.slice(0, 11), "contrast must hold every pair of items; got en-fr, without fr-zh"),
-        (many.slice(0, 21), "contrast must hold every item of fr-zh; got 10, without item 21"),
+        (many.slice(0, 11), "contrast must hold every pair of items; got fr-en, without zh-en"),
+        (many.slice(0, 21), "contrast must hold every item of zh-en; got 10, without item 21"),
     ]:
         means = contrast_means(llama, part, tokenizer)
         with pytest.raises(ValueError, match=f"trace: {message}"):
@@ -171,7 +172,7 @@ def test_sums_of_another_lens_are_refused(llama, many, tokenizer, whole):
 
 
 def test_parts_that_overlap_or_are_none_are_refused(whole):
-    with pytest.raises(ValueError, match="merge: parts must hold different items; got item 0 of en-fr twice"):
+    with pytest.raises(ValueError, match="merge: parts must hold different items; got item 0 of fr-en twice"):
         ContrastMeans.merge([whole, whole])
     with pytest.raises(ValueError, match="merge: parts must be at least one; got none"):
         ContrastMeans.merge([])

@@ -19,10 +19,13 @@ def spelled(tokenizer, text, places):
     return tokenizer.decode([text.ids[place.index] for place in places])
 
 
-def test_the_answer_is_read_behind_the_last_token_of_the_prompt(items, texts, tokenizer):
+def test_the_answer_is_read_behind_the_prompt_and_what_other_words_share_with_it(items, texts, tokenizer):
     for row, text, places in zip(items.to_pylist(), texts, find_places(items, texts, ["answer"]), strict=True):
         [place] = places
-        assert tokenizer.decode(text.ids[: place.index + 1]).rstrip(" ").endswith(row["prompt"][-8:])
+        read = tokenizer.decode(text.ids[: place.index + 1])
+        assert read.endswith(row["prompt"][-8:] + tokenizer.decode(text.appended))
+        assert len(row["target"]) > len(tokenizer.decode(text.appended).strip("\ufffd ")) <= 1
+    assert len({text.appended for text in texts}) > 2
 
 
 def test_the_source_is_every_token_of_the_word_in_the_query_line(items, texts, tokenizer):
@@ -42,7 +45,7 @@ def test_a_source_that_also_stands_in_a_shot_is_found_in_the_query(items, texts,
 
 def test_all_is_every_token_of_the_prompt(items, texts):
     for text, places in zip(texts, find_places(items, texts, ["all"]), strict=True):
-        assert [place.index for place in places] == list(range(text.word_start))
+        assert [place.index for place in places] == list(range(text.telling))
 
 
 def test_a_span_is_every_token_that_holds_one_of_its_characters(items, texts, tokenizer):

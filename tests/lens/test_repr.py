@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from pivotkit.lens.first_choices import first_choices
@@ -11,6 +12,8 @@ from pivotkit.lens.model.families import hidden_operations
 from pivotkit.lens.model.head import LensHead
 from pivotkit.lens.model.observe import observe
 from pivotkit.lens.model.prefix_tree import PrefixTree
+from pivotkit.lens.specific_tokens import SPECIFIC_TOKENS
+from pivotkit.lens.strict_rule import Judged, Steps
 from pivotkit.lens.trace import trace
 
 
@@ -34,8 +37,8 @@ def test_an_observation_shows_its_modules(llama):
 
 def test_an_encoded_prompt_shows_where_its_answer_starts(tokenizer):
     [text] = encode(tokenizer, ["French: chien\nEnglish:"], [" dog"])
-    shown = f"Encoded(tokens={len(text.ids)}, answer_start={text.answer_start}, word_start={text.word_start})"
-    assert repr(text) == shown
+    at = text.answer_start
+    assert repr(text) == f"Encoded(tokens={len(text.ids)}, answer_start={at}, word_start={at}, telling={at})"
 
 
 def test_a_prefix_tree_shows_how_many_rows_it_gives():
@@ -45,3 +48,9 @@ def test_a_prefix_tree_shows_how_many_rows_it_gives():
 def test_first_choices_show_their_size(llama, items, tokenizer):
     seen = first_choices("test", trace(llama, items, tokenizer))
     assert repr(seen) == f"FirstChoices(items={items.num_rows}, blocks=3)"
+
+
+def test_steps_and_what_they_say_show_their_size():
+    steps = Steps(SPECIFIC_TOKENS.empty_table(), np.zeros(0, np.int64), np.ones(3, bool))
+    assert repr(steps) == "Steps(items=3, tokens=0)"
+    assert repr(Judged(np.array(["copy"] * 3), np.zeros(3, np.int64), [[]] * 3)) == "Judged(items=3)"

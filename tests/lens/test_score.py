@@ -50,10 +50,11 @@ def test_accuracy_and_ranks_are_those_of_the_model_itself(model, lexicon, tokeni
             right.append(
                 greedy(model, list(text.ids[: text.answer_start]), steps) == list(text.ids[text.answer_start :])
             )
-            logits = model(input_ids=torch.tensor([text.ids[: text.word_start]])).logits[0, -1]
-            reciprocal.append(1 / (1 + int((logits > logits[text.ids[text.word_start]]).sum())))
+            logits = model(input_ids=torch.tensor([text.ids[: text.telling]])).logits[0, -1]
+            reciprocal.append(1 / (1 + int((logits > logits[text.ids[text.telling]]).sum())))
         assert row["greedy"] == sum(right) / len(right)
         assert row["reciprocal_rank"] == pytest.approx(sum(reciprocal) / len(reciprocal))
+        assert (row["target_piece"], row["appended"]) == (len(text.appended), tokenizer.decode(text.appended))
 
 
 def with_column(items, name, values):

@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 import torch
 
 from pivotkit.lens.model.encoding import encode
 from pivotkit.lens.model.head import LensHead
+from pivotkit.lens.model.loading import load_model
 from pivotkit.lens.reference import reference_lens
 from pivotkit.lens.trace import trace
+from pivotkit.words.lexicon import read_lexicon
 from pivotkit.words.task import build_task, task_prompt
 from pivotkit.words.word_tokens import WordTokens
 
@@ -23,29 +26,54 @@ def test_every_column_equals_the_plain_lens(model, items, tokenizer):
     assert len(table) == items.num_rows * 4
     for row in items.to_pylist():
         [text] = encode(tokenizer, [row["prompt"]], [prompt.reply(row["target"])])
-        truth = reference_lens(model, torch.tensor(text.ids[: text.word_start]))[:, -1]
+        truth = reference_lens(model, torch.tensor(text.ids[: text.telling]))[:, -1]
         for layer, got in enumerate(step for step in table if step["item"] == row["item"]):
             p = truth[layer]
-            assert (got["layer"], got["position"], got["label"]) == (layer, text.word_start - 1, "answer")
+            assert (got["layer"], got["position"], got["label"]) == (layer, text.telling - 1, "answer")
             assert got["top_ids"] == p.argsort(descending=True, stable=True)[:5].tolist()
             assert got["top_tokens"] == [tokenizer.decode([token]) for token in got["top_ids"]]
             assert got["top_logprobs"] == pytest.approx(p[got["top_ids"]].tolist(), abs=2e-5)
             assert got["entropy"] == pytest.approx(float(-(p.exp() * p).sum()), abs=2e-5)
             assert got["kl_to_final"] == pytest.approx(float((truth[-1].exp() * (truth[-1] - p)).sum()), abs=5e-5)
             assert got["tracked_logprobs"] == pytest.approx(p[got["tracked"]].tolist(), abs=2e-5)
-            target = text.ids[text.word_start]
+            target = text.ids[text.telling]
             assert got["target_chain_logprob"] is None
+            assert (got["target_piece"], got["appended_pieces"]) == (len(text.appended), list(text.appended))
+            assert got["appended"] == tokenizer.decode(text.ids[text.answer_start : text.telling])
             assert got["target_logprob"] == pytest.approx(float(p[target]), abs=2e-5)
             assert got["target_rank"] == int((p > p[target]).sum())
             for name, tokens in [
-                ("source", sets.first(row["source"])), ("target", sets.first(row["target"])),
-                ("en", sets.first(row["concept"])), ("pivot", pivots.get(row["item"])),
+                ("source", sets.telling(row["source"], text.appended)),
+                ("target", sets.telling(row["target"], text.appended)),
+                ("en", sets.telling(row["concept"], text.appended)), ("pivot", pivots.get(row["item"])),
             ]:  # fmt: skip
                 mass = got[f"{name}_logmass"]
-                if tokens is None:
+                if not tokens:
                     assert mass is None
                 else:
                     assert mass == pytest.approx(float(p[list(tokens)].logsumexp(0)), abs=2e-5)
+
+
+@torch.inference_mode()
+def test_words_that_share_their_first_bytes_are_read_at_the_byte_that_differs(llama, lexicon, tokenizer):
+    """By hand, of the tokenizer's own pieces: 书 and 为 begin with one byte, 门 and 间 with two."""
+    bare = tokenizer.encode(" ")
+    rows = [{"fr": word, "zh": answer} for word, answer in zip("abcd", "书丢门闩", strict=True)]
+    rows += [{"fr": f"x{at}", "zh": word["zh"]} for at, word in enumerate(lexicon.rows[:5])]
+    names = {"fr": "French", "zh": "Chinese"}
+    items = build_task(type(lexicon)(names, rows, [""] * len(rows)), ["fr-zh"], shots=1, contexts=1, distractors=2)
+    table = trace(llama, items, tokenizer, k=len(tokenizer)).to_pylist()
+    for row in items.to_pylist()[:4]:
+        first, second, third = tokenizer.encode(row["target"])
+        ids = [*tokenizer.encode(row["prompt"]), *bare, first, second]
+        p = llama(torch.tensor([ids])).logits[0, -1].double().log_softmax(-1)
+        got = next(step for step in table if step["item"] == row["item"] and step["layer"] == 3)
+        assert got["appended_pieces"] == [*bare, first, second]
+        assert (got["position"], got["target_ids"]) == (len(ids) - 1, [third])
+        assert got["target_logprob"] == pytest.approx(float(p[third]), abs=2e-5)
+        assert got["target_logmass"] == pytest.approx(float(p[third]), abs=2e-5)
+    doors = [step["target_ids"] for step in table if step["item"] in (2, 3) and step["layer"] == 3]
+    assert doors[0] != doors[1]
 
 
 def test_tracked_tokens_are_the_same_in_every_layer_and_hold_each_layers_first(model, items, tokenizer):
@@ -62,16 +90,16 @@ def test_other_positions_equal_the_plain_lens(model, items, tokenizer, positions
     prompt = task_prompt(items)
     for row in items.to_pylist():
         [text] = encode(tokenizer, [row["prompt"]], [prompt.reply(row["target"])])
-        truth = reference_lens(model, torch.tensor(text.ids[: text.word_start]))
+        truth = reference_lens(model, torch.tensor(text.ids[: text.telling]))
         own = [step for step in table if step["item"] == row["item"]]
         assert {step["label"] for step in own} == set(positions)
         if positions == ["all"]:
-            assert {step["position"] for step in own} == set(range(text.word_start))
+            assert {step["position"] for step in own} == set(range(text.telling))
         for got in own:
             p = truth[got["layer"], got["position"]]
             assert got["token"] == tokenizer.decode([text.ids[got["position"]]])
             assert got["top_ids"] == p.argsort(descending=True, stable=True)[:3].tolist()
-            assert got["target_logprob"] == pytest.approx(float(p[text.ids[text.word_start]]), abs=2e-5)
+            assert got["target_logprob"] == pytest.approx(float(p[text.ids[text.telling]]), abs=2e-5)
 
 
 def test_a_span_is_traced_under_its_label(llama, items, tokenizer):
@@ -122,7 +150,8 @@ def test_a_lens_stands_before_the_norm(llama, items, tokenizer):
 
 def test_masses_stay_below_one_and_the_entropy_within_its_bounds(model, items, tokenizer):
     for row in trace(model, items, tokenizer, latent=["en"]).to_pylist():
-        assert all(row[f"{name}_logmass"] <= 1e-6 for name in ("source", "target", "en"))
+        masses = [row[f"{name}_logmass"] for name in ("source", "target", "en")]
+        assert all(mass is None or mass <= 1e-6 for mass in masses)
         assert 0 <= row["entropy"] <= np.log(len(tokenizer)) + 1e-5
         assert row["top_logprobs"][0] >= row["target_logprob"]
         assert row["top_logprobs"] == sorted(row["top_logprobs"], reverse=True)
@@ -207,7 +236,7 @@ def test_a_state_that_is_not_finite_is_refused_with_its_item(make_model, items, 
     broken = items.slice(4, 1)
     prompt = task_prompt(items)
     [text] = encode(tokenizer, broken["prompt"].to_pylist(), [prompt.reply(broken["target"][0].as_py())])
-    begin, layer = text.word_start - 1, model.model.layers[1]
+    begin, layer = text.telling - 1, model.model.layers[1]
 
     class Failing(type(layer.mlp)):
         """Makes the state at the answer position NaN, in whichever batch it runs."""
@@ -221,3 +250,22 @@ def test_a_state_that_is_not_finite_is_refused_with_its_item(make_model, items, 
         ValueError, match=f"must be finite; got nan at layer 2, item {broken['item'][0]}, token {begin}"
     ):
         trace(model, broken, tokenizer, head=head)
+
+
+def test_chinese_words_of_a_byte_level_model_are_told_apart(real_models, shared):
+    """Their first pieces are three spaces and bytes; what is read names the word's first character."""
+    lexicon = read_lexicon(shared / "data" / "lexicon" / "concrete_nouns.tsv")
+    model, tokenizer = load_model(real_models / "smollm2-135m")
+    items = build_task(lexicon, ["ja-zh"], limit=24, shots=1, contexts=1, sharing="pair")
+    table = trace(model, items, tokenizer).filter(pc.field("layer") == 0).to_pylist()
+    first, read = set(), {}
+    for row, step in zip(items.to_pylist(), table, strict=True):
+        [text] = encode(tokenizer, [row["prompt"]], [" " + row["target"]])
+        first.add(text.ids[text.word_start])
+        assert step["appended_pieces"]
+        told = (*step["appended_pieces"], text.ids[text.telling])
+        assert tokenizer.decode(told).strip()[:1] == row["target"][0]
+        read.setdefault(told, set()).add(row["target"][0])
+    assert len(first) < 12
+    assert len(read) > 18
+    assert all(len(words) == 1 for words in read.values())

@@ -73,6 +73,10 @@ def test_two_processes_do_not_share_a_folder(tmp_path):
     assert "must not be in use by another process" in other.stderr
 
 
+def parts(items, size):
+    return [items.slice(begin, size) for begin in range(0, items.num_rows, size)]
+
+
 def test_shards_go_on_where_they_were_left(tmp_path):
     items = pa.table({"item": list(range(10))})
     made = []
@@ -85,9 +89,11 @@ def test_shards_go_on_where_they_were_left(tmp_path):
 
     with RunFolder(tmp_path) as run:
         with pytest.raises(KeyboardInterrupt):
-            run.shards("parts", items, 3, "key", make, "x")
+            run.shards("parts", parts(items, 3), "key", make, "x")
         made_again = []
-        run.shards("parts", items, 3, "key", lambda part: made_again.append(part["item"].to_pylist()) or part, "x")
+        run.shards(
+            "parts", parts(items, 3), "key", lambda part: made_again.append(part["item"].to_pylist()) or part, "x"
+        )
         assert made == [[0, 1, 2], [3, 4, 5]]
         assert made_again == [[6, 7, 8], [9]]
         assert run.gather("parts") == items
@@ -96,8 +102,8 @@ def test_shards_go_on_where_they_were_left(tmp_path):
 def test_shards_of_another_key_are_not_trusted(tmp_path):
     items = pa.table({"item": list(range(4))})
     with RunFolder(tmp_path) as run:
-        run.shards("parts", items, 2, "one", lambda part: part, "x")
-        run.shards("parts", items, 2, "two", lambda part: pa.table({"item": [7]}), "x")
+        run.shards("parts", parts(items, 2), "one", lambda part: part, "x")
+        run.shards("parts", parts(items, 2), "two", lambda part: pa.table({"item": [7]}), "x")
         assert run.gather("parts")["item"].to_pylist() == [7, 7]
 
 
@@ -106,11 +112,11 @@ def test_a_kill_at_any_moment_leaves_a_folder_that_resumes(tmp_path):
     script = textwrap.dedent(f"""
         import os, signal, sys, threading, pyarrow as pa
         from pivotkit.pipeline.run_folder import RunFolder
-        items = pa.table({{"item": list(range(64))}})
+        parts = [pa.table({{"item": list(range(begin, begin + 4))}}) for begin in range(0, 64, 4)]
         threading.Timer(float(sys.argv[1]), lambda: os.kill(os.getpid(), signal.SIGKILL)).start()
         with RunFolder({str(tmp_path)!r}) as run:
             for key in range(10_000):
-                run.shards("parts", items, 4, str(key), lambda part: part, "x")
+                run.shards("parts", parts, str(key), lambda part: part, "x")
     """)
     for number in range(6):
         killed = subprocess.run([sys.executable, "-c", script, str(0.02 + 0.03 * number)], check=False)
@@ -119,7 +125,7 @@ def test_a_kill_at_any_moment_leaves_a_folder_that_resumes(tmp_path):
             assert read_table(path).num_rows == 4
     items = pa.table({"item": list(range(64))})
     with RunFolder(tmp_path) as run:
-        run.shards("parts", items, 4, "last", lambda part: part, "x")
+        run.shards("parts", parts(items, 4), "last", lambda part: part, "x")
         assert run.gather("parts") == items
 
 

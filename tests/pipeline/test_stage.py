@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from pivotkit.pipeline.inputs import CORPUS, GIVEN, MODEL
+from pivotkit.pipeline.inputs import CORPUS, GIVEN, MODEL, TUNED_LENS
 from pivotkit.pipeline.run import RUN, STAGES
 from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.pipeline.settings import Settings
@@ -33,10 +33,11 @@ TABLE = StageTable(
 
 
 def test_what_needs_a_corpus_follows_from_what_is_read():
-    assert [one.name for one in TABLE if TABLE.needs_corpus(one, Settings())] == ["read", "count", "join"]
-    assert {one.name for one in STAGES if STAGES.needs_corpus(one, Settings())} == {
+    assert [one.name for one in TABLE if TABLE.needs(one, CORPUS, Settings())] == ["read", "count", "join"]
+    assert {one.name for one in STAGES if STAGES.needs(one, CORPUS, Settings())} == {
         "tokens", "count", "pivots", "attribution", "score-documents", "select",
     }  # fmt: skip
+    assert [one.name for one in STAGES if STAGES.needs(one, TUNED_LENS, Settings())] == ["trace-fitted"]
 
 
 def test_a_stage_that_reads_no_artifact_begins_a_run():

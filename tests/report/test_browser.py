@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,8 @@ import pytest
 from pivotkit.artifacts import read_table, write_table
 from pivotkit.errors import InputError
 from pivotkit.report import write_report
+from pivotkit.report.browser import CONTRASTS, RAISED
+from pivotkit.report.text import visible
 
 
 def test_the_script_writes_text_only(page: Any) -> None:
@@ -40,6 +43,77 @@ def test_words_are_packed_without_loss(page: Any, full_run: Path) -> None:
     assert chien["counts"][0] - chien["counts"][2] == 900
 
 
+def test_contrasts_stand_beside_probabilities(page: Any, full_run: Path) -> None:
+    data = page.data()
+    k, raised = data["k"], data["raised"]
+    traces = {(row["pair"], str(row["item"]), row["layer"]): row for row in read_table(full_run / "traces").to_pylist()}
+    words = [word for word in data["words"] if data["pairs"][word["pair"]]["code"] == "fr-zh"]
+    seen = 0
+    for word in words:
+        for place, layer in enumerate(data["pairs"][word["pair"]]["layers"]):
+            row, cells = traces["fr-zh", word["id"], layer], slice(place * raised, (place + 1) * raised)
+            assert word["lift"][place * k : (place + 1) * k] == [round(10 * value) for value in row["top_contrasts"]]
+            own = [at - place * k for at in word["specific"] if at // k == place]
+            pairs = zip(row["top_contrasts"], row["top_logprobs"], strict=True)
+            assert own == [at for at, (c, p) in enumerate(pairs) if c >= math.log(100) and math.exp(p) >= 0.05]
+            seen += len(own)
+            best = word["raised"]
+            assert [data["tokens"][at] for at in best["top"][cells]] == [
+                visible(text) for text in row["contrast_tokens"][:raised]
+            ]
+            assert best["lift"][cells] == [round(10 * value) for value in row["contrasts"][:raised]]
+            probabilities = np.exp(row["contrast_logprobs"][:raised]).tolist()
+            assert best["prob"][cells] == [round(1000 * value) for value in probabilities]
+    assert seen > 50
+
+
+def test_a_pair_without_contrasts_says_why(page: Any) -> None:
+    data = page.data()
+    told = {pair["code"]: pair["absent"] for pair in data["pairs"]}
+    assert told == {"fr-zh": "", "en-fr": "9 items; a contrast needs at least 10"}
+    for word in data["words"]:
+        absent = told[data["pairs"][word["pair"]]["code"]] != ""
+        assert absent == (word["lift"] is None) == (word["raised"] is None)
+        assert not (absent and word["specific"])
+
+
+def test_words_that_are_read_behind_shared_pieces_say_so_and_may_lack_contrasts_alone(
+    new_run: Callable[[], Path], read_page: Callable[[Path], Any]
+) -> None:
+    run = new_run()
+    table = read_table(run / "traces")
+    behind = [item == 2 for item in table["item"].to_pylist()]
+    for name in CONTRASTS:
+        values = [None if late else value for late, value in zip(behind, table[name].to_pylist(), strict=True)]
+        column = pa.array(values, table.schema.field(name).type)
+        table = table.set_column(table.column_names.index(name), name, column)
+    table = table.append_column("appended", pa.array([" " if late else "" for late in behind]))
+    for path in (run / "traces").glob("*.parquet"):
+        path.unlink()
+    few = "1 items; a contrast needs at least 10"
+    why = {"absent": {f"fr-zh after {piece}": few for piece in "_abcd"} | {"fr": "not of this pair"}}
+    write_table(table, run / "traces" / "part-00000.parquet", {"contrast": why})
+    data = read_page(write_report(run)).data()
+    told = "; ".join([*(f"fr-zh after {piece}: {few}" for piece in "_ab"), "2 more groups like these"])
+    assert data["pairs"][1]["absent"] == told
+    words = [word for word in data["words"] if word["pair"] == 1]
+    assert [word["id"] for word in words if word["lift"] is None] == ["2"]
+    assert {word["id"]: word["appended"] for word in words if word["appended"]} == {"2": "␣"}
+
+
+def test_traces_from_before_contrasts_are_shown_without_them(
+    new_run: Callable[[], Path], read_page: Callable[[Path], Any]
+) -> None:
+    run = new_run()
+    old = read_table(run / "traces").drop_columns(list(CONTRASTS))
+    for path in (run / "traces").glob("*.parquet"):
+        path.unlink()
+    write_table(old, run / "traces" / "part-00000.parquet")
+    data = read_page(write_report(run)).data()
+    assert {pair["absent"] for pair in data["pairs"]} == {"these traces were made before pivotkit had contrasts"}
+    assert all(word["lift"] is None for word in data["words"])
+
+
 def test_counts_are_found_by_their_folded_words_in_either_direction(
     new_run: Callable[[], Path], tmp_path: Path, read_page: Callable[[Path], Any]
 ) -> None:
@@ -61,7 +135,7 @@ def test_two_hundred_and_forty_words_stay_under_three_megabytes(source: str, pag
 def test_a_long_run_shows_the_first_words_of_each_pair_and_says_so(
     new_run: Callable[[], Path], monkeypatch: pytest.MonkeyPatch, read_page: Callable[[Path], Any]
 ) -> None:
-    monkeypatch.setattr("pivotkit.report.browser.CELLS", 2 * 19 * 10 * 5)
+    monkeypatch.setattr("pivotkit.report.browser.CELLS", 2 * 19 * (10 + RAISED) * 5)
     data = read_page(write_report(new_run())).data()
     assert [(pair["shown"], pair["of"]) for pair in data["pairs"]] == [(5, 12), (5, 12)]
     assert len(data["words"]) == 10

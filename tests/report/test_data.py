@@ -34,7 +34,7 @@ def test_a_missing_column_is_refused_by_name(name: str, new_run: Callable[[], Pa
     table = read_table(run / place)
     for part in (run / place).glob("*.parquet") if (run / place).is_dir() else [run / place]:
         part.unlink()
-    write_table(table.drop_columns([column]), run / place / "part-0.parquet" if name == "traces" else run / place)
+    write_table(table.drop_columns([column]), run / place if "." in place else run / place / "part-0.parquet")
     with pytest.raises(InputError, match=rf"{Path(place).name}: must have the columns {column}; got "):
         read_run(run)
 

@@ -25,6 +25,7 @@ def test_every_chart_escapes_its_words_and_is_well_formed() -> None:
         figures.behavior_bars(HOSTILE, {HOSTILE: {"pivot": 3, "excluded": 1}}),
         figures.dot_plot(HOSTILE, {HOSTILE: [dot]}, (0, 1), HOSTILE, reference=0.5),
         figures.share_lines(HOSTILE, [figures.Line(HOSTILE, "c-ink", [(0, 0.5), (0.5, np.nan)])], HOSTILE, HOSTILE),
+        figures.layer_lines(HOSTILE, [figures.Line(HOSTILE, "c-ink", [(0, 0.5), (1, np.nan)])], HOSTILE),
         figures.histogram(HOSTILE, np.linspace(0, 1, 4), {"all": ("c-other", shares)}, HOSTILE),
         legend([Key("c-source", HOSTILE, "line"), Key("c-source", HOSTILE, "box"), Key("c-source", HOSTILE, "circle")]),
     ]
@@ -34,6 +35,27 @@ def test_every_chart_escapes_its_words_and_is_well_formed() -> None:
         assert any(HOSTILE in "".join(element.itertext()) for element in tree.iter()) or HOSTILE in tree.get(
             "aria-label", ""
         )
+
+
+def heights(chart: object) -> list[float]:
+    """The y positions of the dots of a chart of lines."""
+    return [float(y) for y in re.findall(r'transform="translate\([\d.]+ ([\d.]+)\) scale\(0.5\)"', str(chart))]
+
+
+def test_lines_by_layer_stand_in_proportion_and_break_at_what_is_no_number() -> None:
+    line = figures.Line("kl", "c-ink", [(0, 0.0), (1, 5.0), (2, np.nan), (3, 10.0)])
+    zero, half, top = heights(figures.layer_lines("kl", [line], "nats"))
+    assert zero - half == pytest.approx(half - top, abs=0.2)
+    assert zero > half > top
+    assert heights(figures.layer_lines("kl", [line], "share", top=20.0))[2] == pytest.approx(half, abs=0.2)
+
+
+def test_powers_of_ten_stand_at_equal_steps_and_zero_nowhere() -> None:
+    line = figures.Line("kl", "c-ink", [(0, 600.0), (1, 60.0), (2, 6.0), (3, 0.0)])
+    chart = figures.layer_lines("kl", [line], "nats", log=True)
+    first, second, third = heights(chart)
+    assert second - first == pytest.approx(third - second, abs=0.2)
+    assert re.findall(r'class="tick" text-anchor="end">([^<]+)<', str(chart)) == ["1", "10", "100", "1000"]
 
 
 def test_bars_of_a_row_fill_the_axis_in_proportion() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -59,15 +60,16 @@ def test_an_item_without_one_of_its_layers_is_refused(new_run: Callable[[], Path
 def test_sensitivity_equals_the_table(source: str, page: Any, full_run: Path) -> None:
     rows = read_table(full_run / "sensitivity.parquet").to_pylist()
     shares = {
-        (row["pair"], row["rule"], row["first_layer"], row["min_probability"]): row["pivot"]
+        (row["pair"], row["rule"], row["least_contrast"], row["min_probability"]): row["pivot"]
         / (row["pivot"] + row["co_occurrence"])
         for row in rows
     }
-    assert f"strict, from block 9, 0.25: {number(shares['all', 'strict', 9, 0.25])}</title>" in source
+    shown = number(shares["all", "strict", math.log(100), 0.25])
+    assert f"strict, contrast log 100, 0.25: {shown}</title>" in source
     assert f"paper, 0.00: {number(shares['all', 'paper', None, 0.0])}</title>" in source
     for pair, label in (("en-fr", "en → fr"), ("all", "all pairs")):
         ranges = []
-        for variant in (("paper", None), ("strict", 1), ("strict", 9), ("threshold", None)):
+        for variant in (("paper", None), ("strict", math.log(10)), ("strict", math.log(100)), ("threshold", None)):
             own = [share for key, share in shares.items() if key[:3] == (pair, *variant)]
             ranges.append(f"{number(min(own), 2)} to {number(max(own), 2)}")
         assert page.has(label, *ranges)

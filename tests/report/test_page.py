@@ -54,7 +54,7 @@ def test_an_empty_run_says_what_has_not_run(tmp_path: Path, read_page: Callable[
     path = write_report(tmp_path)
     assert path == tmp_path / "report.html"
     page = read_page(path)
-    assert page.words.count("This stage has not run: the run folder holds no") == 8
+    assert page.words.count("This stage has not run: the run folder holds no") == 10
     assert page.tags["script"] == 0
     assert "Testbed: planted and recovered" not in page.words
 
@@ -64,7 +64,10 @@ def test_an_empty_run_says_what_has_not_run(tmp_path: Path, read_page: Callable[
     [
         ("scores.parquet", "pivotkit score"),
         ("traces", "pivotkit trace"),
+        ("traces_fitted", "pivotkit trace-fitted --tuned-lens LENS"),
         ("behaviors.parquet", "pivotkit behaviors"),
+        ("causal_effects.parquet", "pivotkit causal"),
+        ("causal.parquet", None),
         ("attribution.json", "pivotkit attribution"),
         ("pivots.parquet", "pivotkit pivots"),
         ("documents.parquet", "pivotkit score-documents"),

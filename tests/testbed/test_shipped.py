@@ -89,15 +89,15 @@ def test_the_items_that_are_recorded_are_those_of_the_demo(demo_run: Path) -> No
 
 
 def test_a_choice_within_the_margin_leaves_an_item_undecided() -> None:
+    """Four items, and the gap of each block's two choices; the target is among them in all but the last item."""
+    gaps = ((1, 1, 1), (1, MARGIN / 2, 1), (1, 1, MARGIN / 2), (MARGIN / 2,) * 3)
     rows = [
-        (item, layer, [-0.5, -0.5 - gap])
-        for item, gaps in enumerate(((1, 1, 1), (1, MARGIN / 2, 1), (MARGIN / 2, 1, 1), (1, 1, MARGIN / 2)))
-        for layer, gap in enumerate((1, *gaps))  # layer 0 is the embedding output
-    ]
-    columns = ("item", "layer", "top_logprobs")
-    assert close_choices(pa.table(dict(zip(columns, zip(*rows, strict=True), strict=True))), blocks=3) == {1, 2, 3}
-    unsure = pa.table({"item": [0, 0], "layer": [1, 2], "top_logprobs": [[-3.0, -3.0], [-0.1, -3.0]]})
-    assert close_choices(unsure, blocks=2) == set()  # the strict rule does not look at so unlikely a choice
+        {"item": item, "layer": layer, "top_ids": [7, 8], "top_logprobs": [-0.5, -0.5 - gap],
+         "target_ids": [9] if item == 3 else [8]}
+        for item, own in enumerate(gaps)
+        for layer, gap in enumerate((0, *own))  # the rule does not read layer 0, the embedding output
+    ]  # fmt: skip
+    assert close_choices(pa.Table.from_pylist(rows)) == {1, 2}
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])

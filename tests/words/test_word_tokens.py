@@ -175,3 +175,43 @@ def test_words_overlap_where_they_share_a_piece_that_is_not_blank(tokenizer, spa
     # Both begin with the bare space piece, which does not exclude them.
     assert spaced.encode(" 房子")[0] == spaced.encode(" god")[0]
     assert not WordTokens(spaced).overlap("房子", "god")
+
+
+def test_a_word_whose_first_piece_tells_is_told_by_its_first_pieces(sets, spaced):
+    for each, words in [(sets, ["dog", "house", "étoile"]), (WordTokens(spaced), ["房子"])]:
+        for word in words:
+            expected = {token for token in each.first(word) if len(each.text(token).strip()) > 1}
+            assert set(each.telling(word)) == expected != set()
+
+
+def test_behind_shared_pieces_stand_only_words_that_begin_with_them_or_are_told_at_once(sets, tokenizer):
+    pieces = tokenizer.encode(" 房子")
+    at = next(end for end in range(len(pieces)) if "房" in tokenizer.decode(pieces[: end + 1]))
+    before = tuple(pieces[:at])
+    assert sets.telling("房子", before) == (pieces[at],)
+    assert sets.telling("房子") == ()  # nothing of it tells at the first position
+    assert sets.telling("学校", before) == ()  # other bytes
+    assert sets.telling("dog", before) == sets.telling("dog") != ()
+
+
+def test_a_blank_piece_before_a_word_changes_no_set(sets, tokenizer):
+    [blank] = tokenizer.encode(" ")
+    for word in ("dog", "navire", "房子"):
+        assert sets.telling(word, (blank,)) == sets.telling(word)
+
+
+def test_shared_pieces_that_were_asked_for_are_kept(tokenizer):
+    pieces = tokenizer.encode(" 房子")
+    for policy in (TokenPolicy(pieces="all"), TokenPolicy(pieces="prefixes")):
+        sets = WordTokens(tokenizer, policy)
+        assert set(sets.telling("房子", tuple(pieces[:3]))) >= set(sets.first("房子")) != set()
+    assert WordTokens(tokenizer, TokenPolicy(bytes="drop")).telling("房子", tuple(pieces[:3])) == ()
+
+
+def test_the_space_before_a_word_is_kept_where_decoding_drops_it():
+    """As Llama 2 and Mistral do: a lone token is the start of a text, and loses its space."""
+    raw = Tokenizer(models.WordLevel({"▁dog": 0, "dog": 1, "?": 2}, unk_token="?"))
+    raw.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw)
+    assert tokenizer.decode([0]) == "dog"
+    assert [WordTokens(tokenizer).text(token) for token in (0, 1)] == [" dog", "dog"]

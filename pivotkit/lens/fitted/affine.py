@@ -62,6 +62,11 @@ class AffineLens:
         return next((weight.shape[0] for weight in self.weights if weight is not None), 0)
 
     @property
+    def lacking(self) -> tuple[int, ...]:
+        """The layers that have no map, in order, as the embedding's output in published Jacobian-lens files."""
+        return tuple(layer for layer, weight in enumerate(self.weights) if weight is None)
+
+    @property
     def name(self) -> str:
         """The name of the lens in the metadata of a trace."""
         kind = self.kind if self.fit is None else self.fit.get("kind", self.kind)

@@ -24,6 +24,7 @@ def capture(
     attention_mask: torch.Tensor | None = None,
     past: Any = None,
     finite: bool = True,
+    readers: Sequence[nn.Module] = (),
 ) -> torch.Tensor:
     """Run the base model once and keep the residual stream at ``positions``.
 
@@ -46,11 +47,13 @@ def capture(
         batch on the right: a sliding window would count padding between a prefix and its continuation.
     finite : bool, default True
         Whether to refuse states with NaN or infinity (`require_finite`).
+    readers : sequence of nn.Module, default ()
+        Parts of the blocks whose input is kept too, such as those of `middle_readers`.
 
     Returns
     -------
-    (len(layers), N, D) tensor
-        In the model's dtype, on the device of the head's matrix.
+    (len(layers) + len(readers), N, D) tensor
+        In the model's dtype, on the device of the head's matrix; the layers first.
 
     Raises
     ------
@@ -74,14 +77,21 @@ def capture(
         if not (0 <= row < lines and 0 <= column < width):
             raise ValueError(f"capture: positions must lie within input_ids, {(lines, width)}; got {(row, column)}")
     rows, columns = (torch.tensor([place[axis] for place in positions], dtype=torch.int64) for axis in (0, 1))
-    kept: dict[int, torch.Tensor] = {}
+    kept: dict[int, torch.Tensor] = {}  # by layer; by -1, -2 ... for the readers
 
     def keep(layer: int, state: torch.Tensor | None) -> None:
         if state is None:
             raise TypeError(f"capture: block {layer} must return hidden states; got no tensor")
+        if layer < 0:
+            state = state.reshape(lines, width, -1)  # some parts read all positions of a batch in one row
         kept[layer] = state[rows.to(state.device), columns.to(state.device)].to(head.weight.device)
 
     with ExitStack() as hooks:
+        # Before the next, since a part with hooks runs at all positions.
+        for number, part in enumerate(readers):
+            hooks.enter_context(part.register_forward_pre_hook(
+                lambda module, args, kwargs, at=-1 - number: keep(at, hidden_argument(args, kwargs)), with_kwargs=True
+            ))  # fmt: skip
         for part in head.positionwise:
             hooks.enter_context(run_only_at(part, rows, columns))
         for layer in wanted:
@@ -94,19 +104,23 @@ def capture(
                     lambda module, args, output, layer=layer: keep(layer, hidden_result(output))
                 ))  # fmt: skip
         run_base(head.base, input_ids, attention_mask=mask, past=past)
-    states = torch.stack([kept[layer] for layer in wanted])
+    states = torch.stack([kept[layer] for layer in [*wanted, *(-1 - number for number in range(len(readers)))]])
     if finite:
-        require_finite(states, wanted, lambda number: "row {}, position {}".format(*positions[number]))
+        require_finite(
+            states,
+            [*wanted, *(f"reader {number}" for number in range(len(readers)))],
+            lambda number: "row {}, position {}".format(*positions[number]),
+        )
     return states
 
 
-def require_finite(states: torch.Tensor, layers: Sequence[int], name: Callable[[int], str]) -> None:
+def require_finite(states: torch.Tensor, layers: Sequence[int | str], name: Callable[[int], str]) -> None:
     """Refuse states with NaN or infinity.
 
     Parameters
     ----------
     states : (L, N, D) tensor
-    layers : sequence of L layers
+    layers : sequence of L layers, or what the message calls them
     name : callable n -> str
         What the message calls position n.
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from pivotkit.arguments import refuse, refuse_kind
+from pivotkit.words.telling import telling_piece
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,10 @@ class Encoded:
         Index of the answer's first token.
     word_start : int
         Index of the answer's first token that is not blank. A tokenizer may give the space before a word a token of its
-        own; the model's prediction of the word is then read after that token.
+        own.
+    telling : int
+        Index of the answer's first token that tells it apart from other words (`telling_piece`). The model's prediction
+        of the word is read before it, with the answer's tokens up to it appended to the prompt.
     offsets : tuple of (int, int)
         The characters of the text that each token stands for; an empty range for a token that stands for none.
     """
@@ -31,10 +35,17 @@ class Encoded:
     ids: tuple[int, ...]
     answer_start: int
     word_start: int
+    telling: int
     offsets: tuple[tuple[int, int], ...]
 
     def __repr__(self) -> str:
-        return f"Encoded(tokens={len(self.ids)}, answer_start={self.answer_start}, word_start={self.word_start})"
+        places = f"answer_start={self.answer_start}, word_start={self.word_start}, telling={self.telling}"
+        return f"Encoded(tokens={len(self.ids)}, {places})"
+
+    @property
+    def appended(self) -> tuple[int, ...]:
+        """The answer's tokens before the one that tells it apart: other words share them."""
+        return self.ids[self.answer_start : self.telling]
 
     def span(self, begin: int, end: int) -> list[int]:
         """Indices of the tokens that hold any of the characters ``begin`` to ``end`` (exclusive)."""
@@ -78,7 +89,8 @@ def encode(tokenizer: Any, prompts: Sequence[str], answers: Sequence[str]) -> li
         word = next(words, None)
         if word is None:
             raise ValueError(f"encode: answer must have a token that is not blank; got {text[len(prompt) :]!r}")
-        encoded.append(Encoded(tuple(ids[:last]), start, word, tuple(offsets[:last])))
+        telling = word + telling_piece(tokenizer, ids[word:last])
+        encoded.append(Encoded(tuple(ids[:last]), start, word, telling, tuple(offsets[:last])))
     return encoded
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import nn
 
 from pivotkit.lens.model.cache import new_cache, select_rows
 from pivotkit.lens.model.capture import capture, require_finite
@@ -23,6 +24,8 @@ BATCH_STATES = 4096  # hidden states (layers x positions) that a batch may retur
 # A forward pass of a small batch costs about as much as this many tokens of a large one. A prefix that saves fewer
 # tokens runs again with each of its continuations.
 PASS_TOKENS = 32
+
+What = tuple[Sequence[int], Sequence[nn.Module]]  # the layers and the readers of `capture`
 
 
 @dataclass
@@ -118,7 +121,9 @@ class PrefixTree:
             begin = end
         return grown
 
-    def run(self, head: ModelParts, layers: Sequence[int] | None = None) -> Iterator[tuple[list[int], torch.Tensor]]:
+    def run(
+        self, head: ModelParts, layers: Sequence[int] | None = None, readers: Sequence[nn.Module] = ()
+    ) -> Iterator[tuple[list[int], torch.Tensor]]:
         """Yield the hidden states of every wanted position, batch by batch.
 
         Parameters
@@ -126,11 +131,13 @@ class PrefixTree:
         head : LensHead
         layers : sequence of int, optional
             As for `capture`; by default all layers.
+        readers : sequence of nn.Module, default ()
+            As for `capture`.
 
         Yields
         ------
         rows : list of N int
-        states : (len(layers), N, D) tensor
+        states : (len(layers) + len(readers), N, D) tensor
             The residual stream of these rows, before the final norm.
 
         Raises
@@ -144,9 +151,11 @@ class PrefixTree:
         sequence runs whole.
         """
         chosen = range(len(head.blocks) + 1) if layers is None else layers
-        most = BATCH_STATES // len(chosen)
-        for rows, states in _visit(head, chosen, most, self.roots, [0] * len(self.roots), None, 0):
-            require_finite(states, chosen, lambda at, rows=rows: self._name(rows[at]))  # type: ignore[misc]
+        most = BATCH_STATES // (len(chosen) + len(readers))
+        named: list[int | str] = [*chosen, *(f"reader {number}" for number in range(len(readers)))]
+        what = (chosen, readers)
+        for rows, states in _visit(head, what, most, self.roots, [0] * len(self.roots), None, 0):
+            require_finite(states, named, lambda at, rows=rows: self._name(rows[at]))  # type: ignore[misc]
             yield rows, states
 
     def _name(self, row: int) -> str:
@@ -164,7 +173,7 @@ def _shared(first: Sequence[int], second: Sequence[int]) -> int:
 
 def _visit(
     head: ModelParts,
-    layers: Sequence[int],
+    what: What,
     most: int,
     nodes: list[Node],
     parents: list[int],
@@ -194,12 +203,12 @@ def _visit(
     for length in sorted(shared):
         for batch in _batches(shared[length], past, most):
             own = _continued(head, cache, batch)
-            yield from _forward(head, layers, batch, own, past)
+            yield from _forward(head, what, batch, own, past)
             below = [(child, row) for row, (node, _) in enumerate(batch) for child in node.children]
-            yield from _visit(head, layers, most, [c for c, _ in below], [r for _, r in below], own, past + length)
+            yield from _visit(head, what, most, [c for c, _ in below], [r for _, r in below], own, past + length)
     leaves.sort(key=lambda leaf: len(leaf[0].tokens))  # equal lengths together, for little padding
     for batch in _batches(leaves, past, most):
-        yield from _forward(head, layers, batch, None if cache is None else _continued(head, cache, batch), past)
+        yield from _forward(head, what, batch, None if cache is None else _continued(head, cache, batch), past)
 
 
 def _batches(nodes: Sequence[tuple[Node, int]], past: int, most: int) -> Iterator[list[tuple[Node, int]]]:
@@ -219,12 +228,14 @@ def _batches(nodes: Sequence[tuple[Node, int]], past: int, most: int) -> Iterato
 
 
 def _forward(
-    head: ModelParts, layers: Sequence[int], batch: Sequence[tuple[Node, int]], cache: Any, past: int
+    head: ModelParts, what: What, batch: Sequence[tuple[Node, int]], cache: Any, past: int
 ) -> Iterator[tuple[list[int], torch.Tensor]]:
     """Run one forward pass and yield its wanted states, if there are any."""
     ids = pad_right([node.tokens for node, _ in batch], head.weight.device)
     places = [(line, at, row) for line, (node, _) in enumerate(batch) for at, row in node.wanted]
-    states = capture(head, ids, [(line, at) for line, at, _ in places], layers=layers, past=cache, finite=False)
+    layers, readers = what
+    positions = [(line, at) for line, at, _ in places]
+    states = capture(head, ids, positions, layers=layers, past=cache, finite=False, readers=readers)
     if places:
         yield [row for *_, row in places], states
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 import pickle
 import re
 
+import pyarrow.compute as pc
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from pivotkit.artifacts import table_metadata
 from pivotkit.errors import InputError
+from pivotkit.lens.behavior import classify
+from pivotkit.lens.contrast_means import contrast_means
+from pivotkit.lens.fidelity import lens_fidelity
 from pivotkit.lens.fitted import JacobianLens, TunedLens, load_lens
 from pivotkit.lens.model.head import LensHead
 from pivotkit.lens.trace import trace
@@ -48,14 +53,47 @@ def test_block_b_of_a_published_file_is_layer_b_plus_1(tmp_path, dtype):
 def test_a_layer_without_a_matrix_is_refused_or_raw_where_that_is_asked_for(tmp_path, llama, items, tokenizer):
     path, head = published(tmp_path / "lens.pt"), LensHead.from_model(llama)
     with pytest.raises(ValueError, match=r"^JacobianLens: layers must have a map, as \[1, 2\] have; got 0$"):
-        trace(llama, items, tokenizer, lens=JacobianLens.load(path, head))
+        JacobianLens.load(path, head)(hidden(1), [0])
     lens = JacobianLens.load(path, head, missing="raw")
+    assert lens.lacking == ()
     states = hidden(1)
     torch.testing.assert_close(lens(states, [0]), states)
     traced, raw = trace(llama, items, tokenizer, lens=lens), trace(llama, items, tokenizer)
     rows = [[row["layer"] for row, other in zip(traced.to_pylist(), raw.to_pylist(), strict=True)
              if row["entropy"] != pytest.approx(other["entropy"], rel=1e-4)]]  # fmt: skip
     assert set(rows[0]) == {1, 2}
+
+
+@pytest.mark.parametrize("chains", [False, True])
+def test_a_trace_leaves_out_the_layers_that_a_published_file_lacks_and_says_so(
+    tmp_path, llama, items, tokenizer, chains
+):
+    path = published(tmp_path / "lens.pt")
+    lens, whole = JacobianLens.load(path), JacobianLens.load(path, missing="raw")
+    assert lens.lacking == (0,)
+    found, plain = (trace(llama, items, tokenizer, lens=one, chains=chains) for one in (lens, whole))
+    assert table_metadata(found)["lacking"] == {"0": "the lens has no map for it"}
+    assert "lacking" not in table_metadata(plain)
+    assert set(found["layer"].to_pylist()) == {1, 2, 3}
+    plain = plain.filter(pc.greater(plain["layer"], 0))
+    for name in ("item", "layer", "top_ids", "target_rank", "top_logprobs", "target_chain_logprob", "top_contrasts"):
+        assert found[name].to_pylist() == plain[name].to_pylist(), name
+    assert classify(found, "paper").to_pylist() == classify(plain, "paper").to_pylist()
+    firsts = {token for ids in found["top_ids"].to_pylist() for token in ids}
+    assert {token for ids in found["tracked"].to_pylist() for token in ids} <= firsts  # none of the raw embedding's
+    means = contrast_means(llama, items, tokenizer, lens=lens)
+    again = trace(llama, items, tokenizer, lens=lens, contrast=means)
+    assert again["top_ids"].to_pylist() == found["top_ids"].to_pylist()
+
+
+def test_a_comparison_has_no_rows_for_layers_that_a_lens_lacks(tmp_path, llama, tokenizer):
+    lens = JacobianLens.load(published(tmp_path / "lens.pt"))
+    found = lens_fidelity(llama, lens, ["dog cat house", "chien chat maison"], tokenizer, held_out=1)
+    rows = [(row["lens"], row["layer"]) for row in found.to_pylist()]
+    assert rows == [("logit lens", layer) for layer in range(4)] + [("Jacobian lens", layer) for layer in (1, 2, 3)]
+    alone = lens_fidelity(llama, lens, ["dog cat house", "chien chat maison"], tokenizer, held_out=1, layers=[2])
+    ours = [row["kl"] for row in found.to_pylist() if row["layer"] == 2]
+    assert ours == pytest.approx(alone["kl"].to_pylist())
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
