@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from pivotkit.arguments import check_int, check_kind, check_number, refuse, refuse_kind
+from pivotkit.arguments import check_int, check_number, refuse, refuse_kind
 from pivotkit.artifacts import require_columns, with_metadata
 from pivotkit.pivots.controls import FrequencyMatched
 from pivotkit.pivots.item_pivots import ContextCounts, ItemPivots, PivotSearch, WordFamilies
@@ -151,17 +151,19 @@ def find_pivots(
     control_ids: list[int | None] = []
     absent_words: set[str] = set()
     items_of_absent_words = items_of_rare_words = 0
-    pairs = list(zip(items["source"].to_pylist(), items["target"].to_pylist(), strict=True))
-    for item, (source, target) in enumerate(track(pairs, "finding pivots")):
-        absent = search.absent(source, target)
+    asked = list(zip(*(items[name].to_pylist() for name in ("pair", "source", "target")), strict=True))
+    for item, (pair, source, target) in enumerate(track(asked, "finding pivots")):
+        rows = search.rows(pair, source, target)
+        df = counts.df[[*rows]]
+        absent = [word for word, own in zip((source, target), df, strict=True) if not own]
         if absent:
             absent_words.update(absent)
             items_of_absent_words += 1
             continue
-        if search.rarer(source, target) < min_word_df:
+        if df.min() < min_word_df:
             items_of_rare_words += 1
             continue
-        pivots = search.find(source, target)
+        pivots = search.find(source, target, rows)
         tokens = pivots.token_ids.tolist()
         control_ids.extend(controls.draw(tokens, pivots.family.union(tokens), f"{source}\0{target}"))
         found.append((item, pivots))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -32,7 +33,7 @@ class ContextCounts(Protocol):
     def background(self) -> NDArray[np.int64] | None: ...
     @property
     def strata(self) -> Any: ...
-    def index(self, word: str) -> int: ...
+    def index(self, word: str, language: str | None = None) -> int: ...
 
 
 class WordFamilies(Protocol):
@@ -57,13 +58,19 @@ class PivotSearch:
     embedding: Any | None
     min_similarity: float
 
-    def absent(self, *words: str) -> list[str]:
-        """The words that occur in no document."""
-        return [word for word in words if not self.counts.df[self._row(word)]]
+    def rows(self, pair: str, source: str, target: str) -> tuple[int, int]:
+        """The rows of an item's two words in the counts: those in the languages of its pair, where words have one."""
+        if getattr(self.counts, "languages", None) is not None:
+            parts = pair.split("-")  # a code may have hyphens of its own
+            for place in range(1, len(parts)):
+                with suppress(ValueError):
+                    codes = "-".join(parts[:place]), "-".join(parts[place:])
+                    return self.counts.index(source, codes[0]), self.counts.index(target, codes[1])
+        return self._row(source), self._row(target)
 
-    def find(self, source: str, target: str) -> ItemPivots:
+    def find(self, source: str, target: str, rows: tuple[int, int]) -> ItemPivots:
         """The pivots of two words that both occur, best first."""
-        counts, rows = self.counts, [self._row(word) for word in (source, target)]
+        counts = self.counts
         families = [
             np.unique(np.asarray(list(self.word_tokens.family(word)), dtype=np.int64)) for word in (source, target)
         ]
@@ -101,7 +108,9 @@ class PivotSearch:
             background=frequency[best] / counts.documents,
             expected_source=expected[0][best],
             expected_target=expected[1][best],
-            log_p=-np.minimum(*(expected_association.poisson(*(_of(part, best) for part in table)) for table in with_chance)),
+            log_p=-np.minimum(
+                *(expected_association.poisson(*(_of(part, best) for part in table)) for table in with_chance)
+            ),
             family=frozenset(families[0].tolist()).union(families[1].tolist()),
         )
 
@@ -113,10 +122,6 @@ class PivotSearch:
         most = self.k if self.embedding is None else len(best)
         passed = (place for place in best.tolist() if self.allowed(int(tokens[place]), source, target))
         return np.fromiter(itertools.islice(passed, most), np.int64)
-
-    def rarer(self, source: str, target: str) -> int:
-        """The documents of the rarer of two words."""
-        return int(min(self.counts.df[self._row(word)] for word in (source, target)))
 
     def _row(self, word: str) -> int:
         try:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pivotkit.arguments import check_kind, check_text, refuse, refuse_kind
+from pivotkit.arguments import check_kind, check_text, refuse_kind
 from pivotkit.pivots import association, expected_association
 
 Measure = Callable[..., NDArray[np.float64]]

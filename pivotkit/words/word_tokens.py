@@ -11,6 +11,7 @@ from typing import Any
 from tokenizers.pre_tokenizers import ByteLevel
 
 from pivotkit.words.telling import telling_piece
+from pivotkit.words.token_classes import alike, folded, is_whole_word
 
 _BYTE_LEVEL = ByteLevel(add_prefix_space=False, use_regex=False)  # spells text as a byte-level vocabulary does
 _BYTE_TOKEN = re.compile(r"<0x[0-9A-F]{2}>")  # a lone byte in a byte-fallback vocabulary
@@ -124,6 +125,14 @@ class WordTokens:
     def shared_start(self, word: str) -> bool:
         """Whether ``word`` begins with a fragment of a character, so that other words share its first piece."""
         return any(_FRAGMENT in self.text(token) for token in self.first(word))
+
+    def whole_word(self, token: int) -> bool:
+        """Whether a token is a word by itself (`is_whole_word`), and no piece, number or sign."""
+        return token not in self._special and is_whole_word(self.text(token))
+
+    def variant(self, token: int, word: str) -> bool:
+        """Whether a token spells ``word``, a form of it or its beginning (`alike`)."""
+        return alike(folded(self.text(token)), word)
 
     def joined(self, tokens: Sequence[int]) -> str:
         """Several tokens as one text, empty for none."""

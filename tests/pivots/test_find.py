@@ -127,7 +127,9 @@ def test_unsorted_context_rows_give_the_same_pivots(planted, families):
     )
     other = SimpleNamespace(**{**vars(planted), "context": backwards})
     items, sets = make_items(("x", "y")), families(WORDS)
-    assert find_pivots(other, items, "paper", word_tokens=sets).equals(find_pivots(planted, items, "paper", word_tokens=sets))
+    assert find_pivots(other, items, "paper", word_tokens=sets).equals(
+        find_pivots(planted, items, "paper", word_tokens=sets)
+    )
 
 
 def test_every_token_of_both_families_is_removed(families):
@@ -145,8 +147,13 @@ def test_tokens_that_avoid_a_word_are_no_pivots_though_places_are_free(families)
 def test_min_df_counts_documents_shared_with_each_word(families):
     counts = table_counts([[4, 0, 4, 4], [0, 4, 1, 4]], [4, 4, 4, 4])
     sets = families(WORDS)
-    assert find_pivots(counts, make_items(("x", "y")), "paper", min_df=2, word_tokens=sets)["token_id"].to_pylist() == [3]
-    assert find_pivots(counts, make_items(("x", "y")), "paper", min_df=1, word_tokens=sets)["token_id"].to_pylist() == [3, 2]
+    assert find_pivots(counts, make_items(("x", "y")), "paper", min_df=2, word_tokens=sets)["token_id"].to_pylist() == [
+        3
+    ]
+    assert find_pivots(counts, make_items(("x", "y")), "paper", min_df=1, word_tokens=sets)["token_id"].to_pylist() == [
+        3,
+        2,
+    ]
 
 
 def test_pairs_whose_word_never_occurs_are_counted_and_named(slow, families):
