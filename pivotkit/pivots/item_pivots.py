@@ -167,7 +167,7 @@ def _of(part: Any, places: NDArray[np.int64]) -> Any:
 
 
 def _shared_tokens(
-    context: csr_array, rows: list[int], families: list[NDArray[np.int64]], min_df: int
+    context: csr_array, rows: tuple[int, int], families: list[NDArray[np.int64]], min_df: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Tokens of neither family that share ``min_df`` documents with each word, and how many they share with each."""
     a, b = (slice(context.indptr[row], context.indptr[row + 1]) for row in rows)

@@ -49,7 +49,8 @@ class PivotRule:
         one, other = (self.measure(*table) for table in tables)
         if self.combine == "min":
             return np.minimum(one, other)
-        return np.sqrt(np.maximum(one, 0.0) * np.maximum(other, 0.0))
+        mean: NDArray[np.float64] = np.sqrt(np.maximum(one, 0.0) * np.maximum(other, 0.0))
+        return mean
 
 
 def pivot_rule(rule: str | Measure, measure: str | Measure | None, combine: str | None) -> PivotRule:
@@ -66,14 +67,14 @@ def pivot_rule(rule: str | Measure, measure: str | Measure | None, combine: str 
         name, stratified = str(rule), rule == STRATIFIED
         if not stratified:
             found = getattr(association, RULES[name])
-        elif callable(measure) and not isinstance(measure, type):
-            name, found = f"{name} {_name(measure)}", measure
-            if not _takes_expected(measure):
-                refuse_kind("find_pivots", "measure", "be a function of (n11, n1_, n_1, n, e)", measure)
-        else:
+        elif measure is None or isinstance(measure, str):
             check_text("find_pivots", "measure", measure, expected_association.MEASURES, none=True)
             name = f"{name} {measure}" if measure else name
             found = getattr(expected_association, measure or "log_ratio")
+        elif _takes_expected(measure):
+            name, found = f"{name} {_name(measure)}", measure
+        else:
+            refuse_kind("find_pivots", "measure", "be a function of (n11, n1_, n_1, n, e)", measure)
     return PivotRule(name, found, stratified, combine or ("geometric" if stratified else "min"))
 
 

@@ -144,7 +144,7 @@ def test_a_formula_must_compile():
 
 
 def test_a_formula_must_take_four_or_five_numbers():
-    with pytest.raises(TypeError, match="measure: formula must be a function of .*, of 1$"):
+    with pytest.raises(TypeError, match=r"measure: formula must be a function of .*, of 1$"):
         measure(lambda n11: n11)
 
 
