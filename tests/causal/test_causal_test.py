@@ -236,6 +236,24 @@ def test_every_swap_equals_a_plain_loop_in_float64(found, llama, llama_items, wo
     assert seen == set(itertools.product(("unembedding", "lens"), ends))
 
 
+def test_the_swap_of_two_more_items_names_the_token_of_one_of_them(found, llama, llama_items, word_tokenizer, pivots):
+    oracle = Oracle(llama, llama_items, word_tokenizer, None)
+    held = {(row["item"], row["layer"]): row["token_id"] for row in pivots.to_pylist()}
+    swapped = [(key, rows) for key, rows in cells(found).items() if key[1:4] == (2, "swap", "unembedding")]
+    some = [(key, rows["other"]) for key, rows in swapped if "other" in rows][::5]
+    assert some
+    for (item, layer, *_), row in some:
+        state, target = oracle.states[item][layer], oracle.answers[item]
+        first = oracle.direction(row["token_id"], layer, "unembedding")
+        deltas = []
+        for at, one in enumerate(oracle.rows):
+            if one["pair"] == row["pair"] and held[at, layer] != row["token_id"]:
+                apart = first - oracle.direction(held[at, layer], layer, "unembedding")
+                edited = state - 2 * (state @ apart) / (apart @ apart) * apart
+                deltas.append(float(oracle.edited(item, layer, edited)[target] - oracle.logprobs[item][target]))
+        assert np.abs(np.array(deltas) - row["delta_logprob"]).min() < 2e-4, row
+
+
 def test_every_patch_equals_a_plain_loop_in_float64(found, llama, llama_items, word_tokenizer, pivots, lens):
     oracle = Oracle(llama, llama_items, word_tokenizer, lens)
     held = {(row["item"], row["layer"]): row["token_id"] for row in pivots.to_pylist()}
