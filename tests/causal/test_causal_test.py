@@ -18,8 +18,8 @@ from pivotkit.causal.causal_test import causal_test
 from pivotkit.causal.chosen import Item, read_items
 from pivotkit.causal.controls import random_unit
 from pivotkit.causal.measure import CAUSAL
-from pivotkit.lens.contrast_means import grouped
 from pivotkit.lens.fitted.affine import AffineLens
+from pivotkit.lens.groups import grouped
 from pivotkit.lens.model.encoding import encode
 from pivotkit.lens.model.head import LensHead
 from pivotkit.lens.trace import trace
