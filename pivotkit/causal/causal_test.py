@@ -110,9 +110,9 @@ def causal_test(
         An argument is of another kind; tokens of ``pivots`` are no whole numbers.
     ValueError
         A layer does not exist, ``pivots`` names an unknown item or holds two for one item, layer and class, no solved
-        item has a pivot in the layers, the lens was fitted to another model or type, a hook of others changes the states, a state is
-        NaN or infinite, what lies before the head is no norm (`chain_map`), or an unedited state does not give the
-        answer's log-probability of the whole pass.
+        item has a pivot in the layers, the lens was fitted to another model or type, a hook of others changes the
+        states, a state is NaN or infinite, what lies before the head is no norm (`chain_map`), or an unedited state
+        does not give the answer's log-probability of the whole pass.
     IndexError
         A token of ``pivots`` lies outside the vocabulary.
 
