@@ -95,13 +95,14 @@ def causal_test(
 
         Controls: ``own``, the pivot. ``other``, the pivot of another item of the pair, layer and class. ``random``, a
         random direction, moved as far as ``own``. ``frequency``, a token of about the pivot's frequency and of its
-        class. ``matched``, the token whose direction lies most nearly as near to source and answer as the pivot's among
-        those that the item raises by less than `SHOWN` above the mean log-probability of the pair's other solved items. ``orthogonal``, the pivot's direction without the span of all
-        tokens of source and targets; ``orthogonal-equal``, that moved as far as ``own``; ``shared``, that span's part
-        alone. ``own-reduced``, the pivot moved as far as ``orthogonal``. ``target`` and ``source``, the answer's and
-        the source's own directions. A swap exchanges the control's directions of the two items, ``other`` those of two
-        more items. Patches have ``other``, the state of another item; ``random``, a state as far away; and ``own``, the
-        state of an item of the same concept in another pair.
+        class. ``matched``, the token whose direction lies most nearly as near to source and answer as the pivot's
+        among those that the item raises by less than `SHOWN` above the mean log-probability of the pair's other solved
+        items. ``orthogonal``, the pivot's direction without the span of all tokens of source and targets;
+        ``orthogonal-equal``, that moved as far as ``own``; ``shared``, that span's part alone. ``own-reduced``, the
+        pivot moved as far as ``orthogonal``. ``target`` and ``source``, the answer's and the source's own directions.
+        A swap exchanges the control's directions of the two items, ``other`` those of two more items. Patches have
+        ``other``, the state of another item; ``random``, a state as far away; and ``own``, the state of an item of the
+        same concept in another pair.
 
     Raises
     ------
@@ -118,9 +119,10 @@ def causal_test(
     Notes
     -----
     The answer is read at the first piece that tells the target apart, as `trace` does, and only items read behind the
-    same pieces are each other's others. Means are over all items given of a pair, solved or not. Directions of ``means`` have no ``frequency``, ``matched``,
-    ``target`` and ``source``, since no item shows those tokens. Edits are computed in float64 and put in the model's
-    type. Ties of tokens, items and nearness go to the lower id or the seed.
+    same pieces are each other's others. Means are over all items given of a pair, solved or not. Directions of
+    ``means`` have no ``frequency``, ``matched``, ``target`` and ``source``, since no item shows those tokens. Edits
+    are computed in float64 and put in the model's type. Ties of tokens, items and nearness go to the lower id or the
+    seed.
 
     Cost: every prompt runs twice, and each edit is a pass of one token through the blocks above its layer and one row
     of the head (`EditedPasses`). A model that takes no cached prefix runs the whole prompt for each edit.
