@@ -19,8 +19,8 @@ from pivotkit.causal.directions import NAMES, TokenDirections, chain_map
 from pivotkit.causal.hooks import require_no_hooks
 from pivotkit.causal.measure import run_edits
 from pivotkit.causal.variants import INTERVENTIONS, Variants
-from pivotkit.lens.contrast_means import grouped
 from pivotkit.lens.fitted.affine import AffineLens
+from pivotkit.lens.groups import grouped
 from pivotkit.lens.model.encoding import encode, require_room, require_same_vocabulary, require_tokenizer
 from pivotkit.lens.model.head import LensHead, require_model
 from pivotkit.words.task import require_tokens, task_prompt
