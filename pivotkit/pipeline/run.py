@@ -17,6 +17,7 @@ STAGES = StageTable(
 )
 # No run needs them, and they take long; they have commands of their own.
 ON_REQUEST = (CAUSAL, TOKEN_GRAPH)
+EVERY = StageTable([*STAGES, *ON_REQUEST])  # what a report may show
 
 
 def stages_of(settings: Settings) -> list[Stage]:
@@ -33,10 +34,10 @@ def stages_of(settings: Settings) -> list[Stage]:
 
 
 def run_all(run: RunFolder, settings: Settings) -> None:
-    """Run every stage in order (`stages_of`)."""
+    """Run every stage in order (`stages_of`). What was made on request is shown too, and must be of the same make."""
     run.configure(settings.given())
     for stage in stages_of(settings):
-        STAGES.run(stage, run, settings)
+        EVERY.run(stage, run, settings)
 
 
 def _run_in(folder: str, settings: Settings) -> None:
