@@ -137,3 +137,8 @@ def test_a_run_shows_the_causes_and_refuses_those_of_other_traces(tested, argume
     assert "report: nothing to do" in capsys.readouterr().err
     assert main(["run", *arguments, "--k", "3", "--out", str(run)]) == 2
     assert "run `pivotkit causal` again" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_an_empty_list_of_layers_is_refused(copied, capsys):
+    assert main(["causal", str(copied), "--layers", ","]) == 2
+    assert capsys.readouterr().err.endswith("causal: --layers must be at least one; got none\n")
