@@ -94,15 +94,15 @@ def causal_test(
         is left out and why, the controls' rules, layers, seed and the head.
 
         Controls: ``own``, the pivot. ``other``, the pivot of another item of the pair, layer and class. ``random``, a
-        random direction, moved as far as ``own``. ``frequency``, a token of about the pivot's frequency and of its
-        class. ``matched``, the token whose direction lies most nearly as near to source and answer as the pivot's among
-        those that the item raises by less than `SHOWN` above the mean log-probability of the pair's other solved items.
-        ``orthogonal``, the pivot's direction without the span of all tokens of source and targets;
-        ``orthogonal-equal``, that moved as far as ``own``; ``shared``, that span's part alone. ``own-reduced``, the
-        pivot moved as far as ``orthogonal``. ``target`` and ``source``, the answer's and the source's own directions. A
-        swap exchanges the control's directions of the two items, ``other`` those of two more items, of which
-        ``token_id`` is the first's. Patches have ``other``, the state of another item; ``random``, a state as far away;
-        and ``own``, the state of an item of the same concept in another pair.
+        random direction, moved as far as ``own``. ``frequency``, a token of about the pivot's frequency and written
+        alike (space, letters, script, capital). ``matched``, the token whose direction lies most nearly as near to
+        source and answer as the pivot's among those that the item raises by less than `SHOWN` above the mean
+        log-probability of the pair's other solved items. ``orthogonal``, the pivot's direction without the span of all
+        tokens of source and targets; ``orthogonal-equal``, that moved as far as ``own``; ``shared``, that span's part
+        alone. ``own-reduced``, the pivot moved as far as ``orthogonal``. ``target`` and ``source``, the answer's and
+        the source's own directions. A swap exchanges the control's directions of the two items, ``other`` those of two
+        more items, of which ``token_id`` is the first's. Patches have ``other``, the state of another item; ``random``,
+        a state as far away; and ``own``, the state of an item of the same concept in another pair.
 
     Raises
     ------

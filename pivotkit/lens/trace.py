@@ -216,14 +216,11 @@ def trace(
             links[row_at[index - 1]].append((item, text.ids[index]))
     layers = range(len(head.blocks) + 1)
     readers = middle_readers("trace", head) if ATTENTION in points else ()
-    rest = np.zeros(
-        (len(rows), len(layers) + len(readers))
-    )  # log-probability of the targets' tokens but the one that is read
-    reader = (
-        _contrast_reader(model, items, rows, tokenizer, contrast, lens, head, len(readers))
-        if ANSWER in positions
-        else None
-    )
+    # The log-probability of the targets' tokens but the one that is read.
+    rest = np.zeros((len(rows), len(layers) + len(readers)))
+    reader = None
+    if ANSWER in positions:
+        reader = _contrast_reader(model, items, rows, tokenizer, contrast, lens, head, len(readers))
     found: list[pa.Table] = []
     for lines, states in tree.run(head, readers=readers):
         states = through_lens(lens, states)
