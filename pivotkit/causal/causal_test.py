@@ -107,7 +107,7 @@ def causal_test(
     Raises
     ------
     TypeError
-        An argument is of another kind; tokens of ``pivots`` are no whole numbers.
+        An argument is of another kind; layers or tokens of ``pivots`` are no whole numbers.
     ValueError
         A layer does not exist, ``pivots`` names an unknown item or holds two for one item, layer and class, no solved
         item has a pivot in the layers, the lens was fitted to another model or type, a hook of others changes the
