@@ -7,7 +7,6 @@ layers, and needs the same folders as tests on real models. Seconds are of one e
 from __future__ import annotations
 
 import copy
-import math
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from bench_lens import FULL, SECONDS, bench_model, prompts_of
 from pivotkit.causal.causal_test import causal_test
 from pivotkit.causal.directions import chain_map
 from pivotkit.lens.model.cache import new_cache
+from pivotkit.lens.specific_tokens import specific_tokens
 from pivotkit.lens.trace import trace
 from pivotkit.words.task import build_task
 from pivotkit.words.word_tokens import WordTokens
@@ -31,22 +31,16 @@ ROWS = 256
 
 
 def pivots_of(items: pa.Table, model: Any, tokenizer: Any, head: Any) -> pa.Table:
-    """The most probable token of each item and layer that no word of it has, with a contrast of log 100."""
-    rows, words = [], WordTokens(tokenizer)
-    families = {row["item"]: {*words.family(row["source"]), *words.family(row["target"])} for row in items.to_pylist()}
+    """The most probable specific token of each item and layer that is another whole word."""
     if not FULL:
+        words = WordTokens(tokenizer)
         named = [(row["item"], words.pieces(dict(row["words"])["p"])[0]) for row in items.to_pylist()]
         return pa.table({"item": [item for item, _ in named for _ in LAYERS], "layer": LAYERS * len(named),
                          "token_id": [token for _, token in named for _ in LAYERS]})  # fmt: skip
-    traces = trace(model, items, tokenizer, head=head).filter(pc.field("layer").isin(LAYERS))
-    for row in traces.select(["item", "layer", "top_ids", "top_logprobs", "top_contrasts"]).to_pylist():
-        for token, logprob, contrast in zip(row["top_ids"], row["top_logprobs"], row["top_contrasts"], strict=True):
-            word = words.text(token).strip()
-            shown = logprob >= math.log(0.05) and contrast >= math.log(100)
-            if shown and sum(map(str.isalpha, word)) >= 3 and token not in families[row["item"]]:
-                rows.append({"item": row["item"], "layer": row["layer"], "token_id": token})
-                break
-    return pa.Table.from_pylist(rows)
+    found = specific_tokens(trace(model, items, tokenizer, head=head))
+    found = found.filter((pc.field("class") == "pivot") & pc.field("layer").isin(LAYERS))
+    best = found.select(["item", "layer", "token_id"]).group_by(["item", "layer"], use_threads=False)
+    return best.aggregate([("token_id", "first")]).rename_columns(["item", "layer", "token_id"])
 
 
 @torch.inference_mode()

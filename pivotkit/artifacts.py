@@ -215,9 +215,8 @@ def with_metadata(table: pa.Table, metadata: Mapping[str, Any]) -> pa.Table:
     return table.replace_schema_metadata(kept)
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    kind = kind.value_type if types.is_dictionary(kind) else kind
-    return str(kind) in ("string", "large_string", "string_view")  # older pyarrow has no test of views
+def _is_text(kind: pa.DataType) -> bool:  # older pyarrow has no test of views
+    return str(kind.value_type if types.is_dictionary(kind) else kind) in ("string", "large_string", "string_view")
 
 
 def _is_number(kind: pa.DataType) -> bool:

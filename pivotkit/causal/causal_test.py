@@ -19,8 +19,8 @@ from pivotkit.causal.directions import NAMES, TokenDirections, chain_map
 from pivotkit.causal.hooks import require_no_hooks
 from pivotkit.causal.measure import run_edits
 from pivotkit.causal.variants import INTERVENTIONS, Variants
-from pivotkit.lens.contrast_means import grouped
 from pivotkit.lens.fitted.affine import AffineLens
+from pivotkit.lens.groups import grouped
 from pivotkit.lens.model.encoding import encode, require_room, require_same_vocabulary, require_tokenizer
 from pivotkit.lens.model.head import LensHead, require_model
 from pivotkit.words.task import require_tokens, task_prompt
@@ -94,38 +94,39 @@ def causal_test(
         is left out and why, the controls' rules, layers, seed and the head.
 
         Controls: ``own``, the pivot. ``other``, the pivot of another item of the pair, layer and class. ``random``, a
-        random direction, moved as far as ``own``. ``frequency``, a token of about the pivot's frequency and of its
-        class. ``matched``, the token whose direction lies most nearly as near to source and answer as the pivot's among
-        those that the item raises by less than `SHOWN` above the mean log-probability of the pair's other solved items. ``orthogonal``, the pivot's direction without the span of all
+        random direction, moved as far as ``own``. ``frequency``, a token of about the pivot's frequency and written
+        alike (space, letters, script, capital). ``matched``, the token whose direction lies most nearly as near to
+        source and answer as the pivot's among those that the item raises by less than `SHOWN` above the mean
+        log-probability of the pair's other solved items. ``orthogonal``, the pivot's direction without the span of all
         tokens of source and targets; ``orthogonal-equal``, that moved as far as ``own``; ``shared``, that span's part
         alone. ``own-reduced``, the pivot moved as far as ``orthogonal``. ``target`` and ``source``, the answer's and
         the source's own directions. A swap exchanges the control's directions of the two items, ``other`` those of two
-        more items. Patches have ``other``, the state of another item; ``random``, a state as far away; and ``own``, the
-        state of an item of the same concept in another pair.
+        more items, of which ``token_id`` is the first's. Patches have ``other``, the state of another item; ``random``,
+        a state as far away; and ``own``, the state of an item of the same concept in another pair.
 
     Raises
     ------
     TypeError
-        An argument is of another kind.
+        An argument is of another kind; layers or tokens of ``pivots`` are no whole numbers.
     ValueError
         A layer does not exist, ``pivots`` names an unknown item or holds two for one item, layer and class, no solved
-        item has a pivot, the lens was fitted to another model or type, a hook of others changes the states, a state is
-        NaN or infinite, what lies before the head is no norm (`chain_map`), or an unedited state does not give the
-        answer's log-probability of the whole pass.
+        item has a pivot in the layers, the lens was fitted to another model or type, a hook of others changes the
+        states, a state is NaN or infinite, what lies before the head is no norm (`chain_map`), or an unedited state
+        does not give the answer's log-probability of the whole pass.
     IndexError
         A token of ``pivots`` lies outside the vocabulary.
 
     Notes
     -----
     The answer is read at the first piece that tells the target apart, as `trace` does, and only items read behind the
-    same pieces are each other's others. Means are over all items given of a pair, solved or not. Directions of ``means`` have no ``frequency``, ``matched``,
-    ``target`` and ``source``, since no item shows those tokens. Edits are computed in float64 and put in the model's
-    type. Ties of tokens, items and nearness go to the lower id or the seed.
+    same pieces are each other's others. Means are over all items given of such a group, solved or not. Directions of
+    ``means`` have no ``frequency``, ``matched``, ``target`` and ``source``, since no item shows those tokens. Edits are
+    computed in float64 and put in the model's type. Ties of tokens, items and nearness go to the lower id or the seed.
 
     Cost: every prompt runs twice, and each edit is a pass of one token through the blocks above its layer and one row
     of the head (`EditedPasses`). A model that takes no cached prefix runs the whole prompt for each edit.
 
-    Source: Dumas et al., arXiv 2411.08745 (patching); `pivots.md` of the project's research (orthogonal controls).
+    Source: Dumas et al., arXiv 2411.08745 (patching). The orthogonal controls are pivotkit's own (docs/method.md).
     """
     require_model("causal_test", model, head)
     require_columns("causal_test", "items", items, ("item", "pair", "concept", "source", "target", "prompt"))
@@ -170,8 +171,8 @@ def causal_test(
     if not found:
         solved = sum(item.reason is None for item in read)
         raise ValueError(
-            f"causal_test: pivots must hold one of an item that the model solves; got none among {solved} solved of "
-            f"{len(read)} items"
+            f"causal_test: pivots must hold one of an item that the model solves, in layers "
+            f"{', '.join(map(str, chosen)) or 'of the model'}; got none among {solved} solved of {len(read)} items"
         )
     along = {name: TokenDirections(head, linear, lens if name == "lens" else None) for name in directions}
     tokens = control_tokens(found, read, states, chosen, TokenDirections(head, linear), word_tokens, weights, seed)

@@ -61,6 +61,10 @@ def tested_layers(wanted: Sequence[int] | None, pivots: pa.Table, last: int) -> 
 
 def check_pivots(pivots: pa.Table, items: pa.Table, vocabulary: int) -> None:
     """Refuse pivots of unknown items, tokens outside the vocabulary, and two of one item, layer and class."""
+    for name in ("layer", "token_id"):
+        kind = pivots.schema.field(name).type
+        if not (pa.types.is_integer(kind) or pa.types.is_null(kind)):
+            raise TypeError(f"causal_test: pivots must have integers in the column {name}; got {kind}")
     known = set(items["item"].to_pylist())
     if len(known) != items.num_rows:
         raise ValueError("causal_test: items must each be there once; got two of one number")

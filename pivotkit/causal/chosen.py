@@ -29,7 +29,7 @@ class Item:
     group : str
         The items of a pair that are read behind the same pieces of their targets: the ones that it is compared with.
     ids : tuple of int
-        The prompt up to the token that predicts the answer, inclusive, with the pieces of the target that do not tell it
+        The prompt up to the token that predicts the answer, inclusive, with the target's pieces that do not tell it
         apart (`telling_piece`).
     family : tuple of int
         Every token that a spelling of the source or of an accepted target uses.

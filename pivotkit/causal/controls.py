@@ -81,7 +81,7 @@ def random_unit(size: int, item: Item, layer: int, seed: int, use: str) -> NDArr
 
 
 class FrequencyMatched:
-    """Draws tokens of about a token's frequency and of its class.
+    """Draws tokens of about a token's frequency and of its written form.
 
     Parameters
     ----------
@@ -101,11 +101,11 @@ class FrequencyMatched:
         return f"FrequencyMatched(tokens={len(self.order)})"
 
     def draw(self, token: int, excluded: set[int], random: np.random.Generator) -> int | None:
-        """Draw one of the `ALIKE` tokens of the nearest frequency that are of the class; None without any."""
-        wanted = token_class(self._word_tokens.text(token))
+        """Draw one of the `ALIKE` tokens of the nearest frequency that are of the form; None without any."""
+        wanted = written_form(self._word_tokens.text(token))
         alike = (
             one for one in self._outward(int(self._rank[token]))
-            if one not in excluded and one != token and token_class(self._word_tokens.text(one)) == wanted
+            if one not in excluded and one != token and written_form(self._word_tokens.text(one)) == wanted
         )  # fmt: skip
         found = list(itertools.islice(alike, ALIKE))
         return int(random.choice(found)) if found else None
@@ -118,7 +118,7 @@ class FrequencyMatched:
                     yield int(self.order[near])
 
 
-def token_class(text: str) -> tuple[bool, bool, str, bool]:
+def written_form(text: str) -> tuple[bool, bool, str, bool]:
     """What a control shares with a token: a leading space, letters alone, the script, a first capital."""
     word = text.strip()
     script = unicodedata.name(word[0], "").partition(" ")[0] if word else ""

@@ -91,12 +91,15 @@ class Variants:
         """The edits along one kind of direction."""
         others = self._others(subject)
         answer = self._items[others[0].at].answer if others else None
-        tokens = self._tokens(subject) | ({"other": others[0].token} if others else {})
+        tokens = self._tokens(subject)
 
         def made(name: str, along: Units, amounts: Mapping[str, float], mean: bool = False,
                  strength: float | None = None) -> Iterator[Edit]:  # fmt: skip
+            # A swap's first other takes part in every control; its control ``other`` is of the two more.
+            beside = others[1:] if name == "swap" else others
+            named = tokens | ({"other": beside[0].token} if beside else {})
             for control, amount in amounts.items():
-                yield Edit(name, kind, control, mean, amount, tokens.get(control, tokens["own"]) if control != "random"
+                yield Edit(name, kind, control, mean, amount, named.get(control, named["own"]) if control != "random"
                            else None, strength, answer, state - amount * along[control])  # fmt: skip
 
         if "ablate" in self._interventions:

@@ -79,7 +79,8 @@ def first_choices(function: str, traces: pa.Table) -> FirstChoices:
     TypeError
         ``traces`` is no table.
     ValueError
-        ``traces`` lacks a column, or does not have each layer from 1 to the last once for every item.
+        ``traces`` lacks a column or rows labelled answer, or does not have each layer from 1 to the last once for every
+        item.
     """
     words = ("source_pieces", "target_pieces", "source_ids", "target_ids")
     columns = ("item", "pair", "layer", "label", "top_ids", "top_tokens", "top_logprobs", *words)
@@ -89,7 +90,9 @@ def first_choices(function: str, traces: pa.Table) -> FirstChoices:
     layers, numbers = table["layer"].to_numpy(), table["item"].to_numpy()
     blocks = int(layers.max(initial=1))
     whole = np.repeat(np.unique(numbers), blocks)
-    if not len(layers) or not np.array_equal(numbers, whole) or (layers != np.arange(len(layers)) % blocks + 1).any():
+    if not len(layers):
+        raise ValueError(f"{function}: traces must have rows labelled answer; got none")
+    if not np.array_equal(numbers, whole) or (layers != np.arange(len(layers)) % blocks + 1).any():
         raise ValueError(f"{function}: traces must have each layer from 1 to {blocks} of every item once; got others")
 
     def first(column: str) -> NDArray[Any]:

@@ -36,9 +36,10 @@ def contrast_groups(items: pa.Table, tokenizer: Any) -> dict[str, Any]:
 
 def about(counts: Mapping[str, int]) -> dict[str, Any]:
     """Which groups of so many items have a contrast, and why others have none, for the metadata of a trace."""
+    few = {group: counts[group] for group in sorted(counts) if counts[group] < LEAST_ITEMS}
     return {
         "least_items": LEAST_ITEMS,
-        "items": {group: counts[group] for group in sorted(counts) if counts[group] >= LEAST_ITEMS},
-        "absent": {group: f"{counts[group]} items; a contrast needs at least {LEAST_ITEMS}"
-                   for group in sorted(counts) if counts[group] < LEAST_ITEMS},
+        "items": {group: counts[group] for group in sorted(counts) if group not in few},
+        "absent": {group: f"{count} item{'s' * (count != 1)}; a contrast needs at least {LEAST_ITEMS}"
+                   for group, count in few.items()},
     }  # fmt: skip

@@ -64,7 +64,7 @@ class Judged:
         return f"Judged(items={len(self.behaviors)})"
 
 
-def require_contrasts(function: str, traces: pa.Table) -> None:
+def require_contrasts(function: str, traces: pa.Table, reader: str = "the strict rule") -> None:
     """Refuse traces in which no item has contrasts; the error says why, as far as the metadata do."""
     require_columns(function, "traces", traces, ("top_contrasts",))
     if traces["top_contrasts"].null_count < traces.num_rows:
@@ -73,7 +73,7 @@ def require_contrasts(function: str, traces: pa.Table) -> None:
     reasons = [absent] if isinstance(absent, str) else [f"{group}: {why}" for group, why in absent.items()]
     more = f"; and {len(reasons) - MOST_REASONS} more" if len(reasons) > MOST_REASONS else ""
     told = "; ".join(reasons[:MOST_REASONS]) + more
-    raise ValueError(f"{function}: traces must have contrasts for the strict rule; got none ({told})")
+    raise ValueError(f"{function}: traces must have contrasts for {reader}; got none ({told})")
 
 
 def read_steps(

@@ -109,8 +109,8 @@ def trace(
         tokens in each layer, each after the ones before it. Costs the extra tokens.
     contrast : bool or ContrastMeans, default True
         Whether to say what sets each item apart at the answer: the contrast of a token is its log-probability less the
-        mean of its log-probabilities for the other items of the pair with the same pieces appended. Less than 10 items
-        have none. Where ``items`` are a part of more, the sums of `contrast_means` over all of them.
+        mean of its log-probabilities for the other items of the pair with the same pieces appended. Fewer than 10
+        items have none. Where ``items`` are a part of more, the sums of `contrast_means` over all of them.
     lens : callable (hidden (L, N, D), layers) -> (L, N, D), optional
         Maps hidden states before the norm, as the lenses of `fit_lens` do. By default the raw logit lens. Layers that
         a fitted lens has no map for, as the embedding in published Jacobian lenses, have no rows; the metadata's
@@ -145,10 +145,10 @@ def trace(
         An argument is of another kind; a single string is no ``positions`` or ``latent``.
     ValueError
         There are no items, a column is missing, a latent language or a position is unknown, ``k`` or ``tracked`` is
-        out of range, ``points`` holds ``"attention"`` with a lens, with sums, or for a model without such states, the
-        tokenizer gives no offsets, the lens was fitted to another model, a prompt is
-        longer than the model's context, a word has no tokens, a hidden state is NaN or infinite, an item is there
-        twice, or ``contrast`` is of another model, lens or set of items.
+        out of range, ``points`` holds ``"attention"`` with a lens, with sums, with more items than fit in memory for
+        contrasts, or for a model without such states, the tokenizer gives no offsets, the lens was fitted to another
+        model, a prompt is longer than the model's context, a word has no tokens, a hidden state is NaN or infinite, an
+        item is there twice, or ``contrast`` is of another model, lens or set of items.
     ArithmeticError
         No distribution can give a reading (`check_invariants`).
 
@@ -216,14 +216,11 @@ def trace(
             links[row_at[index - 1]].append((item, text.ids[index]))
     layers = range(len(head.blocks) + 1)
     readers = middle_readers("trace", head) if ATTENTION in points else ()
-    rest = np.zeros(
-        (len(rows), len(layers) + len(readers))
-    )  # log-probability of the targets' tokens but the one that is read
-    reader = (
-        _contrast_reader(model, items, rows, tokenizer, contrast, lens, head, len(readers))
-        if ANSWER in positions
-        else None
-    )
+    # The log-probability of the targets' tokens but the one that is read.
+    rest = np.zeros((len(rows), len(layers) + len(readers)))
+    reader = None
+    if ANSWER in positions:
+        reader = _contrast_reader(model, items, rows, tokenizer, contrast, lens, head, len(readers))
     found: list[pa.Table] = []
     for lines, states in tree.run(head, readers=readers):
         states = through_lens(lens, states)

@@ -44,10 +44,12 @@ def causal(run: RunFolder, settings: CausalSettings) -> None:
     from pivotkit.causal.effects import causal_effects
     from pivotkit.lens.fitted import load_lens
     from pivotkit.lens.specific_tokens import specific_tokens
+    from pivotkit.lens.strict_rule import require_contrasts
 
     if "lens" in settings.directions and settings.tuned_lens is None:
         raise ValueError("causal: --tuned-lens must be given where --directions names lens; got none")
     items, traces = read_table(run / "items.parquet"), run.gather("traces")
+    require_contrasts("causal", traces, "the tokens that it tests")
     tokens = chosen_tokens(specific_tokens(traces, items))
     layers = settings.layers
     if layers is None:

@@ -79,6 +79,7 @@ SCORE = Stage(
     writes=("scores.parquet",),
     settings=("dtype",),
     functions=("lens.score.score",),
+    revision=2,  # targets are read at their telling piece
 )
 
 
@@ -129,6 +130,7 @@ TRACE = Stage(
     settings=("dtype", "latent", "k", "positions", "tracked", "chains", "token_policy"),
     functions=("lens.trace.trace",),
     depends=latent_languages,
+    revision=2,  # targets are read at their telling piece, and a trace holds the words of its items
 )
 
 

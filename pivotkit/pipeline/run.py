@@ -9,7 +9,7 @@ from pivotkit.pipeline.joint_stages import ATTRIBUTION, REPORT
 from pivotkit.pipeline.model_stages import BEHAVIORS, SCORE, TASK, TRACE, TRACE_FITTED
 from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.pipeline.settings import Settings
-from pivotkit.pipeline.stage import StageTable, Study
+from pivotkit.pipeline.stage import Stage, StageTable, Study
 
 # Pivots come before traces, so the traces can say how much of the mass the pivots hold. The report comes last.
 STAGES = StageTable(
@@ -17,17 +17,27 @@ STAGES = StageTable(
 )
 # No run needs them, and they take long; they have commands of their own.
 ON_REQUEST = (CAUSAL, TOKEN_GRAPH)
+EVERY = StageTable([*STAGES, *ON_REQUEST])  # what a report may show
 
 
-def run_all(run: RunFolder, settings: Settings) -> None:
-    """Run every stage in order. Without a corpus or a fitted lens, the stages that need one are left out.
+def stages_of(settings: Settings) -> list[Stage]:
+    """The stages of a run, in order. Without a corpus or a fitted lens, the stages that need one are left out.
 
     With token files, counts and what is made of them need no corpus.
     """
+    given = (CORPUS, TUNED_LENS)
+    return [
+        stage
+        for stage in STAGES
+        if all(getattr(settings, name) or not STAGES.needs(stage, name, settings) for name in given)
+    ]
+
+
+def run_all(run: RunFolder, settings: Settings) -> None:
+    """Run every stage in order (`stages_of`). What was made on request is shown too, and must be of the same make."""
     run.configure(settings.given())
-    for stage in STAGES:
-        if all(getattr(settings, name) or not STAGES.needs(stage, name, settings) for name in (CORPUS, TUNED_LENS)):
-            STAGES.run(stage, run, settings)
+    for stage in stages_of(settings):
+        EVERY.run(stage, run, settings)
 
 
 def _run_in(folder: str, settings: Settings) -> None:

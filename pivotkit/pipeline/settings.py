@@ -192,7 +192,7 @@ def _check(function: str, flag: str, form: str, value: Any, metadata: Mapping[st
     elif form in ("list[int]", "list[float]"):
         numbers = elements(function, flag, value, "whole numbers" if form == "list[int]" else "numbers")
         if not numbers:
-            refuse(function, flag, "be at least one", "none")
+            raise ValueError(f"{function}: {flag} must be at least one; got none")
         for one in numbers:
             if form == "list[int]":
                 check_int(function, flag, one, least)

@@ -43,6 +43,8 @@ class Stage:
         What else the result depends on; the stage runs again when it changes.
     form : type, default Settings
         The class of the settings: `Settings` or a subclass with more fields.
+    revision : int, default 1
+        Grows where the stage makes another result of the same inputs, so that what earlier code made is made again.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Stage:
     functions: tuple[str, ...] = ()
     depends: Callable[[RunFolder, Settings], Mapping[str, Any]] | None = None
     form: type[Settings] = Settings
+    revision: int = 1
 
     def __repr__(self) -> str:
         needed = self.needed(self.form())
@@ -86,7 +89,8 @@ class Stage:
     def wanted(self, run: RunFolder, settings: Settings) -> dict[str, Any]:
         """The settings, and what else the result depends on."""
         more = {} if self.depends is None else self.depends(run, settings)
-        return settings.of(self.options) | dict(more)
+        revised = {"revision": self.revision} if self.revision > 1 else {}
+        return settings.of(self.options) | dict(more) | revised
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import pyarrow as pa
 from pivotkit.artifacts import table_metadata
 from pivotkit.corpus.matching.normal_form import normalize
 from pivotkit.errors import InputError
+from pivotkit.lens.behavior import STRICT
 from pivotkit.report.data import by_pair, floats
 from pivotkit.report.model_sections import grid, latent_languages, token_sets
 from pivotkit.report.specific import specific as specific_at
@@ -155,6 +156,8 @@ def _beside(run: dict[str, Any]) -> Any:
         if row["peak_token"] is not None and row["peak_logprob"] is not None:
             peak = [visible(row["peak_token"]), row["peak_layer"], *_per_mille(np.array([row["peak_logprob"]]))]
         behaviors[row["pair"], row["item"]].append([visible(row["rule"]), row["behavior"], peak])
+    for rules in behaviors.values():
+        rules.sort(key=lambda told: told[0] != STRICT)  # the list of words shows the first
     pivots: dict[tuple[str, Any], list[dict[str, Any]]] = defaultdict(list)
     for row in _rows(
         run["pivots"], "pair", "item", "rank", "token_id", "token", "score", "control_id", "control_token"

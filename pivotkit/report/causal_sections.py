@@ -24,7 +24,7 @@ CONTROLS = {
 }
 REST = {
     "random": "random directions, as much removed",
-    "frequency": "tokens of about the same frequency and class",
+    "frequency": "tokens of about the same frequency, written alike",
     "shared": "the part shared with source and target alone",
     "own-reduced": "its own direction, as much removed as by the orthogonal part",
 }

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pivotkit.errors import InputError
+from pivotkit.lens.behavior import STRICT
 from pivotkit.report import figures
 from pivotkit.report.svg import Key, legend
 from pivotkit.report.text import arrow, duration, interval, memory, number, plain, visible
@@ -121,7 +122,7 @@ def attribution(run: dict[str, Any]) -> dict[str, Any] | None:
         rules.setdefault(entry["rule"], {}).setdefault(entry["pair"], {})[entry["predictor"]] = entry
     used = [name for name in PREDICTORS if any(name in row for pairs in rules.values() for row in pairs.values())]
     used += sorted({name for pairs in rules.values() for row in pairs.values() for name in row} - set(used))
-    panels = [_panel(rule, pairs, used, run["languages"]) for rule, pairs in sorted(rules.items())]
+    panels = [_panel(rule, pairs, used, run["languages"]) for rule, pairs in sorted(rules.items(), key=_strict_first)]
     keys = [Key(color, label, shape) for label, color, shape in (_predictor(name) for name in used)]
     correlation = [
         {
@@ -140,8 +141,12 @@ def attribution(run: dict[str, Any]) -> dict[str, Any] | None:
         "legend": legend(keys),
         "made": plain((record.get("settings") or {}).get("interval") or "bootstrap"),
         "correlation": correlation,
-        "headline": next((panel["headline"] for panel in panels if panel["headline"]), None),
+        "headline": panels[0]["headline"] if panels and panels[0]["rule"] == STRICT else None,
     }
+
+
+def _strict_first(named: tuple[str, Any]) -> tuple[bool, str]:
+    return named[0] != STRICT, named[0]
 
 
 def _predictor(name: str) -> tuple[str, str, str]:

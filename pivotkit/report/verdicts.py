@@ -51,11 +51,17 @@ def strict_lines(behaviors: pa.Table, languages: Mapping[str, str]) -> list[str]
     absent = table_metadata(behaviors).get("contrast", {}).get("absent") or {}
     if rows and absent:
         reasons = [visible(absent)] if isinstance(absent, str) else [
-            f"{arrow(group, languages)} ({visible(why)})" for group, why in absent.items()
+            f"{_group(group, languages)} ({visible(why)})" for group, why in absent.items()
         ]  # fmt: skip
         more = [f"and {len(reasons) - MOST_REASONS} more"] * (len(reasons) > MOST_REASONS)
         lines.append(f"Excluded for want of contrasts: {', '.join(reasons[:MOST_REASONS] + more)}.")
     return lines
+
+
+def _group(group: str, languages: Mapping[str, str]) -> str:
+    """A pair as an arrow, with the pieces that its items are read behind."""
+    pair, _, pieces = group.partition(" after ")
+    return arrow(pair, languages) + (f" after {visible(pieces)}" if pieces else "")
 
 
 def _spoken(codes: str | None, languages: Mapping[str, str]) -> str:

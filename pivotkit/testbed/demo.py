@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pivotkit.artifacts import read_json
-from pivotkit.pipeline import run as pipeline
+from pivotkit.pipeline.run import stages_of
 from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.progress import console
 from pivotkit.testbed import World, WorldConfig, shipped_model, train_model
@@ -43,7 +43,7 @@ def demo(out: str | Path, *, seed: int = SEED, full: bool = False, train: bool =
         world = World(WorldConfig(seed=seed))
         settings = demo_settings(run, _model(world, seed, train), seed)
         run.configure(settings.given())
-        *stages, report = pipeline.STAGES
+        *stages, report = stages_of(settings)
         for stage in (WORLD, *stages, COMPARE, *((PRETRAIN,) if full else ()), report):
             STAGES.run(stage, run, settings)
         found: dict[str, Any] = read_json(run / "truth.json")

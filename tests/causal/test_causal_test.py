@@ -18,8 +18,8 @@ from pivotkit.causal.causal_test import causal_test
 from pivotkit.causal.chosen import Item, read_items
 from pivotkit.causal.controls import random_unit
 from pivotkit.causal.measure import CAUSAL
-from pivotkit.lens.contrast_means import grouped
 from pivotkit.lens.fitted.affine import AffineLens
+from pivotkit.lens.groups import grouped
 from pivotkit.lens.model.encoding import encode
 from pivotkit.lens.model.head import LensHead
 from pivotkit.lens.trace import trace
@@ -234,6 +234,24 @@ def test_every_swap_equals_a_plain_loop_in_float64(found, llama, llama_items, wo
         if "orthogonal" in rows:
             assert abs(rows["own-reduced"]["removed"]) == pytest.approx(abs(rows["orthogonal"]["removed"]), rel=1e-5)
     assert seen == set(itertools.product(("unembedding", "lens"), ends))
+
+
+def test_the_swap_of_two_more_items_names_the_token_of_one_of_them(found, llama, llama_items, word_tokenizer, pivots):
+    oracle = Oracle(llama, llama_items, word_tokenizer, None)
+    held = {(row["item"], row["layer"]): row["token_id"] for row in pivots.to_pylist()}
+    swapped = [(key, rows) for key, rows in cells(found).items() if key[1:4] == (2, "swap", "unembedding")]
+    some = [(key, rows["other"]) for key, rows in swapped if "other" in rows][::5]
+    assert some
+    for (item, layer, *_), row in some:
+        state, target = oracle.states[item][layer], oracle.answers[item]
+        first = oracle.direction(row["token_id"], layer, "unembedding")
+        deltas = []
+        for at, one in enumerate(oracle.rows):
+            if one["pair"] == row["pair"] and held[at, layer] != row["token_id"]:
+                apart = first - oracle.direction(held[at, layer], layer, "unembedding")
+                edited = state - 2 * (state @ apart) / (apart @ apart) * apart
+                deltas.append(float(oracle.edited(item, layer, edited)[target] - oracle.logprobs[item][target]))
+        assert np.abs(np.array(deltas) - row["delta_logprob"]).min() < 2e-4, row
 
 
 def test_every_patch_equals_a_plain_loop_in_float64(found, llama, llama_items, word_tokenizer, pivots, lens):

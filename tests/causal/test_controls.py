@@ -17,7 +17,7 @@ from pivotkit.causal.controls import (
     other_subjects,
     partner_of_concept,
     random_unit,
-    token_class,
+    written_form,
 )  # fmt: skip
 from pivotkit.causal.directions import TokenDirections, chain_map
 from pivotkit.lens.model.head import LensHead
@@ -66,7 +66,7 @@ def test_a_random_direction_depends_on_item_layer_seed_and_use_alone():
         assert abs(first @ other) < 0.6
 
 
-def test_a_frequency_matched_token_is_of_the_class_and_among_the_nearest():
+def test_a_frequency_matched_token_is_of_the_written_form_and_among_the_nearest():
     texts = [" dog" if number % 2 else "dog" for number in range(200)]
     texts[101], texts[103], texts[99] = " Dog", " 狗", " d2"
     matched = FrequencyMatched(Words(texts), 200, None)
@@ -87,9 +87,9 @@ def test_given_frequencies_take_the_place_of_the_order_of_ids():
 @pytest.mark.parametrize(
     ("one", "other"), [(" dog", "dog"), (" dog", " Dog"), (" dog", " d2"), (" dog", " собака"), (" dog", " 狗")]
 )
-def test_classes_tell_spaces_capitals_letters_and_scripts_apart(one, other):
-    assert token_class(one) != token_class(other)
-    assert token_class(one) == token_class(" cat")
+def test_written_forms_tell_spaces_capitals_letters_and_scripts_apart(one, other):
+    assert written_form(one) != written_form(other)
+    assert written_form(one) == written_form(" cat")
 
 
 def test_the_nearest_tokens_are_those_of_a_plain_sort(llama, monkeypatch):

@@ -70,11 +70,18 @@ def test_wrong_pivots_are_refused(run, word_tokenizer):
         "pivots must have the columns item, layer, token_id; got none named layer": pa.table(
             {"item": [0], "token_id": [1]}
         ),
-        "pivots must hold one of an item that the model solves; got none": table((0, 1, 5)).slice(1),
+        "pivots must hold one of an item that the model solves, in layers of the model; got none": table(
+            (0, 1, 5)
+        ).slice(1),
     }
     for said, pivots in cases.items():
         with pytest.raises(ValueError, match=f"^causal_test: {said}"):
             run(pivots)
+    with pytest.raises(ValueError, match=r"^causal_test: pivots must hold one .* solves, in layers 1, 3; got none"):
+        run(table((0, 2, 5)), layers=[3, 1])
+    floats = table((0, 1, 5)).cast(pa.schema([("item", pa.int64()), ("layer", pa.int64()), ("token_id", pa.float64())]))
+    with pytest.raises(TypeError, match=r"^causal_test: pivots must have integers in the column token_id; got double$"):
+        run(floats)
     for token in (size, -1):
         with pytest.raises(
             IndexError, match=f"^causal_test: pivots must have tokens from 0 to {size - 1}; got {token}$"

@@ -215,6 +215,13 @@ def test_a_table_that_is_no_trace_is_refused():
         classify(pa.table({"item": [1], "layer": [1], "label": ["answer"]}))
 
 
+def test_traces_of_other_positions_alone_are_refused():
+    table = traces((PIVOT, 0.8), (TARGET, 0.6))
+    table = table.set_column(table.column_names.index("label"), "label", pa.array(["source"] * table.num_rows))
+    with pytest.raises(ValueError, match=r"^classify: traces must have rows labelled answer; got none$"):
+        classify(table)
+
+
 @pytest.mark.parametrize(
     "others",
     [

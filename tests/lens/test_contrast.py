@@ -14,6 +14,7 @@ from pivotkit.artifacts import table_metadata
 from pivotkit.lens import contrast as contrast_module
 from pivotkit.lens import trace as trace_module
 from pivotkit.lens.contrast_means import contrast_means
+from pivotkit.lens.groups import about
 from pivotkit.lens.model.encoding import encode
 from pivotkit.lens.model.head import LensHead
 from pivotkit.lens.model.loading import load_model
@@ -168,6 +169,14 @@ def test_a_pair_of_few_items_has_nulls_and_the_metadata_says_why(llama, twelve, 
     few = [row for row in table.to_pylist() if row["pair"] == FEW]
     assert len(few) == 5 * 4
     assert all(row[name] is None for row in few for name in COLUMNS)
+
+
+def test_groups_of_too_few_items_say_how_many():
+    told = about({"a": 10, "b": 9, "c": 1})
+    assert told["items"] == {"a": 10}
+    assert told["absent"] == {
+        "b": "9 items; a contrast needs at least 10", "c": "1 item; a contrast needs at least 10",
+    }  # fmt: skip
 
 
 def test_items_are_compared_with_those_read_behind_the_same_pieces(llama, lexicon, tokenizer):

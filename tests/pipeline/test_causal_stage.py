@@ -126,3 +126,29 @@ def test_causes_of_other_traces_are_not_shown(tested, tmp_path, capsys):
     line = capsys.readouterr().err.splitlines()[-1]
     assert "causal.parquet: must be made of traces as it is now" in line
     assert "run `pivotkit causal` again" in line
+
+
+def test_a_run_shows_the_causes_and_refuses_those_of_other_traces(tested, arguments, tmp_path, capsys):
+    run = shutil.copytree(tested, tmp_path / "run")
+    (run / "report.html").unlink()
+    assert main(["run", *arguments, "--out", str(run)]) == 0
+    assert "removing the part of the pivot that is neither" in (run / "report.html").read_text(encoding="utf-8")
+    assert main(["report", str(run)]) == 0
+    assert "report: nothing to do" in capsys.readouterr().err
+    assert main(["run", *arguments, "--k", "3", "--out", str(run)]) == 2
+    assert "run `pivotkit causal` again" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_an_empty_list_of_layers_is_refused(copied, capsys):
+    assert main(["causal", str(copied), "--layers", ","]) == 2
+    assert capsys.readouterr().err.endswith("causal: --layers must be at least one; got none\n")
+
+
+def test_without_contrasts_the_reason_is_said(arguments, tmp_path, capsys):
+    run = tmp_path / "run"
+    assert main(["task", str(run), *arguments[2:6], "--prompt", "testbed", "--shots", "2", "--limit", "5"]) == 0
+    assert main(["trace", str(run), *arguments[:2]]) == 0
+    assert main(["causal", str(run), "--layers", "3"]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "causal: traces must have contrasts for the tokens that it tests; got none" in line
+    assert "a-b: 5 items; a contrast needs at least 10" in line

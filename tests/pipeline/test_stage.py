@@ -109,6 +109,13 @@ def test_a_stage_runs_again_when_what_it_uses_or_depends_on_changes(tmp_path):
         assert run.manifest["stages"]["a"]["settings"] == {"k": 11, "rule": 2}
 
 
+def test_what_an_earlier_revision_of_a_stage_made_is_made_again(tmp_path):
+    with RunFolder(tmp_path) as run:
+        for revision, runs in ((1, True), (1, False), (2, True), (2, False)):
+            table = StageTable([stage("ask", [], ["answers"], revision=revision)])
+            assert table.run(table["ask"], run, Settings()) == runs
+
+
 def test_a_page_of_everything_is_made_again_when_any_artifact_changes(tmp_path):
     with RunFolder(tmp_path) as run:
         assert TABLE.run(TABLE["page"], run, Settings())

@@ -67,6 +67,12 @@ def test_contrasts_stand_beside_probabilities(page: Any, full_run: Path) -> None
     assert seen > 50
 
 
+def test_the_list_of_words_shows_the_strict_rule(page: Any) -> None:
+    ruled = [[rule for rule, *_ in word["behaviors"]] for word in page.data()["words"] if word["behaviors"]]
+    assert {rules[0] for rules in ruled} == {"strict"}
+    assert any("paper" in rules for rules in ruled)
+
+
 def test_a_pair_without_contrasts_says_why(page: Any) -> None:
     data = page.data()
     told = {pair["code"]: pair["absent"] for pair in data["pairs"]}
@@ -90,7 +96,7 @@ def test_words_that_are_read_behind_shared_pieces_say_so_and_may_lack_contrasts_
     table = table.append_column("appended", pa.array([" " if late else "" for late in behind]))
     for path in (run / "traces").glob("*.parquet"):
         path.unlink()
-    few = "1 items; a contrast needs at least 10"
+    few = "1 item; a contrast needs at least 10"
     why = {"absent": {f"fr-zh after {piece}": few for piece in "_abcd"} | {"fr": "not of this pair"}}
     write_table(table, run / "traces" / "part-00000.parquet", {"contrast": why})
     data = read_page(write_report(run)).data()

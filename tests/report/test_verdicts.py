@@ -66,9 +66,10 @@ def test_why_items_have_no_contrasts_is_said() -> None:
     assert strict_lines(table(peaks("paper", 1), few), NAMES) == []
     [line] = strict_lines(table([{"behavior": "excluded"}], {"absent": "not asked for"}), NAMES)
     assert line == "Excluded for want of contrasts: not asked for."
-    many = {"absent": {f"fr-zh after {number}": "1 items" for number in range(8)}}
+    many = {"absent": {f"fr-zh after {number}": "1 item" for number in range(8)}}
     [line] = strict_lines(table([{"behavior": "excluded"}], many), NAMES)
-    assert line.count("(1 items)") == 5
+    assert line.count("(1 item)") == 5
+    assert "fr → zh after 0 (1 item), fr → zh after 1 (1 item)" in line
     assert line.endswith("and 3 more.")
 
 

@@ -102,8 +102,8 @@ def fit_lens(
     float64 beside the forward pass for each token, and L systems of D equations; in memory ``16 * L * D * D`` bytes of
     sums and the states of one batch. Tuned: that, and for each step ``3 * L`` products of 64 states with the head's
     matrix (`train`), which is most of it where V is large. Jacobian: D backward passes over every token
-    (`mean_jacobian`). On a model of 18 blocks, width 640 and 262,144 tokens, in seconds of a processor's core: a step of
-    tuned 20, a token of a Jacobian's prompt 5, so with the defaults 40 and 90 minutes on two cores.
+    (`mean_jacobian`). On a model of 18 blocks, width 640 and 262,144 tokens a step of tuned takes 20 seconds of one
+    core, a token of a Jacobian's prompt 5; so with the defaults 40 and 90 minutes on two cores.
 
     Source: "tuned" is the lens of Belrose et al. 2023 (arXiv 2303.08112), "jacobian" that of Gurnee et al. 2026
     (`JacobianLens`). "ridge" is the least-squares solution of the former's map.
