@@ -218,8 +218,9 @@ PARAMETERS: dict[str, dict[str, set[str]]] = {
         "denominator": INT | NONE, "memory": INT, "units": STRINGS | EMPTY,
     },
     "find_pivots": {
-        "counts": OBJECT, "items": OBJECT, "rule": {"function"}, "k": INT, "word_tokens": OBJECT, "tokenizer": NONE,
-        "embedding": NONE, "min_similarity": NONE, "min_df": INT, "min_score": {"0", "7", "0.5", "10^30"},
+        "counts": OBJECT, "items": OBJECT, "rule": {"function"}, "k": INT, "word_tokens": OBJECT,
+        "measure": NONE, "combine": NONE, "candidates": NONE, "tokenizer": NONE,
+        "embedding": NONE, "min_similarity": NONE, "min_df": INT, "min_word_df": INT, "min_score": {"0", "7", "0.5", "10^30"},
         "seed": INT0,
     },
     "hub_pivots": {"pivots": OBJECT, "k": INT},

@@ -13,14 +13,14 @@ from pivotkit.arguments import check_int, check_number, refuse, refuse_kind
 from pivotkit.artifacts import require_columns, with_metadata
 from pivotkit.pivots.controls import FrequencyMatched
 from pivotkit.pivots.item_pivots import ContextCounts, ItemPivots, PivotSearch, WordFamilies
-from pivotkit.pivots.rules import STRATIFIED, Measure, candidate_filter, pivot_rule
+from pivotkit.pivots.rules import Measure, candidate_filter, pivot_rule
 from pivotkit.progress import track
 
 
 def find_pivots(
     counts: ContextCounts,
     items: pa.Table,
-    rule: str | Measure = STRATIFIED,
+    rule: str | Measure = "paper",
     k: int = 50,
     *,
     word_tokens: WordFamilies,
@@ -37,7 +37,8 @@ def find_pivots(
 ) -> pa.Table:
     """Rank, for each word pair, the tokens associated with both words.
 
-    Formula: ``score(t) = sqrt(max(f(t, source), 0) * max(f(t, target), 0))``, where
+    Formula: ``score(t) = min(f(t, source), f(t, target))``, where f is a measure of the 2x2 table of document counts;
+    for "stratified" ``score(t) = sqrt(max(f(t, source), 0) * max(f(t, target), 0))``, where
     ``f(t, w) = log((n11 + 1) / (E + 1))``, n11 the documents with w and t, and
     ``E = sum over strata s of df_s(w) df_s(t) / n_s`` what they would share by chance.
 
@@ -48,7 +49,7 @@ def find_pivots(
         contain t; for "stratified" also ``strata``.
     items : pyarrow.Table
         Columns ``item, pair, source, target``.
-    rule : {"stratified", "paper", "npmi", "g2"} or function, default "stratified"
+    rule : {"paper", "npmi", "g2", "stratified"} or function, default "paper"
         "stratified" compares with documents of the same languages and length, by ``measure``. The others know one
         background for all languages, so that a language's function words pass for company: "paper" is
         ``df(t|w) / df(w) - df(t) / N``; "npmi" and "g2" are those of `pivotkit.pivots.association`. A function of four
@@ -134,10 +135,8 @@ def find_pivots(
     context, background = _context_of(counts)
     chosen = pivot_rule(rule, measure, combine)
     if chosen.stratified and getattr(counts, "strata", None) is None:
-        raise ValueError(
-            f"find_pivots: counts must have strata for the rule {chosen.name} (count(..., strata=Strata())); got counts "
-            "without"
-        )
+        wanted = f"have strata for the rule {chosen.name} (count(..., strata=Strata()))"
+        raise ValueError(f"find_pivots: counts must {wanted}; got counts without")
     allowed = candidate_filter(candidates, chosen, word_tokens)
     _check_conditions(k, min_df, min_word_df, min_score)
     check_int("find_pivots", "seed", seed, 0)

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Any, Protocol
 
 import numpy as np
@@ -60,12 +61,11 @@ class PivotSearch:
 
     def rows(self, pair: str, source: str, target: str) -> tuple[int, int]:
         """The rows of an item's two words in the counts: those in the languages of its pair, where words have one."""
-        if getattr(self.counts, "languages", None) is not None:
-            parts = pair.split("-")  # a code may have hyphens of its own
-            for place in range(1, len(parts)):
+        codes = sorted(set(getattr(self.counts, "languages", None) or ()) - {None})
+        for first, second in permutations(codes, 2):
+            if pair == f"{first}-{second}":
                 with suppress(ValueError):
-                    codes = "-".join(parts[:place]), "-".join(parts[place:])
-                    return self.counts.index(source, codes[0]), self.counts.index(target, codes[1])
+                    return self.counts.index(source, first), self.counts.index(target, second)
         return self._row(source), self._row(target)
 
     def find(self, source: str, target: str, rows: tuple[int, int]) -> ItemPivots:
