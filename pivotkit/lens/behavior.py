@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pivotkit.arguments import check_number, check_strings, check_text
 from pivotkit.artifacts import table_metadata, with_metadata
 from pivotkit.lens.first_choices import FirstChoices, first_choices
-from pivotkit.lens.specific_tokens import LEAST_CONTRAST, LEAST_PROBABILITY
+from pivotkit.lens.specific_tokens import LEAST_CONTRAST, LEAST_PROBABILITY, log_probability
 from pivotkit.lens.strict_rule import (
     CO_OCCURRENCE,
     EXCLUDED,
@@ -209,12 +209,14 @@ def _paper(seen: FirstChoices, least: float) -> Found:
     peaks = _surest(seen, np.ones(seen.tokens.shape, dtype=bool))
     at = np.arange(len(peaks))
     direct = (seen.tokens[at, peaks] == seen.tokens[:, -1]) | seen.source_piece[at, peaks]
-    excluded = seen.shared | (seen.logprobs[at, peaks] < _log(least))
+    excluded = seen.shared | (seen.logprobs[at, peaks] < log_probability(least))
     return np.select([excluded, direct], [EXCLUDED, CO_OCCURRENCE], PIVOT), np.where(excluded, -1, peaks)
 
 
 def _threshold(seen: FirstChoices, least: float) -> Found:
-    through = ~seen.source_piece & ~seen.target_piece & (seen.logprobs >= _log(least)) & ~seen.shared[:, None]
+    through = (
+        ~seen.source_piece & ~seen.target_piece & (seen.logprobs >= log_probability(least)) & ~seen.shared[:, None]
+    )
     peaks = _surest(seen, through)
     return np.select([seen.shared, peaks < 0], [EXCLUDED, CO_OCCURRENCE], PIVOT), peaks
 
@@ -248,10 +250,6 @@ def _surest(seen: FirstChoices, among: NDArray[np.bool_]) -> NDArray[np.int64]:
     """The index of each item's most probable first choice within ``among``, the last of equals; -1 if there is none."""
     logprobs = np.where(among, seen.logprobs, -np.inf)[:, ::-1]
     return np.where(among.any(axis=1), seen.blocks - 1 - logprobs.argmax(axis=1), -1)
-
-
-def _log(probability: float) -> float:
-    return math.log(probability) if probability else -math.inf
 
 
 def _check_rules(function: str, rule: str | Sequence[str]) -> list[str]:

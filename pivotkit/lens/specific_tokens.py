@@ -96,7 +96,7 @@ def find_specific_tokens(
     ids, tokens, logprobs, contrasts = (
         np.concatenate([_matrix(table[name], k) for name in names], axis=1) for names in zip(*_LISTS, strict=True)
     )
-    least = math.log(least_probability) if least_probability else -math.inf
+    least = log_probability(least_probability)
     row, column = np.nonzero((logprobs >= least) & (contrasts >= least_contrast))
     kept = np.unique(np.stack([row, ids[row, column]]), axis=1, return_index=True)[1]  # the first, which is of the top
     row, column = row[kept], column[kept]
@@ -113,6 +113,11 @@ def find_specific_tokens(
     found = pa.table(columns, schema=SPECIFIC_TOKENS)
     order = [("item", "ascending"), ("layer", "ascending"), ("logprob", "descending"), ("token_id", "ascending")]
     return found.sort_by(order)
+
+
+def log_probability(probability: float) -> float:
+    """The log of a threshold, which may be 0."""
+    return math.log(probability) if probability else -math.inf
 
 
 def _matrix(column: pa.ChunkedArray, k: int) -> NDArray[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from pivotkit.artifacts import require_columns, table_metadata
 from pivotkit.lens.first_choices import FirstChoices
 from pivotkit.lens.positions import ANSWER
-from pivotkit.lens.specific_tokens import find_specific_tokens
+from pivotkit.lens.specific_tokens import find_specific_tokens, log_probability
 from pivotkit.words.token_classes import COPY, PIVOT
 
 CO_OCCURRENCE, OTHER, EXCLUDED = "co-occurrence", "other", "excluded"
@@ -112,8 +111,7 @@ def judge(seen: FirstChoices, steps: Steps, least_contrast: float, least_probabi
     tokens, count = steps.tokens, len(seen.items)
     logprobs, contrasts = tokens["logprob"].to_numpy(), tokens["contrast"].to_numpy()
     classes = np.asarray(tokens["class"].to_pylist(), dtype=object)
-    least = math.log(least_probability) if least_probability else -math.inf
-    kept = (logprobs >= least) & (contrasts >= least_contrast)
+    kept = (logprobs >= log_probability(least_probability)) & (contrasts >= least_contrast)
     judged = steps.has_contrasts & ~seen.shared & seen.correct
     peaks = np.full((2, count), -1)
     # Of tokens of one item the last one stays: the most probable, of equal ones the later layer, then the smaller id.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Collection
 from contextlib import suppress
@@ -61,12 +62,17 @@ class PivotSearch:
 
     def rows(self, pair: str, source: str, target: str) -> tuple[int, int]:
         """The rows of an item's two words in the counts: those in the languages of its pair, where words have one."""
-        codes = sorted(set(getattr(self.counts, "languages", None) or ()) - {None})
-        for first, second in permutations(codes, 2):
-            if pair == f"{first}-{second}":
-                with suppress(ValueError):
-                    return self.counts.index(source, first), self.counts.index(target, second)
+        if pair in self._codes:
+            first, second = self._codes[pair]
+            with suppress(ValueError):
+                return self.counts.index(source, first), self.counts.index(target, second)
         return self._row(source), self._row(target)
+
+    @functools.cached_property
+    def _codes(self) -> dict[str, tuple[str, str]]:
+        """The two languages of every pair of those that the counted words have."""
+        codes = {code for code in getattr(self.counts, "languages", None) or () if code is not None}
+        return {f"{first}-{second}": (first, second) for first, second in permutations(sorted(codes), 2)}
 
     def find(self, source: str, target: str, rows: tuple[int, int]) -> ItemPivots:
         """The pivots of two words that both occur, best first."""
