@@ -118,7 +118,7 @@ PARAMETERS: dict[str, dict[str, set[str]]] = {
     "read_lexicon": {"path": PATH, "attributes": STRINGS | EMPTY},
     "build_task": {
         "lexicon": OBJECT, "pairs": STRINGS, "limit": INT | NONE, "shots": INT0, "contexts": INT, "distractors": INT,
-        "sharing": NAME, "prompt": OBJECT, "seed": INT0,
+        "sharing": NAME, "prompt": OBJECT, "template": NAME | NONE, "chat": FLAG, "tokenizer": NONE, "seed": INT0,
     },
     "load_model": {
         "model": PATH, "dtype": NAME, "device": NAME | NONE, "device_map": NAME | NONE, "remote_code": FLAG,

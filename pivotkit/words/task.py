@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import itertools
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pivotkit.arguments import check_int, check_kind, check_strings, check_text, refuse
+from pivotkit.arguments import check_int, check_kind, check_strings, check_text, refuse, refuse_kind
 from pivotkit.artifacts import require_columns, table_metadata, with_metadata
 from pivotkit.errors import InputError
+from pivotkit.words.chat import Chat
 from pivotkit.words.languages import parse_pair
 from pivotkit.words.lexicon import Lexicon
-from pivotkit.words.prompts import PAPER, Prompt
+from pivotkit.words.prompts import PAPER, Prompt, parse_template
 from pivotkit.words.word_tokens import WordTokens
 
 # Distractors are drawn from this many times more nearby concepts: near in frequency, but not always the same ones.
@@ -25,6 +26,7 @@ NEARBY = 4
 CONTEXTS = 5  # as in the paper
 MOST_CONTEXTS = 10_000
 SHARED = "shared"
+AFTER = "after"  # the column of what follows the source word in a prompt of one's own
 
 
 def build_task(
@@ -37,6 +39,9 @@ def build_task(
     distractors: int = 9,
     sharing: str = "item",
     prompt: Prompt = PAPER,
+    template: str | None = None,
+    chat: bool | Mapping[str, Any] = False,
+    tokenizer: Any = None,
     seed: int = 0,
 ) -> pa.Table:
     """Build the items of the translation task.
@@ -62,6 +67,16 @@ def build_task(
         reads them once; an item whose words occur in a shot gets another shot instead.
     prompt : Prompt, default PAPER
         The prompt format.
+    template : str, optional
+        One's own wording in place of ``prompt``, as one string (`parse_template`), such as ``"Translate from
+        {source_language} to {target_language}.\\n\\n{shots}{source} = {target}\\n"``. Names of languages are those of
+        the lexicon's header (``fr=Französisch``).
+    chat : bool or mapping of str, default False
+        Whether prompts are conversations, as the tokenizer's chat template writes them: each shot is a turn of the user
+        and one of the assistant, and the instruction begins the first turn. The answer follows the last token of such a
+        prompt. A mapping gives the template's own variables, such as ``{"enable_thinking": False}``.
+    tokenizer : a Hugging Face tokenizer, optional
+        The model's; for ``chat`` alone.
     seed : int, default 0
         Seeds every draw. The items of a pair do not depend on other pairs.
 
@@ -80,7 +95,9 @@ def build_task(
         An argument is of another kind.
     ValueError
         A language is unknown, an argument is out of range, or the lexicon has too few concepts for the pair's
-        distractors and shots.
+        distractors and shots. ``template`` lacks a field or has an unknown one, or nothing in it ends a shot. The
+        tokenizer has no chat template, or one that refuses or changes such turns, or does not end a prompt where the
+        answer begins.
 
     Notes
     -----
@@ -100,7 +117,7 @@ def build_task(
     check_int("build_task", "contexts", contexts, 1, MOST_CONTEXTS)
     check_int("build_task", "distractors", distractors, 1)
     check_int("build_task", "limit", limit, 1, none=True)
-    check_kind("build_task", "prompt", prompt, Prompt, "a Prompt")
+    wording = _wording(prompt, template, chat, tokenizer, shots)
     check_int("build_task", "seed", seed, 0)
     if not pairs or len(set(pairs)) != len(pairs):
         raise ValueError(f"build_task: pairs must be different pairs, at least one; got {list(pairs)}")
@@ -132,7 +149,7 @@ def build_task(
                 shown = list(itertools.islice(free, shots))
                 if len(shown) < shots:
                     raise ValueError(f"build_task: lexicon must leave {shots} concepts for shots; got {len(shown)}")
-                texts.append(prompt.context(*languages, [(words[source], words[target]) for words in shown]))
+                texts.append(wording.context(*languages, [(words[source], words[target]) for words in shown]))
             words = lexicon.rows[row]
             rows.append(
                 {
@@ -146,12 +163,12 @@ def build_task(
                     "words": list(words.items()),
                     "distractors": [lexicon.rows[other][source] for other in wrong],
                     "contexts": texts,
-                    "prompt": texts[0] + prompt.ask(*languages, words[source]),
+                    "prompt": texts[0] + wording.ask(*languages, words[source]),
                     "attributes": list(lexicon.about(row).items()),
                 }
             )
     metadata = {
-        "prompt": prompt.as_dict(),
+        "prompt": wording.as_dict(),
         "languages": lexicon.names,
         "lexicon": lexicon.path,
         "settings": {"limit": limit, "shots": shots, "contexts": contexts, "distractors": distractors,
@@ -181,6 +198,32 @@ def task_languages(items: pa.Table, pair: str) -> tuple[str, str]:
     names = table_metadata(items)["languages"]
     source, target = parse_pair(pair, names)
     return names[source], names[target]
+
+
+def questions(items: pa.Table) -> Callable[[Mapping[str, Any], str], str]:
+    """How the items ask: a function of a row and a source word gives the text that follows the row's context.
+
+    Items of `build_task` ask as their prompt format says. Those of `read_items` have their own words behind the source
+    (column ``after``).
+    """
+    if AFTER in items.column_names:
+        return lambda row, source: source + str(row[AFTER])
+    prompt = task_prompt(items)
+    names = {pair: task_languages(items, pair) for pair in items["pair"].unique().to_pylist()}
+    return lambda row, source: prompt.ask(*names[row["pair"]], source)
+
+
+def source_spans(items: pa.Table) -> list[tuple[int, int]]:
+    """The characters of each item's prompt that are its source word in the question."""
+    ask, found = questions(items), []
+    inside = {} if AFTER in items.column_names else {
+        pair: task_prompt(items).source_span(*task_languages(items, pair), "")[0]
+        for pair in items["pair"].unique().to_pylist()
+    }  # fmt: skip
+    for row in items.to_pylist():
+        begin = len(row["prompt"]) - len(ask(row, row["source"])) + inside.get(row["pair"], 0)
+        found.append((begin, begin + len(row["source"])))
+    return found
 
 
 def accepted_targets(row: Mapping[str, Any]) -> list[str]:
@@ -248,6 +291,32 @@ def excluded_items(items: pa.Table, tokenizer: Any) -> np.ndarray:
     sets = WordTokens(tokenizer)
     words = zip(items["source"].to_pylist(), items["target"].to_pylist(), strict=True)
     return np.array([sets.overlap(source, target) for source, target in words], dtype=bool)
+
+
+def _wording(
+    prompt: Prompt, template: str | None, chat: bool | Mapping[str, Any], tokenizer: Any, shots: int
+) -> Prompt | Chat:
+    """What writes the prompts; refuses a wording of another kind, and one that does not fit the others."""
+    check_kind("build_task", "prompt", prompt, Prompt, "a Prompt")
+    check_kind("build_task", "chat", chat, bool | np.bool_ | Mapping, "True, False or a mapping of variables")
+    if tokenizer is not None and not hasattr(tokenizer, "apply_chat_template"):
+        refuse_kind("build_task", "tokenizer", "be a Hugging Face tokenizer or None", tokenizer)
+    talks = isinstance(chat, Mapping) or bool(chat)
+    if template is not None:
+        if prompt is not PAPER:
+            raise ValueError("build_task: template must be given without a prompt; got both")
+        prompt = parse_template(template)
+        if shots and not talks and prompt.shot.endswith("{target}"):
+            rule = "end a shot with something behind {target}, such as a line break"
+            refuse("build_task", "template", rule, template)
+    if not talks:
+        return prompt
+    for name in chat if isinstance(chat, Mapping) else ():
+        if not isinstance(name, str):
+            refuse_kind("build_task", "chat", "have names of variables that are str", name)
+    if tokenizer is None:
+        raise ValueError("build_task: chat must come with a tokenizer, which has the chat template; got none")
+    return Chat(tokenizer, prompt, chat if isinstance(chat, Mapping) else None)
 
 
 def _distractors(
