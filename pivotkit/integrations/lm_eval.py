@@ -13,7 +13,8 @@ import yaml
 
 from pivotkit.artifacts import atomic_path, require_columns
 from pivotkit.words.prompts import Prompt
-from pivotkit.words.task import excluded_items, questions, require_candidates, task_prompt
+from pivotkit.words.questions import questions
+from pivotkit.words.task import excluded_items, require_candidates, task_prompt
 
 COLUMNS = ("item", "pair", "source", "target", "distractors", "contexts")
 

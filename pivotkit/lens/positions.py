@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pivotkit.arguments import check_int, check_strings, elements, refuse_kind, shown
 from pivotkit.lens.model.encoding import Encoded
-from pivotkit.words.task import source_spans
+from pivotkit.words.questions import source_spans
 
 ANSWER = "answer"
 POSITIONS = (ANSWER, "source", "all")

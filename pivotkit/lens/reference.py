@@ -10,7 +10,8 @@ import pyarrow as pa
 import torch
 
 from pivotkit.lens.model.encoding import encode
-from pivotkit.words.task import questions, task_prompt
+from pivotkit.words.questions import questions
+from pivotkit.words.task import task_prompt
 
 
 @torch.inference_mode()

@@ -16,10 +16,10 @@ from pivotkit.lens.invariants import check_invariants
 from pivotkit.lens.model.encoding import Encoded, encode, require_room, require_same_vocabulary, require_tokenizer
 from pivotkit.lens.model.head import LensHead, require_model
 from pivotkit.lens.model.prefix_tree import PrefixTree
+from pivotkit.words.questions import questions
 from pivotkit.words.task import (
     accepted_targets,
     excluded_items,
-    questions,
     require_candidates,
     require_tokens,
     task_prompt,

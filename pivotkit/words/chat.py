@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from pivotkit.arguments import shown
-from pivotkit.words.prompts import Prompt, escaped
+import numpy as np
+
+from pivotkit.arguments import check_kind, refuse, refuse_kind, shown
+from pivotkit.words.prompts import PAPER, Prompt, escaped, parse_template
 
 # Stand for the source word and the answer while the template's own text is looked up; no text has these letters.
 _WORD, _ANSWER = "\ue000\ue001", "\ue002\ue003"
@@ -119,3 +121,29 @@ class Chat:
 
 def _turn(role: str, content: str) -> Turn:
     return {"role": role, "content": content}
+
+
+def wording_of(
+    prompt: Prompt, template: str | None, chat: bool | Mapping[str, Any], tokenizer: Any, shots: int
+) -> Prompt | Chat:
+    """What writes the prompts; refuses a wording of another kind, and one that does not fit the others."""
+    check_kind("build_task", "prompt", prompt, Prompt, "a Prompt")
+    check_kind("build_task", "chat", chat, bool | np.bool_ | Mapping, "True, False or a mapping of variables")
+    if tokenizer is not None and not hasattr(tokenizer, "apply_chat_template"):
+        refuse_kind("build_task", "tokenizer", "be a Hugging Face tokenizer or None", tokenizer)
+    talks = isinstance(chat, Mapping) or bool(chat)
+    if template is not None:
+        if prompt is not PAPER:
+            raise ValueError("build_task: template must be given without a prompt; got both")
+        prompt = parse_template(template)
+        if shots and not talks and prompt.shot.endswith("{target}"):
+            rule = "end a shot with something behind {target}, such as a line break"
+            refuse("build_task", "template", rule, template)
+    if not talks:
+        return prompt
+    for name in chat if isinstance(chat, Mapping) else ():
+        if not isinstance(name, str):
+            refuse_kind("build_task", "chat", "have names of variables that are str", name)
+    if tokenizer is None:
+        raise ValueError("build_task: chat must come with a tokenizer, which has the chat template; got none")
+    return Chat(tokenizer, prompt, chat if isinstance(chat, Mapping) else None)

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import itertools
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pivotkit.arguments import check_int, check_kind, check_strings, check_text, refuse, refuse_kind
+from pivotkit.arguments import check_int, check_kind, check_strings, check_text, refuse
 from pivotkit.artifacts import require_columns, table_metadata, with_metadata
 from pivotkit.errors import InputError
-from pivotkit.words.chat import Chat
+from pivotkit.words.chat import wording_of
 from pivotkit.words.languages import parse_pair
 from pivotkit.words.lexicon import Lexicon
-from pivotkit.words.prompts import PAPER, Prompt, parse_template
+from pivotkit.words.prompts import PAPER, Prompt
 from pivotkit.words.word_tokens import WordTokens
 
 # Distractors are drawn from this many times more nearby concepts: near in frequency, but not always the same ones.
@@ -26,7 +26,6 @@ NEARBY = 4
 CONTEXTS = 5  # as in the paper
 MOST_CONTEXTS = 10_000
 SHARED = "shared"
-AFTER = "after"  # the column of what follows the source word in a prompt of one's own
 
 
 def build_task(
@@ -117,7 +116,7 @@ def build_task(
     check_int("build_task", "contexts", contexts, 1, MOST_CONTEXTS)
     check_int("build_task", "distractors", distractors, 1)
     check_int("build_task", "limit", limit, 1, none=True)
-    wording = _wording(prompt, template, chat, tokenizer, shots)
+    wording = wording_of(prompt, template, chat, tokenizer, shots)
     check_int("build_task", "seed", seed, 0)
     if not pairs or len(set(pairs)) != len(pairs):
         raise ValueError(f"build_task: pairs must be different pairs, at least one; got {list(pairs)}")
@@ -200,32 +199,6 @@ def task_languages(items: pa.Table, pair: str) -> tuple[str, str]:
     return names[source], names[target]
 
 
-def questions(items: pa.Table) -> Callable[[Mapping[str, Any], str], str]:
-    """How the items ask: a function of a row and a source word gives the text that follows the row's context.
-
-    Items of `build_task` ask as their prompt format says. Those of `read_items` have their own words behind the source
-    (column ``after``).
-    """
-    if AFTER in items.column_names:
-        return lambda row, source: source + str(row[AFTER])
-    prompt = task_prompt(items)
-    names = {pair: task_languages(items, pair) for pair in items["pair"].unique().to_pylist()}
-    return lambda row, source: prompt.ask(*names[row["pair"]], source)
-
-
-def source_spans(items: pa.Table) -> list[tuple[int, int]]:
-    """The characters of each item's prompt that are its source word in the question."""
-    ask, found = questions(items), []
-    inside = {} if AFTER in items.column_names else {
-        pair: task_prompt(items).source_span(*task_languages(items, pair), "")[0]
-        for pair in items["pair"].unique().to_pylist()
-    }  # fmt: skip
-    for row in items.to_pylist():
-        begin = len(row["prompt"]) - len(ask(row, row["source"])) + inside.get(row["pair"], 0)
-        found.append((begin, begin + len(row["source"])))
-    return found
-
-
 def accepted_targets(row: Mapping[str, Any]) -> list[str]:
     """Every accepted answer of an item, the shown one first; only the target if the table has no ``targets``."""
     return list(row.get("targets") or [row["target"]])
@@ -291,32 +264,6 @@ def excluded_items(items: pa.Table, tokenizer: Any) -> np.ndarray:
     sets = WordTokens(tokenizer)
     words = zip(items["source"].to_pylist(), items["target"].to_pylist(), strict=True)
     return np.array([sets.overlap(source, target) for source, target in words], dtype=bool)
-
-
-def _wording(
-    prompt: Prompt, template: str | None, chat: bool | Mapping[str, Any], tokenizer: Any, shots: int
-) -> Prompt | Chat:
-    """What writes the prompts; refuses a wording of another kind, and one that does not fit the others."""
-    check_kind("build_task", "prompt", prompt, Prompt, "a Prompt")
-    check_kind("build_task", "chat", chat, bool | np.bool_ | Mapping, "True, False or a mapping of variables")
-    if tokenizer is not None and not hasattr(tokenizer, "apply_chat_template"):
-        refuse_kind("build_task", "tokenizer", "be a Hugging Face tokenizer or None", tokenizer)
-    talks = isinstance(chat, Mapping) or bool(chat)
-    if template is not None:
-        if prompt is not PAPER:
-            raise ValueError("build_task: template must be given without a prompt; got both")
-        prompt = parse_template(template)
-        if shots and not talks and prompt.shot.endswith("{target}"):
-            rule = "end a shot with something behind {target}, such as a line break"
-            refuse("build_task", "template", rule, template)
-    if not talks:
-        return prompt
-    for name in chat if isinstance(chat, Mapping) else ():
-        if not isinstance(name, str):
-            refuse_kind("build_task", "chat", "have names of variables that are str", name)
-    if tokenizer is None:
-        raise ValueError("build_task: chat must come with a tokenizer, which has the chat template; got none")
-    return Chat(tokenizer, prompt, chat if isinstance(chat, Mapping) else None)
 
 
 def _distractors(
