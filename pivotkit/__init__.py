@@ -13,6 +13,7 @@ PUBLIC = {
     "PackedUnembedding": "pivotkit.kernels",
     "read_lexicon": "pivotkit.words.lexicon",
     "build_task": "pivotkit.words.task",
+    "read_items": "pivotkit.words.items",
     "load_model": "pivotkit.lens.model",
     "LensHead": "pivotkit.lens.model.head",
     "score": "pivotkit.lens.score",
