@@ -12,6 +12,7 @@ PUBLIC = {
     "unembed": "pivotkit.kernels",
     "PackedUnembedding": "pivotkit.kernels",
     "read_lexicon": "pivotkit.words.lexicon",
+    "check_lexicon": "pivotkit.corpus.lexicon_check",
     "build_task": "pivotkit.words.task",
     "read_items": "pivotkit.words.items",
     "load_model": "pivotkit.lens.model",

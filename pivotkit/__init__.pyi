@@ -10,6 +10,7 @@ from pivotkit.corpus import count as count
 from pivotkit.corpus import tokenize as tokenize
 from pivotkit.corpus.languages import LanguageTable as LanguageTable
 from pivotkit.corpus.languages import document_languages as document_languages
+from pivotkit.corpus.lexicon_check import check_lexicon as check_lexicon
 from pivotkit.corpus.token_graph import token_graph as token_graph
 from pivotkit.kernels import PackedUnembedding as PackedUnembedding
 from pivotkit.kernels import unembed as unembed

@@ -116,6 +116,10 @@ PARAMETERS: dict[str, dict[str, set[str]]] = {
     },
     "PackedUnembedding": {"weight": {"tensor"}, "precision": NAME, "threads": INT | NONE, "cache": PATH | NONE},
     "read_lexicon": {"path": PATH, "attributes": STRINGS | EMPTY},
+    "check_lexicon": {
+        "lexicon": PATH, "tokenizer": NONE, "corpus": PATHS | NONE, "pairs": STRINGS | EMPTY | NONE, "languages": NONE,
+        "min_df": INT0, "least_concepts": INT, "on_error": NAME, "workers": INT | NONE,
+    },
     "build_task": {
         "lexicon": OBJECT, "pairs": STRINGS, "limit": INT | NONE, "shots": INT0, "contexts": INT, "distractors": INT,
         "sharing": NAME, "prompt": OBJECT, "template": NAME | NONE, "chat": FLAG, "tokenizer": NONE, "seed": INT0,
@@ -316,6 +320,7 @@ def good(lexicon, tokenizer, tmp_path_factory) -> dict[str, tuple[Any, dict[str,
         "unembed": (pk.unembed, {"hidden": hidden, "weight": weight, "k": 2}),
         "PackedUnembedding": (pk.PackedUnembedding, {"weight": weight, "precision": "certified"}),
         "read_lexicon": (pk.read_lexicon, {"path": folder / "words.tsv"}),
+        "check_lexicon": (pk.check_lexicon, {"lexicon": lexicon}),
         "build_task": (pk.build_task, {"lexicon": lexicon, "pairs": ["en-fr"], "shots": 1, "distractors": 2}),
         "read_items": (
             pk.read_items,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -131,27 +131,27 @@ def read_lexicon(path: str | Path, *, attributes: Sequence[str] = ()) -> Lexicon
     """
     check_path("read_lexicon", "path", path)
     attributes = check_strings("read_lexicon", "attributes", attributes)
-    path = Path(path)
+    found = scan_lexicon(Path(path), attributes)
+    for line, code, word, first in repeated_words(found):
+        raise InputError(path, f"line {line}", f"column {code} must name {word!r} once; line {first} has it too")
+    return found
+
+
+def scan_lexicon(path: Path, attributes: Sequence[str] = ()) -> Lexicon:
+    """A lexicon as its file has it, words that several rows show included."""
     records = delimited_rows(path)
     header = next(records, None)
     if header is None:
         raise InputError(path, "line 1", "must be a header of language codes; the file is empty")
     columns, names = _header(path, *header, frozenset(attributes))
     found = Lexicon(names, [], [], str(path))
-    seen: dict[tuple[str, str], int] = {}
     for number, cells in records:
         if len(cells) != len(columns):
             raise InputError(path, f"line {number}", f"must have {len(columns)} cells as the header; got {len(cells)}")
         filled = {column: cell for column, cell in zip(columns, cells, strict=True) if cell}
         row: dict[str, str] = {}
         for code in (code for code in names if code in filled):
-            word, *others = accepted_words(path, f"line {number}", code, filled.pop(code))
-            first = seen.setdefault((code, word), number)
-            if first != number:
-                raise InputError(
-                    path, f"line {number}", f"column {code} must name {word!r} once; line {first} has it too"
-                )
-            row[code] = word
+            row[code], *others = accepted_words(path, f"line {number}", code, filled.pop(code))
             if others:
                 found.synonyms[len(found.rows), code] = tuple(others)
         if next(iter(names)) not in row:
@@ -165,6 +165,17 @@ def read_lexicon(path: str | Path, *, attributes: Sequence[str] = ()) -> Lexicon
     if not found.rows:
         raise InputError(path, "line 2", "must be a concept; the file has a header only")
     return found
+
+
+def repeated_words(lexicon: Lexicon) -> Iterator[tuple[int, str, str, int]]:
+    """The words that an earlier row shows too: line, language, word and the line of the first."""
+    seen: dict[tuple[str, str], int] = {}
+    for number, row in enumerate(lexicon.rows):
+        line = lexicon.line(number)
+        for code, word in row.items():
+            first = seen.setdefault((code, word), line)
+            if first != line:
+                yield line, code, word, first
 
 
 def _header(path: Path, line: int, cells: list[str], declared: frozenset[str]) -> tuple[list[str], dict[str, str]]:
