@@ -10,6 +10,7 @@ from pivotkit.corpus import count as count
 from pivotkit.corpus import tokenize as tokenize
 from pivotkit.corpus.languages import LanguageTable as LanguageTable
 from pivotkit.corpus.languages import document_languages as document_languages
+from pivotkit.corpus.lexicon_check import check_lexicon as check_lexicon
 from pivotkit.corpus.token_graph import token_graph as token_graph
 from pivotkit.kernels import PackedUnembedding as PackedUnembedding
 from pivotkit.kernels import unembed as unembed
@@ -26,6 +27,7 @@ from pivotkit.report import write_report as write_report
 from pivotkit.selection import score_documents as score_documents
 from pivotkit.selection import select as select
 from pivotkit.selection import write_selection as write_selection
+from pivotkit.words.items import read_items as read_items
 from pivotkit.words.lexicon import read_lexicon as read_lexicon
 from pivotkit.words.task import build_task as build_task
 

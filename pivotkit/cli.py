@@ -12,6 +12,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from pivotkit.cli_lexicon import add_lexicon_options, run_lexicon
 from pivotkit.cli_options import Parser, add_options, run_first
 from pivotkit.errors import BackendUnavailable
 from pivotkit.pipeline.run import RUN
@@ -118,6 +119,9 @@ def _parsers() -> tuple[Parser, dict[str, Parser]]:
     modes = ("auto", "field", "detect")
     languages.add_argument("--languages", choices=modes, default="auto", help="by the lang field, by the text, or both")
     languages.add_argument("--candidates", metavar="CODES", help="the only languages there may be, as en,fr")
+    add_lexicon_options(
+        add("lexicon", run_lexicon, "check a lexicon before a long run: words, tokens, documents, pairs")
+    )
     add("info", _info, "print version, instruction set, threads, CUDA, and the versions of the packages below")
     return parser, stages
 

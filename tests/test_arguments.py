@@ -116,9 +116,17 @@ PARAMETERS: dict[str, dict[str, set[str]]] = {
     },
     "PackedUnembedding": {"weight": {"tensor"}, "precision": NAME, "threads": INT | NONE, "cache": PATH | NONE},
     "read_lexicon": {"path": PATH, "attributes": STRINGS | EMPTY},
+    "check_lexicon": {
+        "lexicon": PATH, "tokenizer": NONE, "corpus": PATHS | NONE, "pairs": STRINGS | EMPTY | NONE, "languages": NONE,
+        "min_df": INT0, "least_concepts": INT, "on_error": NAME, "workers": INT | NONE,
+    },
     "build_task": {
         "lexicon": OBJECT, "pairs": STRINGS, "limit": INT | NONE, "shots": INT0, "contexts": INT, "distractors": INT,
-        "sharing": NAME, "prompt": OBJECT, "seed": INT0,
+        "sharing": NAME, "prompt": OBJECT, "template": NAME | NONE, "chat": FLAG, "tokenizer": NONE, "seed": INT0,
+    },
+    "read_items": {
+        "table": PATH, "pairs": STRINGS | NONE, "languages": NONE, "distractors": INT0, "limit": INT | NONE,
+        "special_tokens": FLAG, "seed": INT0,
     },
     "load_model": {
         "model": PATH, "dtype": NAME, "device": NAME | NONE, "device_map": NAME | NONE, "remote_code": FLAG,
@@ -312,7 +320,12 @@ def good(lexicon, tokenizer, tmp_path_factory) -> dict[str, tuple[Any, dict[str,
         "unembed": (pk.unembed, {"hidden": hidden, "weight": weight, "k": 2}),
         "PackedUnembedding": (pk.PackedUnembedding, {"weight": weight, "precision": "certified"}),
         "read_lexicon": (pk.read_lexicon, {"path": folder / "words.tsv"}),
+        "check_lexicon": (pk.check_lexicon, {"lexicon": lexicon}),
         "build_task": (pk.build_task, {"lexicon": lexicon, "pairs": ["en-fr"], "shots": 1, "distractors": 2}),
+        "read_items": (
+            pk.read_items,
+            {"table": pa.table({"prompt": ["a dog is"], "source": ["dog"], "target": ["chien"]}), "pairs": ["en-fr"]},
+        ),
         "load_model": (pk.load_model, {"model": folder}),
         "LensHead.from_model": (LensHead.from_model, {}),
         "LensHead.normed": (head.normed, {}),

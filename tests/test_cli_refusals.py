@@ -19,6 +19,8 @@ BY_TYPE = {"bool": ["1"], "int": INT, "float": FLOAT}
 BY_NAME: dict[str, list[str]] = {
     "model": ["no/such-model", "nowhere", "a\0b", ""],
     "lexicon": ["nowhere.tsv", ".", "a\0b", ""],
+    "items": ["nowhere.tsv", ".", "words.doc", "a\0b", ""],
+    "template": ["", "{source}", "{source} {target}", "{word} {source} {target}\n", "{", "{target} {source}\n"],
     "pairs": ["a", "a-a", "a-xx", "a-b,a-b", "-", ""],
     "corpus": ["nowhere.jsonl", "*.nothing", "words.doc", "a\0b", "", ","],
     "token_files": ["nowhere.npy", "*.npy", "words.doc", "a\0b", "", ","],

@@ -21,7 +21,7 @@ from pivotkit.causal.measure import run_edits
 from pivotkit.causal.variants import INTERVENTIONS, Variants
 from pivotkit.lens.fitted.affine import AffineLens
 from pivotkit.lens.groups import grouped
-from pivotkit.lens.model.encoding import encode, require_room, require_same_vocabulary, require_tokenizer
+from pivotkit.lens.model.encoding import encode_items, require_room, require_same_vocabulary, require_tokenizer
 from pivotkit.lens.model.head import LensHead, require_model
 from pivotkit.words.task import require_tokens, task_prompt
 from pivotkit.words.word_tokens import WordTokens
@@ -149,7 +149,7 @@ def causal_test(
     weights = checked_frequencies(frequencies)
     if not items.num_rows:
         raise ValueError("causal_test: items must be at least one; got none")
-    prompt = task_prompt(items)
+    task_prompt(items)  # refuses a table without
     require_tokens(items, tokenizer)
     head = head or LensHead.from_model(model)
     chosen = tested_layers(wanted, pivots, len(head.blocks))
@@ -159,7 +159,7 @@ def causal_test(
     if lens is not None:
         lens.require_head("causal_test", "lens", head)
     rows = items.to_pylist()
-    texts = encode(tokenizer, [row["prompt"] for row in rows], [prompt.reply(row["target"]) for row in rows])
+    texts = encode_items(tokenizer, items)
     rows = grouped(rows, texts, tokenizer)
     require_room("causal_test", head.longest, texts)
     require_same_vocabulary("causal_test", len(head.weight), texts)

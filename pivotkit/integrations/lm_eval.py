@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ import yaml
 
 from pivotkit.artifacts import atomic_path, require_columns
 from pivotkit.words.prompts import Prompt
-from pivotkit.words.task import excluded_items, require_candidates, task_languages, task_prompt
+from pivotkit.words.questions import questions
+from pivotkit.words.task import excluded_items, require_candidates, task_prompt
 
 COLUMNS = ("item", "pair", "source", "target", "distractors", "contexts")
 
@@ -72,26 +73,28 @@ def export_lm_eval(
         items = items.filter(pa.array(~excluded_items(items, tokenizer)))
     if not items.num_rows:
         raise ValueError("export_lm_eval: items must be at least one that is not excluded; got none")
-    prompt = task_prompt(items)
+    prompt, ask = task_prompt(items), questions(items)
     folder = Path(folder).absolute()
     tasks = {pair: f"{name}_{pair}" for pair in items["pair"].unique().to_pylist()}
     for task in tasks.values():
         if not re.fullmatch(r"[\w.-]+", task):
             raise ValueError(f"export_lm_eval: name must give task names of letters, digits, . _ and -; got {task!r}")
     require_candidates("export_lm_eval", items)
-    rows = items.select(COLUMNS).to_pylist()
+    rows = items.to_pylist()
     for pair, task in tasks.items():
         documents = folder / f"{task}.jsonl"
         with atomic_path(documents) as temporary, temporary.open("wb") as file:
             for row in rows:
                 if row["pair"] == pair:
-                    for document in _documents(row, prompt, task_languages(items, pair)):
+                    for document in _documents(row, prompt, ask):
                         file.write(orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE))
         _write_yaml(_task(task, documents), folder / f"{task}.yaml")
     return _write_yaml(_group(name, list(tasks.values())), folder / f"{name}.yaml")
 
 
-def _documents(row: dict[str, Any], prompt: Prompt, languages: tuple[str, str]) -> Iterator[dict[str, Any]]:
+def _documents(
+    row: dict[str, Any], prompt: Prompt, ask: Callable[[Mapping[str, Any], str], str]
+) -> Iterator[dict[str, Any]]:
     """Yield one document per context of an item."""
     for number, context in enumerate(row["contexts"]):
         sources = list(row["distractors"])
@@ -103,7 +106,7 @@ def _documents(row: dict[str, Any], prompt: Prompt, languages: tuple[str, str]) 
             "context": number,
             "sources": sources,
             "target": row["target"],
-            "choices": [context + prompt.ask(*languages, source) for source in sources],
+            "choices": [context + ask(row, source) for source in sources],
             "gold": gold,
             "continuation": prompt.reply(row["target"]),
         }

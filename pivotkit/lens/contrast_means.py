@@ -21,12 +21,12 @@ from pivotkit.errors import InputError
 from pivotkit.kernels.torch_backend import full_precision
 from pivotkit.lens.groups import grouped
 from pivotkit.lens.invariants import check_invariants
-from pivotkit.lens.model.encoding import encode, require_room, require_same_vocabulary, require_tokenizer
+from pivotkit.lens.model.encoding import encode_items, require_room, require_same_vocabulary, require_tokenizer
 from pivotkit.lens.model.head import LensHead, require_model
 from pivotkit.lens.model.parts import ModelParts
 from pivotkit.lens.model.prefix_tree import PrefixTree
 from pivotkit.lens.through_lens import through_lens
-from pivotkit.words.task import require_tokens, task_prompt
+from pivotkit.words.task import require_tokens
 
 Lens = Callable[[torch.Tensor, Sequence[int]], torch.Tensor]
 
@@ -238,8 +238,8 @@ def contrast_means(
     check_lens("contrast_means", lens)
     require_tokens(items, tokenizer)
     head = head or LensHead.from_model(model)
-    rows, prompt = items.to_pylist(), task_prompt(items)
-    texts = encode(tokenizer, [row["prompt"] for row in rows], [prompt.reply(row["target"]) for row in rows])
+    rows = items.to_pylist()
+    texts = encode_items(tokenizer, items)
     rows = grouped(rows, texts, tokenizer)
     require_room("contrast_means", head.longest, texts)
     require_same_vocabulary("contrast_means", len(head.weight), texts)

@@ -8,8 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pivotkit.lens.model.encoding import Encoded, encode
-from pivotkit.words.task import task_prompt
+from pivotkit.lens.model.encoding import Encoded, encode_items
 
 LEAST_ITEMS = 10  # of a group; the mean of fewer tells more of them than of the group
 
@@ -29,8 +28,8 @@ def grouped(rows: Sequence[dict[str, Any]], texts: Sequence[Encoded], tokenizer:
 
 def contrast_groups(items: pa.Table, tokenizer: Any) -> dict[str, Any]:
     """Which groups of the items have a contrast, and why others have none (`about`)."""
-    rows, prompt = items.select(["pair", "prompt", "target"]).to_pylist(), task_prompt(items)
-    texts = encode(tokenizer, [row["prompt"] for row in rows], [prompt.reply(row["target"]) for row in rows])
+    rows = items.select(["pair"]).to_pylist()
+    texts = encode_items(tokenizer, items)
     return about(Counter(row["group"] for row in grouped(rows, texts, tokenizer)))
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pivotkit.arguments import check_int, check_strings, elements, refuse_kind, shown
 from pivotkit.lens.model.encoding import Encoded
-from pivotkit.words.task import task_languages, task_prompt
+from pivotkit.words.questions import source_spans
 
 ANSWER = "answer"
 POSITIONS = (ANSWER, "source", "all")
@@ -58,9 +58,9 @@ def find_places(
     """
     check_places(positions, spans, items.num_rows)
     spans = spans or {}
-    prompt = task_prompt(items)
+    sources = source_spans(items) if "source" in positions else []
     places = []
-    for at, (row, text) in enumerate(zip(items.select(["pair", "source", "prompt"]).to_pylist(), texts, strict=True)):
+    for at, text in enumerate(texts):
         own: list[Place] = []
         for label in dict.fromkeys(positions):
             if label == ANSWER:
@@ -68,10 +68,7 @@ def find_places(
             elif label == "all":
                 own += [Place(label, index) for index in range(text.telling)]
             else:
-                names = task_languages(items, row["pair"])
-                before = len(row["prompt"]) - len(prompt.ask(*names, row["source"]))
-                begin, end = prompt.source_span(*names, row["source"])
-                own += _tokens("source", text, before + begin, before + end)
+                own += _tokens("source", text, *sources[at])
         for label, listed in spans.items():
             own += _tokens(label, text, *listed[at])
         places.append(own)

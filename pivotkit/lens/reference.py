@@ -10,20 +10,21 @@ import pyarrow as pa
 import torch
 
 from pivotkit.lens.model.encoding import encode
-from pivotkit.words.task import task_languages, task_prompt
+from pivotkit.words.questions import questions
+from pivotkit.words.task import task_prompt
 
 
 @torch.inference_mode()
 def reference_score(model: Any, items: pa.Table, tokenizer: Any) -> Iterator[float]:
     """Yield each item's score as published code computes it: every sequence runs whole, one at a time."""
-    prompt = task_prompt(items)
+    prompt, ask = task_prompt(items), questions(items)
     for row in items.to_pylist():
-        names = task_languages(items, row["pair"])
         p = []
         for source in [row["source"], *row["distractors"]]:
             losses = []
             for context in row["contexts"]:
-                [text] = encode(tokenizer, [context + prompt.ask(*names, source)], [prompt.reply(row["target"])])
+                asked, reply = context + ask(row, source), prompt.reply(row["target"])
+                [text] = encode(tokenizer, [asked], [reply], special_tokens=prompt.special_tokens)
                 logprobs = model(input_ids=torch.tensor([text.ids])).logits[0].double().log_softmax(-1)
                 at = range(text.answer_start, len(text.ids))
                 losses.append(float(np.mean([-logprobs[index - 1, text.ids[index]].item() for index in at])))

@@ -16,12 +16,12 @@ from pivotkit.lens.invariants import check_invariants
 from pivotkit.lens.model.encoding import Encoded, encode, require_room, require_same_vocabulary, require_tokenizer
 from pivotkit.lens.model.head import LensHead, require_model
 from pivotkit.lens.model.prefix_tree import PrefixTree
+from pivotkit.words.questions import questions
 from pivotkit.words.task import (
     accepted_targets,
     excluded_items,
     require_candidates,
     require_tokens,
-    task_languages,
     task_prompt,
 )
 
@@ -129,9 +129,8 @@ def score(model: Any, items: pa.Table, tokenizer: Any, *, head: LensHead | None 
 
 def _asks(items: pa.Table, tokenizer: Any) -> Iterator[list[Ask]]:
     """The sequences of every item: candidates x contexts x accepted targets."""
-    prompt = task_prompt(items)
+    prompt, ask = task_prompt(items), questions(items)
     for row in items.to_pylist():
-        names = task_languages(items, row["pair"])
         sources, targets = [row["source"], *row["distractors"]], accepted_targets(row)
         keys = [
             (candidate, context, target)
@@ -139,8 +138,9 @@ def _asks(items: pa.Table, tokenizer: Any) -> Iterator[list[Ask]]:
             for context in range(len(row["contexts"]))
             for target in range(len(targets))
         ]
-        prompts = [row["contexts"][context] + prompt.ask(*names, sources[candidate]) for candidate, context, _ in keys]
-        texts = encode(tokenizer, prompts, [prompt.reply(targets[target]) for *_, target in keys])
+        prompts = [row["contexts"][context] + ask(row, sources[candidate]) for candidate, context, _ in keys]
+        replies = [prompt.reply(targets[target]) for *_, target in keys]
+        texts = encode(tokenizer, prompts, replies, special_tokens=prompt.special_tokens)
         yield [Ask(*key, text) for key, text in zip(keys, texts, strict=True)]
 
 

@@ -27,7 +27,7 @@ from pivotkit.lens.contrast_means import ContrastMeans, Lens, check_lens, contra
 from pivotkit.lens.fitted.affine import AffineLens
 from pivotkit.lens.groups import LEAST_ITEMS, grouped
 from pivotkit.lens.invariants import check_invariants
-from pivotkit.lens.model.encoding import encode, require_room, require_same_vocabulary, require_tokenizer
+from pivotkit.lens.model.encoding import encode_items, require_room, require_same_vocabulary, require_tokenizer
 from pivotkit.lens.model.head import LensHead, require_model
 from pivotkit.lens.model.middle import middle_readers
 from pivotkit.lens.model.prefix_tree import PrefixTree
@@ -178,7 +178,7 @@ def trace(
     check_kind("trace", "policy", policy, TokenPolicy, "a TokenPolicy", none=True)
     if not items.num_rows:
         raise ValueError("trace: items must be at least one; got none")
-    prompt = task_prompt(items)
+    task_prompt(items)  # refuses a table without
     for code in latent:
         if code not in table_metadata(items)["languages"]:
             refuse("trace", "latent", "be languages of the lexicon", code)
@@ -189,7 +189,7 @@ def trace(
     if isinstance(lens, AffineLens):
         lens.require_head("trace", "lens", head)
     rows = items.to_pylist()
-    texts = encode(tokenizer, [row["prompt"] for row in rows], [prompt.reply(row["target"]) for row in rows])
+    texts = encode_items(tokenizer, items)
     rows = grouped(rows, texts, tokenizer)
     require_room("trace", head.longest, texts)
     require_same_vocabulary("trace", len(head.weight), texts)

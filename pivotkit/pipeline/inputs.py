@@ -26,6 +26,12 @@ def lexicon_path(settings: Settings) -> Path:
     return Path(settings.lexicon).absolute()
 
 
+def items_path(settings: Settings) -> Path:
+    """The file of items of the user's own, absolute."""
+    assert settings.items is not None, "the stage must read ITEMS"
+    return Path(settings.items).absolute()
+
+
 def corpus_paths(settings: Settings) -> list[Path]:
     """The corpus's files, absolute and sorted."""
     from pivotkit.corpus.reading.documents import corpus_files
@@ -99,9 +105,10 @@ def language_paths(settings: Settings) -> list[Path]:
 
 # The settings that name something to read. A stage lists them among its `reads`; their files are inputs of the stage.
 LEXICON, PAIRS, CORPUS, MODEL, TUNED_LENS = "lexicon", "pairs", "corpus", "model", "tuned_lens"
-TOKEN_FILES, LANGUAGES = "token_files", "languages"
+TOKEN_FILES, LANGUAGES, ITEMS = "token_files", "languages", "items"
 GIVEN: dict[str, Callable[[Settings], list[Path]]] = {
     LEXICON: lambda settings: [lexicon_path(settings)],
+    ITEMS: lambda settings: [items_path(settings)],
     PAIRS: lambda settings: [],
     CORPUS: corpus_paths,
     TOKEN_FILES: token_paths,

@@ -13,16 +13,19 @@ import pyarrow.compute as pc
 from pivotkit.artifacts import read_table, table_metadata, with_metadata, write_table
 from pivotkit.errors import InputError
 from pivotkit.pipeline.inputs import (
+    ITEMS,
     LEXICON,
     MODEL,
     PAIRS,
     TUNED_LENS,
+    items_path,
     latent_languages,
     lexicon_path,
     loaded_model,
+    model_tokenizer,
 )
 from pivotkit.pipeline.run_folder import RunFolder
-from pivotkit.pipeline.settings import Settings
+from pivotkit.pipeline.settings import Settings, flag, options
 from pivotkit.pipeline.stage import Stage
 from pivotkit.progress import progress
 
@@ -34,26 +37,59 @@ CONTRAST_SUMS = "_contrast-{}.safetensors"  # readers of a folder of Parquet pas
 
 
 def task(run: RunFolder, settings: Settings) -> None:
+    from pivotkit.words.items import read_items
     from pivotkit.words.lexicon import read_lexicon
-    from pivotkit.words.prompts import PROMPTS
+    from pivotkit.words.prompts import PAPER, PROMPTS
     from pivotkit.words.task import build_task
 
-    items = build_task(
-        read_lexicon(lexicon_path(settings)), settings.pairs, prompt=PROMPTS[settings.prompt], limit=settings.limit,
-        shots=settings.shots, contexts=settings.contexts, distractors=settings.distractors, sharing=settings.sharing,
-        seed=settings.seed,
-    )  # fmt: skip
+    own = settings.template is not None
+    if settings.items is not None:
+        _check_no_wording(settings)
+        items = read_items(
+            items_path(settings), pairs=settings.pairs or None, distractors=settings.distractors, limit=settings.limit,
+            seed=settings.seed,
+        )  # fmt: skip
+    else:
+        items = build_task(
+            read_lexicon(lexicon_path(settings)), settings.pairs, prompt=PAPER if own else PROMPTS[settings.prompt],
+            template=_line_breaks(settings.template) if settings.template is not None else None, chat=settings.chat,
+            tokenizer=model_tokenizer(settings) if settings.chat else None, limit=settings.limit, shots=settings.shots,
+            contexts=settings.contexts, distractors=settings.distractors, sharing=settings.sharing, seed=settings.seed,
+        )  # fmt: skip
     write_table(items, run / "items.parquet")
+
+
+def task_needs(settings: Settings) -> tuple[str, ...]:
+    """Items of one's own stand for a lexicon and its pairs; a chat template comes with the model's tokenizer."""
+    if settings.items is not None:
+        return (ITEMS,)
+    return LEXICON, PAIRS, *((MODEL,) if settings.chat else ())
+
+
+WORDING = ("shots", "contexts", "sharing", "prompt", "template", "chat")  # say how prompts are made of a lexicon
+
+
+def _check_no_wording(settings: Settings) -> None:
+    plain = type(settings)()
+    for option in options(type(settings), WORDING):
+        if (value := getattr(settings, option.name)) != getattr(plain, option.name):
+            raise ValueError(f"task: {flag(option)} must not be given with --items; got {value}")
+
+
+def _line_breaks(text: str) -> str:
+    """The text of a flag, in which ``\\n`` and ``\\t`` stand for what a shell makes hard to type."""
+    return text.replace("\\n", "\n").replace("\\t", "\t")
 
 
 TASK = Stage(
     name="task",
-    help="build the translation task from a lexicon",
+    help="build the translation task from a lexicon, or read items of one's own",
     run=task,
-    reads=(LEXICON, PAIRS),
+    reads=(LEXICON, PAIRS, ITEMS, MODEL),
+    needs=task_needs,
     writes=("items.parquet",),
-    settings=("limit", "shots", "contexts", "distractors", "sharing", "prompt", "seed"),
-    functions=("words.task.build_task",),
+    settings=("limit", "distractors", *WORDING, "seed"),
+    functions=("words.task.build_task", "words.items.read_items"),
 )
 
 

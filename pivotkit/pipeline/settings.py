@@ -39,13 +39,22 @@ class Settings:
     model: str | None = option(None, "folder, GGUF file, name in the model cache, or hub id")
     dtype: str = option("float32", "number format of the model", choices=("float32", "bfloat16", "float16"))
     lexicon: str | None = option(None, "tab-separated words: one row per concept, one column per language")
+    items: str | None = option(
+        None, "items of one's own in place of a lexicon: Parquet or tab-separated, with prompt, source, target, pair",
+        instead_of="lexicon",
+    )  # fmt: skip
     pairs: list[str] = option([], "language pairs, source first: fr-zh en-fr")
     limit: int | None = option(None, "at most this many items per pair", least=1)
     shots: int = option(5, "translations shown in each context", least=0)
     contexts: int = option(5, "contexts per item", least=1)
-    distractors: int = option(9, "wrong source words per item", least=1)
+    distractors: int = option(9, "wrong source words per item; 0 for items of one's own that are only traced", least=0)
     sharing: str = option("item", "contexts are drawn once per item or once per pair", choices=("item", "pair"))
     prompt: str = option("paper", "wording of the prompt", choices=("paper", "testbed"))
+    template: str | None = option(
+        None, "wording of one's own: 'Translate.\\n{shots}{source} = {target}\\n', where \\n is a line break",
+        instead_of="prompt",
+    )  # fmt: skip
+    chat: bool = option(False, "write prompts as conversations, in the chat template of the model's tokenizer")
     seed: int = option(0, "seed of every random draw", least=0)
     corpus: list[str] = option(
         [], "files, folders or globs: JSONL or plain text (.gz, .zst too), Parquet, Arrow", paths=True

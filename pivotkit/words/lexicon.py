@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,10 +9,10 @@ from pathlib import Path
 
 from pivotkit.arguments import check_path, check_strings
 from pivotkit.errors import InputError
+from pivotkit.words.delimited import accepted_words, delimited_rows
 from pivotkit.words.languages import LANGUAGES
 
 POS = "pos"  # the attribute that distractors share with their item
-SYNONYM = "|"  # between the accepted words of a cell
 
 _CODE = re.compile(r"\w+(-\w+)*")
 _TAG_LIKE = re.compile(r"[A-Za-z]{1,3}([-_]\w+)*")  # may be a language: its tag begins with two or three letters
@@ -133,33 +131,27 @@ def read_lexicon(path: str | Path, *, attributes: Sequence[str] = ()) -> Lexicon
     """
     check_path("read_lexicon", "path", path)
     attributes = check_strings("read_lexicon", "attributes", attributes)
-    path = Path(path)
-    raw = path.read_bytes()
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        number = raw[: error.start].count(b"\n") + 1
-        raise InputError(path, f"line {number}", f"must be UTF-8; byte {error.start} is not") from None
-    records = _records(path, text)
+    found = scan_lexicon(Path(path), attributes)
+    for line, code, word, first in repeated_words(found):
+        raise InputError(path, f"line {line}", f"column {code} must name {word!r} once; line {first} has it too")
+    return found
+
+
+def scan_lexicon(path: Path, attributes: Sequence[str] = ()) -> Lexicon:
+    """A lexicon as its file has it, words that several rows show included."""
+    records = delimited_rows(path)
     header = next(records, None)
     if header is None:
         raise InputError(path, "line 1", "must be a header of language codes; the file is empty")
     columns, names = _header(path, *header, frozenset(attributes))
     found = Lexicon(names, [], [], str(path))
-    seen: dict[tuple[str, str], int] = {}
     for number, cells in records:
         if len(cells) != len(columns):
             raise InputError(path, f"line {number}", f"must have {len(columns)} cells as the header; got {len(cells)}")
         filled = {column: cell for column, cell in zip(columns, cells, strict=True) if cell}
         row: dict[str, str] = {}
         for code in (code for code in names if code in filled):
-            word, *others = _words(path, number, code, filled.pop(code))
-            first = seen.setdefault((code, word), number)
-            if first != number:
-                raise InputError(
-                    path, f"line {number}", f"column {code} must name {word!r} once; line {first} has it too"
-                )
-            row[code] = word
+            row[code], *others = accepted_words(path, f"line {number}", code, filled.pop(code))
             if others:
                 found.synonyms[len(found.rows), code] = tuple(others)
         if next(iter(names)) not in row:
@@ -175,33 +167,15 @@ def read_lexicon(path: str | Path, *, attributes: Sequence[str] = ()) -> Lexicon
     return found
 
 
-def _records(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
-    """The rows that are not blank, each with the line on which it begins."""
-    delimiter = "," if path.suffix.lower() == ".csv" else "\t"
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    number = 1
-    try:
-        for cells in reader:
-            if any(cell.strip() for cell in cells):
-                yield number, cells
-            number = reader.line_num + 1
-    except csv.Error as error:
-        raise InputError(path, f"line {number}", f"must have cells as CSV has them; got {error}") from None
-
-
-def _words(path: Path, number: int, code: str, cell: str) -> list[str]:
-    """The accepted words of a cell; refuses blanks, line breaks, empty words and duplicates."""
-    words = cell.split(SYNONYM)
-    for word in words:
-        if word != word.strip():
-            raise InputError(path, f"line {number}", f"column {code} must have no blanks around the word; got {word!r}")
-        if not word:
-            raise InputError(path, f"line {number}", f"column {code} must have no empty alternative; got {cell!r}")
-        if len(word.splitlines()) > 1:
-            raise InputError(path, f"line {number}", f"column {code} must have no line break in a word; got {word!r}")
-        if words.count(word) > 1:
-            raise InputError(path, f"line {number}", f"column {code} must have each alternative once; got {cell!r}")
-    return words
+def repeated_words(lexicon: Lexicon) -> Iterator[tuple[int, str, str, int]]:
+    """The words that an earlier row shows too: line, language, word and the line of the first."""
+    seen: dict[tuple[str, str], int] = {}
+    for number, row in enumerate(lexicon.rows):
+        line = lexicon.line(number)
+        for code, word in row.items():
+            first = seen.setdefault((code, word), line)
+            if first != line:
+                yield line, code, word, first
 
 
 def _header(path: Path, line: int, cells: list[str], declared: frozenset[str]) -> tuple[list[str], dict[str, str]]:

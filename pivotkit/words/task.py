@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from pivotkit.arguments import check_int, check_kind, check_strings, check_text, refuse
 from pivotkit.artifacts import require_columns, table_metadata, with_metadata
 from pivotkit.errors import InputError
+from pivotkit.words.chat import wording_of
 from pivotkit.words.languages import parse_pair
 from pivotkit.words.lexicon import Lexicon
 from pivotkit.words.prompts import PAPER, Prompt
@@ -37,6 +38,9 @@ def build_task(
     distractors: int = 9,
     sharing: str = "item",
     prompt: Prompt = PAPER,
+    template: str | None = None,
+    chat: bool | Mapping[str, Any] = False,
+    tokenizer: Any = None,
     seed: int = 0,
 ) -> pa.Table:
     """Build the items of the translation task.
@@ -62,6 +66,16 @@ def build_task(
         reads them once; an item whose words occur in a shot gets another shot instead.
     prompt : Prompt, default PAPER
         The prompt format.
+    template : str, optional
+        One's own wording in place of ``prompt``, as one string (`parse_template`), such as ``"Translate from
+        {source_language} to {target_language}.\\n\\n{shots}{source} = {target}\\n"``. Names of languages are those of
+        the lexicon's header (``fr=Französisch``).
+    chat : bool or mapping of str, default False
+        Whether prompts are conversations, as the tokenizer's chat template writes them: each shot is a turn of the user
+        and one of the assistant, and the instruction begins the first turn. The answer follows the last token of such a
+        prompt. A mapping gives the template's own variables, such as ``{"enable_thinking": False}``.
+    tokenizer : a Hugging Face tokenizer, optional
+        The model's; for ``chat`` alone.
     seed : int, default 0
         Seeds every draw. The items of a pair do not depend on other pairs.
 
@@ -80,7 +94,9 @@ def build_task(
         An argument is of another kind.
     ValueError
         A language is unknown, an argument is out of range, or the lexicon has too few concepts for the pair's
-        distractors and shots.
+        distractors and shots. ``template`` lacks a field or has an unknown one, or nothing in it ends a shot. The
+        tokenizer has no chat template, or one that refuses or changes such turns, or does not end a prompt where the
+        answer begins.
 
     Notes
     -----
@@ -100,7 +116,7 @@ def build_task(
     check_int("build_task", "contexts", contexts, 1, MOST_CONTEXTS)
     check_int("build_task", "distractors", distractors, 1)
     check_int("build_task", "limit", limit, 1, none=True)
-    check_kind("build_task", "prompt", prompt, Prompt, "a Prompt")
+    wording = wording_of(prompt, template, chat, tokenizer, shots)
     check_int("build_task", "seed", seed, 0)
     if not pairs or len(set(pairs)) != len(pairs):
         raise ValueError(f"build_task: pairs must be different pairs, at least one; got {list(pairs)}")
@@ -132,7 +148,7 @@ def build_task(
                 shown = list(itertools.islice(free, shots))
                 if len(shown) < shots:
                     raise ValueError(f"build_task: lexicon must leave {shots} concepts for shots; got {len(shown)}")
-                texts.append(prompt.context(*languages, [(words[source], words[target]) for words in shown]))
+                texts.append(wording.context(*languages, [(words[source], words[target]) for words in shown]))
             words = lexicon.rows[row]
             rows.append(
                 {
@@ -146,12 +162,12 @@ def build_task(
                     "words": list(words.items()),
                     "distractors": [lexicon.rows[other][source] for other in wrong],
                     "contexts": texts,
-                    "prompt": texts[0] + prompt.ask(*languages, words[source]),
+                    "prompt": texts[0] + wording.ask(*languages, words[source]),
                     "attributes": list(lexicon.about(row).items()),
                 }
             )
     metadata = {
-        "prompt": prompt.as_dict(),
+        "prompt": wording.as_dict(),
         "languages": lexicon.names,
         "lexicon": lexicon.path,
         "settings": {"limit": limit, "shots": shots, "contexts": contexts, "distractors": distractors,

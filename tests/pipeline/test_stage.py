@@ -80,7 +80,9 @@ def test_an_absent_artifact_names_the_stage_that_writes_it(tmp_path):
         assert TABLE.need(run, "documents") == tmp_path / "documents"
 
 
-@pytest.mark.parametrize(("name", "missing"), [("task", "lexicon and pairs"), ("tokens", "corpus and model")])
+@pytest.mark.parametrize(
+    ("name", "missing"), [("task", "lexicon or --items and pairs"), ("tokens", "corpus and model")]
+)
 def test_what_the_user_must_give_is_named(name, missing, tmp_path):
     with RunFolder(tmp_path) as run, pytest.raises(ValueError, match=f"{name}: {missing} must be given; got none"):
         STAGES.run(STAGES[name], run, Settings())

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
 import torch
 
 from pivotkit.arguments import refuse, refuse_kind
+from pivotkit.words.task import task_prompt
 from pivotkit.words.telling import telling_piece
 
 
@@ -52,13 +54,17 @@ class Encoded:
         return [index for index, (first, last) in enumerate(self.offsets) if first < end and last > begin]
 
 
-def encode(tokenizer: Any, prompts: Sequence[str], answers: Sequence[str]) -> list[Encoded]:
+def encode(
+    tokenizer: Any, prompts: Sequence[str], answers: Sequence[str], *, special_tokens: bool = True
+) -> list[Encoded]:
     """Tokenize each ``prompt + answer`` as one text and find the answer by character offsets.
 
     Parameters
     ----------
     tokenizer : a fast Hugging Face tokenizer
     prompts, answers : sequences of str of one length
+    special_tokens : bool, default True
+        Whether the tokenizer adds its own special tokens; a chat's prompts hold them as text.
 
     Returns
     -------
@@ -74,7 +80,7 @@ def encode(tokenizer: Any, prompts: Sequence[str], answers: Sequence[str]) -> li
     texts = [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)]
     if not texts:
         return []
-    batch = tokenizer(texts, return_offsets_mapping=True)
+    batch = tokenizer(texts, return_offsets_mapping=True, add_special_tokens=special_tokens)
     encoded = []
     for text, prompt, ids, offsets in zip(texts, prompts, batch["input_ids"], batch["offset_mapping"], strict=True):
         # A token that ends after the prompt belongs to the answer, even if it begins inside the prompt.
@@ -92,6 +98,13 @@ def encode(tokenizer: Any, prompts: Sequence[str], answers: Sequence[str]) -> li
         telling = word + telling_piece(tokenizer, ids[word:last])
         encoded.append(Encoded(tuple(ids[:last]), start, word, telling, tuple(offsets[:last])))
     return encoded
+
+
+def encode_items(tokenizer: Any, items: pa.Table) -> list[Encoded]:
+    """The prompt and the target of each item (`encode`)."""
+    prompt, rows = task_prompt(items), items.select(["prompt", "target"]).to_pylist()
+    texts, answers = [row["prompt"] for row in rows], [prompt.reply(row["target"]) for row in rows]
+    return encode(tokenizer, texts, answers, special_tokens=prompt.special_tokens)
 
 
 def require_tokenizer(function: str, tokenizer: Any) -> None:
