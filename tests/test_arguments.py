@@ -117,8 +117,8 @@ PARAMETERS: dict[str, dict[str, set[str]]] = {
     "PackedUnembedding": {"weight": {"tensor"}, "precision": NAME, "threads": INT | NONE, "cache": PATH | NONE},
     "read_lexicon": {"path": PATH, "attributes": STRINGS | EMPTY},
     "build_task": {
-        "lexicon": OBJECT, "pairs": STRINGS, "limit": INT | NONE, "shots": INT0, "contexts": INT, "distractors": INT,
-        "sharing": NAME, "prompt": OBJECT, "seed": INT0,
+        "lexicon": OBJECT, "pairs": STRINGS, "limit": INT | NONE, "limit_by": NAME, "shots": INT0, "contexts": INT,
+        "distractors": INT, "sharing": NAME, "prompt": OBJECT, "seed": INT0,
     },
     "load_model": {
         "model": PATH, "dtype": NAME, "device": NAME | NONE, "device_map": NAME | NONE, "remote_code": FLAG,

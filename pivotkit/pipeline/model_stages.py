@@ -24,7 +24,7 @@ from pivotkit.pipeline.inputs import (
 from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.pipeline.settings import Settings
 from pivotkit.pipeline.stage import Stage
-from pivotkit.progress import progress
+from pivotkit.progress import console, progress
 
 # Items per shard of scores and traces: an interruption costs one shard at most. Items that share their contexts share
 # more of them in a larger shard. Traces with contrasts have a shard per pair, so that the model runs once: the contrast
@@ -40,9 +40,12 @@ def task(run: RunFolder, settings: Settings) -> None:
 
     items = build_task(
         read_lexicon(lexicon_path(settings)), settings.pairs, prompt=PROMPTS[settings.prompt], limit=settings.limit,
-        shots=settings.shots, contexts=settings.contexts, distractors=settings.distractors, sharing=settings.sharing,
-        seed=settings.seed,
+        limit_by=settings.limit_by, shots=settings.shots, contexts=settings.contexts,
+        distractors=settings.distractors, sharing=settings.sharing, seed=settings.seed,
     )  # fmt: skip
+    told = table_metadata(items)["concepts"]
+    if settings.limit is not None and told["chosen"] < settings.limit:
+        console.print(f"task: {told['chosen']} concepts are in all pairs, fewer than the limit of {settings.limit}")
     write_table(items, run / "items.parquet")
 
 
@@ -52,7 +55,7 @@ TASK = Stage(
     run=task,
     reads=(LEXICON, PAIRS),
     writes=("items.parquet",),
-    settings=("limit", "shots", "contexts", "distractors", "sharing", "prompt", "seed"),
+    settings=("limit", "limit_by", "shots", "contexts", "distractors", "sharing", "prompt", "seed"),
     functions=("words.task.build_task",),
 )
 
