@@ -236,7 +236,8 @@ PARAMETERS: dict[str, dict[str, set[str]]] = {
         "selection": PATH, "corpus": PATHS, "out": PATH, "on_error": NAME, "eos": NONE, "shard_tokens": INT,
     },
     "attribute": {
-        "behaviors": OBJECT, "pairs": OBJECT, "items": OBJECT, "scores": NONE, "bootstrap": INT0, "seed": INT0,
+        "behaviors": OBJECT, "pairs": OBJECT, "items": OBJECT, "scores": NONE, "pivots": NONE,
+        "traces": NONE, "bootstrap": INT0, "permutations": INT0, "seed": INT0,
     },
     "write_report": {"run": PATH, "out": PATH | NONE},
 }  # fmt: skip
