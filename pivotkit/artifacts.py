@@ -231,13 +231,12 @@ def _is_list(kind: pa.DataType) -> bool:
 TEXTS = ("pair", "rule", "behavior", "source", "target", "unit", "id", "lang", "token", "prompt", "label",
          "intervention", "direction", "control", "class")  # fmt: skip
 NUMBERS = ("row", "tokens", "score", "token_id", "translation_pairs", "df_source", "df_target", "df_both", "layer",
-           "removed", "strength", "delta_logprob", "delta_rank", "delta_other_logprob", "df_given_source",
-           "df_given_target")  # fmt: skip
+           "removed", "strength", "delta_logprob", "delta_rank", "delta_other_logprob")  # fmt: skip
 LISTS = ("words", "distractors", "contexts", "top_ids", "top_tokens", "top_logprobs", "source_ids", "target_ids",
          "source_pieces", "target_pieces")  # fmt: skip
 KINDS: dict[str, tuple[str, Callable[[pa.DataType], bool]]] = {
     **dict.fromkeys(TEXTS, ("text", _is_text)),
-    **dict.fromkeys(NUMBERS, ("numbers", _is_number)),
+    **dict.fromkeys((*NUMBERS, "df_given_source", "df_given_target"), ("numbers", _is_number)),
     **dict.fromkeys(LISTS, ("lists", _is_list)),
     "mean": ("booleans", types.is_boolean),
     **dict.fromkeys(("item", "concept"), ("text or numbers", lambda kind: _is_text(kind) or _is_number(kind))),

@@ -16,11 +16,12 @@ from pivotkit.artifacts import atomic_path
 HUB = "en"  # the language that every bilingual document is in
 
 
-def clean_rows(lexicon: Path, tier: str, out: Path) -> int:
+def clean_rows(lexicon: Path, tier: str, accepted: int, out: Path) -> int:
     """Write the rows of ``lexicon`` that are of ``tier`` to ``out``, in their order, and return how many they are.
 
     A row whose first word in some language is that of an earlier row is left out: as a question it would have two
-    answers.
+    answers. A cell keeps the first ``accepted`` of its words: a score's cost grows with every answer that is accepted,
+    and some cells have more than a hundred.
     """
     with lexicon.open(encoding="utf-8", newline="") as file:
         head, *rows = csv.reader(file, delimiter="\t")
@@ -29,7 +30,7 @@ def clean_rows(lexicon: Path, tier: str, out: Path) -> int:
     for row in rows:
         words = {(place, cell.partition("|")[0]) for place, cell in enumerate(row) if place not in about and cell}
         if row[head.index("tier")] == tier and seen.isdisjoint(words):
-            kept.append(row)
+            kept.append(["|".join(cell.split("|")[:accepted]) for cell in row])
             seen |= words
     _write_if_other(out, "".join("\t".join(row) + "\n" for row in [head, *kept]).encode())
     return len(kept)

@@ -72,15 +72,15 @@ def attribute(
         n_concepts, n_co_occurrence, n_copy, n_pivot, n_left_out, reason``. Above 0.5, the predictor is larger for
         co-occurrence.
         ``auc_with_copy``: the same where *copy* counts as co-occurrence (``positive`` says which).
-        ``auc_by_group``: ``auc`` of log co-occurrence, plain and partial, in groups (``by, group``) of all pairs' items:
-        by the documents with the rarer word, and by the scripts of source, of target, and of both.
-        ``permutation``: per rule, ``positive`` and pair, the AUC of log co-occurrence beside the ``mean`` and the interval
-        that it has where co-occurrence is permuted within the pairs, and ``p``, the share of permutations as far from
-        that mean.
-        ``correlation``: one row per pair and predictor, with ``pair, predictor, r, low, high, n, reason``; r is Pearson's.
-        A pair has log co-occurrence, plain and partial; "all" has every predictor.
-        ``fits``: one row per pair, model and term, with ``value``: least squares of the score on log co-occurrence, and on
-        log co-occurrence and pivots; the terms are coefficients, ``constant`` and ``r_squared``.
+        ``auc_by_group``: ``auc`` of log co-occurrence, plain and partial, in groups (``by, group``) of all pairs'
+        items: by the documents with the rarer word, and by the scripts of source, of target, and of both.
+        ``permutation``: per rule, ``positive`` and pair, the AUC of log co-occurrence beside the ``mean`` and the
+        interval that it has where co-occurrence is permuted within the pairs, and ``p``, the share of permutations as
+        far from that mean.
+        ``correlation``: one row per pair and predictor, with ``pair, predictor, r, low, high, n, reason``; r is
+        Pearson's. A pair has log co-occurrence, plain and partial; "all" has every predictor.
+        ``fits``: one row per pair, model and term, with ``value``: least squares of the score on log co-occurrence, and
+        on log co-occurrence and pivots; the terms are coefficients, ``constant`` and ``r_squared``.
         ``points``: one row per scored item: ``item, pair, log_df_both, score, behavior`` (of the rule "strict").
         ``settings``: how the numbers were computed. Items whose two words have one spelling co-occur with themselves;
         they are left out, and their number stands here.

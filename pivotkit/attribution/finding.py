@@ -61,8 +61,8 @@ def finding(
     Returns
     -------
     list of dict
-        ``{"text": sentence, "kind": "caveat" | "finding"}``. Every figure stands with its 95 % interval, where it has one,
-        and with the number of its items.
+        ``{"text": sentence, "kind": "caveat" | "finding"}``. Every figure stands with its 95 % interval, where it has
+        one, and with the number of its items.
 
     Raises
     ------
@@ -184,8 +184,8 @@ VERDICTS = {
     "translated without a pivot, but given the words' frequencies that cannot be told.",
     "pairs": "The paper's claim does not hold within pairs: that words which share more documents are more often "
     "translated without a pivot comes from the pairs, which differ in both.",
-    "open": "Whether words that share more documents are more often translated without a pivot cannot be told from this "
-    "run: the interval holds 0.5.",
+    "open": "Whether words that share more documents are more often translated without a pivot cannot be told from "
+    "this run: the interval holds 0.5.",
     "fails": "The paper's claim does not hold in this run: words that share more documents are more often translated "
     "through a pivot.",
 }
@@ -261,8 +261,8 @@ def _scores(attribution: dict[str, Any]) -> Iterable[Sentence]:
         told = row["reason"] if row["r"] is None else estimated(row, "r")
         given = partial["reason"] if partial["r"] is None else estimated(partial, "r")
         yield found(
-            f"Correlation of log co-occurrence and translation score: {told}; given the words' frequencies and the pair: "
-            f"{given}; n {row['n']}."
+            f"Correlation of log co-occurrence and translation score: {told}; given the words' frequencies and the "
+            f"pair: {given}; n {row['n']}."
         )
 
 

@@ -78,7 +78,7 @@ def build_task(
         prompt, attributes``. ``targets`` are all accepted answers, ``target`` first. ``words`` maps each language to
         the concept's word, ``attributes`` the lexicon's other columns to what they say of the concept. ``line`` is the
         concept's line in the lexicon. The metadata holds the prompt format, the language names, the lexicon's path, the
-        settings, and in ``concepts`` how many a limit left (``chosen``) of how many that are in every pair (``shared``).
+        settings, and in ``concepts`` how many a limit left (``chosen``) of those in every pair (``shared``).
 
     Raises
     ------
@@ -160,8 +160,8 @@ def build_task(
         "languages": lexicon.names,
         "lexicon": lexicon.path,
         "concepts": {"chosen": len(chosen[pairs[0]]), "shared": len(set.intersection(*map(set, having.values())))},
-        "settings": {"limit": limit, "limit_by": limit_by, "shots": shots, "contexts": contexts, "distractors": distractors,
-                     "sharing": sharing, "seed": seed},
+        "settings": {"limit": limit, "limit_by": limit_by, "shots": shots, "contexts": contexts,
+                     "distractors": distractors, "sharing": sharing, "seed": seed},
     }  # fmt: skip
     return with_metadata(pa.Table.from_pylist(rows, schema=ITEMS), metadata)
 
