@@ -236,7 +236,7 @@ LISTS = ("words", "distractors", "contexts", "top_ids", "top_tokens", "top_logpr
          "source_pieces", "target_pieces")  # fmt: skip
 KINDS: dict[str, tuple[str, Callable[[pa.DataType], bool]]] = {
     **dict.fromkeys(TEXTS, ("text", _is_text)),
-    **dict.fromkeys(NUMBERS, ("numbers", _is_number)),
+    **dict.fromkeys((*NUMBERS, "df_given_source", "df_given_target"), ("numbers", _is_number)),
     **dict.fromkeys(LISTS, ("lists", _is_list)),
     "mean": ("booleans", types.is_boolean),
     **dict.fromkeys(("item", "concept"), ("text or numbers", lambda kind: _is_text(kind) or _is_number(kind))),

@@ -121,8 +121,8 @@ PARAMETERS: dict[str, dict[str, set[str]]] = {
         "min_df": INT0, "least_concepts": INT, "on_error": NAME, "workers": INT | NONE,
     },
     "build_task": {
-        "lexicon": OBJECT, "pairs": STRINGS, "limit": INT | NONE, "shots": INT0, "contexts": INT, "distractors": INT,
-        "sharing": NAME, "prompt": OBJECT, "template": NAME | NONE, "chat": FLAG, "tokenizer": NONE, "seed": INT0,
+        "lexicon": OBJECT, "pairs": STRINGS, "limit": INT | NONE, "limit_by": NAME, "shots": INT0, "contexts": INT,
+        "distractors": INT, "sharing": NAME, "prompt": OBJECT, "template": NAME | NONE, "chat": FLAG, "tokenizer": NONE, "seed": INT0,
     },
     "read_items": {
         "table": PATH, "pairs": STRINGS | NONE, "languages": NONE, "distractors": INT0, "limit": INT | NONE,
@@ -244,7 +244,8 @@ PARAMETERS: dict[str, dict[str, set[str]]] = {
         "selection": PATH, "corpus": PATHS, "out": PATH, "on_error": NAME, "eos": NONE, "shard_tokens": INT,
     },
     "attribute": {
-        "behaviors": OBJECT, "pairs": OBJECT, "items": OBJECT, "scores": NONE, "bootstrap": INT0, "seed": INT0,
+        "behaviors": OBJECT, "pairs": OBJECT, "items": OBJECT, "scores": NONE, "pivots": NONE,
+        "traces": NONE, "bootstrap": INT0, "permutations": INT0, "seed": INT0,
     },
     "write_report": {"run": PATH, "out": PATH | NONE},
 }  # fmt: skip

@@ -1,26 +1,28 @@
-"""Does the co-occurrence of two words in the corpus predict how the model translates? AUC and correlation."""
+"""Does the co-occurrence of two words in the corpus predict how the model translates? AUC, correlations, fits."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from pivotkit.arguments import check_int
 from pivotkit.artifacts import require_columns
-from pivotkit.attribution.statistics import auc_of_clusters, pearson_of_clusters
-from pivotkit.bootstrap import estimate
-from pivotkit.corpus.matching.normal_form import normalize
+from pivotkit.attribution.areas import (
+    LEAST_ITEMS,
+    STRICTLY,
+    WITH_COPY,
+    areas_by_group,
+    areas_by_pair,
+    permuted_by_pair,
+    samples,
+)
+from pivotkit.attribution.item_counts import ItemCounts, Key, item_keys
+from pivotkit.attribution.predictors import SMOOTHING
+from pivotkit.attribution.relations import Scored, correlations, fits, points
+from pivotkit.lens.behavior import STRICT
 
-BEHAVIORS = ("co-occurrence", "pivot", "copy", "other", "excluded")
-PREDICTORS = ("log_df_both", "log_df_source", "log_df_target", "log_min_df", "pmi")
-POOLED = "all"
 MOST_RESAMPLES = 1_000_000
-SMOOTHING = 0.5  # documents added to every count before the logarithm of pmi
 
 
 def attribute(
@@ -29,7 +31,10 @@ def attribute(
     *,
     items: pa.Table,
     scores: pa.Table | None = None,
+    pivots: pa.Table | None = None,
+    traces: pa.Table | None = None,
     bootstrap: int = 1000,
+    permutations: int = 1000,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Measure how well corpus counts tell co-occurrence behavior from pivot behavior, and predict translation scores.
@@ -44,19 +49,39 @@ def attribute(
     items : pyarrow.Table
         ``item, pair, concept, source, target``: the words of each item.
     scores : pyarrow.Table, optional
-        ``item, pair, score``. Adds the correlation of log co-occurrence and score.
+        ``item, pair, score``. Adds what relates log co-occurrence and score.
+    pivots : pyarrow.Table, optional
+        ``item, pair, df_given_source, df_given_target``, the result of `find_pivots`. Adds the second term of the fit.
+    traces : pyarrow.Table, optional
+        ``item, pair, source_pieces, target_pieces``, as `trace` gives them. Adds the numbers of tokens of the two words
+        to the predictors.
     bootstrap : int, default 1000
         Resamples per interval; 0 gives no intervals.
+    permutations : int, default 1000
+        Permutations of co-occurrence within the pairs; 0 gives no such interval.
     seed : int, default 0
-        Seed of the resamples.
+        Seed of the resamples and permutations.
 
     Returns
     -------
     dict
-        ``auc``: one entry per rule, pair and predictor, with ``rule, pair, predictor, auc, low, high, n_co_occurrence,
-        n_pivot, n_left_out, reason``; the pair "all" pools the pairs. Above 0.5, the predictor is larger for
-        co-occurrence. Where a class is empty, the AUC is None and ``reason`` says so.
-        ``correlation``: one entry per pair, with ``pair, predictor, r, low, high, n, reason``; r is Pearson's.
+        Lists of rows. Each has the size of its sample, ``low`` and ``high`` (95 %), and a ``reason`` where a number is
+        None. The pair "all" pools the pairs.
+
+        ``auc``: one row per rule, pair and predictor, with ``rule, pair, positive, predictor, auc, low, high, n,
+        n_concepts, n_co_occurrence, n_copy, n_pivot, n_left_out, reason``. Above 0.5, the predictor is larger for
+        co-occurrence.
+        ``auc_with_copy``: the same where *copy* counts as co-occurrence (``positive`` says which).
+        ``auc_by_group``: ``auc`` of log co-occurrence, plain and partial, in groups (``by, group``) of all pairs'
+        items: by the documents with the rarer word, and by the scripts of source, of target, and of both.
+        ``permutation``: per rule, ``positive`` and pair, the AUC of log co-occurrence beside the ``mean`` and the
+        interval that it has where co-occurrence is permuted within the pairs, and ``p``, the share of permutations as
+        far from that mean.
+        ``correlation``: one row per pair and predictor, with ``pair, predictor, r, low, high, n, reason``; r is
+        Pearson's. A pair has log co-occurrence, plain and partial; "all" has every predictor.
+        ``fits``: one row per pair, model and term, with ``value``: least squares of the score on log co-occurrence, and
+        on log co-occurrence and pivots; the terms are coefficients, ``constant`` and ``r_squared``.
+        ``points``: one row per scored item: ``item, pair, log_df_both, score, behavior`` (of the rule "strict").
         ``settings``: how the numbers were computed. Items whose two words have one spelling co-occur with themselves;
         they are left out, and their number stands here.
 
@@ -65,37 +90,67 @@ def attribute(
     TypeError
         An argument is of another kind.
     ValueError
-        A column is missing; an item, or the counts of its words, are not there; an item stands twice under one rule; a
-        count is negative or contradicts another; a behavior is unknown.
+        A column is missing; an item, or the counts of its words, are not there, or it has other words in ``scores``; an
+        item stands twice under one rule; a count is negative or contradicts another; a behavior is unknown.
 
     Notes
     -----
-    Predictors: ``log_df_both``, ``log_df_source``, ``log_df_target`` and ``log_min_df`` are log(1 + x); the published
+    *Predictors.* ``log_df_both``, ``log_df_source``, ``log_df_target`` and ``log_min_df`` are log(1 + x); the published
     code gives 0 for no co-occurrence and for one. ``pmi`` is log((df_both + 1/2) / ((df_source + 1/2)
     (df_target + 1/2))), pointwise mutual information up to a constant, which changes neither AUC nor r.
-    Intervals are the 2.5th and 97.5th percentiles over resamples of *concepts* with replacement, because a concept's
-    items in several pairs are not independent. Resamples without one of the classes are left out.
+    ``log_df_both_given_df`` is the partial one: the residual of ``log_df_both`` in a linear regression on
+    ``log_df_source``, ``log_df_target`` and a constant per pair, made once from all items of the group; its r takes the
+    same out of the score. ``similarity`` is that of the two spellings, 1 - edit distance / longer length.
+    ``tokens_source`` and ``tokens_target`` count tokens of a word behind a space.
 
-    Source: arXiv 2505.16385, section on attribution.
+    *No AUC* is given for fewer than 10 items of a class, nor where fewer than 10 items differ from the predictor's
+    commonest value; a fit needs the latter too.
+
+    *Intervals* are the 2.5th and 97.5th percentiles over resamples of *concepts* with replacement, because a concept's
+    items in several pairs are not independent. Resamples without one of the classes are left out. A permutation moves
+    concepts alike in all pairs, for the same reason. Where pairs differ, the mean of permutations is the AUC that the
+    pairs alone give.
+
+    *The paper's fit* has two terms: log co-occurrence, and the sum over pivots of log(min(documents with source and
+    pivot, documents with target and pivot)), ``log_pivots``.
+
+    Source: arXiv 2505.16385, section on attribution, and its published code.
     """
     require_columns("attribute", "behaviors", behaviors, ("item", "pair", "rule", "behavior"))
     require_columns("attribute", "pairs", pairs, ("source", "target", "df_source", "df_target", "df_both"))
     require_columns("attribute", "items", items, ("item", "pair", "concept", "source", "target"))
     if scores is not None:
         require_columns("attribute", "scores", scores, ("item", "pair", "score"))
+    if pivots is not None:
+        require_columns("attribute", "pivots", pivots, ("item", "pair", "df_given_source", "df_given_target"))
+    if traces is not None:
+        require_columns("attribute", "traces", traces, ("item", "pair", "source_pieces", "target_pieces"))
     check_int("attribute", "bootstrap", bootstrap, 0, MOST_RESAMPLES)
+    check_int("attribute", "permutations", permutations, 0, MOST_RESAMPLES)
     check_int("attribute", "seed", seed, 0)
-    joined = _Joined(items, pairs)
-    one_spelling = {key for key, row in joined.rows.items() if len(set(map(_normal, joined.words[row]))) == 1}
+    known = ItemCounts(items, pairs, traces)
+    one_spelling = known.one_spelling()
     behaviors = _without(behaviors, one_spelling)
-    scores = None if scores is None else _without(scores, one_spelling)
+    found = list(samples(behaviors, known))
+    scored = None if scores is None else Scored(_without(scores, one_spelling), known, pivots)
+    auc = {
+        positive: [row for one in found if one.positive == positive for row in areas_by_pair(one, bootstrap, seed)]
+        for positive in (STRICTLY, WITH_COPY)
+    }
     return {
-        "auc": _all_aucs(behaviors, joined, bootstrap, seed),
-        "correlation": [] if scores is None else _all_correlations(scores, joined, bootstrap, seed),
+        "auc": auc[STRICTLY],
+        "auc_with_copy": auc[WITH_COPY],
+        "auc_by_group": [row for one in found for row in areas_by_group(one, bootstrap, seed)],
+        "permutation": [row for one in found for row in permuted_by_pair(one, permutations, seed)],
+        "correlation": [] if scored is None else correlations(scored, bootstrap, seed),
+        "fits": [] if scored is None else fits(scored, bootstrap, seed),
+        "points": [] if scored is None else points(scored, behaviors, STRICT),
         "settings": {
             "bootstrap": bootstrap,
+            "permutations": permutations,
             "seed": seed,
             "left_out_as_one_spelling": len(one_spelling),
+            "least_items": LEAST_ITEMS,
             "interval": "percentiles 2.5 and 97.5 over resampled concepts",
             "counts": "log(1 + x)",
             "pmi": f"log((df_both + {SMOOTHING}) / ((df_source + {SMOOTHING}) (df_target + {SMOOTHING})))",
@@ -103,145 +158,5 @@ def attribute(
     }
 
 
-def _all_aucs(behaviors: pa.Table, joined: _Joined, bootstrap: int, seed: int) -> list[dict[str, Any]]:
-    entries = []
-    for rule in dict.fromkeys(behaviors["rule"].to_pylist()):
-        ruled = behaviors.filter(pc.equal(behaviors["rule"], rule))
-        keys = _keys(ruled)
-        if len(set(keys)) != len(keys):
-            raise ValueError(
-                f"attribute: behaviors must hold one row per item and rule; got two for an item under {rule!r}"
-            )
-        seen = np.asarray(ruled["behavior"].to_pylist(), dtype=object)
-        unknown = sorted({str(behavior) for behavior in seen} - set(BEHAVIORS))
-        if unknown:
-            raise ValueError(f"attribute: behavior must be one of {', '.join(BEHAVIORS)}; got {unknown[0]!r}")
-        kept = (seen == "co-occurrence") | (seen == "pivot")
-        predictors, concepts = joined.predict(ruled.filter(pa.array(kept)), "behaviors")
-        direct = seen[kept] == "co-occurrence"
-        for pair, chosen in _groups(ruled):
-            mine = chosen[kept]
-            number, clusters = _numbered(concepts[mine])
-            statistics = {
-                name: auc_of_clusters(values[mine], direct[mine], clusters) for name, values in predictors.items()
-            }
-            areas = estimate(statistics, number, resamples=bootstrap, seed=seed, key=f"{rule}\0{pair}")
-            sizes = {"co-occurrence": int(direct[mine].sum()), "pivot": int((~direct[mine]).sum())}
-            reason = next((f"no item shows {name} behavior" for name, size in sizes.items() if not size), None)
-            for predictor, area in areas.items():
-                entries.append(
-                    {
-                        "rule": rule,
-                        "pair": pair,
-                        "predictor": predictor,
-                        "auc": area.value,
-                        "low": area.low,
-                        "high": area.high,
-                        "n_co_occurrence": sizes["co-occurrence"],
-                        "n_pivot": sizes["pivot"],
-                        "n_left_out": int(chosen.sum() - mine.sum()),
-                        "reason": reason,
-                    }
-                )
-    return entries
-
-
-def _all_correlations(scores: pa.Table, joined: _Joined, bootstrap: int, seed: int) -> list[dict[str, Any]]:
-    score = scores["score"].to_numpy().astype(np.float64)
-    if not np.isfinite(score).all():
-        raise ValueError("attribute: scores must be finite; got NaN or infinity")
-    predictors, concepts = joined.predict(scores, "scores")
-    entries = []
-    for pair, mine in _groups(scores):
-        number, clusters = _numbered(concepts[mine])
-        statistics = {"log_df_both": pearson_of_clusters(predictors["log_df_both"][mine], score[mine], clusters)}
-        for predictor, r in estimate(statistics, number, resamples=bootstrap, seed=seed, key=f"score\0{pair}").items():
-            entries.append(
-                {
-                    "pair": pair,
-                    "predictor": predictor,
-                    "r": r.value,
-                    "low": r.low,
-                    "high": r.high,
-                    "n": int(mine.sum()),
-                    "reason": "co-occurrence or score does not vary" if r.value is None else None,
-                }
-            )
-    return entries
-
-
-def _groups(table: pa.Table) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-    """Yield each pair with a mask of its rows, then `POOLED` with all rows."""
-    pairs = np.asarray(table["pair"].to_pylist(), dtype=object)
-    for pair in dict.fromkeys(pairs.tolist()):
-        yield pair, pairs == pair
-    yield POOLED, np.ones(len(pairs), dtype=bool)
-
-
-def _numbered(concepts: NDArray[np.int64]) -> tuple[int, NDArray[np.int64]]:
-    """Return the number of concepts, and each row's concept numbered from 0."""
-    names, numbers = np.unique(concepts, return_inverse=True)
-    return len(names), numbers
-
-
-class _Joined:
-    """The corpus counts of items, by the normalized form of their words."""
-
-    def __init__(self, items: pa.Table, pairs: pa.Table) -> None:
-        self.rows = {key: row for row, key in enumerate(_keys(items))}
-        self.words = list(zip(items["source"].to_pylist(), items["target"].to_pylist(), strict=True))
-        self.concepts = np.unique([str(concept) for concept in items["concept"].to_pylist()], return_inverse=True)[1]
-        self.counts = _counts(pairs)
-
-    def predict(self, table: pa.Table, argument: str) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.int64]]:
-        """Return the predictors and concepts of a table's items, in its order."""
-        keys = _keys(table)
-        unknown = next((key for key in keys if key not in self.rows), None)
-        if unknown is not None:
-            raise ValueError(f"attribute: items must hold every item of {argument}; got none for {unknown}")
-        places = [self.rows[key] for key in keys]
-        counts = [_look_up(self.counts, *self.words[place]) for place in places]
-        return _predictors(counts), self.concepts[places]
-
-
-def _keys(table: pa.Table) -> list[tuple[Hashable, str]]:
-    return list(zip(table["item"].to_pylist(), table["pair"].to_pylist(), strict=True))
-
-
-def _without(table: pa.Table, keys: set[tuple[Hashable, str]]) -> pa.Table:
-    return table.filter(pa.array([key not in keys for key in _keys(table)], pa.bool_())) if keys else table
-
-
-def _normal(word: str) -> str:
-    """Return ``word`` as a watch list keeps it."""
-    return " ".join(normalize(word).split())
-
-
-def _counts(pairs: pa.Table) -> dict[tuple[str, str], tuple[int, int, int]]:
-    counts = {}
-    for row in pairs.select(["source", "target", "df_source", "df_target", "df_both"]).to_pylist():
-        source, target, df_source, df_target, df_both = row.values()
-        if not 0 <= df_both <= min(df_source, df_target):
-            raise ValueError(
-                f"attribute: df_both must be between 0 and the documents of either word; got {df_both} for "
-                f"{source!r} ({df_source}) and {target!r} ({df_target})"
-            )
-        counts[_normal(source), _normal(target)] = (df_source, df_target, df_both)
-    return counts
-
-
-def _look_up(counts: dict[tuple[str, str], tuple[int, int, int]], source: str, target: str) -> tuple[int, int, int]:
-    a, b = _normal(source), _normal(target)
-    if (a, b) in counts:
-        return counts[a, b]
-    if (b, a) in counts:
-        df_target, df_source, df_both = counts[b, a]
-        return df_source, df_target, df_both
-    raise ValueError(f"attribute: pairs must hold the words of every item; got none for {source!r} and {target!r}")
-
-
-def _predictors(counts: list[tuple[int, int, int]]) -> dict[str, NDArray[np.float64]]:
-    source, target, both = np.asarray(counts, dtype=np.float64).reshape(-1, 3).T
-    pmi = np.log(both + SMOOTHING) - np.log(source + SMOOTHING) - np.log(target + SMOOTHING)
-    logs = (np.log1p(both), np.log1p(source), np.log1p(target), np.log1p(np.minimum(source, target)))
-    return dict(zip(PREDICTORS, (*logs, pmi), strict=True))
+def _without(table: pa.Table, keys: set[Key]) -> pa.Table:
+    return table.filter(pa.array([key not in keys for key in item_keys(table)], pa.bool_())) if keys else table

@@ -1,4 +1,4 @@
-"""Tie-correct AUC and Pearson's r: of one sample, and of resampled clusters of observations."""
+"""Tie-correct AUC, Pearson's r and linear fits: of one sample, and of resampled clusters of observations."""
 
 from __future__ import annotations
 
@@ -99,3 +99,47 @@ def pearson_of_clusters(x: NDArray[Any], y: NDArray[Any], clusters: NDArray[np.i
         return r.clip(-1.0, 1.0)
 
     return statistic
+
+
+def least_squares_of_clusters(
+    terms: dict[str, NDArray[Any]], y: NDArray[Any], clusters: NDArray[np.int64]
+) -> dict[str, Statistic]:
+    """Return the statistics of a linear fit with a constant: a coefficient per term, ``constant`` and ``r_squared``.
+
+    Equivalent to ``numpy.linalg.lstsq`` of each sample. A statistic is NaN where the terms of a sample are linearly
+    dependent, or where y does not vary. Clusters are numbered from 0.
+    """
+    many = int(clusters.max()) + 1 if len(clusters) else 0
+    names = [*terms, "constant"]
+    # Centred and scaled by the whole sample, so that the normal equations of a resample keep their digits.
+    centres = {name: float(np.mean(column)) if many else 0.0 for name, column in terms.items()}
+    scales = {name: float(np.std(column)) or 1.0 if many else 1.0 for name, column in terms.items()}
+    x = np.column_stack([*((terms[name] - centres[name]) / scales[name] for name in terms), np.ones(len(y))])
+    middle = float(np.mean(y)) if many else 0.0
+    products = x[:, :, None] * np.column_stack([x, y - middle])[:, None, :]
+    sums = np.zeros((many, *products.shape[1:]))
+    np.add.at(sums, clusters, products)
+    squares = np.bincount(clusters, (y - middle) ** 2, minlength=many)
+    width = len(names)
+
+    def fit(draws: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(B, terms + 2): the coefficients and R^2 of each sample."""
+        found = np.full((draws.shape[1], width + 1), np.nan)
+        moments = np.tensordot(draws.T, sums, axes=1)
+        n, sum_y = moments[:, -1, width - 1], moments[:, -1, width]
+        total = draws.T @ squares - sum_y**2 / np.maximum(n, 1)
+        whole = np.zeros(len(found), bool)
+        enough = n > width
+        whole[enough] = np.linalg.cond(moments[enough, :, :width]) < 1e10
+        whole &= total > 1e-12 * (squares.sum() + middle**2)
+        beta = np.linalg.solve(moments[whole, :, :width], moments[whole, :, width:])[:, :, 0]
+        residual = total[whole] - (np.einsum("bp,bp->b", beta, moments[whole, :, width]) - sum_y[whole] ** 2 / n[whole])
+        plain = beta[:, :-1] / np.array([scales[name] for name in terms])
+        constant = beta[:, -1] + middle - plain @ np.array([centres[name] for name in terms])
+        found[whole] = np.column_stack([plain, constant, 1 - residual / total[whole]])
+        return found
+
+    def column(place: int) -> Statistic:
+        return lambda draws: fit(draws)[:, place]
+
+    return {name: column(place) for place, name in enumerate([*names, "r_squared"])}

@@ -10,19 +10,28 @@ from pivotkit.pipeline.stage import EVERYTHING, Stage
 
 def attribution(run: RunFolder, settings: Settings) -> None:
     from pivotkit.attribution.attribute import attribute
+    from pivotkit.attribution.finding import finding
 
     items, seen, pairs, scores = (read_table(run / name) for name in ATTRIBUTION.reads)
-    write_json(attribute(seen, pairs, items=items, scores=scores, seed=settings.seed), run / "attribution.json")
+    there = {name: read_table(run / name) for name in ATTRIBUTION.uses if (run / name).exists()}
+    found = attribute(
+        seen, pairs, items=items, scores=scores, pivots=there.get("pivots.parquet"), traces=there.get("traces"),
+        seed=settings.seed,
+    )  # fmt: skip
+    told = finding(found, seen, items, effects=there.get("causal_effects.parquet"))
+    write_json({"finding": told} | found, run / "attribution.json")
 
 
 ATTRIBUTION = Stage(
     name="attribution",
-    help="measure how well co-occurrence in the corpus predicts behavior",
+    help="measure how well co-occurrence in the corpus predicts behavior, and say what was found",
     run=attribution,
     reads=("items.parquet", "behaviors.parquet", "counts/pairs.parquet", "scores.parquet"),
+    uses=("traces", "pivots.parquet", "causal_effects.parquet"),
     writes=("attribution.json",),
     settings=("seed",),
-    functions=("attribution.attribute.attribute",),
+    functions=("attribution.attribute.attribute", "attribution.finding.finding"),
+    revision=2,  # more predictors, controls, groups and fits, and the finding
 )
 
 

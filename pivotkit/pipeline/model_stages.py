@@ -27,7 +27,7 @@ from pivotkit.pipeline.inputs import (
 from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.pipeline.settings import Settings, flag, options
 from pivotkit.pipeline.stage import Stage
-from pivotkit.progress import progress
+from pivotkit.progress import console, progress
 
 # Items per shard of scores and traces: an interruption costs one shard at most. Items that share their contexts share
 # more of them in a larger shard. Traces with contrasts have a shard per pair, so that the model runs once: the contrast
@@ -53,9 +53,13 @@ def task(run: RunFolder, settings: Settings) -> None:
         items = build_task(
             read_lexicon(lexicon_path(settings)), settings.pairs, prompt=PAPER if own else PROMPTS[settings.prompt],
             template=_line_breaks(settings.template) if settings.template is not None else None, chat=settings.chat,
-            tokenizer=model_tokenizer(settings) if settings.chat else None, limit=settings.limit, shots=settings.shots,
-            contexts=settings.contexts, distractors=settings.distractors, sharing=settings.sharing, seed=settings.seed,
+            tokenizer=model_tokenizer(settings) if settings.chat else None, limit=settings.limit,
+            limit_by=settings.limit_by, shots=settings.shots, contexts=settings.contexts,
+            distractors=settings.distractors, sharing=settings.sharing, seed=settings.seed,
         )  # fmt: skip
+        told = table_metadata(items)["concepts"]
+        if settings.limit is not None and told["chosen"] < settings.limit:
+            console.print(f"task: {told['chosen']} concepts are in all pairs, fewer than the limit of {settings.limit}")
     write_table(items, run / "items.parquet")
 
 
@@ -88,7 +92,7 @@ TASK = Stage(
     reads=(LEXICON, PAIRS, ITEMS, MODEL),
     needs=task_needs,
     writes=("items.parquet",),
-    settings=("limit", "distractors", *WORDING, "seed"),
+    settings=("limit", "limit_by", "distractors", *WORDING, "seed"),
     functions=("words.task.build_task", "words.items.read_items"),
 )
 

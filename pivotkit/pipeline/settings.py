@@ -44,7 +44,11 @@ class Settings:
         instead_of="lexicon",
     )  # fmt: skip
     pairs: list[str] = option([], "language pairs, source first: fr-zh en-fr")
-    limit: int | None = option(None, "at most this many items per pair", least=1)
+    limit: int | None = option(None, "at most this many concepts, the same ones in every pair", least=1)
+    limit_by: str = option(
+        "frequent", "which concepts --limit leaves, by the lexicon's rows, which go from frequent to rare: the first, "
+        "or one of each class of frequency", choices=("frequent", "stratified"), of="limit",
+    )  # fmt: skip
     shots: int = option(5, "translations shown in each context", least=0)
     contexts: int = option(5, "contexts per item", least=1)
     distractors: int = option(9, "wrong source words per item; 0 for items of one's own that are only traced", least=0)

@@ -15,6 +15,7 @@ from pivotkit.arguments import check_int, check_kind, check_strings, check_text,
 from pivotkit.artifacts import require_columns, table_metadata, with_metadata
 from pivotkit.errors import InputError
 from pivotkit.words.chat import wording_of
+from pivotkit.words.chosen_concepts import FREQUENT, LIMIT_BY, chosen_concepts
 from pivotkit.words.languages import parse_pair
 from pivotkit.words.lexicon import Lexicon
 from pivotkit.words.prompts import PAPER, Prompt
@@ -33,6 +34,7 @@ def build_task(
     pairs: Sequence[str],
     *,
     limit: int | None = None,
+    limit_by: str = FREQUENT,
     shots: int = 5,
     contexts: int | str = CONTEXTS,
     distractors: int = 9,
@@ -51,7 +53,11 @@ def build_task(
     pairs : sequence of str
         Source and target codes, such as ``"fr-zh"``.
     limit : int, optional
-        The most items per pair, drawn with ``seed``; by default all.
+        The most concepts: the same in every pair, of those that all pairs have. By default each pair has all of its
+        own.
+    limit_by : {"frequent", "stratified"}, default "frequent"
+        Which concepts a limit leaves, by their place in the lexicon, whose rows go from frequent to rare: the first, or
+        one of each of ``limit`` classes of equal size (`chosen_concepts`).
     shots : int, default 5
         Worked examples per context. No context of an item shows a concept that shares an accepted word, in any
         language, with the item or with one of its distractors.
@@ -77,7 +83,7 @@ def build_task(
     tokenizer : a Hugging Face tokenizer, optional
         The model's; for ``chat`` alone.
     seed : int, default 0
-        Seeds every draw. The items of a pair do not depend on other pairs.
+        Seeds every draw. What is drawn for an item does not depend on other pairs.
 
     Returns
     -------
@@ -85,16 +91,16 @@ def build_task(
         One row per item; columns ``item, pair, concept, line, source, target, targets, words, distractors, contexts,
         prompt, attributes``. ``targets`` are all accepted answers, ``target`` first. ``words`` maps each language to
         the concept's word, ``attributes`` the lexicon's other columns to what they say of the concept. ``line`` is the
-        concept's line in the lexicon. The metadata holds the prompt format, the language names, the lexicon's path and
-        the settings.
+        concept's line in the lexicon. The metadata holds the prompt format, the language names, the lexicon's path, the
+        settings, and in ``concepts`` how many a limit left (``chosen``) of those in every pair (``shared``).
 
     Raises
     ------
     TypeError
         An argument is of another kind.
     ValueError
-        A language is unknown, an argument is out of range, or the lexicon has too few concepts for the pair's
-        distractors and shots. ``template`` lacks a field or has an unknown one, or nothing in it ends a shot. The
+        A language is unknown, an argument is out of range, the lexicon has too few concepts for the pair's
+        distractors and shots, or there is a limit and no concept is in all pairs. ``template`` lacks a field or has an unknown one, or nothing in it ends a shot. The
         tokenizer has no chat template, or one that refuses or changes such turns, or does not end a prompt where the
         answer begins.
 
@@ -117,26 +123,25 @@ def build_task(
     check_int("build_task", "distractors", distractors, 1)
     check_int("build_task", "limit", limit, 1, none=True)
     wording = wording_of(prompt, template, chat, tokenizer, shots)
+    check_text("build_task", "limit_by", limit_by, LIMIT_BY)
     check_int("build_task", "seed", seed, 0)
     if not pairs or len(set(pairs)) != len(pairs):
         raise ValueError(f"build_task: pairs must be different pairs, at least one; got {list(pairs)}")
     rows: list[dict[str, Any]] = []
     known = [lexicon.concept_words(row) for row in range(len(lexicon.rows))]
-    for pair in pairs:
+    having = {pair: lexicon.having(*parse_pair(pair, lexicon.names)) for pair in pairs}
+    chosen = chosen_concepts(having, limit, limit_by)
+    for pair, concepts in having.items():
         source, target = parse_pair(pair, lexicon.names)
-        concepts = lexicon.having(source, target)
         need = 1 + distractors + shots
         if len(concepts) < need:
             raise ValueError(
                 f"build_task: lexicon must have {need} concepts with words in {pair} "
-                f"for {distractors} distractors and {shots} shots; got {len(concepts)}"
+                f"for {distractors} distractors and {shots} shots; got {len(concepts)}: "
+                "add concepts, or ask for fewer distractors or shots"
             )
-        chosen = concepts
-        if limit is not None and limit < len(concepts):
-            draw = _generator(seed, pair, "items")
-            chosen = sorted(draw.choice(concepts, size=limit, replace=False).tolist())
         languages = (lexicon.names[source], lexicon.names[target])
-        for row in chosen:
+        for row in chosen[pair]:
             draw = _generator(seed, pair, "distractors", row)
             wrong = _distractors(lexicon, known, row, source, target, distractors, draw)
             taken = known[row].union(*(known[other] for other in wrong))
@@ -170,8 +175,9 @@ def build_task(
         "prompt": wording.as_dict(),
         "languages": lexicon.names,
         "lexicon": lexicon.path,
-        "settings": {"limit": limit, "shots": shots, "contexts": contexts, "distractors": distractors,
-                     "sharing": sharing, "seed": seed},
+        "concepts": {"chosen": len(chosen[pairs[0]]), "shared": len(set.intersection(*map(set, having.values())))},
+        "settings": {"limit": limit, "limit_by": limit_by, "shots": shots, "contexts": contexts,
+                     "distractors": distractors, "sharing": sharing, "seed": seed},
     }  # fmt: skip
     return with_metadata(pa.Table.from_pylist(rows, schema=ITEMS), metadata)
 

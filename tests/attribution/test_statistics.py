@@ -11,7 +11,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu, pearsonr
 
-from pivotkit.attribution.statistics import auc, auc_of_clusters, pearson_of_clusters
+from pivotkit.attribution.statistics import (
+    auc,
+    auc_of_clusters,
+    least_squares_of_clusters,
+    pearson_of_clusters,
+)
 
 # few values, so that most samples are full of ties
 samples = st.lists(st.tuples(st.sampled_from([0.0, 0.5, 1.0, 7.25]), st.booleans()), min_size=2, max_size=30)
@@ -135,3 +140,33 @@ def test_numbers_that_do_not_vary_have_no_correlation():
 def test_bad_samples_are_refused(values, positive, message):
     with pytest.raises(ValueError, match=message):
         auc(values, positive)
+
+
+@given(st.integers(0, 10_000), st.integers(1, 3))
+def test_a_fit_of_resampled_clusters_equals_numpys_of_their_rows(seed, many):
+    draw = np.random.default_rng(seed)
+    terms = {f"t{n}": draw.normal(1e3 * n, 1 + 100 * n, 40) for n in range(many)}
+    y = draw.normal(size=40) + terms["t0"]
+    clusters = draw.integers(0, 12, 40)
+    clusters[:12] = np.arange(12)
+    counts = draw.multinomial(12, [1 / 12] * 12)
+    rows = np.repeat(np.arange(40), counts[clusters])
+    x = np.column_stack([*terms.values(), np.ones(40)])[rows]
+    assume(len(set(rows.tolist())) > many + 2)
+    wanted = np.linalg.lstsq(x, y[rows], rcond=None)[0]
+    found = least_squares_of_clusters(terms, y, clusters)
+    values = [found[name](counts[:, None].astype(float))[0] for name in [*terms, "constant", "r_squared"]]
+    left = y[rows] - x @ wanted
+    assert values[:-1] == pytest.approx(wanted, rel=1e-5, abs=1e-6)
+    assert values[-1] == pytest.approx(1 - left.var() / y[rows].var(), abs=1e-8)
+
+
+@pytest.mark.parametrize("terms", [{"a": np.arange(9.0), "b": 2 * np.arange(9.0)}, {"a": np.ones(9)}])
+def test_dependent_terms_have_no_fit(terms):
+    found = least_squares_of_clusters(terms, np.arange(9.0) ** 2, np.arange(9))
+    assert all(np.isnan(statistic(np.ones((9, 1)))[0]) for statistic in found.values())
+
+
+def test_a_constant_has_no_fit():
+    found = least_squares_of_clusters({"a": np.arange(9.0)}, np.full(9, 0.1), np.arange(9))
+    assert all(np.isnan(statistic(np.ones((9, 1)))[0]) for statistic in found.values())

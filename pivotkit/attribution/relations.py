@@ -1,0 +1,91 @@
+"""How the score of a translation follows co-occurrence: correlations, linear fits, and the points themselves."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pivotkit.attribution.areas import POOLED, Row, by_pair, hardly_varies, numbered
+from pivotkit.attribution.item_counts import ItemCounts, Key, item_keys
+from pivotkit.attribution.predictors import CO_OCCURRENCE, PARTIAL, given_frequencies, predictors, with_partial
+from pivotkit.attribution.statistics import least_squares_of_clusters, pearson_of_clusters
+from pivotkit.bootstrap import estimate
+
+PIVOT_TERM = "log_pivots"
+NOT_VARIED = "co-occurrence or score does not vary"
+
+
+class Scored:
+    """The scores of items beside their predictors."""
+
+    def __init__(self, scores: pa.Table, known: ItemCounts, pivots: pa.Table | None) -> None:
+        self.score = scores["score"].to_numpy().astype(np.float64)
+        if not np.isfinite(self.score).all():
+            raise ValueError("attribute: scores must be finite; got NaN or infinity")
+        places = known.places(scores, "scores")
+        self.keys = item_keys(scores)
+        self.pairs = np.asarray(scores["pair"].to_pylist(), dtype=object)
+        self.concepts = known.concepts[places]
+        words = [known.words[place] for place in places]
+        self.values = predictors(known.counts(places), words, known.tokens(places))
+        self.pivots = None if pivots is None else _pivot_term(pivots, self.keys)
+
+
+def correlations(scored: Scored, bootstrap: int, seed: int) -> list[Row]:
+    """Pearson's r per pair for log co-occurrence, plain and given the frequencies; for all pairs, every predictor."""
+    rows = []
+    for pair, mine in by_pair(scored.pairs, scored.pairs):
+        score, pairs = scored.score[mine], scored.pairs[mine]
+        values = with_partial({name: column[mine] for name, column in scored.values.items()}, pairs)
+        number, clusters = numbered(scored.concepts[mine])
+        told = [name for name in values if pair == POOLED or name in (CO_OCCURRENCE, PARTIAL)]
+        # The partial correlation: what the frequencies explain is taken out of the score too.
+        against = {name: score for name in told} | {PARTIAL: given_frequencies(score, values, pairs)}
+        statistics = {name: pearson_of_clusters(values[name], against[name], clusters) for name in told}
+        for name, r in estimate(statistics, number, resamples=bootstrap, seed=seed, key=f"score\0{pair}").items():
+            row = {"pair": pair, "predictor": name, "r": r.value, "low": r.low, "high": r.high}
+            rows.append(row | {"n": int(mine.sum()), "reason": NOT_VARIED if r.value is None else None})
+    return rows
+
+
+def fits(scored: Scored, bootstrap: int, seed: int) -> list[Row]:
+    """Linear fits of the score: on log co-occurrence, and with the paper's second term where pivots are known."""
+    rows = []
+    for pair, mine in by_pair(scored.pairs, scored.pairs):
+        number, clusters = numbered(scored.concepts[mine])
+        first = {CO_OCCURRENCE: scored.values[CO_OCCURRENCE][mine]}
+        models = [first] if scored.pivots is None else [first, first | {PIVOT_TERM: scored.pivots[mine]}]
+        for terms in models:
+            statistics = least_squares_of_clusters(terms, scored.score[mine], clusters)
+            reason = next((f"{name}: {why}" for name in terms if (why := hardly_varies(terms[name]))), None)
+            told = {} if reason else statistics
+            found = estimate(told, number, resamples=bootstrap, seed=seed, key=f"fit\0{pair}")
+            for term in statistics:
+                row = {"pair": pair, "model": " + ".join(terms), "term": term} | dict.fromkeys(("value", "low", "high"))
+                if term in found:
+                    row |= {"value": found[term].value, "low": found[term].low, "high": found[term].high}
+                row |= {"n": int(mine.sum())}
+                why = reason or "the terms are linearly dependent, or the score does not vary"
+                rows.append(row | {"reason": why if row["value"] is None else None})
+    return rows
+
+
+def points(scored: Scored, behaviors: pa.Table, rule: str) -> list[Row]:
+    """One row per scored item: log co-occurrence, score and the behavior under ``rule``."""
+    keys, rules, seen = item_keys(behaviors), behaviors["rule"].to_pylist(), behaviors["behavior"].to_pylist()
+    shown = {key: behavior for key, own, behavior in zip(keys, rules, seen, strict=True) if own == rule}
+    together = scored.values[CO_OCCURRENCE].tolist()
+    return [
+        {"item": key[0], "pair": key[1], CO_OCCURRENCE: x, "score": y, "behavior": shown.get(key)}
+        for key, x, y in zip(scored.keys, together, scored.score.tolist(), strict=True)
+    ]
+
+
+def _pivot_term(pivots: pa.Table, keys: list[Key]) -> NDArray[np.float64]:
+    """For each item the sum over its pivots of log(min(documents with source and pivot, with target and pivot))."""
+    fewest = np.minimum(pivots["df_given_source"].to_numpy(), pivots["df_given_target"].to_numpy())
+    terms: dict[Key, float] = {}
+    for key, term in zip(item_keys(pivots), np.log(np.maximum(fewest, 1)).tolist(), strict=True):
+        terms[key] = terms.get(key, 0.0) + term
+    return np.array([terms.get(key, 0.0) for key in keys], dtype=np.float64)
