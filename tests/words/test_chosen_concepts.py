@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -63,10 +66,11 @@ def test_as_many_as_the_limit_or_all_that_are_shared(having, limit, limit_by):
 
 
 @given(rows, st.integers(1, 40))
-def test_each_class_gives_one_concept(having, limit):
+def test_strata_are_as_far_apart_as_they_are_large(having, limit):
     chosen = chosen_concepts({"a-b": having}, limit, "stratified")["a-b"]
-    count = len(chosen)
-    assert [having.index(row) * count // len(having) for row in chosen] == list(range(count))
+    places, size = [having.index(row) for row in chosen], len(having) / len(chosen)
+    assert {later - place for place, later in itertools.pairwise(places)} <= {math.floor(size), math.ceil(size)}
+    assert places[0] <= size / 2 <= len(having) - places[-1]
 
 
 def test_the_seed_does_not_choose():
