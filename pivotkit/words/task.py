@@ -100,9 +100,9 @@ def build_task(
         An argument is of another kind.
     ValueError
         A language is unknown, an argument is out of range, the lexicon has too few concepts for the pair's
-        distractors and shots, or there is a limit and no concept is in all pairs. ``template`` lacks a field or has an unknown one, or nothing in it ends a shot. The
-        tokenizer has no chat template, or one that refuses or changes such turns, or does not end a prompt where the
-        answer begins.
+        distractors and shots, or there is a limit and no concept is in all pairs. ``template`` lacks a field or has an
+        unknown one, or nothing in it ends a shot. The tokenizer has no chat template, or one that refuses or changes
+        such turns, or does not end a prompt where the answer begins.
 
     Notes
     -----
