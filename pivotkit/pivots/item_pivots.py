@@ -59,14 +59,24 @@ class PivotSearch:
     min_score: float
     embedding: Any | None
     min_similarity: float
+    penalty: NDArray[np.float64] | None = None  # of each token, taken off its score
 
     def rows(self, pair: str, source: str, target: str) -> tuple[int, int]:
-        """The rows of an item's two words in the counts: those in the languages of its pair, where words have one."""
-        if pair in self._codes:
-            first, second = self._codes[pair]
+        """The rows of an item's two words in the counts, where a word may have one of all documents and some of a language.
+
+        Of those in the languages of the pair and those of all documents, the rule's own come first.
+        """
+        asked: list[tuple[str | None, str | None]] = [(None, None)]
+        if (codes := self.languages(pair)) is not None:
+            asked.insert(0 if self.rule.stratified else 1, codes)
+        for first, second in asked:
             with suppress(ValueError):
-                return self.counts.index(source, first), self.counts.index(target, second)
-        return self._row(source), self._row(target)
+                return self._row(source, first), self._row(target, second)
+        return self._counted(source), self._counted(target)
+
+    def languages(self, pair: str) -> tuple[str, str] | None:
+        """The two languages of a pair, where words were counted in them."""
+        return self._codes.get(pair)
 
     @functools.cached_property
     def _codes(self) -> dict[str, tuple[str, str]]:
@@ -99,6 +109,8 @@ class PivotSearch:
             expected = [counts.df[row] * (frequency / counts.documents) for row in rows]
         with_chance = [(*table, chance) for table, chance in zip(tables, expected, strict=True)]
         score = self.rule.score(with_chance if self.rule.stratified else tables)
+        if self.penalty is not None:
+            score = score - self.penalty[tokens]
         best = np.flatnonzero(score > self.min_score)
         best = best[np.lexsort((tokens[best], -score[best]))]
         if self.allowed is not None:
@@ -118,6 +130,8 @@ class PivotSearch:
                 *(expected_association.poisson(*(_of(part, best) for part in table)) for table in with_chance)
             ),
             family=frozenset(families[0].tolist()).union(families[1].tolist()),
+            df=(int(counts.df[rows[0]]), int(counts.df[rows[1]])),
+            reached=len(tokens),
         )
 
     def _allowed(
@@ -129,7 +143,10 @@ class PivotSearch:
         passed = (place for place in best.tolist() if self.allowed(int(tokens[place]), source, target))
         return np.fromiter(itertools.islice(passed, most), np.int64)
 
-    def _row(self, word: str) -> int:
+    def _row(self, word: str, language: str | None) -> int:
+        return self.counts.index(word) if language is None else self.counts.index(word, language)
+
+    def _counted(self, word: str) -> int:
         try:
             return self.counts.index(word)
         except ValueError:
@@ -154,6 +171,10 @@ class ItemPivots:
         The log of the probability that chance gives as many or more with the word that it is less tied to, in nats.
     family : frozenset of int
         The tokens of the two words' own spellings.
+    df : (int, int)
+        The documents of each word.
+    reached : int
+        How many tokens of neither family share ``min_df`` documents with each word.
     """
 
     token_ids: NDArray[np.int64]
@@ -165,6 +186,8 @@ class ItemPivots:
     expected_target: NDArray[np.float64]
     log_p: NDArray[np.float64]
     family: frozenset[int]
+    df: tuple[int, int]
+    reached: int
 
 
 def _of(part: Any, places: NDArray[np.int64]) -> Any:
