@@ -16,7 +16,8 @@ from scipy.sparse import csr_array
 
 from pivotkit.arguments import refuse
 from pivotkit.pivots import expected_association
-from pivotkit.pivots.rules import Allowed, PivotRule
+from pivotkit.pivots.controls import Condition
+from pivotkit.pivots.rules import PivotRule
 from pivotkit.pivots.similarity import similar
 
 
@@ -53,7 +54,6 @@ class PivotSearch:
     background: NDArray[np.int64]
     rule: PivotRule
     word_tokens: WordFamilies
-    allowed: Allowed | None
     k: int
     min_df: int
     min_score: float
@@ -74,8 +74,8 @@ class PivotSearch:
         codes = {code for code in getattr(self.counts, "languages", None) or () if code is not None}
         return {f"{first}-{second}": (first, second) for first, second in permutations(sorted(codes), 2)}
 
-    def find(self, source: str, target: str, rows: tuple[int, int]) -> ItemPivots:
-        """The pivots of two words that both occur, best first."""
+    def find(self, source: str, target: str, rows: tuple[int, int], allowed: Condition | None = None) -> ItemPivots:
+        """The pivots of two words that both occur, best first; ``allowed`` tells which tokens may be."""
         counts = self.counts
         families = [
             np.unique(np.asarray(list(self.word_tokens.family(word)), dtype=np.int64)) for word in (source, target)
@@ -101,8 +101,8 @@ class PivotSearch:
         score = self.rule.score(with_chance if self.rule.stratified else tables)
         best = np.flatnonzero(score > self.min_score)
         best = best[np.lexsort((tokens[best], -score[best]))]
-        if self.allowed is not None:
-            best = self._allowed(tokens, best, source, target)
+        if allowed is not None:
+            best = self._allowed(tokens, best, allowed)
         if self.embedding is not None:
             best = best[similar(tokens[best], self.embedding, families, self.min_similarity, self.k)]
         best = best[: self.k]
@@ -117,16 +117,14 @@ class PivotSearch:
             log_p=-np.minimum(
                 *(expected_association.poisson(*(_of(part, best) for part in table)) for table in with_chance)
             ),
+            df=(int(counts.df[rows[0]]), int(counts.df[rows[1]])),
             family=frozenset(families[0].tolist()).union(families[1].tolist()),
         )
 
-    def _allowed(
-        self, tokens: NDArray[np.int64], best: NDArray[np.int64], source: str, target: str
-    ) -> NDArray[np.int64]:
+    def _allowed(self, tokens: NDArray[np.int64], best: NDArray[np.int64], allowed: Condition) -> NDArray[np.int64]:
         """Those of ``best`` that may be pivots; without a filter after this one, the first k of them."""
-        assert self.allowed is not None  # the caller asked
         most = self.k if self.embedding is None else len(best)
-        passed = (place for place in best.tolist() if self.allowed(int(tokens[place]), source, target))
+        passed = (place for place in best.tolist() if allowed(int(tokens[place])))
         return np.fromiter(itertools.islice(passed, most), np.int64)
 
     def _row(self, word: str) -> int:
@@ -152,6 +150,8 @@ class ItemPivots:
         The documents that the pivot would share with each word by chance.
     log_p : (n,) float64
         The log of the probability that chance gives as many or more with the word that it is less tied to, in nats.
+    df : (int, int)
+        The documents with each word.
     family : frozenset of int
         The tokens of the two words' own spellings.
     """
@@ -164,6 +164,7 @@ class ItemPivots:
     expected_source: NDArray[np.float64]
     expected_target: NDArray[np.float64]
     log_p: NDArray[np.float64]
+    df: tuple[int, int]
     family: frozenset[int]
 
 
