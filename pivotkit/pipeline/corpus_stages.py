@@ -194,6 +194,7 @@ PIVOTS = Stage(
     writes=("pivots.parquet", "hubs.parquet"),
     settings=("pivot_rule", "pivots", "min_pivot_score", "hubs", "seed"),
     functions=("pivots.find.find_pivots", "pivots.hubs.hub_pivots"),
+    revision=2,  # three controls stand beside a pivot
 )
 
 
