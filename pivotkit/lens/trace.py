@@ -133,8 +133,8 @@ def trace(
         output of block l, so the last layer equals the model; rows with the ``point`` ``attention`` are of block
         ``layer`` before its feed-forward part. ``target_piece`` says which token of the target is read, from 0;
         ``appended_pieces`` are those before it and ``appended`` their text. The sets are ``source``, ``target`` (all
-        accepted targets), the latent languages, ``pivot`` and its controls. A set holds what tells a word apart at the answer
-        (`WordTokens`); where nothing does, it is empty and its mass null. ``top_contrasts`` are those of the top
+        accepted targets), the latent languages, ``pivot`` and its controls. A set holds what tells a word apart at the
+        answer (`WordTokens`); where nothing does, it is empty and its mass null. ``top_contrasts`` are those of the top
         tokens, ``contrast_ids`` and the columns after it the k tokens of the highest contrast, equal ones by id. They
         are null where the label is not ``answer`` and for groups without contrasts; the metadata says why. Logs are
         natural; contrasts, entropy and divergence are in nats; ranks begin at 0. The metadata names the layers, the

@@ -15,6 +15,7 @@ from pivotkit.artifacts import require_columns, with_metadata
 from pivotkit.pivots.item_controls import CONTROLS, ItemControls, conditions, look_alikes_of
 from pivotkit.pivots.item_pivots import ContextCounts, ItemPivots, PivotSearch, WordFamilies
 from pivotkit.pivots.rules import Measure, candidate_filter, pivot_rule
+from pivotkit.pivots.word_rows import WordRows
 from pivotkit.progress import track
 
 
@@ -162,8 +163,9 @@ def find_pivots(
     absent_words: set[str] = set()
     items_of_absent_words = items_of_rare_words = 0
     asked = list(zip(*(items[name].to_pylist() for name in ("pair", "source", "target")), strict=True))
+    word_rows = WordRows(counts, "find_pivots")
     for item, (pair, source, target) in enumerate(track(asked, "finding pivots")):
-        rows = search.rows(pair, source, target)
+        rows = word_rows.of(pair, source, target)
         df = counts.df[[*rows]]
         absent = [word for word, own in zip((source, target), df, strict=True) if not own]
         if absent:

@@ -94,15 +94,14 @@ def look_alikes_of(function: str, without: Any, items: Any, word_tokens: Any) ->
     names = check_strings(function, "without", without)
     if not names:
         return [[]] * items.num_rows
-    if not hasattr(word_tokens, "variant"):
-        refuse_kind(function, "word_tokens", "have variant to leave out look-alikes", word_tokens)
     languages = [name for name in names if name not in SIDES]
-    if languages and "words" not in items.column_names:
-        raise ValueError(f"{function}: items must have the column words to leave out look-alikes of {languages[0]!r}")
-    known = [dict(words or ()) for words in items["words"].to_pylist()] if languages else []
+    told = languages and "words" in items.column_names
+    known = [dict(words or ()) for words in items["words"].to_pylist()] if told else []
     for code in languages:
         if not any(code in words for words in known):
             refuse(function, "without", "be of source, target and languages that items have words of", code)
+    if not hasattr(word_tokens, "variant"):
+        refuse_kind(function, "word_tokens", "have variant to leave out look-alikes", word_tokens)
     found: list[list[str]] = [[] for _ in range(items.num_rows)]
     for name in names:
         own = items[name].to_pylist() if name in SIDES else [words.get(name) for words in known]

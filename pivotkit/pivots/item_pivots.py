@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Collection
-from contextlib import suppress
 from dataclasses import dataclass
-from itertools import permutations
 from typing import Any, Protocol
 
 import numpy as np
@@ -59,20 +56,6 @@ class PivotSearch:
     min_score: float
     embedding: Any | None
     min_similarity: float
-
-    def rows(self, pair: str, source: str, target: str) -> tuple[int, int]:
-        """The rows of an item's two words in the counts: those in the languages of its pair, where words have one."""
-        if pair in self._codes:
-            first, second = self._codes[pair]
-            with suppress(ValueError):
-                return self.counts.index(source, first), self.counts.index(target, second)
-        return self._row(source), self._row(target)
-
-    @functools.cached_property
-    def _codes(self) -> dict[str, tuple[str, str]]:
-        """The two languages of every pair of those that the counted words have."""
-        codes = {code for code in getattr(self.counts, "languages", None) or () if code is not None}
-        return {f"{first}-{second}": (first, second) for first, second in permutations(sorted(codes), 2)}
 
     def find(self, source: str, target: str, rows: tuple[int, int], allowed: Condition | None = None) -> ItemPivots:
         """The pivots of two words that both occur, best first; ``allowed`` tells which tokens may be."""
@@ -126,12 +109,6 @@ class PivotSearch:
         most = self.k if self.embedding is None else len(best)
         passed = (place for place in best.tolist() if allowed(int(tokens[place])))
         return np.fromiter(itertools.islice(passed, most), np.int64)
-
-    def _row(self, word: str) -> int:
-        try:
-            return self.counts.index(word)
-        except ValueError:
-            raise ValueError(f"find_pivots: counts must be of every word of items; got none of {word!r}") from None
 
 
 @dataclass(frozen=True)

@@ -252,7 +252,7 @@ def test_controls_meet_what_pivots_must_meet(counts):
         ("en", ITEMS, Words(), TypeError, "find_pivots: without must be a sequence of strings; got 'en'"),
         (["it"], ITEMS, Words(), ValueError, "find_pivots: without must be of source, target and languages that items"),
         (["en"], ITEMS.drop_columns(["words"]), Words(), ValueError,
-         "find_pivots: items must have the column words to leave out look-alikes of 'en'"),
+         "find_pivots: without must be of source, target and languages that items have words of; got 'en'"),
         (["source"], ITEMS, SimpleNamespace(family=Words().family), TypeError,
          "find_pivots: word_tokens must have variant to leave out look-alikes"),
     ],
