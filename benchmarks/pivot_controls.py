@@ -23,7 +23,8 @@ from pivot_recall import LANGUAGES, documents, lexicon
 
 import pivotkit as pk
 from pivotkit.artifacts import table_metadata
-from pivotkit.lens.model import load_tokenizer
+from pivotkit.words.languages import LANGUAGES as LANGUAGE_NAMES
+from pivotkit.words.lexicon import Lexicon
 from pivotkit.words.word_tokens import WordTokens
 
 LISTS = {"concrete nouns": "concrete_nouns.tsv", "frequent": "words_2000.tsv"}
@@ -41,10 +42,17 @@ def counted(data: Path, tokenizer: Any, folder: Path) -> pk.Counts:
 
 def chosen_items(data: Path, name: str, counts: pk.Counts, most: int) -> pa.Table:
     """Items of every pair without English; of the longer list the most frequent ones."""
-    read = pk.read_lexicon(data / "lexicon" / LISTS[name], attributes=["tier"] if name == "frequent" else [])
-    codes = [code for code in LANGUAGES if code in read.names]
-    pairs = ["-".join(pair) for pair in combinations(sorted(codes), 2)]
-    items = pk.build_task(read, pairs, shots=5, contexts=1, sharing="pair")
+    rows, seen = [], set()
+    for one in lexicon(data):
+        words = {code: word for code, word in one.items() if code in LANGUAGE_NAMES}
+        own = {(code, word) for code, word in words.items()}
+        if one["list"] == LISTS[name] and "en" in words and not own & seen:  # a word stands for one concept
+            seen |= own
+            rows.append(words)
+    codes = sorted({code for words in rows for code in words} - {"en"})
+    pairs = ["-".join(pair) for pair in combinations(codes, 2)]
+    names = {code: LANGUAGE_NAMES[code] for code in ("en", *codes)}
+    items = pk.build_task(Lexicon(names, rows, [""] * len(rows)), pairs, contexts=1, sharing="pair")
     rarer = np.array([_documents(row, counts) for row in items.to_pylist()])
     best = np.flatnonzero(rarer >= LEAST)
     if name == "frequent":
@@ -56,16 +64,11 @@ def chosen_items(data: Path, name: str, counts: pk.Counts, most: int) -> pa.Tabl
 
 
 def _documents(row: dict[str, Any], counts: pk.Counts) -> int:
-    """The documents of the rarer word; 0 for words of lower tiers, and for one spelling in both languages."""
-    if (
-        dict(row["attributes"]).get("tier", "A") != "A"
-        or row["source"] == row["target"]
-        or "en" not in dict(row["words"])
-    ):
-        return 0
+    """The documents of the rarer word; 0 for one spelling in both languages."""
     codes = row["pair"].split("-")
-    return min(int(counts.df[counts.index(row[side], code)])
-               for side, code in zip(("source", "target"), codes, strict=True))  # fmt: skip
+    df = [int(counts.df[counts.index(row[side], code)])
+          for side, code in zip(("source", "target"), codes, strict=True)]  # fmt: skip
+    return min(df) if row["source"] != row["target"] else 0
 
 
 def main() -> None:
@@ -75,9 +78,7 @@ def main() -> None:
     parser.add_argument("--counts", type=Path)
     parser.add_argument("--pairs", type=int, default=1000)
     given = parser.parse_args()
-    tokenizer = load_tokenizer(given.model)
-    model = pk.load_model(given.model)
-    model = model[0] if isinstance(model, tuple) else model
+    model, tokenizer = pk.load_model(given.model)
     with tempfile.TemporaryDirectory() as folder:
         counts = pk.Counts.load(given.counts) if given.counts else counted(given.data, tokenizer, Path(folder))
         for name in LISTS:
