@@ -181,6 +181,7 @@ def pivots(run: RunFolder, settings: Settings) -> None:
     found = find_pivots(
         Counts.load(run / "counts"), read_table(run / "items.parquet"), rule=settings.pivot_rule, k=settings.pivots,
         word_tokens=WordTokens(tokenizer), tokenizer=tokenizer, min_score=settings.min_pivot_score, seed=settings.seed,
+        without=settings.pivots_without,
     )  # fmt: skip
     write_table(found, run / "pivots.parquet")
     write_table(hub_pivots(found, k=settings.hubs), run / "hubs.parquet")
@@ -192,7 +193,7 @@ PIVOTS = Stage(
     run=pivots,
     reads=("items.parquet", "counts", MODEL),
     writes=("pivots.parquet", "hubs.parquet"),
-    settings=("pivot_rule", "pivots", "min_pivot_score", "hubs", "seed"),
+    settings=("pivot_rule", "pivots", "min_pivot_score", "pivots_without", "hubs", "seed"),
     functions=("pivots.find.find_pivots", "pivots.hubs.hub_pivots"),
     revision=2,  # three controls stand beside a pivot
 )
