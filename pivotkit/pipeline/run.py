@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pivotkit.pipeline.causal_stage import CAUSAL
-from pivotkit.pipeline.corpus_stages import COUNT, PIVOTS, SCORE_DOCUMENTS, SELECT, TOKEN_GRAPH, TOKENS
+from pivotkit.pipeline.corpus_stages import PIVOTS, SCORE_DOCUMENTS, SELECT, TOKEN_GRAPH, TOKENS
+from pivotkit.pipeline.count_stage import COUNT
 from pivotkit.pipeline.inputs import CORPUS, TUNED_LENS
 from pivotkit.pipeline.joint_stages import AGREEMENT, ATTRIBUTION, REPORT
 from pivotkit.pipeline.model_stages import BEHAVIORS, SCORE, TASK, TRACE, TRACE_FITTED

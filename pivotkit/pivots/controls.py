@@ -27,14 +27,14 @@ class FrequencyMatched:
         The number of documents that contain each token. Tokens in no document are never drawn.
     seed : int
         Decides among tokens of the same frequency.
-    among : (n,) int64, optional
-        The tokens that may be drawn; by default all.
+    among : (n,) int64
+        The tokens that may be drawn.
     """
 
-    def __init__(self, background: NDArray[np.int64], seed: int, among: NDArray[np.int64] | None = None) -> None:
+    def __init__(self, background: NDArray[np.int64], seed: int, among: NDArray[np.int64]) -> None:
         self.background = background
         self.seed = seed
-        present = np.flatnonzero(background) if among is None else among[background[among] > 0]
+        present = among[background[among] > 0]
         self.ids = present[np.argsort(background[present], kind="stable")]
         self.frequencies, starts = np.unique(background[self.ids], return_index=True)
         self.bounds = np.append(starts, len(self.ids))  # tokens of one frequency lie between two bounds
@@ -111,31 +111,35 @@ class FormMatched:
     text : function of a token
         Its text, with the space before it.
     seed : int
+    among : (n,) int64
+        The tokens that may be drawn.
 
     Notes
     -----
-    Cost: the first draw reads the text of every token that occurs.
+    Cost: the text of every token of ``among``.
     """
 
-    def __init__(self, background: NDArray[np.int64], text: Callable[[int], str], seed: int) -> None:
-        self.background = background
+    def __init__(
+        self, background: NDArray[np.int64], text: Callable[[int], str], seed: int, among: NDArray[np.int64]
+    ) -> None:
         self.seed = seed
         self._text = text
-        self._groups: dict[Hashable, FrequencyMatched] = {}
+        forms: dict[Hashable, list[int]] = defaultdict(list)
+        for token in among.tolist():
+            forms[written_form(text(token))].append(token)
+        self._groups = {
+            form: FrequencyMatched(background, seed, np.array(some, np.int64)) for form, some in forms.items()
+        }
 
     def draw(
         self, tokens: Sequence[int], excluded: Iterable[int], key: str, allowed: Condition | None = None
     ) -> list[int | None]:
         """Draw one control per token, as `FrequencyMatched.draw`."""
-        if not self._groups:
-            forms = defaultdict(list)
-            for token in np.flatnonzero(self.background).tolist():
-                forms[written_form(self._text(token))].append(token)
-            for form, some in forms.items():
-                self._groups[form] = FrequencyMatched(self.background, self.seed, np.array(some, np.int64))
         taken, random = set(excluded), _generator(self.seed, f"{key}\0form")
+        alike = [self._groups.get(written_form(self._text(token))) for token in tokens]
         return [
-            self._groups[written_form(self._text(token))].nearest(token, taken, random, allowed) for token in tokens
+            None if group is None else group.nearest(token, taken, random, allowed)
+            for token, group in zip(tokens, alike, strict=True)
         ]
 
 

@@ -35,8 +35,13 @@ class ItemControls:
 
     def __init__(self, background: NDArray[np.int64], text: Callable[[int], str] | None, seed: int) -> None:
         self._seed = seed
-        self._same_frequency = FrequencyMatched(background, seed)
-        self._same_form = None if text is None else FormMatched(background, text, seed)
+        known = np.flatnonzero(background)
+        if (
+            text is not None
+        ):  # an id that the tokenizer lacks, as a corpus's own end of documents, is no token to compare
+            known = np.array([token for token in known.tolist() if text(token)], np.int64)
+        self._same_frequency = FrequencyMatched(background, seed, known)
+        self._same_form = None if text is None else FormMatched(background, text, seed, known)
         self._drawn: dict[str, list[list[int | None]]] = {name: [] for name in CONTROLS}
         self._pairs: dict[str, list[int]] = defaultdict(list)  # the places of each pair's items
         self._items: list[tuple[str, ItemPivots, set[int], Condition | None]] = []

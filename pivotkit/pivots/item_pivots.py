@@ -56,6 +56,7 @@ class PivotSearch:
     min_score: float
     embedding: Any | None
     min_similarity: float
+    penalty: NDArray[np.float64] | None = None  # of each token, taken off its score
 
     def find(self, source: str, target: str, rows: tuple[int, int], allowed: Condition | None = None) -> ItemPivots:
         """The pivots of two words that both occur, best first; ``allowed`` tells which tokens may be."""
@@ -82,6 +83,8 @@ class PivotSearch:
             expected = [counts.df[row] * (frequency / counts.documents) for row in rows]
         with_chance = [(*table, chance) for table, chance in zip(tables, expected, strict=True)]
         score = self.rule.score(with_chance if self.rule.stratified else tables)
+        if self.penalty is not None:
+            score = score - self.penalty[tokens]
         best = np.flatnonzero(score > self.min_score)
         best = best[np.lexsort((tokens[best], -score[best]))]
         if allowed is not None:
@@ -100,8 +103,9 @@ class PivotSearch:
             log_p=-np.minimum(
                 *(expected_association.poisson(*(_of(part, best) for part in table)) for table in with_chance)
             ),
-            df=(int(counts.df[rows[0]]), int(counts.df[rows[1]])),
             family=frozenset(families[0].tolist()).union(families[1].tolist()),
+            df=(int(counts.df[rows[0]]), int(counts.df[rows[1]])),
+            reached=len(tokens),
         )
 
     def _allowed(self, tokens: NDArray[np.int64], best: NDArray[np.int64], allowed: Condition) -> NDArray[np.int64]:
@@ -127,10 +131,12 @@ class ItemPivots:
         The documents that the pivot would share with each word by chance.
     log_p : (n,) float64
         The log of the probability that chance gives as many or more with the word that it is less tied to, in nats.
-    df : (int, int)
-        The documents with each word.
     family : frozenset of int
         The tokens of the two words' own spellings.
+    df : (int, int)
+        The documents of each word.
+    reached : int
+        How many tokens of neither family share ``min_df`` documents with each word.
     """
 
     token_ids: NDArray[np.int64]
@@ -141,8 +147,9 @@ class ItemPivots:
     expected_source: NDArray[np.float64]
     expected_target: NDArray[np.float64]
     log_p: NDArray[np.float64]
-    df: tuple[int, int]
     family: frozenset[int]
+    df: tuple[int, int]
+    reached: int
 
 
 def _of(part: Any, places: NDArray[np.int64]) -> Any:

@@ -20,6 +20,7 @@ STRATIFIED = "stratified"
 RULES = {"paper": "delta", "npmi": "npmi", "g2": "log_likelihood"}  # of one background for all documents
 COMBINE = ("geometric", "min")
 CANDIDATES = ("words", "all")
+FEW_DOCUMENTS = 20  # of the rarer word, below which company cannot be told from chance
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def pivot_rule(
         elif measure is None or isinstance(measure, str):
             check_text(function, "measure", measure, expected_association.MEASURES, none=True)
             name = f"{name} {measure}" if measure else name
-            found = getattr(expected_association, measure or "log_ratio")
+            found = getattr(expected_association, measure or "lower_ratio")
         elif _takes_expected(measure):
             name, found = f"{name} {_name(measure)}", measure
         else:

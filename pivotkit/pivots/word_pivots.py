@@ -14,7 +14,7 @@ from scipy.sparse import csr_array
 
 from pivotkit.arguments import check_int, check_number, check_strings, refuse, refuse_kind
 from pivotkit.artifacts import require_columns, with_metadata
-from pivotkit.pivots.rules import Measure, PivotRule, pivot_rule
+from pivotkit.pivots.rules import FEW_DOCUMENTS, Measure, PivotRule, pivot_rule
 from pivotkit.pivots.word_rows import WordRows
 from pivotkit.progress import track
 from pivotkit.words.token_classes import alike, folded
@@ -37,7 +37,7 @@ def word_pivots(
     measure: str | Measure | None = None,
     combine: str | None = None,
     min_df: int = 2,
-    min_word_df: int = 1,
+    min_word_df: int | None = None,
     min_score: float = 0.0,
 ) -> pa.Table:
     """Rank, for each word pair, the counted words of any language that are associated with both words.
@@ -59,11 +59,12 @@ def word_pivots(
     word_tokens : pivotkit.words.word_tokens.WordTokens, optional
         Gives ``token_ids``, which are null without it.
     languages : sequence of str, optional
-        Only words that were counted in one of these; by default all counted words.
+        Only words that were counted in one of these; by default all counted words, but of a spelling that was counted
+        in some language and in all documents only the former.
     min_df : int, default 2
         The least number of documents that a pivot shares with each word.
-    min_word_df : int, default 1
-        The least number of documents of either word.
+    min_word_df : int, optional
+        The least number of documents of either word; by default 20 for measures with an expected count, else 1.
     min_score : float, default 0
         A pivot's score must be above it.
 
@@ -115,17 +116,18 @@ def word_pivots(
     chosen = pivot_rule(rule, measure, combine, "word_pivots")
     check_int("word_pivots", "k", k, 1)
     check_int("word_pivots", "min_df", min_df, 1)
-    check_int("word_pivots", "min_word_df", min_word_df, 1)
+    check_int("word_pivots", "min_word_df", min_word_df, 1, none=True)
     check_number("word_pivots", "min_score", min_score, 0)
     codes = [None] * len(counts.words) if getattr(counts, "languages", None) is None else list(counts.languages)
-    candidates = _candidates(codes, languages)
+    candidates = _candidates(counts.words, codes, languages)
+    few = min_word_df or (FEW_DOCUMENTS if chosen.stratified else 1)
     if counts.postings is None:
         raise ValueError(
             "word_pivots: counts must be kept in a folder (count(..., out=...)); got counts without postings"
         )
     if chosen.stratified and getattr(counts, "strata", None) is None:
         raise ValueError(f"word_pivots: counts must have strata for the rule {chosen.name}; got counts without")
-    rows = WordRows(counts, "word_pivots")
+    rows = WordRows(counts, "word_pivots", chosen.stratified)
     asked = list(zip(*(items[name].to_pylist() for name in ("pair", "source", "target")), strict=True))
     ends = [rows.of(*one) for one in asked]
     queried = sorted({row for pair in ends for row in pair})
@@ -136,7 +138,7 @@ def word_pivots(
     without: Counter[str] = Counter()
     for item, ((_, source, target), both) in enumerate(zip(track(asked, "finding word pivots"), ends, strict=True)):
         least = min(int(counts.df[row]) for row in both)
-        if least < min_word_df:
+        if least < few:
             without["a word is in too few documents" if least else "a word never occurs"] += 1
             continue
         best = search.best(both, (source, target), k, min_df, min_score)
@@ -150,7 +152,7 @@ def word_pivots(
     for name in own.column_names:
         table = table.append_column(name, own[name])
     metadata = {
-        "rule": chosen.name, "combine": chosen.combine, "k": k, "min_df": min_df, "min_word_df": min_word_df,
+        "rule": chosen.name, "combine": chosen.combine, "k": k, "min_df": min_df, "min_word_df": few,
         "min_score": min_score, "languages": languages and list(languages), "documents": counts.documents,
         "items": items.num_rows, "items_without_pivots": dict(without),
     }  # fmt: skip
@@ -203,10 +205,15 @@ class _Search:
         ]  # fmt: skip
 
 
-def _candidates(codes: Sequence[str | None], languages: Sequence[str] | None) -> NDArray[np.bool_]:
-    """Which counted words are of the languages."""
+def _candidates(
+    words: Sequence[str], codes: Sequence[str | None], languages: Sequence[str] | None
+) -> NDArray[np.bool_]:
+    """Which counted words are of the languages; of all, those of a language stand for their spelling."""
     if languages is None:
-        return np.ones(len(codes), bool)
+        spelled = {word for word, code in zip(words, codes, strict=True) if code is not None}
+        return np.array(
+            [code is not None or word not in spelled for word, code in zip(words, codes, strict=True)], bool
+        )
     for code in check_strings("word_pivots", "languages", languages, "a sequence of strings or None"):
         if code not in codes:
             refuse("word_pivots", "languages", "be languages of counted words", code)

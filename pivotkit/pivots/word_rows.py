@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class WordRows:
-    """Finds the rows of items' words in the counts.
+    """Finds the rows of items' words in the counts, where a word may have one of all documents and some of a language.
 
     Attributes
     ----------
@@ -19,18 +19,27 @@ class WordRows:
         Its ``index`` and, where it has them, its ``languages`` are read.
     function : str
         The function that errors name.
+    languages_first : bool
+        Of the rows in the languages of a pair and those of all documents, which are taken where there are both.
     """
 
     counts: Any
     function: str
+    languages_first: bool
 
     def of(self, pair: str, source: str, target: str) -> tuple[int, int]:
-        """The rows of source and target: those in the languages of the pair, where words have one."""
-        if pair in self._codes:
-            first, second = self._codes[pair]
+        """The rows of source and target."""
+        asked: list[tuple[str | None, str | None]] = [(None, None)]
+        if (codes := self.languages(pair)) is not None:
+            asked.insert(0 if self.languages_first else 1, codes)
+        for first, second in asked:
             with suppress(ValueError):
-                return self.counts.index(source, first), self.counts.index(target, second)
-        return self._row(source), self._row(target)
+                return self._row(source, first), self._row(target, second)
+        return self._counted(source), self._counted(target)
+
+    def languages(self, pair: str) -> tuple[str, str] | None:
+        """The two languages of a pair, where words were counted in them."""
+        return self._codes.get(pair)
 
     @functools.cached_property
     def _codes(self) -> dict[str, tuple[str, str]]:
@@ -38,7 +47,10 @@ class WordRows:
         codes = {code for code in getattr(self.counts, "languages", None) or () if code is not None}
         return {f"{first}-{second}": (first, second) for first, second in permutations(sorted(codes), 2)}
 
-    def _row(self, word: str) -> int:
+    def _row(self, word: str, language: str | None) -> int:
+        return int(self.counts.index(word) if language is None else self.counts.index(word, language))
+
+    def _counted(self, word: str) -> int:
         try:
             return int(self.counts.index(word))
         except ValueError:

@@ -20,7 +20,7 @@ MARKS = {"control": ("c-other", "square"), "matched": ("c-shared", "triangle"), 
 
 
 def agreement(run: dict[str, Any]) -> dict[str, Any] | None:
-    """Return what the layers hold of the corpus's pivots, less what they hold of each control, by pair and frequency."""
+    """Return what the layers hold of the corpus's pivots, less what they hold of controls, by pair and frequency."""
     mass, agreed = run["pivot_mass"], run["agreement"]
     if mass is None or agreed is None:
         return None

@@ -23,7 +23,7 @@ def test_each_control_is_the_nearest_that_is_left(background, data):
     vocabulary = range(len(background))
     tokens = data.draw(st.lists(st.sampled_from(vocabulary), unique=True, max_size=8))
     excluded = {*tokens, *data.draw(st.sets(st.sampled_from(vocabulary)))}
-    drawn = FrequencyMatched(np.array(background), seed=3).draw(tokens, excluded, "key")
+    drawn = FrequencyMatched(np.array(background), 3, np.arange(len(background))).draw(tokens, excluded, "key")
     left = {token for token in vocabulary if background[token] and token not in excluded}
     for token, control in zip(tokens, drawn, strict=True):
         if control is None:
@@ -37,16 +37,16 @@ def test_each_control_is_the_nearest_that_is_left(background, data):
 
 def test_a_draw_depends_on_seed_and_key_alone():
     background = np.full(1000, 5)
-    one = FrequencyMatched(background, seed=0)
+    one = FrequencyMatched(background, 0, np.arange(1000))
     first = one.draw([1, 2, 3], {1, 2, 3}, "a")
     one.draw([4], {4}, "b")
     assert one.draw([1, 2, 3], {1, 2, 3}, "a") == first
     assert one.draw([1, 2, 3], {1, 2, 3}, "b") != first
-    assert FrequencyMatched(background, seed=1).draw([1, 2, 3], {1, 2, 3}, "a") != first
+    assert FrequencyMatched(background, 1, np.arange(1000)).draw([1, 2, 3], {1, 2, 3}, "a") != first
 
 
 def test_every_token_of_one_frequency_is_drawn_about_equally_often():
-    draws = [FrequencyMatched(np.full(5, 2), seed).draw([0], {0}, "k")[0] for seed in range(2000)]
+    draws = [FrequencyMatched(np.full(5, 2), seed, np.arange(5)).draw([0], {0}, "k")[0] for seed in range(2000)]
     shares = np.bincount(draws, minlength=5) / len(draws)
     assert shares[0] == 0
     assert np.all(abs(shares[1:] - 0.25) < 0.05)
@@ -75,7 +75,7 @@ def test_a_matched_control_is_the_nearest_of_its_form_that_is_left(background, d
     present = [token for token in vocabulary if background[token]]
     tokens = data.draw(st.lists(st.sampled_from(present), unique=True, max_size=8)) if present else []
     refused = data.draw(st.sets(st.sampled_from(vocabulary)))
-    matched = FormMatched(np.array(background), texts.__getitem__, seed=3)
+    matched = FormMatched(np.array(background), texts.__getitem__, 3, np.arange(len(background)))
     drawn = matched.draw(tokens, tokens, "key", lambda token: token not in refused)
     left = set(present) - {*tokens, *refused}
     for token, control in zip(tokens, drawn, strict=True):
@@ -203,6 +203,16 @@ def test_three_controls_stand_beside_every_pivot(counts):
     assert absent["other"]["no other item of the pair has pivots"] == 6
     assert sum(absent["other"].values()) == found["other_id"].null_count
     assert absent["control"] == {}
+
+
+def test_ids_that_the_tokenizer_lacks_are_no_controls(counts):
+    texts = [" dog"] * 40
+    for token in range(4, 40, 2):
+        texts[token] = ""
+    found = find_pivots(counts, ITEMS, "paper", k=6, word_tokens=Words(texts))
+    drawn = {*found["control_id"].drop_null().to_pylist(), *found["matched_id"].drop_null().to_pylist()}
+    assert drawn
+    assert all(texts[token] for token in drawn)
 
 
 def test_texts_that_are_not_known_give_no_matched_tokens(counts, families):

@@ -21,8 +21,8 @@ WORDS = {"x": [X], "y": [Y]}
 ITEMS = pa.table({"item": [0], "pair": ["a-b"], "source": ["x"], "target": ["y"]})
 
 
-def find_pivots(counts, items, rule="stratified", **more):
-    return find.find_pivots(counts, items, rule, **more)
+def find_pivots(counts, items, rule="stratified", measure=None, min_word_df=1, **more):
+    return find.find_pivots(counts, items, rule, measure=measure, min_word_df=min_word_df, **more)
 
 
 def with_strata(slow, documents, strata, words=WORDS, vocabulary=VOCABULARY):

@@ -88,7 +88,7 @@ def plain(source, target, min_df=2):
 
 
 def test_word_pivots_equal_a_search_of_every_document(counts):
-    found = word_pivots(counts, ITEMS)
+    found = word_pivots(counts, ITEMS, measure="log_ratio")
     for row in ITEMS.to_pylist():
         truth = plain(row["source"], row["target"])
         own = [one for one in found.to_pylist() if one["item"] == row["item"]]
