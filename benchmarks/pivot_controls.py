@@ -98,7 +98,10 @@ def compare(
     traces = pk.trace(model, items, tokenizer, latent=["en"], pivots=pivots)
     for row in pk.pivot_mass(traces, items).to_pylist():
         if row["pair"] == "all":
-            print(f"{name}: x{row['ratio'] or np.nan:.2f} {row['sentence']} left out {row['left_out']}", flush=True)
+            print(
+                f"{name}: x{row['ratio'] or np.nan:.2f} above {row['above'] or np.nan:.2f} {row['sentence']} left out {row['left_out']}",
+                flush=True,
+            )
     agreed = pk.pivot_agreement(traces, pivots, items)
     for row in agreed.to_pylist():
         if row["pair"] == "all":

@@ -60,6 +60,7 @@ def test_means_equal_a_plain_loop_and_the_claim_follows_the_interval():
         assert [row["mass"], row["control_mass"]] == pytest.approx(masses.mean(axis=0).tolist())
         apart = masses[:, 0] - masses[:, 1]
         assert row["difference"] == pytest.approx(apart.mean())
+        assert row["above"] == pytest.approx((apart > 0).mean())
         assert row["ratio"] == pytest.approx(masses[:, 0].mean() / masses[:, 1].mean())
         # A resample of concepts takes both of a concept's items.
         concepts = 20 - least
