@@ -49,8 +49,8 @@ class AnswerRows:
 def answer_rows(function: str, traces: pa.Table, items: pa.Table, layers: Any, columns: Sequence[str]) -> AnswerRows:
     """Rows of ``traces`` labelled ``answer`` in ``layers``, by default the second half of the blocks without the last.
 
-    Of two blocks or one that is the first. The last layer is the answer itself, and the first half of a model's raw lens
-    shows what all items share.
+    Of two blocks or one that is the first. The last layer is the answer itself, and the first half of a raw lens shows
+    what all items share.
 
     Raises
     ------

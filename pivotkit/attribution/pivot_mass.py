@@ -25,8 +25,8 @@ TELLING = "other"  # the control that a claim stands on
 PIVOT_MASS = pa.schema(
     [("pair", pa.string()), ("against", pa.string()), ("layers", pa.list_(pa.int32())), ("items", pa.int32()),
      ("concepts", pa.int32()), ("left_out", pa.int32()), ("mass", pa.float64()), ("control_mass", pa.float64()),
-     ("difference", pa.float64()), ("low", pa.float64()), ("high", pa.float64()), ("ratio", pa.float64()), ("above", pa.float64()),
-     ("claim", pa.bool_()), ("sentence", pa.string()), ("reason", pa.string())]
+     ("difference", pa.float64()), ("low", pa.float64()), ("high", pa.float64()), ("ratio", pa.float64()),
+     ("above", pa.float64()),     ("claim", pa.bool_()), ("sentence", pa.string()), ("reason", pa.string())]
 )  # fmt: skip
 
 
@@ -63,9 +63,9 @@ def pivot_mass(
         ``"control"`` (tokens of the same frequency), ``"matched"`` (and of the same form) or ``"other"`` (the pivots of
         other items of the pair); ``layers``; ``items, concepts``, which are compared; ``left_out``, items that have
         pivots but fewer tokens of the control than pivots, whose masses would not compare; ``mass, control_mass,
-        difference``; ``low, high``, its 95 % interval; ``ratio`` of the masses; ``above``, the share of items whose pivots
-        have more than the control, which a few items of high mass do not move; ``sentence``; ``reason``, why there is
-        no interval. ``claim``, null but against "other", says whether the corpus's pivots are the model's: the
+        difference``; ``low, high``, its 95 % interval; ``ratio`` of the masses; ``above``, the share of items whose
+        pivots have more than the control, which a few items of high mass do not move; ``sentence``; ``reason``, why
+        there is no interval. ``claim``, null but against "other", says whether the corpus's pivots are the model's: the
         interval of the difference to other items' pivots lies above 0.
 
     Raises
@@ -131,7 +131,8 @@ def pivot_mass(
                 "pair": pair, "against": name, "layers": read.layers, "items": len(whose), "concepts": len(set(whose)),
                 "left_out": int(having.sum() - compared.sum()), "mass": found["mass"].value,
                 "control_mass": found["control_mass"].value, "difference": apart.value, "low": apart.low,
-                "high": apart.high, "above": float((values["difference"] > 0).mean()) if whose else None, "ratio": _ratio(found["mass"].value, found["control_mass"].value),
+                "high": apart.high, "ratio": _ratio(found["mass"].value, found["control_mass"].value),
+                "above": float((values["difference"] > 0).mean()) if whose else None,
             }  # fmt: skip
             row["reason"] = _reason(row, bool(having.any()))
             row["claim"] = (row["low"] is not None and row["low"] > 0) if name == TELLING else None

@@ -107,15 +107,15 @@ def find_pivots(
         shares of documents; ``expected_source, expected_target``, the documents that chance would give with each word;
         ``log_p``, the log of the probability that chance gives as many (Poisson), of the two words the greater;
         ``df_source, df_target``, the documents of each word, and ``reached``, how many tokens share ``min_df``
-        documents with each; and three controls of every pivot, each a token and its text: ``control_id, control_token``, a random
-        token about as frequent; ``matched_id, matched_token``, one about as frequent and of the same form (leading
-        space, letters, script, capital), which needs ``word_tokens.text``; ``other_id, other_token``, a pivot of
-        another item of the pair of languages, at the same rank where there is one and else at the nearest. The last one
-        tells: whatever all items of a pair share, the others' pivots have too. A control is no pivot of the item, in
-        neither family, and occurs once per item and kind; matched tokens and others' pivots also meet ``candidates``.
-        It is null where there is none; the metadata counts why in ``controls_absent``. It also counts the items without
-        pivots by reason and lists the words that never occur, and for strata of languages those of the pairs that no
-        document has (``absent_languages``).
+        documents with each; and three controls of every pivot, each a token and its text: ``control_id,
+        control_token``, a random token about as frequent; ``matched_id, matched_token``, one about as frequent and of
+        the same form (leading space, letters, script, capital), which needs ``word_tokens.text``; ``other_id,
+        other_token``, a pivot of another item of the pair of languages, at the same rank where there is one and else at
+        the nearest. The last one tells: whatever all items of a pair share, the others' pivots have too. A control is
+        no pivot of the item, in neither family, and occurs once per item and kind; matched tokens and others' pivots
+        also meet ``candidates``. It is null where there is none; the metadata counts why in ``controls_absent``. It
+        also counts the items without pivots by reason and lists the words that never occur, and for strata of languages
+        those of the pairs that no document has (``absent_languages``).
 
     Raises
     ------
