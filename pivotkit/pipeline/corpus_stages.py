@@ -99,7 +99,7 @@ def pivots(run: RunFolder, settings: Settings) -> None:
     )  # fmt: skip
     hubs = hub_pivots(found, k=settings.hubs)
     for line in _lacks(table_metadata(found), table_metadata(hubs), hubs.num_rows):
-        console.print(f"pivots: {line}", highlight=False, markup=False)
+        console.print(f"pivots: {line}", highlight=False, markup=False, soft_wrap=True)
     write_table(found, run / "pivots.parquet")
     write_table(hubs, run / "hubs.parquet")
 

@@ -16,9 +16,9 @@ def check_strata(strata: Any, pairs: Iterable[tuple[str, str] | None]) -> dict[s
     Parameters
     ----------
     strata : pivotkit.corpus.tables.strata.StratumCounts
-        Strata of length alone, and other objects, are taken as they are.
+        Strata of length alone have no languages to check. Other objects are taken as they are.
     pairs : iterable of (str, str) or None
-        The two languages of each item; None where they are not known.
+        The two languages of each item; None where its words are counted in no language.
 
     Returns
     -------
@@ -32,15 +32,20 @@ def check_strata(strata: Any, pairs: Iterable[tuple[str, str] | None]) -> dict[s
         No set of languages has 150 documents, or no item has both of its languages among the documents.
     """
     listed = getattr(strata, "strata", None)
-    if listed is None or not any(listed.sets):
-        if listed is not None and int(strata.documents.sum()) < LEAST_DOCUMENTS:
-            _refuse_small(strata)
+    if listed is None:
         return {}
-    sizes = np.bincount(listed.of_sets(), strata.documents, len(listed.sets))
-    if sizes.max() < LEAST_DOCUMENTS:
-        _refuse_small(strata)
-    known = {code for some, size in zip(listed.sets, sizes, strict=True) if some and size for code in some}
     asked = [pair for pair in pairs if pair is not None]
+    sizes = np.bincount(listed.of_sets(), strata.documents, len(listed.sets))
+    enough = [some for some, size in zip(listed.sets, sizes, strict=True) if size >= LEAST_DOCUMENTS]
+    if not enough or (asked and not any(enough)):  # words of a language, and none of whose documents are apart
+        raise ValueError(
+            f"find_pivots: counts must have {LEAST_DOCUMENTS} documents of one set of languages or more, for the rule "
+            f"stratified; got {int(sizes.sum())} in all: count more documents, or take "
+            'rule="paper" (--pivot-rule paper)'
+        )
+    if not any(listed.sets):
+        return {}
+    known = {code for some, size in zip(listed.sets, sizes, strict=True) if some and size for code in some}
     absent = sorted({code for pair in asked for code in pair} - known)
     others = any(not some and size for some, size in zip(listed.sets, sizes, strict=True))
     if asked and not others and all(not known.issuperset(pair) for pair in asked):
@@ -54,11 +59,3 @@ def check_strata(strata: Any, pairs: Iterable[tuple[str, str] | None]) -> dict[s
         "absent_languages": absent,
         "documents_of_rare_languages": int(sizes[sizes < LEAST_DOCUMENTS].sum()),
     }
-
-
-def _refuse_small(strata: Any) -> None:
-    raise ValueError(
-        f"find_pivots: counts must have {LEAST_DOCUMENTS} documents of one set of languages or more, for the rule "
-        f"stratified; got {int(strata.documents.sum())} in all: count more documents, or take "
-        'rule="paper" (--pivot-rule paper)'
-    )
