@@ -227,11 +227,15 @@ PARAMETERS: dict[str, dict[str, set[str]]] = {
     },
     "find_pivots": {
         "counts": OBJECT, "items": OBJECT, "rule": {"function"}, "k": INT, "word_tokens": OBJECT,
-        "measure": NONE, "combine": NONE, "candidates": NONE, "tokenizer": NONE,
+        "measure": NONE, "combine": NONE, "candidates": NONE, "without": EMPTY, "tokenizer": NONE,
         "embedding": NONE, "min_similarity": NONE, "min_df": INT, "min_word_df": INT, "min_score": {"0", "7", "0.5", "10^30"},
         "seed": INT0,
     },
     "hub_pivots": {"pivots": OBJECT, "k": INT},
+    "word_pivots": {
+        "counts": OBJECT, "items": OBJECT, "rule": {"function"}, "k": INT, "word_tokens": NONE, "languages": NONE | EMPTY,
+        "measure": NONE, "combine": NONE, "min_df": INT, "min_word_df": INT, "min_score": {"0", "7", "0.5", "10^30"},
+    },
     "score_documents": {
         "corpus": OBJECT, "pivots": {"set", "iterator of ints"}, "hits": NONE, "pairs": NONE, "score": NAME,
         "weights": NONE, "tokenizer": NONE, "on_error": NAME, "out": PATH | NONE,
@@ -246,6 +250,13 @@ PARAMETERS: dict[str, dict[str, set[str]]] = {
     "attribute": {
         "behaviors": OBJECT, "pairs": OBJECT, "items": OBJECT, "scores": NONE, "pivots": NONE,
         "traces": NONE, "bootstrap": INT0, "permutations": INT0, "seed": INT0,
+    },
+    "pivot_mass": {
+        "traces": OBJECT, "items": OBJECT, "layers": NONE | {"iterator of ints", "set"}, "bootstrap": INT0, "seed": INT0,
+    },
+    "pivot_agreement": {
+        "traces": OBJECT, "pivots": OBJECT, "items": OBJECT, "layers": NONE | {"iterator of ints", "set"},
+        "least_contrast": NUMBER - {"-1", "-1.5"}, "least_probability": SHARE, "bootstrap": INT0, "seed": INT0,
     },
     "write_report": {"run": PATH, "out": PATH | NONE},
 }  # fmt: skip
@@ -316,6 +327,11 @@ def good(lexicon, tokenizer, tmp_path_factory) -> dict[str, tuple[Any, dict[str,
     joined = {"item": [0], "pair": ["en-fr"]}
     reading = {"order": np.array([0]), "batch_size": 1, "steps": [0]}
     pairs = {"source": ["a"], "target": ["b"], "df_source": [1], "df_target": [1], "df_both": [1]}
+    of_concepts = pa.table(joined | {"concept": ["a"]})
+    layers = {name: value * 3 for name, value in joined.items()} | {"layer": [1, 2, 3], "label": ["answer"] * 3}
+    masses = {"pivot_logmass": [-1.0] * 3, "other_logmass": [-2.0] * 3, "pivot_ids": [[1]] * 3, "other_ids": [[2]] * 3}
+    traced = pa.table(layers | masses | {"top_contrasts": pa.nulls(3)})
+    found_pivots = pa.table(joined | {"token_id": [1], "other_id": [2], "df_source": [3], "df_target": [4]})
     hidden, weight = torch.ones(3, 4), torch.ones(9, 4)
     found: dict[str, tuple[Any, dict[str, Any]]] = {
         "unembed": (pk.unembed, {"hidden": hidden, "weight": weight, "k": 2}),
@@ -383,6 +399,7 @@ def good(lexicon, tokenizer, tmp_path_factory) -> dict[str, tuple[Any, dict[str,
         ),
         "find_pivots": (pk.find_pivots, {"counts": counts, "items": items, "word_tokens": Family()}),
         "hub_pivots": (pk.hub_pivots, {"pivots": pivots, "k": 1}),
+        "word_pivots": (pk.word_pivots, {"counts": counts, "items": items}),
         "score_documents": (pk.score_documents, {"corpus": files, "pivots": [1]}),
         "select": (pk.select, {"documents": selection, "budget_tokens": 1}),
         "write_selection": (
@@ -395,6 +412,8 @@ def good(lexicon, tokenizer, tmp_path_factory) -> dict[str, tuple[Any, dict[str,
                 "items": pa.table(joined | {"concept": ["a"], "source": ["a"], "target": ["b"]}),
             },
         ),
+        "pivot_mass": (pk.pivot_mass, {"traces": traced, "items": of_concepts}),
+        "pivot_agreement": (pk.pivot_agreement, {"traces": traced, "pivots": found_pivots, "items": of_concepts}),
         "write_report": (pk.write_report, {"run": folder}),
     }  # fmt: skip
     return found

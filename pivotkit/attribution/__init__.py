@@ -1,4 +1,4 @@
-"""How well co-occurrence in the corpus predicts the behavior of the model, and what a run found, in sentences."""
+"""How well co-occurrence predicts behavior, whether the corpus's pivots are the model's, and both in sentences."""
 
 from pivotkit.attribution.attribute import attribute
 from pivotkit.attribution.finding import finding

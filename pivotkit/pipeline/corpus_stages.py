@@ -95,7 +95,7 @@ def pivots(run: RunFolder, settings: Settings) -> None:
         Counts.load(run / "counts"), read_table(run / "items.parquet"), rule=settings.pivot_rule, k=settings.pivots,
         measure=settings.pivot_measure, combine=settings.pivot_combine, min_word_df=settings.min_word_df,
         word_tokens=WordTokens(tokenizer), tokenizer=tokenizer, min_score=settings.min_pivot_score,
-        hub_penalty=settings.hub_penalty, seed=settings.seed,
+        hub_penalty=settings.hub_penalty, without=settings.pivots_without, seed=settings.seed,
     )  # fmt: skip
     hubs = hub_pivots(found, k=settings.hubs)
     for line in _lacks(table_metadata(found), table_metadata(hubs), hubs.num_rows):
@@ -135,10 +135,12 @@ PIVOTS = Stage(
         "hub_penalty",
         "pivots",
         "min_pivot_score",
+        "pivots_without",
         "hubs",
         "seed",
     ),
     functions=("pivots.find.find_pivots", "pivots.hubs.hub_pivots"),
+    revision=2,  # three controls stand beside a pivot
 )
 
 

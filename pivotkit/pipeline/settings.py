@@ -148,6 +148,9 @@ class Settings:
     )
     pivots: int = option(50, "pivots kept per item", least=1)
     min_pivot_score: float = option(0.0, "least score of a pivot", least=0)
+    pivots_without: list[str] = option(
+        [], "whose look-alikes are neither pivots nor controls: source, target, and languages for the concept's word"
+    )
     hubs: int = option(1000, "hub pivots kept; documents are scored with them", least=1)
     strategy: str = option("pivot", "what ranks the documents", choices=("pivot", "random", "parallel"))
     budget_tokens: int | None = option(None, "tokens to select; a tenth of the corpus by default", least=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,11 +13,12 @@ from scipy.sparse import csr_array
 
 from pivotkit.arguments import check_int, check_number, refuse, refuse_kind
 from pivotkit.artifacts import require_columns, with_metadata
-from pivotkit.pivots.controls import FrequencyMatched
 from pivotkit.pivots.hub_penalty import mean_of_best_words
+from pivotkit.pivots.item_controls import CONTROLS, ItemControls, conditions, look_alikes_of
 from pivotkit.pivots.item_pivots import ContextCounts, ItemPivots, PivotSearch, WordFamilies
 from pivotkit.pivots.rules import FEW_DOCUMENTS, Measure, candidate_filter, pivot_rule
 from pivotkit.pivots.served import check_strata
+from pivotkit.pivots.word_rows import WordRows
 from pivotkit.progress import track
 
 
@@ -30,6 +32,7 @@ def find_pivots(
     measure: str | Measure | None = None,
     combine: str | None = None,
     candidates: str | None = None,
+    without: Sequence[str] = (),
     tokenizer: Any = None,
     embedding: Any = None,
     min_similarity: float | None = None,
@@ -73,8 +76,11 @@ def find_pivots(
     candidates : {"words", "all"}, optional
         "words" leaves out pieces of words, numbers and signs, and every casing, spelling or inflection-like variant of
         either word. By default "words" for measures with an expected count, and "all" for the others.
+    without : sequence of str, default ()
+        Whose look-alikes (``word_tokens.variant``) are neither pivots nor controls: ``"source"``, ``"target"``, and
+        languages, for the concept's word in them, from the column ``words`` of ``items``.
     tokenizer : Hugging Face tokenizer, optional
-        Its ``decode([id])`` fills the columns ``token`` and ``control_token``, which are null without it.
+        Its ``decode([id])`` fills the columns of texts, which are null without it.
     embedding : (V, D) array or tensor, optional
         The model's input embedding, for the semantic filter.
     min_similarity : float, optional
@@ -91,7 +97,7 @@ def find_pivots(
         What is taken off a token's score: so many times the mean of its measure with the 20 words of ``items`` that it
         is most tied to. Against tokens that keep company with everything.
     seed : int, default 0
-        Seeds the random controls.
+        Seeds the controls.
 
     Returns
     -------
@@ -100,11 +106,16 @@ def find_pivots(
         source, target, rank, token_id, token, score``; ``df_given_source, df_given_target, background``, which are
         shares of documents; ``expected_source, expected_target``, the documents that chance would give with each word;
         ``log_p``, the log of the probability that chance gives as many (Poisson), of the two words the greater;
-        ``df_source, df_target``, the documents of each word, and ``reached``, how many tokens share ``min_df`` documents
-        with each; ``control_id, control_token``, a random token about as frequent as the pivot. A control is
-        no pivot of the pair and in neither family, and occurs once per pair; it is null where no token is left. The
-        metadata counts the items without pivots by reason and lists the words that never occur, and for strata of
-        languages those of the pairs that no document has (``absent_languages``).
+        ``df_source, df_target``, the documents of each word, and ``reached``, how many tokens share ``min_df``
+        documents with each; and three controls of every pivot, each a token and its text: ``control_id,
+        control_token``, a random token about as frequent; ``matched_id, matched_token``, one about as frequent and of
+        the same form (leading space, letters, script, capital), which needs ``word_tokens.text``; ``other_id,
+        other_token``, a pivot of another item of the pair of languages, at the same rank where there is one and else at
+        the nearest. The last one tells: whatever all items of a pair share, the others' pivots have too. A control is
+        no pivot of the item, in neither family, and occurs once per item and kind; matched tokens and others' pivots
+        also meet ``candidates``. It is null where there is none; the metadata counts why in ``controls_absent``. It
+        also counts the items without pivots by reason and lists the words that never occur, and for strata of languages
+        those of the pairs that no document has (``absent_languages``).
 
     Raises
     ------
@@ -155,22 +166,23 @@ def find_pivots(
     check_int("find_pivots", "seed", seed, 0)
     _check_embedding(embedding, min_similarity, len(background))
     search = PivotSearch(
-        counts, context, background, chosen, word_tokens, allowed, k, min_df, min_score, embedding,
+        counts, context, background, chosen, word_tokens, k, min_df, min_score, embedding,
         float(min_similarity or 0.0),
     )  # fmt: skip
     asked = list(zip(*(items[name].to_pylist() for name in ("pair", "source", "target")), strict=True))
-    told = check_strata(counts.strata, (search.languages(pair) for pair, _, _ in asked)) if chosen.stratified else {}
-    places = [search.rows(*words) for words in asked]
+    word_rows = WordRows(counts, "find_pivots", chosen.stratified)
+    told = check_strata(counts.strata, (word_rows.languages(pair) for pair, _, _ in asked)) if chosen.stratified else {}
+    places = [word_rows.of(*words) for words in asked]
     if hub_penalty:
         every = (row for rows in places for row in rows)
         means = mean_of_best_words(counts, context, background, chosen, every)
         search = replace(search, penalty=hub_penalty * means)
-    controls = FrequencyMatched(background, seed)
+    left_out = look_alikes_of("find_pivots", without, items, word_tokens)
+    controls = ItemControls(background, getattr(word_tokens, "text", None), seed)
     found: list[tuple[int, ItemPivots]] = []
-    control_ids: list[int | None] = []
     absent_words: set[str] = set()
     items_of_absent_words = items_of_rare_words = 0
-    for item, (_, source, target) in enumerate(track(asked, "finding pivots")):
+    for item, (pair, source, target) in enumerate(track(asked, "finding pivots")):
         rows = places[item]
         df = counts.df[[*rows]]
         absent = [word for word, own in zip((source, target), df, strict=True) if not own]
@@ -181,14 +193,16 @@ def find_pivots(
         if df.min() < least:
             items_of_rare_words += 1
             continue
-        pivots = search.find(source, target, rows)
-        tokens = pivots.token_ids.tolist()
-        control_ids.extend(controls.draw(tokens, pivots.family.union(tokens), f"{source}\0{target}"))
+        meets, foreign = conditions(word_tokens, allowed, source, target, left_out[item])
+        pivots = search.find(source, target, rows, meets)
+        controls.add(pair, f"{source}\0{target}", pivots, meets, foreign)
         found.append((item, pivots))
+    control_ids, controls_absent = controls.finish()
     metadata = {
         "rule": chosen.name,
         "combine": chosen.combine,
         "candidates": "all" if allowed is None else "words",
+        "without": list(without),
         "min_word_df": least,
         "hub_penalty": hub_penalty,
         "k": k,
@@ -204,7 +218,7 @@ def find_pivots(
             "no token is tied to both words": sum(not len(pivots.token_ids) for _, pivots in found),
         },
         "absent_words": sorted(absent_words),
-        "pivots_without_control": control_ids.count(None),
+        "controls_absent": controls_absent,
         **told,
     }
     return with_metadata(_table(items, found, control_ids, tokenizer), metadata)
@@ -249,7 +263,7 @@ def _context_of(counts: ContextCounts) -> tuple[csr_array, NDArray[np.int64]]:
 
 
 def _table(
-    items: pa.Table, found: list[tuple[int, ItemPivots]], control_ids: list[int | None], tokenizer: Any
+    items: pa.Table, found: list[tuple[int, ItemPivots]], controls: Mapping[str, list[int | None]], tokenizer: Any
 ) -> pa.Table:
     """One row per pivot."""
 
@@ -272,9 +286,11 @@ def _table(
         "df_source": pa.array(joined([_each(pivots, pivots.df[0]) for _, pivots in found], np.int64)),
         "df_target": pa.array(joined([_each(pivots, pivots.df[1]) for _, pivots in found], np.int64)),
         "reached": pa.array(joined([_each(pivots, pivots.reached) for _, pivots in found], np.int32)),
-        "control_id": pa.array(control_ids, pa.int32()),
-        "control_token": _texts(control_ids, tokenizer),
     }
+    for name in CONTROLS:
+        values |= {
+            f"{name}_id": pa.array(controls[name], pa.int32()), f"{name}_token": _texts(controls[name], tokenizer)
+        }  # fmt: skip
     table = items.select(["item", "pair", "source", "target"]).take(pa.array(lines))
     for name, value in values.items():
         table = table.append_column(name, value)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Collection
-from contextlib import suppress
 from dataclasses import dataclass
-from itertools import permutations
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,7 +13,8 @@ from scipy.sparse import csr_array
 
 from pivotkit.arguments import refuse
 from pivotkit.pivots import expected_association
-from pivotkit.pivots.rules import Allowed, PivotRule
+from pivotkit.pivots.controls import Condition
+from pivotkit.pivots.rules import PivotRule
 from pivotkit.pivots.similarity import similar
 
 
@@ -53,7 +51,6 @@ class PivotSearch:
     background: NDArray[np.int64]
     rule: PivotRule
     word_tokens: WordFamilies
-    allowed: Allowed | None
     k: int
     min_df: int
     min_score: float
@@ -61,31 +58,8 @@ class PivotSearch:
     min_similarity: float
     penalty: NDArray[np.float64] | None = None  # of each token, taken off its score
 
-    def rows(self, pair: str, source: str, target: str) -> tuple[int, int]:
-        """The rows of an item's two words in the counts, where a word may have one of all documents and some of a language.
-
-        Of those in the languages of the pair and those of all documents, the rule's own come first.
-        """
-        asked: list[tuple[str | None, str | None]] = [(None, None)]
-        if (codes := self.languages(pair)) is not None:
-            asked.insert(0 if self.rule.stratified else 1, codes)
-        for first, second in asked:
-            with suppress(ValueError):
-                return self._row(source, first), self._row(target, second)
-        return self._counted(source), self._counted(target)
-
-    def languages(self, pair: str) -> tuple[str, str] | None:
-        """The two languages of a pair, where words were counted in them."""
-        return self._codes.get(pair)
-
-    @functools.cached_property
-    def _codes(self) -> dict[str, tuple[str, str]]:
-        """The two languages of every pair of those that the counted words have."""
-        codes = {code for code in getattr(self.counts, "languages", None) or () if code is not None}
-        return {f"{first}-{second}": (first, second) for first, second in permutations(sorted(codes), 2)}
-
-    def find(self, source: str, target: str, rows: tuple[int, int]) -> ItemPivots:
-        """The pivots of two words that both occur, best first."""
+    def find(self, source: str, target: str, rows: tuple[int, int], allowed: Condition | None = None) -> ItemPivots:
+        """The pivots of two words that both occur, best first; ``allowed`` tells which tokens may be."""
         counts = self.counts
         families = [
             np.unique(np.asarray(list(self.word_tokens.family(word)), dtype=np.int64)) for word in (source, target)
@@ -113,8 +87,8 @@ class PivotSearch:
             score = score - self.penalty[tokens]
         best = np.flatnonzero(score > self.min_score)
         best = best[np.lexsort((tokens[best], -score[best]))]
-        if self.allowed is not None:
-            best = self._allowed(tokens, best, source, target)
+        if allowed is not None:
+            best = self._allowed(tokens, best, allowed)
         if self.embedding is not None:
             best = best[similar(tokens[best], self.embedding, families, self.min_similarity, self.k)]
         best = best[: self.k]
@@ -134,23 +108,11 @@ class PivotSearch:
             reached=len(tokens),
         )
 
-    def _allowed(
-        self, tokens: NDArray[np.int64], best: NDArray[np.int64], source: str, target: str
-    ) -> NDArray[np.int64]:
+    def _allowed(self, tokens: NDArray[np.int64], best: NDArray[np.int64], allowed: Condition) -> NDArray[np.int64]:
         """Those of ``best`` that may be pivots; without a filter after this one, the first k of them."""
-        assert self.allowed is not None  # the caller asked
         most = self.k if self.embedding is None else len(best)
-        passed = (place for place in best.tolist() if self.allowed(int(tokens[place]), source, target))
+        passed = (place for place in best.tolist() if allowed(int(tokens[place])))
         return np.fromiter(itertools.islice(passed, most), np.int64)
-
-    def _row(self, word: str, language: str | None) -> int:
-        return self.counts.index(word) if language is None else self.counts.index(word, language)
-
-    def _counted(self, word: str) -> int:
-        try:
-            return self.counts.index(word)
-        except ValueError:
-            raise ValueError(f"find_pivots: counts must be of every word of items; got none of {word!r}") from None
 
 
 @dataclass(frozen=True)

@@ -21,24 +21,34 @@ from pivotkit.report.text import arrow, ends, interval, number, visible
 from pivotkit.report.verdicts import hanging_lines, strict_lines
 
 ROLES = ("source", "target", "pivot")
+# What stands beside the pivots: the name in the legend and the color.
+CONTROLS = {
+    "control": ("tokens as frequent as the pivots", "c-other"),
+    "matched": ("as frequent, and of the same form", "c-shared"),
+    "other": ("pivots of other items of the pair", "c-mean"),
+}
 LINES = ("c-ink", "c-latent0", "c-latent1", "c-latent2", "c-source", "c-pivot")  # each with a dash of its own
 
 
 def latent_languages(traces: pa.Table) -> list[str]:
-    """Return the codes of the ``<code>_logmass`` columns, without `ROLES`."""
+    """Return the codes of the ``<code>_logmass`` columns, without `ROLES` and `CONTROLS`."""
     names = [name.removesuffix("_logmass") for name in traces.column_names if name.endswith("_logmass")]
-    return [name for name in names if name not in ROLES]
+    return [name for name in names if name not in (*ROLES, *CONTROLS)]
 
 
 def token_sets(traces: pa.Table) -> list[str]:
-    """Return the names of the sets whose tokens are known: of the ``<name>_ids`` columns, those that have a mass."""
+    """Return the names of the sets whose tokens are known: of the ``<name>_ids`` columns, those that have a mass.
+
+    Controls are left out: their tokens are no kind of their own.
+    """
     names = [name.removesuffix("_ids") for name in traces.column_names if name.endswith("_ids")]
-    return [name for name in names if f"{name}_logmass" in traces.column_names]
+    return [name for name in names if f"{name}_logmass" in traces.column_names and name not in CONTROLS]
 
 
 def colors(latent: list[str]) -> dict[str, str]:
     """Return the color class of every set of tokens whose mass is traced."""
-    return {role: f"c-{role}" for role in ROLES} | {code: f"c-latent{place % 3}" for place, code in enumerate(latent)}
+    drawn = {role: f"c-{role}" for role in ROLES} | {name: color for name, (_, color) in CONTROLS.items()}
+    return drawn | {code: f"c-latent{place % 3}" for place, code in enumerate(latent)}
 
 
 def curves(run: dict[str, Any]) -> dict[str, Any] | None:
@@ -96,7 +106,7 @@ def _masses(
 ) -> list[dict[str, Any]]:
     """Return the mean mass of every set over the items that have the set, with its interval."""
     series = []
-    for name in ("source", *latent_languages(table), "target", "pivot"):
+    for name in ("source", *latent_languages(table), "target", "pivot", *CONTROLS):
         # A latent language that is the pair's source or target would repeat that curve.
         if name in own or f"{name}_logmass" not in table.column_names:
             continue
@@ -111,6 +121,8 @@ def _masses(
 
 
 def _role(name: str, names: dict[str, str]) -> str:
+    if name in CONTROLS:
+        return CONTROLS[name][0]
     return name if name in ROLES else f"{visible(names.get(name, name))} (latent language)"
 
 

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from pivotkit.arguments import check_path
 from pivotkit.artifacts import atomic_path
 from pivotkit.report import (
+    agreement_sections,
     causal_sections,
     corpus_sections,
     lens_sections,
@@ -94,6 +95,7 @@ def _render(run: dict[str, Any]) -> str:
         cause=causal_sections.cause(run),
         attribution=study_sections.attribution(run),
         pivots=corpus_sections.pivots(run),
+        agreement=agreement_sections.agreement(run),
         selection=corpus_sections.selection(run),
         pretrain=corpus_sections.pretrain(run),
         browser=browser,

@@ -34,6 +34,7 @@ STAGES = (
     "trace",
     "behaviors",
     "attribution",
+    "agreement",
     "score-documents",
     "select",
     "report",

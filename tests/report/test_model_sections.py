@@ -21,9 +21,14 @@ from pivotkit.report.text import number
 
 def test_curves_equal_mean_masses(source: str, full_run: Path) -> None:
     traces = read_table(full_run / "traces").to_pylist()
-    for name in ("source", "en", "target", "pivot"):
+    for name in ("source", "en", "target", "pivot", "control", "matched", "other"):
         logs = [row[f"{name}_logmass"] for row in traces if row["pair"] == "fr-zh" and row["layer"] == 15]
         assert f"layer 15, {name}: {number(float(np.exp(logs).mean()))} [" in source
+
+
+def test_controls_are_drawn_with_the_pivots_and_are_no_languages(source: str) -> None:
+    assert "pivots of other items of the pair" in source
+    assert not re.search(r"(control|matched|other) \(latent language\)", source)
 
 
 def test_a_latent_language_that_is_the_source_is_drawn_once(source: str) -> None:
