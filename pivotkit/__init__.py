@@ -39,6 +39,7 @@ PUBLIC = {
     "write_selection": "pivotkit.selection",
     "attribute": "pivotkit.attribution",
     "write_report": "pivotkit.report",
+    "write_comparison": "pivotkit.report",
 }
 __all__ = ["__version__", *PUBLIC]
 

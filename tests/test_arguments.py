@@ -239,6 +239,7 @@ PARAMETERS: dict[str, dict[str, set[str]]] = {
         "behaviors": OBJECT, "pairs": OBJECT, "items": OBJECT, "scores": NONE, "bootstrap": INT0, "seed": INT0,
     },
     "write_report": {"run": PATH, "out": PATH | NONE},
+    "write_comparison": {"runs": {"array of str"}, "out": PATH},
 }  # fmt: skip
 UNCHECKED = {
     "LensHead": "`from_model` alone makes and proves it",
@@ -382,6 +383,7 @@ def good(lexicon, tokenizer, tmp_path_factory) -> dict[str, tuple[Any, dict[str,
             },
         ),
         "write_report": (pk.write_report, {"run": folder}),
+        "write_comparison": (pk.write_comparison, {"runs": [folder, folder / "other"], "out": folder / "page.html"}),
     }  # fmt: skip
     return found
 
