@@ -1,4 +1,4 @@
-"""The data of the word browser: per pair a list of token texts, and per word flat lists of places in it and of per mille."""
+"""The data of the word browser: per pair the texts of tokens, per word flat lists of places in them and per mille."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def cause(run: dict[str, Any]) -> dict[str, Any] | None:
 
 
 class Effect(NamedTuple):
-    """A figure of the headline for pivots: its estimate with its interval, as numbers and as text, of so many concepts."""
+    """A figure of the headline for pivots: its estimate with its interval, as numbers and as text; its concepts."""
 
     estimate: tuple[float, float, float]
     told: str

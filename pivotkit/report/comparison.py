@@ -210,9 +210,9 @@ def _curves(every: Sequence[tuple[str, Row]], lines: dict[str, str]) -> list[Row
                 depth = [layer / max(layers[-1], 1) for layer in layers]
                 drawn.append(Line(name, lines[name], list(zip(depth, curve["mean"].tolist(), strict=True))))
                 best = int(np.argmax(curve["mean"]))
-                rows.append({"name": name, "n": curve["n"], "layer": layers[best], "of": layers[-1]}
-                            | {"mean": number(float(curve["mean"][best]))}
-                            | {"interval": interval(float(curve["low"][best]), float(curve["high"][best]))})  # fmt: skip
+                mean, low, high = (float(curve[part][best]) for part in ("mean", "low", "high"))
+                row = {"name": name, "n": curve["n"], "layer": layers[best], "of": layers[-1]}
+                rows.append(row | {"mean": number(mean), "interval": interval(low, high)})
             shown = named(one, every[0][1]["languages"]) if kind == "series" else one
             figure = figures.share_lines(f"{shown}, {title}, by depth", drawn, "depth (layer / last layer)", label)
             panels.append({"set": shown, "kind": title, "figure": figure, "rows": rows})

@@ -65,7 +65,10 @@ def named(name: str, names: dict[str, str]) -> str:
 
 
 def grid(table: pa.Table, pair: str) -> Grid:
-    """Return the rows of a pair by item and layer. An item that lacks a layer, or has it twice, raises an InputError."""
+    """Return the rows of a pair by item and layer.
+
+    An item that lacks a layer, or has it twice, raises an InputError.
+    """
     table = table.sort_by([("item", "ascending"), ("layer", "ascending")])
     layers = sorted(set(table["layer"].to_pylist()))
     n = len(table["item"].unique())

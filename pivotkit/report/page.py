@@ -109,8 +109,8 @@ def write_comparison(runs: Sequence[str | Path], out: str | Path) -> Path:
 
     Notes
     -----
-    Intervals are percentile bootstraps over concepts: 1000 resamples, 95 %, a fixed seed. Depth is the number of a layer
-    divided by that of the last one. Settings of which each model has its own (``dtype``, the layers of the causal test)
+    Intervals are percentile bootstraps over concepts: 1000 resamples, 95 %, a fixed seed. Depth is the number of a
+    layer divided by that of the last one. Settings of which each model has its own (``dtype``, the layers of the causal test)
     may differ. Memory and time are those of `write_report` for each run, without the words.
 
     Examples
@@ -123,17 +123,12 @@ def write_comparison(runs: Sequence[str | Path], out: str | Path) -> Path:
     found = [read_run(folder) for folder in folders]
     require_comparable(folders, found)
     view = comparison(folders, found)
-    optional = ("behaviors", "curves", "attribution", "cause")
-    held = {
-        "behaviors": view["behaviors"],
-        "curves": view["curves"],
-        "attribution": view["areas"],
-        "cause": view["causes"],
-    }
+    parts = {"behaviors": "behaviors", "curves": "curves", "attribution": "areas", "cause": "causes"}
+    held = [(id, SECTIONS[id]) for id, part in parts.items() if view[part]]
     page = render(
         "compare.html.j2",
         scripts=("figures.js",),
-        sections=[("runs", "Runs"), *((id, SECTIONS[id]) for id in optional if held[id]), ("pairs", "Pairs")],
+        sections=[("runs", "Runs"), *held, ("pairs", "Pairs")],
         head={"model": f"{len(folders)} runs compared", "version": study_sections.head(found[0])["version"]},
         view=view,
         resamples=RESAMPLES,
