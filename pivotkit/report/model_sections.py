@@ -13,9 +13,9 @@ from pivotkit.errors import InputError
 from pivotkit.lens.behavior import POOLED, STRICT
 from pivotkit.report import figures
 from pivotkit.report.figures import Line
+from pivotkit.report.first_screen import hanging_lines, language_line
 from pivotkit.report.svg import Key, legend
 from pivotkit.report.text import arrow, number, visible, words_link
-from pivotkit.report.verdicts import hanging_lines, language_line
 
 LINES = ("c-ink", "c-latent0", "c-latent1", "c-latent2", "c-source", "c-pivot")  # each with a dash of its own
 

@@ -110,8 +110,8 @@ def write_comparison(runs: Sequence[str | Path], out: str | Path) -> Path:
     Notes
     -----
     Intervals are percentile bootstraps over concepts: 1000 resamples, 95 %, a fixed seed. Depth is the number of a
-    layer divided by that of the last one. Settings of which each model has its own (``dtype``, the layers of the causal test)
-    may differ. Memory and time are those of `write_report` for each run, without the words.
+    layer divided by that of the last one. Settings of which each model has its own (``dtype``, the layers of the causal
+    test) may differ. Memory and time are those of `write_report` for each run, without the words.
 
     Examples
     --------
