@@ -44,6 +44,7 @@ PUBLIC = {
     "pivot_mass": "pivotkit.attribution.pivot_mass",
     "pivot_agreement": "pivotkit.attribution.pivot_agreement",
     "write_report": "pivotkit.report",
+    "write_comparison": "pivotkit.report",
 }
 __all__ = ["__version__", *PUBLIC]
 

@@ -113,6 +113,9 @@ def _parsers() -> tuple[Parser, dict[str, Parser]]:
     export.add_argument("run", metavar="RUN", help="run folder")
     export.add_argument("--to", required=True, choices=EXPORTS, help="the tool")
     export.add_argument("--out", required=True, metavar="FOLDER", help="folder for its files")
+    compare = add("compare", _compare, "set several runs of the same items side by side in one page")
+    compare.add_argument("runs", nargs="+", metavar="RUN", help="run folders; the others are compared with the first")
+    compare.add_argument("--out", required=True, metavar="FILE", help="the page")
     languages = add("languages", _languages, "say which languages the documents of a corpus are in")
     languages.add_argument("corpus", nargs="+", metavar="CORPUS", help="text: files, folders or globs")
     languages.add_argument("--out", metavar="FOLDER", help="folder for the table, which a stopped run goes on with")
@@ -181,6 +184,12 @@ def _merge(parsed: argparse.Namespace) -> dict[str, Any]:
         first.postings.check()  # the sum refers to these files
     first.save(parsed.out)
     return {"counts": parsed.out, "documents": first.documents, "words": len(first.words)}
+
+
+def _compare(parsed: argparse.Namespace) -> dict[str, Any]:
+    from pivotkit.pipeline.compare import compare
+
+    return {"comparison": str(compare(parsed.runs, parsed.out)), "runs": parsed.runs}
 
 
 def _languages(parsed: argparse.Namespace) -> dict[str, Any]:

@@ -259,6 +259,7 @@ PARAMETERS: dict[str, dict[str, set[str]]] = {
         "least_contrast": NUMBER - {"-1", "-1.5"}, "least_probability": SHARE, "bootstrap": INT0, "seed": INT0,
     },
     "write_report": {"run": PATH, "out": PATH | NONE},
+    "write_comparison": {"runs": {"array of str"}, "out": PATH},
 }  # fmt: skip
 UNCHECKED = {
     "LensHead": "`from_model` alone makes and proves it",
@@ -415,6 +416,7 @@ def good(lexicon, tokenizer, tmp_path_factory) -> dict[str, tuple[Any, dict[str,
         "pivot_mass": (pk.pivot_mass, {"traces": traced, "items": of_concepts}),
         "pivot_agreement": (pk.pivot_agreement, {"traces": traced, "pivots": found_pivots, "items": of_concepts}),
         "write_report": (pk.write_report, {"run": folder}),
+        "write_comparison": (pk.write_comparison, {"runs": [folder, folder / "other"], "out": folder / "page.html"}),
     }  # fmt: skip
     return found
 

@@ -44,7 +44,8 @@ WRONG_COMMANDS = [
     ["export", "nowhere", "--to", "lm-eval", "--out", "x"], ["export", "RUN", "--to", "lm-eval", "--out", "words.doc"],
     ["info", "more"], ["task", "words.doc"], ["report", "words.doc"], ["report", "nowhere"], ["count", "nowhere"],
     ["task", "RUN", "--nothing", "1"], ["run", "--out", "words.doc/run"], ["demo", "--out", "words.doc"],
-    ["task", "a\0b"], ["score", ""],
+    ["task", "a\0b"], ["score", ""], ["compare"], ["compare", "RUN", "--out", "x"], ["compare", "RUN", "RUN"],
+    ["compare", "RUN", "RUN", "--out", "x"], ["compare", "RUN", "nowhere", "--out", "x"],
 ]  # fmt: skip
 
 

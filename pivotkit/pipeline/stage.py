@@ -194,6 +194,11 @@ class StageTable:
         self._makes(run).check([artifact])
         return run / artifact
 
+    def check(self, run: RunFolder) -> None:
+        """Refuse a run whose artifacts are not as their stages wrote them, or are of different makes (`Makes`)."""
+        names = [name for stage in self for name in stage.writes if name != "report.html"]
+        self._makes(run).check([name for name in names if (run / name).exists()])
+
     def run(self, stage: Stage, run: RunFolder, settings: Settings) -> bool:
         """Run ``stage`` unless its artifacts lie there, made of the same inputs with the same settings.
 

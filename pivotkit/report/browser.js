@@ -1,14 +1,15 @@
-// The word browser. Data of the run becomes text (textContent), never markup.
+// The word browser. Data of the run becomes text (textContent), never markup. A link such as
+// #words?pair=fr-zh&behavior=pivot&rule=strict or #words?pair=fr-zh&item=12 shows these words.
 "use strict";
 (() => {
   const data = JSON.parse(document.getElementById("words-data").textContent);
   const at = (id) => document.getElementById(id);
-  const pairs = at("browse-pair"), search = at("browse-search"), list = at("browse-list");
+  const pairs = at("browse-pair"), search = at("browse-search"), list = at("browse-list"), behavior = at("browse-behavior");
   const heat = at("browse-heat"), facts = at("browse-facts"), told = at("browse-told"), legend = at("browse-legend");
   const order = at("browse-order"), absent = at("browse-absent");
   const roles = ["target", "source", "pivot"];
-  const latent = [...new Set(data.words.flatMap((w) => [...Object.keys(w.sets), ...Object.keys(w.mass)]))]
-    .filter((name) => !roles.includes(name)).sort();
+  const latent = data.latent;
+  let own = { tokens: [], words: [] }; // of the pair that is shown
   const color = (name) => (latent.includes(name) ? "latent" + (latent.indexOf(name) % 3) : name);
   const named = (name) => (latent.includes(name) ? (Object.hasOwn(data.names, name) ? data.names[name] : name) + " (latent language)" : name);
 
@@ -26,15 +27,46 @@
   const nats = (tenths) => (tenths < 0 ? "−" : "+") + (Math.abs(tenths) / 10).toFixed(1);
   const decimal = (value) => (value === null ? "–" : value.toFixed(3).replace("-", "−"));
 
+  // The words of a pair are packed: Base64 of zlib of JSON.
+  const opened = new Map();
+  async function unpack(place) {
+    if (!opened.has(place)) {
+      const raw = Uint8Array.from(atob(data.pairs[place].packed), (letter) => letter.charCodeAt(0));
+      const stream = new Blob([raw]).stream().pipeThrough(new DecompressionStream("deflate"));
+      opened.set(place, await new Response(stream).json());
+    }
+    return opened.get(place);
+  }
+
+  const shows = (w, [rule, name]) => w.behaviors.some((told) => told[0] === rule && told[1] === name);
+
+  // The behaviors to choose from, with their numbers of words in this pair.
+  function offer(chosen) {
+    behavior.replaceChildren(new Option("any", ""));
+    for (const rule of data.rules) {
+      const group = el("optgroup", "");
+      group.label = "rule " + rule;
+      for (const name of ["co-occurrence", "pivot", "copy", "other", "excluded"]) {
+        const n = own.words.filter((w) => shows(w, [rule, name])).length;
+        if (n || chosen === rule + "/" + name) group.append(new Option(name + " (" + n + ")", rule + "/" + name));
+      }
+      if (group.children.length) behavior.append(group);
+    }
+    behavior.value = chosen;
+    if (behavior.selectedIndex < 0) behavior.value = "";
+  }
+
   function fill() {
     const wanted = search.value.normalize("NFKC").toLowerCase().trim();
     list.replaceChildren();
-    data.words.forEach((w, place) => {
-      if (w.pair !== Number(pairs.value)) return;
+    const asked = behavior.value ? behavior.value.split("/") : null;
+    own.words.forEach((w, place) => {
+      if (asked && !shows(w, asked)) return;
+      const told = asked ? w.behaviors.find((one) => one[0] === asked[0]) : w.behaviors[0];
       const text = [w.source, w.target, w.concept].join(" ").normalize("NFKC").toLowerCase();
       if (wanted && !text.includes(wanted)) return;
       const option = el("option", "", "\u2068" + w.source + "\u2069 → \u2068" + w.target + "\u2069"
-        + (w.behaviors.length ? " · " + w.behaviors[0][1] : "") + (w.score ? " · " + decimal(w.score[0]) : ""));
+        + (told ? " · " + told[1] : "") + (w.score ? " · " + decimal(w.score[0]) : ""));
       option.value = String(place);
       list.append(option);
     });
@@ -44,13 +76,15 @@
   }
 
   function show(remember = true) {
-    const w = data.words[list.value];
+    const w = own.words[list.value], pair = data.pairs[pairs.value];
     told.textContent = "Point at a cell, or tap it, to read it here.";
     if (!w) { heat.replaceChildren(); facts.replaceChildren(el("p", "note", "No such word.")); return; }
-    drawHeat(w, data.pairs[w.pair]);
+    drawHeat(w, pair);
     drawFacts(w);
-    if (remember)
-      history.replaceState(null, "", "#" + new URLSearchParams({ pair: data.pairs[w.pair].code, item: w.id }));
+    if (!remember) return;
+    const [rule, name] = behavior.value.split("/");
+    const link = new URLSearchParams({ pair: pair.code, ...(name && { behavior: name, rule }), item: w.id });
+    history.replaceState(null, "", "#words?" + link);
   }
 
   // Which tokens the table shows, in rows of so many: the most probable, or those of the highest contrast.
@@ -68,7 +102,7 @@
     const kind = new Map();
     for (const name of [...Object.keys(w.sets).sort((a, b) => rank(b) - rank(a))])
       for (const token of w.sets[name]) kind.set(token, name);
-    const top = el("tr", "", el("th", "", "layer"), el("th", "", "target rank"), el("th", "masses", "masses"));
+    const top = el("tr", "", el("th", "layer", "layer"), el("th", "rank", "target rank"), el("th", "masses", "masses"));
     for (let r = 1; r <= cells.wide; r++) top.append(el("th", "", r));
     const body = el("tbody", "");
     for (let row = layers.length - 1; row >= 0; row--) {
@@ -89,14 +123,14 @@
       for (let r = 0; r < cells.wide; r++) {
         const place = row * cells.wide + r, token = cells.top[place], mille = cells.prob[place];
         if (token < 0) { line.append(el("td", "")); continue; }
-        const lift = cells.lift ? nats(cells.lift[place]) : null, own = specific.has(place);
-        const cell = el("td", own ? "cell specific" : "cell", word(data.tokens[token]),
+        const lift = cells.lift ? nats(cells.lift[place]) : null, lone = specific.has(place);
+        const cell = el("td", lone ? "cell specific" : "cell", word(own.tokens[token]),
           el("small", "", share(mille), lift && el("b", "", lift)));
         cell.style.setProperty("--p", mille / 10 + "%");
         const set = kind.get(token);
         if (set) cell.classList.add("m-" + color(set));
-        cell.dataset.told = "layer " + layers[row] + ", " + cells.by + " " + (r + 1) + ": “" + data.tokens[token] + "” "
-          + share(mille) + (lift ? ", contrast " + lift + " nats" : "") + (own ? ", specific to this word" : "") + (set ? ", " + named(set) + " token" : "");
+        cell.dataset.told = "layer " + layers[row] + ", " + cells.by + " " + (r + 1) + ": “" + own.tokens[token] + "” "
+          + share(mille) + (lift ? ", contrast " + lift + " nats" : "") + (lone ? ", specific to this word" : "") + (set ? ", " + named(set) + " token" : "");
         cell.title = cell.dataset.told;
         line.append(cell);
       }
@@ -136,38 +170,47 @@
     facts.append(el("details", "", el("summary", "", "Prompt as traced"), prompt));
   }
 
-  function fromHash() {
-    const asked = new URLSearchParams(location.hash.slice(1));
+  async function turn(place, chosen = "") {
+    pairs.value = String(place);
+    const words = await unpack(place);
+    if (pairs.value !== String(place)) return; // another pair was asked for since
+    own = words;
+    offer(chosen);
+    fill();
+    list.selectedIndex = 0;
+  }
+
+  async function fromHash() {
+    const asked = new URLSearchParams(location.hash.slice(1).replace(/^words\?/, ""));
     const place = data.pairs.findIndex((pair) => pair.code === asked.get("pair"));
     if (place < 0) return false;
-    pairs.value = String(place);
+    at("words").scrollIntoView();
     search.value = "";
-    fill();
-    const found = data.words.findIndex((w) => w.pair === place
-      && (asked.has("item") ? w.id === asked.get("item") : w.source === asked.get("word")));
-    if (found >= 0) list.value = String(found); else list.selectedIndex = 0;
-    show();
+    const rule = asked.get("rule") || data.rules[0];
+    await turn(place, asked.has("behavior") ? rule + "/" + asked.get("behavior") : "");
+    const found = own.words.findIndex((w) => (asked.has("item") ? w.id === asked.get("item") : w.source === asked.get("word")));
+    if (found >= 0) list.value = String(found);
+    show(false);
+    at("words").scrollIntoView();
     return true;
   }
 
   data.pairs.forEach((pair, place) => { const o = el("option", "", pair.label); o.value = String(place); pairs.append(o); });
-  pairs.addEventListener("change", () => { fill(); list.selectedIndex = 0; show(); });
+  pairs.addEventListener("change", () => turn(Number(pairs.value), behavior.value).then(() => show()));
+  behavior.addEventListener("change", () => { fill(); list.selectedIndex = 0; show(); });
   search.addEventListener("input", () => { fill(); list.selectedIndex = 0; show(); });
   search.addEventListener("keydown", (event) => {
     if (event.key === "ArrowDown" || event.key === "Enter") { event.preventDefault(); list.focus(); }
   });
   list.addEventListener("change", () => show());
-  order.addEventListener("change", () => { const w = data.words[list.value]; if (w) drawHeat(w, data.pairs[w.pair]); });
+  order.addEventListener("change", () => { const w = own.words[list.value]; if (w) drawHeat(w, data.pairs[pairs.value]); });
   for (const event of ["mouseover", "click"])
     heat.addEventListener(event, (at) => {
       const cell = at.target.closest("td[data-told]");
       if (cell) told.textContent = cell.dataset.told;
     });
   window.addEventListener("hashchange", fromHash);
-  if (fromHash()) at("browse").scrollIntoView();
-  else {
-    fill();
-    list.selectedIndex = 0;
-    show(false);
-  }
+  if (typeof DecompressionStream === "undefined")
+    facts.append(el("p", "absent", "The words are packed; this browser is too old to open them. The traces are in traces/."));
+  else if (data.pairs.length) fromHash().then((found) => found || turn(0).then(() => show(false)));
 })();

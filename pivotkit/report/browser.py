@@ -1,130 +1,187 @@
-"""The data of the word browser: one list of token texts, and per word flat lists of places in it and of per mille."""
+"""The data of the word browser: per pair the texts of tokens, per word flat lists of places in them and per mille."""
 
 from __future__ import annotations
 
+import base64
+import math
+import zlib
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import orjson
 import pyarrow as pa
 
 from pivotkit.artifacts import table_metadata
 from pivotkit.corpus.matching.normal_form import normalize
 from pivotkit.errors import InputError
 from pivotkit.lens.behavior import STRICT
-from pivotkit.report.data import by_pair, floats
-from pivotkit.report.model_sections import grid, latent_languages, token_sets
-from pivotkit.report.specific import specific as specific_at
+from pivotkit.lens.specific_tokens import LEAST_CONTRAST, LEAST_PROBABILITY
+from pivotkit.report.curve_sections import ROLES, Grid, grids, latent_languages, token_sets
+from pivotkit.report.data import floats
 from pivotkit.report.text import arrow, ends, token_text, visible
 
-CELLS = 200_000  # most table cells in the page, about 2 MB; beyond it each pair shows its first words only
+CELLS = 1_500_000  # most table cells in the page, about 5 MB; beyond it each pair shows its first words only
 PIVOTS = 12  # best pivots per word
 REASONS = 3  # most groups of a pair that the page names as too small for contrasts
 RAISED = 6  # tokens of the highest contrast per layer
-CONTRASTS = ("top_contrasts", "contrast_ids", "contrast_tokens", "contrasts", "contrast_logprobs")
+TOP = ("top_ids", "top_tokens", "top_logprobs", "top_contrasts")
+HIGHEST = ("contrast_ids", "contrast_tokens", "contrast_logprobs", "contrasts")
+
+Row = dict[str, Any]
 
 
 def words(run: dict[str, Any]) -> dict[str, Any] | None:
     """Return every traced word with its layers, behaviors, counts and pivots, or None without traces.
 
-    Probabilities and masses are in per mille, contrasts in tenths of nats. ``top`` holds places in ``tokens``, layer by
-    layer from the first; -1 stands where a layer has fewer than k tokens. ``lift`` holds the contrasts of these tokens,
-    ``specific`` the places in ``top`` of tokens that are specific to the item. ``raised`` is the same for the tokens of
-    the highest contrast; it and ``lift`` are None where there are no contrasts, and ``absent`` of the pair says why.
-    ``appended`` are the pieces of the target that the prompt ends with, where it is read at a later one. ``sets`` holds
-    the places of each set's tokens.
+    The words of a pair are packed: Base64 of zlib of JSON, which the browser opens when the pair is asked for, to
+    ``tokens`` and ``words``. Of a word, probabilities and masses are in per mille, contrasts in tenths of nats.
+    ``top`` holds places in ``tokens``, layer by layer from the first; -1 stands where a layer has fewer than k tokens.
+    ``lift`` holds the contrasts of these tokens, ``specific`` the places in ``top`` of tokens that are specific to the
+    item. ``raised`` is the same for the tokens of the highest contrast; it and ``lift`` are None where there are no
+    contrasts, and ``absent`` of the pair says why. ``appended`` are the pieces of the target that the prompt ends with,
+    where it is read at a later one. ``sets`` holds the places of each set's tokens.
     """
     items, traces = run["items"], run["traces"]
     if items is None or traces is None or traces.num_rows == 0:
         return None
-    grids = {pair: grid(table, pair) for pair, table in by_pair(traces).items()}
+    found = grids(traces)
     k = max(len(ids) for ids in traces["top_ids"].to_pylist())
-    wide = k + RAISED * (CONTRASTS[0] in traces.column_names)
-    each = max(1, CELLS // max(1, wide * sum(len(layers) for _, layers, _ in grids.values())))
-    beside, latent = _beside(run), latent_languages(traces)
+    wide = k + RAISED * (TOP[-1] in traces.column_names)
+    each = max(1, CELLS // max(1, wide * sum(len(layers) for _, layers, _ in found.values())))
+    beside, latent = _Beside(run), latent_languages(traces)
     asked = {(row["pair"], row["item"]): row for row in items.to_pylist()}
-    tokens: dict[int, int] = {}
-    texts: list[str] = []
-    pairs: list[dict[str, Any]] = []
-    entries: list[dict[str, Any]] = []
-    for pair, (table, layers, n) in grids.items():
-        own = ends(pair, run["languages"])
-        masses = ["source", *(name for name in latent if name not in own), "pivot", "target"]
-        masses = [name for name in masses if f"{name}_logmass" in traces.column_names]
-        for place in range(min(n, each)):
-            rows = table[place * len(layers) : (place + 1) * len(layers)]
-            key = (pair, rows["item"][0].as_py())
-            if key not in asked:
-                raise InputError("traces", f"pair {pair}", f"every item must be in items.parquet; got {key[1]!r}")
-            entry = _heat(rows, k, tokens, texts) | _contrasts(rows, k, tokens, texts) | beside(asked[key])
-            entry |= {
-                "pair": len(pairs),
-                "mass": {name: _per_mille(floats(rows, f"{name}_logmass")) for name in masses},
-            }
-            appended = rows["appended"][0].as_py() if "appended" in rows.column_names else ""
-            entry["appended"] = visible(appended) if appended else ""
-            entry["sets"] = _sets(rows, tokens, entry.pop("pivot_ids"))
-            entries.append(entry)
+    rules = {rule for told in beside.behaviors.values() for rule, *_ in told}
+    pairs = []
+    for pair, one in found.items():
+        entries, texts = _entries(pair, one, min(one.n, each), k, ends(pair, run["languages"]), asked, beside)
         pairs.append(
-            {"code": pair, "label": arrow(pair, run["languages"]), "layers": layers, "shown": min(n, each), "of": n}
-            | {"absent": _absent(traces, pair)}
+            {"code": pair, "label": arrow(pair, run["languages"]), "layers": one.layers, "shown": len(entries)}
+            | {"of": one.n, "absent": _absent(traces, pair), "packed": _packed({"tokens": texts, "words": entries})}
         )
-    names = {code: visible(name) for code, name in run["languages"].items()}
-    return {"names": names, "k": k, "raised": RAISED, "tokens": texts, "pairs": pairs, "words": entries}
+    return {
+        "names": {code: visible(name) for code, name in run["languages"].items()},
+        "latent": [*latent, *(name for name in token_sets(traces) if name not in (*ROLES, *latent))],
+        "rules": sorted(rules, key=lambda rule: (rule != STRICT, rule)),
+        "k": k,
+        "raised": RAISED,
+        "pairs": pairs,
+    }
+
+
+def _packed(value: Any) -> str:
+    return base64.b64encode(zlib.compress(orjson.dumps(value), 9)).decode()
+
+
+def _entries(
+    pair: str, one: Grid, shown: int, k: int, own: tuple[str, str], asked: dict[tuple[str, Any], Row], beside: _Beside
+) -> tuple[list[Row], list[str]]:
+    """The entries of the first words of a pair, and the texts of their tokens."""
+    layers = len(one.layers)
+    table = one.table[: shown * layers]
+    texts = _Texts()
+    top = _Cells(table, TOP, k, texts)
+    raised = _Cells(table, HIGHEST, RAISED, texts) if TOP[-1] in table.column_names else None
+    masses = ["source", *(name for name in latent_languages(table) if name not in own), "pivot", "target"]
+    masses = [name for name in masses if f"{name}_logmass" in table.column_names]
+    parts = {name: _per_mille(floats(table, f"{name}_logmass")) for name in masses}
+    entropy = [round(value, 2) for value in floats(table, "entropy").tolist()]
+    ranks = table["target_rank"].to_pylist()
+    first = table.take(pa.array(range(0, shown * layers, layers), pa.int64()))
+    sets = {name: first[f"{name}_ids"].to_pylist() for name in token_sets(table)}
+    appended = first["appended"].to_pylist() if "appended" in table.column_names else [""] * shown
+    entries = []
+    for place, item in enumerate(first["item"].to_pylist()):
+        if (pair, item) not in asked:
+            raise InputError("traces", f"pair {pair}", f"every item must be in items.parquet; got {item!r}")
+        rows = slice(place * layers, (place + 1) * layers)
+        entry = top.of(rows) | {"raised": None if raised is None else raised.of(rows)} | beside.entry(asked[pair, item])
+        if entry["lift"] is None:
+            entry["raised"] = None
+        entry |= {"rank": ranks[rows], "entropy": entropy[rows]}
+        entry["appended"] = visible(appended[place]) if appended[place] else ""
+        entry["mass"] = {name: values[rows] for name, values in parts.items()}
+        known = {name: of_items[place] or [] for name, of_items in sets.items()}
+        known["pivot"] = [*known.get("pivot", []), *entry.pop("pivot_ids")]
+        entry["sets"] = {name: texts.places(ids) for name, ids in known.items() if ids}
+        entries.append(entry)
+    return entries, texts.texts
 
 
 def _per_mille(logs: np.ndarray) -> list[int]:
-    return [round(1000 * value) for value in np.nan_to_num(np.exp(logs), nan=0.0).tolist()]
+    whole: list[int] = np.rint(1000 * np.nan_to_num(np.exp(logs), nan=0.0)).astype(int).tolist()
+    return whole
 
 
-def _heat(rows: pa.Table, k: int, tokens: dict[int, int], texts: list[str]) -> dict[str, Any]:
-    top: list[int] = []
-    prob: list[int] = []
-    columns = (rows[name].to_pylist() for name in ("top_ids", "top_tokens", "top_logprobs"))
-    for ids, shown, logprobs in zip(*columns, strict=True):
-        short = k - len(ids)
-        top += _places(ids, shown, tokens, texts) + [-1] * short
-        prob += _per_mille(np.array(logprobs)) + [0] * short
-    entropy = [round(value, 2) for value in floats(rows, "entropy").tolist()]
-    return {"top": top, "prob": prob, "rank": rows["target_rank"].to_pylist(), "entropy": entropy}
+class _Texts:
+    """The texts of tokens, each once, in the order in which they are first seen."""
+
+    def __init__(self) -> None:
+        self._place: dict[int, int] = {}
+        self.texts: list[str] = []
+
+    def add(self, token: int, text: str) -> int:
+        """The place of a token's text."""
+        if token not in self._place:
+            self._place[token] = len(self.texts)
+            self.texts.append(visible(text))
+        return self._place[token]
+
+    def places(self, tokens: Sequence[int]) -> list[int]:
+        """The places of those of the tokens that have been seen."""
+        return sorted({self._place[token] for token in tokens if token in self._place})
 
 
-def _places(ids: Sequence[int], shown: Sequence[str], tokens: dict[int, int], texts: list[str]) -> list[int]:
-    """The places of tokens in ``texts``, where they are put when they are first seen."""
-    for token, text in zip(ids, shown, strict=True):
-        if token not in tokens:
-            tokens[token] = len(texts)
-            texts.append(visible(text))
-    return [tokens[token] for token in ids]
+class _Cells:
+    """Tokens, probabilities and contrasts of all rows of a table, ``wide`` to a row.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+    names : four str
+        The columns of ids, texts, log-probabilities and contrasts, which a table may lack.
+    wide : int
+    texts : _Texts
+        Takes the tokens' texts.
+    """
+
+    def __init__(self, table: pa.Table, names: Sequence[str], wide: int, texts: _Texts) -> None:
+        ids, tokens, logprobs = (table[name].to_pylist() for name in names[:3])
+        self._wide = wide
+        self._top: list[int] = []
+        for row, shown in zip(ids, tokens, strict=True):
+            row, shown = (row or [])[:wide], (shown or [])[:wide]
+            self._top += [texts.add(token, text) for token, text in zip(row, shown, strict=True)]
+            self._top += [-1] * (wide - len(row))
+        logs = _padded(logprobs, wide, -math.inf)
+        self._prob = _per_mille(logs)
+        self._known = [False] * table.num_rows
+        if names[3] in table.column_names:
+            values = table[names[3]].to_pylist()
+            self._known = [row is not None for row in values]
+            contrasts = _padded(values, wide, 0.0)
+            self._lift = np.rint(10 * contrasts).astype(int).tolist()
+            self._specific = (contrasts >= LEAST_CONTRAST) & (np.exp(logs) >= LEAST_PROBABILITY)
+
+    def of(self, rows: slice) -> Row:
+        """The cells of these rows. Without contrasts ``lift`` is None and no token is specific."""
+        cells = slice(rows.start * self._wide, rows.stop * self._wide)
+        shown: Row = {"top": self._top[cells], "prob": self._prob[cells]}
+        if not all(self._known[rows]):
+            return shown | {"lift": None, "specific": []}
+        return shown | {"lift": self._lift[cells], "specific": np.flatnonzero(self._specific[cells]).tolist()}
 
 
-def _contrasts(rows: pa.Table, k: int, tokens: dict[int, int], texts: list[str]) -> dict[str, Any]:
-    """The contrasts of the top tokens, and the tokens of the highest contrast, with those that are specific."""
-    if CONTRASTS[0] not in rows.column_names or rows[CONTRASTS[0]].null_count:
-        return {"lift": None, "raised": None, "specific": []}
-    lift: list[int] = []
-    specific: list[int] = []
-    raised: dict[str, list[int]] = {"top": [], "prob": [], "lift": [], "specific": []}
-    columns = (rows[name].to_pylist() for name in ("top_logprobs", *CONTRASTS))
-    for row, (top, own, ids, shown, values, logprobs) in enumerate(zip(*columns, strict=True)):
-        specific += [k * row + at for at in specific_at(own, top)]
-        lift += _tenths(own) + [0] * (k - len(own))
-        short = RAISED - len(ids[:RAISED])
-        raised["specific"] += [RAISED * row + at for at in specific_at(values[:RAISED], logprobs)]
-        raised["top"] += _places(ids[:RAISED], shown[:RAISED], tokens, texts) + [-1] * short
-        raised["prob"] += _per_mille(np.array(logprobs[:RAISED])) + [0] * short
-        raised["lift"] += _tenths(values[:RAISED]) + [0] * short
-    return {"lift": lift, "raised": raised, "specific": specific}
-
-
-def _tenths(contrasts: list[float]) -> list[int]:
-    return [round(10 * value) for value in contrasts]
+def _padded(rows: Sequence[Sequence[float] | None], wide: int, fill: float) -> np.ndarray:
+    """Rows of numbers, one after the other, each cut or filled to ``wide``."""
+    cut = [(row or [])[:wide] for row in rows]
+    return np.array([value for row in cut for value in (*row, *[fill] * (wide - len(row)))], dtype=np.float64)
 
 
 def _absent(traces: pa.Table, pair: str) -> str:
     """Why items of the pair have no contrasts; empty where all have."""
-    if CONTRASTS[0] not in traces.column_names:
+    if TOP[-1] not in traces.column_names:
         return "these traces were made before pivotkit had contrasts"
     why = table_metadata(traces).get("contrast", {}).get("absent", {})
     if isinstance(why, str):
@@ -136,38 +193,36 @@ def _absent(traces: pa.Table, pair: str) -> str:
     return visible("; ".join([*told[:REASONS], *more])) if told else ""
 
 
-def _sets(rows: pa.Table, tokens: dict[int, int], pivots: list[int]) -> dict[str, list[int]]:
-    """Return the places of each set's tokens, as far as the trace shows them."""
-    sets = {name: rows[f"{name}_ids"][0].as_py() or [] for name in token_sets(rows)}
-    sets["pivot"] = [*sets.get("pivot", []), *pivots]
-    return {name: sorted({tokens[i] for i in ids if i in tokens}) for name, ids in sets.items() if ids}
+class _Beside:
+    """What stands beside a word's trace: its score, counts, behaviors and pivots."""
 
+    def __init__(self, run: dict[str, Any]) -> None:
+        self.scores = {
+            (row["pair"], row["item"]): row for row in _rows(run["scores"], "pair", "item", "score", "p_gold")
+        }
+        self.counts = {
+            (normalize(row["source"]), normalize(row["target"])): [row["df_source"], row["df_target"], row["df_both"]]
+            for row in _rows(run["pairs"], "source", "target", "df_source", "df_target", "df_both")
+        }
+        self.behaviors: dict[tuple[str, Any], list[Any]] = defaultdict(list)
+        told = ("pair", "item", "rule", "behavior", "peak_layer", "peak_token", "peak_logprob")
+        for row in _rows(run["behaviors"], *told):
+            peak = None
+            if row["peak_token"] is not None and row["peak_logprob"] is not None:
+                peak = [visible(row["peak_token"]), row["peak_layer"], round(1000 * math.exp(row["peak_logprob"]))]
+            self.behaviors[row["pair"], row["item"]].append([visible(row["rule"]), row["behavior"], peak])
+        for rules in self.behaviors.values():
+            rules.sort(key=lambda told: told[0] != STRICT)  # the list of words shows the first
+        self.pivots: dict[tuple[str, Any], list[Row]] = defaultdict(list)
+        columns = ("pair", "item", "rank", "token_id", "token", "score", "control_id", "control_token")
+        for row in _rows(run["pivots"], *columns):
+            self.pivots[row["pair"], row["item"]].append(row)
 
-def _beside(run: dict[str, Any]) -> Any:
-    """Return a function from a row of items to the part of its entry that does not come from the trace."""
-    scores = {(row["pair"], row["item"]): row for row in _rows(run["scores"], "pair", "item", "score", "p_gold")}
-    counts = {
-        (normalize(row["source"]), normalize(row["target"])): [row["df_source"], row["df_target"], row["df_both"]]
-        for row in _rows(run["pairs"], "source", "target", "df_source", "df_target", "df_both")
-    }
-    behaviors: dict[tuple[str, Any], list[Any]] = defaultdict(list)
-    for row in _rows(run["behaviors"], "pair", "item", "rule", "behavior", "peak_layer", "peak_token", "peak_logprob"):
-        peak = None
-        if row["peak_token"] is not None and row["peak_logprob"] is not None:
-            peak = [visible(row["peak_token"]), row["peak_layer"], *_per_mille(np.array([row["peak_logprob"]]))]
-        behaviors[row["pair"], row["item"]].append([visible(row["rule"]), row["behavior"], peak])
-    for rules in behaviors.values():
-        rules.sort(key=lambda told: told[0] != STRICT)  # the list of words shows the first
-    pivots: dict[tuple[str, Any], list[dict[str, Any]]] = defaultdict(list)
-    for row in _rows(
-        run["pivots"], "pair", "item", "rank", "token_id", "token", "score", "control_id", "control_token"
-    ):
-        pivots[row["pair"], row["item"]].append(row)
-
-    def entry(row: dict[str, Any]) -> dict[str, Any]:
+    def entry(self, row: Row) -> Row:
+        """The part of a word's entry that does not come from the trace, for a row of items."""
         key = row["pair"], row["item"]
-        scored = scores.get(key)
-        best = sorted(pivots.get(key, []), key=lambda found: found["rank"])[:PIVOTS]
+        scored = self.scores.get(key)
+        best = sorted(self.pivots.get(key, []), key=lambda found: found["rank"])[:PIVOTS]
         return {
             "id": str(row["item"]),
             "source": visible(row["source"]),
@@ -176,16 +231,14 @@ def _beside(run: dict[str, Any]) -> Any:
             "distractors": [visible(word) for word in row["distractors"] or []],
             "prompt": visible(row["prompt"], lines=True),
             "score": None if scored is None else [_short(scored["score"]), _short(scored["p_gold"])],
-            "counts": _counted(counts, normalize(row["source"]), normalize(row["target"])),
-            "behaviors": behaviors.get(key, []),
+            "counts": _counted(self.counts, normalize(row["source"]), normalize(row["target"])),
+            "behaviors": self.behaviors.get(key, []),
             "pivots": [
                 [token_text(found["token"], found["token_id"]), _short(found["score"]), _control(found)]
                 for found in best
             ],
             "pivot_ids": [found["token_id"] for found in best],
         }
-
-    return entry
 
 
 def _control(found: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from pivotkit.artifacts import table_metadata
 from pivotkit.report import figures
@@ -53,6 +53,37 @@ def cause(run: dict[str, Any]) -> dict[str, Any] | None:
     }
 
 
+class Effect(NamedTuple):
+    """A figure of the headline for pivots: its estimate with its interval, as numbers and as text; its concepts."""
+
+    estimate: tuple[float, float, float]
+    told: str
+    concepts: int
+
+
+def headline_rows(run: dict[str, Any]) -> dict[int, dict[str, Effect]]:
+    """Return for each layer the figure of every control; ``apart`` is the orthogonal less another item's pivot."""
+    rows = [] if run["effects"] is None else run["effects"].to_pylist()
+    found: dict[int, dict[str, Effect]] = {}
+    for row in sorted(rows, key=lambda row: row["layer"]):
+        if not _is(row, HEADLINE) or row["class"] != "pivot":
+            continue
+        name = row["control"] if row["against"] is None else ""
+        if (row["control"], row["against"]) == ("orthogonal", "other"):
+            name = "apart"
+        if name:
+            found.setdefault(row["layer"], {})[name] = Effect(_estimate(row), _told(row), row["concepts"])
+    return found
+
+
+def conclusion(run: dict[str, Any]) -> str | None:
+    """Return what follows for pivots from all layers tested, in one sentence; None without the test."""
+    if run["effects"] is None:
+        return None
+    rows = [row for row in run["effects"].to_pylist() if _is(row, HEADLINE) and row["class"] == "pivot"]
+    return _words(rows)[0]
+
+
 def _is(row: Row, wanted: dict[str, Any]) -> bool:
     return all(row[name] == value for name, value in wanted.items())
 
@@ -75,9 +106,12 @@ def _panel(name: str, rows: list[Row]) -> Row:
     for layer in layers:
         own = [plain[layer, control] for control in CONTROLS if (layer, control) in plain]
         dots[f"layer {layer}"] = [
-            Dot(*CONTROLS[row["control"]][1:], *_estimate(row), f"layer {layer}, {row['control']}: {_told(row)}")
+            Dot(
+                *CONTROLS[row["control"]][1:], *_estimate(row), f"layer {layer}, {row['control']}: {_told(row)}",
+                name=row["control"],
+            )
             for row in own
-        ]
+        ]  # fmt: skip
     ends = [end for marks in dots.values() for mark in marks for end in (mark.value, mark.low, mark.high)]
     span = min([0.0, *filter(math.isfinite, ends)]), max([0.0, *filter(math.isfinite, ends)])
     room = 0.04 * (span[1] - span[0]) or 1.0

@@ -13,7 +13,7 @@ from pivotkit.errors import InputError
 from pivotkit.report import figures
 from pivotkit.report.data import bootstrap_mean, floats
 from pivotkit.report.svg import Key, legend
-from pivotkit.report.text import arrow, interval, number, token_text, visible
+from pivotkit.report.text import arrow, interval, number, token_text, visible, words_link
 
 SHOWN_PIVOTS = 6  # per item in the table; the word browser shows twice as many
 PROBED = 10  # best pivots per item that are searched for in the traces
@@ -77,7 +77,7 @@ def _seen(run: dict[str, Any], lists: dict[str, dict[Any, list[dict[str, Any]]]]
             hit = [any(row[name] in tops[pair, item] for row in found) for item, found in traced.items()]
             mean, low, high = (float(value) for value in bootstrap_mean(np.array(hit, dtype=np.float64)))
             note = f"{label}, {kind}: {number(mean)} {interval(low, high)}, n = {len(hit)}"
-            marks.append(figures.Dot(color, shape, mean, low, high, note))
+            marks.append(figures.Dot(color, shape, mean, low, high, note, name=kind, link=words_link(pair)))
             cells += [number(mean), interval(low, high)]
         dots[label] = marks
         rows.append({"pair": label, "n": len(traced), "cells": cells})
@@ -182,13 +182,18 @@ def pretrain(run: dict[str, Any]) -> dict[str, Any] | None:
         for arm in arms:
             seeds = found[kind].get(arm, {})
             marks = [
-                figures.Dot(color, "circle", value, np.nan, np.nan, f"{arm}{_named(seed)}: {number(value)}")
+                figures.Dot(
+                    color, "circle", value, np.nan, np.nan, f"{arm}{_named(seed)}: {number(value)}", name=f"seed {seed}"
+                )
                 for seed, value in seeds.items()
             ]
             if seeds:
                 mean = float(np.mean(list(seeds.values())))
                 marks.insert(
-                    0, figures.Dot("c-mean", "diamond", mean, np.nan, np.nan, f"{arm}: mean {number(mean)}", 1.7)
+                    0,
+                    figures.Dot(
+                        "c-mean", "diamond", mean, np.nan, np.nan, f"{arm}: mean {number(mean)}", 1.7, name="mean"
+                    ),
                 )
             dots[arm] = marks
         figure = figures.dot_plot(f"Accuracy for {kind} concepts by arm", dots, (0, 1), "accuracy", together=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +135,10 @@ LATER = {
     | {"top_contrasts": "list of numbers", "contrast_ids": "list of integers", "contrast_tokens": "list of text"}
     | {"contrasts": "list of numbers", "contrast_logprobs": "list of numbers", "kl_to_final": "number"},
 }
+# The stages that write the tables; those that are not here have the table's name.
+WRITERS = {"traces": "trace", "fitted": "trace-fitted", "effects": "causal", "chosen": "select",
+           "items": "task", "pairs": "count", "hubs": "pivots", "documents": "score-documents",
+           "sensitivity": "behaviors"}  # fmt: skip
 RECORDS = {
     "run": "run.json",
     "counts": "counts/counts.json",
@@ -170,7 +174,7 @@ def read_run(run: str | Path) -> dict[str, Any]:
     for name, (place, columns) in TABLES.items():
         path = folder / place
         absent = not path.exists() or (path.is_dir() and not any(path.glob("*.parquet")))
-        found[name] = None if absent else _checked(read_table(path), path, columns, LATER.get(name, {}))
+        found[name] = None if absent else _checked(name, read_table(path), path, columns)
     for name in ("traces", "fitted"):
         if found[name] is not None:
             found[name] = at_blocks(found[name].filter(pc.equal(found[name]["label"], LABEL)))
@@ -181,10 +185,13 @@ def read_run(run: str | Path) -> dict[str, Any]:
     return found
 
 
-def _checked(table: pa.Table, path: Path, columns: dict[str, str], later: dict[str, str]) -> pa.Table:
+def _checked(artifact: str, table: pa.Table, path: Path, columns: dict[str, str]) -> pa.Table:
+    later = LATER.get(artifact, {})
     missing = [name for name in columns if name not in table.column_names]
     if missing:
-        raise InputError(path, "", f"must have the columns {', '.join(missing)}; got {', '.join(table.column_names)}")
+        got, stage = ", ".join(table.column_names) or "none", WRITERS.get(artifact, artifact)
+        rule = f"must have the columns {', '.join(missing)}; got {got}; run `pivotkit {stage}` again"
+        raise InputError(path, "", rule)
     for name, kind in (columns | {name: later[name] for name in later if name in table.column_names}).items():
         if not KINDS[kind](table.schema.field(name).type):
             raise InputError(path, "", f"column {name} must be {kind}; got {table.schema.field(name).type}")
@@ -213,18 +220,31 @@ def counted(table: pa.Table) -> pa.Table:
     return table.filter(pa.array([set(source).isdisjoint(target) for source, target in pieces], pa.bool_()))
 
 
+def concepts_of(run: dict[str, Any], keys: Sequence[tuple[str, Any]]) -> list[Any] | None:
+    """Return the concept of each (pair, item), for intervals over concepts; None where the run lacks its items."""
+    if run["items"] is None:
+        return None
+    columns = (run["items"][name].to_pylist() for name in ("pair", "item", "concept"))
+    known = {(pair, item): concept for pair, item, concept in zip(*columns, strict=True)}
+    return [known.get(key, str(key)) for key in keys]
+
+
 def floats(table: pa.Table, column: str) -> np.ndarray:
     """Return a column as float64, NaN where it is null."""
     return np.asarray(table[column].cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
-def bootstrap_mean(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def bootstrap_mean(
+    values: np.ndarray, groups: Sequence[Any] | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the mean over the first axis, and its 95 % percentile interval from 1000 resamples of that axis.
 
     Parameters
     ----------
     values : ndarray of shape (n, ...)
         One row per item. Items are resampled.
+    groups : sequence of n, optional
+        What is resampled in place of items: such as their concepts, since items of one concept are not independent.
 
     Returns
     -------
@@ -236,8 +256,15 @@ def bootstrap_mean(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarr
     if n == 0:
         nothing = np.full(values.shape[1:], np.nan)
         return nothing, nothing, nothing
-    means = np.tensordot(_resamples(n), values, axes=1) / n
-    low, high = np.percentile(means, [2.5, 97.5], axis=0)
+    sums, sizes = values, np.ones(n)
+    if groups is not None:
+        place = np.unique([str(group) for group in groups], return_inverse=True)[1]
+        sizes = np.bincount(place).astype(np.float64)
+        sums = np.zeros((len(sizes), *values.shape[1:]))
+        np.add.at(sums, place, values)
+    drawn = _resamples(len(sizes))
+    weights = (drawn @ sizes).reshape(-1, *[1] * (values.ndim - 1))
+    low, high = np.percentile(np.tensordot(drawn, sums, axes=1) / weights, [2.5, 97.5], axis=0)
     return values.mean(axis=0), low, high
 
 

@@ -12,12 +12,13 @@ from markupsafe import Markup
 from pivotkit.report.svg import WIDTH, Key, Plot, ticks
 from pivotkit.report.text import interval, number, visible
 
+LETTER = 7.4  # units of the SVG that a letter of a row's label takes
 BEHAVIORS = ("co-occurrence", "pivot", "copy", "other", "excluded")
 COLORS = {"co-occurrence": "c-target", "pivot": "c-pivot", "copy": "c-source", "other": "c-other", "excluded": "c-out"}
 
 
 class Dot(NamedTuple):
-    """One mark of a dot plot. ``low`` and ``high`` are its interval, NaN without one."""
+    """One mark of a dot plot. ``low`` and ``high`` are its interval, NaN without one; ``name`` says it in the data."""
 
     color: str
     shape: str
@@ -26,6 +27,18 @@ class Dot(NamedTuple):
     high: float
     note: str
     scale: float = 1.0
+    name: str = ""
+    link: str = ""
+
+
+class Point(NamedTuple):
+    """One item of a scatter plot."""
+
+    x: float
+    y: float
+    color: str
+    name: str
+    link: str
 
 
 class Line(NamedTuple):
@@ -40,20 +53,22 @@ def layer_curves(
     name: str,
     layers: Sequence[int],
     series: Sequence[Mapping[str, Any]],
-    entropy: np.ndarray,
+    entropy: np.ndarray | None,
     *,
     top: float,
-    darkest: float,
+    darkest: float = 0.0,
+    label: str = "mean probability mass",
 ) -> Markup:
-    """Draw mean probability masses by layer, with bands, up to ``top``; mean entropy is a strip above them."""
-    plot = Plot(292, (layers[0], layers[-1]), (0, top), top=66)
+    """Draw means by layer, with bands, up to ``top``; mean entropy, where it is given, is a strip above them."""
+    plot = Plot(292, (layers[0], layers[-1]), (0, top), top=66 if entropy is not None else 26)
     wide = plot.sx(1) - plot.sx(0)
-    plot.text(4, 12, f"mean entropy, {entropy.min():.1f} to {entropy.max():.1f} nats (fuller = more)", "label")
-    for layer, nats in zip(layers, entropy, strict=True):
+    if entropy is not None:
+        plot.text(4, 12, f"mean entropy, {entropy.min():.1f} to {entropy.max():.1f} nats (fuller = more)", "label")
+    for layer, nats in zip(layers, () if entropy is None else entropy, strict=entropy is not None):
         x = max(plot.sx(layer) - wide / 2, plot.left)
         width = min(plot.sx(layer) + wide / 2, plot.right) - x
         plot.box(x, 19, width + 0.3, 13, "strip", f"layer {layer}: {nats:.2f} nats", nats / darkest if darkest else 0)
-    plot.y_axis([0.25 * step for step in range(round(top * 4) + 1)], "mean probability mass", 2)
+    plot.y_axis([0.25 * step for step in range(round(top * 4) + 1)], label, 2)
     plot.x_axis(_layer_ticks(layers), "layer (0 = embedding output)")
     for curve in series:
         plot.band(layers, curve["low"], curve["high"], f"band {curve['color']}")
@@ -62,7 +77,12 @@ def layer_curves(
         for layer, mean, low, high in zip(layers, curve["mean"], curve["low"], curve["high"], strict=True):
             note = f"layer {layer}, {curve['name']}: {number(mean)} {interval(low, high)}"
             plot.dot(plot.sx(layer), plot.sy(mean), f"dot {curve['color']}", note, scale=0.5)
-    return plot.markup(name)
+    rows = [
+        {"layer": layer, "set": curve["name"], "mean": mean, "low": low, "high": high, "items": curve.get("n", "")}
+        for curve in series
+        for layer, mean, low, high in zip(layers, curve["mean"], curve["low"], curve["high"], strict=True)
+    ]
+    return plot.markup(name, rows)
 
 
 def top1_shares(
@@ -82,7 +102,12 @@ def top1_shares(
                 note = f"layer {layer}, {kind}: {share[place]:.1%}"
                 plot.box(plot.sx(layer) - width / 2, top, width, height, f"bar {colors[kind]}", note)
         below = below + share
-    return plot.markup(name)
+    rows = [
+        {"layer": layer, "first choice": kind, "share": value}
+        for kind, share in shares.items()
+        for layer, value in zip(layers, share, strict=True)
+    ]
+    return plot.markup(name, rows)
 
 
 def share_lines(name: str, lines: Sequence[Line], x_label: str, y_label: str) -> Markup:
@@ -96,7 +121,7 @@ def share_lines(name: str, lines: Sequence[Line], x_label: str, y_label: str) ->
             if math.isfinite(share):
                 note = f"{line.name}, {number(x, 2)}: {number(share)}"
                 plot.dot(plot.sx(x), plot.sy(share), f"dot {line.color}", note, scale=0.5)
-    return plot.markup(name)
+    return plot.markup(name, _line_rows(lines, x_label, y_label))
 
 
 def layer_lines(
@@ -122,11 +147,17 @@ def layer_lines(
             if math.isfinite(scale(value)):
                 note = f"layer {layer}, {line.name}: {number(value)}"
                 plot.dot(plot.sx(layer), plot.sy(scale(value)), f"dot {line.color}", note, scale=0.5)
-    return plot.markup(name)
+    return plot.markup(name, _line_rows(lines, "layer", y_label))
 
 
-def behavior_bars(name: str, rows: Mapping[str, Mapping[str, int]]) -> Markup:
-    """Draw one stacked bar per row, with the counts inside."""
+def _line_rows(lines: Sequence[Line], x_label: str, y_label: str) -> list[dict[str, Any]]:
+    return [{"line": line.name, x_label: x, y_label: value} for line in lines for x, value in line.points]
+
+
+def behavior_bars(
+    name: str, rows: Mapping[str, Mapping[str, int]], links: Mapping[tuple[str, str], str] | None = None
+) -> Markup:
+    """Draw one stacked bar per row, with the counts inside; ``links`` leads from a row's behavior to its words."""
     left = _margin(rows)
     plot = Plot(30 * len(rows) + 52, (0, 1), (0, 1), left=left, top=8)
     for place, (label, counts) in enumerate(rows.items()):
@@ -138,13 +169,18 @@ def behavior_bars(name: str, rows: Mapping[str, Mapping[str, int]]) -> Markup:
                 continue
             begin, end = plot.sx(x / total), plot.sx((x + count) / total)
             note = f"{label}, {behavior}: {count} of {total} ({count / total:.1%})"
-            plot.box(begin + 0.5, y, end - begin - 1, 23, f"bar {COLORS[behavior]}", note)
+            link = (links or {}).get((label, behavior), "")
+            plot.box(begin + 0.5, y, end - begin - 1, 23, f"bar {COLORS[behavior]}", note, link=link)
             if end - begin > 9 * len(str(count)) + 6:
                 kind = "inside dark" if behavior in ("other", "excluded") else "inside"
                 plot.text((begin + end) / 2, y + 16, str(count), kind, "middle")
             x += count
     plot.x_axis((0, 0.25, 0.5, 0.75, 1), "share of items", 2)
-    return plot.markup(name)
+    data = [
+        {"row": label, **{behavior: counts.get(behavior, 0) for behavior in BEHAVIORS}}
+        for label, counts in rows.items()
+    ]
+    return plot.markup(name, data)
 
 
 def dot_plot(
@@ -173,9 +209,25 @@ def dot_plot(
             if math.isfinite(dot.low):
                 plot.rule(plot.sx(dot.low), line, plot.sx(dot.high), line, f"whisker {dot.color}")
             if math.isfinite(dot.value):
-                plot.dot(plot.sx(dot.value), line, f"dot {dot.color}", dot.note, dot.shape, dot.scale)
+                plot.dot(plot.sx(dot.value), line, f"dot {dot.color}", dot.note, dot.shape, dot.scale, dot.link)
         y += height
-    return plot.markup(name)
+    data = [
+        {"row": row, "mark": dot.name, label: dot.value, "low": dot.low, "high": dot.high}
+        for row, dots in rows.items()
+        for dot in dots
+    ]
+    return plot.markup(name, data)
+
+
+def scatter(name: str, points: Sequence[Point], x_label: str, y_label: str) -> Markup:
+    """Draw one mark per item."""
+    x, y = [point.x for point in points], [point.y for point in points]
+    plot = Plot(292, (min(0.0, *x), max(*x, 1e-9)), (min(0.0, *y), max(1.0, *y)), left=46)
+    plot.y_axis(ticks(*plot.y_range, 5), y_label)
+    plot.x_axis(ticks(*plot.x_range), x_label, 1)
+    for point in points:
+        plot.dot(plot.sx(point.x), plot.sy(point.y), f"dot {point.color}", point.name, scale=0.6, link=point.link)
+    return plot.markup(name, [{"item": point.name, x_label: point.x, y_label: point.y} for point in points])
 
 
 def histogram(name: str, edges: np.ndarray, series: Mapping[str, tuple[str, np.ndarray]], label: str) -> Markup:
@@ -191,7 +243,12 @@ def histogram(name: str, edges: np.ndarray, series: Mapping[str, tuple[str, np.n
         y = [0.0, *np.repeat(shares, 2).tolist(), 0.0]
         plot.band(x, [0.0] * len(x), y, f"band {color}")
         plot.line(x, y, f"line {color}")
-    return plot.markup(name)
+    data = [
+        {"set": kind, "from": low, "to": high, "share of documents": share}
+        for kind, (_, shares) in series.items()
+        for low, high, share in zip(edges, edges[1:], shares, strict=False)
+    ]
+    return plot.markup(name, data)
 
 
 def behavior_keys() -> list[Key]:
@@ -204,11 +261,11 @@ def _layer_ticks(layers: Sequence[int]) -> list[float]:
 
 
 def _margin(rows: Mapping[str, Any]) -> float:
-    """Return the width for the longest label: about 7 units per letter, at most two fifths of the plot."""
-    return min(18 + 7 * max((len(row) for row in rows), default=0), 0.42 * WIDTH)
+    """Return the width for the longest label, at most two fifths of the plot."""
+    return min(18 + LETTER * max((len(row) for row in rows), default=0), 0.42 * WIDTH)
 
 
 def _short(label: str) -> str:
-    most = int((0.42 * WIDTH - 12) / 7)
+    most = int((0.42 * WIDTH - 12) / LETTER)
     shown = visible(label)
     return shown if len(shown) <= most else shown[: most - 1] + "…"

@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 from pivotkit.artifacts import table_metadata
 from pivotkit.errors import InputError
 from pivotkit.report import figures
+from pivotkit.report.curve_sections import grid, latent_languages
 from pivotkit.report.data import bootstrap_mean, by_pair, counted, floats
 from pivotkit.report.figures import Line
-from pivotkit.report.model_sections import grid, latent_languages
 from pivotkit.report.specific import specific_places
 from pivotkit.report.svg import Key, legend
 from pivotkit.report.text import arrow, ends, interval, number, visible

@@ -12,7 +12,7 @@ from pivotkit.lens.matrix import POOLED, score_matrix
 from pivotkit.report import figures
 from pivotkit.report.data import RESAMPLES, bootstrap_mean, by_pair, counted, floats
 from pivotkit.report.svg import Key, legend
-from pivotkit.report.text import arrow, ends, interval, number, visible
+from pivotkit.report.text import arrow, ends, interval, number, visible, words_link
 
 MEASURES = {
     "score": ("Mean score", "mean contrastive score"),
@@ -34,7 +34,7 @@ def score(run: dict[str, Any]) -> dict[str, Any] | None:
         values = floats(table, "score")
         mean, bottom, top = (matrix[pair][name] for name in ("score", "score_low", "score_high"))
         share = bootstrap_mean(values > 0)
-        right = _correct(traces[pair]) if pair in traces else np.empty(0)
+        right = correct(traces[pair]) if pair in traces else np.empty(0)
         accuracy = bootstrap_mean(right)
         rows.append(
             {
@@ -51,11 +51,11 @@ def score(run: dict[str, Any]) -> dict[str, Any] | None:
             }
         )
         note = f"{label}: {number(mean)} {interval(bottom, top)}, n = {len(values)}"
-        dots[label] = [figures.Dot("c-ink", "circle", mean, bottom, top, note)]
+        dots[label] = [figures.Dot("c-ink", "circle", mean, bottom, top, note, link=words_link(pair))]
         low = min(low, bottom)
         shares[label] = [
-            _share(f"{label}, score above 0", share, "c-ink", "circle"),
-            _share(f"{label}, accuracy", accuracy, "c-target", "square"),
+            _share(pair, label, "score above 0", share, "c-ink", "circle"),
+            _share(pair, label, "accuracy", accuracy, "c-target", "square"),
         ]
     figure = figures.dot_plot(
         "Mean contrastive score by pair", dots, (low, 1), "mean contrastive score (probability)", reference=0
@@ -97,11 +97,13 @@ def _cell(row: dict[str, Any] | None, measure: str) -> dict[str, Any] | None:
     }
 
 
-def _share(what: str, found: tuple[np.ndarray, ...], color: str, shape: str) -> figures.Dot:
+def _share(pair: str, label: str, what: str, found: tuple[np.ndarray, ...], color: str, shape: str) -> figures.Dot:
     mean, low, high = (float(value) for value in found)
-    return figures.Dot(color, shape, mean, low, high, f"{what}: {number(mean)} {interval(low, high)}")
+    note = f"{label}, {what}: {number(mean)} {interval(low, high)}"
+    return figures.Dot(color, shape, mean, low, high, note, name=what, link=words_link(pair))
 
 
-def _correct(traces: pa.Table) -> np.ndarray:
+def correct(traces: pa.Table) -> np.ndarray:
+    """Whether the first choice of the last layer can begin the target, for each item."""
     layers = traces["layer"].to_numpy()
     return np.asarray(floats(traces, "target_rank")[layers == layers.max()] == 0)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from markupsafe import Markup, escape
 
@@ -72,13 +74,15 @@ class Plot:
             Markup('<line x1="{}" y1="{}" x2="{}" y2="{}" class="{}"/>').format(_r(x1), _r(y1), _r(x2), _r(y2), kind)
         )
 
-    def box(self, x: float, y: float, w: float, h: float, kind: str, note: str, opacity: float = 1.0) -> None:
-        """Draw a filled box at a position in the SVG. ``note`` is its tooltip."""
-        self.parts.append(
-            Markup(
-                '<rect x="{}" y="{}" width="{}" height="{}" class="{}" fill-opacity="{}"><title>{}</title></rect>'
-            ).format(_r(x), _r(y), _r(max(w, 0)), _r(max(h, 0)), kind, _r(opacity, 3), note)
+    def box(
+        self, x: float, y: float, w: float, h: float, kind: str, note: str, opacity: float = 1.0, link: str = ""
+    ) -> None:
+        """Draw a filled box at a position in the SVG. ``note`` is its tooltip, ``link`` where a click leads."""
+        pale = Markup(' fill-opacity="{}"').format(_r(opacity, 3)) if opacity < 1 else ""
+        drawn = Markup('<rect x="{}" y="{}" width="{}" height="{}" class="{}"{}><title>{}</title></rect>').format(
+            _r(x), _r(y), _r(max(w, 0)), _r(max(h, 0)), kind, pale, note
         )
+        self.parts.append(_linked(drawn, link))
 
     def line(self, x: Sequence[float], y: Sequence[float], kind: str) -> None:
         """Draw a line through the points. It breaks where y is NaN."""
@@ -91,13 +95,14 @@ class Plot:
             outline = [(a, c) for a, _, c in there] + [(a, b) for a, b, _ in reversed(there)]
             self.parts.append(Markup('<path d="{}z" class="{}"/>').format(self._path(outline), kind))
 
-    def dot(self, x: float, y: float, kind: str, note: str, shape: str = "circle", scale: float = 1.0) -> None:
-        """Draw a mark at a position in the SVG. ``note`` is its tooltip."""
-        self.parts.append(
-            Markup('<path d="{}" transform="translate({} {}) scale({})" class="{}"><title>{}</title></path>').format(
-                SHAPES[shape], _r(x), _r(y), _r(scale, 2), kind, note
-            )
-        )
+    def dot(
+        self, x: float, y: float, kind: str, note: str, shape: str = "circle", scale: float = 1.0, link: str = ""
+    ) -> None:
+        """Draw a mark at a position in the SVG. ``note`` is its tooltip, ``link`` where a click leads."""
+        drawn = Markup(
+            '<path d="{}" transform="translate({} {}) scale({})" class="{}"><title>{}</title></path>'
+        ).format(SHAPES[shape], _r(x), _r(y), _r(scale, 2), kind, note)
+        self.parts.append(_linked(drawn, link))
 
     def x_axis(self, marks: Iterable[float], label: str, digits: int = 0, grid: bool = False) -> None:
         """Draw the x axis with its ticks and its label."""
@@ -116,10 +121,11 @@ class Plot:
             self.text(self.left - 6, place + 4, words, "tick", "end")
         self.text(4, self.top - 12, label, "label")
 
-    def markup(self, name: str) -> Markup:
-        """Return the SVG. ``name`` is its text for screen readers."""
+    def markup(self, name: str, rows: Sequence[Mapping[str, Any]] = ()) -> Markup:
+        """Return the SVG. ``name`` is its text for screen readers; ``rows`` are its data, which it carries as CSV."""
         head = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">').format(WIDTH, _r(self.height), name)
-        return head + Markup("").join(self.parts) + Markup("</svg>")
+        data = Markup("<metadata>{}</metadata>").format(csv_text(rows)) if rows else Markup("")
+        return head + data + Markup("").join(self.parts) + Markup("</svg>")
 
     def _path(self, points: Iterable[tuple[float, float]]) -> str:
         words, pen = [], "M"
@@ -130,6 +136,33 @@ class Plot:
             else:
                 pen = "M"
         return "".join(words)
+
+
+def _linked(drawn: Markup, link: str) -> Markup:
+    return Markup('<a href="{}">{}</a>').format(link, drawn) if link else drawn
+
+
+def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows of the same keys as CSV with a header: five digits, and nothing where there is no number.
+
+    Examples
+    --------
+    >>> print(csv_text([{"pair": "fr → zh", "share": 0.123456}, {"pair": "a, b", "share": float("nan")}]), end="")
+    pair,share
+    fr → zh,0.12346
+    "a, b",
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _written(value) for name, value in row.items()} for row in rows)
+    return text.getvalue()
+
+
+def _written(value: Any) -> Any:
+    if isinstance(value, float):  # NumPy's too
+        return f"{value:.5g}" if math.isfinite(value) else ""
+    return value
 
 
 def legend(keys: Iterable[Key]) -> Markup:

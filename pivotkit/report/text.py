@@ -6,6 +6,7 @@ import math
 import unicodedata
 from collections.abc import Collection
 from typing import Any
+from urllib.parse import urlencode
 
 import orjson
 from markupsafe import Markup
@@ -130,6 +131,17 @@ def arrow(pair: str, languages: Collection[str] = ()) -> str:
     """Return a pair such as ``fr-zh`` as ``fr → zh``; ``languages`` as for `ends`."""
     source, target = ends(pair, languages)
     return f"{visible(source)} → {visible(target)}" if target else visible(pair)
+
+
+def words_link(pair: str, **which: str) -> str:
+    """Return the link from a figure to the words of a pair; ``which`` may name a ``behavior`` and its ``rule``.
+
+    Examples
+    --------
+    >>> words_link("fr-zh", behavior="pivot", rule="strict")
+    '#words?pair=fr-zh&behavior=pivot&rule=strict'
+    """
+    return "#words?" + urlencode({"pair": pair, **which})
 
 
 def plain(value: Any) -> str:

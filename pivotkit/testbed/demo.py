@@ -12,7 +12,7 @@ from pivotkit.progress import console
 from pivotkit.testbed import World, WorldConfig, shipped_model, train_model
 from pivotkit.testbed.items import DEMO_TASK
 from pivotkit.testbed.shipped import SEED
-from pivotkit.testbed.stages import COMPARE, PRETRAIN, STAGES, WORLD, TestbedSettings
+from pivotkit.testbed.stages import PRETRAIN, RECOVERY, STAGES, WORLD, TestbedSettings
 
 
 def demo(out: str | Path, *, seed: int = SEED, full: bool = False, train: bool = False) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def demo(out: str | Path, *, seed: int = SEED, full: bool = False, train: bool =
         settings = demo_settings(run, _model(world, seed, train), seed)
         run.configure(settings.given())
         *stages, report = stages_of(settings)
-        for stage in (WORLD, *stages, COMPARE, *((PRETRAIN,) if full else ()), report):
+        for stage in (WORLD, *stages, RECOVERY, *((PRETRAIN,) if full else ()), report):
             STAGES.run(stage, run, settings)
         found: dict[str, Any] = read_json(run / "truth.json")
     return found

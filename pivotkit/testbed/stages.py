@@ -41,21 +41,21 @@ WORLD = Stage(
 )
 
 
-def compare(run: RunFolder, settings: Settings) -> None:
+def recovery(run: RunFolder, settings: Settings) -> None:
     from pivotkit.corpus.tables.counts import Counts
     from pivotkit.testbed.config import WorldConfig
-    from pivotkit.testbed.recovery import compare as compare_with
+    from pivotkit.testbed.recovery import compare
     from pivotkit.testbed.world import World
 
     items, pivots, behaviors = (read_table(run / f"{name}.parquet") for name in ("items", "pivots", "behaviors"))
     world = World(WorldConfig(seed=settings.seed))
-    write_json(compare_with(world, items, Counts.load(run / "counts"), pivots, behaviors), run / "truth.json")
+    write_json(compare(world, items, Counts.load(run / "counts"), pivots, behaviors), run / "truth.json")
 
 
-COMPARE = Stage(
-    name="compare",
+RECOVERY = Stage(
+    name="recovery",
     help="compare what the stages found in the testbed's world with what was planted",
-    run=compare,
+    run=recovery,
     reads=("world", "items.parquet", "counts", "pivots.parquet", "behaviors.parquet"),
     writes=("truth.json",),
     settings=("seed",),
@@ -96,4 +96,4 @@ PRETRAIN = Stage(
 )
 
 # Every command: the stages of every run, those on request, the testbed's own.
-STAGES = StageTable([*pipeline.STAGES, *pipeline.ON_REQUEST, WORLD, COMPARE, PRETRAIN])
+STAGES = StageTable([*pipeline.STAGES, *pipeline.ON_REQUEST, WORLD, RECOVERY, PRETRAIN])

@@ -53,6 +53,9 @@ def _trace(
             "en": _peak(layer, 15, 2.0, 0.5 if through else 0.2) * rng.uniform(0.5, 1.2),
             "target": 0.75 / (1 + math.exp(-(layer - 16.8) * 2)) * rng.uniform(0.6, 1.2),
             "pivot": _peak(layer, 15.5, 2.0, 0.22 if through else 0.05) * rng.uniform(0.5, 1.5),
+            "control": 0.004 * shake,
+            "matched": 0.006 * shake,
+            "other": _peak(layer, 15.5, 2.0, 0.03) * shake,
         }
         if source == "en":
             masses["en"] = masses["source"]
@@ -78,6 +81,8 @@ def _trace(
             | {f"{name}_logmass": math.log(mass) if mass > 1e-30 else -math.inf for name, mass in masses.items()}
             | {f"{name}_ids": ids[name] for name in ("source", "target", "en")}
             | {f"{name}_logmass": math.log(masses["pivot"] * part + 1e-9) for name, part in BESIDE.items()}
+            | {"source_pieces": [VOCABULARY + 1], "target_pieces": [VOCABULARY + 2]}  # none that both words have
+            | {"source_word": item["source"], "target_words": [item["target"]], "words": ids["words"]}
         )
     return rows
 
@@ -123,8 +128,13 @@ def _pivot_rows(item: dict[str, Any], ids: dict[str, list[int]]) -> list[dict[st
     ]
 
 
-def make_run(folder: Path, words: list[tuple[str, str, str]], pairs: tuple[str, ...] = ("fr-zh", "en-fr")) -> Path:
-    """Write a run folder of every stage for ``words`` (en, fr, zh) and return it."""
+def make_run(
+    folder: Path,
+    words: list[tuple[str, ...]],
+    pairs: tuple[str, ...] = ("fr-zh", "en-fr"),
+    codes: tuple[str, ...] = ("en", "fr", "zh"),
+) -> Path:
+    """Write a run folder of every stage for ``words``, one of each language of ``codes``, and return it."""
     rng = np.random.default_rng(7)
     texts: dict[int, str] = dict(enumerate(NOISE))
     known: dict[str, int] = {}
@@ -134,7 +144,7 @@ def make_run(folder: Path, words: list[tuple[str, str, str]], pairs: tuple[str, 
         texts[place] = text
         return place
 
-    columns = {"en": 0, "fr": 1, "zh": 2}
+    columns = {code: place for place, code in enumerate(codes)}
     items, scores, traces, behaviors, pivots, counts = [], [], [], [], [], []
     for pair in pairs:
         source, _, target = pair.partition("-")
@@ -159,6 +169,7 @@ def make_run(folder: Path, words: list[tuple[str, str, str]], pairs: tuple[str, 
                 "en": [token(spaced["en"]), token(word["en"])],
                 "pivot": [token(text) for text in nearby],
                 "text": texts,
+                "words": list(word.items()),
             }
             trace = _trace(rng, item, ids, kind)
             traces += trace

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import shutil
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -20,10 +23,16 @@ def full_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_run(tmp_path_factory.mktemp("runs") / "full", WORDS + HOSTILE)
 
 
+@pytest.fixture(scope="session")
+def plain_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of every stage over real words, which `new_run` copies."""
+    return make_run(tmp_path_factory.mktemp("runs") / "plain", WORDS)
+
+
 @pytest.fixture
-def new_run(tmp_path: Path) -> Callable[[], Path]:
+def new_run(plain_run: Path, tmp_path: Path) -> Callable[[], Path]:
     """Make a run that the test may damage."""
-    return lambda: make_run(tmp_path / "run", WORDS)
+    return lambda: Path(shutil.copytree(plain_run, tmp_path / "run"))
 
 
 VOID = {"meta", "br", "input", "img", "link", "hr"}
@@ -64,7 +73,13 @@ class Page(HTMLParser):
             self.words.append(data.strip())
 
     def data(self) -> dict:
-        return json.loads(self.scripts[0])
+        """The data of the word browser, opened: the words of every pair, each with its pair and the texts of its tokens."""
+        data = json.loads(self.scripts[0])
+        data["words"] = []
+        for pair in data["pairs"]:
+            opened = json.loads(zlib.decompress(base64.b64decode(pair["packed"])))
+            data["words"] += [word | {"pair": pair["code"], "tokens": opened["tokens"]} for word in opened["words"]]
+        return data
 
     def has(self, *words: str) -> bool:
         return any(self.words[place : place + len(words)] == list(words) for place in range(len(self.words)))

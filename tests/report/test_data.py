@@ -94,3 +94,26 @@ def test_the_bootstrap_interval_has_the_width_of_the_normal_one() -> None:
 def test_the_bootstrap_of_nothing_is_no_number_and_of_one_is_itself() -> None:
     assert all(np.isnan(value) for value in bootstrap_mean(np.empty(0)))
     assert [float(value) for value in bootstrap_mean(np.array([0.25]))] == [0.25, 0.25, 0.25]
+
+
+def test_items_of_one_group_are_resampled_together() -> None:
+    values = np.array([0.0, 0.0, 1.0, 1.0, 1.0])
+    mean, low, high = bootstrap_mean(values, ["a"] * 5)
+    assert mean == low == high == 0.6
+    _, low, high = bootstrap_mean(values[:, None] * [1.0, 2.0], ["a", "a", "b", "b", "b"])
+    assert low.tolist() == [0.0, 0.0]
+    assert high.tolist() == [1.0, 2.0]
+
+
+def test_groups_of_one_item_each_are_resampled_as_items() -> None:
+    values = np.random.default_rng(1).uniform(size=(30, 3))
+    for alone, grouped in zip(bootstrap_mean(values), bootstrap_mean(values, range(10, 40)), strict=True):
+        np.testing.assert_allclose(alone, grouped)
+
+
+def test_an_artifact_of_an_earlier_version_names_its_stage(new_run: Callable[[], Path]) -> None:
+    run = new_run()
+    behaviors = read_table(run / "behaviors.parquet")
+    write_table(behaviors.drop_columns(["peak_token"]), run / "behaviors.parquet")
+    with pytest.raises(InputError, match=r"must have the columns peak_token; got .*; run `pivotkit behaviors` again"):
+        read_run(run)

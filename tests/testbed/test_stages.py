@@ -20,7 +20,7 @@ def test_the_table_holds_the_stages_of_a_run_and_its_own():
     others = [*pipeline.STAGES, *pipeline.ON_REQUEST]
     own = [stage.name for stage in STAGES if stage not in others]
     assert [stage.name for stage in STAGES] == [*(stage.name for stage in others), *own]
-    assert own == ["world", "compare", "pretrain"]
+    assert own == ["world", "recovery", "pretrain"]
 
 
 def test_the_table_of_stages_is_read_without_torch():

@@ -1,0 +1,24 @@
+"""Several run folders in one page: each is locked and checked as a stage checks what it reads."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from pivotkit.pipeline.run import EVERY
+from pivotkit.pipeline.run_folder import RunFolder
+
+
+def compare(folders: Sequence[str | Path], out: str | Path) -> Path:
+    """Write the page that sets the runs side by side (`write_comparison`).
+
+    A run whose artifacts are damaged, or of different makes, is refused with the stages to run again.
+    """
+    from pivotkit.report import write_comparison
+    from pivotkit.report.comparable import check_folders
+
+    with contextlib.ExitStack() as opened:
+        for folder in check_folders("compare", folders):
+            EVERY.check(opened.enter_context(RunFolder(folder, new=False)))
+        return write_comparison(folders, out)
