@@ -223,7 +223,7 @@ def _baselines(attribution: dict[str, Any]) -> Iterable[Sentence]:
     more = abs(best["auc"] - 0.5) > abs(whole["auc"] - 0.5)
     yield found(
         f"Of the baselines {BASELINES[best['predictor']]} tells most: AUC {estimated(best, 'auc')}, n {best['n']}; "
-        f"that is {'further from' if more else 'no further from'} 0.5 than co-occurrence."
+        f"that is {'further from' if more else 'nearer to'} 0.5 than that of co-occurrence."
     )
 
 

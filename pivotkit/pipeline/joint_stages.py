@@ -1,4 +1,4 @@
-"""The stages that join the model's side and the corpus's side: attribution, agreement and report."""
+"""The stages that join the model's side and the corpus's side: agreement, attribution and report."""
 
 from __future__ import annotations
 
@@ -6,33 +6,6 @@ from pivotkit.artifacts import read_table, write_json, write_table
 from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.pipeline.settings import Settings
 from pivotkit.pipeline.stage import EVERYTHING, Stage
-
-
-def attribution(run: RunFolder, settings: Settings) -> None:
-    from pivotkit.attribution.attribute import attribute
-    from pivotkit.attribution.finding import finding
-
-    items, seen, pairs, scores = (read_table(run / name) for name in ATTRIBUTION.reads)
-    there = {name: read_table(run / name) for name in ATTRIBUTION.uses if (run / name).exists()}
-    found = attribute(
-        seen, pairs, items=items, scores=scores, pivots=there.get("pivots.parquet"), traces=there.get("traces"),
-        seed=settings.seed,
-    )  # fmt: skip
-    told = finding(found, seen, items, effects=there.get("causal_effects.parquet"))
-    write_json({"finding": told} | found, run / "attribution.json")
-
-
-ATTRIBUTION = Stage(
-    name="attribution",
-    help="measure how well co-occurrence in the corpus predicts behavior, and say what was found",
-    run=attribution,
-    reads=("items.parquet", "behaviors.parquet", "counts/pairs.parquet", "scores.parquet"),
-    uses=("traces", "pivots.parquet", "causal_effects.parquet"),
-    writes=("attribution.json",),
-    settings=("seed",),
-    functions=("attribution.attribute.attribute", "attribution.finding.finding"),
-    revision=2,  # more predictors, controls, groups and fits, and the finding
-)
 
 
 def agreement(run: RunFolder, settings: Settings) -> None:
@@ -54,6 +27,36 @@ AGREEMENT = Stage(
     writes=("agreement.parquet", "pivot_mass.parquet"),
     settings=("seed",),
     functions=("attribution.pivot_agreement.pivot_agreement", "attribution.pivot_mass.pivot_mass"),
+)
+
+
+def attribution(run: RunFolder, settings: Settings) -> None:
+    from pivotkit.attribution.attribute import attribute
+    from pivotkit.attribution.finding import finding
+
+    items, seen, pairs, scores = (read_table(run / name) for name in ATTRIBUTION.reads)
+    there = {name: read_table(run / name) for name in ATTRIBUTION.uses if (run / name).exists()}
+    found = attribute(
+        seen, pairs, items=items, scores=scores, pivots=there.get("pivots.parquet"), traces=there.get("traces"),
+        seed=settings.seed,
+    )  # fmt: skip
+    told = finding(
+        found, seen, items, mass=there.get("pivot_mass.parquet"), agreement=there.get("agreement.parquet"),
+        effects=there.get("causal_effects.parquet"),
+    )  # fmt: skip
+    write_json({"finding": told} | found, run / "attribution.json")
+
+
+ATTRIBUTION = Stage(
+    name="attribution",
+    help="measure how well co-occurrence in the corpus predicts behavior, and say what was found",
+    run=attribution,
+    reads=("items.parquet", "behaviors.parquet", "counts/pairs.parquet", "scores.parquet"),
+    uses=("traces", "pivots.parquet", "agreement.parquet", "pivot_mass.parquet", "causal_effects.parquet"),
+    writes=("attribution.json",),
+    settings=("seed",),
+    functions=("attribution.attribute.attribute", "attribution.finding.finding"),
+    revision=2,  # more predictors, controls, groups and fits, and the finding
 )
 
 
