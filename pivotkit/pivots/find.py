@@ -165,6 +165,7 @@ def find_pivots(
     least = min_word_df or (FEW_DOCUMENTS if chosen.stratified else 1)
     check_int("find_pivots", "seed", seed, 0)
     _check_embedding(embedding, min_similarity, len(background))
+    left_out = look_alikes_of("find_pivots", without, items, word_tokens)
     search = PivotSearch(
         counts, context, background, chosen, word_tokens, k, min_df, min_score, embedding,
         float(min_similarity or 0.0),
@@ -177,7 +178,6 @@ def find_pivots(
         every = (row for rows in places for row in rows)
         means = mean_of_best_words(counts, context, background, chosen, every)
         search = replace(search, penalty=hub_penalty * means)
-    left_out = look_alikes_of("find_pivots", without, items, word_tokens)
     controls = ItemControls(background, getattr(word_tokens, "text", None), seed)
     found: list[tuple[int, ItemPivots]] = []
     absent_words: set[str] = set()
