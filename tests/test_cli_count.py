@@ -129,7 +129,7 @@ def test_a_run_goes_on_from_counts_of_tokens(place, tmp_path):
     lexicon = str(place / "world" / "lexicon.tsv")
     begin = ["run", "--out", str(tmp_path / "run"), "--model", str(place / "model"), "--lexicon", lexicon]
     task = ["--pairs", "a-b", "--prompt", "testbed", "--shots", "2", "--contexts", "1", "--latent", "p"]
-    assert main([*begin, *task, "--workers", "1", *given(place)["olmo"]]) == 0
+    assert main([*begin, *task, "--workers", "1", *PAPER, *given(place)["olmo"]]) == 0
     assert set(orjson.loads((tmp_path / "run" / "run.json").read_bytes())["stages"]) == {
         "task", "count", "pivots", "score", "trace", "behaviors", "attribution", "report",
     }  # fmt: skip
