@@ -1,6 +1,6 @@
 """Are the corpus's pivots the model's? Their mass in the layers beside three controls, on a real model and corpus.
 
-    python benchmarks/pivot_controls.py SHARED/data MODEL [--counts FOLDER] [--pairs 300]
+    python benchmarks/pivot_controls.py SHARED/data MODEL [--counts FOLDER] [--pairs 300] [--rules paper]
 
 Reads what pivot_recall.py reads, and counts the corpus as it is; with ``--counts``, it takes counts that `count` wrote.
 Two sets of pairs without English: ``concrete nouns``, whose words are in at least 3 documents, and ``frequent``, the
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
@@ -77,29 +77,31 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("--counts", type=Path)
     parser.add_argument("--pairs", type=int, default=1000)
+    parser.add_argument("--rules", nargs="+", default=["stratified", "paper"])
     given = parser.parse_args()
     model, tokenizer = pk.load_model(given.model)
     with tempfile.TemporaryDirectory() as folder:
         counts = pk.Counts.load(given.counts) if given.counts else counted(given.data, tokenizer, Path(folder))
         for name in LISTS:
             items = chosen_items(given.data, name, counts, given.pairs)
-            for without in ((), ("source", "target", "en")):
-                compare(f"{name}, without {', '.join(without) or 'nothing'}", counts, items, model, tokenizer, without)
+            for rule, without in product(given.rules, ((), ("source", "target", "en"))):
+                if rule != "paper" or not without:  # the published rule leaves nothing out
+                    pivots = pk.find_pivots(
+                        counts, items, rule, word_tokens=WordTokens(tokenizer), tokenizer=tokenizer, without=without
+                    )
+                    told = f"{name}, {rule}, without {', '.join(without) or 'nothing'}"
+                    compare(told, pivots, items, model, tokenizer)
 
 
-def compare(
-    name: str, counts: pk.Counts, items: pa.Table, model: Any, tokenizer: Any, without: tuple[str, ...]
-) -> None:
-    pivots = pk.find_pivots(
-        counts, items, "stratified", word_tokens=WordTokens(tokenizer), tokenizer=tokenizer, without=without
-    )
+def compare(name: str, pivots: pa.Table, items: pa.Table, model: Any, tokenizer: Any) -> None:
     absent = table_metadata(pivots)["controls_absent"]
     print(f"{name}: {len(set(pivots['item'].to_pylist()))} items have pivots; controls absent {absent}", flush=True)
     traces = pk.trace(model, items, tokenizer, latent=["en"], pivots=pivots)
     for row in pk.pivot_mass(traces, items).to_pylist():
         if row["pair"] == "all":
+            told = f"x{row['ratio'] or np.nan:.2f}, above {row['above'] or np.nan:.2f}, left out {row['left_out']}"
             print(
-                f"{name}: x{row['ratio'] or np.nan:.2f} above {row['above'] or np.nan:.2f} {row['sentence']} left out {row['left_out']}",
+                f"{name}: {told}: {row['sentence']}",
                 flush=True,
             )
     agreed = pk.pivot_agreement(traces, pivots, items)

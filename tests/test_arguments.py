@@ -220,8 +220,8 @@ PARAMETERS: dict[str, dict[str, set[str]]] = {
     "find_pivots": {
         "counts": OBJECT, "items": OBJECT, "rule": {"function"}, "k": INT, "word_tokens": OBJECT,
         "measure": NONE, "combine": NONE, "candidates": NONE, "without": EMPTY, "tokenizer": NONE,
-        "embedding": NONE, "min_similarity": NONE, "min_df": INT, "min_word_df": INT | NONE,
-        "min_score": {"0", "7", "0.5", "10^30"}, "hub_penalty": {"0", "7", "0.5", "10^30"}, "seed": INT0,
+        "embedding": NONE, "min_similarity": NONE, "min_df": INT, "min_word_df": INT | NONE, "min_score": {"0", "7", "0.5", "10^30"},
+        "hub_penalty": {"0", "0.5"}, "seed": INT0,
     },
     "hub_pivots": {"pivots": OBJECT, "k": INT},
     "word_pivots": {
