@@ -2,10 +2,11 @@
 
     python benchmarks/pivot_controls.py SHARED/data MODEL [--counts FOLDER] [--pairs 300] [--rules paper]
 
-Reads what pivot_recall.py reads, and counts the corpus as it is; with ``--counts``, it takes counts that `count` wrote.
+Reads what pivot_recall.py reads, and counts the corpus as it is, words in their languages and in all documents; with
+``--counts``, it takes such counts.
 Two sets of pairs without English: ``concrete nouns``, whose words are in at least 3 documents, and ``frequent``, the
 200 pairs of the longer list whose rarer word is in the most documents. Each is compared with and without the tokens
-that look like source, target or the English word.
+that look like source, target or the English word. How often the English word is among the word pivots stands before.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import pivotkit as pk
 from pivotkit.artifacts import table_metadata
 from pivotkit.words.languages import LANGUAGES as LANGUAGE_NAMES
 from pivotkit.words.lexicon import Lexicon
+from pivotkit.words.token_classes import folded
 from pivotkit.words.word_tokens import WordTokens
 
 LISTS = {"concrete nouns": "concrete_nouns.tsv", "frequent": "words_2000.tsv"}
@@ -34,8 +36,9 @@ LEAST, FREQUENT = 3, 200
 def counted(data: Path, tokenizer: Any, folder: Path) -> pk.Counts:
     path = folder / "corpus.jsonl"
     path.write_bytes(b"\n".join(map(orjson.dumps, documents(data, "monolingual", 0))))
-    words = sorted({(one[code], code) for one in lexicon(data) for code in ("en", *LANGUAGES) if code in one})
-    watch = pk.WatchList([word for word, _ in words], languages=[code for _, code in words])
+    words = {(one[code], code) for one in lexicon(data) for code in ("en", *LANGUAGES) if code in one}
+    asked = [*sorted(words), *((word, None) for word in sorted({word for word, _ in words}))]  # and in all documents
+    watch = pk.WatchList([word for word, _ in asked], languages=[code for _, code in asked])
     store = pk.tokenize(path, tokenizer, folder / "tokens")
     return pk.count(path, watch, context=store, strata=pk.Strata(), out=folder / "counts")
 
@@ -84,6 +87,7 @@ def main() -> None:
         counts = pk.Counts.load(given.counts) if given.counts else counted(given.data, tokenizer, Path(folder))
         for name in LISTS:
             items = chosen_items(given.data, name, counts, given.pairs)
+            words(name, counts, items)
             for rule, without in product(given.rules, ((), ("source", "target", "en"))):
                 if rule != "paper" or not without:  # the published rule leaves nothing out
                     pivots = pk.find_pivots(
@@ -91,6 +95,22 @@ def main() -> None:
                     )
                     told = f"{name}, {rule}, without {', '.join(without) or 'nothing'}"
                     compare(told, pivots, items, model, tokenizer)
+
+
+def words(name: str, counts: pk.Counts, items: pa.Table) -> None:
+    """How often the English word is among the word pivots."""
+    english = {row["item"]: folded(dict(row["words"])["en"]) for row in items.to_pylist()}
+    for languages in (None, ["en"]):
+        found = pk.word_pivots(counts, items, languages=languages)
+        few = table_metadata(found)["items_without_pivots"].get("a word is in too few documents", 0)
+        best = dict.fromkeys(english, np.inf)
+        for row in found.select(["item", "rank", "word"]).to_pylist():
+            if row["word"] == english[row["item"]]:
+                best[row["item"]] = row["rank"]
+        told = " ".join(
+            f"@{k} {sum(rank <= k for rank in best.values()) / (len(best) - few):.3f}" for k in (1, 5, 10, 50)
+        )
+        print(f"{name}: word pivots of {languages or 'all languages'}: n {len(best) - few}, {told}", flush=True)
 
 
 def compare(name: str, pivots: pa.Table, items: pa.Table, model: Any, tokenizer: Any) -> None:
