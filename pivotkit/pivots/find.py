@@ -100,11 +100,11 @@ def find_pivots(
         source, target, rank, token_id, token, score``; ``df_given_source, df_given_target, background``, which are
         shares of documents; ``expected_source, expected_target``, the documents that chance would give with each word;
         ``log_p``, the log of the probability that chance gives as many (Poisson), of the two words the greater;
-        ``df_source, df_target``, the documents of each word, and ``reached``, how many tokens share ``min_df`` documents
-        with each; ``control_id, control_token``, a random token about as frequent as the pivot. A control is
-        no pivot of the pair and in neither family, and occurs once per pair; it is null where no token is left. The
-        metadata counts the items without pivots by reason and lists the words that never occur, and for strata of
-        languages those of the pairs that no document has (``absent_languages``).
+        ``df_source, df_target``, the documents of each word; ``reached``, how many tokens share ``min_df`` documents
+        with each; ``control_id, control_token``, a random token about as frequent as the pivot. A control is no pivot
+        of the pair and in neither family, and occurs once per pair; it is null where no token is left. The metadata
+        counts the items without pivots by reason and lists the words that never occur, and for strata of languages
+        those languages of the pairs that no stratum has (``absent_languages``).
 
     Raises
     ------

@@ -62,9 +62,9 @@ class PivotSearch:
     penalty: NDArray[np.float64] | None = None  # of each token, taken off its score
 
     def rows(self, pair: str, source: str, target: str) -> tuple[int, int]:
-        """The rows of an item's two words in the counts, where a word may have one of all documents and some of a language.
+        """The rows of an item's two words in the counts.
 
-        Of those in the languages of the pair and those of all documents, the rule's own come first.
+        A word may have a row of all documents and one of the pair's language; the stratified rule prefers the second.
         """
         asked: list[tuple[str | None, str | None]] = [(None, None)]
         if (codes := self.languages(pair)) is not None:
