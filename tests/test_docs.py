@@ -55,8 +55,8 @@ def files_of_the_readme(tmp_path, monkeypatch, lexicon, tokenizer):
     tokenizer.save_pretrained(tmp_path / "allenai" / "OLMo-1B-hf")
     rows = ["\t".join(lexicon.names), *("\t".join(row.values()) for row in lexicon.rows)]
     (tmp_path / "words.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
-    documents = [{"text": f"{row['fr']} = {row['en']} = {row['zh']} ({number})", "lang": "fr"}
-                 for row in lexicon.rows for number in range(3)]  # fmt: skip
+    documents = [{"text": f"{row['fr']} = {row['en']} = {row['zh']} ({number})", "langs": ["en", "fr", "zh"]}
+                 for row in lexicon.rows for number in range(24)]  # fmt: skip
     lines = b"".join(orjson.dumps(document) + b"\n" for document in documents)
     (tmp_path / "corpus").mkdir()
     (tmp_path / "corpus" / "part.jsonl.zst").write_bytes(zstandard.compress(lines))

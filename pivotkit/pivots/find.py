@@ -115,8 +115,8 @@ def find_pivots(
         too, and so it may be a pivot of the item, where the first two are none. A control is in neither family and
         occurs once per item and kind; matched tokens and the other's pivots also meet ``candidates``. It is null where
         there is none; the metadata counts why in ``controls_absent``. It also counts the items without pivots by reason
-        and lists the words that never occur, and for strata of languages those of the pairs that no document has
-        (``absent_languages``).
+        and lists the words that never occur, and for strata of languages those languages of the pairs that no
+        stratum has (``absent_languages``).
 
     Raises
     ------
