@@ -160,6 +160,8 @@ def main() -> None:
         "--corpus", nargs="+", default=["monolingual", "joined"], choices=["monolingual", "joined", "lines"]
     )
     parser.add_argument("--rules", nargs="+", default=["lower_ratio", "log_ratio", "deviance", "npmi", "paper"])
+    parser.add_argument("--combine", choices=["geometric", "min"])
+    parser.add_argument("--hub-penalty", type=float, default=0.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="folder for the corpora, tokens and counts; the next call takes them")
     given = parser.parse_args()
@@ -173,11 +175,16 @@ def main() -> None:
             counts = counted(keep / kind, kind, given, watched, tokenizer)
             sets = sets or pairs(concepts, counts, word_tokens, given.seed)
             for name, chosen in sets.items() if kind in given.corpus else ():
-                report(kind, name, chosen, counts, word_tokens, given.rules)
+                report(kind, name, chosen, counts, word_tokens, given)
 
 
 def report(
-    kind: str, name: str, chosen: list[dict[str, Any]], counts: pk.Counts, word_tokens: WordTokens, rules: list[str]
+    kind: str,
+    name: str,
+    chosen: list[dict[str, Any]],
+    counts: pk.Counts,
+    word_tokens: WordTokens,
+    given: argparse.Namespace,
 ) -> None:
     items = pa.table({column: [one[column] for one in chosen] for column in ("pair", "source", "target")})
     items = items.add_column(0, "item", pa.array(range(len(chosen)), pa.int32()))
@@ -187,11 +194,12 @@ def report(
     print(
         f"{kind}, {name}: {len(chosen)} pairs, median df {median}, reach {reach.mean():.3f}, served {served.mean():.3f}"
     )
-    for rule in rules:
+    how: dict[str, Any] = {"candidates": "words", "combine": given.combine, "hub_penalty": given.hub_penalty}
+    for rule in given.rules:
         stratified = rule not in ("npmi", "paper")
-        how = {"rule": "stratified", "measure": rule} if stratified else {"rule": rule}
-        for least in (1, None) if stratified and rule == rules[0] else (1,):
-            table = pk.find_pivots(counts, items, word_tokens=word_tokens, candidates="words", min_word_df=least, **how)
+        how |= {"rule": "stratified", "measure": rule} if stratified else {"rule": rule, "measure": None}
+        for least in (1, None) if stratified and rule == given.rules[0] else (1,):
+            table = pk.find_pivots(counts, items, word_tokens=word_tokens, min_word_df=least, **how)
             best = np.full(len(chosen), 1 << 30)
             for item, rank, token in zip(
                 *(table[part].to_pylist() for part in ("item", "rank", "token_id")), strict=True

@@ -228,13 +228,13 @@ PARAMETERS: dict[str, dict[str, set[str]]] = {
     "find_pivots": {
         "counts": OBJECT, "items": OBJECT, "rule": {"function"}, "k": INT, "word_tokens": OBJECT,
         "measure": NONE, "combine": NONE, "candidates": NONE, "without": EMPTY, "tokenizer": NONE,
-        "embedding": NONE, "min_similarity": NONE, "min_df": INT, "min_word_df": INT, "min_score": {"0", "7", "0.5", "10^30"},
-        "seed": INT0,
+        "embedding": NONE, "min_similarity": NONE, "min_df": INT, "min_word_df": INT | NONE, "min_score": {"0", "7", "0.5", "10^30"},
+        "hub_penalty": {"0", "0.5"}, "seed": INT0,
     },
     "hub_pivots": {"pivots": OBJECT, "k": INT},
     "word_pivots": {
         "counts": OBJECT, "items": OBJECT, "rule": {"function"}, "k": INT, "word_tokens": NONE, "languages": NONE | EMPTY,
-        "measure": NONE, "combine": NONE, "min_df": INT, "min_word_df": INT, "min_score": {"0", "7", "0.5", "10^30"},
+        "measure": NONE, "combine": NONE, "min_df": INT, "min_word_df": INT | NONE, "min_score": {"0", "7", "0.5", "10^30"},
     },
     "score_documents": {
         "corpus": OBJECT, "pivots": {"set", "iterator of ints"}, "hits": NONE, "pairs": NONE, "score": NAME,
@@ -398,7 +398,7 @@ def good(lexicon, tokenizer, tmp_path_factory) -> dict[str, tuple[Any, dict[str,
             pk.token_graph,
             {"documents": [(np.array([1, 2]), np.array([0, 2]))], "out": "out", "vocabulary": 9},
         ),
-        "find_pivots": (pk.find_pivots, {"counts": counts, "items": items, "word_tokens": Family()}),
+        "find_pivots": (pk.find_pivots, {"counts": counts, "items": items, "rule": "paper", "word_tokens": Family()}),
         "hub_pivots": (pk.hub_pivots, {"pivots": pivots, "k": 1}),
         "word_pivots": (pk.word_pivots, {"counts": counts, "items": items}),
         "score_documents": (pk.score_documents, {"corpus": files, "pivots": [1]}),
@@ -636,7 +636,7 @@ def test_a_tokenizer_of_another_model_is_refused(good, tokenizer, tmp_path):
         context=csr_array((2, 5)),
     )
     pair = pa.table({"item": [0], "pair": ["en-fr"], "source": ["dog"], "target": ["chien"]})
-    said = refusal(pk.find_pivots, counts, pair, word_tokens=Tokens())
+    said = refusal(pk.find_pivots, counts, pair, "paper", word_tokens=Tokens())
     assert said == "ValueError: find_pivots: word_tokens must be of the tokenizer of counts, with ids below 5; got 5"
 
 

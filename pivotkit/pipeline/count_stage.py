@@ -49,7 +49,7 @@ def count(run: RunFolder, settings: Settings) -> None:
     words, pairs = watch_words(items, **latent_languages(run, settings))
     try:
         count_corpus(
-            **_counted(run, settings, _watched(items, words, settings)), pairs=pairs, scope=settings.scope,
+            **_counted(run, settings, *_watched(items, words, settings)), pairs=pairs, scope=settings.scope,
             sample=settings.sample or None, background=settings.background, postings=settings.postings,
             strata=_strata(settings), languages=_languages(settings),
             unit=None if settings.unit == "file" else settings.unit, checkpoint=settings.checkpoint,
@@ -59,19 +59,17 @@ def count(run: RunFolder, settings: Settings) -> None:
         raise ValueError(f"{error}; {WITHOUT_LANGUAGES}") from error
 
 
-def _watched(items: pa.Table, words: list[str], settings: Settings) -> dict[str, list[Any]]:
-    """The words, in all documents, and for stratified pivots those of the items in documents of their language too.
+def _watched(items: pa.Table, words: list[str], settings: Settings) -> tuple[list[str], list[str | None]]:
+    """The words, in all documents, and for stratified pivots those of the items in documents of their language, too.
 
+    Returns the words and the language of each.
     The first are those of the pairs: two languages meet in documents that are said to be in one of them.
     """
     own = watched_languages(items) if _by_language(settings) else []
-    return {
-        "words": [*words, *(word for word, _ in own)],
-        "languages": [*(None for _ in words), *(code for _, code in own)],
-    }
+    return [*words, *(word for word, _ in own)], [*(None for _ in words), *(code for _, code in own)]
 
 
-def _counted(run: RunFolder, settings: Settings, watched: dict[str, list[Any]]) -> dict[str, Any]:
+def _counted(run: RunFolder, settings: Settings, words: list[str], languages: list[str | None]) -> dict[str, Any]:
     """What is counted, for which words, with which context."""
     from pivotkit.corpus.matching.token_watchlist import TokenWatchList
     from pivotkit.corpus.matching.watchlist import WatchList
@@ -79,8 +77,12 @@ def _counted(run: RunFolder, settings: Settings, watched: dict[str, list[Any]]) 
     if not settings.token_files:
         check_no_token_options("count", settings, "text")
         context = token_store(run, settings) if settings.context else False
-        return {"corpus": corpus_paths(settings), "watchlist": WatchList(**watched), "context": context}
-    watch = TokenWatchList(tokenizer=model_tokenizer(settings), **watched)
+        return {
+            "corpus": corpus_paths(settings),
+            "watchlist": WatchList(words, languages=languages),
+            "context": context,
+        }
+    watch = TokenWatchList(words, model_tokenizer(settings), languages=languages)
     if watch.unspelled:
         told = ", ".join(dict.fromkeys(watch.unspelled))
         console.print(f"count: the tokenizer has no spelling of {told}: found nowhere", highlight=False, markup=False)

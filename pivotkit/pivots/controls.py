@@ -1,4 +1,4 @@
-"""Tokens that stand beside pivots: of the same frequency, of the same form too, and the pivots of other items."""
+"""Tokens that stand beside pivots: of the same frequency, of the same form too, and the pivots of another item."""
 
 from __future__ import annotations
 
@@ -144,30 +144,35 @@ class FormMatched:
 
 
 class OtherItems:
-    """Draws pivots of other items of a pair of languages.
+    """Draws the pivots of another item of a pair of languages.
 
     Parameters
     ----------
-    keys : sequence of str
-        One per item: its words.
+    words : sequence of (str, str)
+        The source and target of each item.
     pivots : sequence of (n,) int64
         The pivots of each item, best first.
     seed : int
 
     Notes
     -----
-    What is drawn for an item depends on ``seed`` and on the words and pivots of the items, not on their order. Cost:
-    one number per item of the pair and pivot.
+    All controls of an item are of one other item, as far as that has enough, and they may be pivots of the item itself:
+    tokens that all items share must stand on both sides of a comparison, or pivots that are nothing but such tokens
+    would seem to be the item's own. What is drawn depends on ``seed`` and on the words and pivots of the items, not on
+    their order. Cost: one number per item of the pair.
     """
 
-    def __init__(self, keys: Sequence[str], pivots: Sequence[NDArray[np.int64]], seed: int) -> None:
-        self._own = [_hash(seed, key) for key in keys]
+    def __init__(self, words: Sequence[tuple[str, str]], pivots: Sequence[NDArray[np.int64]], seed: int) -> None:
+        self._words = words
         self._pivots = pivots
-        self._ranks: list[tuple[NDArray[np.uint64], NDArray[np.int64]]] = []  # per rank: items' hashes, and pivots
-        for rank in range(max(map(len, pivots), default=0)):
-            having = [at for at, some in enumerate(pivots) if len(some) > rank]
-            hashes = np.array([self._own[at] for at in having], np.uint64)
-            self._ranks.append((hashes, np.array([pivots[at][rank] for at in having], np.int64)))
+        self._hashes = np.array([_hash(seed, "\0".join(both)) for both in words], np.uint64)
+
+    def donors(self, item: int) -> list[int]:
+        """The items that share no word with ``item``, in random order; those with as many pivots come first."""
+        order = np.argsort(_mixed(_mixed(self._hashes) ^ self._hashes[item]), kind="stable").tolist()
+        source, target = self._words[item]
+        free = [at for at in order if self._words[at][0] != source and self._words[at][1] != target]
+        return sorted(free, key=lambda at: len(self._pivots[at]) < len(self._pivots[item]))
 
     def draw(self, item: int, excluded: Iterable[int], allowed: Condition | None = None) -> list[int | None]:
         """Draw one control per pivot of ``item``.
@@ -177,30 +182,31 @@ class OtherItems:
         item : int
             Its place among the items of the pair.
         excluded : iterable of int
-            Tokens that are never drawn, its own pivots among them.
+            Tokens that are never drawn.
         allowed : function of a token, optional
 
         Returns
         -------
         list of int or None
-            Distinct controls: of the pivots that other items have at the same rank one at random, else at the nearest
-            rank, of two the better. None where no item has any that is left.
+            Distinct controls: of the first donor the pivot of the same rank; where that is excluded or lacking, the
+            best pivot that is left of the donors in turn. None where no donor has any.
         """
-        taken, drawn = set(excluded), []
-        for rank in range(len(self._pivots[item])):
-            near = sorted(range(len(self._ranks)), key=lambda other: (abs(other - rank), other))
-            tokens = (token for other in near for token in self._shuffled(other, self._own[item]))
-            found = next((one for one in tokens if one not in taken and (allowed is None or allowed(one))), None)
-            if found is not None:
-                taken.add(found)
-            drawn.append(found)
-        return drawn
+        taken, donors = set(excluded), self.donors(item)
+        drawn: list[int | None] = [None] * len(self._pivots[item])
 
-    def _shuffled(self, rank: int, own: int) -> Iterator[int]:
-        hashes, tokens = self._ranks[rank]
-        order = _mixed(_mixed(hashes ^ np.uint64(own)) + np.uint64(rank))
-        yield int(tokens[order.argmin()])  # mostly it is free, and the others need no order
-        yield from tokens[np.argsort(order, kind="stable")[1:]].tolist()
+        def free(token: int) -> bool:
+            return token not in taken and (allowed is None or allowed(token))
+
+        for rank, token in enumerate(self._pivots[donors[0]][: len(drawn)].tolist() if donors else ()):
+            if free(token):
+                drawn[rank] = token
+                taken.add(token)
+        rest = (token for donor in donors for token in self._pivots[donor].tolist() if free(token))
+        for rank, token in enumerate(drawn):
+            if token is None and (found := next(rest, None)) is not None:
+                drawn[rank] = found
+                taken.add(found)
+        return drawn
 
 
 def _hash(seed: int, key: str) -> int:

@@ -110,12 +110,13 @@ def find_pivots(
         documents with each; and three controls of every pivot, each a token and its text: ``control_id,
         control_token``, a random token about as frequent; ``matched_id, matched_token``, one about as frequent and of
         the same form (leading space, letters, script, capital), which needs ``word_tokens.text``; ``other_id,
-        other_token``, a pivot of another item of the pair of languages, at the same rank where there is one and else at
-        the nearest. The last one tells: whatever all items of a pair share, the others' pivots have too. A control is
-        no pivot of the item, in neither family, and occurs once per item and kind; matched tokens and others' pivots
-        also meet ``candidates``. It is null where there is none; the metadata counts why in ``controls_absent``. It
-        also counts the items without pivots by reason and lists the words that never occur, and for strata of languages
-        those of the pairs that no document has (``absent_languages``).
+        other_token``, a pivot of another item of the pair of languages, one and the same for all ranks and at the same
+        rank, as far as it has enough. The last one tells: whatever all items of a pair share, the other's pivots have
+        too, and so it may be a pivot of the item, where the first two are none. A control is in neither family and
+        occurs once per item and kind; matched tokens and the other's pivots also meet ``candidates``. It is null where
+        there is none; the metadata counts why in ``controls_absent``. It also counts the items without pivots by reason
+        and lists the words that never occur, and for strata of languages those languages of the pairs that no
+        stratum has (``absent_languages``).
 
     Raises
     ------
@@ -165,6 +166,7 @@ def find_pivots(
     least = min_word_df or (FEW_DOCUMENTS if chosen.stratified else 1)
     check_int("find_pivots", "seed", seed, 0)
     _check_embedding(embedding, min_similarity, len(background))
+    left_out = look_alikes_of("find_pivots", without, items, word_tokens)
     search = PivotSearch(
         counts, context, background, chosen, word_tokens, k, min_df, min_score, embedding,
         float(min_similarity or 0.0),
@@ -177,7 +179,6 @@ def find_pivots(
         every = (row for rows in places for row in rows)
         means = mean_of_best_words(counts, context, background, chosen, every)
         search = replace(search, penalty=hub_penalty * means)
-    left_out = look_alikes_of("find_pivots", without, items, word_tokens)
     controls = ItemControls(background, getattr(word_tokens, "text", None), seed)
     found: list[tuple[int, ItemPivots]] = []
     absent_words: set[str] = set()
@@ -195,7 +196,7 @@ def find_pivots(
             continue
         meets, foreign = conditions(word_tokens, allowed, source, target, left_out[item])
         pivots = search.find(source, target, rows, meets)
-        controls.add(pair, f"{source}\0{target}", pivots, meets, foreign)
+        controls.add(pair, (source, target), pivots, meets, foreign)
         found.append((item, pivots))
     control_ids, controls_absent = controls.finish()
     metadata = {

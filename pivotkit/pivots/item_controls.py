@@ -19,7 +19,7 @@ SIDES = ("source", "target")
 NO_TOKEN = "no token is left"
 NO_TEXT = "the texts of tokens are not known"
 ALONE = "no other item of the pair has pivots"
-NONE_LEFT = "no pivot of another item is left"
+TOO_FEW = "the other items have too few pivots"
 
 
 class ItemControls:
@@ -44,14 +44,19 @@ class ItemControls:
         self._same_form = None if text is None else FormMatched(background, text, seed, known)
         self._drawn: dict[str, list[list[int | None]]] = {name: [] for name in CONTROLS}
         self._pairs: dict[str, list[int]] = defaultdict(list)  # the places of each pair's items
-        self._items: list[tuple[str, ItemPivots, set[int], Condition | None]] = []
+        self._items: list[tuple[tuple[str, str], ItemPivots, Condition | None]] = []
         self._absent: dict[str, Counter[str]] = {name: Counter() for name in CONTROLS}
 
     def add(
-        self, pair: str, key: str, pivots: ItemPivots, allowed: Condition | None, look_alikes: Condition | None
+        self,
+        pair: str,
+        words: tuple[str, str],
+        pivots: ItemPivots,
+        allowed: Condition | None,
+        look_alikes: Condition | None,
     ) -> None:
         """Draw for one item; ``allowed`` is what its pivots met, ``look_alikes`` the part that all controls meet."""
-        tokens = pivots.token_ids.tolist()
+        tokens, key = pivots.token_ids.tolist(), "\0".join(words)
         excluded = {*tokens, *pivots.family}
         self._keep("control", self._same_frequency.draw(tokens, excluded, key, look_alikes), NO_TOKEN)
         if self._same_form is None:
@@ -59,18 +64,19 @@ class ItemControls:
         else:
             self._keep("matched", self._same_form.draw(tokens, excluded, key, allowed), NO_TOKEN)
         self._pairs[pair].append(len(self._items))
-        self._items.append((key, pivots, excluded, allowed))
+        self._items.append((words, pivots, allowed))
 
     def finish(self) -> tuple[dict[str, list[int | None]], dict[str, dict[str, int]]]:
         """The controls by name, of all pivots of all items in the order of `add`; how many have none, by reason."""
         others: list[list[int | None]] = [[] for _ in self._items]
         for places in self._pairs.values():
             own = [self._items[place] for place in places]
-            several = sum(len(pivots.token_ids) > 0 for _, pivots, *_ in own) > 1
-            drawer = OtherItems([key for key, *_ in own], [pivots.token_ids for _, pivots, *_ in own], self._seed)
-            for at, (place, (*_, excluded, allowed)) in enumerate(zip(places, own, strict=True)):
-                others[place] = drawer.draw(at, excluded, allowed)
-                self._count("other", others[place], NONE_LEFT if several else ALONE)
+            tokens = [pivots.token_ids for _, pivots, _ in own]
+            drawer = OtherItems([words for words, *_ in own], tokens, self._seed)
+            for at, (place, (_, pivots, allowed)) in enumerate(zip(places, own, strict=True)):
+                others[place] = drawer.draw(at, pivots.family, allowed)
+                alone = not any(len(tokens[donor]) for donor in drawer.donors(at))
+                self._count("other", others[place], ALONE if alone else TOO_FEW)
         self._drawn["other"] = others
         flat = {name: [token for own in parts for token in own] for name, parts in self._drawn.items()}
         return flat, {name: dict(reasons) for name, reasons in self._absent.items()}

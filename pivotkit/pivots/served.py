@@ -51,8 +51,8 @@ def check_strata(strata: Any, pairs: Iterable[tuple[str, str] | None]) -> dict[s
     if asked and not others and all(not known.issuperset(pair) for pair in asked):
         raise ValueError(
             f"find_pivots: counts must have documents in both languages of a pair; got documents in "
-            f"{', '.join(sorted(known))} alone, none in {', '.join(absent)}: count a corpus of both languages, named as "
-            'in the pairs, or take rule="paper" (--pivot-rule paper)'
+            f"{', '.join(sorted(known))} alone, none in {', '.join(absent)}: count a corpus of both languages, named "
+            'as in the pairs, or take rule="paper" (--pivot-rule paper)'
         )
     return {
         "languages_of_documents": sorted(known),

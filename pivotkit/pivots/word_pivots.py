@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +17,7 @@ from pivotkit.artifacts import require_columns, with_metadata
 from pivotkit.pivots.rules import FEW_DOCUMENTS, Measure, PivotRule, pivot_rule
 from pivotkit.pivots.word_rows import WordRows
 from pivotkit.progress import track
-from pivotkit.words.token_classes import alike, folded
+from pivotkit.words.token_classes import SEPARATOR, alike, folded
 
 WORD_PIVOTS = pa.schema(
     [("rank", pa.int32()), ("word", pa.string()), ("language", pa.string()), ("score", pa.float64()),
@@ -59,8 +59,7 @@ def word_pivots(
     word_tokens : pivotkit.words.word_tokens.WordTokens, optional
         Gives ``token_ids``, which are null without it.
     languages : sequence of str, optional
-        Only words that were counted in one of these; by default all counted words, but of a spelling that was counted
-        in some language and in all documents only the former.
+        Only words of these; by default all counted words.
     min_df : int, default 2
         The least number of documents that a pivot shares with each word.
     min_word_df : int, optional
@@ -72,11 +71,11 @@ def word_pivots(
     -------
     pyarrow.Table
         One row per pivot, in the order of ``items`` and then of ``rank``, which starts at 1. Columns ``item, pair,
-        source, target, rank, word`` (normalized, as it was counted), ``language`` (null where it was counted without),
-        ``score``; ``token_ids``, the tokens that spell the whole word, ascending, which join it to the pivots of
-        `find_pivots`: none where every spelling takes several; ``df_given_source, df_given_target, background``, which
-        are shares of documents; ``expected_source, expected_target``, the documents that chance would give. The
-        metadata counts the items without pivots by reason.
+        source, target, rank, word`` (normalized, as it was counted), ``language`` (several joined by "|", null where
+        none is known), ``score``; ``token_ids``, the tokens that spell the whole word, ascending, which join it to the
+        pivots of `find_pivots`: none where every spelling takes several; ``df_given_source, df_given_target,
+        background``, which are shares of documents; ``expected_source, expected_target``, the documents that chance
+        would give. The metadata counts the items without pivots by reason.
 
     Raises
     ------
@@ -91,9 +90,12 @@ def word_pivots(
     Notes
     -----
     Source, target and what looks like either (`alike`: spellings, inflections, beginnings, in any language) are no
-    pivots. One spelling that was counted in two languages is two words, each found in documents of its own language.
-    Counts are exact. Equal scores: the word that was counted first. Cost: one product of sparse matrices per work unit,
-    and the documents that the words of items share with every counted word, in memory.
+    pivots. A word that was counted in a language is found in documents of that language alone, and an English word
+    beside French ones stands in a French document. So count the candidates in all documents, too: of a spelling that
+    was counted in all documents that row is the candidate, and the languages that it was counted in are its
+    ``language``. Other spellings are candidates in each of their languages, and can be pivots only in documents of
+    several. Counts are exact. Equal scores: the word that was counted first. Cost: one product of sparse matrices per
+    work unit, and the documents that the words of items share with every counted word, in memory.
 
     Examples
     --------
@@ -119,7 +121,8 @@ def word_pivots(
     check_int("word_pivots", "min_word_df", min_word_df, 1, none=True)
     check_number("word_pivots", "min_score", min_score, 0)
     codes = [None] * len(counts.words) if getattr(counts, "languages", None) is None else list(counts.languages)
-    candidates = _candidates(counts.words, codes, languages)
+    labels = _languages(counts.words, codes)
+    candidates = _candidates(counts.words, codes, labels, languages)
     few = min_word_df or (FEW_DOCUMENTS if chosen.stratified else 1)
     if counts.postings is None:
         raise ValueError(
@@ -146,7 +149,7 @@ def word_pivots(
             without["no word is tied to both words"] += 1
         lines += [item] * len(best)
         for row in best:
-            found.append(row | {"language": codes[row["place"]], "token_ids": _spelled(row["word"], word_tokens)})
+            found.append(row | {"language": labels[row["place"]], "token_ids": _spelled(row["word"], word_tokens)})
     table = items.select(["item", "pair", "source", "target"]).take(pa.array(lines, pa.int64()))
     own = pa.Table.from_pylist(found, schema=WORD_PIVOTS)
     for name in own.column_names:
@@ -205,19 +208,30 @@ class _Search:
         ]  # fmt: skip
 
 
+def _languages(words: Sequence[str], codes: Sequence[str | None]) -> list[str | None]:
+    """The language of each counted word: the one that it was counted in, or those that its spelling was."""
+    known: dict[str, set[str]] = defaultdict(set)
+    for word, code in zip(words, codes, strict=True):
+        if code is not None:
+            known[word].add(code)
+    joined = {word: SEPARATOR.join(sorted(some)) for word, some in known.items()}
+    return [joined.get(word) if code is None else code for word, code in zip(words, codes, strict=True)]
+
+
 def _candidates(
-    words: Sequence[str], codes: Sequence[str | None], languages: Sequence[str] | None
+    words: Sequence[str], codes: Sequence[str | None], labels: Sequence[str | None], languages: Sequence[str] | None
 ) -> NDArray[np.bool_]:
-    """Which counted words are of the languages; of all, those of a language stand for their spelling."""
+    """Which counted words may be pivots: of each spelling the one of all documents, else those of languages."""
+    everywhere = {word for word, code in zip(words, codes, strict=True) if code is None}
+    once = [code is None or word not in everywhere for word, code in zip(words, codes, strict=True)]
     if languages is None:
-        spelled = {word for word, code in zip(words, codes, strict=True) if code is not None}
-        return np.array(
-            [code is not None or word not in spelled for word, code in zip(words, codes, strict=True)], bool
-        )
-    for code in check_strings("word_pivots", "languages", languages, "a sequence of strings or None"):
+        return np.array(once, bool)
+    wanted = check_strings("word_pivots", "languages", languages, "a sequence of strings or None")
+    for code in wanted:
         if code not in codes:
             refuse("word_pivots", "languages", "be languages of counted words", code)
-    return np.array([code in languages for code in codes], bool)
+    told = [not set(wanted).isdisjoint((label or "").split(SEPARATOR)) for label in labels]
+    return np.logical_and(once, told)
 
 
 def _spelled(word: str, word_tokens: Any) -> list[int] | None:

@@ -11,7 +11,9 @@ from typing import Any
 
 @dataclass(frozen=True)
 class WordRows:
-    """Finds the rows of items' words in the counts, where a word may have one of all documents and some of a language.
+    """Finds the rows of items' words in the counts.
+
+    A word may have a row of all documents and one of the pair's language.
 
     Attributes
     ----------

@@ -93,50 +93,67 @@ def test_a_matched_control_is_the_nearest_of_its_form_that_is_left(background, d
 ranked = st.lists(st.lists(st.integers(0, 12), unique=True, max_size=5), min_size=1, max_size=6)
 
 
+def words_of(count):
+    return [(f"source {number}", f"target {number}") for number in range(count)]
+
+
 @given(ranked, st.sets(st.integers(0, 12), max_size=3), st.sets(st.integers(0, 12), max_size=3))
-def test_an_others_pivot_is_of_the_nearest_rank_that_is_left(pivots, family, refused):
-    keys = [f"item {number}" for number in range(len(pivots))]
-    drawer = OtherItems(keys, [np.array(some, np.int64) for some in pivots], seed=5)
+def test_controls_are_of_one_other_item_and_its_rank_as_far_as_it_has_them(pivots, family, refused):
+    drawer = OtherItems(words_of(len(pivots)), [np.array(some, np.int64) for some in pivots], seed=5)
     for item, own in enumerate(pivots):
-        excluded = {*own, *family}
-        drawn = drawer.draw(item, excluded, lambda token: token not in refused)
+        drawn = drawer.draw(item, family, lambda token: token not in refused)
         assert len(drawn) == len(own)
-        for rank, control in enumerate(drawn):
-            open_ranks = {
-                token: min(abs(at - rank) for some in pivots for at, one in enumerate(some) if one == token)
-                for some in pivots
-                for token in some
-                if token not in excluded | refused
-            }
-            assert (control is None) == (not open_ranks)
-            if control is not None:
-                assert open_ranks[control] == min(open_ranks.values())
-                excluded.add(control)
+        donors = drawer.donors(item)
+        assert sorted([*donors, item]) == list(range(len(pivots)))
+        enough = [len(pivots[donor]) >= len(own) for donor in donors]
+        assert enough == sorted(enough, reverse=True)
+        allowed = [[token for token in pivots[donor] if token not in family | refused] for donor in donors]
+        some = {token for tokens in allowed for token in tokens}
+        told = [token for token in drawn if token is not None]
+        assert len(told) == len(set(told)) == min(len(own), len(some))
+        assert set(told) <= some
+        for rank, token in enumerate(pivots[donors[0]][: len(own)] if donors else []):
+            if token in allowed[0]:
+                assert drawn[rank] == token
+        if donors and len(allowed[0]) >= len(own):
+            assert set(told) <= set(allowed[0])  # no other donor is asked
+
+
+def test_what_all_items_share_is_on_both_sides():
+    """Pivots that are nothing but a corpus's common tokens are their own control."""
+    pivots = [np.arange(20) for _ in range(6)]
+    drawer = OtherItems(words_of(6), pivots, seed=0)
+    for item in range(6):
+        assert drawer.draw(item, []) == list(range(20))
 
 
 def test_others_pivots_do_not_depend_on_the_order_of_items():
     draw = np.random.default_rng(2)
     pivots = [draw.choice(500, 20, replace=False) for _ in range(30)]
-    keys = [f"item {number}" for number in range(30)]
-    order = draw.permutation(30)
-    shuffled = OtherItems([keys[at] for at in order], [pivots[at] for at in order], seed=1)
-    straight, other_seed = (OtherItems(keys, pivots, seed) for seed in (1, 2))
-    drawn = [straight.draw(at, pivots[at].tolist()) for at in range(30)]
-    assert [shuffled.draw(place, pivots[at].tolist()) for place, at in enumerate(order)] == [drawn[at] for at in order]
-    assert [other_seed.draw(at, pivots[at].tolist()) for at in range(30)] != drawn
+    words, order = words_of(30), draw.permutation(30)
+    shuffled = OtherItems([words[at] for at in order], [pivots[at] for at in order], seed=1)
+    straight, other_seed = (OtherItems(words, pivots, seed) for seed in (1, 2))
+    drawn = [straight.draw(at, []) for at in range(30)]
+    assert [shuffled.draw(place, []) for place in range(30)] == [drawn[at] for at in order]
+    assert [other_seed.draw(at, []) for at in range(30)] != drawn
 
 
-def test_others_pivots_come_from_all_items_about_equally_often():
+def test_every_other_item_is_drawn_about_equally_often():
     pivots = [np.arange(50) + 100 * number for number in range(5)]
     owners = np.zeros((5, 5))
-    for seed in range(40):
-        drawer = OtherItems(list("abcde"), pivots, seed)
+    for seed in range(2000):
+        drawer = OtherItems(words_of(5), pivots, seed)
         for item in range(5):
-            drawn = np.array(drawer.draw(item, pivots[item].tolist()))
-            assert (drawn % 100 == np.arange(50)).all()  # of the same rank
-            owners[item] += np.bincount(drawn // 100, minlength=5)
+            owners[item, drawer.donors(item)[0]] += 1
     assert (owners.diagonal() == 0).all()
     assert np.abs(owners[~np.eye(5, dtype=bool)] / 2000 - 0.25).max() < 0.05
+
+
+def test_an_item_of_one_of_the_words_is_no_other_item():
+    words = [("x", "y"), ("x", "z"), ("w", "y"), ("v", "u")]
+    drawer = OtherItems(words, [np.array([number]) for number in range(4)], seed=0)
+    assert drawer.donors(0) == [3]
+    assert sorted(drawer.donors(3)) == [0, 1, 2]
 
 
 class Words:
@@ -182,13 +199,14 @@ ITEMS = pa.table(
 
 def test_three_controls_stand_beside_every_pivot(counts):
     found = find_pivots(counts, ITEMS, "paper", k=6, word_tokens=Words(), tokenizer=None)
+    family = {5: {0, 1}, 6: {2, 3}, 7: {0, 1}}
     for item in (5, 6, 7):
         rows = [row for row in found.to_pylist() if row["item"] == item]
-        own = {row["token_id"] for row in rows} | ({0, 1} if item != 6 else {2, 3})
+        own = {row["token_id"] for row in rows} | family[item]
         assert {row["df_source"] for row in rows} == {40}
         for name in ("control_id", "matched_id", "other_id"):
             drawn = [row[name] for row in rows if row[name] is not None]
-            assert not own & set(drawn)
+            assert not (family[item] if name == "other_id" else own) & set(drawn)
             assert len(set(drawn)) == len(drawn)
     pivots = {item: set(found.filter(pa.compute.field("item") == item)["token_id"].to_pylist()) for item in (5, 6)}
     others = {

@@ -31,8 +31,8 @@ def made(world):
     places = {pair: [at for at, row in enumerate(rows) if row["pair"] == pair] for pair in ("a-b", "b-a")}
     others = {}
     for own in places.values():
-        drawer = OtherItems([rows[at]["source"] for at in own], [tokens[at] for at in own], seed=0)
-        others |= {at: drawer.draw(number, tokens[at].tolist())[0] for number, at in enumerate(own)}
+        drawer = OtherItems([(rows[at]["source"], rows[at]["target"]) for at in own], [tokens[at] for at in own], 0)
+        others |= {at: drawer.draw(number, [])[0] for number, at in enumerate(own)}
     columns = {name: [row[name] for row in rows] for name in ("item", "pair")}
     pivots = pa.table(
         columns

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pivotkit.corpus import Strata, Unit
-from pivotkit.corpus.counting.strata import PIECES, READ_BYTES, fix_strata, listed
+from pivotkit.corpus.counting.strata import PIECES, READ_BYTES, LanguagesUnknown, fix_strata, listed
 
 
 def pieces(count: int) -> list[Unit]:
@@ -40,6 +40,17 @@ def test_a_set_of_few_documents_and_documents_of_no_language_are_other() -> None
     ids = np.repeat([0, 1, 2, 3], [149, 150, 400, 10])
     strata = fixed(Strata(), [("de",), ("en", "fr"), (), ("ja",)], ids, np.ones(len(ids), int))
     assert strata.sets == (("en", "fr"), None)
+
+
+def test_documents_none_of_which_has_a_language_are_refused() -> None:
+    ids, lengths = np.zeros(7, int), np.ones(7, int)
+    with pytest.raises(
+        LanguagesUnknown, match=r"count: documents must have languages .*; got none for any of 7 in a sample"
+    ):
+        fixed(Strata(), [()], ids, lengths)
+    assert fixed(Strata(), [(), ("de",)], np.array([0, 0, 1]), lengths[:3]).sets == (None,)
+    assert fixed(Strata(language=False), [()], ids, lengths).sets == (None,)
+    assert fixed(Strata(), [], ids[:0], lengths[:0]).sets == (None,)
 
 
 def test_there_are_no_more_than_256_strata() -> None:
