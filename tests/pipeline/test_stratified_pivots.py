@@ -149,6 +149,16 @@ def test_a_table_of_languages_serves_documents_without(run, place, tmp_path):
     assert best(run) == dict(zip(WORDS["fr"], WORDS["en"], strict=True))
 
 
+def test_documents_are_not_scored_without_pivots(run, capsys):
+    assert main(["count", run, "--workers", "1"]) == 0
+    assert main(["pivots", run, "--min-word-df", "41"]) == 0
+    assert (
+        "pivots: 6 of 6 items have none: a word is in too few documents (--min-word-df 41)" in capsys.readouterr().err
+    )
+    line = refusal(capsys, "score-documents", run)
+    assert "score-documents: hubs.parquet must hold a pivot; got none: `pivotkit pivots` says why" in line
+
+
 def test_token_files_have_no_languages_and_say_what_to_do(run, place, capsys):
     import numpy as np
 
