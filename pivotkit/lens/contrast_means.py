@@ -97,11 +97,10 @@ class ContrastMeans:
                 members[row["item"]] = item_digest(row)
             own = normed[:, at]
             if head.softcap is None:
-                total = own.cpu().sum(1, dtype=torch.float64)
+                total = summed(own)
             else:
-                total = torch.cat([z.sum(1, dtype=torch.float64) for _, z in logit_blocks(head, own)], -1).cpu()
-            lse = logsumexp[:, at].cpu().sum(1, dtype=torch.float64)
-            self._put(group, total, lse)
+                total = torch.cat([summed(z) for _, z in logit_blocks(head, own)], -1)
+            self._put(group, total, summed(logsumexp[:, at]))
 
     def require(self, function: str, head: LensHead, lens: Lens | None, rows: Iterable[Mapping[str, Any]]) -> None:
         """Refuse sums of another model or lens, and those that lack one of ``rows`` of the items' table."""
@@ -257,6 +256,16 @@ def contrast_means(
         check_invariants("contrast_means", result, len(head.weight))
         means.add(head, [rows[number] for _, number in here], head.normed(states), result.logsumexp)
     return means
+
+
+def with_float64(device: torch.device) -> torch.device:
+    """The device itself where it computes in float64, else the CPU; Apple's GPUs have no such numbers."""
+    return torch.device("cpu") if device.type == "mps" else device
+
+
+def summed(values: torch.Tensor) -> torch.Tensor:
+    """The sum over the items of (L, N, ...), in float64 and taken where the values are; the sum alone moves to the CPU."""
+    return values.to(with_float64(values.device)).sum(1, dtype=torch.float64).cpu()
 
 
 def check_lens(function: str, lens: Any) -> None:
