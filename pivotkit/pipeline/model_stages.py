@@ -113,7 +113,10 @@ SCORE = Stage(
     run=score,
     reads=("items.parquet", MODEL),
     writes=("scores.parquet",),
-    settings=("dtype",),
+    settings=(
+        "dtype",
+        "device",
+    ),
     functions=("lens.score.score",),
     revision=2,  # targets are read at their telling piece
 )
@@ -163,7 +166,7 @@ TRACE = Stage(
     reads=("items.parquet", MODEL),
     uses=("pivots.parquet",),
     writes=("traces",),
-    settings=("dtype", "latent", "k", "positions", "tracked", "chains", "token_policy"),
+    settings=("dtype", "device", "latent", "k", "positions", "tracked", "chains", "token_policy"),
     functions=("lens.trace.trace",),
     depends=latent_languages,
     revision=2,  # targets are read at their telling piece, and a trace holds the words of its items
@@ -197,7 +200,7 @@ TRACE_FITTED = Stage(
     reads=("items.parquet", MODEL, TUNED_LENS),
     uses=("pivots.parquet",),
     writes=("traces_fitted",),
-    settings=("dtype", "latent", "k", "token_policy"),
+    settings=("dtype", "device", "latent", "k", "token_policy"),
     functions=("lens.fitted.load_lens", "lens.trace.trace"),
     depends=latent_languages,
 )

@@ -24,7 +24,7 @@ def option(default: Any, text: str, *, result: bool = True, paths: bool = False,
     """A setting with its default and its help text.
 
     ``result`` says whether artifacts depend on it; ``paths``, whether it lists files. ``choices``, or ``least`` and
-    ``most``, restrict it; ``size``, to a number of bytes. ``flag`` is its flag where that has another name. A setting
+    ``most``, restrict it; ``size``, to a number of bytes; ``device``, to a device of this machine. ``flag`` is its flag where that has another name. A setting
     is not given together with the one that it is ``instead_of``, and may say something ``of`` another one: a new value
     of either ends what a run keeps of it (`kept`).
     """
@@ -38,6 +38,9 @@ class Settings:
 
     model: str | None = option(None, "folder, GGUF file, name in the model cache, or hub id")
     dtype: str = option("float32", "number format of the model", choices=("float32", "bfloat16", "float16"))
+    device: str | None = option(
+        None, "device on which the model runs, such as cuda or cuda:1; the CPU by default", result=False, device=True
+    )
     lexicon: str | None = option(None, "tab-separated words: one row per concept, one column per language")
     items: str | None = option(
         None, "items of one's own in place of a lexicon: Parquet or tab-separated, with prompt, source, target, pair",
@@ -198,6 +201,10 @@ def _check(function: str, flag: str, form: str, value: Any, metadata: Mapping[st
             from pivotkit.corpus.reading.budget import parse_bytes
 
             parse_bytes(value, function, flag)
+        if metadata.get("device"):
+            from pivotkit.lens.model.loading import check_device
+
+            check_device(function, flag, value)
     elif form in ("list[int]", "list[float]"):
         numbers = elements(function, flag, value, "whole numbers" if form == "list[int]" else "numbers")
         if not numbers:
