@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from pivotkit.kernels import Unembedded, unembed
 from pivotkit.kernels.torch_backend import full_precision, order_keys, split_order_keys
-from pivotkit.lens.contrast_means import ContrastMeans, logit_blocks, with_float64
+from pivotkit.lens.contrast_means import ContrastMeans, logit_blocks
 from pivotkit.lens.groups import LEAST_ITEMS, about
-from pivotkit.lens.model.parts import ModelParts
+from pivotkit.lens.model.parts import ModelParts, with_float64
 from pivotkit.lens.positions import ANSWER, lines_of
 from pivotkit.lens.trace_table import as_lists, as_texts
 from pivotkit.lens.tracked_tokens import as_logits

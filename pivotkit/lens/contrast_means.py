@@ -23,7 +23,7 @@ from pivotkit.lens.groups import grouped
 from pivotkit.lens.invariants import check_invariants
 from pivotkit.lens.model.encoding import encode_items, require_room, require_same_vocabulary, require_tokenizer
 from pivotkit.lens.model.head import LensHead, require_model
-from pivotkit.lens.model.parts import ModelParts
+from pivotkit.lens.model.parts import ModelParts, with_float64
 from pivotkit.lens.model.prefix_tree import PrefixTree
 from pivotkit.lens.through_lens import through_lens
 from pivotkit.words.task import require_tokens
@@ -256,11 +256,6 @@ def contrast_means(
         check_invariants("contrast_means", result, len(head.weight))
         means.add(head, [rows[number] for _, number in here], head.normed(states), result.logsumexp)
     return means
-
-
-def with_float64(device: torch.device) -> torch.device:
-    """The device itself where it computes in float64, else the CPU; Apple's GPUs have no such numbers."""
-    return torch.device("cpu") if device.type == "mps" else device
 
 
 def summed(values: torch.Tensor) -> torch.Tensor:
