@@ -22,6 +22,7 @@ BY_NAME: dict[str, list[str]] = {
     "device": ["nowhere", "cuda:99", ""],
     "items": ["nowhere.tsv", ".", "words.doc", "a\0b", ""],
     "template": ["", "{source}", "{source} {target}", "{word} {source} {target}\n", "{", "{target} {source}\n"],
+    "chat_variables": ["x", "=", "a=1"],
     "pairs": ["a", "a-a", "a-xx", "a-b,a-b", "-", ""],
     "corpus": ["nowhere.jsonl", "*.nothing", "words.doc", "a\0b", "", ","],
     "token_files": ["nowhere.npy", "*.npy", "words.doc", "a\0b", "", ","],

@@ -37,7 +37,8 @@ def chain_map(head: ModelParts) -> torch.Tensor:
     Returns
     -------
     (D', D) float64 tensor
-        On the head's device. D is the width of the residual stream, D' that of the head's matrix. Its scale is arbitrary.
+        On the head's device. D is the width of the residual stream, D' that of the head's matrix. Its scale is
+        arbitrary.
 
     Raises
     ------

@@ -74,7 +74,7 @@ class AnswerStates:
     def of(
         cls, at: list[int], rows: Sequence[dict[str, Any]], normed: torch.Tensor, result: Unembedded
     ) -> AnswerStates:
-        """The positions ``at`` of N rows, states (L, N, D) and what the kernel made of them; all stay on their device."""
+        """The positions ``at`` of N rows, states (L, N, D) and the kernel's result; all stay on their device."""
         return cls([rows[one] for one in at], normed[:, at], result.logsumexp[:, at], result.ids[:, at])
 
 

@@ -259,7 +259,7 @@ def contrast_means(
 
 
 def summed(values: torch.Tensor) -> torch.Tensor:
-    """The sum over the items of (L, N, ...), in float64 and taken where the values are; the sum alone moves to the CPU."""
+    """The sum over the items of (L, N, ...) in float64, taken where they are; the sum alone moves to the CPU."""
     return values.to(with_float64(values.device)).sum(1, dtype=torch.float64).cpu()
 
 

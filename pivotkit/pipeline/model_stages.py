@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -52,7 +53,7 @@ def task(run: RunFolder, settings: Settings) -> None:
     else:
         items = build_task(
             read_lexicon(lexicon_path(settings)), settings.pairs, prompt=PAPER if own else PROMPTS[settings.prompt],
-            template=_line_breaks(settings.template) if settings.template is not None else None, chat=settings.chat,
+            template=_line_breaks(settings.template) if settings.template is not None else None, chat=_chat(settings),
             tokenizer=model_tokenizer(settings) if settings.chat else None, limit=settings.limit, shots=settings.shots,
             contexts=settings.contexts, distractors=settings.distractors, sharing=settings.sharing, seed=settings.seed,
         )  # fmt: skip
@@ -66,7 +67,15 @@ def task_needs(settings: Settings) -> tuple[str, ...]:
     return LEXICON, PAIRS, *((MODEL,) if settings.chat else ())
 
 
-WORDING = ("shots", "contexts", "sharing", "prompt", "template", "chat")  # say how prompts are made of a lexicon
+WORDING = (
+    "shots",
+    "contexts",
+    "sharing",
+    "prompt",
+    "template",
+    "chat",
+    "chat_variables",
+)  # say how prompts are made of a lexicon
 
 
 def _check_no_wording(settings: Settings) -> None:
@@ -74,6 +83,19 @@ def _check_no_wording(settings: Settings) -> None:
     for option in options(type(settings), WORDING):
         if (value := getattr(settings, option.name)) != getattr(plain, option.name):
             raise ValueError(f"task: {flag(option)} must not be given with --items; got {value}")
+
+
+def _chat(settings: Settings) -> bool | dict[str, Any]:
+    """Whether prompts are conversations, and the variables of their template: true, false and numbers as what they are."""
+    if settings.chat_variables and not settings.chat:
+        raise ValueError("task: --chat-variables must be given with --chat; got no --chat")
+    read: dict[str, Any] = {}
+    for name, value in settings.chat_variables.items():
+        try:
+            read[name] = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            read[name] = value
+    return read or settings.chat
 
 
 def _line_breaks(text: str) -> str:

@@ -24,9 +24,9 @@ def option(default: Any, text: str, *, result: bool = True, paths: bool = False,
     """A setting with its default and its help text.
 
     ``result`` says whether artifacts depend on it; ``paths``, whether it lists files. ``choices``, or ``least`` and
-    ``most``, restrict it; ``size``, to a number of bytes; ``device``, to a device of this machine. ``flag`` is its flag where that has another name. A setting
-    is not given together with the one that it is ``instead_of``, and may say something ``of`` another one: a new value
-    of either ends what a run keeps of it (`kept`).
+    ``most``, restrict it; ``size``, to a number of bytes; ``device``, to a device of this machine. ``flag`` is its flag
+    where that has another name. A setting is not given together with the one that it is ``instead_of``, and may say
+    something ``of`` another one: a new value of either ends what a run keeps of it (`kept`).
     """
     kind = {"default_factory": lambda: default} if isinstance(default, (list, dict)) else {"default": default}
     return field(**kind, metadata={"help": text, "result": result, "paths": paths, **more})
@@ -58,6 +58,7 @@ class Settings:
         instead_of="prompt",
     )  # fmt: skip
     chat: bool = option(False, "write prompts as conversations, in the chat template of the model's tokenizer")
+    chat_variables: dict[str, str] = option({}, "variables of the chat template: enable_thinking=false")
     seed: int = option(0, "seed of every random draw", least=0)
     corpus: list[str] = option(
         [], "files, folders or globs: JSONL or plain text (.gz, .zst too), Parquet, Arrow", paths=True
