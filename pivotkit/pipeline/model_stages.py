@@ -86,7 +86,7 @@ def _check_no_wording(settings: Settings) -> None:
 
 
 def _chat(settings: Settings) -> bool | dict[str, Any]:
-    """Whether prompts are conversations, and the variables of their template: true, false and numbers as what they are."""
+    """Whether prompts are conversations, or the variables of their template, with numbers and truths read as such."""
     if settings.chat_variables and not settings.chat:
         raise ValueError("task: --chat-variables must be given with --chat; got no --chat")
     read: dict[str, Any] = {}
