@@ -11,7 +11,7 @@ import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
-from pivotkit.cli_options import Parser
+from pivotkit.cli_options import COLLECTIONS, Parser
 
 WIDTH = 120  # characters of a line where the output is no terminal
 EXAMPLES = 8
@@ -30,7 +30,9 @@ def add_lexicon_options(parser: Parser) -> None:
     parser.add_argument("--model", help="folder, GGUF file, name in the model cache, or hub id: for the words' tokens")
     parser.add_argument("--corpus", nargs="+", metavar="CORPUS", help="text, for the words' documents")
     parser.add_argument("--languages", metavar="FOLDER", help="table of `pivotkit languages` (default: the lang field)")
-    parser.add_argument("--pairs", metavar="CODES", help="pairs, as fr-zh,en-fr (default: all)")
+    parser.add_argument(
+        "--pairs", type=COLLECTIONS["list[str]"], metavar="CODES", help="pairs, as fr-zh,en-fr (default: all)"
+    )
     parser.add_argument("--min-df", type=int, default=20, metavar="N", help="few documents are fewer than these (20)")
     parser.add_argument("--on-error", choices=("raise", "skip"), default="raise", help="at a corrupt document")
     parser.add_argument("--workers", type=int, metavar="N", help="counting processes; one per core by default")
@@ -47,7 +49,7 @@ def run_lexicon(parsed: argparse.Namespace) -> dict[str, Any]:
         check_out(parsed.out)  # before the corpus is read
     found = check_lexicon(
         parsed.lexicon, tokenizer=None if parsed.model is None else load_tokenizer(parsed.model), corpus=parsed.corpus,
-        pairs=None if parsed.pairs is None else [pair for pair in parsed.pairs.split(",") if pair],
+        pairs=parsed.pairs,
         languages=None if parsed.languages is None else LanguageTable.open(parsed.languages), min_df=parsed.min_df,
         on_error=parsed.on_error, workers=parsed.workers,
     )  # fmt: skip

@@ -19,8 +19,10 @@ BY_TYPE = {"bool": ["1"], "int": INT, "float": FLOAT}
 BY_NAME: dict[str, list[str]] = {
     "model": ["no/such-model", "nowhere", "a\0b", ""],
     "lexicon": ["nowhere.tsv", ".", "a\0b", ""],
+    "device": ["nowhere", "cuda:99", ""],
     "items": ["nowhere.tsv", ".", "words.doc", "a\0b", ""],
     "template": ["", "{source}", "{source} {target}", "{word} {source} {target}\n", "{", "{target} {source}\n"],
+    "chat_variables": ["x", "=", "a=1"],
     "pairs": ["a", "a-a", "a-xx", "a-b,a-b", "-", ""],
     "corpus": ["nowhere.jsonl", "*.nothing", "words.doc", "a\0b", "", ","],
     "token_files": ["nowhere.npy", "*.npy", "words.doc", "a\0b", "", ","],

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
-from numpy.typing import NDArray
 
 from pivotkit.lens.model.encoding import Encoded
 from pivotkit.lens.model.head import LensHead
@@ -89,7 +88,7 @@ class Ledger:
 def read_items(
     head: LensHead, rows: Sequence[dict[str, Any]], texts: Sequence[Encoded], word_tokens: WordTokens,
     layers: Sequence[int],
-) -> tuple[list[Item], NDArray[np.float32]]:  # fmt: skip
+) -> tuple[list[Item], torch.Tensor]:  # fmt: skip
     """Run every item's prompt once.
 
     Parameters
@@ -104,18 +103,18 @@ def read_items(
     Returns
     -------
     items : list of N Item
-    states : (L, N, D) float32
-        The residual stream at the answer position.
+    states : (L, N, D) float32 tensor
+        The residual stream at the answer position, on the head's device.
     """
     ends = [text.telling for text in texts]
     names = [f"item {row['item']}" for row in rows]
     tree = PrefixTree([text.ids for text in texts], [[end - 1] for end in ends], names)
     lines = [line for [line] in tree.rows]
     last = len(head.blocks)
-    held = np.zeros((len(layers), tree.count, head.width), np.float32)
+    held = torch.zeros(len(layers), tree.count, head.width, device=head.weight.device)
     choices, logprobs = np.zeros(tree.count, np.int64), np.zeros(tree.count)
     for found, states in tree.run(head, [*layers, last]):
-        held[:, found] = states[:-1].float().cpu().numpy()
+        held[:, found] = states[:-1].float()
         result = head.unembed(states[-1], 1)
         choices[found], logprobs[found] = result.ids[:, 0].cpu(), result.logprobs[:, 0].double().cpu()
     items = []

@@ -207,7 +207,7 @@ def contrasts(
 
 
 def control_tokens(
-    found: Sequence[Subject], items: Sequence[Item], states: NDArray[np.float32], layers: Sequence[int],
+    found: Sequence[Subject], items: Sequence[Item], states: torch.Tensor, layers: Sequence[int],
     directions: TokenDirections, word_tokens: WordTokens, frequencies: NDArray[np.float64] | None, seed: int,
 ) -> dict[tuple[Subject, str], int]:  # fmt: skip
     """The tokens of the controls ``frequency`` and ``matched`` of each subject; one that has none is absent.
@@ -216,7 +216,7 @@ def control_tokens(
     ----------
     found : sequence of Subject
     items : sequence of N Item
-    states : (L, N, D) float32
+    states : (L, N, D) float32 tensor
         Their states in ``layers``.
     layers : sequence of L int
     directions : TokenDirections
@@ -246,7 +246,7 @@ def control_tokens(
         ids = ids[[one not in taken for one in ids.tolist()]]
         if len(here) > 1 and len(ids):
             if (item.group, subject.layer) not in read:
-                held = torch.from_numpy(states[layers.index(subject.layer), here]).to(head.weight)
+                held = states[layers.index(subject.layer), here].to(head.weight)
                 read[item.group, subject.layer] = head.normed(held), head.unembed(held, 1).logsumexp
             hidden = ids[contrasts(head, *read[item.group, subject.layer], here.index(subject.at), ids) < SHOWN]
             if len(hidden):

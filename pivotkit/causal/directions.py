@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,9 +11,9 @@ from numpy.typing import NDArray
 
 from pivotkit.lens.fitted.affine import AffineLens
 from pivotkit.lens.model.difference import tolerance
-from pivotkit.lens.model.parts import ModelParts
+from pivotkit.lens.model.parts import ModelParts, with_float64
 
-Vector = NDArray[np.float64]  # (D,)
+Vector = torch.Tensor  # (D,) float64, on the head's device
 
 PROBES = 8
 LENGTH = 256.0  # of a probe along one dimension: the epsilon of a norm is nothing beside it, and float16 holds it
@@ -38,7 +37,8 @@ def chain_map(head: ModelParts) -> torch.Tensor:
     Returns
     -------
     (D', D) float64 tensor
-        On the CPU. D is the width of the residual stream, D' that of the head's matrix. Its scale is arbitrary.
+        On the head's device. D is the width of the residual stream, D' that of the head's matrix. Its scale is
+        arbitrary.
 
     Raises
     ------
@@ -50,11 +50,15 @@ def chain_map(head: ModelParts) -> torch.Tensor:
     M is read off by probes along each dimension, and proved on random states to the tolerance of the head's type.
     Cost: D states through the norm.
     """
-    size = head.width
-    offset = head.normed(torch.zeros(1, size).to(head.weight)).double()
-    linear = (head.normed((LENGTH * torch.eye(size)).to(head.weight)).double() - offset).T
+    size, home = head.width, with_float64(head.weight.device)
+
+    def normed(states: torch.Tensor) -> torch.Tensor:
+        return head.normed(states).to(home).double()
+
+    offset = normed(torch.zeros(1, size).to(head.weight))
+    linear = (normed((LENGTH * torch.eye(size)).to(head.weight)) - offset).T
     random = torch.randn(PROBES, size, generator=torch.Generator().manual_seed(0)).to(head.weight)
-    found, described = head.normed(random).double() - offset, random.double() @ linear.T
+    found, described = normed(random) - offset, random.to(home).double() @ linear.T
     scale = (found * described).sum(1, keepdim=True) / described.square().sum(1, keepdim=True)
     error = float(((found - scale * described).norm(dim=1) / found.norm(dim=1)).max())
     if not (error <= tolerance(head.weight) and (scale > 0).all()):
@@ -63,7 +67,7 @@ def chain_map(head: ModelParts) -> torch.Tensor:
             f"causal_test: model must have a norm with one scale per state, and linear maps, before its head; got "
             f"{chain}, which differs from that by {error:.3g}"
         )
-    return linear.cpu()
+    return linear
 
 
 @dataclass(frozen=True, repr=False)
@@ -86,37 +90,37 @@ class TokenDirections:
     def __repr__(self) -> str:
         return f"TokenDirections({self.head!r}, lens={self.lens!r})"
 
-    def of(self, tokens: Sequence[int], layer: int) -> NDArray[np.float64]:
+    def of(self, tokens: Sequence[int], layer: int) -> torch.Tensor:
         """The directions ``A_l.T @ M.T @ w`` of N tokens in a layer, (N, D) float64; their lengths are not 1."""
-        rows = self.head.weight[torch.tensor(list(tokens), device=self.head.weight.device)].cpu().double()
-        found = rows @ self.linear
+        home = self.linear.device
+        ids = torch.tensor(list(tokens), device=self.head.weight.device)
+        found = self.head.weight[ids].to(home).double() @ self.linear
         if self.lens is not None and layer < len(self.lens.weights):
             weight = self.lens.weights[layer]
             if weight is None:
                 raise ValueError(f"causal_test: lens must have a map for layer {layer}; got none")
-            turned = found @ weight.cpu().double()
+            turned = found @ weight.to(home).double()
             found = found + turned if self.lens.residual else turned
-        return found.numpy()
+        return found
 
 
 def unit(vector: Vector) -> Vector | None:
     """The vector of length 1; None where it has no length."""
-    length = float(np.linalg.norm(vector))
+    length = float(vector.norm())
     return vector / length if length > 0 else None
 
 
-def split(vector: Vector, span: NDArray[np.float64]) -> tuple[Vector, Vector]:
+def split(vector: Vector, span: torch.Tensor) -> tuple[Vector, Vector]:
     """The parts of a vector outside and inside the span of the rows of ``span``; rounding counts as zero."""
-    _, sizes, basis = np.linalg.svd(span, full_matrices=False)
-    basis = basis[sizes > 1e-8 * sizes.max(initial=0.0)]
+    _, sizes, basis = torch.linalg.svd(span, full_matrices=False)
+    basis = basis[sizes > 1e-8 * sizes.max()]
     inside = basis.T @ (basis @ vector)
-    parts = (vector - inside, inside)
-    least = LEAST * np.linalg.norm(vector)
-    outside, inside = (part if np.linalg.norm(part) > least else np.zeros_like(part) for part in parts)
+    least = LEAST * vector.norm()
+    outside, inside = (torch.where(part.norm() > least, part, 0.0) for part in (vector - inside, inside))
     return outside, inside
 
 
-def mean_difference(states: NDArray[Any], pairs: Sequence[str], shows: NDArray[np.bool_], item: int) -> Vector | None:
+def mean_difference(states: torch.Tensor, pairs: Sequence[str], shows: NDArray[np.bool_], item: int) -> Vector | None:
     """The difference of means between the items that show something and the others of their pairs.
 
     Parameters
@@ -131,17 +135,17 @@ def mean_difference(states: NDArray[Any], pairs: Sequence[str], shows: NDArray[n
 
     Returns
     -------
-    (D,) float64, or None
+    (D,) float64 tensor, or None
         The mean over the items that show it of their state less the mean of their pair's items that do not. None where
         no item shows it in a pair with others that do not.
     """
     names = np.asarray(pairs)
     others = np.arange(len(names)) != item
-    total, count = np.zeros(states.shape[1]), 0
+    total, count = torch.zeros(states.shape[1], dtype=torch.float64, device=states.device), 0
     for pair in np.unique(names[shows & others]):
         here = (names == pair) & others
-        with_it, without = states[here & shows], states[here & ~shows]
+        with_it, without = (states[np.flatnonzero(some).tolist()] for some in (here & shows, here & ~shows))
         if len(without):
-            total += with_it.sum(0, dtype=np.float64) - len(with_it) * without.mean(0, dtype=np.float64)
+            total += with_it.sum(0, dtype=torch.float64) - len(with_it) * without.mean(0, dtype=torch.float64)
             count += len(with_it)
     return total / count if count else None

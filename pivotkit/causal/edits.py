@@ -8,19 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-from numpy.typing import NDArray
+import torch
 
 from pivotkit.causal.directions import LEAST, Vector
 
 #: Controls whose amount is not the state's own coordinate along their direction, and what gives it.
 AS_MUCH_AS = {"random": "own", "orthogonal-equal": "own", "own-reduced": "orthogonal"}
-
-
-def moved(state: Vector, units: NDArray[np.float64], amounts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The states ``state - amount * u`` for N unit vectors and amounts, (N, D)."""
-    found: NDArray[np.float64] = state - amounts[:, None] * units
-    return found
 
 
 def ablation_amounts(state: Vector, units: Mapping[str, Vector]) -> dict[str, float]:
@@ -39,7 +32,7 @@ def ablation_amounts(state: Vector, units: Mapping[str, Vector]) -> dict[str, fl
         The state's coordinate; for ``random`` that of ``own``, for ``orthogonal-equal`` and ``own-reduced`` that of
         ``own`` and ``orthogonal`` with the sign of their own.
     """
-    natural = {control: float(state @ one) for control, one in units.items()}
+    natural = _coordinates(state, units)
     amounts = dict(natural)
     for control, other in AS_MUCH_AS.items():
         if control in units:
@@ -69,7 +62,7 @@ def swap_units(first: Mapping[str, Vector], second: Mapping[str, Vector]) -> dic
     for control in first:
         if control in second:
             apart = first[control] - second[control]
-            length = float(np.linalg.norm(apart))
+            length = float(apart.norm())
             if length > LEAST:
                 found[control] = apart / length
     return found
@@ -86,10 +79,17 @@ def addition_amounts(state: Vector, units: Mapping[str, Vector], strength: float
     ``strength`` is in units of the absolute coordinate of the own pivot. The parts of its direction (``orthogonal``,
     ``shared``) are added in units of their own coordinate, and ``own-reduced`` in that of ``orthogonal``.
     """
-    size = {control: abs(float(state @ units["own"])) for control in units}
+    natural = _coordinates(state, units)
+    size = {control: abs(natural["own"]) for control in units}
     for control in ("orthogonal", "shared"):
         if control in units:
-            size[control] = abs(float(state @ units[control]))
+            size[control] = abs(natural[control])
     if "own-reduced" in units:
         size["own-reduced"] = size["orthogonal"]
     return {control: -strength * amount for control, amount in size.items()}
+
+
+def _coordinates(state: Vector, units: Mapping[str, Vector]) -> dict[str, float]:
+    """The state's coordinate along each unit vector: all in one step, since a GPU is asked for them."""
+    found = (torch.stack(list(units.values())) * state).sum(1).tolist()
+    return dict(zip(units, found, strict=True))

@@ -31,7 +31,7 @@ CAUSAL = pa.schema(
 
 
 def run_edits(
-    head: LensHead, items: Sequence[Item], found: Sequence[Subject], states: NDArray[np.float32],
+    head: LensHead, items: Sequence[Item], found: Sequence[Subject], states: torch.Tensor,
     layers: Sequence[int], variants: Variants,
 ) -> pa.Table:  # fmt: skip
     """The rows of all edits, in the order of items, layers and classes."""
@@ -61,11 +61,11 @@ def run_edits(
 
 def _read(
     head: LensHead, passes: EditedPasses, items: Sequence[Item], layer: int, line: dict[int, int],
-    states: NDArray[np.float32], waiting: Sequence[tuple[Subject, Edit | None]], columns: dict[str, list[Any]],
+    states: torch.Tensor, waiting: Sequence[tuple[Subject, Edit | None]], columns: dict[str, list[Any]],
 ) -> None:  # fmt: skip
     """Run edits of one layer and add their rows; each subject's own state comes before its edits."""
-    new = np.stack([states[one.at] if edit is None else edit.state for one, edit in waiting]).astype(np.float32)
-    put = torch.from_numpy(new).to(head.weight)
+    new = [states[one.at] if edit is None else edit.state.to(states) for one, edit in waiting]
+    put = torch.stack(new).to(head.weight)
     if not put.isfinite().all():
         subject, edit = waiting[int((~put.isfinite()).any(1).nonzero()[0])]
         raise ValueError(

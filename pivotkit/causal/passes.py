@@ -8,9 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from pivotkit.causal.hooks import state_put
 from pivotkit.lens.model.cache import new_cache, select_rows
@@ -117,9 +115,7 @@ def _copied_rows(cache: Any, rows: Sequence[int], first: int) -> Any:
     return chosen
 
 
-def skippable(
-    head: ModelParts, prompt: tuple[int, ...], layers: Sequence[int], states: NDArray[np.float32]
-) -> frozenset[int]:
+def skippable(head: ModelParts, prompt: tuple[int, ...], layers: Sequence[int], states: torch.Tensor) -> frozenset[int]:
     """The layers whose edits may skip the blocks below them.
 
     Parameters
@@ -127,7 +123,7 @@ def skippable(
     head : LensHead
     prompt : tuple of int
     layers : sequence of L int
-    states : (L, D)
+    states : (L, D) tensor
         The prompt's own states of these layers at its last position.
 
     Returns
@@ -141,7 +137,7 @@ def skippable(
     for layer, state in zip(layers, states, strict=True):
         # Two rows, since a block that should return a tuple would give its first row.
         rows = [0, 0]
-        own = torch.from_numpy(np.stack([state, state])).to(head.weight)
+        own = torch.stack([state, state]).to(head.weight)
         plain = EditedPasses(head, [prompt]).run(layer, rows, own)
         with suppress(Exception):  # a model may fail in any way without its first blocks; running them costs only time
             if difference(EditedPasses(head, [prompt], frozenset([layer])).run(layer, rows, own), plain) <= bound:

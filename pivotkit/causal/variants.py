@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
 
 from pivotkit.causal.chosen import Item, Ledger, Subject
 from pivotkit.causal.controls import other_subjects, partner_of_concept, random_unit
 from pivotkit.causal.directions import TokenDirections, Vector, mean_difference, split, unit
 from pivotkit.causal.edits import ablation_amounts, addition_amounts, swap_amounts, swap_units
+from pivotkit.lens.model.parts import with_float64
 
 INTERVENTIONS = ("ablate", "swap", "add", "patch")
 
@@ -44,8 +45,8 @@ class Variants:
     Parameters
     ----------
     items : sequence of N Item
-    states : (L, N, D) float32
-        Their states in ``layers``.
+    states : (L, N, D) float32 tensor
+        Their states in ``layers``; edits are computed where they are.
     layers : sequence of L int
     found : sequence of Subject
     matched : mapping of (Subject, {"frequency", "matched"}) to token
@@ -59,11 +60,12 @@ class Variants:
     """
 
     def __init__(
-        self, items: Sequence[Item], states: NDArray[np.float32], layers: Sequence[int], found: Sequence[Subject],
+        self, items: Sequence[Item], states: torch.Tensor, layers: Sequence[int], found: Sequence[Subject],
         matched: Mapping[tuple[Subject, str], int], directions: Mapping[str, TokenDirections],
         interventions: Sequence[str], strengths: Sequence[float], seed: int, ledger: Ledger,
     ) -> None:  # fmt: skip
-        self._items, self._states, self._found, self._matched = items, states, found, matched
+        self._items, self._found, self._matched = items, found, matched
+        self._states = states.to(with_float64(states.device))
         self._at = {layer: number for number, layer in enumerate(layers)}
         self._directions, self._interventions, self._strengths = directions, interventions, strengths
         self._seed, self._ledger = seed, ledger
@@ -133,8 +135,8 @@ class Variants:
             new = self._state(other.at, subject.layer)
             answer = self._items[other.at].answer
             yield made("other", new, answer, other.token)
-            away = random_unit(len(state), self._items[subject.at], subject.layer, self._seed, "random patch")
-            yield made("random", state + float(np.linalg.norm(new - state)) * away, answer, None)
+            away = self._random(subject, "random patch")
+            yield made("random", state + (new - state).norm() * away, answer, None)
         twin = partner_of_concept(subject.at, self._items, subject.layer, self._seed)
         if twin is None:
             self._leave_out(subject, "patch own", "no solved item of the concept in another pair has another answer")
@@ -156,9 +158,8 @@ class Variants:
             self._leave_out(subject, kind, "its pivot has no direction: no other item shows it" if kind == "means"
                             else "its pivot's row is zero")  # fmt: skip
             return None
-        item = self._items[subject.at]
-        units["random"] = random_unit(len(units["own"]), item, subject.layer, self._seed, "random")
-        parts = self._parts(units["own"], [*item.family], kind, subject.layer)
+        units["random"] = self._random(subject, "random")
+        parts = self._parts(units["own"], [*self._items[subject.at].family], kind, subject.layer)
         if "orthogonal" not in parts:
             self._leave_out(subject, f"orthogonal {kind}", "the pivot's direction lies in the span of both families")
         return units | parts | ({"own-reduced": units["own"]} if "orthogonal" in parts else {})
@@ -191,8 +192,7 @@ class Variants:
             self._leave_out(subject, f"swap {kind} other", reason)
         swapped = swap_units(*sides)
         if "own" in swapped:
-            item = self._items[subject.at]
-            swapped["random"] = random_unit(len(swapped["own"]), item, subject.layer, self._seed, "random swap")
+            swapped["random"] = self._random(subject, "random swap")
             if "orthogonal" in swapped:
                 swapped["own-reduced"] = swapped["own"]
             else:
@@ -228,13 +228,17 @@ class Variants:
         return next(iter(self._directions.values()))
 
     def _state(self, at: int, layer: int) -> Vector:
-        state: Vector = self._states[self._at[layer], at].astype(np.float64)
-        return state
+        return self._states[self._at[layer], at].double()
 
     def _mean_of_others(self, at: int, layer: int) -> Vector | None:
         """The mean state of the other items of the pair, solved or not."""
         others = [other for other, group in enumerate(self._groups) if group == self._groups[at] and other != at]
-        return self._states[self._at[layer], others].mean(0, dtype=np.float64) if others else None
+        return self._states[self._at[layer], others].mean(0, dtype=torch.float64) if others else None
+
+    def _random(self, subject: Subject, use: str) -> Vector:
+        size = self._states.shape[-1]
+        drawn = random_unit(size, self._items[subject.at], subject.layer, self._seed, use)
+        return torch.from_numpy(drawn).to(self._states.device)
 
     def _leave_out(self, subject: Subject, what: str, reason: str) -> None:
         self._ledger.add(self._items[subject.at], reason, subject.layer, what)

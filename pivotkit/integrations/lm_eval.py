@@ -63,9 +63,9 @@ def export_lm_eval(
     they count as chance.
 
     Log-likelihoods equal pivotkit's where lm-eval puts the same special tokens before a prompt: versions up to 0.4.9
-    add none unless ``--model_args`` says ``add_bos_token=True``. lm-eval resolves relative paths from its working
-    folder, so the tasks name their documents by absolute path: export again instead of moving the folder. For lm-eval
-    0.4.0 and later.
+    add none unless ``--model_args`` says ``add_bos_token=True``; the prompts of a chat hold theirs as text. lm-eval
+    resolves relative paths from its working folder, so the tasks name their documents by absolute path: export again
+    instead of moving the folder. For lm-eval 0.4.0 and later.
     Source: arXiv 2505.16385, section 3.
     """
     require_columns("export_lm_eval", "items", items, COLUMNS)

@@ -12,13 +12,13 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from pivotkit.kernels import unembed
+from pivotkit.kernels import Unembedded, unembed
 from pivotkit.kernels.torch_backend import full_precision, order_keys, split_order_keys
 from pivotkit.lens.contrast_means import ContrastMeans, logit_blocks
 from pivotkit.lens.groups import LEAST_ITEMS, about
-from pivotkit.lens.model.parts import ModelParts
+from pivotkit.lens.model.parts import ModelParts, with_float64
 from pivotkit.lens.positions import ANSWER, lines_of
-from pivotkit.lens.trace_table import Reading, as_lists, as_texts
+from pivotkit.lens.trace_table import as_lists, as_texts
 from pivotkit.lens.tracked_tokens import as_logits
 from pivotkit.words.word_tokens import WordTokens
 
@@ -71,14 +71,11 @@ class AnswerStates:
         )
 
     @classmethod
-    def of(cls, at: list[int], rows: Sequence[dict[str, Any]], normed: torch.Tensor, reading: Reading) -> AnswerStates:
-        """The positions ``at`` of N rows, states (L, N, D) and their reading."""
-        return cls(
-            rows=[rows[one] for one in at],
-            normed=normed[:, at],
-            logsumexp=torch.from_numpy(reading.logsumexp[at].T.copy()),
-            top_ids=torch.from_numpy(reading.ids[at].swapaxes(0, 1).copy()),
-        )
+    def of(
+        cls, at: list[int], rows: Sequence[dict[str, Any]], normed: torch.Tensor, result: Unembedded
+    ) -> AnswerStates:
+        """The positions ``at`` of N rows, states (L, N, D) and the kernel's result; all stay on their device."""
+        return cls([rows[one] for one in at], normed[:, at], result.logsumexp[:, at], result.ids[:, at])
 
 
 @dataclass(repr=False)
@@ -153,22 +150,23 @@ def contrasts(head: ModelParts, means: ContrastMeans, states: AnswerStates) -> C
     CPU; with a soft-cap one product with the whole matrix in PyTorch, in blocks of the vocabulary.
     """
     device, k = head.weight.device, states.top_ids.shape[-1]
+    home = with_float64(device)  # the states stay where they are; the means, a row for each group, come to them
     groups = sorted({row["group"] for row in states.rows})
     which = torch.tensor([groups.index(row["group"]) for row in states.rows])
     counts = torch.tensor([means.count(group) for group in groups])[which]
     lse = torch.stack([means.logsumexp[group] / means.count(group) for group in groups], 1)[:, which]
     factor = (counts / (counts - 1))[:, None].to(device)
-    shift = (states.logsumexp.double() - lse).float().unsqueeze(-1).to(device)
-    top_ids = states.top_ids.to(device)
-    # Of states (L, D), or of capped logits (L, V).
-    middle = [means.sums[group] / means.count(group) for group in groups]
+    shift = (states.logsumexp.to(home).double() - lse.to(home)).float().unsqueeze(-1).to(device)
+    top_ids, which = states.top_ids.to(device), which.to(home)
+    # Of states (L, groups, D), or of capped logits (L, groups, V).
+    middle = torch.stack([means.sums[group] / means.count(group) for group in groups], 1)
     if head.softcap is None:
-        wide = torch.stack([(x.cpu().double() - mean[which]).float() for x, mean in zip(
-            states.normed, torch.stack(middle, 1), strict=True)]).to(device)  # fmt: skip
+        wide = torch.stack([(x.to(home).double() - mean[which]).float() for x, mean in zip(
+            states.normed, middle.to(home), strict=True)]).to(device)  # fmt: skip
         ids, raised = _highest(head, wide, k)
         top = head.logit_scale * _products(head, wide, top_ids)
     else:
-        ids, raised, top = _capped(head, states.normed, torch.stack(middle, 1)[:, which], top_ids)
+        ids, raised, top = _capped(head, states.normed, middle, which, top_ids)
     logprobs = logits_at(head, states.normed, ids) - states.logsumexp.unsqueeze(-1).to(device)
     by_item = [
         values.swapaxes(0, 1).cpu().numpy()
@@ -234,16 +232,17 @@ def _products(head: ModelParts, states: torch.Tensor, ids: torch.Tensor) -> torc
 
 
 def _capped(
-    head: ModelParts, normed: torch.Tensor, middle: torch.Tensor, top_ids: torch.Tensor
+    head: ModelParts, normed: torch.Tensor, middle: torch.Tensor, which: torch.Tensor, top_ids: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Ids and values of the highest capped logit less its mean (L, N, V), and the values of the top tokens."""
+    """Ids and values of the highest capped logit less its group's mean (L, G, V), and the values of the top tokens."""
     layers, count, k = top_ids.shape
     device = normed.device
     best = torch.empty(layers * count, 0, dtype=torch.int64, device=device)
     top = torch.zeros(top_ids.shape, device=device)
     for begin, z in logit_blocks(head, normed):
         width = z.shape[-1]
-        raised = (z.double() - middle[..., begin : begin + width].to(device)).float()
+        mean = middle[..., begin : begin + width].to(which.device)[:, which]
+        raised = (z.to(which.device).double() - mean).float().to(device)
         here = (top_ids >= begin) & (top_ids < begin + width)
         top = torch.where(here, raised.gather(-1, torch.where(here, top_ids - begin, 0)), top)
         keys = torch.cat([best, order_keys(raised.reshape(-1, width), begin)], dim=1)

@@ -23,7 +23,7 @@ from pivotkit.lens.groups import grouped
 from pivotkit.lens.invariants import check_invariants
 from pivotkit.lens.model.encoding import encode_items, require_room, require_same_vocabulary, require_tokenizer
 from pivotkit.lens.model.head import LensHead, require_model
-from pivotkit.lens.model.parts import ModelParts
+from pivotkit.lens.model.parts import ModelParts, with_float64
 from pivotkit.lens.model.prefix_tree import PrefixTree
 from pivotkit.lens.through_lens import through_lens
 from pivotkit.words.task import require_tokens
@@ -97,11 +97,10 @@ class ContrastMeans:
                 members[row["item"]] = item_digest(row)
             own = normed[:, at]
             if head.softcap is None:
-                total = own.cpu().sum(1, dtype=torch.float64)
+                total = summed(own)
             else:
-                total = torch.cat([z.sum(1, dtype=torch.float64) for _, z in logit_blocks(head, own)], -1).cpu()
-            lse = logsumexp[:, at].cpu().sum(1, dtype=torch.float64)
-            self._put(group, total, lse)
+                total = torch.cat([summed(z) for _, z in logit_blocks(head, own)], -1)
+            self._put(group, total, summed(logsumexp[:, at]))
 
     def require(self, function: str, head: LensHead, lens: Lens | None, rows: Iterable[Mapping[str, Any]]) -> None:
         """Refuse sums of another model or lens, and those that lack one of ``rows`` of the items' table."""
@@ -257,6 +256,11 @@ def contrast_means(
         check_invariants("contrast_means", result, len(head.weight))
         means.add(head, [rows[number] for _, number in here], head.normed(states), result.logsumexp)
     return means
+
+
+def summed(values: torch.Tensor) -> torch.Tensor:
+    """The sum over the items of (L, N, ...) in float64, taken where they are; the sum alone moves to the CPU."""
+    return values.to(with_float64(values.device)).sum(1, dtype=torch.float64).cpu()
 
 
 def check_lens(function: str, lens: Any) -> None:

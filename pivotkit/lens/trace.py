@@ -19,7 +19,7 @@ from pivotkit.arguments import (
     refuse,
 )
 from pivotkit.artifacts import require_columns, table_metadata, with_metadata
-from pivotkit.kernels import TokenSetTable
+from pivotkit.kernels import TokenSetTable, Unembedded
 from pivotkit.lens.chains import follow_chains, other_tokens, with_chains
 from pivotkit.lens.contrast import AnswerStates, ContrastReader, states_that_fit, with_contrasts
 from pivotkit.lens.contrast_means import ContrastMeans, Lens, check_lens, contrast_means, lens_name
@@ -233,7 +233,7 @@ def trace(
         whose, own_sets = [item for _, item, _ in here], [of_items[item] for _, item, _ in here]
         targets = [texts[item].ids[texts[item].telling] for item in whose]
         own_rows = [rows[item] for item in whose]
-        reading, normed = _read(head, states[:, [at for at, *_ in here]], k, tracked, targets, own_sets)
+        reading, result, normed = _read(head, states[:, [at for at, *_ in here]], k, tracked, targets, own_sets)
         found.append(
             trace_rows(
                 reading, own_rows, [place for *_, place in here], [texts[item] for item in whose], own_sets, names,
@@ -242,7 +242,7 @@ def trace(
         )  # fmt: skip
         answers = [at for at, (*_, place) in enumerate(here) if place.label == ANSWER]
         if reader is not None and answers:
-            reader.add(AnswerStates.of(answers, own_rows, normed, reading))
+            reader.add(AnswerStates.of(answers, own_rows, normed, result))
     # Batches are ordered by length, the table by item.
     table = pa.concat_tables(found).sort_by(
         [(name, "ascending") for name in ("item", "label", "position", "layer", "point")]
@@ -291,8 +291,11 @@ def _contrast_reader(
 def _read(
     head: LensHead, states: torch.Tensor, k: int, tracked: int, targets: Sequence[int],
     own_sets: Sequence[list[list[int]]],
-) -> tuple[Reading, torch.Tensor]:  # fmt: skip
-    """Read states (L, N, D), with one target and one list of token sets per position; returns the normed states too."""
+) -> tuple[Reading, Unembedded, torch.Tensor]:  # fmt: skip
+    """Read states (L, N, D), with one target and one list of token sets per position.
+
+    Returns the reading, and what stays on the device: the kernel's result and the normed states.
+    """
     layers, count, blocks = len(states), len(targets), len(head.blocks)
     position = np.tile(np.arange(count), layers)
     result = head.unembed(
@@ -305,4 +308,4 @@ def _read(
     ids, logprobs = (values[: blocks + 1].cpu().numpy() for values in (result.ids, result.logprobs))
     favorites = tracked_tokens(ids, logprobs, tracked)
     logits = logits_of(head, normed, torch.from_numpy(favorites.clip(0)).to(normed.device))
-    return Reading.of(result, favorites, logits - result.logsumexp.unsqueeze(-1)), normed
+    return Reading.of(result, favorites, logits - result.logsumexp.unsqueeze(-1)), result, normed

@@ -71,7 +71,7 @@ CAUSAL = Stage(
     reads=("items.parquet", "traces", MODEL),
     uses=(TUNED_LENS,),
     writes=("causal.parquet", "causal_effects.parquet"),
-    settings=("dtype", "layers", "interventions", "directions", "strengths", "seed"),
+    settings=("dtype", "device", "layers", "interventions", "directions", "strengths", "seed"),
     functions=(
         "lens.specific_tokens.specific_tokens", "causal.causal_test.causal_test", "causal.effects.causal_effects",
     ),

@@ -156,7 +156,7 @@ def latent_languages(run: RunFolder, settings: Settings) -> dict[str, list[str]]
 
 def loaded_model(settings: Settings) -> tuple[Any, Any, Any]:
     """The model with its tokenizer and its proved head."""
-    return _loaded(_model_name(settings), settings.dtype)
+    return _loaded(_model_name(settings), settings.dtype, settings.device)
 
 
 def model_tokenizer(settings: Settings) -> Any:
@@ -172,9 +172,9 @@ def _model_name(settings: Settings) -> str:
 
 
 @functools.lru_cache(maxsize=1)  # one model at a time in memory
-def _loaded(name: str, dtype: str) -> tuple[Any, Any, Any]:
+def _loaded(name: str, dtype: str, device: str | None) -> tuple[Any, Any, Any]:
     from pivotkit.lens.model.head import LensHead
     from pivotkit.lens.model.loading import load_model
 
-    model, tokenizer = load_model(name, dtype=dtype)
+    model, tokenizer = load_model(name, dtype=dtype, device=device)
     return model, tokenizer, LensHead.from_model(model)

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any
 
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -51,7 +52,7 @@ def task(run: RunFolder, settings: Settings) -> None:
     else:
         items = build_task(
             read_lexicon(lexicon_path(settings)), settings.pairs, prompt=PAPER if own else PROMPTS[settings.prompt],
-            template=_line_breaks(settings.template) if settings.template is not None else None, chat=settings.chat,
+            template=_line_breaks(settings.template) if settings.template is not None else None, chat=_chat(settings),
             tokenizer=model_tokenizer(settings) if settings.chat else None, limit=settings.limit,
             limit_by=settings.limit_by, shots=settings.shots, contexts=settings.contexts,
             distractors=settings.distractors, sharing=settings.sharing, seed=settings.seed,
@@ -69,7 +70,15 @@ def task_needs(settings: Settings) -> tuple[str, ...]:
     return LEXICON, PAIRS, *((MODEL,) if settings.chat else ())
 
 
-WORDING = ("shots", "contexts", "sharing", "prompt", "template", "chat")  # say how prompts are made of a lexicon
+WORDING = (
+    "shots",
+    "contexts",
+    "sharing",
+    "prompt",
+    "template",
+    "chat",
+    "chat_variables",
+)  # say how prompts are made of a lexicon
 
 
 def _check_no_wording(settings: Settings) -> None:
@@ -77,6 +86,19 @@ def _check_no_wording(settings: Settings) -> None:
     for option in options(type(settings), WORDING):
         if (value := getattr(settings, option.name)) != getattr(plain, option.name):
             raise ValueError(f"task: {flag(option)} must not be given with --items; got {value}")
+
+
+def _chat(settings: Settings) -> bool | dict[str, Any]:
+    """Whether prompts are conversations, or the variables of their template, with numbers and truths read as such."""
+    if settings.chat_variables and not settings.chat:
+        raise ValueError("task: --chat-variables must be given with --chat; got no --chat")
+    read: dict[str, Any] = {}
+    for name, value in settings.chat_variables.items():
+        try:
+            read[name] = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            read[name] = value
+    return read or settings.chat
 
 
 def _line_breaks(text: str) -> str:
@@ -116,7 +138,10 @@ SCORE = Stage(
     run=score,
     reads=("items.parquet", MODEL),
     writes=("scores.parquet",),
-    settings=("dtype",),
+    settings=(
+        "dtype",
+        "device",
+    ),
     functions=("lens.score.score",),
     revision=2,  # targets are read at their telling piece
 )
@@ -166,7 +191,7 @@ TRACE = Stage(
     reads=("items.parquet", MODEL),
     uses=("pivots.parquet",),
     writes=("traces",),
-    settings=("dtype", "latent", "k", "positions", "tracked", "chains", "token_policy"),
+    settings=("dtype", "device", "latent", "k", "positions", "tracked", "chains", "token_policy"),
     functions=("lens.trace.trace",),
     depends=latent_languages,
     revision=3,  # the masses of the pivots' controls are recorded
@@ -200,7 +225,7 @@ TRACE_FITTED = Stage(
     reads=("items.parquet", MODEL, TUNED_LENS),
     uses=("pivots.parquet",),
     writes=("traces_fitted",),
-    settings=("dtype", "latent", "k", "token_policy"),
+    settings=("dtype", "device", "latent", "k", "token_policy"),
     functions=("lens.fitted.load_lens", "lens.trace.trace"),
     depends=latent_languages,
     revision=2,  # the masses of the pivots' controls are recorded

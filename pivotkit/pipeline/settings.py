@@ -24,9 +24,9 @@ def option(default: Any, text: str, *, result: bool = True, paths: bool = False,
     """A setting with its default and its help text.
 
     ``result`` says whether artifacts depend on it; ``paths``, whether it lists files. ``choices``, or ``least`` and
-    ``most``, restrict it; ``size``, to a number of bytes. ``flag`` is its flag where that has another name. A setting
-    is not given together with the one that it is ``instead_of``, and may say something ``of`` another one: a new value
-    of either ends what a run keeps of it (`kept`).
+    ``most``, restrict it; ``size``, to a number of bytes; ``device``, to a device of this machine. ``flag`` is its flag
+    where that has another name. A setting is not given together with the one that it is ``instead_of``, and may say
+    something ``of`` another one: a new value of either ends what a run keeps of it (`kept`).
     """
     kind = {"default_factory": lambda: default} if isinstance(default, (list, dict)) else {"default": default}
     return field(**kind, metadata={"help": text, "result": result, "paths": paths, **more})
@@ -38,6 +38,9 @@ class Settings:
 
     model: str | None = option(None, "folder, GGUF file, name in the model cache, or hub id")
     dtype: str = option("float32", "number format of the model", choices=("float32", "bfloat16", "float16"))
+    device: str | None = option(
+        None, "device on which the model runs, such as cuda or cuda:1; the CPU by default", result=False, device=True
+    )
     lexicon: str | None = option(None, "tab-separated words: one row per concept, one column per language")
     items: str | None = option(
         None, "items of one's own in place of a lexicon: Parquet or tab-separated, with prompt, source, target, pair",
@@ -59,6 +62,7 @@ class Settings:
         instead_of="prompt",
     )  # fmt: skip
     chat: bool = option(False, "write prompts as conversations, in the chat template of the model's tokenizer")
+    chat_variables: dict[str, str] = option({}, "variables of the chat template: enable_thinking=false")
     seed: int = option(0, "seed of every random draw", least=0)
     corpus: list[str] = option(
         [], "files, folders or globs: JSONL or plain text (.gz, .zst too), Parquet, Arrow", paths=True
@@ -223,6 +227,10 @@ def _check(function: str, flag: str, form: str, value: Any, metadata: Mapping[st
             from pivotkit.corpus.reading.budget import parse_bytes
 
             parse_bytes(value, function, flag)
+        if metadata.get("device"):
+            from pivotkit.lens.model.loading import check_device
+
+            check_device(function, flag, value)
     elif form in ("list[int]", "list[float]"):
         numbers = elements(function, flag, value, "whole numbers" if form == "list[int]" else "numbers")
         if not numbers:

@@ -114,8 +114,7 @@ def read_items(
         return _chosen(_as_made(path, made), asked, limit, seed)
     names = {**LANGUAGES, **(languages or {})}
     rows = [
-        own_item(path, place, number, row, asked, names)
-        for number, (place, row) in enumerate(_rows(Path(path), made, names))
+        own_item(path, place, number, row, asked, names) for number, (place, row) in enumerate(_rows(Path(path), made))
     ]
     if not rows:
         raise InputError(path, "", "must hold at least one item; got none")
@@ -176,7 +175,7 @@ def _require_pairs(asked: Sequence[str] | None, there: Collection[str]) -> None:
             raise ValueError(f"read_items: pairs must be among {', '.join(sorted(there))}; got {pair!r}")
 
 
-def _rows(path: Path, table: pa.Table | None, names: Mapping[str, str]) -> Iterator[tuple[str, Row]]:
+def _rows(path: Path, table: pa.Table | None) -> Iterator[tuple[str, Row]]:
     """The filled cells of every row by column, each row with its place; a file of text is read here."""
     if table is None:
         records = delimited_rows(path)

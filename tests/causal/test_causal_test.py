@@ -303,7 +303,7 @@ def test_batches_and_skipped_blocks_and_whole_prompts_change_nothing(
         return causal_test(llama, llama_items, word_tokenizer, pivots, strengths=(1.0,), head=head).to_pandas()
 
     first = run()
-    assert passes.skippable(head, (1, 2, 3), [1, 2], np.zeros((2, 32), np.float32)) == {1, 2}
+    assert passes.skippable(head, (1, 2, 3), [1, 2], torch.zeros(2, 32)) == {1, 2}
     others = []
     with monkeypatch.context() as patch:
         patch.setattr(passes, "ROWS", 3)

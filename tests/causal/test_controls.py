@@ -90,7 +90,7 @@ def test_the_nearest_tokens_are_those_of_a_plain_sort(llama, monkeypatch):
     directions = TokenDirections(head, chain_map(head))
     wanted = [Nearness(40, 8, 20), Nearness(41, 8, 21), Nearness(40, 8, 20)]
     found = nearest_tokens(directions, wanted)
-    every = directions.of(range(len(head.weight)), 1)
+    every = directions.of(range(len(head.weight)), 1).numpy()
     every /= np.linalg.norm(every, axis=1, keepdims=True)
     for one in wanted:
         cosines = every @ every[[one.source, one.answer]].T
@@ -114,12 +114,11 @@ def test_contrasts_are_those_of_the_plain_definition(llama):
 def test_a_matched_token_is_the_nearest_that_the_item_does_not_raise(llama, llama_items, word_tokenizer):
     head = LensHead.from_model(llama)
     directions = TokenDirections(head, chain_map(head))
-    random = np.random.default_rng(0)
-    states = random.standard_normal((1, 4, 32)).astype(np.float32)
+    states = torch.from_numpy(np.random.default_rng(0).standard_normal((1, 4, 32)).astype(np.float32))
     items = [item(at, family=(at, 20 + at), answer=20 + at) for at in range(4)]
     found = [Subject(at, 1, None, 40 + at) for at in range(4)]
     tokens = control_tokens(found, items, states, [1], directions, WordTokens(word_tokenizer), None, 0)
-    logprobs = llama.lm_head(llama.model.norm(torch.from_numpy(states[0]))).detach().log_softmax(-1).numpy()
+    logprobs = llama.lm_head(llama.model.norm(states[0])).detach().log_softmax(-1).numpy()
     passed_over = 0
     for subject in found:
         [ids] = [nearest_tokens(directions, [Nearness(subject.token, 0, 20 + subject.at)])[one][0]

@@ -50,7 +50,7 @@ def test_a_step_that_keeps_the_norm_raises_the_logit_by_the_coordinate_along_the
     """Among states of one scale, a token's logit is affine in the coordinate along its direction."""
     head = LensHead.from_model(build(name, dtype))
     directions = TokenDirections(head, chain_map(head))
-    found = torch.from_numpy(directions.of(range(60), 0))
+    found = directions.of(range(60), 0)
     states = 30 * torch.randn(200, 32, generator=torch.Generator().manual_seed(2))
     bare = head.normed(torch.zeros(1, 32, dtype=dtype)).double()
     logits = (head.normed(states.to(dtype)).double() - bare) @ head.weight.double().T
@@ -65,7 +65,7 @@ def test_a_root_mean_square_norm_gives_its_gain_times_the_row():
     model = build("llama")
     head = LensHead.from_model(model)
     found = TokenDirections(head, chain_map(head)).of([7], 1)[0]
-    expected = (model.model.norm.weight * model.lm_head.weight[7]).detach().double().numpy()
+    expected = (model.model.norm.weight * model.lm_head.weight[7]).detach().double()
     np.testing.assert_allclose(unit(found), unit(expected), atol=1e-6)
 
 
@@ -103,9 +103,7 @@ def test_a_lens_turns_the_direction_by_the_transpose_of_its_map(kind):
     bare, through = TokenDirections(head, chain_map(head)), TokenDirections(head, chain_map(head), lens)
     state = torch.randn(32, generator=torch.Generator().manual_seed(3)).double()
     mapped = lens(state.float()[None, None], [1])[0, 0].double()
-    np.testing.assert_allclose(
-        state.numpy() @ through.of([4, 5], 1).T, mapped.numpy() @ bare.of([4, 5], 1).T, rtol=1e-4
-    )
+    np.testing.assert_allclose(state @ through.of([4, 5], 1).T, mapped @ bare.of([4, 5], 1).T, rtol=1e-4)
     np.testing.assert_array_equal(through.of([4], 2), bare.of([4], 2))  # the last layer has no map
 
 
@@ -117,26 +115,27 @@ def test_a_lens_without_a_map_of_the_layer_is_refused():
 
 
 def test_a_vector_splits_into_parts_outside_and_inside_a_span():
-    random = np.random.default_rng(0)
-    span = random.standard_normal((3, 9))
-    span = np.concatenate([span, span[:1] + span[1:2]])  # the rows may depend on each other
-    vector = random.standard_normal(9)
+    random = torch.Generator().manual_seed(0)
+    span = torch.randn(3, 9, generator=random, dtype=torch.float64)
+    span = torch.cat([span, span[:1] + span[1:2]])  # the rows may depend on each other
+    vector = torch.randn(9, generator=random, dtype=torch.float64)
     outside, inside = split(vector, span)
     np.testing.assert_allclose(outside + inside, vector, atol=1e-12)
-    np.testing.assert_allclose(span @ outside, 0, atol=1e-12)
-    assert np.linalg.matrix_rank(np.concatenate([span, inside[None]]), tol=1e-9) == 3
+    np.testing.assert_allclose(span @ outside, np.zeros(4), atol=1e-12)
+    assert torch.linalg.matrix_rank(torch.cat([span, inside[None]]), atol=1e-9) == 3
     outside, inside = split(span[0] - 2 * span[2], span)
     assert not outside.any()
-    outside, inside = split(np.eye(9)[0], np.eye(9)[1:4])
+    basis = torch.eye(9, dtype=torch.float64)
+    outside, inside = split(basis[0], basis[1:4])
     assert not inside.any()
 
 
 def test_means_are_taken_within_pairs_and_without_the_item():
-    states = np.array([[1.0, 0], [0, 1], [0, 3], [9, 9], [5, 5], [7, 7]])
+    states = torch.tensor([[1.0, 0], [0, 1], [0, 3], [9, 9], [5, 5], [7, 7]])
     pairs = ["x", "x", "x", "x", "y", "y"]
     shows = np.array([True, False, False, True, True, False])
     found = mean_difference(states, pairs, shows, 3)
     np.testing.assert_allclose(found, ((np.array([1, 0]) - [0, 2]) + (np.array([5, 5]) - [7, 7])) / 2)
     assert mean_difference(states, pairs, np.zeros(6, bool), 0) is None
     assert mean_difference(states[:2], pairs[:2], np.array([True, True]), 0) is None
-    assert unit(np.zeros(2)) is None
+    assert unit(torch.zeros(2)) is None

@@ -158,13 +158,13 @@ def test_a_model_that_changes_states_by_their_place_is_found(head, model, llama_
 
 
 def test_layers_whose_blocks_cannot_be_skipped_are_not(head, model):
-    states = capture(head, torch.tensor([PROMPT]), [(0, 5)])[:, 0].numpy()
+    states = capture(head, torch.tensor([PROMPT]), [(0, 5)])[:, 0]
     assert skippable(head, PROMPT, [1, 2, 3], states[1:]) == {1, 2, 3}
     # A later block reads what the first one left behind.
     left, first, last = {}, model.model.layers[0], model.model.layers[2]
     first.register_forward_hook(lambda _, args, out: left.__setitem__("state", out))
     last.register_forward_pre_hook(lambda _, args: (args[0] + left.pop("state")[:, -args[0].shape[1] :],))
-    states = capture(head, torch.tensor([PROMPT]), [(0, 5)])[:, 0].numpy()
+    states = capture(head, torch.tensor([PROMPT]), [(0, 5)])[:, 0]
     assert skippable(head, PROMPT, [1, 2], states[1:3]) == {1}  # whose state the first block leaves as it is
 
 

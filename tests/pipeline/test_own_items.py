@@ -170,3 +170,19 @@ def test_a_conversation_is_a_flag_and_needs_the_model(world, tmp_path, capsys):
         prompt.startswith("[user] ") and prompt.endswith("\n[assistant] ") for prompt in items["prompt"].to_pylist()
     )
     assert table_metadata(items)["prompt"]["special_tokens"] is False
+
+
+def test_variables_of_the_chat_template_are_numbers_words_and_truths(world, tmp_path, capsys):
+    lexicon = ["--lexicon", str(world / "words.tsv"), "--pairs", "fr-de", "--shots", "1", "--distractors", "2"]
+    tokenizer = AutoTokenizer.from_pretrained(world / "model")
+    tokenizer.chat_template = (
+        "{{ kind }}{% if on is true %} on{% endif %} {{ more + 1 }}\n"
+        "{% for turn in messages %}[{{ turn['role'] }}] {{ turn['content'] }}\n{% endfor %}"
+        "{% if add_generation_prompt %}[assistant] {% endif %}"
+    )
+    tokenizer.save_pretrained(tmp_path / "talking")
+    words = ["task", str(tmp_path / "run"), *lexicon, "--model", str(tmp_path / "talking")]
+    variables = ["--chat-variables", "on=true,more=2,kind=plain"]
+    assert "--chat-variables must be given with --chat" in refused(capsys, *words, *variables)
+    assert main([*words, "--chat", *variables]) == 0
+    assert read_table(tmp_path / "run" / "items.parquet")["prompt"][0].as_py().startswith("plain on 3\n[user] ")

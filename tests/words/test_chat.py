@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 
 import pytest
+from transformers import AutoTokenizer
 
+from pivotkit.lens.model.encoding import encode_items
 from pivotkit.words.prompts import TESTBED
 from pivotkit.words.task import build_task, task_prompt
 
@@ -143,3 +145,22 @@ def test_a_chat_needs_a_tokenizer_and_one_wording(lexicon, tokenizer, talks):
             prompt=TESTBED,
             template="{source}{target}",
         )
+
+
+@pytest.mark.parametrize("name", ["smollm2-135m", "qwen25coder-0.5b"])
+def test_real_chat_templates_are_read_as_they_are(lexicon, real_models, name):
+    if not (real_models / name).is_dir():
+        pytest.skip(f"the real model {name} is absent")
+    own = AutoTokenizer.from_pretrained(real_models / name)
+    items = items_of(lexicon, own, shots=1, limit=1, contexts=1)
+    prompt = items["prompt"][0].as_py()
+    shot, question = prompt.split("<|im_start|>user\n")[1:]
+    turns = [shot.partition("<|im_end|>")[0], shot.partition("assistant\n")[2].partition("<|im_end|>")[0],
+             question.partition("<|im_end|>")[0]]  # fmt: skip
+    messages = [
+        {"role": role, "content": turn} for role, turn in zip(("user", "assistant", "user"), turns, strict=True)
+    ]
+    assert prompt == own.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    [text] = encode_items(own, items)
+    whole = own.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+    assert list(text.ids[: text.answer_start]) == list(whole)

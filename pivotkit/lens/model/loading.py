@@ -95,7 +95,7 @@ def load_model(
 
     check_path("load_model", "model", model)
     check_text("load_model", "dtype", dtype, DTYPES)
-    _check_device("device", device)
+    check_device("load_model", "device", device)
     _check_device_map(device_map)
     check_flag("load_model", "remote_code", remote_code)
     if device is not None and device_map is not None:
@@ -124,16 +124,16 @@ def load_model(
     return (loaded if device is None else loaded.to(device)).eval(), tokenizer
 
 
-def _check_device(argument: str, device: str | None) -> None:
+def check_device(function: str, argument: str, device: str | None) -> None:
     """Refuse a device that this machine or this torch does not have."""
     import torch
 
-    check_kind("load_model", argument, device, str | torch.device, "a str", none=True)
+    check_kind(function, argument, device, str | torch.device, "a str", none=True)
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError):  # torch raises each of them
         here = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
-        rule = f"load_model: {argument} must be one that torch finds here, such as {', '.join(here)}"
+        rule = f"{function}: {argument} must be one that torch finds here, such as {', '.join(here)}"
         raise BackendUnavailable(f"{rule}; got {shown(str(device))}") from None
 
 
@@ -141,7 +141,7 @@ def _check_device_map(device_map: Any) -> None:
     """Refuse what transformers cannot take; whether each device is there, it says itself."""
     check_kind("load_model", "device_map", device_map, str | Mapping, "a str or a dict", none=True)
     if isinstance(device_map, str) and device_map not in PLACEMENTS:
-        _check_device("device_map", device_map)
+        check_device("load_model", "device_map", device_map)
     for module, device in device_map.items() if isinstance(device_map, Mapping) else ():
         if not isinstance(module, str) or isinstance(device, bool) or not isinstance(device, int | str):
             rule = "be a dict of module names to devices"

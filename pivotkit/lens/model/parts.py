@@ -148,3 +148,8 @@ class ModelParts:
             self.normed(hidden), self.packed, k, bias=self.bias, logit_scale=self.logit_scale, softcap=self.softcap,
             **reductions,
         )  # fmt: skip
+
+
+def with_float64(device: torch.device) -> torch.device:
+    """The device itself where it computes in float64, else the CPU; Apple's GPUs have no such numbers."""
+    return torch.device("cpu") if device.type == "mps" else device
