@@ -16,9 +16,8 @@ from pivotkit.attribution.permutation import permuted_areas
 from pivotkit.attribution.predictors import (
     CO_OCCURRENCE,
     PARTIAL,
-    frequency_classes,
+    item_groups,
     predictors,
-    script,
     with_partial,
 )
 from pivotkit.attribution.statistics import auc_of_clusters
@@ -77,16 +76,10 @@ def samples(behaviors: pa.Table, known: ItemCounts) -> Iterator[Sample]:
             kept = direct | (seen == "pivot")
             words = [known.words[place] for place in places[kept]]
             counts = known.counts(places[kept])
-            scripts = [(script(source), script(target)) for source, target in words]
-            groups = {
-                "frequency of the rarer word": frequency_classes(counts),
-                "script of the source": np.array([source for source, _ in scripts], dtype=object),
-                "script of the target": np.array([target for _, target in scripts], dtype=object),
-                "scripts": np.array([f"{source} to {target}" for source, target in scripts], dtype=object),
-            }
             yield Sample(
                 rule, positive, everywhere[kept], known.concepts[places[kept]], direct[kept], seen[kept] == "copy",
-                predictors(counts, words, known.tokens(places[kept])), groups, everywhere,
+                predictors(counts, words, known.tokens(places[kept])),
+                item_groups(counts, words), everywhere,
             )  # fmt: skip
 
 

@@ -8,7 +8,14 @@ from numpy.typing import NDArray
 
 from pivotkit.attribution.areas import POOLED, Row, by_pair, hardly_varies, numbered
 from pivotkit.attribution.item_counts import ItemCounts, Key, item_keys
-from pivotkit.attribution.predictors import CO_OCCURRENCE, PARTIAL, given_frequencies, predictors, with_partial
+from pivotkit.attribution.predictors import (
+    CO_OCCURRENCE,
+    PARTIAL,
+    given_frequencies,
+    item_groups,
+    predictors,
+    with_partial,
+)
 from pivotkit.attribution.statistics import least_squares_of_clusters, pearson_of_clusters
 from pivotkit.bootstrap import estimate
 
@@ -28,7 +35,9 @@ class Scored:
         self.pairs = np.asarray(scores["pair"].to_pylist(), dtype=object)
         self.concepts = known.concepts[places]
         words = [known.words[place] for place in places]
-        self.values = predictors(known.counts(places), words, known.tokens(places))
+        counts = known.counts(places)
+        self.values = predictors(counts, words, known.tokens(places))
+        self.groups = item_groups(counts, words)
         self.pivots = None if pivots is None else _pivot_term(pivots, self.keys)
 
 
@@ -36,17 +45,38 @@ def correlations(scored: Scored, bootstrap: int, seed: int) -> list[Row]:
     """Pearson's r per pair for log co-occurrence, plain and given the frequencies; for all pairs, every predictor."""
     rows = []
     for pair, mine in by_pair(scored.pairs, scored.pairs):
-        score, pairs = scored.score[mine], scored.pairs[mine]
-        values = with_partial({name: column[mine] for name, column in scored.values.items()}, pairs)
-        number, clusters = numbered(scored.concepts[mine])
-        told = [name for name in values if pair == POOLED or name in (CO_OCCURRENCE, PARTIAL)]
-        # The partial correlation: what the frequencies explain is taken out of the score too.
-        against = {name: score for name in told} | {PARTIAL: given_frequencies(score, values, pairs)}
-        statistics = {name: pearson_of_clusters(values[name], against[name], clusters) for name in told}
-        for name, r in estimate(statistics, number, resamples=bootstrap, seed=seed, key=f"score\0{pair}").items():
-            row = {"pair": pair, "predictor": name, "r": r.value, "low": r.low, "high": r.high}
-            rows.append(row | {"n": int(mine.sum()), "reason": NOT_VARIED if r.value is None else None})
+        only = () if pair == POOLED else (CO_OCCURRENCE, PARTIAL)
+        rows += [{"pair": pair} | row for row in _correlated(scored, mine, pair, bootstrap, seed, only)]
     return rows
+
+
+def correlations_by_group(scored: Scored, bootstrap: int, seed: int) -> list[Row]:
+    """Pearson's r of log co-occurrence in groups of all pairs' items: by frequency and by script."""
+    rows = []
+    for by, groups in scored.groups.items():
+        for group in sorted(set(groups.tolist())):
+            found = _correlated(
+                scored, groups == group, f"{by}\0{group}", bootstrap, seed, (CO_OCCURRENCE, PARTIAL)
+            )  # fmt: skip
+            rows += [{"pair": POOLED, "by": by, "group": group} | row for row in found]
+    return rows
+
+
+def _correlated(
+    scored: Scored, mine: NDArray[np.bool_], key: str, bootstrap: int, seed: int, only: tuple[str, ...]
+) -> list[Row]:
+    score, pairs = scored.score[mine], scored.pairs[mine]
+    values = with_partial({name: column[mine] for name, column in scored.values.items()}, pairs)
+    number, clusters = numbered(scored.concepts[mine])
+    told = [name for name in values if not only or name in only]
+    # The partial correlation: what the frequencies explain is taken out of the score too.
+    against = {name: score for name in told} | {PARTIAL: given_frequencies(score, values, pairs)}
+    statistics = {name: pearson_of_clusters(values[name], against[name], clusters) for name in told}
+    return [
+        {"predictor": name, "r": r.value, "low": r.low, "high": r.high, "n": int(mine.sum()),
+         "reason": NOT_VARIED if r.value is None else None}
+        for name, r in estimate(statistics, number, resamples=bootstrap, seed=seed, key=f"score\0{key}").items()
+    ]  # fmt: skip
 
 
 def fits(scored: Scored, bootstrap: int, seed: int) -> list[Row]:

@@ -287,6 +287,9 @@ def test_groups_by_frequency_and_script_hold_every_item_once(world, result):
         assert sum(row["n"] for row in rows if row["positive"] == "co-occurrence") == whole
         assert len({(row["positive"], row["group"]) for row in rows}) == len(rows)
     assert {row["group"] for row in result["auc_by_group"] if row["by"] == "scripts"} == {"latin to latin"}
+    everyone = find(result["correlation"], pair="all", predictor="log_df_both")
+    one = find(result["correlation_by_group"], by="scripts", group="latin to latin", predictor="log_df_both")
+    assert (one["r"], one["n"]) == (everyone["r"], everyone["n"])
 
 
 def test_permuted_co_occurrence_tells_nothing(result):
