@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pivotkit.artifacts import require_columns
+from pivotkit.artifacts import require_columns, table_metadata
 from pivotkit.attribution.areas import POOLED, STRICTLY, Row
 from pivotkit.attribution.evidence import causal_sentences, corpus_pivot_sentences
 from pivotkit.attribution.item_counts import Key, item_keys
@@ -71,10 +71,12 @@ def finding(
 
     Notes
     -----
-    *The claim* is that words that share documents are translated without a pivot. It **holds** where the AUC of log
-    co-occurrence lies above 0.5, above what permuting co-occurrence within the pairs gives, and above 0.5 given the
-    words' frequencies, each with its whole interval. It **fails** where the AUC's interval lies below 0.5. What lies
-    between is named: it cannot be told, or pairs or frequencies explain it. Only the rule "strict" decides.
+    *The claim* is that words that share documents are translated without a pivot. It **holds** where the intervals of
+    the AUC of log co-occurrence and of the partial AUC, given the words' frequencies, lie above 0.5, and the AUC above
+    the interval that it has with co-occurrence permuted within the pairs. It **fails** where the AUC's interval lies
+    below 0.5. What lies between is named: it cannot be told, or pairs or frequencies explain it. Only the rule
+    "strict" decides.
+
     Intervals of shares are percentiles over 1000 resamples of concepts.
     """
     require_columns("finding", "behaviors", behaviors, ("item", "pair", "rule", "behavior", "correct"))
@@ -90,9 +92,10 @@ def finding(
             f"finding: items must hold every item of behaviors; got none for {unknown}: "
             "give tables that were made of the same items"
         )
+    languages = table_metadata(items).get("languages")
     told = [
-        *_sample(strict, concepts), *_frequencies(attribution), *_missing(attribution), *_claim(attribution),
-        *_behaviors(strict, concepts), *_baselines(attribution), *_other_readings(attribution),
+        *_sample(strict, concepts, languages), *_frequencies(attribution), *_missing(attribution),
+        *_claim(attribution), *_behaviors(strict, concepts), *_baselines(attribution), *_other_readings(attribution),
         *_pairs(attribution), *_scores(attribution), *corpus_pivot_sentences(mass, agreement),
         *causal_sentences(effects),
     ]  # fmt: skip
@@ -114,7 +117,7 @@ def _share(rows: list[Row], concepts: dict[Key, str], is_one: Any) -> str:
     return f"{percent(one.value)} [{percent(one.low)}, {percent(one.high)}]"
 
 
-def _sample(strict: list[Row], concepts: dict[Key, str]) -> Iterable[Sentence]:
+def _sample(strict: list[Row], concepts: dict[Key, str], languages: dict[str, str] | None) -> Iterable[Sentence]:
     pairs = list(dict.fromkeys(row["pair"] for row in strict))
     names = {concepts[row["item"], row["pair"]] for row in strict}
     left = [row for row in strict if row["behavior"] in ("excluded", "other")]
@@ -127,7 +130,7 @@ def _sample(strict: list[Row], concepts: dict[Key, str]) -> Iterable[Sentence]:
     yield caveat(
         f"The model answers {_share(strict, concepts, lambda row: row['correct'])} of {len(strict)} items correctly."
     )
-    english = [pair for pair in pairs if "en" in parse_pair(pair)]
+    english = [pair for pair in pairs if "en" in parse_pair(pair, languages)]
     if english:
         yield caveat(
             f"In {len(english)} of {count(len(pairs), 'pair')} English is source or target, so that the English word "
