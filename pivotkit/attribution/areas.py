@@ -21,7 +21,7 @@ from pivotkit.attribution.predictors import (
     with_partial,
 )
 from pivotkit.attribution.statistics import auc_of_clusters
-from pivotkit.bootstrap import estimate
+from pivotkit.bootstrap import Estimate, estimate
 
 BEHAVIORS = ("co-occurrence", "pivot", "copy", "other", "excluded")
 STRICTLY, WITH_COPY = "co-occurrence", "co-occurrence+copy"  # which behaviors count as co-occurrence
@@ -175,9 +175,7 @@ def _areas(
     found = estimate(statistics, number, resamples=bootstrap, seed=seed, key=f"{sample.rule}\0{key}")
     rows = []
     for name in wanted:
-        area = found.get(name)
-        numbers = dict.fromkeys(("auc", "low", "high")) if area is None else {
-            "auc": area.value, "low": area.low, "high": area.high,
-        }  # fmt: skip
+        area = found.get(name, Estimate(None, None, None))
+        numbers = {"auc": area.value, "low": area.low, "high": area.high}
         rows.append({"predictor": name} | numbers | entry | {"reason": reasons[name]})
     return rows

@@ -105,7 +105,7 @@ def attribute(
     ``tokens_source`` and ``tokens_target`` count tokens of a word behind a space.
 
     *No AUC* is given for fewer than 10 items of a class, nor where fewer than 10 items differ from the predictor's
-    commonest value; a fit needs the latter too.
+    commonest value; a correlation needs 10 items, and it and a fit need the latter too.
 
     *Intervals* are the 2.5th and 97.5th percentiles over resamples of *concepts* with replacement, because a concept's
     items in several pairs are not independent. Resamples without one of the classes are left out. A permutation moves
