@@ -18,7 +18,10 @@ def attribution(run: RunFolder, settings: Settings) -> None:
         seen, pairs, items=items, scores=scores, pivots=there.get("pivots.parquet"), traces=there.get("traces"),
         seed=settings.seed,
     )  # fmt: skip
-    told = finding(found, seen, items, effects=there.get("causal_effects.parquet"))
+    told = finding(
+        found, seen, items, mass=there.get("pivot_mass.parquet"), agreement=there.get("agreement.parquet"),
+        effects=there.get("causal_effects.parquet"),
+    )  # fmt: skip
     write_json({"finding": told} | found, run / "attribution.json")
 
 
@@ -27,7 +30,7 @@ ATTRIBUTION = Stage(
     help="measure how well co-occurrence in the corpus predicts behavior, and say what was found",
     run=attribution,
     reads=("items.parquet", "behaviors.parquet", "counts/pairs.parquet", "scores.parquet"),
-    uses=("traces", "pivots.parquet", "causal_effects.parquet"),
+    uses=("traces", "pivots.parquet", "pivot_mass.parquet", "agreement.parquet", "causal_effects.parquet"),
     writes=("attribution.json",),
     settings=("seed",),
     functions=("attribution.attribute.attribute", "attribution.finding.finding"),
