@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pivotkit.artifacts import read_json, read_table
+from pivotkit.kernels import select_isa
 from pivotkit.lens.behavior import STRICT
 
 PREDICTORS = ("log_df_both", "log_df_both_given_df", "log_df_source", "log_df_target", "pmi", "similarity",
@@ -36,7 +37,7 @@ def _about(record: dict[str, Any]) -> str:
         check=False,
     ).stdout.strip()
     model = str(record["config"]["model"]).rsplit("/", 1)[-1]
-    machine = f"{_processor()}, torch {environment.get('torch')}, {environment.get('isa')}"
+    machine = f"{_processor()}, torch {environment.get('torch')}, {select_isa()}"
     return f"{model}, {finished[:10]}, commit {commit or 'unknown'}, {machine}."
 
 
@@ -85,7 +86,7 @@ def _areas(attribution: dict[str, Any]) -> str:
 def _effects(run: Path) -> str:
     rows = read_table(run / "causal_effects.parquet").to_pylist()
     kept = [row for row in rows if row["class"] == "pivot" and row["intervention"] == "ablate"
-            and row["direction"] == "unembedding" and row["against"] in (None, "other")
+            and row["direction"] == "unembedding" and not row["mean"] and row["against"] in (None, "other")
             and row["control"] in ("own", "other", "matched", "orthogonal")]  # fmt: skip
     lines = [
         [str(row["layer"]), row["control"] + (" - other" if row["against"] else ""), str(row["items"]),
@@ -99,7 +100,7 @@ def _times(record: dict[str, Any]) -> str:
     lines = [
         [name, f"{stage['seconds']:.0f}" + " (over 30 min)" * (stage["seconds"] > MOST_SECONDS),
          f"{(stage.get('peak_memory_bytes') or 0) / 2**30:.1f}"]
-        for name, stage in record["stages"].items()
+        for name, stage in sorted(record["stages"].items(), key=lambda named: str(named[1]["finished"]))
     ]  # fmt: skip
     total = sum(stage["seconds"] for stage in record["stages"].values())
     return _table(["stage", "seconds", "GiB at most"], [*lines, ["all", f"{total:.0f}", ""]])

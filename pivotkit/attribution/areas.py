@@ -16,13 +16,12 @@ from pivotkit.attribution.permutation import permuted_areas
 from pivotkit.attribution.predictors import (
     CO_OCCURRENCE,
     PARTIAL,
-    frequency_classes,
+    item_groups,
     predictors,
-    script,
     with_partial,
 )
 from pivotkit.attribution.statistics import auc_of_clusters
-from pivotkit.bootstrap import estimate
+from pivotkit.bootstrap import Estimate, estimate
 
 BEHAVIORS = ("co-occurrence", "pivot", "copy", "other", "excluded")
 STRICTLY, WITH_COPY = "co-occurrence", "co-occurrence+copy"  # which behaviors count as co-occurrence
@@ -77,16 +76,10 @@ def samples(behaviors: pa.Table, known: ItemCounts) -> Iterator[Sample]:
             kept = direct | (seen == "pivot")
             words = [known.words[place] for place in places[kept]]
             counts = known.counts(places[kept])
-            scripts = [(script(source), script(target)) for source, target in words]
-            groups = {
-                "frequency of the rarer word": frequency_classes(counts),
-                "script of the source": np.array([source for source, _ in scripts], dtype=object),
-                "script of the target": np.array([target for _, target in scripts], dtype=object),
-                "scripts": np.array([f"{source} to {target}" for source, target in scripts], dtype=object),
-            }
             yield Sample(
                 rule, positive, everywhere[kept], known.concepts[places[kept]], direct[kept], seen[kept] == "copy",
-                predictors(counts, words, known.tokens(places[kept])), groups, everywhere,
+                predictors(counts, words, known.tokens(places[kept])),
+                item_groups(counts, words), everywhere,
             )  # fmt: skip
 
 
@@ -104,7 +97,7 @@ def areas_by_group(sample: Sample, bootstrap: int, seed: int) -> list[Row]:
     """One row per group of all pairs' items and predictor: by the words' frequency and by their scripts."""
     rows = []
     for by, values in sample.groups.items():
-        for group in dict.fromkeys(sorted(values.tolist())):
+        for group in sorted(set(values.tolist())):
             mine = values == group
             found = _areas(sample, mine, f"{by}\0{group}", bootstrap, seed, only=(CO_OCCURRENCE, PARTIAL))
             rows += [{"pair": POOLED, "by": by, "group": group} | row for row in found]
@@ -182,9 +175,7 @@ def _areas(
     found = estimate(statistics, number, resamples=bootstrap, seed=seed, key=f"{sample.rule}\0{key}")
     rows = []
     for name in wanted:
-        area = found.get(name)
-        numbers = dict.fromkeys(("auc", "low", "high")) if area is None else {
-            "auc": area.value, "low": area.low, "high": area.high,
-        }  # fmt: skip
+        area = found.get(name, Estimate(None, None, None))
+        numbers = {"auc": area.value, "low": area.low, "high": area.high}
         rows.append({"predictor": name} | numbers | entry | {"reason": reasons[name]})
     return rows

@@ -19,7 +19,7 @@ from pivotkit.attribution.areas import (
 )
 from pivotkit.attribution.item_counts import ItemCounts, Key, item_keys
 from pivotkit.attribution.predictors import SMOOTHING
-from pivotkit.attribution.relations import Scored, correlations, fits, points
+from pivotkit.attribution.relations import Scored, correlations, correlations_by_group, fits, points
 from pivotkit.lens.behavior import STRICT
 
 MOST_RESAMPLES = 1_000_000
@@ -79,6 +79,7 @@ def attribute(
         far from that mean.
         ``correlation``: one row per pair and predictor, with ``pair, predictor, r, low, high, n, reason``; r is
         Pearson's. A pair has log co-occurrence, plain and partial; "all" has every predictor.
+        ``correlation_by_group``: the same of log co-occurrence, in the groups of ``auc_by_group``.
         ``fits``: one row per pair, model and term, with ``value``: least squares of the score on log co-occurrence, and
         on log co-occurrence and pivots; the terms are coefficients, ``constant`` and ``r_squared``.
         ``points``: one row per scored item: ``item, pair, log_df_both, score, behavior`` (of the rule "strict").
@@ -104,7 +105,7 @@ def attribute(
     ``tokens_source`` and ``tokens_target`` count tokens of a word behind a space.
 
     *No AUC* is given for fewer than 10 items of a class, nor where fewer than 10 items differ from the predictor's
-    commonest value; a fit needs the latter too.
+    commonest value; a correlation needs 10 items, and it and a fit need the latter too.
 
     *Intervals* are the 2.5th and 97.5th percentiles over resamples of *concepts* with replacement, because a concept's
     items in several pairs are not independent. Resamples without one of the classes are left out. A permutation moves
@@ -143,6 +144,7 @@ def attribute(
         "auc_by_group": [row for one in found for row in areas_by_group(one, bootstrap, seed)],
         "permutation": [row for one in found for row in permuted_by_pair(one, permutations, seed)],
         "correlation": [] if scored is None else correlations(scored, bootstrap, seed),
+        "correlation_by_group": [] if scored is None else correlations_by_group(scored, bootstrap, seed),
         "fits": [] if scored is None else fits(scored, bootstrap, seed),
         "points": [] if scored is None else points(scored, behaviors, STRICT),
         "settings": {

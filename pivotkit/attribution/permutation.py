@@ -28,19 +28,15 @@ def permuted_areas(
     """
     random = np.random.default_rng([seed, zlib.crc32(key.encode())])
     ranks = rankdata(values)
-    order, members = np.argsort(concepts, kind="stable"), {}
-    for pair in np.unique(pairs):
-        members[pair] = order[pairs[order] == pair]
     many = int(concepts.max()) + 1
+    apart = np.unique(pairs, return_inverse=True)[1] * (many + 1)  # more than places and cycles in one pair
     positives = int(positive.sum())
     wins = np.empty(draws)
     for draw in range(draws):
         place, cycle = _cycles(random.permutation(many))
-        total = 0.0
-        for own in members.values():
-            line = own[np.argsort(place[concepts[own]], kind="stable")]
-            total += ranks[_next(line, cycle[concepts[line]])][positive[line]].sum()
-        wins[draw] = total - positives * (positives + 1) / 2
+        line = np.argsort(apart + place[concepts], kind="stable")
+        moved = ranks[_next(line, (apart + cycle[concepts])[line])]
+        wins[draw] = moved[positive[line]].sum() - positives * (positives + 1) / 2
     return wins / (positives * (len(positive) - positives))
 
 
@@ -58,8 +54,7 @@ def _cycles(order: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int
 
 def _next(line: NDArray[np.int64], cycles: NDArray[np.int64]) -> NDArray[np.int64]:
     """The item behind each item of ``line`` in its cycle, where cycles are runs of equal numbers."""
-    starts = np.flatnonzero(np.r_[True, cycles[1:] != cycles[:-1]])
-    ends = np.r_[starts[1:], len(line)] - 1
-    behind = np.roll(line, -1)
-    behind[ends] = line[starts]
+    ends = np.append(np.flatnonzero(cycles[1:] != cycles[:-1]), len(line) - 1)
+    behind = np.append(line[1:], line[:1])
+    behind[ends] = line[np.append(0, ends[:-1] + 1)]
     return behind

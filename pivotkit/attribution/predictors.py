@@ -16,6 +16,7 @@ PARTIAL = "log_df_both_given_df"
 COUNTED = (CO_OCCURRENCE, "log_df_source", "log_df_target", "log_min_df", "pmi")
 TOKENS = ("tokens_source", "tokens_target")
 PREDICTORS = (*COUNTED, PARTIAL, "similarity")
+BY_FREQUENCY = "frequency of the rarer word"
 SMOOTHING = 0.5  # documents added to every count before the logarithm of pmi
 # Classes of the documents with the rarer word: each begins here and ends before the next one.
 FREQUENCY_CLASSES = {0: "0", 1: "1 to 5", 6: "6 to 20", 21: "21 to 100", 101: "101 to 1000", 1001: "over 1000"}
@@ -71,6 +72,18 @@ def similarity(source: str, target: str) -> float:
             line.append(min(above[column] + 1, line[-1] + 1, above[column - 1] + (char != other)))
         above = line
     return 1 - above[-1] / max(len(a), len(b), 1)
+
+
+def item_groups(counts: Numbers, words: Sequence[tuple[str, str]]) -> dict[str, NDArray[Any]]:
+    """What items are grouped by: how often the rarer word occurs, and the scripts of the words."""
+    scripts = [(script(source), script(target)) for source, target in words]
+    named = {
+        BY_FREQUENCY: frequency_classes(counts).tolist(),
+        "script of the source": [source for source, _ in scripts],
+        "script of the target": [target for _, target in scripts],
+        "scripts": [f"{source} to {target}" for source, target in scripts],
+    }
+    return {by: np.array(groups, dtype=object) for by, groups in named.items()}
 
 
 def frequency_classes(counts: Numbers) -> NDArray[Any]:

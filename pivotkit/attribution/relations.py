@@ -6,11 +6,18 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pivotkit.attribution.areas import POOLED, Row, by_pair, hardly_varies, numbered
+from pivotkit.attribution.areas import LEAST_ITEMS, POOLED, Row, by_pair, hardly_varies, numbered
 from pivotkit.attribution.item_counts import ItemCounts, Key, item_keys
-from pivotkit.attribution.predictors import CO_OCCURRENCE, PARTIAL, given_frequencies, predictors, with_partial
+from pivotkit.attribution.predictors import (
+    CO_OCCURRENCE,
+    PARTIAL,
+    given_frequencies,
+    item_groups,
+    predictors,
+    with_partial,
+)
 from pivotkit.attribution.statistics import least_squares_of_clusters, pearson_of_clusters
-from pivotkit.bootstrap import estimate
+from pivotkit.bootstrap import Estimate, estimate
 
 PIVOT_TERM = "log_pivots"
 NOT_VARIED = "co-occurrence or score does not vary"
@@ -28,25 +35,56 @@ class Scored:
         self.pairs = np.asarray(scores["pair"].to_pylist(), dtype=object)
         self.concepts = known.concepts[places]
         words = [known.words[place] for place in places]
-        self.values = predictors(known.counts(places), words, known.tokens(places))
-        self.pivots = None if pivots is None else _pivot_term(pivots, self.keys)
+        counts = known.counts(places)
+        self.values = predictors(counts, words, known.tokens(places))
+        self.groups = item_groups(counts, words)
+        self.pivots = None if pivots is None else _pivot_term(pivots, self.keys, counts)
 
 
 def correlations(scored: Scored, bootstrap: int, seed: int) -> list[Row]:
     """Pearson's r per pair for log co-occurrence, plain and given the frequencies; for all pairs, every predictor."""
     rows = []
     for pair, mine in by_pair(scored.pairs, scored.pairs):
-        score, pairs = scored.score[mine], scored.pairs[mine]
-        values = with_partial({name: column[mine] for name, column in scored.values.items()}, pairs)
-        number, clusters = numbered(scored.concepts[mine])
-        told = [name for name in values if pair == POOLED or name in (CO_OCCURRENCE, PARTIAL)]
-        # The partial correlation: what the frequencies explain is taken out of the score too.
-        against = {name: score for name in told} | {PARTIAL: given_frequencies(score, values, pairs)}
-        statistics = {name: pearson_of_clusters(values[name], against[name], clusters) for name in told}
-        for name, r in estimate(statistics, number, resamples=bootstrap, seed=seed, key=f"score\0{pair}").items():
-            row = {"pair": pair, "predictor": name, "r": r.value, "low": r.low, "high": r.high}
-            rows.append(row | {"n": int(mine.sum()), "reason": NOT_VARIED if r.value is None else None})
+        only = () if pair == POOLED else (CO_OCCURRENCE, PARTIAL)
+        rows += [{"pair": pair} | row for row in _correlated(scored, mine, pair, bootstrap, seed, only)]
     return rows
+
+
+def correlations_by_group(scored: Scored, bootstrap: int, seed: int) -> list[Row]:
+    """Pearson's r of log co-occurrence in groups of all pairs' items: by frequency and by script."""
+    rows = []
+    for by, groups in scored.groups.items():
+        for group in sorted(set(groups.tolist())):
+            found = _correlated(
+                scored, groups == group, f"{by}\0{group}", bootstrap, seed, (CO_OCCURRENCE, PARTIAL)
+            )  # fmt: skip
+            rows += [{"pair": POOLED, "by": by, "group": group} | row for row in found]
+    return rows
+
+
+def _correlated(
+    scored: Scored, mine: NDArray[np.bool_], key: str, bootstrap: int, seed: int, only: tuple[str, ...]
+) -> list[Row]:
+    score, pairs = scored.score[mine], scored.pairs[mine]
+    values = with_partial({name: column[mine] for name, column in scored.values.items()}, pairs)
+    number, clusters = numbered(scored.concepts[mine])
+    told = [name for name in values if not only or name in only]
+    reasons = {name: _too_few(int(mine.sum())) or hardly_varies(values[name]) for name in told}
+    # The partial correlation: what the frequencies explain is taken out of the score too.
+    against = {name: score for name in told} | {PARTIAL: given_frequencies(score, values, pairs)}
+    statistics = {name: pearson_of_clusters(values[name], against[name], clusters)
+                  for name in told if reasons[name] is None}  # fmt: skip
+    found = estimate(statistics, number, resamples=bootstrap, seed=seed, key=f"score\0{key}")
+    rows = []
+    for name in told:
+        r = found.get(name, Estimate(None, None, None))
+        row = {"predictor": name, "r": r.value, "low": r.low, "high": r.high, "n": int(mine.sum())}
+        rows.append(row | {"reason": reasons[name] or (NOT_VARIED if r.value is None else None)})
+    return rows
+
+
+def _too_few(items: int) -> str | None:
+    return f"only {items} items have scores; {LEAST_ITEMS} are needed" if items < LEAST_ITEMS else None
 
 
 def fits(scored: Scored, bootstrap: int, seed: int) -> list[Row]:
@@ -82,10 +120,16 @@ def points(scored: Scored, behaviors: pa.Table, rule: str) -> list[Row]:
     ]
 
 
-def _pivot_term(pivots: pa.Table, keys: list[Key]) -> NDArray[np.float64]:
-    """For each item the sum over its pivots of log(min(documents with source and pivot, with target and pivot))."""
-    fewest = np.minimum(pivots["df_given_source"].to_numpy(), pivots["df_given_target"].to_numpy())
-    terms: dict[Key, float] = {}
-    for key, term in zip(item_keys(pivots), np.log(np.maximum(fewest, 1)).tolist(), strict=True):
-        terms[key] = terms.get(key, 0.0) + term
-    return np.array([terms.get(key, 0.0) for key in keys], dtype=np.float64)
+def _pivot_term(pivots: pa.Table, keys: list[Key], counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """For each item the sum over its pivots of log(min(documents with source and pivot, with target and pivot)).
+
+    ``df_given_source`` is the share of the source's documents that hold the pivot; ``counts`` has these documents.
+    """
+    places = {key: place for place, key in enumerate(keys)}
+    shares = zip(pivots["df_given_source"].to_pylist(), pivots["df_given_target"].to_pylist(), strict=True)
+    terms = np.zeros(len(keys))
+    for key, (of_source, of_target) in zip(item_keys(pivots), shares, strict=True):
+        if (place := places.get(key)) is not None:  # items of one spelling have pivots, too
+            source, target, _ = counts[:, place]
+            terms[place] += np.log(max(min(of_source * source, of_target * target), 1.0))
+    return terms

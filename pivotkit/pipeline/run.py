@@ -32,7 +32,9 @@ STAGES = StageTable(
 )
 # No run needs them, and they take long; they have commands of their own.
 ON_REQUEST = (CAUSAL, TOKEN_GRAPH)
-EVERY = StageTable([*STAGES, *ON_REQUEST])  # what a report may show
+# What a report may show. What is made on request stands before the attribution, which tells of it.
+_BEFORE = [stage for stage in STAGES if stage not in (ATTRIBUTION, SCORE_DOCUMENTS, SELECT, REPORT)]
+EVERY = StageTable([*_BEFORE, *ON_REQUEST, ATTRIBUTION, SCORE_DOCUMENTS, SELECT, REPORT])
 
 
 def stages_of(settings: Settings) -> list[Stage]:

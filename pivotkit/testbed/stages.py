@@ -96,4 +96,4 @@ PRETRAIN = Stage(
 )
 
 # Every command: the stages of every run, those on request, the testbed's own.
-STAGES = StageTable([*pipeline.STAGES, *pipeline.ON_REQUEST, WORLD, RECOVERY, PRETRAIN])
+STAGES = StageTable([*pipeline.EVERY, WORLD, RECOVERY, PRETRAIN])

@@ -192,6 +192,12 @@ def test_constant_scores_have_no_correlation_and_say_why(world):
     assert entry["reason"] == "co-occurrence or score does not vary"
 
 
+def test_nine_scores_have_no_correlation(world):
+    few = world["scores"].slice(0, 9)
+    for row in attribute(**{**world, "scores": few}, bootstrap=0, permutations=0)["correlation"]:
+        assert (row["r"], row["n"], row["reason"]) == (None, 9, "only 9 items have scores; 10 are needed")
+
+
 def test_words_are_joined_in_their_normalized_form(world):
     items = world["items"].set_column(
         3, "source", pa.array([word.upper() for word in world["items"]["source"].to_pylist()])
@@ -287,6 +293,9 @@ def test_groups_by_frequency_and_script_hold_every_item_once(world, result):
         assert sum(row["n"] for row in rows if row["positive"] == "co-occurrence") == whole
         assert len({(row["positive"], row["group"]) for row in rows}) == len(rows)
     assert {row["group"] for row in result["auc_by_group"] if row["by"] == "scripts"} == {"latin to latin"}
+    everyone = find(result["correlation"], pair="all", predictor="log_df_both")
+    one = find(result["correlation_by_group"], by="scripts", group="latin to latin", predictor="log_df_both")
+    assert (one["r"], one["n"]) == (everyone["r"], everyone["n"])
 
 
 def test_permuted_co_occurrence_tells_nothing(result):
@@ -297,12 +306,18 @@ def test_permuted_co_occurrence_tells_nothing(result):
 
 
 def test_the_fit_has_the_papers_second_term_where_pivots_are_given(world):
-    rows = [
-        {"item": item["item"], "pair": item["pair"], "df_given_source": 2 + item["item"] % 7, "df_given_target": 5}
-        for item in world["items"].to_pylist()
-        for _ in range(item["item"] % 3)
-    ]
-    terms = np.array([(n % 3) * math.log(min(2 + n % 7, 5)) for n in range(120)])
+    counted = {row["source"]: row for row in world["pairs"].to_pylist()}
+    rows, terms = [], np.zeros(120)
+    for item in world["items"].to_pylist():
+        number, one = item["item"], counted[item["source"].replace("b", "a")]
+        of = {"a": one["df_source"], "b": one["df_target"]}
+        documents = of[item["source"][0]], of[item["target"][0]]
+        for _ in range(number % 3):  # documents with the pivot and each word, as shares of the word's
+            shared = 2 + number % 7, 5
+            shares = (shared[0] / documents[0], shared[1] / documents[1])
+            rows.append(dict(zip(("df_given_source", "df_given_target"), shares, strict=True))
+                        | {"item": number, "pair": item["pair"]})  # fmt: skip
+            terms[number] += math.log(min(shared))
     counts = [row["df_both"] for row in world["pairs"].to_pylist()] * 2
     score = 0.25 + 0.5 * np.log1p(counts) - 0.125 * terms
     scores = world["scores"].set_column(2, "score", pa.array(score))

@@ -143,9 +143,10 @@ CHANCE, PAIRED = {"high": 0.55}, {"high": 0.72}
         (HIGH, None, CHANCE, "frequency"),
         (HIGH, {"auc": None, "low": None, "high": None}, CHANCE, "frequency"),
         (HIGH, HIGH, PAIRED, "pairs"),
-        (HIGH, HIGH, None, "pairs"),
+        (HIGH, HIGH, None, "untested"),
+        (HIGH, HIGH, {"high": None}, "untested"),
         (MIDDLE, HIGH, CHANCE, "open"),
-        (area(0.7, None, None), HIGH, CHANCE, "open"),
+        (area(0.7, None, None), HIGH, CHANCE, "untested"),
         (LOW, HIGH, CHANCE, "fails"),
     ],
 )
@@ -218,6 +219,15 @@ def test_rare_words_and_english_are_caveats():
     for name in ("items", "behaviors", "scores"):
         world[name] = world[name].set_column(1, "pair", pa.array(english))
     assert any(text.startswith("In 2 of 2 pairs English is source or target") for text in texts(said(world), "caveat"))
+
+
+def test_items_of_another_run_are_refused():
+    world = made(by_chance)
+    found = attribute(**world, bootstrap=0, permutations=0)
+    with pytest.raises(
+        ValueError, match=r"finding: items must hold every item of behaviors; got none for \(0, 'fr-zh'\)"
+    ):
+        finding(found, world["behaviors"], world["items"].slice(9))
 
 
 def test_a_table_without_its_columns_is_refused():

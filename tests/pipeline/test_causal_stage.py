@@ -117,15 +117,28 @@ def test_a_direction_of_the_lens_needs_a_lens(copied, capsys):
     assert not (copied / "causal.parquet").exists()
 
 
-def test_causes_of_other_traces_are_not_shown(tested, tmp_path, capsys):
+def test_causes_of_other_traces_are_neither_told_of_nor_shown(tested, tmp_path, capsys):
     run = shutil.copytree(tested, tmp_path / "run")
     assert main(["trace", str(run), "--k", "3"]) == 0
     assert main(["behaviors", str(run)]) == 0
-    for stage in ("attribution", "report"):
-        assert main([stage, str(run)]) == 2
-        line = capsys.readouterr().err.splitlines()[-1]
-        assert "causal.parquet: must be made of traces as it is now" in line
-        assert "run `pivotkit causal` again" in line
+    assert main(["attribution", str(run)]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "causal.parquet: must be made of traces as it is now" in line
+    assert "run `pivotkit causal` again" in line
+    assert main(["report", str(run)]) == 2
+    assert capsys.readouterr().err.endswith("run `pivotkit causal`, `pivotkit attribution` again\n")
+
+
+def test_the_finding_tells_of_the_causes(tested, tmp_path):
+    run = shutil.copytree(tested, tmp_path / "run")
+    untested = "What a pivot does to the answer was not tested in this run."
+    assert untested in {sentence["text"] for sentence in read_json(run / "attribution.json")["finding"]}
+    assert main(["attribution", str(run)]) == 0
+    told = [sentence["text"] for sentence in read_json(run / "attribution.json")["finding"]]
+    assert untested not in told
+    assert any(
+        "That a pivot does something to the answer which is neither source's nor target's" in text for text in told
+    )
 
 
 def test_a_run_shows_the_causes_and_refuses_those_of_other_traces(tested, arguments, tmp_path, capsys):
