@@ -30,10 +30,9 @@ def finding(run: dict[str, Any]) -> dict[str, Any]:
     told = _told(run["attribution"] or {})
     caveats = [text for kind, text in told if kind == "caveat"]
     findings = [text for kind, text in told if kind == "finding"]
-    if (answered := _answered(run)) is not None:
-        share, line = answered
-        (caveats if share < FEW else findings).append(line)
     if not told:
+        answered, lines = _answered(run)
+        (caveats if answered < FEW else findings).extend(lines)
         findings += _shares(run)
     if run["behaviors"] is not None:
         caveats += validity_lines(run["behaviors"], run["languages"])
@@ -55,13 +54,13 @@ def _told(record: dict[str, Any]) -> list[tuple[str, str]]:
     return [(entry["kind"], visible(entry["text"])) for entry in entries]
 
 
-def _answered(run: dict[str, Any]) -> tuple[float, str] | None:
-    """The share of items that the model answers, and a line that says it."""
+def _answered(run: dict[str, Any]) -> tuple[float, list[str]]:
+    """The share of items that the model answers, and a line that says it; none without traces."""
     if run["traces"] is None or not (traces := counted(run["traces"])).num_rows:
-        return None
+        return 0.0, []
     right = np.concatenate([correct(table) for table in by_pair(traces).values()])
     line = f"The model's first choice begins the target for {int(right.sum()):,} of {len(right):,} items"
-    return float(right.mean()), f"{line} ({right.mean():.0%})."
+    return float(right.mean()), [f"{line} ({right.mean():.0%})."]
 
 
 def shares(run: dict[str, Any], rule: str = STRICT) -> dict[str, tuple[float, float, float]] | None:
