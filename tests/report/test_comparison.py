@@ -15,7 +15,7 @@ import pytest
 import pivotkit as pk
 from pivotkit.artifacts import read_json, read_table, write_json, write_table
 from pivotkit.errors import InputError
-from pivotkit.report.comparison import comparison
+from pivotkit.report.comparison import comparison as compared
 from pivotkit.report.data import read_run
 from pivotkit.report.text import interval, number
 
@@ -47,7 +47,7 @@ def runs(plain_run: Path, tmp_path: Path) -> list[Path]:
 
 
 def view(folders: list[Path]) -> dict[str, Any]:
-    return comparison(folders, [read_run(folder) for folder in folders])
+    return compared(folders, [read_run(folder) for folder in folders])
 
 
 def verdicts(run: Path) -> dict[int, str]:
