@@ -204,11 +204,11 @@ def _curves(every: Runs, lines: dict[str, str]) -> list[Row]:
                     continue
                 layers = curves["layers"]
                 depth = [layer / max(layers[-1], 1) for layer in layers]
-                drawn.append(Line(name, lines[name], list(zip(depth, curve["mean"].tolist(), strict=True))))
+                mean, low, high = (curve[part].tolist() for part in ("mean", "low", "high"))
+                drawn.append(Line(name, lines[name], list(zip(depth, mean, strict=True)), (low, high)))
                 best = int(np.argmax(curve["mean"]))
-                mean, low, high = (float(curve[part][best]) for part in ("mean", "low", "high"))
                 row = {"name": name, "n": curve["n"], "layer": layers[best], "of": layers[-1]}
-                rows.append(row | {"mean": number(mean), "interval": interval(low, high)})
+                rows.append(row | {"mean": number(mean[best]), "interval": interval(low[best], high[best])})
             shown = named(one, every[0][1]["languages"]) if kind == "series" else one
             figure = figures.share_lines(f"{shown}, {title}, by depth", drawn, "depth (layer / last layer)", label)
             panels.append({"set": shown, "kind": title, "figure": figure, "rows": rows})

@@ -147,6 +147,7 @@ def test_models_of_other_depth_are_drawn_by_depth(runs: list[Path]) -> None:
     write_table(shallow, runs[1] / "traces" / "part-00000.parquet")
     [panel] = [panel for panel in view(runs)["curves"] if (panel["set"], panel["kind"]) == ("source", "probability")]
     assert [row["of"] for row in panel["rows"]] == [18, 9]
+    assert panel["figure"].count('class="band ') == 2
     assert "small, 1.00: " in panel["figure"]
     assert "large, 1.00: " in panel["figure"]
 
