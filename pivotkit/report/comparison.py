@@ -42,6 +42,7 @@ def comparison(folders: Sequence[Path], runs: Sequence[Row]) -> Row:
     return {
         "names": names,
         "about": [_about(name, run) for name, run in every],
+        "prompts": [line for name, run in every[1:] for line in _other_prompts(names[0], runs[0], name, run)],
         "legend": legend(Key(lines[name], name, "line") for name in names),
         "measures": [_measure(title, note, every, values) for title, note, values in measured],
         "differences": [_differences(title, every, values) for title, _, values in measured],
@@ -67,6 +68,13 @@ def _about(name: str, run: Row) -> Row:
                ("attribution", "attribution"), ("causal", "effects")) if run[made] is None]  # fmt: skip
     return {"name": name, "model": head(run)["model"], "layers": layers or "–", "cause": conclusion(run) or "–",
             "missing": ", ".join(f"pivotkit {stage}" for stage in missing)}  # fmt: skip
+
+
+def _other_prompts(first: str, one: Row, name: str, other: Row) -> list[str]:
+    """A line where prompts differ, as they do in the chat templates of two models."""
+    both = zip(*(run["items"]["prompt"].to_pylist() for run in (one, other)), strict=True)
+    n = sum(mine != theirs for mine, theirs in both)
+    return [f"{n:,} items have another prompt in {name} than in {first}."] if n else []
 
 
 # ---- values of items, and their means

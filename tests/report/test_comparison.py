@@ -161,7 +161,7 @@ def test_folders_of_one_name_are_told_apart(plain_run: Path, tmp_path: Path) -> 
 
 
 def test_runs_of_other_items_are_refused_by_name_with_what_to_do(runs: list[Path], tmp_path: Path) -> None:
-    again = "; make both with the same lexicon, pairs, limit, prompt and seed, and compare them then"
+    again = "; make both with the same lexicon, pairs, limit and seed, and compare them then"
     change(runs[1], "items.parquet", "target", lambda row: row["target"] + "x" * (row["item"] == 2))
     told = rf"large, items.parquet: must have the items of .*small; got another target in row 2{again}$"
     with pytest.raises(InputError, match=told):
@@ -170,6 +170,12 @@ def test_runs_of_other_items_are_refused_by_name_with_what_to_do(runs: list[Path
     with pytest.raises(InputError, match=rf"must have the 24 items of .*small; got 20{again}$"):
         pk.write_comparison(runs, tmp_path / "page.html")
     assert not (tmp_path / "page.html").exists()
+
+
+def test_other_prompts_are_told_and_not_refused(runs: list[Path]) -> None:
+    assert view(runs)["prompts"] == []
+    change(runs[1], "items.parquet", "prompt", lambda row: row["prompt"] + "x" * (row["item"] < 3))
+    assert view(runs)["prompts"] == ["3 items have another prompt in large than in small."]
 
 
 @pytest.mark.parametrize(
