@@ -34,10 +34,13 @@ PUBLIC = {
     "token_graph": "pivotkit.corpus.token_graph",
     "find_pivots": "pivotkit.pivots",
     "hub_pivots": "pivotkit.pivots",
+    "word_pivots": "pivotkit.pivots.word_pivots",
     "score_documents": "pivotkit.selection",
     "select": "pivotkit.selection",
     "write_selection": "pivotkit.selection",
     "attribute": "pivotkit.attribution",
+    "pivot_mass": "pivotkit.attribution.pivot_mass",
+    "pivot_agreement": "pivotkit.attribution.pivot_agreement",
     "write_report": "pivotkit.report",
     "write_comparison": "pivotkit.report",
 }

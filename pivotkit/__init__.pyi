@@ -1,4 +1,6 @@
 from pivotkit.attribution import attribute as attribute
+from pivotkit.attribution.pivot_agreement import pivot_agreement as pivot_agreement
+from pivotkit.attribution.pivot_mass import pivot_mass as pivot_mass
 from pivotkit.causal.causal_test import causal_test as causal_test
 from pivotkit.causal.effects import causal_effects as causal_effects
 from pivotkit.corpus import Counts as Counts
@@ -22,6 +24,7 @@ from pivotkit.lens.score import score as score
 from pivotkit.lens.trace import trace as trace
 from pivotkit.pivots import find_pivots as find_pivots
 from pivotkit.pivots import hub_pivots as hub_pivots
+from pivotkit.pivots.word_pivots import word_pivots as word_pivots
 from pivotkit.report import write_comparison as write_comparison
 from pivotkit.report import write_report as write_report
 from pivotkit.selection import score_documents as score_documents

@@ -219,11 +219,15 @@ PARAMETERS: dict[str, dict[str, set[str]]] = {
     },
     "find_pivots": {
         "counts": OBJECT, "items": OBJECT, "rule": {"function"}, "k": INT, "word_tokens": OBJECT,
-        "measure": NONE, "combine": NONE, "candidates": NONE, "tokenizer": NONE,
-        "embedding": NONE, "min_similarity": NONE, "min_df": INT, "min_word_df": INT, "min_score": {"0", "7", "0.5", "10^30"},
-        "seed": INT0,
+        "measure": NONE, "combine": NONE, "candidates": NONE, "without": EMPTY, "tokenizer": NONE,
+        "embedding": NONE, "min_similarity": NONE, "min_df": INT, "min_word_df": INT | NONE, "min_score": {"0", "7", "0.5", "10^30"},
+        "hub_penalty": {"0", "0.5"}, "seed": INT0,
     },
     "hub_pivots": {"pivots": OBJECT, "k": INT},
+    "word_pivots": {
+        "counts": OBJECT, "items": OBJECT, "rule": {"function"}, "k": INT, "word_tokens": NONE, "languages": NONE | EMPTY,
+        "measure": NONE, "combine": NONE, "min_df": INT, "min_word_df": INT | NONE, "min_score": {"0", "7", "0.5", "10^30"},
+    },
     "score_documents": {
         "corpus": OBJECT, "pivots": {"set", "iterator of ints"}, "hits": NONE, "pairs": NONE, "score": NAME,
         "weights": NONE, "tokenizer": NONE, "on_error": NAME, "out": PATH | NONE,
@@ -237,6 +241,13 @@ PARAMETERS: dict[str, dict[str, set[str]]] = {
     },
     "attribute": {
         "behaviors": OBJECT, "pairs": OBJECT, "items": OBJECT, "scores": NONE, "bootstrap": INT0, "seed": INT0,
+    },
+    "pivot_mass": {
+        "traces": OBJECT, "items": OBJECT, "layers": NONE | {"iterator of ints", "set"}, "bootstrap": INT0, "seed": INT0,
+    },
+    "pivot_agreement": {
+        "traces": OBJECT, "pivots": OBJECT, "items": OBJECT, "layers": NONE | {"iterator of ints", "set"},
+        "least_contrast": NUMBER - {"-1", "-1.5"}, "least_probability": SHARE, "bootstrap": INT0, "seed": INT0,
     },
     "write_report": {"run": PATH, "out": PATH | NONE},
     "write_comparison": {"runs": {"array of str"}, "out": PATH},
@@ -308,6 +319,11 @@ def good(lexicon, tokenizer, tmp_path_factory) -> dict[str, tuple[Any, dict[str,
     joined = {"item": [0], "pair": ["en-fr"]}
     reading = {"order": np.array([0]), "batch_size": 1, "steps": [0]}
     pairs = {"source": ["a"], "target": ["b"], "df_source": [1], "df_target": [1], "df_both": [1]}
+    of_concepts = pa.table(joined | {"concept": ["a"]})
+    layers = {name: value * 3 for name, value in joined.items()} | {"layer": [1, 2, 3], "label": ["answer"] * 3}
+    masses = {"pivot_logmass": [-1.0] * 3, "other_logmass": [-2.0] * 3, "pivot_ids": [[1]] * 3, "other_ids": [[2]] * 3}
+    traced = pa.table(layers | masses | {"top_contrasts": pa.nulls(3)})
+    found_pivots = pa.table(joined | {"token_id": [1], "other_id": [2], "df_source": [3], "df_target": [4]})
     hidden, weight = torch.ones(3, 4), torch.ones(9, 4)
     found: dict[str, tuple[Any, dict[str, Any]]] = {
         "unembed": (pk.unembed, {"hidden": hidden, "weight": weight, "k": 2}),
@@ -368,8 +384,9 @@ def good(lexicon, tokenizer, tmp_path_factory) -> dict[str, tuple[Any, dict[str,
             pk.token_graph,
             {"documents": [(np.array([1, 2]), np.array([0, 2]))], "out": "out", "vocabulary": 9},
         ),
-        "find_pivots": (pk.find_pivots, {"counts": counts, "items": items, "word_tokens": Family()}),
+        "find_pivots": (pk.find_pivots, {"counts": counts, "items": items, "rule": "paper", "word_tokens": Family()}),
         "hub_pivots": (pk.hub_pivots, {"pivots": pivots, "k": 1}),
+        "word_pivots": (pk.word_pivots, {"counts": counts, "items": items}),
         "score_documents": (pk.score_documents, {"corpus": files, "pivots": [1]}),
         "select": (pk.select, {"documents": selection, "budget_tokens": 1}),
         "write_selection": (
@@ -382,6 +399,8 @@ def good(lexicon, tokenizer, tmp_path_factory) -> dict[str, tuple[Any, dict[str,
                 "items": pa.table(joined | {"concept": ["a"], "source": ["a"], "target": ["b"]}),
             },
         ),
+        "pivot_mass": (pk.pivot_mass, {"traces": traced, "items": of_concepts}),
+        "pivot_agreement": (pk.pivot_agreement, {"traces": traced, "pivots": found_pivots, "items": of_concepts}),
         "write_report": (pk.write_report, {"run": folder}),
         "write_comparison": (pk.write_comparison, {"runs": [folder, folder / "other"], "out": folder / "page.html"}),
     }  # fmt: skip
@@ -603,7 +622,7 @@ def test_a_tokenizer_of_another_model_is_refused(good, tokenizer, tmp_path):
         context=csr_array((2, 5)),
     )
     pair = pa.table({"item": [0], "pair": ["en-fr"], "source": ["dog"], "target": ["chien"]})
-    said = refusal(pk.find_pivots, counts, pair, word_tokens=Tokens())
+    said = refusal(pk.find_pivots, counts, pair, "paper", word_tokens=Tokens())
     assert said == "ValueError: find_pivots: word_tokens must be of the tokenizer of counts, with ids below 5; got 5"
 
 

@@ -61,8 +61,11 @@ def given(place: Path) -> dict[str, list[str]]:
     }
 
 
+PAPER = ("--pivot-rule", "paper")  # of the generated world, which has no strata of 150 documents
+
+
 def counted(run: Path, *arguments: str) -> Counts:
-    assert main(["count", str(run), "--workers", "1", "--latent", "p", *arguments]) == 0
+    assert main(["count", str(run), "--workers", "1", "--latent", "p", *PAPER, *arguments]) == 0
     return Counts.load(run / "counts")
 
 
@@ -126,9 +129,9 @@ def test_a_run_goes_on_from_counts_of_tokens(place, tmp_path):
     lexicon = str(place / "world" / "lexicon.tsv")
     begin = ["run", "--out", str(tmp_path / "run"), "--model", str(place / "model"), "--lexicon", lexicon]
     task = ["--pairs", "a-b", "--prompt", "testbed", "--shots", "2", "--contexts", "1", "--latent", "p"]
-    assert main([*begin, *task, "--workers", "1", *given(place)["olmo"]]) == 0
+    assert main([*begin, *task, "--workers", "1", *PAPER, *given(place)["olmo"]]) == 0
     assert set(orjson.loads((tmp_path / "run" / "run.json").read_bytes())["stages"]) == {
-        "task", "count", "pivots", "score", "trace", "behaviors", "attribution", "report",
+        "task", "count", "pivots", "score", "trace", "behaviors", "attribution", "agreement", "report",
     }  # fmt: skip
 
 
@@ -180,7 +183,7 @@ def test_the_last_of_text_and_tokens_is_what_a_run_keeps(place, run):
     ],
 )
 def test_options_that_do_not_go_together_are_refused(arguments, message, run, capsys):
-    assert message in refusal(capsys, "count", str(run), *arguments)
+    assert message in refusal(capsys, "count", str(run), *PAPER, *arguments)
 
 
 def test_options_that_do_not_fit_tokens_are_refused(place, run, capsys):
@@ -192,7 +195,7 @@ def test_options_that_do_not_fit_tokens_are_refused(place, run, capsys):
         ([*files["megatron"], "--strata", "both"], "strata must have language=False for token files"),
         (["--tokens", str(place / "one.npy")], "one.npy, token "),  # its eos is not the tokenizer's
     ):
-        assert message in refusal(capsys, "count", str(run), *arguments)
+        assert message in refusal(capsys, "count", str(run), *PAPER, *arguments)
 
 
 @pytest.mark.parametrize(

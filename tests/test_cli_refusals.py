@@ -78,7 +78,18 @@ def ARGUMENTS(folder: Path) -> list[str]:
     return [
         *("--model", str(folder / "model"), "--lexicon", str(world / "lexicon.tsv"), "--pairs", "a-b"),
         *("--corpus", str(world / "corpus.jsonl.zst"), "--prompt", "testbed", "--shots", "2", "--latent", "p"),
-        *("--distractors", "2", "--contexts", "1", "--workers", "1", "--min-pivot-score", "0.01"),
+        *(
+            "--distractors",
+            "2",
+            "--contexts",
+            "1",
+            "--workers",
+            "1",
+            "--min-pivot-score",
+            "0.01",
+            "--pivot-rule",
+            "paper",
+        ),
     ]
 
 

@@ -43,6 +43,9 @@ if __name__ == "__main__":
 """
 
 
+PAPER = ("--pivot-rule", "paper")  # documents have no languages
+
+
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory) -> Path:
     """A folder with a corpus of four files and the run folder of a count that has not begun."""
@@ -85,7 +88,7 @@ def start_counting(prepared: Path, run: Path, busy: Path, workers: int) -> subpr
     """A count in a process of its own, once all its workers wait."""
     busy.mkdir()
     process = subprocess.Popen(
-        [sys.executable, str(prepared / "waiting.py"), "count", str(run), "--workers", str(workers)],
+        [sys.executable, str(prepared / "waiting.py"), "count", str(run), "--workers", str(workers), *PAPER],
         stderr=subprocess.PIPE, env={**os.environ, "BUSY": str(busy)}, text=True, start_new_session=True,
     )  # fmt: skip
     give_up = time.monotonic() + 60
@@ -112,7 +115,7 @@ def test_a_count_that_is_told_to_end_leaves_nothing_behind_and_resumes(prepared,
     whole, run, busy = tmp_path / "whole", tmp_path / "run", tmp_path / "busy"
     for copy in (whole, run):
         shutil.copytree(prepared / "run", copy)
-    assert main(["count", str(whole), "--workers", "1"]) == 0
+    assert main(["count", str(whole), "--workers", "1", *PAPER]) == 0
     process = start_counting(prepared, run, busy, workers)
     assert any(run.rglob(".*.part"))  # it is in the middle of a unit
     (os.killpg if group else os.kill)(process.pid, number)
@@ -125,7 +128,7 @@ def test_a_count_that_is_told_to_end_leaves_nothing_behind_and_resumes(prepared,
     assert set(left) == {".lock"}
     assert not (run / "counts" / "counts.json").exists()
     assert list((run / "counts" / "units").glob("*.parquet"))  # the unit that was done
-    assert main(["count", str(run)]) == 0
+    assert main(["count", str(run), *PAPER]) == 0
     assert counted(run) == counted(whole)
 
 
@@ -134,7 +137,7 @@ def test_a_worker_that_is_killed_is_named_and_the_run_resumes(prepared, tmp_path
     whole, run, busy = tmp_path / "whole", tmp_path / "run", tmp_path / "busy"
     for copy in (whole, run):
         shutil.copytree(prepared / "run", copy)
-    assert main(["count", str(whole), "--workers", "1"]) == 0
+    assert main(["count", str(whole), "--workers", "1", *PAPER]) == 0
     process = start_counting(prepared, run, busy, workers=3)
     started = {int(worker.name) for worker in busy.iterdir()} - {process.pid}
     os.kill(which(started), signal.SIGKILL)  # as a kernel out of memory does
@@ -145,7 +148,7 @@ def test_a_worker_that_is_killed_is_named_and_the_run_resumes(prepared, tmp_path
     )
     assert "Traceback" not in said
     assert not (run / "counts" / "counts.json").exists()
-    assert main(["count", str(run)]) == 0
+    assert main(["count", str(run), *PAPER]) == 0
     assert counted(run) == counted(whole)
 
 

@@ -76,10 +76,11 @@ def test_the_examples_of_the_readme_run(files_of_the_readme):
         # Sizes alone are made small: the vocabulary, and the budget of a selection.
         exec(code.replace("262144", "3000").replace("10_000_000", "100").replace("20_000_000", "10"), scope)
         seen |= scope
-    assert len(blocks) == 6
+    assert len(blocks) == 7
     assert seen["top"].ids.shape == (*seen["top"].logsumexp_error.shape, 10) == (19, 66, 10)
     assert seen["table"]["item"].nunique() == seen["items"].num_rows == 16
     assert seen["pivots"].num_rows > 0
+    assert set(seen["agreement"]["against"].to_pylist()) == {"control", "matched", "other"}
     assert seen["counts"].pair("dog", "chien") == 3
     assert Path("selection", "manifest.json").exists()
     assert [document[-1] for document in seen["again"].documents(seen["again"].work_units()[0])] == [50279] * len(

@@ -23,7 +23,7 @@ ROOMS = {
     "lens": {"kernels", "words"},
     "causal": {"words", "lens"},
     "corpus": {"words"},
-    "pivots": {"corpus"},
+    "pivots": {"corpus", "words"},
     "selection": {"corpus", "pivots"},
     "attribution": {"words", "lens", "corpus", "pivots"},
     "training": {"words", "lens"},

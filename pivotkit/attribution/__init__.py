@@ -1,4 +1,4 @@
-"""How well co-occurrence in the corpus predicts the behavior of the model."""
+"""How well co-occurrence in the corpus predicts the behavior of the model, and whether its pivots are the model's."""
 
 from pivotkit.attribution.attribute import attribute
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import unicodedata
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from pivotkit.causal.chosen import Item, Subject
 from pivotkit.causal.directions import TokenDirections
 from pivotkit.lens.model.parts import ModelParts
 from pivotkit.lens.tracked_tokens import as_logits
+from pivotkit.words.token_classes import written_form
 from pivotkit.words.word_tokens import WordTokens
 
 NEAREST = 256  # tokens most nearly as near to source and answer as the pivot, of which the first one not shown is taken
@@ -116,13 +116,6 @@ class FrequencyMatched:
             for near in (rank - distance, rank + distance):
                 if 0 <= near < len(self.order):
                     yield int(self.order[near])
-
-
-def written_form(text: str) -> tuple[bool, bool, str, bool]:
-    """What a control shares with a token: a leading space, letters alone, the script, a first capital."""
-    word = text.strip()
-    script = unicodedata.name(word[0], "").partition(" ")[0] if word else ""
-    return text[:1].isspace(), word.isalpha(), script, word[:1].isupper()
 
 
 @dataclass(frozen=True)

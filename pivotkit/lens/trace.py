@@ -16,7 +16,6 @@ from pivotkit.arguments import (
     check_int,
     check_kind,
     check_strings,
-    elements,
     refuse,
 )
 from pivotkit.artifacts import require_columns, table_metadata, with_metadata
@@ -31,6 +30,7 @@ from pivotkit.lens.model.encoding import encode, require_room, require_same_voca
 from pivotkit.lens.model.head import LensHead, require_model
 from pivotkit.lens.model.middle import middle_readers
 from pivotkit.lens.model.prefix_tree import PrefixTree
+from pivotkit.lens.pivot_sets import PIVOT_SETS, pivot_sets, require_tokens_below, token_sets
 from pivotkit.lens.positions import (
     ANSWER,
     ATTENTION,
@@ -45,10 +45,10 @@ from pivotkit.lens.positions import (
 from pivotkit.lens.through_lens import lacking_layers, through_lens
 from pivotkit.lens.trace_table import Reading, trace_rows
 from pivotkit.lens.tracked_tokens import logits_of, tracked_tokens
-from pivotkit.words.task import accepted_targets, require_tokens, task_prompt
+from pivotkit.words.task import require_tokens, task_prompt
 from pivotkit.words.word_tokens import TokenPolicy, WordTokens
 
-SETS = ("source", "target", "pivot")  # token sets besides those of the latent languages
+SETS = ("source", "target", *PIVOT_SETS)  # token sets besides those of the latent languages
 NO_SETS = ("top", "contrast")  # columns of ids that are not a set's
 
 
@@ -62,7 +62,7 @@ def trace(
     points: Sequence[str] = ("block",),
     spans: Spans | None = None,
     latent: Sequence[str] = (),
-    pivots: Mapping[int, Sequence[int]] | None = None,
+    pivots: pa.Table | Mapping[int, Sequence[int]] | None = None,
     k: int = 10,
     tracked: int = 10,
     chains: bool = False,
@@ -97,8 +97,9 @@ def trace(
     latent : sequence of str, default ()
         Languages whose word for the concept is followed too, such as ``("en",)``. Each gives a column
         ``<code>_logmass``, which is null if the concept has no word in the language.
-    pivots : mapping of item to token ids, optional
-        Gives the column ``pivot_logmass``, which is null for items without pivots.
+    pivots : pyarrow.Table or mapping of item to token ids, optional
+        The result of `find_pivots` gives ``pivot_logmass`` and, for the controls that it has, ``control_logmass,
+        matched_logmass, other_logmass``; a mapping gives ``pivot_logmass``. Null for items without such tokens.
     k : int, default 10
         Top tokens to keep per layer and position.
     tracked : int, default 10
@@ -132,8 +133,8 @@ def trace(
         output of block l, so the last layer equals the model; rows with the ``point`` ``attention`` are of block
         ``layer`` before its feed-forward part. ``target_piece`` says which token of the target is read, from 0;
         ``appended_pieces`` are those before it and ``appended`` their text. The sets are ``source``, ``target`` (all
-        accepted targets), the latent languages and ``pivot``. A set holds what tells a word apart at the answer
-        (`WordTokens`); where nothing does, it is empty and its mass null. ``top_contrasts`` are those of the top
+        accepted targets), the latent languages, ``pivot`` and its controls. A set holds what tells a word apart at the
+        answer (`WordTokens`); where nothing does, it is empty and its mass null. ``top_contrasts`` are those of the top
         tokens, ``contrast_ids`` and the columns after it the k tokens of the highest contrast, equal ones by id. They
         are null where the label is not ``answer`` and for groups without contrasts; the metadata says why. Logs are
         natural; contrasts, entropy and divergence are in nats; ranks begin at 0. The metadata names the layers, the
@@ -167,7 +168,8 @@ def trace(
     check_places(positions, spans, items.num_rows)
     check_points(points)
     latent = check_strings("trace", "latent", latent)
-    _check_pivots(pivots, items)
+    sets = pivot_sets(pivots, items)
+    require_tokens_below(sets, LARGEST)
     check_int("trace", "k", k, 1)
     check_int("trace", "tracked", tracked, 1)
     check_flag("trace", "chains", chains)
@@ -195,11 +197,11 @@ def trace(
     require_same_vocabulary("trace", len(head.weight), texts)
     check_int("trace", "k", k, 1, len(head.weight))
     tracked = min(tracked, len(head.weight))
-    _check_pivots(pivots, items, len(head.weight))
+    require_tokens_below(sets, len(head.weight))
     word_tokens = WordTokens(tokenizer, policy)
-    names = [*SETS[:2], *latent, *(SETS[2:] if pivots is not None else [])]
-    token_sets = [
-        _token_sets(row, text.appended, word_tokens, latent, pivots) for row, text in zip(rows, texts, strict=True)
+    names = [*SETS[:2], *latent, *sets]
+    of_items = [
+        token_sets(row, text.appended, word_tokens, latent, sets) for row, text in zip(rows, texts, strict=True)
     ]
     places = find_places(items, texts, positions, spans)
     wanted = [sorted({place.index for place in own}) for own in places]
@@ -228,7 +230,7 @@ def trace(
         here = [(at, item, place) for at, line in enumerate(lines) for item, place in owners[line]]
         if not here:
             continue
-        whose, own_sets = [item for _, item, _ in here], [token_sets[item] for _, item, _ in here]
+        whose, own_sets = [item for _, item, _ in here], [of_items[item] for _, item, _ in here]
         targets = [texts[item].ids[texts[item].telling] for item in whose]
         own_rows = [rows[item] for item in whose]
         reading, normed = _read(head, states[:, [at for at, *_ in here]], k, tracked, targets, own_sets)
@@ -286,47 +288,16 @@ def _contrast_reader(
     return ContrastReader(head, groups, means)
 
 
-def _check_pivots(pivots: Mapping[int, Sequence[int]] | None, items: pa.Table, vocabulary: int = LARGEST) -> None:
-    """Refuse what is no mapping, or gives an item something else than token ids below ``vocabulary``."""
-    check_kind("trace", "pivots", pivots, Mapping, "a mapping of item to token ids", none=True)
-    given = pivots or {}
-    for item in given:
-        check_int("trace", "pivots", item, 0)
-    for item in items["item"].to_pylist() if given else ():
-        for token in elements("trace", "pivots", given.get(item, ()), "a mapping of item to token ids"):
-            check_int("trace", "pivots", token, 0, vocabulary - 1)
-
-
-def _token_sets(
-    row: dict[str, Any], appended: tuple[int, ...], word_tokens: WordTokens, latent: Sequence[str],
-    pivots: Mapping[int, Sequence[int]] | None,
-) -> list[list[int]]:  # fmt: skip
-    """The token sets of one item behind the pieces appended to its prompt, in the order of the columns.
-
-    One is empty if the item has no such word or no pivots, or no token tells the word apart there.
-    """
-    words = dict(row["words"])
-
-    def telling(word: str) -> tuple[int, ...]:
-        return word_tokens.telling(word, appended)
-
-    token_sets = [list(telling(row["source"])), sorted(set().union(*map(telling, accepted_targets(row))))]
-    token_sets += [list(telling(words[code])) if code in words else [] for code in latent]
-    if pivots is not None:
-        token_sets.append(sorted(set(pivots.get(row["item"], ()))))
-    return token_sets
-
-
 def _read(
     head: LensHead, states: torch.Tensor, k: int, tracked: int, targets: Sequence[int],
-    token_sets: Sequence[list[list[int]]],
+    own_sets: Sequence[list[list[int]]],
 ) -> tuple[Reading, torch.Tensor]:  # fmt: skip
     """Read states (L, N, D), with one target and one list of token sets per position; returns the normed states too."""
     layers, count, blocks = len(states), len(targets), len(head.blocks)
     position = np.tile(np.arange(count), layers)
     result = head.unembed(
         states, k, targets=torch.tensor(targets).unsqueeze(1).expand(layers, -1, 1),
-        token_sets=TokenSetTable.per_row(token_sets).take(position), entropy=True,
+        token_sets=TokenSetTable.per_row(own_sets).take(position), entropy=True,
         references=blocks * count + position,  # the last layer's row of the same position
     )  # fmt: skip
     check_invariants("trace", result, len(head.weight))

@@ -1,22 +1,21 @@
-"""The stages of the corpus's side: documents -> tokens -> counts -> pivots -> document scores -> selection."""
+"""The stages of the corpus's side beside the counts: tokens, pivots, document scores, selection, token graph."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 
 from pivotkit.artifacts import read_table, table_metadata, write_table
+from pivotkit.pipeline.count_stage import TOKEN_OPTIONS, token_store
 from pivotkit.pipeline.inputs import (
     CORPUS,
-    LANGUAGES,
     MODEL,
     TOKEN_FILES,
     check_no_token_options,
     corpus_paths,
     given_tokens,
-    latent_languages,
     model_tokenizer,
     watch_words,
 )
@@ -26,12 +25,7 @@ from pivotkit.pipeline.stage import Stage
 from pivotkit.progress import console
 from pivotkit.words.languages import parse_pair
 
-if TYPE_CHECKING:
-    from pivotkit.corpus.counting.strata import Strata
-    from pivotkit.corpus.languages.language_table import LanguageTable
-    from pivotkit.corpus.token_store.store import TokenStore
-
-TOKEN_OPTIONS = ("token_format", "token_dtype", "vocab_size", "eos", "bos")
+NEARLY_ALL = 0.9  # of the pivots kept as hubs, and hubs tell nothing
 
 
 def tokens(run: RunFolder, settings: Settings) -> None:
@@ -49,87 +43,6 @@ TOKENS = Stage(
     writes=("tokens",),
     settings=("on_error",),
     functions=("corpus.token_store.tokenize.tokenize",),
-)
-
-
-def count(run: RunFolder, settings: Settings) -> None:
-    from pivotkit.corpus.count import count as count_corpus
-
-    words, pairs = watch_words(read_table(run / "items.parquet"), **latent_languages(run, settings))
-    count_corpus(
-        **_counted(run, settings, words), pairs=pairs, scope=settings.scope, sample=settings.sample or None,
-        background=settings.background, postings=settings.postings, strata=_strata(settings),
-        languages=_languages(settings),
-        unit=None if settings.unit == "file" else settings.unit, checkpoint=settings.checkpoint,
-        memory=settings.memory, workers=settings.workers, on_error=settings.on_error, out=run / "counts",
-    )  # fmt: skip
-
-
-def _counted(run: RunFolder, settings: Settings, words: list[str]) -> dict[str, Any]:
-    """What is counted, for which words, with which context."""
-    from pivotkit.corpus.matching.token_watchlist import TokenWatchList
-    from pivotkit.corpus.matching.watchlist import WatchList
-
-    if not settings.token_files:
-        check_no_token_options("count", settings, "text")
-        context = _store(run, settings) if settings.context else False
-        return {"corpus": corpus_paths(settings), "watchlist": WatchList(words), "context": context}
-    watch = TokenWatchList(words, model_tokenizer(settings))
-    if watch.unspelled:
-        told = ", ".join(watch.unspelled)
-        console.print(f"count: the tokenizer has no spelling of {told}: found nowhere", highlight=False, markup=False)
-    return {"corpus": given_tokens("count", settings), "watchlist": watch, "context": settings.context}
-
-
-def _languages(settings: Settings) -> LanguageTable | None:
-    from pivotkit.corpus.languages.language_table import LanguageTable
-
-    return None if settings.languages is None else LanguageTable.open(settings.languages)
-
-
-def _strata(settings: Settings) -> Strata | None:
-    from pivotkit.corpus.counting.strata import Strata
-
-    if settings.strata == "none":
-        return None
-    classes = 1 if settings.strata == "language" else settings.length_classes
-    return Strata(language=settings.strata != "length", length=classes, seed=settings.seed)
-
-
-def count_needs(settings: Settings) -> tuple[str, ...]:
-    """Token files come with the tokenizer of their ids; text has its tokens for the context alone."""
-    if settings.token_files:
-        return "items.parquet", TOKEN_FILES, MODEL
-    return "items.parquet", *(("tokens",) if settings.context else ()), CORPUS
-
-
-COUNT = Stage(
-    name="count",
-    help="count words, pairs of words and the tokens around them in a corpus of text or of tokens",
-    run=count,
-    reads=("items.parquet", "tokens", CORPUS, TOKEN_FILES, MODEL),
-    needs=count_needs,
-    uses=(LANGUAGES,),
-    writes=("counts",),
-    settings=(
-        *TOKEN_OPTIONS,
-        "on_error",
-        "scope",
-        "context",
-        "sample",
-        "background",
-        "postings",
-        "strata",
-        "length_classes",
-        "unit",
-        "checkpoint",
-        "memory",
-        "workers",
-        "latent",
-        "seed",
-    ),
-    functions=("corpus.count.count",),
-    depends=latent_languages,
 )
 
 
@@ -180,10 +93,32 @@ def pivots(run: RunFolder, settings: Settings) -> None:
     tokenizer = model_tokenizer(settings)
     found = find_pivots(
         Counts.load(run / "counts"), read_table(run / "items.parquet"), rule=settings.pivot_rule, k=settings.pivots,
-        word_tokens=WordTokens(tokenizer), tokenizer=tokenizer, min_score=settings.min_pivot_score, seed=settings.seed,
+        measure=settings.pivot_measure, combine=settings.pivot_combine, min_word_df=settings.min_word_df,
+        word_tokens=WordTokens(tokenizer), tokenizer=tokenizer, min_score=settings.min_pivot_score,
+        hub_penalty=settings.hub_penalty, without=settings.pivots_without, seed=settings.seed,
     )  # fmt: skip
+    hubs = hub_pivots(found, k=settings.hubs)
+    for line in _lacks(table_metadata(found), table_metadata(hubs), hubs.num_rows):
+        console.print(f"pivots: {line}", highlight=False, markup=False, soft_wrap=True)
     write_table(found, run / "pivots.parquet")
-    write_table(hub_pivots(found, k=settings.hubs), run / "hubs.parquet")
+    write_table(hubs, run / "hubs.parquet")
+
+
+def _lacks(found: dict[str, Any], hubs: dict[str, Any], kept: int) -> list[str]:
+    """What the pivots do not cover, in words."""
+    least, items = found["min_word_df"], found["items"]
+    lines = [
+        f"{number} of {items} items have none: {reason}" + (f" (--min-word-df {least})" if "few" in reason else "")
+        for reason, number in found["items_without_pivots"].items()
+        if number
+    ]
+    if absent := found.get("absent_languages"):
+        lines.append(
+            f"no document is in {', '.join(absent)}: --languages tells other languages than the documents' own"
+        )
+    if kept and kept > NEARLY_ALL * hubs["tokens"]:
+        lines.append(f"{kept} of {hubs['tokens']} pivots are kept as hubs; a smaller --hubs keeps those of many words")
+    return lines
 
 
 PIVOTS = Stage(
@@ -192,8 +127,20 @@ PIVOTS = Stage(
     run=pivots,
     reads=("items.parquet", "counts", MODEL),
     writes=("pivots.parquet", "hubs.parquet"),
-    settings=("pivot_rule", "pivots", "min_pivot_score", "hubs", "seed"),
+    settings=(
+        "pivot_rule",
+        "pivot_measure",
+        "pivot_combine",
+        "min_word_df",
+        "hub_penalty",
+        "pivots",
+        "min_pivot_score",
+        "pivots_without",
+        "hubs",
+        "seed",
+    ),
     functions=("pivots.find.find_pivots", "pivots.hubs.hub_pivots"),
+    revision=2,  # three controls stand beside a pivot
 )
 
 
@@ -205,18 +152,10 @@ def score_documents(run: RunFolder, settings: Settings) -> None:
     items, hubs = read_table(run / "items.parquet"), read_table(run / "hubs.parquet")
     words, _ = watch_words(items, [])
     hits = match_documents(corpus_paths(settings), WatchList(words), on_error=settings.on_error)
-    store = _store(run, settings)
+    store = token_store(run, settings)
     scores = score_store(store, hubs, hits=hits, pairs=items)
     named = {"units": [unit.name for unit in store.units]}
     write_table(scores, run / "documents.parquet", table_metadata(scores) | named)
-
-
-def _store(run: RunFolder, settings: Settings) -> TokenStore:
-    """The run's tokens, for the corpus where it lies now; that its contents are the same was checked before."""
-    from pivotkit.corpus.reading.documents import work_units
-    from pivotkit.corpus.token_store.store import TokenStore
-
-    return TokenStore.open(run / "tokens").moved(work_units(corpus_paths(settings)))
 
 
 def scored_documents(run: RunFolder, settings: Settings) -> pa.Table:

@@ -14,6 +14,7 @@ from pivotkit.arguments import check_text
 from pivotkit.artifacts import read_table, table_metadata
 from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.pipeline.settings import Settings, flag
+from pivotkit.words.languages import parse_pair
 
 if TYPE_CHECKING:
     from pivotkit.corpus.reading.token_files import TokenFiles
@@ -123,6 +124,16 @@ def watch_words(items: pa.Table, latent: list[str]) -> tuple[list[str], list[tup
         for middle in between:
             pairs.update(dict.fromkeys((word, middle) for word in (row["source"], row["target"]) if word != middle))
     return list(words), [(first, second) for first, second in pairs if first != second]
+
+
+def watched_languages(items: pa.Table) -> list[tuple[str, str]]:
+    """Each source and target with its language, once."""
+    codes = table_metadata(items).get("languages")
+    rows = items.select(["pair", "source", "target"]).to_pylist()
+    both = ((row, parse_pair(row["pair"], codes)) for row in rows)
+    return list(
+        dict.fromkeys(word for row, pair in both for word in zip((row["source"], row["target"]), pair, strict=True))
+    )
 
 
 def latent_languages(run: RunFolder, settings: Settings) -> dict[str, list[str]]:

@@ -1,8 +1,8 @@
-"""The stages that join the model's side and the corpus's side: attribution and report."""
+"""The stages that join the model's side and the corpus's side: attribution, agreement and report."""
 
 from __future__ import annotations
 
-from pivotkit.artifacts import read_table, write_json
+from pivotkit.artifacts import read_table, write_json, write_table
 from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.pipeline.settings import Settings
 from pivotkit.pipeline.stage import EVERYTHING, Stage
@@ -23,6 +23,28 @@ ATTRIBUTION = Stage(
     writes=("attribution.json",),
     settings=("seed",),
     functions=("attribution.attribute.attribute",),
+)
+
+
+def agreement(run: RunFolder, settings: Settings) -> None:
+    from pivotkit.attribution.pivot_agreement import pivot_agreement
+    from pivotkit.attribution.pivot_mass import pivot_mass
+
+    items, pivots, traces = read_table(run / "items.parquet"), read_table(run / "pivots.parquet"), run.gather("traces")
+    if "pivot_logmass" not in traces.column_names:
+        raise ValueError("agreement: traces must have the mass of pivots; run `pivotkit trace` again")
+    write_table(pivot_mass(traces, items, seed=settings.seed), run / "pivot_mass.parquet")
+    write_table(pivot_agreement(traces, pivots, items, seed=settings.seed), run / "agreement.parquet")
+
+
+AGREEMENT = Stage(
+    name="agreement",
+    help="compare the corpus's pivots with what the model's layers hold, beside their controls",
+    run=agreement,
+    reads=("items.parquet", "pivots.parquet", "traces"),
+    writes=("agreement.parquet", "pivot_mass.parquet"),
+    settings=("seed",),
+    functions=("attribution.pivot_agreement.pivot_agreement", "attribution.pivot_mass.pivot_mass"),
 )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -93,7 +92,7 @@ def trace(run: RunFolder, settings: Settings) -> None:
     known = [path for path in [run / "pivots.parquet"] if path.exists()]
     model, tokenizer, head = loaded_model(settings)
     chosen = {
-        "positions": settings.positions, "latent": wanted["latent"], "pivots": _pivot_ids(known[0]) if known else None,
+        "positions": settings.positions, "latent": wanted["latent"], "pivots": read_table(known[0]) if known else None,
         "k": settings.k, "tracked": settings.tracked, "chains": settings.chains, "head": head,
         "policy": _policy(settings),
     }  # fmt: skip
@@ -130,7 +129,7 @@ TRACE = Stage(
     settings=("dtype", "latent", "k", "positions", "tracked", "chains", "token_policy"),
     functions=("lens.trace.trace",),
     depends=latent_languages,
-    revision=2,  # targets are read at their telling piece, and a trace holds the words of its items
+    revision=3,  # the masses of the pivots' controls are recorded
 )
 
 
@@ -139,7 +138,7 @@ def trace_fitted(run: RunFolder, settings: Settings) -> None:
     from pivotkit.lens.trace import trace as trace_items
 
     items, wanted = read_table(run / "items.parquet"), TRACE_FITTED.wanted(run, settings)
-    pivots = _pivot_ids(run / "pivots.parquet") if (run / "pivots.parquet").exists() else None
+    pivots = read_table(run / "pivots.parquet") if (run / "pivots.parquet").exists() else None
     model, tokenizer, head = loaded_model(settings)
     assert settings.tuned_lens is not None, "the stage must read TUNED_LENS"
     lens, policy = load_lens(settings.tuned_lens, head), _policy(settings)
@@ -164,6 +163,7 @@ TRACE_FITTED = Stage(
     settings=("dtype", "latent", "k", "token_policy"),
     functions=("lens.fitted.load_lens", "lens.trace.trace"),
     depends=latent_languages,
+    revision=2,  # the masses of the pivots' controls are recorded
 )
 
 
@@ -209,13 +209,6 @@ BEHAVIORS = Stage(
     settings=("min_probability", "least_contrast", "threshold", "least_peak"),
     functions=("lens.behavior.classify", "lens.behavior.sensitivity"),
 )
-
-
-def _pivot_ids(path: Path) -> dict[int, list[int]]:
-    found: dict[int, list[int]] = {}
-    for row in read_table(path).select(["item", "token_id"]).to_pylist():
-        found.setdefault(row["item"], []).append(row["token_id"])
-    return found
 
 
 def _policy(settings: Settings) -> Any:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pivotkit.pipeline.causal_stage import CAUSAL
-from pivotkit.pipeline.corpus_stages import COUNT, PIVOTS, SCORE_DOCUMENTS, SELECT, TOKEN_GRAPH, TOKENS
+from pivotkit.pipeline.corpus_stages import PIVOTS, SCORE_DOCUMENTS, SELECT, TOKEN_GRAPH, TOKENS
+from pivotkit.pipeline.count_stage import COUNT
 from pivotkit.pipeline.inputs import CORPUS, TUNED_LENS
-from pivotkit.pipeline.joint_stages import ATTRIBUTION, REPORT
+from pivotkit.pipeline.joint_stages import AGREEMENT, ATTRIBUTION, REPORT
 from pivotkit.pipeline.model_stages import BEHAVIORS, SCORE, TASK, TRACE, TRACE_FITTED
 from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.pipeline.settings import Settings
@@ -13,7 +14,21 @@ from pivotkit.pipeline.stage import Stage, StageTable, Study
 
 # Pivots come before traces, so the traces can say how much of the mass the pivots hold. The report comes last.
 STAGES = StageTable(
-    [TASK, TOKENS, COUNT, PIVOTS, SCORE, TRACE, TRACE_FITTED, BEHAVIORS, ATTRIBUTION, SCORE_DOCUMENTS, SELECT, REPORT]
+    [
+        TASK,
+        TOKENS,
+        COUNT,
+        PIVOTS,
+        SCORE,
+        TRACE,
+        TRACE_FITTED,
+        BEHAVIORS,
+        ATTRIBUTION,
+        AGREEMENT,
+        SCORE_DOCUMENTS,
+        SELECT,
+        REPORT,
+    ]
 )
 # No run needs them, and they take long; they have commands of their own.
 ON_REQUEST = (CAUSAL, TOKEN_GRAPH)

@@ -82,9 +82,10 @@ class Settings:
     sample: int = option(0, "documents per word that its context is estimated from; 0: all of them", least=0)
     background: bool = option(True, "count the documents of every token")
     postings: bool = option(True, "keep which documents contain each word, for later questions")
-    strata: str = option(
-        "none", "count by a document's languages, its length, or both", choices=("none", "language", "length", "both")
-    )
+    strata: str | None = option(
+        None, "count by a document's languages, its length, or both; by default both for stratified pivots, else none",
+        choices=("none", "language", "length", "both"),
+    )  # fmt: skip
     languages: str | None = option(
         None, "folder of `pivotkit languages`, which tells documents' languages; their lang field by default"
     )
@@ -114,9 +115,29 @@ class Settings:
     )
     threshold: float = option(0.1, "least probability of a pivot under the threshold rule", least=0, most=1)
     least_peak: float = option(0.0, "least probability of an item's peak under the paper's rule", least=0, most=1)
-    pivot_rule: str = option("paper", "association measure that ranks pivots", choices=("paper", "npmi", "g2"))
+    pivot_rule: str = option(
+        "stratified", "what ranks pivots: against documents of the same languages and length, or against all documents",
+        choices=("stratified", "npmi", "g2", "paper"),
+    )  # fmt: skip
+    pivot_measure: str | None = option(
+        None, "measure of the stratified rule; lower_ratio by default", of="pivot_rule",
+        choices=("lower_ratio", "log_ratio", "npmi", "deviance", "poisson", "delta"),
+    )  # fmt: skip
+    pivot_combine: str | None = option(
+        None, "how two words' measures make a score; geometric for the stratified rule, else min", of="pivot_rule",
+        choices=("geometric", "min"),
+    )  # fmt: skip
+    min_word_df: int | None = option(
+        None, "least documents of a word that has pivots; 20 for the stratified rule, else 1", least=1
+    )
+    hub_penalty: float = option(
+        0.0, "share of a token's mean measure with its 20 best words that its score loses", least=0, most=1
+    )
     pivots: int = option(50, "pivots kept per item", least=1)
     min_pivot_score: float = option(0.0, "least score of a pivot", least=0)
+    pivots_without: list[str] = option(
+        [], "whose look-alikes are neither pivots nor controls: source, target, and languages for the concept's word"
+    )
     hubs: int = option(1000, "hub pivots kept; documents are scored with them", least=1)
     strategy: str = option("pivot", "what ranks the documents", choices=("pivot", "random", "parallel"))
     budget_tokens: int | None = option(None, "tokens to select; a tenth of the corpus by default", least=1)

@@ -5,16 +5,19 @@ Every measure takes five numbers, broadcast like any ufunc and computed in float
 each other. `Counts.expected` sums it over strata, so that neither the language nor the length of documents passes for
 company.
 
-=============  ======================================  =============================================
-``log_ratio``  log((n11 + 1) / (e + 1)), nats          one more document on both sides, so that a rare
-                                                       token is not company by a single document
-``npmi``       log(n11 / e) / -log(n11 / n)            -1 when they never meet
-``deviance``   2 (n11 log(n11 / e) - n11 + e), signed  the Poisson deviance; negative when they repel
-``poisson``    -log P(X >= n11), X ~ Poisson(e), nats  large where chance hardly gives as many
-``delta``      (n11 - e) / n1_                         the share of arXiv 2505.16385, less what chance gives
-=============  ======================================  =============================================
+===============  ======================================  =============================================
+``lower_ratio``  log_ratio - 1 / sqrt(n11 + 1), nats     the log ratio less one standard error of the log of
+                                                         n11: of equal ratios, the one of more documents
+``log_ratio``    log((n11 + 1) / (e + 1)), nats          one more document on both sides, so that a rare
+                                                         token is not company by a single document
+``npmi``         log(n11 / e) / -log(n11 / n)            -1 when they never meet
+``deviance``     2 (n11 log(n11 / e) - n11 + e), signed  the Poisson deviance; negative when they repel
+``poisson``      -log P(X >= n11), X ~ Poisson(e), nats  large where chance hardly gives as many
+``delta``        (n11 - e) / n1_                         the share of arXiv 2505.16385, less what chance gives
+===============  ======================================  =============================================
 
-All but ``poisson`` are zero at ``n11 = e`` and grow with ``n11``; ``poisson`` is never negative. A table that cannot be
+All grow with ``n11``. All but ``lower_ratio`` and ``poisson`` are zero at ``n11 = e``: the first is zero where the
+ratio is one standard error above 1, and ``poisson`` is never negative. A table that cannot be
 (``n11`` above a margin, a negative number, ``n`` zero) gives NaN. Where ``e`` is 0 and ``n11`` is not, ``npmi``,
 ``deviance`` and ``poisson`` are infinite.
 
@@ -35,14 +38,21 @@ import numpy as np
 
 from pivotkit.pivots.association import measure
 
+lower_ratio: np.ufunc
 log_ratio: np.ufunc
 npmi: np.ufunc
 deviance: np.ufunc
 poisson: np.ufunc
 delta: np.ufunc
 
-MEASURES = ("log_ratio", "npmi", "deviance", "poisson", "delta")
+MEASURES = ("lower_ratio", "log_ratio", "npmi", "deviance", "poisson", "delta")
 TAIL = 1e-17  # a term of the tail this much smaller than its sum no longer changes it
+
+
+def _lower_ratio(n11: float, n1_: float, n_1: float, n: float, e: float) -> float:
+    if not (0 <= n11 <= min(n1_, n_1) and max(n1_, n_1) <= n and e >= 0) or n <= 0:
+        return math.nan
+    return math.log((n11 + 1.0) / (e + 1.0)) - 1.0 / math.sqrt(n11 + 1.0)
 
 
 def _log_ratio(n11: float, n1_: float, n_1: float, n: float, e: float) -> float:
@@ -103,7 +113,14 @@ def _delta(n11: float, n1_: float, n_1: float, n: float, e: float) -> float:
     return (n11 - e) / n1_
 
 
-_FORMULAS = {"log_ratio": _log_ratio, "npmi": _npmi, "deviance": _deviance, "poisson": _poisson, "delta": _delta}
+_FORMULAS = {
+    "lower_ratio": _lower_ratio,
+    "log_ratio": _log_ratio,
+    "npmi": _npmi,
+    "deviance": _deviance,
+    "poisson": _poisson,
+    "delta": _delta,
+}
 
 
 def __getattr__(name: str) -> np.ufunc:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pivotkit.arguments import check_int
 from pivotkit.artifacts import require_columns, table_metadata, with_metadata
+
+SHARES = {"least": 0.0, "25%": 0.25, "50%": 0.5, "75%": 0.75, "90%": 0.9, "99%": 0.99, "most": 1.0}
 
 
 def hub_pivots(pivots: pa.Table, k: int) -> pa.Table:
@@ -26,7 +29,10 @@ def hub_pivots(pivots: pa.Table, k: int) -> pa.Table:
     Returns
     -------
     pyarrow.Table
-        One row per hub, best first; columns ``token_id int32, token string, words int64, score float64``.
+        One row per hub, best first; columns ``token_id int32, token string, words int64, score float64``. The metadata
+        has ``tokens``, the distinct pivots of which these are the hubs, and ``words_of_tokens``, the least, the
+        quartiles, the 90th and 99th percentile and the most words of a pivot. Where hubs are nearly all pivots, they
+        say nothing about hubs.
 
     Raises
     ------
@@ -63,7 +69,14 @@ def hub_pivots(pivots: pa.Table, k: int) -> pa.Table:
     hubs = totals.join(words, "token_id").sort_by(
         [("word_count_distinct", "descending"), ("score_sum", "descending"), ("token_id", "ascending")]
     )
+    degrees = hubs["word_count_distinct"].to_numpy()
     hubs = hubs.select(["token_id", "token_min", "word_count_distinct", "score_sum"])
     hubs = hubs.rename_columns(["token_id", "token", "words", "score"]).slice(0, k).combine_chunks()
-    metadata = {"k": k, "tokens": totals.num_rows, "rule": table_metadata(pivots).get("rule")}
+    spread = {name: float(np.quantile(degrees, share)) for name, share in SHARES.items()} if len(degrees) else {}
+    metadata = {
+        "k": k,
+        "tokens": totals.num_rows,
+        "words_of_tokens": spread,
+        "rule": table_metadata(pivots).get("rule"),
+    }
     return with_metadata(hubs, metadata)

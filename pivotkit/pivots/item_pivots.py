@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Collection
-from contextlib import suppress
 from dataclasses import dataclass
-from itertools import permutations
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,7 +13,8 @@ from scipy.sparse import csr_array
 
 from pivotkit.arguments import refuse
 from pivotkit.pivots import expected_association
-from pivotkit.pivots.rules import Allowed, PivotRule
+from pivotkit.pivots.controls import Condition
+from pivotkit.pivots.rules import PivotRule
 from pivotkit.pivots.similarity import similar
 
 
@@ -53,29 +51,15 @@ class PivotSearch:
     background: NDArray[np.int64]
     rule: PivotRule
     word_tokens: WordFamilies
-    allowed: Allowed | None
     k: int
     min_df: int
     min_score: float
     embedding: Any | None
     min_similarity: float
+    penalty: NDArray[np.float64] | None = None  # of each token, taken off its score
 
-    def rows(self, pair: str, source: str, target: str) -> tuple[int, int]:
-        """The rows of an item's two words in the counts: those in the languages of its pair, where words have one."""
-        if pair in self._codes:
-            first, second = self._codes[pair]
-            with suppress(ValueError):
-                return self.counts.index(source, first), self.counts.index(target, second)
-        return self._row(source), self._row(target)
-
-    @functools.cached_property
-    def _codes(self) -> dict[str, tuple[str, str]]:
-        """The two languages of every pair of those that the counted words have."""
-        codes = {code for code in getattr(self.counts, "languages", None) or () if code is not None}
-        return {f"{first}-{second}": (first, second) for first, second in permutations(sorted(codes), 2)}
-
-    def find(self, source: str, target: str, rows: tuple[int, int]) -> ItemPivots:
-        """The pivots of two words that both occur, best first."""
+    def find(self, source: str, target: str, rows: tuple[int, int], allowed: Condition | None = None) -> ItemPivots:
+        """The pivots of two words that both occur, best first; ``allowed`` tells which tokens may be."""
         counts = self.counts
         families = [
             np.unique(np.asarray(list(self.word_tokens.family(word)), dtype=np.int64)) for word in (source, target)
@@ -99,10 +83,12 @@ class PivotSearch:
             expected = [counts.df[row] * (frequency / counts.documents) for row in rows]
         with_chance = [(*table, chance) for table, chance in zip(tables, expected, strict=True)]
         score = self.rule.score(with_chance if self.rule.stratified else tables)
+        if self.penalty is not None:
+            score = score - self.penalty[tokens]
         best = np.flatnonzero(score > self.min_score)
         best = best[np.lexsort((tokens[best], -score[best]))]
-        if self.allowed is not None:
-            best = self._allowed(tokens, best, source, target)
+        if allowed is not None:
+            best = self._allowed(tokens, best, allowed)
         if self.embedding is not None:
             best = best[similar(tokens[best], self.embedding, families, self.min_similarity, self.k)]
         best = best[: self.k]
@@ -118,22 +104,15 @@ class PivotSearch:
                 *(expected_association.poisson(*(_of(part, best) for part in table)) for table in with_chance)
             ),
             family=frozenset(families[0].tolist()).union(families[1].tolist()),
+            df=(int(counts.df[rows[0]]), int(counts.df[rows[1]])),
+            reached=len(tokens),
         )
 
-    def _allowed(
-        self, tokens: NDArray[np.int64], best: NDArray[np.int64], source: str, target: str
-    ) -> NDArray[np.int64]:
+    def _allowed(self, tokens: NDArray[np.int64], best: NDArray[np.int64], allowed: Condition) -> NDArray[np.int64]:
         """Those of ``best`` that may be pivots; without a filter after this one, the first k of them."""
-        assert self.allowed is not None  # the caller asked
         most = self.k if self.embedding is None else len(best)
-        passed = (place for place in best.tolist() if self.allowed(int(tokens[place]), source, target))
+        passed = (place for place in best.tolist() if allowed(int(tokens[place])))
         return np.fromiter(itertools.islice(passed, most), np.int64)
-
-    def _row(self, word: str) -> int:
-        try:
-            return self.counts.index(word)
-        except ValueError:
-            raise ValueError(f"find_pivots: counts must be of every word of items; got none of {word!r}") from None
 
 
 @dataclass(frozen=True)
@@ -154,6 +133,10 @@ class ItemPivots:
         The log of the probability that chance gives as many or more with the word that it is less tied to, in nats.
     family : frozenset of int
         The tokens of the two words' own spellings.
+    df : (int, int)
+        The documents of each word.
+    reached : int
+        How many tokens of neither family share ``min_df`` documents with each word.
     """
 
     token_ids: NDArray[np.int64]
@@ -165,6 +148,8 @@ class ItemPivots:
     expected_target: NDArray[np.float64]
     log_p: NDArray[np.float64]
     family: frozenset[int]
+    df: tuple[int, int]
+    reached: int
 
 
 def _of(part: Any, places: NDArray[np.int64]) -> Any:

@@ -20,6 +20,7 @@ STRATIFIED = "stratified"
 RULES = {"paper": "delta", "npmi": "npmi", "g2": "log_likelihood"}  # of one background for all documents
 COMBINE = ("geometric", "min")
 CANDIDATES = ("words", "all")
+FEW_DOCUMENTS = 20  # of the rarer word, below which company cannot be told from chance
 
 
 @dataclass(frozen=True)
@@ -53,28 +54,30 @@ class PivotRule:
         return mean
 
 
-def pivot_rule(rule: str | Measure, measure: str | Measure | None, combine: str | None) -> PivotRule:
-    """The rule that the arguments of `find_pivots` name."""
-    check_text("find_pivots", "combine", combine, COMBINE, none=True)
+def pivot_rule(
+    rule: str | Measure, measure: str | Measure | None, combine: str | None, function: str = "find_pivots"
+) -> PivotRule:
+    """The rule that the arguments of `find_pivots`, or of ``function``, name."""
+    check_text(function, "combine", combine, COMBINE, none=True)
     if measure is not None and rule != STRATIFIED:
-        raise ValueError(f'find_pivots: measure must come with rule="{STRATIFIED}"; got another rule')
+        raise ValueError(f'{function}: measure must come with rule="{STRATIFIED}"; got another rule')
     found: Measure
     if callable(rule) and not isinstance(rule, type):
         name, found, stratified = _name(rule), rule, _takes_expected(rule)
     else:
-        check_kind("find_pivots", "rule", rule, str, "a str or a function")
-        check_text("find_pivots", "rule", rule, (STRATIFIED, *RULES))
+        check_kind(function, "rule", rule, str, "a str or a function")
+        check_text(function, "rule", rule, (STRATIFIED, *RULES))
         name, stratified = str(rule), rule == STRATIFIED
         if not stratified:
             found = getattr(association, RULES[name])
         elif measure is None or isinstance(measure, str):
-            check_text("find_pivots", "measure", measure, expected_association.MEASURES, none=True)
+            check_text(function, "measure", measure, expected_association.MEASURES, none=True)
             name = f"{name} {measure}" if measure else name
-            found = getattr(expected_association, measure or "log_ratio")
+            found = getattr(expected_association, measure or "lower_ratio")
         elif _takes_expected(measure):
             name, found = f"{name} {_name(measure)}", measure
         else:
-            refuse_kind("find_pivots", "measure", "be a function of (n11, n1_, n_1, n, e)", measure)
+            refuse_kind(function, "measure", "be a function of (n11, n1_, n_1, n, e)", measure)
     return PivotRule(name, found, stratified, combine or ("geometric" if stratified else "min"))
 
 

@@ -101,6 +101,18 @@ TABLES: dict[str, tuple[str, dict[str, str]]] = {
         {**_ITEM, "rank": "integer", "token_id": "integer", "token": "text", "score": "number"}
         | {"control_id": "integer", "control_token": "text"},
     ),
+    "agreement": (
+        "agreement.parquet",
+        {"pair": "text", "documents": "text", "against": "text", "items": "integer", "concepts": "integer"}
+        | {"share": "number", "control_share": "number", "difference": "number", "low": "number", "high": "number"}
+        | {"reason": "text"},
+    ),
+    "pivot_mass": (
+        "pivot_mass.parquet",
+        {"pair": "text", "against": "text", "layers": "list of integers", "items": "integer", "concepts": "integer"}
+        | {"mass": "number", "control_mass": "number", "difference": "number", "low": "number", "high": "number"}
+        | {"sentence": "text", "reason": "text"},
+    ),
     "hubs": ("hubs.parquet", {"token_id": "integer", "token": "text", "words": "integer", "score": "number"}),
     "documents": (
         "documents.parquet",
@@ -125,7 +137,7 @@ LATER = {
 }
 # The stages that write the tables; those that are not here have the table's name.
 WRITERS = {"traces": "trace", "fitted": "trace-fitted", "effects": "causal", "chosen": "select",
-           "items": "task", "pairs": "count", "hubs": "pivots", "documents": "score-documents",
+           "pivot_mass": "agreement", "items": "task", "pairs": "count", "hubs": "pivots", "documents": "score-documents",
            "sensitivity": "behaviors"}  # fmt: skip
 RECORDS = {
     "run": "run.json",

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from pivotkit.arguments import check_path
 from pivotkit.artifacts import atomic_path
 from pivotkit.report import (
+    agreement_sections,
     attribution_sections,
     causal_sections,
     corpus_sections,
@@ -147,6 +148,7 @@ SECTIONS = {
     "cause": "Cause",
     "attribution": "Attribution",
     "pivots": "Pivots",
+    "agreement": "Agreement",
     "selection": "Selection",
     "pretrain": "Training",
     "words": "Words",
@@ -172,6 +174,7 @@ def _render(run: dict[str, Any]) -> str:
         cause=causal_sections.cause(run),
         attribution=attribution_sections.attribution(run),
         pivots=corpus_sections.pivots(run),
+        agreement=agreement_sections.agreement(run),
         selection=corpus_sections.selection(run),
         pretrain=corpus_sections.pretrain(run),
         browser=browser,

@@ -71,6 +71,7 @@ def pretrain_arms(run: RunFolder, *, seeds: int = 2, seed: int = 0) -> None:
             prompt="testbed",
             shots=4,
             latent=["p"],
+            pivot_rule="paper",  # as in `demo_settings`
             min_pivot_score=0.1,
             seed=seed,
         )

@@ -69,6 +69,9 @@ def demo_settings(run: RunFolder, model: Path, seed: int) -> TestbedSettings:
         prompt="testbed",
         **DEMO_TASK,
         latent=["p"],
+        # A document of two languages is labelled with one of them, and no token is a word by its letters: neither strata
+        # nor whole words mean anything here, and shares of documents are exact.
+        pivot_rule="paper",
         # A planted pivot stands in most documents of both its words, chance company in few.
         min_pivot_score=0.3,
         quotas={"a": 0.5, "b": 0.5},

@@ -171,6 +171,12 @@ def is_whole_word(text: str) -> bool:
     return "CJK" in scripts or len(letters) >= _least(body)
 
 
+def written_form(text: str) -> tuple[bool, bool, str, bool]:
+    """What a control shares with a token: a leading space, letters alone, the script, a first capital."""
+    word = text.strip()
+    return text[:1].isspace(), word.isalpha(), _script(word[0]) if word else "", word[:1].isupper()
+
+
 def _least(text: str) -> int:
     """The fewest characters of a word in the script of ``text``."""
     return _LEAST_SYLLABLES if text and all(_script(char) in _SYLLABIC for char in text) else _LEAST_LETTERS

@@ -17,7 +17,6 @@ from pivotkit.causal.controls import (
     other_subjects,
     partner_of_concept,
     random_unit,
-    written_form,
 )  # fmt: skip
 from pivotkit.causal.directions import TokenDirections, chain_map
 from pivotkit.lens.model.head import LensHead
@@ -82,14 +81,6 @@ def test_given_frequencies_take_the_place_of_the_order_of_ids():
     frequencies = np.array([5.0, 1, 4, 2, 3, 0])
     matched = FrequencyMatched(Words([" a"] * 6), 6, frequencies)
     assert matched.order.tolist() == [0, 2, 4, 3, 1, 5]
-
-
-@pytest.mark.parametrize(
-    ("one", "other"), [(" dog", "dog"), (" dog", " Dog"), (" dog", " d2"), (" dog", " собака"), (" dog", " 狗")]
-)
-def test_written_forms_tell_spaces_capitals_letters_and_scripts_apart(one, other):
-    assert written_form(one) != written_form(other)
-    assert written_form(one) == written_form(" cat")
 
 
 def test_the_nearest_tokens_are_those_of_a_plain_sort(llama, monkeypatch):

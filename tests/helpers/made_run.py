@@ -10,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from pivotkit.artifacts import write_json, write_table
+from pivotkit.attribution.pivot_agreement import PIVOT_AGREEMENT
+from pivotkit.attribution.pivot_mass import PIVOT_MASS
 
 K = 10
 LAYERS = 19
@@ -30,6 +32,7 @@ HOSTILE = [
 ]
 NOISE = ["\n", " the", "的", " de", "、", "<b>", "</script>", " 🙂", "\u200f", "ing", "<!--", " –", "'", '"', "�"]
 RULES = ("paper", "strict", "threshold")
+BESIDE = {"control": 0.01, "matched": 0.02, "other": 0.1}  # the mass of each control, as a part of that of the pivots
 ARMS = ("before", "random", "random in A or B", "pivot share, any language", "pivot share in A or B", "parallel")
 
 
@@ -216,10 +219,33 @@ def make_run(
     ]
     write_table(pa.Table.from_pylist(hubs), folder / "hubs.parquet")
     write_json({"documents": 98_820}, folder / "counts" / "counts.json")
+    _agreement(folder, pairs)
     _causes(folder)
     _selection(folder, rng)
     _study(folder, rng, pairs)
     return folder
+
+
+def _agreement(folder: Path, pairs: tuple[str, ...]) -> None:
+    """More mass and more specific tokens than controls in the first pair, no more in the second; few in rare words."""
+    groups = [*((pair, "all") for pair in (*pairs, "all")), *(("all", name) for name in ("1-5", "6-20", "21-100"))]
+    masses, shares = [], []
+    for place, (pair, documents) in enumerate(groups):
+        for control, part in BESIDE.items():
+            row = {"pair": pair, "against": control, "items": 30 + place, "concepts": 20, "reason": None}
+            own = 0.2 if place != 1 else part / 5
+            estimate = {"difference": own - part / 5, "low": own - part / 5 - 0.05, "high": own - part / 5 + 0.05}
+            if documents == "1-5":
+                row |= {"concepts": 4, "reason": "fewer than 10 concepts"}
+                estimate |= {"low": None, "high": None}
+            if documents == "all":
+                told = f"{pair}: a sentence of {control}."
+                masses.append(
+                    row | estimate | {"layers": [10, 11], "mass": own, "control_mass": part / 5} | {"sentence": told}
+                )
+            shares.append(row | estimate | {"documents": documents, "share": own, "control_share": part / 5})
+    write_table(pa.Table.from_pylist(masses, PIVOT_MASS), folder / "pivot_mass.parquet")
+    write_table(pa.Table.from_pylist(shares, PIVOT_AGREEMENT), folder / "agreement.parquet")
 
 
 def _sensitivity(pairs: tuple[str, ...]) -> pa.Table:

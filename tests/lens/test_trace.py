@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 import torch
@@ -52,6 +53,42 @@ def test_every_column_equals_the_plain_lens(model, items, tokenizer):
                     assert mass is None
                 else:
                     assert mass == pytest.approx(float(p[list(tokens)].logsumexp(0)), abs=2e-5)
+
+
+def test_the_masses_of_pivots_and_of_their_controls_are_those_of_their_tokens(llama, items, tokenizer):
+    first, second = items["item"].to_pylist()[:2]
+    pivots = pa.table(
+        {
+            "item": pa.array([first, first, second, 10**6], pa.int32()),
+            "token_id": [5, 6, 7, 10**6],  # an item that is not traced is not read
+            "control_id": [8, None, 9, 1],
+            "other_id": pa.array([10, 11, None, 1], pa.int32()),
+        }
+    )
+    table = trace(llama, items, tokenizer, pivots=pivots)
+    for name, column in (("pivot", "token_id"), ("control", "control_id"), ("other", "other_id")):
+        own = {
+            item: [row[column] for row in pivots.to_pylist() if row["item"] == item and row[column] is not None]
+            for item in items["item"].to_pylist()
+        }
+        alone = trace(llama, items, tokenizer, pivots=own)
+        assert table[f"{name}_logmass"].equals(alone["pivot_logmass"])
+        assert table[f"{name}_ids"].to_pylist() == alone["pivot_ids"].to_pylist()
+    assert "matched_logmass" not in table.column_names
+
+
+@pytest.mark.parametrize(
+    ("pivots", "error", "message"),
+    [
+        (pa.table({"item": [0]}), ValueError, "trace: pivots must have the columns item, token_id; got none named"),
+        (pa.table({"item": [0], "token_id": [10**6]}), ValueError, "trace: pivots must be at most"),
+        (pa.table({"item": [0], "token_id": ["a"]}), TypeError, "trace: pivots must have numbers in the column"),
+        ([0], TypeError, "trace: pivots must be a table of find_pivots or a mapping of item to token ids or None"),
+    ],
+)
+def test_pivots_of_another_kind_are_refused(llama, items, tokenizer, pivots, error, message):
+    with pytest.raises(error, match=message):
+        trace(llama, items, tokenizer, pivots=pivots)
 
 
 @torch.inference_mode()
@@ -210,12 +247,12 @@ def test_items_that_are_none_or_no_table_are_refused(llama, items, tokenizer):
         trace(llama, items.drop_columns(["prompt"]), tokenizer)
 
 
-@pytest.mark.parametrize("code", ["target", "top", "contrast"])
+@pytest.mark.parametrize("code", ["target", "matched", "top", "contrast"])
 def test_a_language_that_is_called_as_a_column_of_ids_is_cannot_be_latent(llama, lexicon, tokenizer, code):
     names = {**lexicon.names, code: "Targetish"}
     rows = [{**row, code: row["en"]} for row in lexicon.rows]
     named = build_task(dataclasses.replace(lexicon, names=names, rows=rows), ["en-fr"], limit=2, distractors=2)
-    with pytest.raises(ValueError, match=f"latent must have codes other than .*, pivot, top, contrast; got '{code}'"):
+    with pytest.raises(ValueError, match=f"latent must have codes other than .*, other, top, contrast; got '{code}'"):
         trace(llama, named, tokenizer, latent=[code])
 
 

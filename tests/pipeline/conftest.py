@@ -30,7 +30,7 @@ def arguments(given) -> list[str]:
     return [
         "--model", str(given / "model"), "--lexicon", str(given / "world" / "lexicon.tsv"), "--pairs", "a-b,b-a",
         "--corpus", str(given / "world" / "corpus.jsonl.zst"), "--prompt", "testbed", "--shots", "2", "--contexts", "2",
-        "--distractors", "3", "--latent", "p", "--workers", "1", "--allow-shortfall",
+        "--distractors", "3", "--latent", "p", "--workers", "1", "--allow-shortfall", "--pivot-rule", "paper",
     ]  # fmt: skip
 
 

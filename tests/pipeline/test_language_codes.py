@@ -35,7 +35,7 @@ def run(tmp_path_factory) -> Path:
     settings = Settings(
         model=str(folder / "model"), lexicon=str(folder / "words.tsv"), pairs=["pt-BR-zh-Hans", "zh-Hans-pt-BR"],
         corpus=[str(folder / "corpus.jsonl")], prompt="testbed", shots=4, distractors=4, contexts=2, latent=["en-GB"],
-        min_pivot_score=0.3, budget_tokens=2000, workers=1,
+        pivot_rule="paper", min_pivot_score=0.3, budget_tokens=2000, workers=1,
     )  # fmt: skip
     with RunFolder(folder / "run") as opened:
         run_all(opened, settings)

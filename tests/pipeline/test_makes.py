@@ -149,7 +149,18 @@ def test_nothing_is_done_again_however_the_folder_is_spelled_or_copied(spelling,
         "--model", f"{place}/model", "--lexicon", f"{place}/world/lexicon.tsv", "--corpus",
         f"{place}/world/corpus.jsonl.zst",
     ]  # fmt: skip
-    for stage in ("task", "tokens", "count", "pivots", "score", "trace", "behaviors", "attribution", "select"):
+    for stage in (
+        "task",
+        "tokens",
+        "count",
+        "pivots",
+        "score",
+        "trace",
+        "behaviors",
+        "attribution",
+        "agreement",
+        "select",
+    ):
         flags = {"task": named[2:4], "tokens": [*named[:2], *named[4:]], "count": named[4:], "pivots": named[:2]}
         flags |= {"score": named[:2], "trace": named[:2], "select": named[4:]}
         assert main([stage, folder.get(spelling, str(copied)), *flags.get(stage, [])]) == 0

@@ -34,6 +34,7 @@ STAGES = (
     "trace",
     "behaviors",
     "attribution",
+    "agreement",
     "score-documents",
     "select",
     "report",
@@ -54,7 +55,7 @@ def settings(world, tmp_path_factory) -> Settings:
     return Settings(
         model=str(folder / "model"), lexicon=str(folder / "world" / "lexicon.tsv"), pairs=["a-b", "b-a"],
         corpus=[str(folder / "world" / "corpus.jsonl.zst")], prompt="testbed", shots=4, latent=["p"],
-        min_pivot_score=0.3, quotas={"a": 0.5, "b": 0.5}, budget_tokens=4000, workers=1,
+        pivot_rule="paper", min_pivot_score=0.3, quotas={"a": 0.5, "b": 0.5}, budget_tokens=4000, workers=1,
     )  # fmt: skip
 
 

@@ -35,7 +35,7 @@ TABLE = StageTable(
 def test_what_needs_a_corpus_follows_from_what_is_read():
     assert [one.name for one in TABLE if TABLE.needs(one, CORPUS, Settings())] == ["read", "count", "join"]
     assert {one.name for one in STAGES if STAGES.needs(one, CORPUS, Settings())} == {
-        "tokens", "count", "pivots", "attribution", "score-documents", "select",
+        "tokens", "count", "pivots", "attribution", "agreement", "score-documents", "select",
     }  # fmt: skip
     assert [one.name for one in STAGES if STAGES.needs(one, TUNED_LENS, Settings())] == ["trace-fitted"]
 

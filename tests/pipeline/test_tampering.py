@@ -15,9 +15,10 @@ import pytest
 from pivotkit.cli import main
 
 NUMBER = int(os.environ.get("PIVOTKIT_TAMPERINGS", "60"))
-STAGES = ("task", "tokens", "count", "pivots", "score", "trace", "behaviors", "attribution", "score-documents", "select", "report")  # fmt: skip
+STAGES = ("task", "tokens", "count", "pivots", "score", "trace", "behaviors", "attribution", "agreement", "score-documents", "select",
+          "report")  # fmt: skip
 WRITES = {"task": "items.parquet", "tokens": "tokens", "count": "counts", "pivots": "pivots.parquet", "score": "scores.parquet"} | {
-    "trace": "traces", "behaviors": "behaviors.parquet", "attribution": "attribution.json", "report": "report.html",
+    "trace": "traces", "behaviors": "behaviors.parquet", "attribution": "attribution.json", "agreement": "agreement.parquet", "report": "report.html",
     "score-documents": "documents.parquet", "select": "selection", "merge": "sum",
 }  # fmt: skip
 

@@ -30,6 +30,18 @@ def test_log_ratio_and_delta_equal_their_formulas(table):
     assert measures.delta(*table) == pytest.approx((n11 - e) / n1_, rel=1e-12, abs=1e-12)
 
 
+@given(tables())
+def test_lower_ratio_is_the_log_ratio_less_one_standard_error(table):
+    less = 1 / math.sqrt(table[0] + 1)
+    assert measures.lower_ratio(*table) == pytest.approx(float(measures.log_ratio(*table)) - less, rel=1e-9, abs=1e-12)
+
+
+def test_of_equal_ratios_lower_ratio_prefers_more_documents():
+    few, many = ((3, 9, 9, 10**4, 0.0), (39, 99, 99, 10**4, 9.0))
+    assert measures.log_ratio(*few) == pytest.approx(float(measures.log_ratio(*many)))
+    assert measures.lower_ratio(*few) < measures.lower_ratio(*many)
+
+
 @given(tables(smallest=1))
 def test_npmi_and_deviance_equal_their_formulas(table):
     n11, _, _, n, e = table
@@ -57,7 +69,7 @@ def test_every_measure_grows_with_the_shared_documents_and_falls_with_the_expect
     assert measure(n11, *rest, e) >= measure(n11, *rest, 2 * e)
 
 
-@pytest.mark.parametrize("name", [name for name in MEASURES if name != "poisson"])
+@pytest.mark.parametrize("name", [name for name in MEASURES if name not in ("lower_ratio", "poisson")])
 def test_as_many_as_expected_is_zero(name):
     assert getattr(measures, name)(5, 10, 20, 100, 5.0) == pytest.approx(0, abs=1e-15)
 

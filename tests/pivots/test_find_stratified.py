@@ -21,8 +21,8 @@ WORDS = {"x": [X], "y": [Y]}
 ITEMS = pa.table({"item": [0], "pair": ["a-b"], "source": ["x"], "target": ["y"]})
 
 
-def find_pivots(counts, items, rule="stratified", **more):
-    return find.find_pivots(counts, items, rule, **more)
+def find_pivots(counts, items, rule="stratified", measure=None, min_word_df=1, **more):
+    return find.find_pivots(counts, items, rule, measure=measure, min_word_df=min_word_df, **more)
 
 
 def with_strata(slow, documents, strata, words=WORDS, vocabulary=VOCABULARY):
@@ -76,11 +76,14 @@ def test_score_and_columns_equal_their_formulas(planted):
     found = find_pivots(planted, ITEMS, word_tokens=tokens_of(WORDS), k=1).to_pylist()[0]
     shared = planted.context.toarray()[:, Z]
     chance = [planted.strata.expected(row)[Z] for row in (0, 1)]
-    ratios = [math.log((n11 + 1) / (e + 1)) for n11, e in zip(shared, chance, strict=True)]
+    ratios = [math.log((n11 + 1) / (e + 1)) - (n11 + 1) ** -0.5 for n11, e in zip(shared, chance, strict=True)]
     assert found["score"] == pytest.approx(math.sqrt(ratios[0] * ratios[1]), rel=1e-12)
     assert [found["expected_source"], found["expected_target"]] == pytest.approx(chance)
     from scipy.stats import poisson
 
+    assert [found["df_source"], found["df_target"]] == planted.df.tolist()
+    both = (planted.context.toarray()[:, 2:] >= 2).all(0)  # of neither word
+    assert found["reached"] == both.sum()
     tails = [poisson.logsf(n11 - 1, e) for n11, e in zip(shared, chance, strict=True)]
     assert found["log_p"] == pytest.approx(max(tails), rel=1e-9)
 
@@ -135,6 +138,50 @@ def test_words_in_few_documents_are_left_out_and_counted(planted):
     assert table_metadata(found)["items_without_pivots"]["a word is in too few documents"] == 1
 
 
+@pytest.mark.parametrize(("rule", "least"), [("stratified", 20), ("paper", 1), ("npmi", 1), ("g2", 1)])
+def test_words_in_fewer_than_twenty_documents_are_left_out_by_the_stratified_rule_alone(planted, rule, least):
+    counts = SimpleNamespace(**{**vars(planted), "df": np.array([19, 100]), "context": planted.context.minimum(19)})
+    found = find.find_pivots(counts, ITEMS, rule, word_tokens=tokens_of(WORDS))
+    few = table_metadata(found)["items_without_pivots"]["a word is in too few documents"]
+    assert (table_metadata(found)["min_word_df"], few) == (least, int(least > 19))
+    assert bool(found.num_rows) == (least <= 19)
+
+
+def test_the_stratified_rule_is_the_default(planted):
+    found = find.find_pivots(planted, ITEMS, word_tokens=tokens_of(WORDS))
+    assert table_metadata(found)["rule"] == "stratified"
+    assert found.equals(find_pivots(planted, ITEMS, word_tokens=tokens_of(WORDS), min_word_df=20))
+
+
+def test_a_hub_loses_what_ties_it_to_many_words(slow):
+    """Both tokens are tied to x and y alike, the hub to 18 more words."""
+    other, hub = 40, 41
+    names = {f"w{number}": [number] for number in range(20)}
+    documents = [[word, hub, *([other] if word < 2 else [])] for word in range(20) for _ in range(30)]
+    documents += [[50]] * 600
+    counts = with_strata(slow, documents, [0] * len(documents), names, 51)
+    words = [f"w{number}" for number in range(20)]
+    pairs = list(zip(words[::2], words[1::2], strict=True))
+    items = pa.table(
+        {
+            "item": range(10),
+            "pair": ["a-b"] * 10,
+            "source": [one for one, _ in pairs],
+            "target": [two for _, two in pairs],
+        }
+    )
+
+    def scores(penalty):
+        found = find_pivots(counts, items, word_tokens=tokens_of(names), hub_penalty=penalty).to_pylist()
+        return {row["token_id"]: row["score"] for row in found if row["item"] == 0}
+
+    with_each = find.find_pivots(counts, items, word_tokens=tokens_of(names), k=2).to_pylist()
+    plain, less = scores(0.0), scores(0.5)
+    assert len(with_each) == 11
+    assert less[other] == pytest.approx(plain[other] - 0.5 * 2 * plain[other] / 20)
+    assert less[hub] == pytest.approx(plain[hub] - 0.5 * plain[hub])
+
+
 def test_a_function_of_five_is_compared_with_what_is_expected(planted):
     own = measure(lambda n11, n1_, n_1, n, e: n11 - e)
     found = find_pivots(planted, ITEMS, own, word_tokens=tokens_of(WORDS), k=1)
@@ -154,14 +201,33 @@ def test_words_are_read_in_the_languages_of_their_pair(planted):
     assert asked == [("x", "a"), ("y", "b")]
 
 
+def test_only_the_stratified_rule_prefers_the_word_of_a_language(planted):
+    def read(rule):
+        asked = []
+
+        def index(word, language=None):
+            asked.append(language)
+            return list(WORDS).index(word)
+
+        counts = SimpleNamespace(**{**vars(planted), "index": index, "languages": ["a", "b", None, None]})
+        find_pivots(counts, ITEMS, rule, word_tokens=tokens_of(WORDS))
+        return asked
+
+    assert (read("stratified"), read("paper")) == (["a", "b"], [None, None])
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"measure": "t"}, "find_pivots: measure must be one of log_ratio, npmi, deviance, poisson, delta; got 't'"),
+        (
+            {"measure": "t"},
+            "find_pivots: measure must be one of lower_ratio, log_ratio, npmi, deviance, poisson, delta; got 't'",
+        ),
         ({"rule": "paper", "measure": "npmi"}, 'find_pivots: measure must come with rule="stratified"; got another'),
         ({"combine": "sum"}, "find_pivots: combine must be one of geometric, min; got 'sum'"),
         ({"candidates": "x"}, "find_pivots: candidates must be one of words, all; got 'x'"),
         ({"min_word_df": 0}, "find_pivots: min_word_df must be at least 1; got 0"),
+        ({"hub_penalty": 1.5}, "find_pivots: hub_penalty must be between 0 and 1; got 1.5"),
     ],
 )
 def test_arguments_out_of_range_are_named(planted, arguments, message):

@@ -15,6 +15,7 @@ from pivotkit.words.token_classes import (
     is_whole_word,
     token_class,
     word_languages,
+    written_form,
 )
 
 DOG = {"fr": "chien", "de": "Hund", "en": "dog", "es": "perro", "pt": "cão", "it": "cane"}
@@ -103,6 +104,14 @@ def test_a_whole_word(text):
 @pytest.mark.parametrize("text", ["dog", " do", "ド", " x86", "1", "", " ", "\ufffd", "-dog", "собака", "หม", " 학"])
 def test_no_whole_word(text):
     assert not is_whole_word(text)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [(" dog", "dog"), (" dog", " Dog"), (" dog", " d2"), (" dog", " собака"), (" dog", " 狗")]
+)
+def test_written_forms_tell_spaces_capitals_letters_and_scripts_apart(one, other):
+    assert written_form(one) != written_form(other)
+    assert written_form(one) == written_form(" cat")
 
 
 @given(st.text(max_size=8), st.text(min_size=1, max_size=8))

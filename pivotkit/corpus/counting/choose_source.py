@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from pivotkit.arguments import refuse, shown
 from pivotkit.corpus.counting.sources import TextSource, TokenSource
-from pivotkit.corpus.counting.strata import Strata
+from pivotkit.corpus.counting.strata import LanguagesUnknown, Strata
 from pivotkit.corpus.languages.language_table import LanguageTable
 from pivotkit.corpus.matching.token_watchlist import TokenWatchList
 from pivotkit.corpus.matching.watchlist import WatchList, as_watchlist
@@ -86,10 +86,10 @@ def _check_languages(source: TokenSource, scope: Scope, strata: Strata | None) -
         return
     if codes:
         rule = "watchlist must have no languages for token files, which have none without a table of them (languages=)"
-        raise ValueError(f"count: {rule}; got {codes}")
+        raise LanguagesUnknown(f"count: {rule}; got {codes}")
     if by_language:
         rule = "strata must have language=False for token files, which have no languages without a table (languages=)"
-        raise ValueError(f"count: {rule}; got True")
+        raise LanguagesUnknown(f"count: {rule}; got True")
 
 
 def _check_tokenizer(watchlist: TokenWatchList, corpus: TokenFiles | TokenStore) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,10 @@ OTHER = "other"
 
 # The sets of languages of some documents, the set and the length of each, and their bytes.
 Sample = tuple[Sequence[LanguageSet], npt.NDArray[np.integer], npt.NDArray[np.integer], int]
+
+
+class LanguagesUnknown(ValueError):
+    """Documents have no languages where something needs them."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,10 @@ def fix_strata(strata: Strata, pieces: Sequence[Unit], read: Callable[[Unit], It
             taken += read_bytes
             if taken >= READ_BYTES:
                 break
+    if strata.language and lengths and not any(lengths):
+        sampled = sum(map(len, chain.from_iterable(lengths.values())))
+        rule = "have languages for strata by language, from their lang field or a table of them (languages=)"
+        raise LanguagesUnknown(f"count: documents must {rule}; got none for any of {sampled} in a sample")
     return _quantiles({some: np.concatenate(parts) for some, parts in lengths.items()}, strata)
 
 

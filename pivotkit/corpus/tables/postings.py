@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import scipy.sparse
 
 from pivotkit import _C
 from pivotkit.arguments import check_int, elements, refuse_kind
@@ -98,6 +99,18 @@ class Postings:
             found = pa.table(table, schema=DOCUMENTS)
             tables.append(found if lang is None else found.filter(pa.array([one == lang for one in langs], pa.bool_())))
         return pa.concat_tables(tables)
+
+    def shared(self, rows: Sequence[int], words: int) -> scipy.sparse.csr_array:
+        """Documents that contain a word of ``rows`` and each of all ``words``, int64 (len(rows), words)."""
+        total = scipy.sparse.csr_array((len(rows), words), dtype=np.int64)
+        for path, header in self.parts():
+            hits = [(word, row) for word, row, _ in read_hits(path, header)]
+            if hits:
+                word, row = (np.concatenate(part) for part in zip(*hits, strict=True))
+                found = (np.ones(len(word), np.int64), (word, row))
+                of_words = scipy.sparse.csr_array(found, shape=(words, header["documents"]))
+                total = total + of_words[np.asarray(rows, np.int64)] @ of_words.T
+        return scipy.sparse.csr_array(total)
 
     def by_language(self, words: Sequence[str]) -> pa.Table:
         """``lang``, ``word``, ``df``, sorted by language and word id, without rows where df is 0."""

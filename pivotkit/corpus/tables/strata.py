@@ -150,15 +150,20 @@ class StratumCounts:
 
     def expected(self, word: int) -> npt.NDArray[np.float64]:
         """``sum over cells g of df_g(word) df_g(t) / n_g`` for each token t, float64 (V,)."""
-        shares, background = self._cells
+        shares, background, _ = self._cells
         return np.asarray(shares[word] @ background, np.float64)
 
+    def expected_words(self, word: int) -> npt.NDArray[np.float64]:
+        """``sum over cells g of df_g(word) df_g(u) / n_g`` for each word u, float64 (W,)."""
+        shares, _, sizes = self._cells
+        return np.asarray(shares @ (shares[word] * sizes), np.float64)
+
     @functools.cached_property
-    def _cells(self) -> tuple[npt.NDArray[np.float64], scipy.sparse.csr_array]:
-        """Per word the share of each cell's documents that contain it, and the background of the cells."""
+    def _cells(self) -> tuple[npt.NDArray[np.float64], scipy.sparse.csr_array, npt.NDArray[np.int64]]:
+        """Per word the share of each cell's documents that contain it; the background of the cells, and their sizes."""
         groups = self.groups()
         join = scipy.sparse.csr_array(
             (np.ones(len(groups)), (groups, np.arange(len(groups)))), shape=(groups.max() + 1, len(groups))
         )
         sizes = np.maximum(join @ self.documents, 1)
-        return self.df @ join.T / sizes, scipy.sparse.csr_array(join @ self.background)
+        return self.df @ join.T / sizes, scipy.sparse.csr_array(join @ self.background), sizes
