@@ -57,7 +57,9 @@ def _panel(rows: Sequence[Row], name: str, label: str, named: Callable[[Row], st
     for row in rows:
         value, low, high = (math.nan if row[key] is None else row[key] for key in ("difference", "low", "high"))
         note = f"{named(row)}, less {CONTROLS[row['against']]}: {_told(row, places)}, n = {row['items']}"
-        dots.setdefault(named(row), []).append(Dot(*MARKS[row["against"]], value, low, high, note))
+        dots.setdefault(named(row), []).append(
+            Dot(*MARKS[row["against"]], value, low, high, note, name=f"less {CONTROLS[row['against']]}")
+        )
     ends = [end for marks in dots.values() for mark in marks for end in (mark.value, mark.low, mark.high)]
     span = min([0.0, *filter(math.isfinite, ends)]), max([0.0, *filter(math.isfinite, ends)])
     room = 0.04 * (span[1] - span[0]) or 1.0

@@ -32,6 +32,7 @@ NEEDED = {
     "auc_with_copy": ("rule", "pair", "predictor", "auc", "low", "high", "n_co_occurrence", "n_pivot"),
     "auc_by_group": ("rule", "positive", "by", "group", "predictor", "auc", "low", "high", "n"),
     "permutation": ("rule", "positive", "pair", "auc", "mean", "low", "high", "p", "n"),
+    "correlation_by_group": ("by", "group", "predictor", "r", "low", "high", "n"),
     "fits": ("pair", "model", "term", "value", "low", "high", "n"),
     "points": ("item", "pair", "log_df_both", "score", "behavior"),
 }
@@ -88,6 +89,10 @@ def attribution(run: dict[str, Any]) -> dict[str, Any] | None:
         "permutation": [_permuted(row, names) for row in rows["permutation"] if row["rule"] == STRICT],
         "groups": [_grouped(row) for row in rows["auc_by_group"] if row["rule"] == STRICT],
         "correlation": [_related(row, "r", row.get("predictor", ""), names) for row in record.get("correlation", [])],
+        "correlation_groups": [
+            {"by": visible(row["by"]), "group": visible(row["group"])} | _related(row, "r", row["predictor"], names)
+            for row in rows["correlation_by_group"]
+        ],
         "fits": [{"model": _terms(row["model"])} | _related(row, "value", row["term"], names) for row in rows["fits"]],
         "scatter": _scatter(rows["points"], names),
         "headline": None if headline is None else number(headline.value),

@@ -103,12 +103,12 @@
     for (const name of [...Object.keys(w.sets).sort((a, b) => rank(b) - rank(a))])
       for (const token of w.sets[name]) kind.set(token, name);
     const top = el("tr", "", el("th", "layer", "layer"), el("th", "rank", "target rank"), el("th", "masses", "masses"));
-    for (let r = 1; r <= cells.wide; r++) top.append(el("th", "", r));
+    for (let r = 0; r < cells.wide; r++) top.append(el("th", "", r));
     const body = el("tbody", "");
     for (let row = layers.length - 1; row >= 0; row--) {
       const line = el("tr", "", el("th", "", layers[row]));
       line.firstChild.title = "entropy " + w.entropy[row] + " nats";
-      line.append(el("td", "rank" + (w.rank[row] === 0 ? " first" : ""), w.rank[row] === null ? "–" : w.rank[row] + 1));
+      line.append(el("td", "rank" + (w.rank[row] === 0 ? " first" : ""), w.rank[row] === null ? "–" : w.rank[row]));
       const stack = el("div", "stack");
       const said = [];
       for (const name of Object.keys(w.mass)) {
@@ -129,7 +129,7 @@
         cell.style.setProperty("--p", mille / 10 + "%");
         const set = kind.get(token);
         if (set) cell.classList.add("m-" + color(set));
-        cell.dataset.told = "layer " + layers[row] + ", " + cells.by + " " + (r + 1) + ": “" + own.tokens[token] + "” "
+        cell.dataset.told = "layer " + layers[row] + ", " + cells.by + " " + r + ": “" + own.tokens[token] + "” "
           + share(mille) + (lift ? ", contrast " + lift + " nats" : "") + (lone ? ", specific to this word" : "") + (set ? ", " + named(set) + " token" : "");
         cell.title = cell.dataset.told;
         line.append(cell);

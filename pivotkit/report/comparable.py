@@ -9,7 +9,7 @@ from typing import Any
 from pivotkit.arguments import check_paths, refuse
 from pivotkit.errors import InputError
 
-COLUMNS = ("item", "pair", "concept", "source", "target", "distractors", "prompt")  # what makes items the same
+COLUMNS = ("item", "pair", "concept", "source", "target", "distractors")  # what makes items the same
 COMPARED = ("score", "trace", "behaviors", "attribution", "causal")  # the stages whose results are set side by side
 OWN = ("dtype", "layers")  # settings that a model may have of its own
 
@@ -38,7 +38,7 @@ def require_comparable(folders: Sequence[Path], runs: Sequence[dict[str, Any]]) 
 
 
 def _require_same_items(first: Path, one: dict[str, Any], folder: Path, other: dict[str, Any]) -> None:
-    again = "; make both with the same lexicon, pairs, limit, prompt and seed, and compare them then"
+    again = "; make both with the same lexicon, pairs, limit and seed, and compare them then"
     here, there = (run["items"].select(list(COLUMNS)).to_pylist() for run in (one, other))
     if len(here) != len(there):
         rule = f"must have the {len(here)} items of {first}; got {len(there)}"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from pivotkit.lens.behavior import STRICT
 from pivotkit.report import figures
@@ -27,6 +28,7 @@ from pivotkit.report.svg import Key, legend
 from pivotkit.report.text import arrow, interval, number, visible
 
 Row = dict[str, Any]
+Runs = Sequence[tuple[str, Row]]  # by name
 Values = dict[tuple[str, Any], float]  # of items, by pair and number
 
 
@@ -35,18 +37,19 @@ def comparison(folders: Sequence[Path], runs: Sequence[Row]) -> Row:
     names = _labels(folders)
     every = list(zip(names, runs, strict=True))
     lines = dict(zip(names, itertools.cycle(LINES), strict=False))
-    measures = [measure for measure in MEASURES if any(measure[2](run) for run in runs)]
+    measured = [(title, note, [of(run) for run in runs]) for title, note, of in MEASURES]
+    measured = [measure for measure in measured if any(measure[2])]
     return {
         "names": names,
         "about": [_about(name, run) for name, run in every],
+        "prompts": [line for name, run in every[1:] for line in _other_prompts(names[0], runs[0], name, run)],
         "legend": legend(Key(lines[name], name, "line") for name in names),
-        "measures": [_measure(title, note, [(name, of(run), run) for name, run in every])
-                     for title, note, of in measures],
-        "differences": [_differences(names, runs, *measure) for measure in measures],
+        "measures": [_measure(title, note, every, values) for title, note, values in measured],
+        "differences": [_differences(title, every, values) for title, _, values in measured],
         "behaviors": _behaviors(every),
         "changes": [_changes(names[0], runs[0], name, run) for name, run in every[1:]],
         "curves": _curves(every, lines),
-        "pairs": _pairs(every, measures),
+        "pairs": [_by_pair(title, runs[0], values) for title, _, values in measured],
         "areas": _areas(every),
         "causes": _causes(every),
     }  # fmt: skip
@@ -67,6 +70,13 @@ def _about(name: str, run: Row) -> Row:
             "missing": ", ".join(f"pivotkit {stage}" for stage in missing)}  # fmt: skip
 
 
+def _other_prompts(first: str, one: Row, name: str, other: Row) -> list[str]:
+    """A line where prompts differ, as they do in the chat templates of two models."""
+    both = zip(*(run["items"]["prompt"].to_pylist() for run in (one, other)), strict=True)
+    n = sum(mine != theirs for mine, theirs in both)
+    return [f"{n:,} items have another prompt in {name} than in {first}."] if n else []
+
+
 # ---- values of items, and their means
 
 
@@ -80,10 +90,11 @@ def _accuracy(run: Row) -> Values:
     }
 
 
-def _last(table: Any) -> list[Any]:
+def _last(table: pa.Table) -> list[Any]:
     """The items of a pair's traces, in the order of `correct`."""
     layers = table["layer"].to_numpy()
-    return [item for item, layer in zip(table["item"].to_pylist(), layers, strict=True) if layer == layers.max()]
+    items: list[Any] = table["item"].filter(pa.array(layers == layers.max())).to_pylist()
+    return items
 
 
 def _score(run: Row) -> Values:
@@ -119,9 +130,9 @@ def _mean(values: Values, run: Row) -> tuple[float, float, float]:
     return mean, low, high
 
 
-def _measure(title: str, note: str, found: Sequence[tuple[str, Values, Row]]) -> Row:
+def _measure(title: str, note: str, every: Runs, of_runs: Sequence[Values]) -> Row:
     dots, rows = {}, []
-    for name, values, run in found:
+    for (name, run), values in zip(every, of_runs, strict=True):
         mean, low, high = _mean(values, run)
         dots[name] = [Dot("c-ink", "circle", mean, low, high, f"{name}: {number(mean)} {interval(low, high)}")]
         rows.append({"name": name, "n": len(values), "mean": number(mean), "interval": interval(low, high)})
@@ -129,44 +140,37 @@ def _measure(title: str, note: str, found: Sequence[tuple[str, Values, Row]]) ->
     return {"title": title, "rows": rows, "figure": figures.dot_plot(f"{title} by run", dots, (least, 1), note)}
 
 
-def _differences(names: Sequence[str], runs: Sequence[Row], title: str, note: str, of: Callable[[Row], Values]) -> Row:
+def _differences(title: str, every: Runs, of_runs: Sequence[Values]) -> Row:
     """The mean difference from the first run over the items that both have, with an interval over concepts."""
-    first, rows = of(runs[0]), []
-    for name, run in zip(names[1:], runs[1:], strict=True):
-        other = of(run)
+    first, rows = of_runs[0], []
+    for (name, run), other in zip(every[1:], of_runs[1:], strict=True):
         apart = {key: other[key] - value for key, value in first.items() if key in other}
         mean, low, high = _mean(apart, run)
         rows.append({"name": name, "n": len(apart), "mean": number(mean), "interval": interval(low, high)})
     return {"title": title, "rows": rows}
 
 
-def _pairs(every: Sequence[tuple[str, Row]], measures: Sequence[Any]) -> list[Row]:
-    """The mean of each measure by pair and run."""
-    languages = every[0][1]["languages"]
-    codes = sorted(set(every[0][1]["items"]["pair"].to_pylist()))
-    tables = []
-    for title, _, of in measures:
-        found = [of(run) for _, run in every]
-        rows = []
-        for code in codes:
-            own = [[value for (pair, _), value in values.items() if pair == code] for values in found]
-            rows.append({"pair": arrow(code, languages), "cells": [number(float(np.mean(one)) if one else None)
-                                                                   for one in own]})  # fmt: skip
-        tables.append({"title": title, "rows": rows})
-    return tables
+def _by_pair(title: str, run: Row, of_runs: Sequence[Values]) -> Row:
+    """The mean of a measure by pair and run."""
+    rows = []
+    for code in sorted(set(run["items"]["pair"].to_pylist())):
+        each = [[value for (pair, _), value in values.items() if pair == code] for values in of_runs]
+        cells = [number(float(np.mean(own)) if own else None) for own in each]
+        rows.append({"pair": arrow(code, run["languages"]), "cells": cells})
+    return {"title": title, "rows": rows}
 
 
 # ---- behaviors, curves, attribution, causes
 
 
-def _behaviors(every: Sequence[tuple[str, Row]]) -> Row | None:
+def _behaviors(every: Runs) -> Row | None:
     counts = {name: Counter(_verdicts(run).values()) for name, run in every}
     counts = {name: found for name, found in counts.items() if found}
     if not counts:
         return None
     rows = []
     for name, run in every:
-        found = shares(run) or {}
+        _, found = shares(run)
         cells = [f"{number(found[one][0])} {interval(*found[one][1:])}" if one in found else "–"
                  for one in BEHAVIORS[:-1]]  # fmt: skip
         rows.append({"name": name, "n": sum(counts.get(name, Counter()).values()), "cells": cells})
@@ -190,7 +194,7 @@ def _changes(first: str, one: Row, name: str, other: Row) -> Row:
     return {"first": first, "name": name, "columns": BEHAVIORS, "rows": rows}
 
 
-def _curves(every: Sequence[tuple[str, Row]], lines: dict[str, str]) -> list[Row]:
+def _curves(every: Runs, lines: dict[str, str]) -> list[Row]:
     """Every curve of all pairs, one line a run, by depth: the layer's number divided by the last one's."""
     found = [(name, curves) for name, run in every if (curves := pooled(run)) is not None]
     panels: list[Row] = []
@@ -208,18 +212,18 @@ def _curves(every: Sequence[tuple[str, Row]], lines: dict[str, str]) -> list[Row
                     continue
                 layers = curves["layers"]
                 depth = [layer / max(layers[-1], 1) for layer in layers]
-                drawn.append(Line(name, lines[name], list(zip(depth, curve["mean"].tolist(), strict=True))))
+                mean, low, high = (curve[part].tolist() for part in ("mean", "low", "high"))
+                drawn.append(Line(name, lines[name], list(zip(depth, mean, strict=True)), (low, high)))
                 best = int(np.argmax(curve["mean"]))
-                mean, low, high = (float(curve[part][best]) for part in ("mean", "low", "high"))
                 row = {"name": name, "n": curve["n"], "layer": layers[best], "of": layers[-1]}
-                rows.append(row | {"mean": number(mean), "interval": interval(low, high)})
+                rows.append(row | {"mean": number(mean[best]), "interval": interval(low[best], high[best])})
             shown = named(one, every[0][1]["languages"]) if kind == "series" else one
             figure = figures.share_lines(f"{shown}, {title}, by depth", drawn, "depth (layer / last layer)", label)
             panels.append({"set": shown, "kind": title, "figure": figure, "rows": rows})
     return panels
 
 
-def _areas(every: Sequence[tuple[str, Row]]) -> Row | None:
+def _areas(every: Runs) -> Row | None:
     """The AUC of every predictor over all pairs under the headline's rule."""
     found = {name: headline_areas(run) for name, run in every}
     if not any(found.values()):
@@ -241,7 +245,7 @@ def _areas(every: Sequence[tuple[str, Row]]) -> Row | None:
     }
 
 
-def _causes(every: Sequence[tuple[str, Row]]) -> Row | None:
+def _causes(every: Runs) -> Row | None:
     """What removing the pivot does in each run and layer: its part that is neither word's first."""
     dots: dict[str, list[Dot]] = {}
     rows = []

@@ -10,6 +10,7 @@ import pyarrow as pa
 from markupsafe import Markup
 
 from pivotkit.artifacts import table_metadata
+from pivotkit.attribution.item_means import CONTROLS as CONTROLS_OF_PIVOTS
 from pivotkit.errors import InputError
 from pivotkit.report import figures
 from pivotkit.report.data import bootstrap_mean, by_pair, concepts_of, counted, floats
@@ -18,11 +19,7 @@ from pivotkit.report.svg import Key, legend
 from pivotkit.report.text import arrow, ends, interval, number, visible, words_link
 
 ROLES = ("source", "target", "pivot")
-CONTROLS = {  # sets of tokens that stand beside the pivots, which are of the corpus
-    "control": "control: tokens as frequent as the pivots",
-    "matched": "control: as frequent, and written alike",
-    "other": "control: pivots of other items",
-}
+CONTROLS = {name: f"control: {label}" for name, label in CONTROLS_OF_PIVOTS.items()}  # sets beside the corpus's pivots
 MEASURE = "share of items with a specific token"
 
 

@@ -137,7 +137,7 @@ LATER = {
 }
 # The stages that write the tables; those that are not here have the table's name.
 WRITERS = {"traces": "trace", "fitted": "trace-fitted", "effects": "causal", "chosen": "select",
-           "items": "task", "pairs": "count", "hubs": "pivots", "documents": "score-documents",
+           "pivot_mass": "agreement", "items": "task", "pairs": "count", "hubs": "pivots", "documents": "score-documents",
            "sensitivity": "behaviors"}  # fmt: skip
 RECORDS = {
     "run": "run.json",

@@ -42,11 +42,15 @@ class Point(NamedTuple):
 
 
 class Line(NamedTuple):
-    """One line of a chart of shares. ``points`` are (x, share); the line breaks where the share is NaN."""
+    """One line of a chart of shares. ``points`` are (x, share); the line breaks where the share is NaN.
+
+    ``band`` holds the lower and the upper end of every point's interval, where there are any.
+    """
 
     name: str
     color: str
     points: Sequence[tuple[float, float]]
+    band: tuple[Sequence[float], Sequence[float]] | None = None
 
 
 def layer_curves(
@@ -116,6 +120,9 @@ def share_lines(name: str, lines: Sequence[Line], x_label: str, y_label: str) ->
     plot.y_axis([0.25 * step for step in range(5)], y_label, 2)
     plot.x_axis(ticks(*plot.x_range), x_label, 1)
     for line in lines:
+        if line.band:
+            plot.band([x for x, _ in line.points], *line.band, f"band {line.color}")
+    for line in lines:
         plot.line([x for x, _ in line.points], [share for _, share in line.points], f"line {line.color}")
         for x, share in line.points:
             if math.isfinite(share):
@@ -151,7 +158,12 @@ def layer_lines(
 
 
 def _line_rows(lines: Sequence[Line], x_label: str, y_label: str) -> list[dict[str, Any]]:
-    return [{"line": line.name, x_label: x, y_label: value} for line in lines for x, value in line.points]
+    rows = []
+    for line in lines:
+        ends = zip(*line.band, strict=True) if line.band else [("", "")] * len(line.points)
+        for (x, value), (low, high) in zip(line.points, ends, strict=True):
+            rows.append({"line": line.name, x_label: x, y_label: value, "low": low, "high": high})
+    return rows
 
 
 def behavior_bars(

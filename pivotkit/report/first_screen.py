@@ -30,10 +30,9 @@ def finding(run: dict[str, Any]) -> dict[str, Any]:
     told = _told(run["attribution"] or {})
     caveats = [text for kind, text in told if kind == "caveat"]
     findings = [text for kind, text in told if kind == "finding"]
-    if (answered := _answered(run)) is not None:
-        share, line = answered
-        (caveats if share < FEW else findings).append(line)
     if not told:
+        answered, lines = _answered(run)
+        (caveats if answered < FEW else findings).extend(lines)
         findings += _shares(run)
     if run["behaviors"] is not None:
         caveats += validity_lines(run["behaviors"], run["languages"])
@@ -55,39 +54,38 @@ def _told(record: dict[str, Any]) -> list[tuple[str, str]]:
     return [(entry["kind"], visible(entry["text"])) for entry in entries]
 
 
-def _answered(run: dict[str, Any]) -> tuple[float, str] | None:
-    """The share of items that the model answers, and a line that says it."""
+def _answered(run: dict[str, Any]) -> tuple[float, list[str]]:
+    """The share of items that the model answers, and a line that says it; none without traces."""
     if run["traces"] is None or not (traces := counted(run["traces"])).num_rows:
-        return None
+        return 0.0, []
     right = np.concatenate([correct(table) for table in by_pair(traces).values()])
     line = f"The model's first choice begins the target for {int(right.sum()):,} of {len(right):,} items"
-    return float(right.mean()), f"{line} ({right.mean():.0%})."
+    return float(right.mean()), [f"{line} ({right.mean():.0%})."]
 
 
-def shares(run: dict[str, Any], rule: str = STRICT) -> dict[str, tuple[float, float, float]] | None:
-    """Return the share of each behavior among the items that the rule does not exclude, with intervals over concepts.
+def shares(run: dict[str, Any]) -> tuple[int, dict[str, tuple[float, float, float]]]:
+    """Return how many items the headline's rule judges, and the share of each behavior with its interval over concepts.
 
-    None where the rule judged no item.
+    Excluded items are not judged. Where none is, there are no shares.
     """
-    if run["behaviors"] is None:
-        return None
-    rows = [row for row in run["behaviors"].select(["rule", "pair", "item", "behavior"]).to_pylist()
-            if row["rule"] == rule and row["behavior"] != "excluded"]  # fmt: skip
+    table = run["behaviors"]
+    rows = [] if table is None else [
+        row for row in table.select(["rule", "pair", "item", "behavior"]).to_pylist()
+        if row["rule"] == STRICT and row["behavior"] != "excluded"
+    ]  # fmt: skip
     if not rows:
-        return None
+        return 0, {}
     groups = concepts_of(run, [(row["pair"], row["item"]) for row in rows])
     seen = np.array([[row["behavior"] == name for name in BEHAVIORS[:-1]] for row in rows], dtype=np.float64)
     mean, low, high = (part.tolist() for part in bootstrap_mean(seen, groups))
-    return dict(zip(BEHAVIORS[:-1], zip(mean, low, high, strict=True), strict=True))
+    return len(rows), dict(zip(BEHAVIORS[:-1], zip(mean, low, high, strict=True), strict=True))
 
 
 def _shares(run: dict[str, Any]) -> list[str]:
     """How the items divide under the headline's rule."""
-    found = shares(run)
-    if found is None:
+    judged, found = shares(run)
+    if not judged:
         return []
-    judged = sum(rule == STRICT and behavior != "excluded" for rule, behavior in zip(
-        run["behaviors"]["rule"].to_pylist(), run["behaviors"]["behavior"].to_pylist(), strict=True))  # fmt: skip
     told = [f"{name} {mean:.0%} [{number(100 * low, 0)}, {number(100 * high, 0)}]"
             for name, (mean, low, high) in found.items()]  # fmt: skip
     return [f"Rule {STRICT}, of the {judged:,} items that it judges: {', '.join(told)}; 95 % intervals over concepts."]
@@ -98,7 +96,7 @@ def _missing(run: dict[str, Any]) -> list[tuple[str, str]]:
     lacking = [
         ("what each layer shows", "traces", "trace"),
         ("which items go through a pivot", "behaviors", "behaviors"),
-        ("whether the corpus predicts that", "attribution", "attribution"),
+        ("whether the corpus predicts it", "attribution", "attribution"),
         ("whether the model uses what its layers show", "effects", "causal"),
     ]
     return [(what, stage) for what, name, stage in lacking if run[name] is None]

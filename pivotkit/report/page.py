@@ -148,6 +148,7 @@ SECTIONS = {
     "cause": "Cause",
     "attribution": "Attribution",
     "pivots": "Pivots",
+    "agreement": "Agreement",
     "selection": "Selection",
     "pretrain": "Training",
     "words": "Words",

@@ -80,7 +80,6 @@ def _trace(
             }
             | {f"{name}_logmass": math.log(mass) if mass > 1e-30 else -math.inf for name, mass in masses.items()}
             | {f"{name}_ids": ids[name] for name in ("source", "target", "en")}
-            | {f"{name}_logmass": math.log(masses["pivot"] * part + 1e-9) for name, part in BESIDE.items()}
             | {"source_pieces": [VOCABULARY + 1], "target_pieces": [VOCABULARY + 2]}  # none that both words have
             | {"source_word": item["source"], "target_words": [item["target"]], "words": ids["words"]}
         )

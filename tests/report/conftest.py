@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from made_run import HOSTILE, WORDS, make_run
 
-from pivotkit.report import write_report
+from pivotkit.report import write_comparison, write_report
 
 
 @pytest.fixture(scope="session")
@@ -95,6 +95,14 @@ def read_page() -> Callable[[Path], Page]:
 def source(full_run: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The page of the full run, as text."""
     return write_report(full_run, tmp_path_factory.mktemp("pages") / "page.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def comparison(full_run: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The page that sets the full run beside its copy, as text."""
+    folder = tmp_path_factory.mktemp("comparison")
+    copy = shutil.copytree(full_run, folder / "copy")
+    return write_comparison([full_run, copy], folder / "page.html").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="session")

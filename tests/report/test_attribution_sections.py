@@ -49,6 +49,10 @@ MORE: dict[str, Any] = {
         AREA | {"auc": None, "low": None, "high": None, "by": "frequency of the rarer word", "group": "6 to 20"}
         | {"reason": "one item shows pivot behavior"}
     ],
+    "correlation_by_group": [
+        {"by": "script of the source", "group": "Latin", "predictor": "log_df_both", "r": 0.345, "low": 0.2, "high": 0.5}
+        | {"n": 31, "reason": None}
+    ],
     "permutation": [AREA | {"auc": 0.777, "mean": 0.512, "low": 0.41, "high": 0.62, "p": 0.013}],
     "fits": [{"pair": "all", "model": "log_df_both + log_pivots", "term": "log_pivots", "value": 0.123, "low": 0.1}
              | {"high": 0.2, "n": 31, "reason": None}],
@@ -67,6 +71,7 @@ def test_what_stands_beside_the_auc_is_shown(new_run: Callable[[], Path], read_p
     assert "all pairs, log co-occurrence, given the frequencies: 0.666 [0.600, 0.900]</title>" in source
     assert page.has("all pairs", "co-occurrence", "31", "0.777", "0.512", "[0.410, 0.620]", "0.013")
     assert page.has("6 to 20", "co-occurrence", "log co-occurrence", "31", "–", "one item shows pivot behavior")
+    assert page.has("script of the source", "Latin", "log co-occurrence", "31", "0.345", "[0.200, 0.500]")
     assert page.has("all pairs", "log co-occurrence + log_pivots", "log_pivots", "31", "0.123", "[0.100, 0.200]")
     assert 'href="#words?pair=fr-zh&amp;item=3"' in source
     assert "fr → zh: pivot</title>" in source

@@ -15,7 +15,7 @@ import pytest
 import pivotkit as pk
 from pivotkit.artifacts import read_json, read_table, write_json, write_table
 from pivotkit.errors import InputError
-from pivotkit.report.comparison import comparison
+from pivotkit.report.comparison import comparison as compared
 from pivotkit.report.data import read_run
 from pivotkit.report.text import interval, number
 
@@ -47,7 +47,7 @@ def runs(plain_run: Path, tmp_path: Path) -> list[Path]:
 
 
 def view(folders: list[Path]) -> dict[str, Any]:
-    return comparison(folders, [read_run(folder) for folder in folders])
+    return compared(folders, [read_run(folder) for folder in folders])
 
 
 def verdicts(run: Path) -> dict[int, str]:
@@ -147,6 +147,7 @@ def test_models_of_other_depth_are_drawn_by_depth(runs: list[Path]) -> None:
     write_table(shallow, runs[1] / "traces" / "part-00000.parquet")
     [panel] = [panel for panel in view(runs)["curves"] if (panel["set"], panel["kind"]) == ("source", "probability")]
     assert [row["of"] for row in panel["rows"]] == [18, 9]
+    assert panel["figure"].count('class="band ') == 2
     assert "small, 1.00: " in panel["figure"]
     assert "large, 1.00: " in panel["figure"]
 
@@ -160,7 +161,7 @@ def test_folders_of_one_name_are_told_apart(plain_run: Path, tmp_path: Path) -> 
 
 
 def test_runs_of_other_items_are_refused_by_name_with_what_to_do(runs: list[Path], tmp_path: Path) -> None:
-    again = "; make both with the same lexicon, pairs, limit, prompt and seed, and compare them then"
+    again = "; make both with the same lexicon, pairs, limit and seed, and compare them then"
     change(runs[1], "items.parquet", "target", lambda row: row["target"] + "x" * (row["item"] == 2))
     told = rf"large, items.parquet: must have the items of .*small; got another target in row 2{again}$"
     with pytest.raises(InputError, match=told):
@@ -169,6 +170,12 @@ def test_runs_of_other_items_are_refused_by_name_with_what_to_do(runs: list[Path
     with pytest.raises(InputError, match=rf"must have the 24 items of .*small; got 20{again}$"):
         pk.write_comparison(runs, tmp_path / "page.html")
     assert not (tmp_path / "page.html").exists()
+
+
+def test_other_prompts_are_told_and_not_refused(runs: list[Path]) -> None:
+    assert view(runs)["prompts"] == []
+    change(runs[1], "items.parquet", "prompt", lambda row: row["prompt"] + "x" * (row["item"] < 3))
+    assert view(runs)["prompts"] == ["3 items have another prompt in large than in small."]
 
 
 @pytest.mark.parametrize(

@@ -74,14 +74,13 @@ def test_shares_are_those_of_judged_items_with_intervals_over_concepts(new_run: 
     table = read_table(run / "behaviors.parquet")
     alike = pa.array(["pivot" if item % 12 < 6 else "copy" for item in table["item"].to_pylist()])
     write_table(table.set_column(table.column_names.index("behavior"), "behavior", alike), run / "behaviors.parquet")
-    both = shares(read_run(run))
-    assert both is not None
+    judged, both = shares(read_run(run))
+    assert judged == 24
     assert both["pivot"][0] == both["copy"][0] == 0.5
     # Twelve concepts in two pairs, alike in both: as uncertain as twelve items, and more than twenty-four.
     low = both["pivot"][1]
     (run / "items.parquet").unlink()
-    alone = shares(read_run(run))
-    assert alone is not None
+    _, alone = shares(read_run(run))
     assert low < alone["pivot"][1] < 0.5
 
 
@@ -89,7 +88,7 @@ def test_shares_are_those_of_judged_items_with_intervals_over_concepts(new_run: 
     ("artifact", "what", "stage"),
     [
         ("behaviors.parquet", "which items go through a pivot", "behaviors"),
-        ("attribution.json", "whether the corpus predicts that", "attribution"),
+        ("attribution.json", "whether the corpus predicts it", "attribution"),
         ("causal_effects.parquet", "whether the model uses what its layers show", "causal"),
     ],
 )

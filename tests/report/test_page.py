@@ -50,6 +50,19 @@ def test_links_within_the_page_lead_somewhere(page: Any) -> None:
     }
 
 
+def test_every_table_scrolls_in_a_box_of_its_own_so_that_the_page_never_does(source: str, comparison: str) -> None:
+    for page in (source, comparison):
+        assert page.count("<table") == page.count('<div class="scroll"><table') > 3
+
+
+def test_every_figure_has_a_name_and_its_data(source: str, comparison: str) -> None:
+    for page in (source, comparison):
+        figures = re.findall(r"<figure.*?</figure>", page, re.DOTALL)
+        assert len(figures) > 5
+        for figure in figures:
+            assert re.search(r'<svg viewBox="[\d. ]+" role="img" aria-label="[^"]+"><metadata>[^<]+\n', figure)
+
+
 def test_the_same_run_gives_the_same_page(full_run: Path, source: str, tmp_path: Path) -> None:
     assert write_report(full_run, tmp_path / "again.html").read_text(encoding="utf-8") == source
 
