@@ -133,7 +133,7 @@ def wording_of(
         refuse_kind("build_task", "tokenizer", "be a Hugging Face tokenizer or None", tokenizer)
     talks = isinstance(chat, Mapping) or bool(chat)
     if template is not None:
-        if prompt is not PAPER:
+        if prompt != PAPER:
             raise ValueError("build_task: template must be given without a prompt; got both")
         prompt = parse_template(template)
         if shots and not talks and prompt.shot.endswith("{target}"):

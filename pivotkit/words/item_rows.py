@@ -96,8 +96,13 @@ def _words(fail: Any, given: Any, names: Mapping[str, str]) -> dict[str, str]:
 
 def _last(prompt: str, source: str) -> int:
     """Where the last whole word of a prompt that is the source begins, else its last occurrence; -1 for none."""
-    whole = [found.start() for found in re.finditer(rf"(?<!\w){re.escape(source)}(?!\w)", prompt)]
-    return whole[-1] if whole else prompt.rfind(source)
+    begin = last = prompt.rfind(source)
+    while begin >= 0:
+        beside = prompt[begin - 1 : begin] + prompt[begin + len(source) : begin + len(source) + 1]
+        if not any(letter.isalnum() or letter == "_" for letter in beside):
+            return begin
+        begin = prompt.rfind(source, 0, begin + len(source) - 1)
+    return last
 
 
 def _number(fail: Any, value: Any) -> int:
