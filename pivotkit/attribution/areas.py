@@ -16,6 +16,7 @@ from pivotkit.attribution.permutation import permuted_areas
 from pivotkit.attribution.predictors import (
     CO_OCCURRENCE,
     PARTIAL,
+    group_names,
     item_groups,
     predictors,
     with_partial,
@@ -97,7 +98,7 @@ def areas_by_group(sample: Sample, bootstrap: int, seed: int) -> list[Row]:
     """One row per group of all pairs' items and predictor: by the words' frequency and by their scripts."""
     rows = []
     for by, values in sample.groups.items():
-        for group in sorted(set(values.tolist())):
+        for group in group_names(values):
             mine = values == group
             found = _areas(sample, mine, f"{by}\0{group}", bootstrap, seed, only=(CO_OCCURRENCE, PARTIAL))
             rows += [{"pair": POOLED, "by": by, "group": group} | row for row in found]

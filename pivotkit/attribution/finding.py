@@ -247,14 +247,17 @@ def _other_readings(attribution: dict[str, Any]) -> Iterable[Sentence]:
     if row is not None and row["n_copy"]:
         told = row["reason"] if row["auc"] is None else f"AUC {estimated(row, 'auc')}"
         yield found(f"With copy counted as co-occurrence: {told}, {of_class(row)}.")
+    permuted = {row["rule"]: row for row in attribution["permutation"]
+                if (row["pair"], row["positive"]) == (POOLED, STRICTLY) and row["mean"] is not None}  # fmt: skip
     others = [
-        f"{row['rule']} {estimated(row, 'auc')} (n {row['n']})"
+        f"{row['rule']} {estimated(row, 'auc')}, permuted within the pairs "
+        f"{estimated(permuted[row['rule']], 'mean')} (n {row['n']})"
         for row in attribution["auc"]
         if (row["pair"], row["predictor"]) == (POOLED, CO_OCCURRENCE) and row["rule"] != STRICT
-        and row["auc"] is not None
+        and row["rule"] in permuted
     ]  # fmt: skip
     if others:
-        yield found(f"AUC under the published rules, which do not decide: {', '.join(others)}.")
+        yield found(f"AUC under the published rules, which do not decide: {'; '.join(others)}.")
 
 
 def _pairs(attribution: dict[str, Any]) -> Iterable[Sentence]:

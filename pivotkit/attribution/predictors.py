@@ -86,6 +86,12 @@ def item_groups(counts: Numbers, words: Sequence[tuple[str, str]]) -> dict[str, 
     return {by: np.array(groups, dtype=object) for by, groups in named.items()}
 
 
+def group_names(groups: NDArray[Any]) -> list[str]:
+    """The groups that there are: classes of frequency from rare to frequent, others by name."""
+    classes = list(FREQUENCY_CLASSES.values())
+    return sorted(set(groups.tolist()), key=lambda name: (classes.index(name) if name in classes else 0, name))
+
+
 def frequency_classes(counts: Numbers) -> NDArray[Any]:
     """The class of each item (`FREQUENCY_CLASSES`) by the documents with the rarer of its words."""
     names = np.array(list(FREQUENCY_CLASSES.values()), dtype=object)

@@ -12,6 +12,7 @@ from pivotkit.attribution.predictors import (
     CO_OCCURRENCE,
     PARTIAL,
     given_frequencies,
+    group_names,
     item_groups,
     predictors,
     with_partial,
@@ -54,10 +55,9 @@ def correlations_by_group(scored: Scored, bootstrap: int, seed: int) -> list[Row
     """Pearson's r of log co-occurrence in groups of all pairs' items: by frequency and by script."""
     rows = []
     for by, groups in scored.groups.items():
-        for group in sorted(set(groups.tolist())):
-            found = _correlated(
-                scored, groups == group, f"{by}\0{group}", bootstrap, seed, (CO_OCCURRENCE, PARTIAL)
-            )  # fmt: skip
+        for group in group_names(groups):
+            key = f"{by}\0{group}"
+            found = _correlated(scored, groups == group, key, bootstrap, seed, (CO_OCCURRENCE, PARTIAL))
             rows += [{"pair": POOLED, "by": by, "group": group} | row for row in found]
     return rows
 

@@ -127,6 +127,15 @@ def test_copy_has_a_line_of_its_own():
     )
 
 
+def test_the_published_rules_stand_beside_what_permuting_gives():
+    world = made(with_co_occurrence)
+    paper = world["behaviors"].set_column(2, "rule", pa.array(["paper"] * 160))
+    world["behaviors"] = pa.concat_tables([world["behaviors"], paper])
+    (text,) = [text for text in texts(said(world), "finding") if text.startswith("AUC under the published rules")]
+    figure = r"0\.\d\d \[0\.\d\d, [01]\.\d\d\]"
+    assert re.search(rf"decide: paper {figure}, permuted within the pairs {figure} \(n 160\)\.$", text)
+
+
 def area(auc, low, high):
     return {"auc": auc, "low": low, "high": high}
 

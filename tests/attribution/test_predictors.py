@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pivotkit.attribution.predictors import frequency_classes, given_frequencies, script, similarity
+from pivotkit.attribution.predictors import frequency_classes, given_frequencies, group_names, script, similarity
 
 words = st.text("abc", max_size=6)
 
@@ -46,6 +46,9 @@ def test_classes_of_frequency_are_by_the_rarer_word():
     counts = np.array([[0, 9, 5, 6, 20, 21, 100, 5000], [9, 0, 7, 6, 90, 30, 101, 1001], [0] * 8], dtype=float)
     shown = ["0", "0", "1 to 5", "6 to 20", "6 to 20", "21 to 100", "21 to 100", "over 1000"]
     assert frequency_classes(counts).tolist() == shown
+    ordered = ["0", "1 to 5", "6 to 20", "21 to 100", "over 1000"]
+    assert group_names(np.array(ordered[::-1], dtype=object)) == ordered
+    assert group_names(np.array(["latin", "han"], dtype=object)) == ["han", "latin"]
 
 
 @pytest.mark.parametrize(
