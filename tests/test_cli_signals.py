@@ -143,9 +143,7 @@ def test_a_worker_that_is_killed_is_named_and_the_run_resumes(prepared, tmp_path
     os.kill(which(started), signal.SIGKILL)  # as a kernel out of memory does
     said = said_until_the_end(process, 30)
     assert process.returncode == 2, said
-    assert said.splitlines()[-1].startswith(
-        "pivotkit: count: workers must live until their units are counted; one died"
-    )
+    assert said.splitlines()[-1].startswith("pivotkit: count: workers must live until their units are done; one died")
     assert "Traceback" not in said
     assert not (run / "counts" / "counts.json").exists()
     assert main(["count", str(run), *PAPER]) == 0

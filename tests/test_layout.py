@@ -16,7 +16,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 NATIVE = [path for path in (ROOT / "csrc").rglob("*") if path.suffix in {".h", ".cpp", ".cu", ".cuh"}]
 
 # What each room may import of pivotkit, besides itself and the leaves that everyone may.
-LEAVES = {"errors", "arguments", "artifacts", "bootstrap", "progress", "_C", "_text"}
+LEAVES = {"errors", "arguments", "artifacts", "bootstrap", "processes", "progress", "_C", "_text"}
 ROOMS = {
     "kernels": set(),
     "words": set(),

@@ -150,6 +150,8 @@ def score_documents(run: RunFolder, settings: Settings) -> None:
     from pivotkit.selection.scores import score_documents as score_store
 
     items, hubs = read_table(run / "items.parquet"), read_table(run / "hubs.parquet")
+    if not hubs.num_rows:
+        raise ValueError("score-documents: hubs.parquet must hold a pivot; got none: `pivotkit pivots` says why")
     words, _ = watch_words(items, [])
     hits = match_documents(corpus_paths(settings), WatchList(words), on_error=settings.on_error)
     store = token_store(run, settings)

@@ -183,14 +183,6 @@ def test_languages_are_told_apart_without_another_scan(write: Any, tmp_path: Pat
     assert counts.query("dog", "cat")["lang"].to_pylist() == ["en"]
 
 
-def test_a_script_that_does_not_guard_its_start_is_told_so(corpus: Path, tmp_path: Path) -> None:
-    script = tmp_path / "script.py"
-    script.write_text(f"from pivotkit.corpus import count\ncount({str(corpus)!r}, ['cat'], workers=2)\n")
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert 'if __name__ == "__main__"' in done.stderr  # not always the last line: its processes end in their own time
-
-
 def test_the_corpus_wing_loads_no_model_library() -> None:
     code = "import sys, pivotkit.corpus; print([name for name in ('torch', 'transformers', 'numba') if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

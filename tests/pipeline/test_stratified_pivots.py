@@ -13,6 +13,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Metaspace
 from transformers import PreTrainedTokenizerFast
 
+import pivotkit as pk
 from pivotkit.artifacts import read_json, read_table, table_metadata
 from pivotkit.cli import main
 from pivotkit.corpus.tables.counts import Counts
@@ -136,6 +137,26 @@ def test_strata_without_languages_do_for_documents_of_unknown_languages(run, pla
     assert main(["count", run, "--workers", "1", "--strata", "length"]) == 0
     assert main(["pivots", run]) == 0
     assert read_json(Path(run) / "run.json")["config"]["strata"] == "length"
+
+
+def test_a_table_of_languages_serves_documents_without(run, place, tmp_path):
+    bare = write(place / "told.jsonl", [{"text": document["text"]} for document in documents()])
+    language = {common: code for code, common in COMMON.items()}
+    pk.document_languages(bare, languages=lambda text: language[text.split()[0]], out=tmp_path / "table", workers=1)
+    assert main(["tokens", run, "--corpus", bare]) == 0
+    assert main(["count", run, "--workers", "1", "--languages", str(tmp_path / "table")]) == 0
+    assert main(["pivots", run]) == 0
+    assert best(run) == dict(zip(WORDS["fr"], WORDS["en"], strict=True))
+
+
+def test_documents_are_not_scored_without_pivots(run, capsys):
+    assert main(["count", run, "--workers", "1"]) == 0
+    assert main(["pivots", run, "--min-word-df", "41"]) == 0
+    assert (
+        "pivots: 6 of 6 items have none: a word is in too few documents (--min-word-df 41)" in capsys.readouterr().err
+    )
+    line = refusal(capsys, "score-documents", run)
+    assert "score-documents: hubs.parquet must hold a pivot; got none: `pivotkit pivots` says why" in line
 
 
 def test_token_files_have_no_languages_and_say_what_to_do(run, place, capsys):

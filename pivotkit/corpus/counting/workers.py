@@ -4,36 +4,39 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import multiprocessing
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.context import SpawnContext
+from concurrent.futures import FIRST_EXCEPTION, wait
+from typing import Any
 
 from pivotkit.corpus.counting.plan import Plan
 from pivotkit.corpus.counting.unit_counter import UnitCounter
 from pivotkit.corpus.matching import process_tables
 from pivotkit.corpus.reading.documents import Unit
 from pivotkit.corpus.reading.units import unit_bytes
+from pivotkit.processes import SPAWN, spawned_pool
 from pivotkit.progress import BYTES, progress
 
 
 class SharedUnits:
-    """Units, each with its size, that processes take in turn; a process that takes none has no more to do."""
+    """Units, each with its size, that processes take in turn; a process that takes none has no more to do.
 
-    def __init__(self, units: Sequence[tuple[Unit, int]], context: SpawnContext) -> None:
+    ``next``, the place of the unit to take, and ``done``, the bytes of each unit that are done, are one for all
+    processes.
+    """
+
+    def __init__(self, units: Sequence[tuple[Unit, int]], next: Any = None, done: Any = None) -> None:
         self._units = units
-        self._next = context.Value("q", 0)
-        # Bytes of each unit. Without a lock, which a process that is killed would never let go.
-        self.done = context.RawArray("q", len(units))
+        self.next = SPAWN.Value("q", 0) if next is None else next
+        # Without a lock, which a process that is killed would never let go.
+        self.done = SPAWN.RawArray("q", len(units)) if done is None else done
 
     def __iter__(self) -> Iterator[tuple[int, Unit, int]]:
         """The place of a unit, the unit and its size."""
         while True:
-            with self._next.get_lock():
-                place = self._next.value
-                self._next.value = place + 1
+            with self.next.get_lock():
+                place = self.next.value
+                self.next.value = place + 1
             if place >= len(self._units):
                 return
             yield place, *self._units[place]
@@ -44,19 +47,20 @@ class SharedUnits:
 
     def end(self) -> None:
         """Let every process end with the unit that it is counting."""
-        self._next.value = len(self._units)
+        self.next.value = len(self._units)
 
 
 _work: tuple[Plan, SharedUnits] | None = None  # of a worker process
 _ended = False  # whether a signal has told this worker process to end
 
 
-def _start(plan: Plan, units: SharedUnits, tables: process_tables.Tables) -> None:
+def _start(handed: tuple[Plan, Sequence[tuple[Unit, int]], process_tables.Tables], next: Any, done: Any) -> None:
     global _work
+    plan, units, tables = handed
     process_tables.adopt(tables)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)
-    _work = plan, units
+    _work = plan, SharedUnits(units, next, done)
 
 
 def _end(number: int, frame: object) -> None:
@@ -106,38 +110,30 @@ def _count_in_processes(
     counter: UnitCounter, units: Sequence[tuple[Unit, int]], processes: int, tell: Callable[[int], None]
 ) -> None:
     """Count in workers and in this process, which has begun before the first worker has loaded its libraries."""
-    spawn = multiprocessing.get_context("spawn")
-    shared, workers = SharedUnits(units, spawn), min(processes, len(units)) - 1
-    with ProcessPoolExecutor(workers, spawn, _start, (counter.plan, shared, process_tables.made())) as pool:
+    shared, workers = SharedUnits(units), min(processes, len(units)) - 1
+    handed = counter.plan, units, process_tables.made()
+    with spawned_pool("count", workers, _start, handed, shared.next, shared.done) as pool:
+        running = {pool.submit(_count_here) for _ in range(workers)}
+        pool.submit(int)  # a pool watches over a process that it starts from the next task on
+
+        def watch(timeout: float = 0) -> None:
+            """Tell how many bytes are done, and raise what a worker raised."""
+            ended, _ = wait(running, timeout, return_when=FIRST_EXCEPTION)
+            for future in ended:
+                running.remove(future)
+                future.result()
+            tell(sum(shared.done))
+
+        def told(place: int, done: int) -> None:
+            shared.tell(place, done)
+            watch()
+
         try:
-            running = {pool.submit(_count_here) for _ in range(workers)}
-            pool.submit(int)  # a pool watches over a process that it starts from the next task on
-
-            def watch(timeout: float = 0) -> None:
-                """Tell how many bytes are done, and raise what a worker raised."""
-                ended, _ = wait(running, timeout, return_when=FIRST_EXCEPTION)
-                for future in ended:
-                    running.remove(future)
-                    future.result()
-                tell(sum(shared.done))
-
-            def told(place: int, done: int) -> None:
-                shared.tell(place, done)
-                watch()
-
             for place, unit, size in shared:
                 _count(counter, unit, size, functools.partial(told, place))
             counter.checkpoint()
             while running:
                 watch(0.2)
-        except BrokenProcessPool:
-            raise ChildProcessError(
-                "count: workers must live until their units are counted; one died (out of memory, or the script that "
-                'called count does not guard its start with if __name__ == "__main__")'
-            ) from None
-        except BaseException as error:
+        except BaseException:
             shared.end()
-            for process in [] if isinstance(error, Exception) else list(pool._processes.values()):
-                process.terminate()  # an interruption does not wait for the units that are being counted
-            pool.shutdown(cancel_futures=True)
             raise

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import functools
-import multiprocessing
 import secrets
 import signal
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from pivotkit.corpus.languages.verdicts import SHARE, STRAY
 from pivotkit.corpus.reading.units import Unit
 from pivotkit.corpus.token_store.store import TokenStore
 from pivotkit.errors import InputError
+from pivotkit.processes import spawned_pool
 from pivotkit.progress import track
 
 FORMAT = 1
@@ -84,22 +83,10 @@ def run_units(work: UnitWork, units: Sequence[Unit], workers: int | None) -> dic
         for unit in track(left, "Telling languages"):
             done[unit] = work.run(unit)
         return done
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(left)), spawn, _start, (work,)) as pool:
-        try:
-            futures = {pool.submit(_run_here, unit): unit for unit in left}
-            for future in track(as_completed(futures), "Telling languages", total=len(left)):
-                done[futures[future]] = future.result()
-        except BrokenProcessPool:
-            raise ChildProcessError(
-                "document_languages: workers must live until their units are done; one died (out of memory, or the "
-                'script that called it does not guard its start with if __name__ == "__main__")'
-            ) from None
-        except BaseException as error:
-            for process in [] if isinstance(error, Exception) else list(pool._processes.values()):
-                process.terminate()  # an interruption does not wait for the units that are being read
-            pool.shutdown(cancel_futures=True)
-            raise
+    with spawned_pool("document_languages", min(workers, len(left)), _start, work) as pool:
+        futures = {pool.submit(_run_here, unit): unit for unit in left}
+        for future in track(as_completed(futures), "Telling languages", total=len(left)):
+            done[futures[future]] = future.result()
     return done
 
 
