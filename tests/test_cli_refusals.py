@@ -30,6 +30,7 @@ BY_NAME: dict[str, list[str]] = {
     "unit": ["lots", "0", "-1GB", "1XB", ""],
     "memory": ["lots", "0", "-1GB", "1XB", "nanGB", "1" + "0" * 30 + "TB", ""],
     "latent": ["xx", "a,xx"],
+    "pivots_without": ["xx", "source,xx"],
     "positions": ["nowhere", "answer,nowhere", ""],
     "token_policy": ["space", "space=x", "what=with", "=", "bytes=drop,case=none"],
     "tuned_lens": ["nowhere", "a\0b", ""],

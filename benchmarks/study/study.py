@@ -48,7 +48,7 @@ def study(arguments: argparse.Namespace) -> int:
     lens = ridge_lens(arguments.model, corpus, arguments.lens_tokens, given) if arguments.lens_tokens else None
     run = ["run", "--out", str(arguments.out), "--model", arguments.model, "--lexicon", str(lexicon), "--pairs", *pairs,
            "--limit", str(arguments.limit), "--corpus", *map(str, corpus), *TASK, *COUNTS, "--latent", "en",
-           "--allow-shortfall", *(["--tuned-lens", str(lens)] if lens else [])]  # fmt: skip
+           "--allow-shortfall", "--pivot-rule", arguments.pivot_rule, *(["--tuned-lens", str(lens)] if lens else [])]  # fmt: skip
     if code := pivotkit(run):
         return code
     # A model may show no pivots to test; the attribution and the report then say that there is no causal test.
@@ -83,6 +83,9 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--limit", type=int, default=300, help="concepts in every pair")
     parser.add_argument("--pairs", type=lambda text: text.split(","), help="en-fr,fr-zh; by default all ordered pairs")
     parser.add_argument("--share", type=float, default=1.0, help="share of the corpus, by the hash of documents' ids")
+    parser.add_argument(
+        "--pivot-rule", default="stratified", help="rule of the pivots; a small corpus may need another"
+    )
     parser.add_argument("--lens-tokens", type=int, default=16_000, help="tokens of the ridge lens; 0 for none")
     return parser
 

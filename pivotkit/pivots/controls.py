@@ -163,16 +163,18 @@ class OtherItems:
     """
 
     def __init__(self, words: Sequence[tuple[str, str]], pivots: Sequence[NDArray[np.int64]], seed: int) -> None:
-        self._words = words
         self._pivots = pivots
+        self._sizes = np.array([len(some) for some in pivots], np.int64)
         self._hashes = np.array([_hash(seed, "\0".join(both)) for both in words], np.uint64)
+        self._sides = [np.unique([both[side] for both in words], return_inverse=True)[1] for side in (0, 1)]
 
     def donors(self, item: int) -> list[int]:
         """The items that share no word with ``item``, in random order; those with as many pivots come first."""
-        order = np.argsort(_mixed(_mixed(self._hashes) ^ self._hashes[item]), kind="stable").tolist()
-        source, target = self._words[item]
-        free = [at for at in order if self._words[at][0] != source and self._words[at][1] != target]
-        return sorted(free, key=lambda at: len(self._pivots[at]) < len(self._pivots[item]))
+        free = np.logical_and(*(side != side[item] for side in self._sides))
+        fewer = self._sizes < self._sizes[item]
+        order = np.lexsort((_mixed(_mixed(self._hashes) ^ self._hashes[item]), fewer))
+        found: list[int] = order[free[order]].tolist()
+        return found
 
     def draw(self, item: int, excluded: Iterable[int], allowed: Condition | None = None) -> list[int | None]:
         """Draw one control per pivot of ``item``.

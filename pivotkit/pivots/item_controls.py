@@ -36,9 +36,8 @@ class ItemControls:
     def __init__(self, background: NDArray[np.int64], text: Callable[[int], str] | None, seed: int) -> None:
         self._seed = seed
         known = np.flatnonzero(background)
-        if (
-            text is not None
-        ):  # an id that the tokenizer lacks, as a corpus's own end of documents, is no token to compare
+        if text is not None:
+            # An id that the tokenizer lacks, as a corpus's own end of documents, is no token to compare.
             known = np.array([token for token in known.tolist() if text(token)], np.int64)
         self._same_frequency = FrequencyMatched(background, seed, known)
         self._same_form = None if text is None else FormMatched(background, text, seed, known)
@@ -75,8 +74,9 @@ class ItemControls:
             drawer = OtherItems([words for words, *_ in own], tokens, self._seed)
             for at, (place, (_, pivots, allowed)) in enumerate(zip(places, own, strict=True)):
                 others[place] = drawer.draw(at, pivots.family, allowed)
-                alone = not any(len(tokens[donor]) for donor in drawer.donors(at))
-                self._count("other", others[place], ALONE if alone else TOO_FEW)
+                if None in others[place]:
+                    alone = not any(len(tokens[donor]) for donor in drawer.donors(at))
+                    self._count("other", others[place], ALONE if alone else TOO_FEW)
         self._drawn["other"] = others
         flat = {name: [token for own in parts for token in own] for name, parts in self._drawn.items()}
         return flat, {name: dict(reasons) for name, reasons in self._absent.items()}

@@ -136,8 +136,8 @@ LATER = {
     | {"contrasts": "list of numbers", "contrast_logprobs": "list of numbers", "kl_to_final": "number"},
 }
 # The stages that write the tables; those that are not here have the table's name.
-WRITERS = {"traces": "trace", "fitted": "trace-fitted", "effects": "causal", "chosen": "select",
-           "pivot_mass": "agreement", "items": "task", "pairs": "count", "hubs": "pivots", "documents": "score-documents",
+WRITERS = {"traces": "trace", "fitted": "trace-fitted", "effects": "causal", "chosen": "select", "items": "task",
+           "pivot_mass": "agreement", "pairs": "count", "hubs": "pivots", "documents": "score-documents",
            "sensitivity": "behaviors"}  # fmt: skip
 RECORDS = {
     "run": "run.json",

@@ -121,6 +121,7 @@ def test_causes_of_other_traces_are_neither_told_of_nor_shown(tested, tmp_path, 
     run = shutil.copytree(tested, tmp_path / "run")
     assert main(["trace", str(run), "--k", "3"]) == 0
     assert main(["behaviors", str(run)]) == 0
+    assert main(["agreement", str(run)]) == 0
     assert main(["attribution", str(run)]) == 2
     line = capsys.readouterr().err.splitlines()[-1]
     assert "causal.parquet: must be made of traces as it is now" in line

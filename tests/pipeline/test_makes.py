@@ -45,7 +45,7 @@ def test_the_stages_to_run_again_are_named_and_then_suffice(copied, given, tmp_p
     assert main(["task", str(copied), "--lexicon", str(reversed_lexicon(given, tmp_path))]) == 0
     line = refusal(capsys, "attribution", copied)
     again = line.partition("; run ")[2].removesuffix(" again").replace("`", "").split(", ")
-    assert again == [f"pivotkit {name}" for name in ("count", "pivots", "score", "trace", "behaviors")]
+    assert again == [f"pivotkit {name}" for name in ("count", "pivots", "score", "trace", "behaviors", "agreement")]
     for command in again:
         assert main([command.removeprefix("pivotkit "), str(copied)]) == 0
     assert main(["attribution", str(copied)]) == 0

@@ -38,7 +38,7 @@ def world(tmp_path_factory) -> Path:
 def given(world: Path) -> list[str]:
     return [
         "--model", str(world / "model"), "--corpus", str(world / "corpus.jsonl"), "--workers", "1", "--allow-shortfall",
-        "--distractors", "3",
+        "--distractors", "3", "--pivot-rule", "paper",
     ]  # fmt: skip
 
 

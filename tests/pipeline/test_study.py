@@ -80,7 +80,7 @@ def test_one_command_makes_the_run_and_goes_on_with_it(study, lexicon, tokenizer
     write(data / "bilingual" / "en-fr.jsonl.zst", both)
     run = tmp_path / "run"
     given = ["--data", str(data), "--out", str(run), "--model", str(tmp_path / "model"), "--limit", "12",
-             "--pairs", "en-fr,fr-zh", "--lens-tokens", "200"]  # fmt: skip
+             "--pairs", "en-fr,fr-zh", "--lens-tokens", "200", "--pivot-rule", "paper"]  # fmt: skip
     assert study.study(study.options().parse_args(given)) == 0
     items = read_table(run / "items.parquet").to_pylist()
     concepts = [[item["concept"] for item in items if item["pair"] == pair] for pair in ("en-fr", "fr-zh")]
