@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pivotkit.attribution.item_counts import ItemCounts, item_keys
+from pivotkit.attribution.item_means import LEAST_CONCEPTS, POOLED
 from pivotkit.attribution.permutation import permuted_areas
 from pivotkit.attribution.predictors import (
     CO_OCCURRENCE,
@@ -22,11 +23,11 @@ from pivotkit.attribution.predictors import (
     with_partial,
 )
 from pivotkit.attribution.statistics import auc_of_clusters
+from pivotkit.attribution.wording import count
 from pivotkit.bootstrap import Estimate, estimate
 
 BEHAVIORS = ("co-occurrence", "pivot", "copy", "other", "excluded")
 STRICTLY, WITH_COPY = "co-occurrence", "co-occurrence+copy"  # which behaviors count as co-occurrence
-POOLED = "all"
 LEAST_ITEMS = 10  # of each class, and of those with another value of the predictor than the commonest
 
 Row = dict[str, Any]
@@ -139,7 +140,7 @@ def numbered(concepts: NDArray[np.int64]) -> tuple[int, NDArray[np.int64]]:
 
 
 def why_not(entry: Row, values: NDArray[np.float64]) -> str | None:
-    """Why a group has no AUC: too few items of a class, or too few with another value than the commonest."""
+    """Why a group has no AUC: too few items of a class or concepts, or too few values other than the commonest."""
     sizes = {"co-occurrence": entry["n_co_occurrence"] + entry["n_copy"], "pivot": entry["n_pivot"]}
     if entry["positive"] == WITH_COPY:
         sizes = {"co-occurrence or copy": sizes.pop("co-occurrence")} | sizes
@@ -147,7 +148,16 @@ def why_not(entry: Row, values: NDArray[np.float64]) -> str | None:
         if size < LEAST_ITEMS:
             shown = f"only {size} items show" if size > 1 else "one item shows" if size else "no item shows"
             return f"{shown} {name} behavior" + f"; {LEAST_ITEMS} are needed" * bool(size)
-    return hardly_varies(values)
+    return few_concepts(entry["n_concepts"]) or hardly_varies(values)
+
+
+def few_concepts(number: int) -> str | None:
+    """The reason where resamples of so few concepts would say little about others: intervals would be too narrow."""
+    return (
+        None
+        if number >= LEAST_CONCEPTS
+        else f"the items are of {count(number, 'concept')}; {LEAST_CONCEPTS} are needed"
+    )
 
 
 def hardly_varies(values: NDArray[np.float64]) -> str | None:

@@ -104,8 +104,8 @@ def attribute(
     same out of the score. ``similarity`` is that of the two spellings, 1 - edit distance / longer length.
     ``tokens_source`` and ``tokens_target`` count tokens of a word behind a space.
 
-    *No AUC* is given for fewer than 10 items of a class, nor where fewer than 10 items differ from the predictor's
-    commonest value; a correlation needs 10 items, and it and a fit need the latter too.
+    *No AUC* is given for fewer than 10 items of a class, nor for fewer than 10 concepts, nor where fewer than 10 items
+    differ from the predictor's commonest value; a correlation needs 10 items, and it and a fit need the last two.
 
     *Intervals* are the 2.5th and 97.5th percentiles over resamples of *concepts* with replacement, because a concept's
     items in several pairs are not independent. Resamples without one of the classes are left out. A permutation moves

@@ -8,10 +8,10 @@ from typing import Any
 import pyarrow as pa
 
 from pivotkit.artifacts import require_columns
+from pivotkit.attribution.item_means import LEAST_CONCEPTS
+from pivotkit.attribution.pivot_mass import TELLING
 from pivotkit.attribution.wording import caveat, count, estimated, found
 
-LEAST_CONCEPTS = 10
-TELLING = "other"  # the control that a claim stands on: the pivots of other items of the pair
 MEASURED = ("pair", "against", "items", "concepts", "difference", "low", "high", "reason")
 EFFECTS = ("layer", "class", "intervention", "direction", "control", "mean", "against", "items", "concepts",
            "delta_logprob", "low", "high")  # fmt: skip

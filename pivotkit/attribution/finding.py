@@ -13,9 +13,9 @@ from pivotkit.artifacts import require_columns, table_metadata
 from pivotkit.attribution.areas import POOLED, STRICTLY, Row
 from pivotkit.attribution.evidence import causal_sentences, corpus_pivot_sentences
 from pivotkit.attribution.item_counts import Key, item_keys
+from pivotkit.attribution.item_means import means
 from pivotkit.attribution.predictors import BY_FREQUENCY, CO_OCCURRENCE, PARTIAL
 from pivotkit.attribution.wording import ENDS, caveat, count, estimated, found, of_class, percent
-from pivotkit.bootstrap import Statistic, estimate
 from pivotkit.lens.behavior import STRICT
 from pivotkit.words.languages import parse_pair
 
@@ -77,7 +77,7 @@ def finding(
     below 0.5. What lies between is named: it cannot be told, or pairs or frequencies explain it. Only the rule
     "strict" decides.
 
-    Intervals of shares are percentiles over 1000 resamples of concepts.
+    Intervals of shares are percentiles over 1000 resamples of concepts; fewer than 10 concepts have none.
     """
     require_columns("finding", "behaviors", behaviors, ("item", "pair", "rule", "behavior", "correct"))
     require_columns("finding", "items", items, ("item", "pair", "concept"))
@@ -105,15 +105,10 @@ def finding(
 def _share(rows: list[Row], concepts: dict[Key, str], is_one: Any) -> str:
     """The share of rows for which ``is_one``, with its interval over concepts."""
     names = [concepts[row["item"], row["pair"]] for row in rows]
-    number, clusters = len(set(names)), np.unique(names, return_inverse=True)[1]
-    hits = np.bincount(clusters, [float(is_one(row)) for row in rows], minlength=number)
-    sizes = np.bincount(clusters, minlength=number).astype(np.float64)
-
-    def share(draws: Any) -> Any:
-        return hits @ draws / np.maximum(sizes @ draws, 1)
-
-    statistics: dict[str, Statistic] = {"share": share}
-    one = estimate(statistics, number, resamples=1000, seed=0, key="share")["share"]
+    hits = np.array([is_one(row) for row in rows], np.float64)
+    one = means({"share": hits}, names, resamples=1000, seed=0, key="share")["share"]
+    if one.low is None:
+        return f"{percent(one.value)} (no interval)"
     return f"{percent(one.value)} [{percent(one.low)}, {percent(one.high)}]"
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pivotkit.attribution.areas import LEAST_ITEMS, POOLED, Row, by_pair, hardly_varies, numbered
+from pivotkit.attribution.areas import LEAST_ITEMS, POOLED, Row, by_pair, few_concepts, hardly_varies, numbered
 from pivotkit.attribution.item_counts import ItemCounts, Key, item_keys
 from pivotkit.attribution.predictors import (
     CO_OCCURRENCE,
@@ -69,7 +69,8 @@ def _correlated(
     values = with_partial({name: column[mine] for name, column in scored.values.items()}, pairs)
     number, clusters = numbered(scored.concepts[mine])
     told = [name for name in values if not only or name in only]
-    reasons = {name: _too_few(int(mine.sum())) or hardly_varies(values[name]) for name in told}
+    few = _too_few(int(mine.sum())) or few_concepts(number)
+    reasons = {name: few or hardly_varies(values[name]) for name in told}
     # The partial correlation: what the frequencies explain is taken out of the score too.
     against = {name: score for name in told} | {PARTIAL: given_frequencies(score, values, pairs)}
     statistics = {name: pearson_of_clusters(values[name], against[name], clusters)
@@ -96,7 +97,9 @@ def fits(scored: Scored, bootstrap: int, seed: int) -> list[Row]:
         models = [first] if scored.pivots is None else [first, first | {PIVOT_TERM: scored.pivots[mine]}]
         for terms in models:
             statistics = least_squares_of_clusters(terms, scored.score[mine], clusters)
-            reason = next((f"{name}: {why}" for name in terms if (why := hardly_varies(terms[name]))), None)
+            reason = few_concepts(number) or next(
+                (f"{name}: {why}" for name in terms if (why := hardly_varies(terms[name]))), None
+            )
             told = {} if reason else statistics
             found = estimate(told, number, resamples=bootstrap, seed=seed, key=f"fit\0{pair}")
             for term in statistics:

@@ -104,6 +104,16 @@ def test_an_empty_class_cannot_be_told(behaviors, why):
     assert any(f"2 of 2 pairs have no AUC of their own (fr-zh: {why}" in text for text in texts(told, "caveat"))
 
 
+@pytest.mark.parametrize(("concepts", "told_as"), [(1, "1 concept"), (9, "9 concepts")])
+def test_of_fewer_than_ten_concepts_nothing_is_told(concepts, told_as):
+    world = made(with_co_occurrence)
+    names = pa.array([f"c{row % concepts}" for row in range(160)])
+    told = said(world | {"items": world["items"].set_column(2, "concept", names)})
+    why = f"the items are of {told_as}; 10 are needed"
+    assert texts(told, "finding")[0].endswith(f"cannot be told: {why}.")
+    assert not any("[" in sentence["text"] for sentence in told)
+
+
 def test_items_that_show_nothing_are_said_so():
     told = said(made(by_chance, behaviors=["other", "excluded"]))
     assert "160 of 160 items (80 concepts, 2 pairs) say nothing: 80 are answered wrongly, 80 are excluded." in texts(
