@@ -74,8 +74,9 @@ def finding(
     *The claim* is that words that share documents are translated without a pivot. It **holds** where the intervals of
     the AUC of log co-occurrence and of the partial AUC, given the words' frequencies, lie above 0.5, and the AUC above
     the interval that it has with co-occurrence permuted within the pairs. It **fails** where the AUC's interval lies
-    below 0.5. What lies between is named: it cannot be told, or pairs or frequencies explain it. Only the rule
-    "strict" decides.
+    below 0.5 and the AUC below the permutations' interval. What lies between is named: it cannot be told, or is not
+    shown within the pairs or beyond frequency, which does not say that these are its cause. Only the rule "strict"
+    decides.
 
     Intervals of shares are percentiles over 1000 resamples of concepts; fewer than 10 concepts have none.
     """
@@ -185,10 +186,10 @@ def _partial_words(partial: Row) -> str:
 VERDICTS = {
     "holds": "The paper's claim holds in this run: words that share more documents are more often translated without a "
     "pivot, beyond what their frequencies and the pairs tell.",
-    "frequency": "The paper's claim does not hold beyond frequency: words that share more documents are more often "
-    "translated without a pivot, but given the words' frequencies no such link shows.",
-    "pairs": "The paper's claim does not hold within pairs: that words which share more documents are more often "
-    "translated without a pivot comes from the pairs, which differ in both.",
+    "frequency": "The paper's claim is not shown beyond frequency: words that share more documents are more often "
+    "translated without a pivot, but given the words' frequencies no such link can be told.",
+    "pairs": "The paper's claim is not shown within the pairs: the AUC of co-occurrence is no further from 0.5 than it "
+    "may be where co-occurrence is permuted within the pairs.",
     "open": "Whether words that share more documents are more often translated without a pivot cannot be told from "
     "this run: the interval holds 0.5.",
     "untested": "Whether words that share more documents are more often translated without a pivot cannot be told: "
@@ -205,7 +206,7 @@ def verdict(whole: Row, partial: Row | None, permuted: Row | None) -> str:
     if whole["low"] <= 0.5 <= whole["high"]:
         return "open"
     if whole["high"] < 0.5:
-        return "fails"
+        return "fails" if whole["auc"] < permuted["low"] else "pairs"
     if whole["auc"] <= permuted["high"]:
         return "pairs"
     if partial is None or partial["low"] is None or partial["low"] <= 0.5:

@@ -146,12 +146,20 @@ def test_the_published_rules_stand_beside_what_permuting_gives():
     assert re.search(rf"decide: paper {figure}, permuted within the pairs {figure} \(n 160\)\.$", text)
 
 
+def test_of_one_pair_no_difference_between_pairs_is_told():
+    """Permutations of one pair reach far from 0.5 by chance alone."""
+    world = made(lambda concept, both, frequent: 0.62 if both[concept] > np.median(both) else 0.38, n=40, seed=26)
+    told = said({name: world[name] if name == "pairs" else world[name].slice(0, 40) for name in world})
+    assert texts(told, "finding")[0] == VERDICTS["pairs"]
+    assert not any("differ" in text or "comes from" in text for text in texts(told, "finding"))
+
+
 def area(auc, low, high):
     return {"auc": auc, "low": low, "high": high}
 
 
 HIGH, MIDDLE, LOW = area(0.7, 0.6, 0.8), area(0.52, 0.45, 0.6), area(0.3, 0.2, 0.4)
-CHANCE, PAIRED = {"high": 0.55}, {"high": 0.72}
+CHANCE, PAIRED, PAIRED_BELOW = ({"low": low, "high": low + 0.1} for low in (0.45, 0.62, 0.28))
 
 
 @pytest.mark.parametrize(
@@ -163,10 +171,11 @@ CHANCE, PAIRED = {"high": 0.55}, {"high": 0.72}
         (HIGH, {"auc": None, "low": None, "high": None}, CHANCE, "frequency"),
         (HIGH, HIGH, PAIRED, "pairs"),
         (HIGH, HIGH, None, "untested"),
-        (HIGH, HIGH, {"high": None}, "untested"),
+        (HIGH, HIGH, {"low": None, "high": None}, "untested"),
         (MIDDLE, HIGH, CHANCE, "open"),
         (area(0.7, None, None), HIGH, CHANCE, "untested"),
         (LOW, HIGH, CHANCE, "fails"),
+        (LOW, HIGH, PAIRED_BELOW, "pairs"),
     ],
 )
 def test_the_verdict_needs_each_interval_whole(whole, partial, permuted, name):
