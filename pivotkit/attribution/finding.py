@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 
 from pivotkit.artifacts import require_columns, table_metadata
-from pivotkit.attribution.areas import POOLED, STRICTLY, Row
+from pivotkit.attribution.areas import STRICTLY, Row
 from pivotkit.attribution.evidence import causal_sentences, corpus_pivot_sentences
 from pivotkit.attribution.item_counts import Key, item_keys
-from pivotkit.attribution.item_means import means
+from pivotkit.attribution.item_means import POOLED, means
 from pivotkit.attribution.predictors import BY_FREQUENCY, CO_OCCURRENCE, PARTIAL
 from pivotkit.attribution.wording import ENDS, caveat, count, estimated, found, of_class, percent
 from pivotkit.lens.behavior import STRICT

@@ -6,8 +6,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pivotkit.attribution.areas import LEAST_ITEMS, POOLED, Row, by_pair, few_concepts, hardly_varies, numbered
+from pivotkit.attribution.areas import LEAST_ITEMS, Row, by_pair, few_concepts, hardly_varies, numbered
 from pivotkit.attribution.item_counts import ItemCounts, Key, item_keys
+from pivotkit.attribution.item_means import POOLED
 from pivotkit.attribution.predictors import (
     CO_OCCURRENCE,
     PARTIAL,

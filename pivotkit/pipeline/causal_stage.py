@@ -50,7 +50,10 @@ def causal(run: RunFolder, settings: CausalSettings) -> None:
         raise ValueError("causal: --tuned-lens must be given where --directions names lens; got none")
     items, traces = read_table(run / "items.parquet"), run.gather("traces")
     require_contrasts("causal", traces, "the tokens that it tests")
-    tokens = chosen_tokens(specific_tokens(traces, items))
+    specific = specific_tokens(
+        traces, items, least_contrast=settings.least_contrast, least_probability=settings.min_probability
+    )
+    tokens = chosen_tokens(specific)
     layers = settings.layers
     if layers is None:
         layers = layers_of_pivots(tokens, last=pc.max(traces["layer"]).as_py())
@@ -71,7 +74,10 @@ CAUSAL = Stage(
     reads=("items.parquet", "traces", MODEL),
     uses=(TUNED_LENS,),
     writes=("causal.parquet", "causal_effects.parquet"),
-    settings=("dtype", "device", "layers", "interventions", "directions", "strengths", "seed"),
+    settings=(
+        "dtype", "device", "min_probability", "least_contrast", "layers", "interventions", "directions", "strengths",
+        "seed",
+    ),
     functions=(
         "lens.specific_tokens.specific_tokens", "causal.causal_test.causal_test", "causal.effects.causal_effects",
     ),

@@ -16,7 +16,11 @@ def agreement(run: RunFolder, settings: Settings) -> None:
     if "pivot_logmass" not in traces.column_names:
         raise ValueError("agreement: traces must have the mass of pivots; run `pivotkit trace` again")
     write_table(pivot_mass(traces, items, seed=settings.seed), run / "pivot_mass.parquet")
-    write_table(pivot_agreement(traces, pivots, items, seed=settings.seed), run / "agreement.parquet")
+    agreed = pivot_agreement(
+        traces, pivots, items, least_contrast=settings.least_contrast, least_probability=settings.min_probability,
+        seed=settings.seed,
+    )  # fmt: skip
+    write_table(agreed, run / "agreement.parquet")
 
 
 AGREEMENT = Stage(
@@ -25,7 +29,7 @@ AGREEMENT = Stage(
     run=agreement,
     reads=("items.parquet", "pivots.parquet", "traces"),
     writes=("agreement.parquet", "pivot_mass.parquet"),
-    settings=("seed",),
+    settings=("min_probability", "least_contrast", "seed"),
     functions=("attribution.pivot_agreement.pivot_agreement", "attribution.pivot_mass.pivot_mass"),
 )
 

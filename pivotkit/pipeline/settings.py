@@ -126,10 +126,13 @@ class Settings:
     tuned_lens: str | None = option(
         None, "folder of a tuned or ridge lens, or file of a Jacobian lens, to set beside the raw logit lens"
     )
-    min_probability: float = option(0.05, "least probability of a token under the strict rule", least=0, most=1)
-    least_contrast: float = option(
-        math.log(100), "least contrast of a token under the strict rule, in nats; log(100) by default"
+    min_probability: float = option(
+        0.05,
+        "least probability of a token that a layer holds for an item: strict rule, agreement, causal test",
+        least=0,
+        most=1,
     )
+    least_contrast: float = option(math.log(100), "least contrast of such a token, in nats; log(100) by default")
     threshold: float = option(0.1, "least probability of a pivot under the threshold rule", least=0, most=1)
     least_peak: float = option(0.0, "least probability of an item's peak under the paper's rule", least=0, most=1)
     pivot_rule: str = option(

@@ -111,6 +111,16 @@ def test_layers_that_are_given_are_tested_and_kept(tested, tmp_path):
     assert read_json(run / "run.json")["config"]["layers"] == layers
 
 
+def test_the_tokens_of_the_strict_rule_are_tested_and_compared(copied, capsys):
+    """The thresholds that the behaviors were told by are those of the tokens in the agreement and the causal test."""
+    assert sum(read_table(copied / "agreement.parquet")["tokens"].to_pylist())
+    assert main(["agreement", str(copied), "--least-contrast", "50"]) == 0
+    assert table_metadata(read_table(copied / "agreement.parquet"))["least_contrast"] == 50
+    assert set(read_table(copied / "agreement.parquet")["tokens"].to_pylist()) == {0}
+    assert main(["causal", str(copied)]) == 2  # what the run keeps of the settings counts
+    assert "has a pivot for 10 items; got at most none" in capsys.readouterr().err
+
+
 def test_a_direction_of_the_lens_needs_a_lens(copied, capsys):
     assert main(["causal", str(copied), "--directions", "lens"]) == 2
     assert "causal: --tuned-lens must be given where --directions names lens; got none" in capsys.readouterr().err
