@@ -44,7 +44,7 @@ def task(run: RunFolder, settings: Settings) -> None:
 
     own = settings.template is not None
     if settings.items is not None:
-        _check_no_wording(settings)
+        _check_options(settings)
         items = read_items(
             items_path(settings), pairs=settings.pairs or None, distractors=settings.distractors, limit=settings.limit,
             seed=settings.seed,
@@ -57,9 +57,9 @@ def task(run: RunFolder, settings: Settings) -> None:
             limit_by=settings.limit_by, shots=settings.shots, contexts=settings.contexts,
             distractors=settings.distractors, sharing=settings.sharing, seed=settings.seed,
         )  # fmt: skip
-        told = table_metadata(items)["concepts"]
-        if settings.limit is not None and told["chosen"] < settings.limit:
-            console.print(f"task: {told['chosen']} concepts are in all pairs, fewer than the limit of {settings.limit}")
+    told = table_metadata(items).get("concepts")  # a table of one's own need not name them
+    if settings.limit is not None and told is not None and told["chosen"] < settings.limit:
+        console.print(f"task: {told['chosen']} concepts are in all pairs, fewer than the limit of {settings.limit}")
     write_table(items, run / "items.parquet")
 
 
@@ -81,9 +81,9 @@ WORDING = (
 )  # say how prompts are made of a lexicon
 
 
-def _check_no_wording(settings: Settings) -> None:
+def _check_options(settings: Settings) -> None:
     plain = type(settings)()
-    for option in options(type(settings), WORDING):
+    for option in options(type(settings), ("limit_by", *WORDING)):
         if (value := getattr(settings, option.name)) != getattr(plain, option.name):
             raise ValueError(f"task: {flag(option)} must not be given with --items; got {value}")
 
