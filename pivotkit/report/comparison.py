@@ -170,10 +170,10 @@ def _behaviors(every: Runs) -> Row | None:
         return None
     rows = []
     for name, run in every:
-        _, found = shares(run)
+        judged, found = shares(run)
         cells = [f"{number(found[one][0])} {interval(*found[one][1:])}" if one in found else "–"
                  for one in BEHAVIORS[:-1]]  # fmt: skip
-        rows.append({"name": name, "n": sum(counts.get(name, Counter()).values()), "cells": cells})
+        rows.append({"name": name, "n": judged, "cells": cells})
     return {
         "figure": figures.behavior_bars(f"Behaviors under the rule {STRICT} by run", counts),
         "legend": legend(figures.behavior_keys()),
