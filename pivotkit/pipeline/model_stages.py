@@ -37,12 +37,15 @@ CONTRAST_SUMS = "_contrast-{}.safetensors"  # readers of a folder of Parquet pas
 
 
 def task(run: RunFolder, settings: Settings) -> None:
+    from pivotkit.words.chosen_concepts import FREQUENT
     from pivotkit.words.items import read_items
     from pivotkit.words.lexicon import read_lexicon
     from pivotkit.words.prompts import PAPER, PROMPTS
     from pivotkit.words.task import build_task
 
     own = settings.template is not None
+    if settings.limit is None and settings.limit_by != FREQUENT:
+        raise ValueError("task: --limit-by must be given with --limit; got no --limit")
     if settings.items is not None:
         _check_options(settings)
         items = read_items(
