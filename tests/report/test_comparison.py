@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 import pivotkit as pk
-from pivotkit.artifacts import read_json, read_table, write_json, write_table
+from pivotkit.artifacts import read_json, read_table, with_metadata, write_json, write_table
 from pivotkit.errors import InputError
 from pivotkit.report.comparison import comparison as compared
 from pivotkit.report.data import read_run
@@ -105,6 +105,17 @@ def test_excluded_items_are_not_counted_as_judged(runs: list[Path]) -> None:
     first, second = view(runs)["behaviors"]["rows"]
     assert first["n"] == sum(name != "excluded" for name in verdicts(runs[0]).values()) > 0
     assert (second["n"], set(second["cells"])) == (0, {"–"})
+
+
+def test_what_the_rule_hangs_on_is_told_of_each_run(
+    runs: list[Path], tmp_path: Path, read_page: Callable[[Path], Any]
+) -> None:
+    table = read_table(runs[1] / "behaviors.parquet")
+    contrast = {"absent": {"en-fr": "4 items; a contrast needs at least 10"}}
+    write_table(with_metadata(table, {"contrast": contrast}), runs[1] / "behaviors.parquet")
+    line = "Excluded for want of contrasts: en → fr (4 items; a contrast needs at least 10)."
+    assert ("large", line) in view(runs)["behaviors"]["validity"]
+    assert read_page(pk.write_comparison(runs, tmp_path / "page.html")).has(f": {line}")
 
 
 def test_the_page_shows_every_part_of_every_run(
