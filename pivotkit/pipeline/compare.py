@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from pivotkit.errors import InputError
 from pivotkit.pipeline.run import EVERY
 from pivotkit.pipeline.run_folder import RunFolder
 
@@ -20,5 +21,7 @@ def compare(folders: Sequence[str | Path], out: str | Path) -> Path:
 
     with contextlib.ExitStack() as opened:
         for folder in check_folders("compare", folders):
+            if folder.is_dir() and not (folder / "run.json").exists():  # a run folder is locked and swept when opened
+                raise InputError(folder, "", "must hold run.json, which says how it was made; found none")
             EVERY.check(opened.enter_context(RunFolder(folder, new=False)))
         return write_comparison(folders, out)

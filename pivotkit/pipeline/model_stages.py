@@ -37,14 +37,17 @@ CONTRAST_SUMS = "_contrast-{}.safetensors"  # readers of a folder of Parquet pas
 
 
 def task(run: RunFolder, settings: Settings) -> None:
+    from pivotkit.words.chosen_concepts import FREQUENT
     from pivotkit.words.items import read_items
     from pivotkit.words.lexicon import read_lexicon
     from pivotkit.words.prompts import PAPER, PROMPTS
     from pivotkit.words.task import build_task
 
     own = settings.template is not None
+    if settings.limit is None and settings.limit_by != FREQUENT:
+        raise ValueError("task: --limit-by must be given with --limit; got no --limit")
     if settings.items is not None:
-        _check_no_wording(settings)
+        _check_options(settings)
         items = read_items(
             items_path(settings), pairs=settings.pairs or None, distractors=settings.distractors, limit=settings.limit,
             seed=settings.seed,
@@ -57,9 +60,9 @@ def task(run: RunFolder, settings: Settings) -> None:
             limit_by=settings.limit_by, shots=settings.shots, contexts=settings.contexts,
             distractors=settings.distractors, sharing=settings.sharing, seed=settings.seed,
         )  # fmt: skip
-        told = table_metadata(items)["concepts"]
-        if settings.limit is not None and told["chosen"] < settings.limit:
-            console.print(f"task: {told['chosen']} concepts are in all pairs, fewer than the limit of {settings.limit}")
+    told = table_metadata(items).get("concepts")  # a table of one's own need not name them
+    if settings.limit is not None and told is not None and told["chosen"] < settings.limit:
+        console.print(f"task: {told['chosen']} concepts are in all pairs, fewer than the limit of {settings.limit}")
     write_table(items, run / "items.parquet")
 
 
@@ -81,9 +84,9 @@ WORDING = (
 )  # say how prompts are made of a lexicon
 
 
-def _check_no_wording(settings: Settings) -> None:
+def _check_options(settings: Settings) -> None:
     plain = type(settings)()
-    for option in options(type(settings), WORDING):
+    for option in options(type(settings), ("limit_by", *WORDING)):
         if (value := getattr(settings, option.name)) != getattr(plain, option.name):
             raise ValueError(f"task: {flag(option)} must not be given with --items; got {value}")
 

@@ -47,7 +47,9 @@ class Settings:
         instead_of="lexicon",
     )  # fmt: skip
     pairs: list[str] = option([], "language pairs, source first: fr-zh en-fr")
-    limit: int | None = option(None, "at most this many concepts, the same ones in every pair", least=1)
+    limit: int | None = option(
+        None, "at most this many concepts, the same in every pair; of items without concepts, rows per pair", least=1
+    )
     limit_by: str = option(
         "frequent", "which concepts --limit leaves, by the lexicon's rows, which go from frequent to rare: the first, "
         "or one of each class of frequency", choices=("frequent", "stratified"), of="limit",

@@ -18,9 +18,12 @@ def check_folders(function: str, runs: Sequence[str | Path]) -> list[Path]:
     """Return the folders of at least two runs, each named once."""
     folders = [Path(run) for run in check_paths(function, "runs", runs)]
     if len(folders) < 2:
-        refuse(function, "runs", "name at least two run folders", runs)
-    if len({folder.resolve() for folder in folders}) < len(folders):
-        refuse(function, "runs", "name each run folder once", runs)
+        refuse(function, "runs", "name at least two run folders", folders[0] if folders else None)
+    seen: set[Path] = set()
+    for folder in folders:
+        if folder.resolve() in seen:
+            refuse(function, "runs", "name each run folder once", folder)
+        seen.add(folder.resolve())
     return folders
 
 
@@ -38,7 +41,7 @@ def require_comparable(folders: Sequence[Path], runs: Sequence[dict[str, Any]]) 
 
 
 def _require_same_items(first: Path, one: dict[str, Any], folder: Path, other: dict[str, Any]) -> None:
-    again = "; make both with the same lexicon, pairs, limit and seed, and compare them then"
+    again = "; make both with the same lexicon, pairs, limit, contexts and seed, and compare them then"
     here, there = (run["items"].select(list(COLUMNS)).to_pylist() for run in (one, other))
     if len(here) != len(there):
         rule = f"must have the {len(here)} items of {first}; got {len(there)}"
@@ -48,6 +51,12 @@ def _require_same_items(first: Path, one: dict[str, Any], folder: Path, other: d
             if mine[name] != theirs[name]:
                 rule = f"must have the items of {first}; got another {name} in row {place}"
                 raise InputError(folder, "items.parquet", rule + again)
+    # The texts of the prompts may differ, as those of two chat templates do; a score is a mean over the contexts.
+    contexts = [{len(found) for found in run["items"]["contexts"].to_pylist()} for run in (one, other)]
+    if contexts[0] != contexts[1]:
+        wanted, got = (", ".join(map(str, sorted(found))) for found in contexts)
+        rule = f"must have {wanted} contexts an item as {first}; got {got}"
+        raise InputError(folder, "items.parquet", rule + again)
 
 
 def _record(run: dict[str, Any], stage: str) -> dict[str, Any] | None:

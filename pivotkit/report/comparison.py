@@ -19,7 +19,7 @@ from pivotkit.report.causal_sections import CONTROLS, conclusion, headline_rows
 from pivotkit.report.curve_sections import named, pooled
 from pivotkit.report.data import bootstrap_mean, by_pair, concepts_of, counted, floats
 from pivotkit.report.figures import BEHAVIORS, Dot, Line
-from pivotkit.report.first_screen import shares
+from pivotkit.report.first_screen import shares, validity_lines
 from pivotkit.report.model_sections import LINES
 from pivotkit.report.score_sections import correct
 from pivotkit.report.specific import CLASSES
@@ -170,16 +170,20 @@ def _behaviors(every: Runs) -> Row | None:
         return None
     rows = []
     for name, run in every:
-        _, found = shares(run)
+        judged, found = shares(run)
         cells = [f"{number(found[one][0])} {interval(*found[one][1:])}" if one in found else "–"
                  for one in BEHAVIORS[:-1]]  # fmt: skip
-        rows.append({"name": name, "n": sum(counts.get(name, Counter()).values()), "cells": cells})
+        rows.append({"name": name, "n": judged, "cells": cells})
     return {
         "figure": figures.behavior_bars(f"Behaviors under the rule {STRICT} by run", counts),
         "legend": legend(figures.behavior_keys()),
         "names": BEHAVIORS[:-1],
         "rows": rows,
-    }
+        "validity": [
+            (name, line) for name, run in every if run["behaviors"] is not None
+            for line in validity_lines(run["behaviors"], run["languages"])
+        ],
+    }  # fmt: skip
 
 
 def _changes(first: str, one: Row, name: str, other: Row) -> Row:

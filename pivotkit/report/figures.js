@@ -12,21 +12,23 @@
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   }
 
-  // The legend of a figure, drawn below it in two columns.
+  // The legend of a figure, drawn below it in two columns, or in one where a text is too long for half the width.
   function legend(figure, svg, top) {
     const keys = (figure.dataset.key ? document.getElementById("key-" + figure.dataset.key) : figure).querySelectorAll(".legend li");
     const group = document.createElementNS(svg.namespaceURI, "g");
+    const columns = Array.from(keys).some((key) => key.textContent.trim().length > 26) ? 1 : 2, most = 56 / columns;
     keys.forEach((key, place) => {
       const own = document.createElementNS(group.namespaceURI, "g"), text = document.createElementNS(group.namespaceURI, "text");
-      own.setAttribute("transform", `translate(${8 + 206 * (place % 2)} ${top + 20 * Math.floor(place / 2)})`);
-      text.textContent = key.textContent.length > 30 ? key.textContent.slice(0, 29) + "…" : key.textContent;
+      own.setAttribute("transform", `translate(${8 + 206 * (place % columns)} ${top + 20 * Math.floor(place / columns)})`);
+      const words = key.textContent.trim();
+      text.textContent = words.length > most ? words.slice(0, most - 1) + "…" : words;
       text.setAttribute("x", 30);
       text.setAttribute("y", 11);
       own.append(...key.querySelector("svg").cloneNode(true).childNodes, text);
       group.append(own);
     });
     svg.append(group);
-    return [group, 20 * Math.ceil(keys.length / 2) + 6];
+    return [group, 20 * Math.ceil(keys.length / columns) + 6];
   }
 
   // A copy whose elements carry their style in the light scheme's colors, for papers: no rule of the page is needed.

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from pivotkit.report.svg import WIDTH, Key, Plot, ticks
 from pivotkit.report.text import interval, number, visible
 
-LETTER = 7.4  # units of the SVG that a letter of a row's label takes
+LETTER = 8.4  # units of the SVG that a letter of a row's label takes in a wide font, such as DejaVu Sans
 BEHAVIORS = ("co-occurrence", "pivot", "copy", "other", "excluded")
 COLORS = {"co-occurrence": "c-target", "pivot": "c-pivot", "copy": "c-source", "other": "c-other", "excluded": "c-out"}
 
@@ -278,6 +278,7 @@ def _margin(rows: Mapping[str, Any]) -> float:
 
 
 def _short(label: str) -> str:
+    """A label that fits the margin: its beginning and its end, since names of checkpoints differ in their ends."""
     most = int((0.42 * WIDTH - 12) / LETTER)
     shown = visible(label)
-    return shown if len(shown) <= most else shown[: most - 1] + "…"
+    return shown if len(shown) <= most else f"{shown[: most // 2]}…{shown[most // 2 + 1 - most :]}"

@@ -8,7 +8,9 @@ FREQUENT, STRATIFIED = "frequent", "stratified"
 LIMIT_BY = (FREQUENT, STRATIFIED)
 
 
-def chosen_concepts(having: Mapping[str, Sequence[int]], limit: int | None, limit_by: str) -> dict[str, list[int]]:
+def chosen_concepts(
+    having: Mapping[str, Sequence[int]], limit: int | None, limit_by: str, *, function: str = "build_task"
+) -> dict[str, list[int]]:
     """Choose the concepts of each pair: without a limit all that it has, with one the same concepts in every pair.
 
     Pairs that hold different concepts cannot be compared, because what differs may be the concepts.
@@ -16,13 +18,16 @@ def chosen_concepts(having: Mapping[str, Sequence[int]], limit: int | None, limi
     Parameters
     ----------
     having : mapping of str to sequence of int
-        The rows of the lexicon that have words in both languages of each pair, ascending.
+        The rows of the lexicon that have words in both languages of each pair, ascending; of a table of items, the
+        numbers of its concepts.
     limit : int or None
         The most concepts of a pair. Where fewer are in all pairs, those.
     limit_by : {"frequent", "stratified"}
         Which of them, by their place in the lexicon, whose rows go from frequent to rare. ``"frequent"`` takes the
         first; ``"stratified"`` cuts them into ``limit`` classes of equal size and takes the middle one of each, so that
         rare ones are there too. Nothing is drawn at random.
+    function : str, default "build_task"
+        Whom an error names.
 
     Returns
     -------
@@ -45,8 +50,8 @@ def chosen_concepts(having: Mapping[str, Sequence[int]], limit: int | None, limi
     if not shared:
         sizes = ", ".join(f"{pair} has {len(rows)}" for pair, rows in having.items())
         raise ValueError(
-            f"build_task: with a limit, pairs must have concepts in common; got none ({sizes}); "
-            "leave out a pair, or add words to the lexicon"
+            f"{function}: with a limit, pairs must have concepts in common; got none ({sizes}); "
+            "leave out a pair or the limit, or add words"
         )
     count = min(limit, len(shared))
     places = range(count) if limit_by == FREQUENT else [(2 * n + 1) * len(shared) // (2 * count) for n in range(count)]

@@ -14,6 +14,7 @@ import pyarrow as pa
 from pivotkit.arguments import check_int, check_kind, check_path, check_strings, refuse_kind
 from pivotkit.artifacts import read_table, table_metadata, with_metadata
 from pivotkit.errors import InputError
+from pivotkit.words.chosen_concepts import FREQUENT, chosen_concepts
 from pivotkit.words.delimited import delimited_rows
 from pivotkit.words.item_rows import NEEDED, Row, own_item
 from pivotkit.words.languages import LANGUAGES, parse_pair
@@ -22,6 +23,7 @@ from pivotkit.words.questions import AFTER
 from pivotkit.words.task import ITEMS
 
 IN_MEMORY = "read_items: table"  # stands for the path of a table that is no file
+CONCEPTS = "concepts"  # of the metadata: there where the table named the concepts of its items
 
 
 def read_items(
@@ -61,7 +63,9 @@ def read_items(
         Where the table has none: as many source words of other items of the pair are drawn, which share neither
         source, concept nor accepted target with the item. 0: none, for traces alone; `score` needs some.
     limit : int, optional
-        The most items per pair, drawn with ``seed``; by default all.
+        Where the table has a column ``concept``: the most concepts, the first in the table's order that all pairs have,
+        with all their items (`chosen_concepts`). Else the most items of each pair, its first rows. By default all;
+        nothing is drawn at random.
     special_tokens : bool, default True
         Whether the tokenizer adds its own special tokens; False where the prompts hold them as text, as a chat does.
     seed : int, default 0
@@ -71,7 +75,8 @@ def read_items(
     pyarrow.Table
         The columns of `build_task`, and ``after``, what follows the source word in the prompt. An item has one context:
         what stands before its source word. ``line`` is the row's line in the file, or its number in a Parquet file,
-        from 1. The answer is a space and the target, or the target alone where all prompts end in a blank.
+        from 1. The answer is a space and the target, or the target alone where all prompts end in a blank. Where the
+        table names concepts, ``concepts`` in the metadata says as in `build_task` how many a limit left.
 
     Raises
     ------
@@ -83,7 +88,8 @@ def read_items(
         is unknown; some prompts end in a blank and others do not; or a pair has too few other sources for the
         distractors.
     ValueError
-        An argument is out of range, or a pair of ``pairs`` has no item.
+        An argument is out of range, a pair of ``pairs`` has no item, or there is a limit and named concepts, and no
+        concept is in all pairs.
 
     Examples
     --------
@@ -111,11 +117,12 @@ def read_items(
     path = IN_MEMORY if isinstance(table, pa.Table) else str(table)
     made = _parquet(table)
     if made is not None and "prompt" in table_metadata(made):
-        return _chosen(_as_made(path, made), asked, limit, seed)
+        items = _as_made(path, made)
+        return _chosen(items, asked, limit, AFTER not in items.column_names or CONCEPTS in table_metadata(items))
     names = {**LANGUAGES, **(languages or {})}
-    rows = [
-        own_item(path, place, number, row, asked, names) for number, (place, row) in enumerate(_rows(Path(path), made))
-    ]
+    cells = list(_rows(Path(path), made))
+    named = any("concept" in row for _, row in cells)
+    rows = [own_item(path, place, number, row, asked, names) for number, (place, row) in enumerate(cells)]
     if not rows:
         raise InputError(path, "", "must hold at least one item; got none")
     _require_pairs(asked, {row["pair"] for row in rows})
@@ -133,7 +140,7 @@ def read_items(
     schema = ITEMS.append(pa.field(AFTER, pa.string()))
     _draw_distractors(path, rows, distractors, seed)
     whole = with_metadata(pa.Table.from_pylist(rows, schema=schema), metadata)
-    return _chosen(whole, asked, limit, seed)
+    return _chosen(whole, asked, limit, named)
 
 
 def _parquet(table: str | Path | pa.Table) -> pa.Table | None:
@@ -154,19 +161,23 @@ def _as_made(path: str, table: pa.Table) -> pa.Table:
     return table
 
 
-def _chosen(items: pa.Table, pairs: Sequence[str] | None, limit: int | None, seed: int) -> pa.Table:
-    """The items of some pairs, at most ``limit`` of each."""
+def _chosen(items: pa.Table, pairs: Sequence[str] | None, limit: int | None, named: bool) -> pa.Table:
+    """The items of some pairs: of ``limit`` concepts where the table names them, else the first of each pair."""
     of_pair: dict[str, list[int]] = defaultdict(list)
     for at, pair in enumerate(items["pair"].to_pylist()):
         of_pair[pair].append(at)
     _require_pairs(pairs, of_pair)
-    kept: list[int] = []
-    for pair in pairs or of_pair:
-        places = of_pair[pair]
-        if limit is not None and limit < len(places):
-            places = _generator(seed, pair, "items").choice(places, limit, replace=False).tolist()
-        kept += places
-    return items.take(pa.array(sorted(kept), pa.int64()))
+    of_pair = {pair: of_pair[pair] for pair in pairs or of_pair}
+    if not named:
+        return items.take(pa.array(sorted(at for places in of_pair.values() for at in places[:limit]), pa.int64()))
+    order: dict[str, int] = {}
+    concept = [order.setdefault(name, len(order)) for name in items["concept"].to_pylist()]
+    having = {pair: sorted({concept[at] for at in places}) for pair, places in of_pair.items()}
+    chosen = chosen_concepts(having, limit, FREQUENT, function="read_items")
+    wanted = {pair: set(concepts) for pair, concepts in chosen.items()}
+    kept = [at for pair, places in of_pair.items() for at in places if concept[at] in wanted[pair]]
+    counts = {"chosen": len(next(iter(chosen.values()))), "shared": len(set.intersection(*map(set, having.values())))}
+    return with_metadata(items.take(pa.array(sorted(kept), pa.int64())), table_metadata(items) | {CONCEPTS: counts})
 
 
 def _require_pairs(asked: Sequence[str] | None, there: Collection[str]) -> None:

@@ -42,3 +42,10 @@ def test_runs_with_other_thresholds_are_refused_until_they_are_made_again(two, t
     for stage in ("behaviors", "attribution"):
         assert main([stage, two[0], *["--least-contrast", "2"] * (stage == "behaviors")]) == 0
     assert main(["compare", *two, "--out", str(page)]) == 0
+
+
+def test_a_folder_that_is_no_run_is_refused_and_left_as_it_is(two, tmp_path, capsys):
+    (tmp_path / "other").mkdir()
+    assert main(["compare", two[0], str(tmp_path / "other"), "--out", str(tmp_path / "page.html")]) == 2
+    assert "other: must hold run.json, which says how it was made; found none" in capsys.readouterr().err
+    assert not list((tmp_path / "other").iterdir())

@@ -121,6 +121,7 @@ def test_what_does_not_go_with_items_is_refused_by_its_flag(world, plain, tmp_pa
     items = ["task", str(tmp_path / "run"), "--items", str(tmp_path / "own.parquet")]
     for words, told in (
         (["--shots", "3"], "--shots must not be given with --items; got 3"),
+        (["--limit", "3", "--limit-by", "stratified"], "--limit-by must not be given with --items; got stratified"),
         (["--chat"], "--chat must not be given with --items; got True"),
         (["--template", "{source}{target}"], "--template must not be given with --items; got {source}{target}"),
         (["--pairs", "fr-ja"], "pairs must be among de-fr, fr-de; got 'fr-ja'"),
@@ -130,6 +131,18 @@ def test_what_does_not_go_with_items_is_refused_by_its_flag(world, plain, tmp_pa
         main([*items, "--lexicon", str(world / "words.tsv")])
     assert "not allowed with argument --items" in capsys.readouterr().err
     assert "lexicon or --items and pairs must be given" in refused(capsys, "task", str(tmp_path / "other"))
+
+
+def test_a_limit_of_items_says_where_fewer_concepts_are_shared(plain, tmp_path, capsys):
+    table = own_table(read_table(plain / "items.parquet"))
+    shared = len(set(table["concept"].to_pylist()))
+    task = ["task", str(tmp_path / "run"), "--distractors", "3", "--items", str(tmp_path / "own.parquet"), "--limit"]
+    write_table(table, tmp_path / "own.parquet")
+    assert main([*task, str(shared + 1)]) == 0
+    assert f"{shared} concepts are in all pairs, fewer than the limit of {shared + 1}" in capsys.readouterr().err
+    assert main([*task, "2"]) == 0
+    assert "fewer than the limit" not in capsys.readouterr().err
+    assert read_table(tmp_path / "run" / "items.parquet").num_rows == 4
 
 
 def test_a_wording_of_ones_own_is_a_flag(world, tmp_path, capsys):

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 import pivotkit as pk
-from pivotkit.artifacts import read_json, read_table, write_json, write_table
+from pivotkit.artifacts import read_json, read_table, with_metadata, write_json, write_table
 from pivotkit.errors import InputError
 from pivotkit.report.comparison import comparison as compared
 from pivotkit.report.data import read_run
@@ -100,6 +100,24 @@ def test_changes_of_behavior_are_counted_by_item(runs: list[Path]) -> None:
         assert [n for n, _ in row["cells"]] == [counts[row["name"], then] for then in table["columns"]]
 
 
+def test_excluded_items_are_not_counted_as_judged(runs: list[Path]) -> None:
+    change(runs[1], "behaviors.parquet", "behavior", lambda row: "excluded")
+    first, second = view(runs)["behaviors"]["rows"]
+    assert first["n"] == sum(name != "excluded" for name in verdicts(runs[0]).values()) > 0
+    assert (second["n"], set(second["cells"])) == (0, {"–"})
+
+
+def test_what_the_rule_hangs_on_is_told_of_each_run(
+    runs: list[Path], tmp_path: Path, read_page: Callable[[Path], Any]
+) -> None:
+    table = read_table(runs[1] / "behaviors.parquet")
+    contrast = {"absent": {"en-fr": "4 items; a contrast needs at least 10"}}
+    write_table(with_metadata(table, {"contrast": contrast}), runs[1] / "behaviors.parquet")
+    line = "Excluded for want of contrasts: en → fr (4 items; a contrast needs at least 10)."
+    assert ("large", line) in view(runs)["behaviors"]["validity"]
+    assert read_page(pk.write_comparison(runs, tmp_path / "page.html")).has(f": {line}")
+
+
 def test_the_page_shows_every_part_of_every_run(
     runs: list[Path], tmp_path: Path, read_page: Callable[[Path], Any]
 ) -> None:
@@ -161,7 +179,7 @@ def test_folders_of_one_name_are_told_apart(plain_run: Path, tmp_path: Path) -> 
 
 
 def test_runs_of_other_items_are_refused_by_name_with_what_to_do(runs: list[Path], tmp_path: Path) -> None:
-    again = "; make both with the same lexicon, pairs, limit and seed, and compare them then"
+    again = "; make both with the same lexicon, pairs, limit, contexts and seed, and compare them then"
     change(runs[1], "items.parquet", "target", lambda row: row["target"] + "x" * (row["item"] == 2))
     told = rf"large, items.parquet: must have the items of .*small; got another target in row 2{again}$"
     with pytest.raises(InputError, match=told):
@@ -170,6 +188,15 @@ def test_runs_of_other_items_are_refused_by_name_with_what_to_do(runs: list[Path
     with pytest.raises(InputError, match=rf"must have the 24 items of .*small; got 20{again}$"):
         pk.write_comparison(runs, tmp_path / "page.html")
     assert not (tmp_path / "page.html").exists()
+
+
+def test_runs_whose_scores_are_means_over_other_numbers_of_contexts_are_refused(
+    runs: list[Path], tmp_path: Path
+) -> None:
+    change(runs[1], "items.parquet", "contexts", lambda row: [*row["contexts"], "another"])
+    told = "large, items.parquet: must have 1 contexts an item as .*small; got 2; make both with the same"
+    with pytest.raises(InputError, match=told):
+        pk.write_comparison(runs, tmp_path / "page.html")
 
 
 def test_other_prompts_are_told_and_not_refused(runs: list[Path]) -> None:
@@ -213,7 +240,9 @@ def test_a_run_without_its_items_or_record_is_refused(runs: list[Path], tmp_path
 
 
 def test_one_run_and_a_run_twice_are_refused(plain_run: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"write_comparison: runs must name at least two run folders; got "):
+    with pytest.raises(
+        ValueError, match=r"write_comparison: runs must name at least two run folders; got '[^,]+plain'$"
+    ):
         pk.write_comparison([plain_run], tmp_path / "page.html")
-    with pytest.raises(ValueError, match=r"write_comparison: runs must name each run folder once; got "):
+    with pytest.raises(ValueError, match=r"write_comparison: runs must name each run folder once; got '.+plain'$"):
         pk.write_comparison([plain_run, plain_run / ".." / plain_run.name], tmp_path / "page.html")

@@ -89,3 +89,16 @@ def test_a_line_breaks_where_a_share_is_no_number() -> None:
     assert heights[0] - heights[2] == pytest.approx(heights[2] - heights[1], abs=0.2)  # 0, 1/2, 1 from below
     assert "<title>strict, 0.10: 1.000</title>" in chart
     assert chart.count("<title>") == 4
+
+
+def test_long_labels_fit_the_margin_and_keep_the_ends_that_tell_them_apart() -> None:
+    names = [f"owner/model-of-270m-step-{step}000" for step in (1, 2)]
+    tree = ElementTree.fromstring(str(figures.behavior_bars("shares", {name: {"pivot": 1} for name in names})))
+    rows = [text for text in tree.iter("text") if text.get("class") == "row"]
+    told = [text.text or "" for text in rows]
+    assert len(set(told)) == 2
+    for text, shown, name in zip(rows, told, names, strict=True):
+        begin, end = shown.split("…")
+        assert name.startswith(begin)
+        assert name.endswith(end)
+        assert figures.LETTER * len(shown) <= float(text.get("x", 0))

@@ -103,3 +103,11 @@ def test_the_command_says_where_fewer_are_shared_than_asked_for(tmp_path, capsys
     assert "task: 16 concepts are in all pairs, fewer than the limit of 18" in capsys.readouterr().err
     assert main([*task, "--limit", "16"]) == 0
     assert "fewer than the limit" not in capsys.readouterr().err
+
+
+def test_the_command_refuses_a_choice_without_a_limit(tmp_path, capsys):
+    (tmp_path / "words.tsv").write_text("\n".join(["en\tfr", *(f"en{n}\tfr{n}" for n in range(20))]))
+    task = ["task", str(tmp_path / "run"), "--lexicon", str(tmp_path / "words.tsv"), "--pairs", "en-fr"]
+    assert main([*task, "--limit-by", "stratified"]) == 2
+    assert "--limit-by must be given with --limit; got no --limit" in capsys.readouterr().err
+    assert main([*task, "--limit-by", "stratified", "--limit", "5"]) == 0

@@ -117,18 +117,54 @@ def test_distractors_are_other_sources_of_the_pair(seed):
         assert {other < 8 for other in drawn} == {number < 8}
 
 
-def test_pairs_and_a_limit_choose_items_and_the_draw_is_seeded():
+def test_a_limit_leaves_the_first_rows_of_each_pair_whatever_the_seed():
     table = pa.table(rows(pair=["fr-de", "fr-en", "fr-de", "fr-de"], target=["Katze", "dog", "Kunst", "Brot"]))
     kept = read_items(table, pairs=["fr-de"], distractors=1)
     assert kept["item"].to_pylist() == [0, 2, 3]
-    some = [
-        read_items(table, pairs=["fr-de"], distractors=1, limit=2, seed=seed)["item"].to_pylist() for seed in range(9)
-    ]
-    assert {len(items) for items in some} == {2}
-    assert len({tuple(items) for items in some}) > 1
-    assert some[0] == read_items(table, pairs=["fr-de"], distractors=1, limit=2)["item"].to_pylist()
+    for seed in range(5):
+        some = read_items(table, pairs=["fr-de"], distractors=1, limit=2, seed=seed)
+        assert some["item"].to_pylist() == [0, 2]
+    assert read_items(table, distractors=0, limit=1)["item"].to_pylist() == [0, 1]
     with pytest.raises(ValueError, match=r"^read_items: pairs must be among fr-de, fr-en; got 'de-fr'$"):
         read_items(table, pairs=["de-fr"])
+
+
+def named(pairs: str, concepts: str) -> pa.Table:
+    """A row for each letter of ``concepts``, in the pair of languages that stands above it: d is fr-de, e is fr-en."""
+    return pa.table(
+        {
+            "prompt": [f"w{n} is" for n in range(len(pairs))],
+            "source": [f"w{n}" for n in range(len(pairs))],
+            "target": [f"t{n}" for n in range(len(pairs))],
+            "pair": [f"fr-{pair}{'e' if pair == 'd' else 'n'}" for pair in pairs],
+            "concept": list(concepts),
+        }
+    )
+
+
+def test_a_limit_leaves_the_first_named_concepts_that_all_pairs_have_with_all_their_items():
+    table = named("dddddeeee", "xaabcbcay")
+    for seed in range(5):
+        kept = read_items(table, distractors=0, limit=2, seed=seed)
+        assert list(zip(kept["pair"].to_pylist(), kept["concept"].to_pylist(), strict=True)) == [
+            ("fr-de", "a"), ("fr-de", "a"), ("fr-de", "b"), ("fr-en", "b"), ("fr-en", "a"),
+        ]  # fmt: skip
+        assert table_metadata(kept)["concepts"] == {"chosen": 2, "shared": 3}
+    assert set(read_items(table, distractors=0, limit=9)["concept"].to_pylist()) == {"a", "b", "c"}
+    alone = read_items(table, pairs=["fr-de"], distractors=0, limit=2)
+    assert alone["concept"].to_pylist() == ["x", "a", "a"]
+    with pytest.raises(ValueError, match=r"^read_items: .* pairs must have concepts in common; got none"):
+        read_items(named("de", "xy"), distractors=0, limit=1)
+
+
+def test_a_limit_follows_the_same_rule_when_the_table_is_read_again(lexicon):
+    whole = read_items(named("dddddeeee", "xaabcbcay"), distractors=0)
+    assert read_items(whole, limit=2)["concept"].to_pylist() == ["a", "a", "b", "b", "a"]
+    plain = read_items(named("ddee", "xaay").drop_columns(["concept"]), distractors=0)
+    assert read_items(plain, limit=1)["item"].to_pylist() == [0, 2]
+    task = build_task(lexicon, ["en-fr", "fr-zh"], shots=1, contexts=2, distractors=3)
+    few = build_task(lexicon, ["en-fr", "fr-zh"], limit=3, shots=1, contexts=2, distractors=3)
+    assert read_items(task, limit=3)["source"].to_pylist() == few["source"].to_pylist()
 
 
 def test_text_and_parquet_say_the_same(tmp_path):
