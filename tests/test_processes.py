@@ -1,58 +1,58 @@
-"""A pool of spawned processes: what reaches them, and how their end is told."""
+"""A pool of spawned processes: what reaches them, and how their end is told. Scripts, since processes import them."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+POOL = """
+import os, sys, tempfile
 from pivotkit.processes import SPAWN, spawned_pool
 
-MUCH = b"x" * (1 << 20)  # more than a pipe holds
+def start(handed, shared):
+    global got
+    got = handed, shared
 
-_got: Any = None
-
-
-def _start(handed: bytes, shared: Any) -> None:
-    global _got
-    _got = handed, shared
-
-
-def _size() -> int:
-    handed, shared = _got
+def size():
+    handed, shared = got
     with shared.get_lock():
         shared.value += 1
     return len(handed)
 
-
-def _fail() -> None:
+def fail():
     raise ValueError("said by a worker")
 
-
-def test_what_is_handed_over_reaches_every_process_and_what_is_shared_is_one() -> None:
+if __name__ == "__main__":
+    tempfile.tempdir = sys.argv[1]
     shared = SPAWN.Value("q", 0)
-    with spawned_pool("count", 2, _start, MUCH, shared) as pool:
-        assert [future.result() for future in [pool.submit(_size) for _ in range(4)]] == [len(MUCH)] * 4
-    assert shared.value == 4
+    much = b"x" * (1 << 20)  # more than a pipe holds
+    with spawned_pool("count", 2, start, much, shared) as pool:
+        print([future.result() for future in [pool.submit(size) for _ in range(4)]], shared.value)
+    for work in ((fail,), (os._exit, 1)):
+        try:
+            with spawned_pool("count", 1, start, much, shared) as pool:
+                pool.submit(*work).result()
+        except Exception as error:
+            print(f"{type(error).__name__}: {error}")
+    print(os.listdir(sys.argv[1]))
+"""
 
 
-def test_an_error_of_a_process_is_raised_here_and_a_dead_one_is_named(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    with (
-        pytest.raises(ValueError, match="said by a worker"),
-        spawned_pool("count", 1, _start, MUCH, SPAWN.Value("q", 0)) as pool,
-    ):
-        pool.submit(_fail).result()
-    with (
-        pytest.raises(ChildProcessError, match="count: workers must live until their units are done; one died"),
-        spawned_pool("count", 1, _start, MUCH, SPAWN.Value("q", 0)) as pool,
-    ):
-        pool.submit(os._exit, 1).result()
-    assert list(tmp_path.iterdir()) == []
+def test_work_of_any_size_reaches_every_process_and_how_one_ends_is_told(tmp_path: Path) -> None:
+    (tmp_path / "left").mkdir()
+    script = tmp_path / "script.py"
+    script.write_text(POOL)
+    done = subprocess.run(
+        [sys.executable, script, tmp_path / "left"], capture_output=True, text=True, check=True, timeout=120
+    )
+    sizes, failure, death, left = done.stdout.splitlines()
+    assert sizes == f"{[1 << 20] * 4} 4"
+    assert failure == "ValueError: said by a worker"
+    assert death.startswith("ChildProcessError: count: workers must live until their units are done; one died")
+    assert left == "[]"
 
 
 @pytest.mark.parametrize("words", [1, 20_000])
