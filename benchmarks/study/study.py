@@ -45,7 +45,7 @@ def study(arguments: argparse.Namespace) -> int:
     lexicon = given / "words.tsv"
     clean_rows(arguments.data / "lexicon" / "words_2000.tsv", TIER, ACCEPTED, lexicon)
     corpus = sampled(corpus_files(arguments.data, languages), arguments.share, given / "corpus")
-    lens = ridge_lens(arguments.model, corpus, arguments.lens_tokens, given) if arguments.lens_tokens else None
+    lens = ridge_lens(arguments, corpus, given) if arguments.lens_tokens else None
     run = ["run", "--out", str(arguments.out), "--model", arguments.model, "--lexicon", str(lexicon), "--pairs", *pairs,
            "--limit", str(arguments.limit), "--corpus", *map(str, corpus), *TASK, *COUNTS, "--latent", "en",
            "--allow-shortfall", "--pivot-rule", arguments.pivot_rule, *(["--tuned-lens", str(lens)] if lens else [])]  # fmt: skip
@@ -60,11 +60,12 @@ def study(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def ridge_lens(model: str, corpus: Sequence[Path], tokens: int, given: Path) -> Path:
+def ridge_lens(arguments: argparse.Namespace, corpus: Sequence[Path], given: Path) -> Path:
     """The folder of a ridge lens that was fitted on documents of every file of the corpus."""
-    out = given / f"ridge-{tokens}"
+    tokens = arguments.lens_tokens
+    out = given / f"ridge-{tokens}-{arguments.share:g}"
     if not out.exists():
-        loaded, tokenizer = pk.load_model(model)
+        loaded, tokenizer = pk.load_model(arguments.model)
         texts = [text for file in corpus for text in itertools.islice(_texts(file), TEXTS)]
         fit_lens(loaded, texts, tokenizer, tokens=tokens, out=out)
     return out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -17,10 +17,17 @@ EFFECTS = ("layer", "class", "intervention", "direction", "control", "mean", "ag
            "delta_logprob", "low", "high")  # fmt: skip
 
 
-def corpus_pivot_sentences(mass: pa.Table | None, agreement: pa.Table | None) -> Iterable[dict[str, str]]:
+def corpus_pivot_sentences(
+    mass: pa.Table | None, agreement: pa.Table | None, without: Sequence[str] | None
+) -> Iterable[dict[str, str]]:
     """Whether the corpus's pivots are those of the layers."""
     if mass is None and agreement is None:
         yield caveat("Whether the corpus's pivots are the model's was not compared in this run.")
+    elif without is not None and not without:
+        yield caveat(
+            "The corpus's pivots may be the concept's own word in another language, English above all: look-alikes of "
+            "source, target and that word were not left out (--pivots-without)."
+        )
     if mass is not None:
         require_columns("finding", "mass", mass, MEASURED)
         yield _measured(mass.to_pylist(), "The layers give the corpus's pivots {} probability than other items' pivots")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,7 @@ def finding(
     mass: pa.Table | None = None,
     agreement: pa.Table | None = None,
     effects: pa.Table | None = None,
+    without: Sequence[str] | None = None,
 ) -> list[Sentence]:
     """Say in sentences what a run found of the paper's claims, caveats first.
 
@@ -57,6 +58,8 @@ def finding(
         second.
     effects : pyarrow.Table, optional
         The result of `causal_effects`.
+    without : sequence of str, optional
+        Whose look-alikes were left out of the corpus's pivots (`find_pivots`); by default this is not told.
 
     Returns
     -------
@@ -97,7 +100,7 @@ def finding(
     told = [
         *_sample(strict, concepts, languages), *_frequencies(attribution), *_missing(attribution),
         *_claim(attribution), *_behaviors(strict, concepts), *_baselines(attribution), *_other_readings(attribution),
-        *_pairs(attribution), *_scores(attribution), *corpus_pivot_sentences(mass, agreement),
+        *_pairs(attribution), *_scores(attribution), *corpus_pivot_sentences(mass, agreement, without),
         *causal_sentences(effects),
     ]  # fmt: skip
     return sorted(told, key=lambda sentence: sentence["kind"] != "caveat")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pivotkit.artifacts import read_table, write_json, write_table
+import pyarrow as pa
+
+from pivotkit.artifacts import read_table, table_metadata, write_json, write_table
 from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.pipeline.settings import Settings
 from pivotkit.pipeline.stage import EVERYTHING, Stage
@@ -46,9 +48,14 @@ def attribution(run: RunFolder, settings: Settings) -> None:
     )  # fmt: skip
     told = finding(
         found, seen, items, mass=there.get("pivot_mass.parquet"), agreement=there.get("agreement.parquet"),
-        effects=there.get("causal_effects.parquet"),
+        effects=there.get("causal_effects.parquet"), without=_left_out(there.get("pivots.parquet")),
     )  # fmt: skip
     write_json({"finding": told} | found, run / "attribution.json")
+
+
+def _left_out(pivots: pa.Table | None) -> list[str] | None:
+    """Whose look-alikes the pivots are without."""
+    return None if pivots is None else table_metadata(pivots).get("without")
 
 
 ATTRIBUTION = Stage(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pyarrow.parquet as pq
+
 from pivotkit.pipeline.causal_stage import CAUSAL
 from pivotkit.pipeline.corpus_stages import PIVOTS, SCORE_DOCUMENTS, SELECT, TOKEN_GRAPH, TOKENS
 from pivotkit.pipeline.count_stage import COUNT
@@ -11,6 +13,7 @@ from pivotkit.pipeline.model_stages import BEHAVIORS, SCORE, TASK, TRACE, TRACE_
 from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.pipeline.settings import Settings
 from pivotkit.pipeline.stage import Stage, StageTable, Study
+from pivotkit.progress import console
 
 # Pivots come before traces, so the traces can say how much of the mass the pivots hold. The report comes last.
 STAGES = StageTable(
@@ -30,6 +33,7 @@ STAGES = StageTable(
         REPORT,
     ]
 )
+SELECTING = (SCORE_DOCUMENTS, SELECT)
 # No run needs them, and they take long; they have commands of their own.
 ON_REQUEST = (CAUSAL, TOKEN_GRAPH)
 # What a report may show. What is made on request stands before the attribution, which tells of it.
@@ -51,10 +55,17 @@ def stages_of(settings: Settings) -> list[Stage]:
 
 
 def run_all(run: RunFolder, settings: Settings) -> None:
-    """Run every stage in order (`stages_of`). What was made on request is shown too, and must be of the same make."""
+    """Run every stage in order (`stages_of`). What was made on request is shown too, and must be of the same make.
+
+    Where the corpus has no pivots, no document is scored or selected by them, and the report comes at once.
+    """
     run.configure(settings.given())
-    for stage in stages_of(settings):
-        EVERY.run(stage, run, settings)
+    stages = stages_of(settings)
+    for stage in stages:
+        if stage in SELECTING and PIVOTS in stages and not pq.read_metadata(run / "hubs.parquet").num_rows:
+            console.print(f"{stage.name}: left out, since there are no pivots; `pivotkit pivots` says why")
+        else:
+            EVERY.run(stage, run, settings)
 
 
 def _run_in(folder: str, settings: Settings) -> None:

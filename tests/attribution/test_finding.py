@@ -208,6 +208,12 @@ def test_the_mass_of_the_corpus_pivots_is_read_beside_other_items(table, text):
     assert any(text in sentence for sentence in texts(said(made(by_chance), mass=table), "finding"))
 
 
+@pytest.mark.parametrize(("without", "told"), [([], True), (["source", "en"], False), (None, False)])
+def test_look_alikes_among_the_pivots_are_a_caveat(without, told):
+    sentences = texts(said(made(by_chance), mass=measured(), without=without), "caveat")
+    assert any("look-alikes of source, target and that word were not left out" in text for text in sentences) == told
+
+
 def changed(low, high, concepts=20):
     row = {"layer": 13, "class": "pivot", "intervention": "ablate", "direction": "unembedding", "control": "orthogonal",
            "mean": False, "against": "other", "items": 30, "concepts": concepts, "delta_logprob": -0.3, "low": low,

@@ -260,3 +260,14 @@ def test_the_thresholds_of_every_rule_are_settings(settings, tmp_path):
     pairs = set(zip(found["rule"].to_pylist(), found["behavior"].to_pylist(), strict=True))
     # No step of the planted model is certain: no peak is likely enough, and nothing stands on the way.
     assert pairs == {("paper", "excluded"), ("strict", "co-occurrence"), ("threshold", "co-occurrence")}
+
+
+def test_without_pivots_no_document_is_selected_and_the_report_is_made(settings, tmp_path, capsys):
+    with RunFolder(tmp_path) as opened:
+        run_all(opened, Settings(**{**vars(settings), "limit": 10, "min_word_df": 1_000_000}))
+    said = capsys.readouterr().err
+    for stage in ("score-documents", "select"):
+        assert f"{stage}: left out, since there are no pivots; `pivotkit pivots` says why" in said
+    assert (tmp_path / "report.html").exists()
+    assert not (tmp_path / "documents.parquet").exists()
+    assert read_table(tmp_path / "pivots.parquet").num_rows == 0
