@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+MOST_RESAMPLES = 1_000_000  # that may be asked for
 BLOCK_NUMBERS = 1 << 21  # most numbers in one array of the bootstrap: 16 MiB
 
 # From counts (C, B), how often each of C clusters stands in each of B samples, to the statistic of each sample, (B,).
@@ -28,11 +29,18 @@ class Estimate:
 
 def mean_of(values: NDArray[Any]) -> Statistic:
     """Return the statistic "mean of ``values``" (C,), with one value per cluster."""
+    return mean_of_clusters(values, np.arange(len(values)), len(values))
+
+
+def mean_of_clusters(values: NDArray[np.float64], clusters: NDArray[np.int64], count: int) -> Statistic:
+    """Return the statistic "mean of ``values``", one per observation; a cluster is drawn with all of its own."""
+    totals = np.bincount(clusters, weights=values, minlength=count)
+    sizes = np.bincount(clusters, minlength=count).astype(np.float64)
 
     def statistic(draws: NDArray[np.float64]) -> NDArray[np.float64]:
         means = np.full(draws.shape[1], np.nan)
-        weights = draws.sum(axis=0)
-        np.divide(values @ draws, weights, out=means, where=weights > 0)
+        weights = sizes @ draws
+        np.divide(totals @ draws, weights, out=means, where=weights > 0)
         return means
 
     return statistic

@@ -153,11 +153,9 @@ def why_not(entry: Row, values: NDArray[np.float64]) -> str | None:
 
 def few_concepts(number: int) -> str | None:
     """The reason where resamples of so few concepts would say little about others: intervals would be too narrow."""
-    return (
-        None
-        if number >= LEAST_CONCEPTS
-        else f"the items are of {count(number, 'concept')}; {LEAST_CONCEPTS} are needed"
-    )
+    if number >= LEAST_CONCEPTS:
+        return None
+    return f"the items are of {count(number, 'concept')}; {LEAST_CONCEPTS} are needed"
 
 
 def hardly_varies(values: NDArray[np.float64]) -> str | None:

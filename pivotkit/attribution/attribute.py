@@ -20,9 +20,8 @@ from pivotkit.attribution.areas import (
 from pivotkit.attribution.item_counts import ItemCounts, Key, item_keys
 from pivotkit.attribution.predictors import SMOOTHING
 from pivotkit.attribution.relations import Scored, correlations, correlations_by_group, fits, points
+from pivotkit.bootstrap import MOST_RESAMPLES
 from pivotkit.lens.behavior import STRICT
-
-MOST_RESAMPLES = 1_000_000
 
 
 def attribute(

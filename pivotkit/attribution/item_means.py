@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 
 from pivotkit.arguments import check_int, elements
 from pivotkit.artifacts import require_columns
-from pivotkit.bootstrap import Estimate, Statistic, estimate
+from pivotkit.bootstrap import Estimate, estimate, mean_of_clusters
 from pivotkit.lens.positions import ANSWER, at_blocks
 
 POOLED = "all"
 LEAST_CONCEPTS = 10  # with fewer, resamples of concepts say little about others
-MOST_RESAMPLES = 1_000_000
 CONTROLS = {
     "control": "tokens of the same frequency",
     "matched": "tokens of the same frequency and form",
@@ -93,20 +92,7 @@ def means(
     A concept is drawn with all of its items.
     """
     names, clusters = np.unique(np.asarray(concepts, dtype=str), return_inverse=True)
-    statistics = {name: _mean(own, clusters, len(names)) for name, own in values.items()}
+    statistics = {name: mean_of_clusters(own, clusters, len(names)) for name, own in values.items()}
     if len(names) < LEAST_CONCEPTS:
         resamples = 0
     return estimate(statistics, len(names), resamples=resamples, seed=seed, key=key)
-
-
-def _mean(values: NDArray[np.float64], clusters: NDArray[np.int64], count: int) -> Statistic:
-    totals = np.bincount(clusters, weights=values, minlength=count)
-    sizes = np.bincount(clusters, minlength=count).astype(np.float64)
-
-    def statistic(draws: NDArray[np.float64]) -> NDArray[np.float64]:
-        weights = sizes @ draws
-        found = np.full(draws.shape[1], np.nan)
-        np.divide(totals @ draws, weights, out=found, where=weights > 0)
-        return found
-
-    return statistic

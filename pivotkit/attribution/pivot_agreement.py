@@ -16,11 +16,11 @@ from pivotkit.attribution.item_means import (
     CONTROLS,
     FEW,
     LEAST_CONCEPTS,
-    MOST_RESAMPLES,
     POOLED,
     answer_rows,
     means,
 )
+from pivotkit.bootstrap import MOST_RESAMPLES
 from pivotkit.lens.specific_tokens import LEAST_CONTRAST, LEAST_PROBABILITY, find_specific_tokens
 from pivotkit.words.token_classes import PIVOT
 

@@ -15,18 +15,18 @@ from pivotkit.attribution.item_means import (
     CONTROLS,
     FEW,
     LEAST_CONCEPTS,
-    MOST_RESAMPLES,
     POOLED,
     answer_rows,
     means,
 )
+from pivotkit.bootstrap import MOST_RESAMPLES
 
 TELLING = "other"  # the control that a claim stands on
 PIVOT_MASS = pa.schema(
     [("pair", pa.string()), ("against", pa.string()), ("layers", pa.list_(pa.int32())), ("items", pa.int32()),
      ("concepts", pa.int32()), ("left_out", pa.int32()), ("mass", pa.float64()), ("control_mass", pa.float64()),
      ("difference", pa.float64()), ("low", pa.float64()), ("high", pa.float64()), ("ratio", pa.float64()),
-     ("above", pa.float64()),     ("claim", pa.bool_()), ("sentence", pa.string()), ("reason", pa.string())]
+     ("above", pa.float64()), ("claim", pa.bool_()), ("sentence", pa.string()), ("reason", pa.string())]
 )  # fmt: skip
 
 

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from pivotkit.arguments import check_int, check_strings
 from pivotkit.artifacts import require_columns, table_metadata, with_metadata
-from pivotkit.bootstrap import Statistic, estimate
+from pivotkit.bootstrap import MOST_RESAMPLES, estimate, mean_of_clusters
 
 GROUP = ("intervention", "direction", "control", "mean", "strength")
-MOST_RESAMPLES = 1_000_000
 # Differences besides those of the pivot's own edit: the pivot's own part against what another item's pivot does.
 PAIRED = (("orthogonal", "other"), ("orthogonal-equal", "other"))
 
@@ -110,7 +109,7 @@ def _effects(rows: Sequence[dict[str, Any]], resamples: int, seed: int, key: str
                 apart = _values(subjects[one] for one in both) - _values(cells[other][one] for one in both)
                 summed.append((done, against, [subjects[one]["concept"] for one in both], apart))
     statistics = {
-        str(number): _mean(values[:, 0], np.array([concepts[one] for one in whose]), len(concepts))
+        str(number): mean_of_clusters(values[:, 0], np.array([concepts[one] for one in whose]), len(concepts))
         for number, (_, _, whose, values) in enumerate(summed)
     }
     found = estimate(statistics, len(concepts), resamples=resamples, seed=seed, key=key)
@@ -136,17 +135,3 @@ def _alike(done: Key, other: Key) -> bool:
 def _values(rows: Any) -> NDArray[np.float64]:
     """The columns `_VALUES` of rows; NaN for null."""
     return np.array([[np.nan if row[name] is None else row[name] for name in _VALUES] for row in rows], np.float64)
-
-
-def _mean(values: NDArray[np.float64], whose: NDArray[np.int64], clusters: int) -> Statistic:
-    """The statistic "mean over observations", of clusters that are drawn with all of theirs."""
-    totals = np.bincount(whose, weights=values, minlength=clusters)
-    counts = np.bincount(whose, minlength=clusters).astype(np.float64)
-
-    def statistic(draws: NDArray[np.float64]) -> NDArray[np.float64]:
-        weights = counts @ draws
-        means = np.full(draws.shape[1], np.nan)
-        np.divide(totals @ draws, weights, out=means, where=weights > 0)
-        return means
-
-    return statistic

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
+from pivotkit.attribution.item_means import POOLED
 from pivotkit.errors import InputError
 from pivotkit.lens.behavior import STRICT
 from pivotkit.report import figures
@@ -12,7 +13,6 @@ from pivotkit.report.figures import Dot
 from pivotkit.report.svg import Key, legend
 from pivotkit.report.text import arrow, interval, number, plain, visible, words_link
 
-POOLED = "all"  # name of the pooled pairs in attribution.json
 PREDICTORS = {
     "log_df_both": ("log co-occurrence", "c-target", "circle"),
     "log_df_source": ("log frequency of the source", "c-source", "square"),
