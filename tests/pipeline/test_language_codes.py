@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
-import zstandard
+from renamed_world import write_renamed
 
 from pivotkit.artifacts import read_json, read_table
 from pivotkit.pipeline.run import run_all
 from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.pipeline.settings import Settings
-from pivotkit.testbed import World, WorldConfig, build_tokenizer, plant
+from pivotkit.testbed import World, WorldConfig
 
 CODES = {"a": "pt-BR", "b": "zh-Hans", "p": "en-GB"}
 
@@ -21,17 +20,10 @@ CODES = {"a": "pt-BR", "b": "zh-Hans", "p": "en-GB"}
 def run(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("hyphens")
     world = World(WorldConfig(concepts=24, held_out=12, background=30, documents=1200, blocks=6))
-    world.write(folder / "world")
-    plant(world).save_pretrained(folder / "model")
-    build_tokenizer(world.vocabulary).save_pretrained(folder / "model")
-    header, *rows = (folder / "world" / "lexicon.tsv").read_text().splitlines()
-    columns = [CODES[cell.partition("=")[0]] + "=" + cell.partition("=")[2] for cell in header.split("\t")]
-    lines = ["\t".join([*columns, "tier"]), *(f"{row}\t{number % 3}" for number, row in enumerate(rows)), "", ""]
+    write_renamed(world, CODES, folder)
+    header, *rows = (folder / "words.tsv").read_text().splitlines()
+    lines = [f"{header}\ttier", *(f"{row}\t{number % 3}" for number, row in enumerate(rows)), "", ""]
     (folder / "words.tsv").write_text("\n".join(lines))
-    raw = zstandard.ZstdDecompressor().stream_reader((folder / "world" / "corpus.jsonl.zst").read_bytes()).read()
-    documents = [json.loads(line) for line in raw.splitlines()]
-    lines = [json.dumps({**document, "lang": CODES[document["lang"]]}) for document in documents]
-    (folder / "corpus.jsonl").write_text("\n".join(lines))
     settings = Settings(
         model=str(folder / "model"), lexicon=str(folder / "words.tsv"), pairs=["pt-BR-zh-Hans", "zh-Hans-pt-BR"],
         corpus=[str(folder / "corpus.jsonl")], prompt="testbed", shots=4, distractors=4, contexts=2, latent=["en-GB"],

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
-import zstandard
+from renamed_world import write_renamed
 from transformers import AutoTokenizer
 
 from pivotkit.artifacts import read_json, read_table, table_metadata, write_table
 from pivotkit.cli import main
-from pivotkit.testbed import World, WorldConfig, build_tokenizer, plant
+from pivotkit.testbed import World, WorldConfig
 
 CODES = {"a": "fr", "b": "de", "p": "en"}
 
@@ -22,16 +21,7 @@ def world(tmp_path_factory) -> Path:
     """A planted world whose languages have codes that are known: ``model/``, ``words.tsv`` and ``corpus.jsonl``."""
     folder = tmp_path_factory.mktemp("world")
     world = World(WorldConfig(concepts=12, held_out=6, background=10, documents=400, blocks=10))
-    world.write(folder / "world")
-    plant(world).save_pretrained(folder / "model")
-    build_tokenizer(world.vocabulary).save_pretrained(folder / "model")
-    header, *rows = (folder / "world" / "lexicon.tsv").read_text().splitlines()
-    columns = [CODES[cell.partition("=")[0]] + "=" + cell.partition("=")[2] for cell in header.split("\t")]
-    (folder / "words.tsv").write_text("\n".join(["\t".join(columns), *rows]))
-    raw = zstandard.ZstdDecompressor().stream_reader((folder / "world" / "corpus.jsonl.zst").read_bytes()).read()
-    documents = [json.loads(line) for line in raw.splitlines()]
-    lines = [json.dumps({**document, "lang": CODES[document["lang"]]}) for document in documents]
-    (folder / "corpus.jsonl").write_text("\n".join(lines))
+    write_renamed(world, CODES, folder)
     return folder
 
 
