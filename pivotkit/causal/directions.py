@@ -113,7 +113,7 @@ def unit(vector: Vector) -> Vector | None:
 def split(vector: Vector, span: torch.Tensor) -> tuple[Vector, Vector]:
     """The parts of a vector outside and inside the span of the rows of ``span``; rounding counts as zero."""
     _, sizes, basis = torch.linalg.svd(span, full_matrices=False)
-    basis = basis[sizes > 1e-8 * sizes.max()]
+    basis = basis[sizes > 1e-8 * sizes[:1]]  # the largest comes first; an empty span has none
     inside = basis.T @ (basis @ vector)
     least = LEAST * vector.norm()
     outside, inside = (torch.where(part.norm() > least, part, 0.0) for part in (vector - inside, inside))

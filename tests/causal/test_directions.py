@@ -139,3 +139,10 @@ def test_means_are_taken_within_pairs_and_without_the_item():
     assert mean_difference(states, pairs, np.zeros(6, bool), 0) is None
     assert mean_difference(states[:2], pairs[:2], np.array([True, True]), 0) is None
     assert unit(torch.zeros(2)) is None
+
+
+def test_without_a_span_all_of_a_direction_is_outside():
+    vector = torch.tensor([3.0, 4.0], dtype=torch.float64)
+    outside, inside = split(vector, torch.zeros(0, 2, dtype=torch.float64))
+    assert outside.tolist() == [3.0, 4.0]
+    assert inside.tolist() == [0.0, 0.0]
