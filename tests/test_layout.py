@@ -32,7 +32,7 @@ ROOMS = {
     "testbed": {"words", "lens", "corpus", "pivots", "selection", "training", "pipeline"},
     "integrations": {"words"},
 }
-# The same inside the two large rooms. A file that stands beside these folders may import all of them.
+# The same inside the large rooms. A file that stands beside these folders may import all of them.
 INNER_ROOMS = {
     "corpus.reading": set(),
     "corpus.matching": {"corpus.reading"},
@@ -49,6 +49,9 @@ INNER_ROOMS = {
     "corpus.token_graph": {"corpus.reading", "corpus.token_store"},
     "lens.model": set(),
     "lens.fitted": {"lens.model"},
+    "selection.scoring": set(),
+    "selection.choosing": {"selection.scoring"},
+    "selection.writing": {"selection.choosing"},
 }
 
 

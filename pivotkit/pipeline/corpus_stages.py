@@ -147,7 +147,7 @@ PIVOTS = Stage(
 def score_documents(run: RunFolder, settings: Settings) -> None:
     from pivotkit.corpus.matching.match import match_documents
     from pivotkit.corpus.matching.watchlist import WatchList
-    from pivotkit.selection.scores import score_documents as score_store
+    from pivotkit.selection.scoring.scores import score_documents as score_store
 
     items, hubs = read_table(run / "items.parquet"), read_table(run / "hubs.parquet")
     if not hubs.num_rows:
@@ -178,13 +178,13 @@ SCORE_DOCUMENTS = Stage(
     reads=("items.parquet", "tokens", "hubs.parquet", CORPUS),
     writes=("documents.parquet",),
     settings=("on_error",),
-    functions=("selection.scores.score_documents",),
+    functions=("selection.scoring.scores.score_documents",),
 )
 
 
 def select(run: RunFolder, settings: Settings) -> None:
-    from pivotkit.selection.select import select as select_documents
-    from pivotkit.selection.write import write_selection
+    from pivotkit.selection.choosing.select import select as select_documents
+    from pivotkit.selection.writing.write import write_selection
 
     items, documents = read_table(run / "items.parquet"), scored_documents(run, settings)
     chosen = select_documents(
@@ -213,5 +213,5 @@ SELECT = Stage(
     reads=("items.parquet", "documents.parquet", CORPUS),
     writes=("selection",),
     settings=("strategy", "budget_tokens", "quotas", "allow_shortfall", "on_error", "seed"),
-    functions=("selection.select.select", "selection.write.write_selection"),
+    functions=("selection.choosing.select.select", "selection.writing.write.write_selection"),
 )

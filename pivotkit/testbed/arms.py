@@ -13,8 +13,8 @@ from pivotkit.pipeline.corpus_stages import scored_documents
 from pivotkit.pipeline.run import STAGES
 from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.pipeline.settings import Settings
-from pivotkit.selection.select import select
-from pivotkit.selection.write import write_selection
+from pivotkit.selection.choosing.select import select
+from pivotkit.selection.writing.write import write_selection
 from pivotkit.testbed import World, held_out_items, scarce_config, train_model
 from pivotkit.training.pretrain import pretrain
 

@@ -20,8 +20,8 @@ from pivotkit.corpus.reading.units import Unit
 from pivotkit.corpus.token_store.store import TokenStore
 from pivotkit.errors import CorpusError
 from pivotkit.progress import track
-from pivotkit.selection.selection_folder import RowWriter, Selection, replaced_selection
-from pivotkit.selection.wanted import WantedRows, check_ids, corpus_entries, used_units
+from pivotkit.selection.choosing.selection_folder import RowWriter, Selection, replaced_selection
+from pivotkit.selection.writing.wanted import WantedRows, check_ids, corpus_entries, used_units
 
 BLOCK_TOKENS = 1 << 20  # ids that are read at a time
 MANIFEST = "manifest.json"

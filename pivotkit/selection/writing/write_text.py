@@ -14,8 +14,8 @@ import zstandard
 from pivotkit.artifacts import atomic_path, file_digest, with_metadata, write_json
 from pivotkit.corpus.reading.documents import Corpus, Unit, read_documents, work_units
 from pivotkit.progress import track
-from pivotkit.selection.selection_folder import RowWriter, Selection
-from pivotkit.selection.wanted import WantedRows, check_ids, corpus_entries, used_units
+from pivotkit.selection.choosing.selection_folder import RowWriter, Selection
+from pivotkit.selection.writing.wanted import WantedRows, check_ids, corpus_entries, used_units
 
 LEVEL = 6  # compression level of zstd
 

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from pivotkit.corpus.reading.text_block import UNKNOWN
 from pivotkit.errors import InputError
-from pivotkit.selection.quota_cuts import Candidates, Cells, ChangedScores, HashesOf, QuotaCuts
-from pivotkit.selection.ranking import Keys, Ranking, plain_text
-from pivotkit.selection.score_checks import Look, ScoreChecks, look_at
-from pivotkit.selection.score_shards import ScoreShards
+from pivotkit.selection.choosing.quota_cuts import Candidates, Cells, ChangedScores, HashesOf, QuotaCuts
+from pivotkit.selection.choosing.ranking import Keys, Ranking, plain_text
+from pivotkit.selection.choosing.score_checks import Look, ScoreChecks, look_at
+from pivotkit.selection.choosing.score_shards import ScoreShards
 
 Ranked = tuple[NDArray[np.intp], NDArray[np.int32], Keys, HashesOf]  # places in the batch, and what they are ranked by
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from pivotkit.corpus.reading.units import Unit
 from pivotkit.errors import CorpusError
-from pivotkit.selection.selection_folder import Selection
+from pivotkit.selection.choosing.selection_folder import Selection
 
 
 class WantedRows:

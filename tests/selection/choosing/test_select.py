@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pivotkit.artifacts import table_metadata
-from pivotkit.selection.select import STRATEGIES, select
+from pivotkit.selection.choosing.select import STRATEGIES, select
 
 DOCUMENT = st.tuples(st.integers(0, 30), st.integers(0, 3), st.sampled_from(["en", "fr", "zh"]), st.integers(0, 2))
 documents_lists = st.lists(DOCUMENT, min_size=1, max_size=40)

@@ -25,8 +25,8 @@ from pivotkit.artifacts import (
     write_json,
 )
 from pivotkit.errors import InputError
-from pivotkit.selection.ranking import plain_text
-from pivotkit.selection.score_shards import runs
+from pivotkit.selection.choosing.ranking import plain_text
+from pivotkit.selection.choosing.score_shards import runs
 
 FORMAT = 1
 HEADER = "selection.json"

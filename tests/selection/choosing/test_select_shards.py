@@ -13,8 +13,8 @@ from token_formats import made_store, write_olmo
 from pivotkit.artifacts import read_json, read_table, table_metadata
 from pivotkit.corpus import TokenFiles
 from pivotkit.selection import score_documents, select
-from pivotkit.selection.ranking import text_hashes
-from pivotkit.selection.select import STRATEGIES
+from pivotkit.selection.choosing.ranking import text_hashes
+from pivotkit.selection.choosing.select import STRATEGIES
 
 SCORES = [0.0, -0.0, 0.1, 0.5, 0.5000000000000001, 1.0, -2.0, float("inf"), float("-inf"), 5e-324]
 # Unit, tokens, score, language, translation pairs, id: few of each, so that most documents are tied with others.
@@ -58,10 +58,10 @@ def test_a_selection_from_files_is_that_of_a_sort_in_memory(
     expected = sorted_in_memory(scores, budget, quotas, strategy, seed)
     shards = write_shards(scores, folder / "shards", cuts, parquet, batch)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pivotkit.selection.quota_cuts.BINS", sizes[0])
-        patch.setattr("pivotkit.selection.quota_cuts.HELD", sizes[1])
-        patch.setattr("pivotkit.selection.score_shards.ROWS", 2)
-        patch.setattr("pivotkit.selection.selection_folder.GROUP_ROWS", 3)
+        patch.setattr("pivotkit.selection.choosing.quota_cuts.BINS", sizes[0])
+        patch.setattr("pivotkit.selection.choosing.quota_cuts.HELD", sizes[1])
+        patch.setattr("pivotkit.selection.choosing.score_shards.ROWS", 2)
+        patch.setattr("pivotkit.selection.choosing.selection_folder.GROUP_ROWS", 3)
         in_memory = select(scores, **options, allow_shortfall=True)
         from_files = select(shards, **options, allow_shortfall=True)
         out = select(shards, **options, allow_shortfall=True, out=folder / "chosen")
@@ -80,7 +80,7 @@ def test_one_more_document_than_a_batch_holds_is_no_other_choice(tmp_path, monke
     scores = made_scores(documents)
     expected = sorted_in_memory(scores, 1000, None, "pivot", 0)
     for rows in (1, 7, 1999, 2000, 2001):
-        monkeypatch.setattr("pivotkit.selection.score_shards.ROWS", rows)
+        monkeypatch.setattr("pivotkit.selection.choosing.score_shards.ROWS", rows)
         assert select(scores, budget_tokens=1000).equals(expected)
 
 
@@ -107,7 +107,7 @@ def test_memory_holds_bins_and_not_documents(tmp_path):
 
     real = pa.compute.run_end_encode
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pivotkit.selection.score_shards.pc.run_end_encode", noted)
+        patch.setattr("pivotkit.selection.choosing.score_shards.pc.run_end_encode", noted)
         select(tmp_path, budget_tokens=1000, out=tmp_path / "chosen")
     assert peaks
     assert max(peaks) < whole / 8

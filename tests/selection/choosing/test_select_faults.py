@@ -17,7 +17,7 @@ from pivotkit.artifacts import read_json, read_table
 from pivotkit.corpus import TokenFiles
 from pivotkit.errors import InputError
 from pivotkit.selection import score_documents, select
-from pivotkit.selection.choice import Choice
+from pivotkit.selection.choosing.choice import Choice
 
 DOCUMENTS = [(place % 3, 2, place % 5 / 10, "en", 0, place) for place in range(60)]
 
@@ -79,7 +79,7 @@ class TestRefusals:
 
     @pytest.mark.parametrize("rows", [1, 1 << 16])
     def test_rows_out_of_order_are_refused(self, shards, rows, monkeypatch):
-        monkeypatch.setattr("pivotkit.selection.score_shards.ROWS", rows)
+        monkeypatch.setattr("pivotkit.selection.choosing.score_shards.ROWS", rows)
         table = read_shard(shards / "1.arrow")
         write_shard(shards / "1.arrow", pa.concat_tables([table.slice(1), table.slice(0, 1)]))
         with pytest.raises(

@@ -16,7 +16,7 @@ from pivotkit.artifacts import atomic_path
 from pivotkit.corpus import TokenFiles
 from pivotkit.errors import CorpusError, InputError
 from pivotkit.selection import score_documents, select
-from pivotkit.selection.score_folder import ScoreFolder
+from pivotkit.selection.scoring.score_folder import ScoreFolder
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_a_file_that_changes_while_it_is_read_leaves_nothing(files, tmp_path, mo
                 file.write(b"\1\0")
             return self.scorer.add(*arguments)
 
-    monkeypatch.setattr("pivotkit.selection.document_score._C", SimpleNamespace(DocumentScorer=Changing))
+    monkeypatch.setattr("pivotkit.selection.scoring.document_score._C", SimpleNamespace(DocumentScorer=Changing))
     with pytest.raises(CorpusError, match=r"a\.npy: must stay as it was when the run began"):
         score_documents(files, [1], out=tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["scores.json"]

@@ -23,9 +23,9 @@ from pivotkit.corpus.reading.units import Unit
 from pivotkit.corpus.token_store.store import TokenStore
 from pivotkit.errors import CorpusError
 from pivotkit.progress import track
-from pivotkit.selection.document_score import DocumentScore, Pivots, Score, Totals, Weights, document_score
-from pivotkit.selection.score_folder import ScoreFolder
-from pivotkit.selection.tokenized_text import TokenizedText
+from pivotkit.selection.scoring.document_score import DocumentScore, Pivots, Score, Totals, Weights, document_score
+from pivotkit.selection.scoring.score_folder import ScoreFolder
+from pivotkit.selection.scoring.tokenized_text import TokenizedText
 
 SCHEMA = pa.schema(
     [("unit", pa.string()), ("row", pa.int64()), ("id", pa.string()), ("tokens", pa.int32()), ("pivots", pa.int32()),
@@ -121,7 +121,7 @@ def score_documents(
     function also needs the longest document at once.
 
     The share is that of arXiv 2505.16385, which takes documents with a high proportion of pivot tokens. It is highest
-    for short documents of the majority language: rank within languages (`pivotkit.selection.select.select`).
+    for short documents of the majority language: rank within languages (`pivotkit.selection.select`).
 
     Examples
     --------

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pivotkit.selection.ranking import Keys
+from pivotkit.selection.choosing.ranking import Keys
 
 BINS = 1 << 22  # of all quotas together, 32 bytes each
 MOST_BITS = 16  # of the bins of one quota

@@ -10,8 +10,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pivotkit.errors import InputError
-from pivotkit.selection.ranking import Ranking, plain_text
-from pivotkit.selection.score_shards import runs
+from pivotkit.selection.choosing.ranking import Ranking, plain_text
+from pivotkit.selection.choosing.score_shards import runs
 
 HINTS = {
     "id": " (or in none, and the names of the files as score_documents tells them)",

@@ -13,11 +13,11 @@ import pyarrow as pa
 
 from pivotkit.arguments import check_flag, check_int, check_kind, check_number, check_path, check_text
 from pivotkit.artifacts import with_metadata
-from pivotkit.selection.choice import Choice
-from pivotkit.selection.quota_cuts import QuotaCuts
-from pivotkit.selection.ranking import Ranking
-from pivotkit.selection.score_shards import ScoreShards
-from pivotkit.selection.selection_folder import HEADER, SelectionWriter, replaced_selection
+from pivotkit.selection.choosing.choice import Choice
+from pivotkit.selection.choosing.quota_cuts import QuotaCuts
+from pivotkit.selection.choosing.ranking import Ranking
+from pivotkit.selection.choosing.score_shards import ScoreShards
+from pivotkit.selection.choosing.selection_folder import HEADER, SelectionWriter, replaced_selection
 
 STRATEGIES = ("pivot", "random", "parallel")
 POOL = "all"  # the name of the only pool when there are no quotas

@@ -16,7 +16,7 @@ from pivotkit.artifacts import require_columns, table_metadata
 from pivotkit.corpus.reading.units import Unit
 from pivotkit.errors import InputError
 from pivotkit.progress import track
-from pivotkit.selection.score_folder import HEADER, finished_files
+from pivotkit.selection.scoring.score_folder import HEADER, finished_files
 
 ROWS = 1 << 16  # documents at a time
 THREADS = 2

@@ -12,9 +12,9 @@ from pivotkit.arguments import check_int, check_kind, check_path, check_paths, r
 from pivotkit.corpus.reading.documents import Corpus, check_on_error
 from pivotkit.corpus.reading.token_files import TokenFiles
 from pivotkit.corpus.token_store.store import TokenStore
-from pivotkit.selection.selection_folder import Selection
-from pivotkit.selection.write_text import write_texts
-from pivotkit.selection.write_tokens import write_tokens
+from pivotkit.selection.choosing.selection_folder import Selection
+from pivotkit.selection.writing.write_text import write_texts
+from pivotkit.selection.writing.write_tokens import write_tokens
 
 
 def write_selection(

@@ -16,8 +16,8 @@ import zstandard
 from pivotkit.artifacts import read_json, read_table
 from pivotkit.corpus.reading.documents import read_documents, work_units
 from pivotkit.errors import CorpusError
-from pivotkit.selection.select import select
-from pivotkit.selection.write import write_selection
+from pivotkit.selection.choosing.select import select
+from pivotkit.selection.writing.write import write_selection
 
 
 @pytest.fixture

@@ -68,8 +68,8 @@ def test_what_is_written_is_read_back(tmp_path_factory, units, format, shard_tok
             write_megatron(path, [[text] for text in texts]) if format == "megatron" else write_datatrove(path, texts)
         corpus, eos = TokenFiles(folder / "corpus", vocab_size=10, format=format), EOS
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pivotkit.selection.write_tokens.BLOCK_TOKENS", block)
-        patch.setattr("pivotkit.selection.selection_folder.BATCH_ROWS", 2)
+        patch.setattr("pivotkit.selection.writing.write_tokens.BLOCK_TOKENS", block)
+        patch.setattr("pivotkit.selection.choosing.selection_folder.BATCH_ROWS", 2)
         out = folder / "scores" if on_disk else None
         scores = score_documents(corpus, [1, 2], out=out)
         options = {"budget_tokens": budget, "allow_shortfall": True}
@@ -246,7 +246,7 @@ class TestFaults:
             "import os, resource, signal, sys\n"
             "from pivotkit.corpus import TokenFiles\n"
             "from pivotkit.selection import write_selection\n"
-            "from pivotkit.selection.write_tokens import ShardWriter\n"
+            "from pivotkit.selection.writing.write_tokens import ShardWriter\n"
             f"{before}\n"
             f"files = TokenFiles(sys.argv[1], vocab_size=10, eos={EOS})\n"
             "write_selection(sys.argv[2], files, sys.argv[3], shard_tokens=7)\n"

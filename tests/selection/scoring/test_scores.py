@@ -21,7 +21,7 @@ from pivotkit.corpus.matching.match import match_documents
 from pivotkit.corpus.reading.units import Unit
 from pivotkit.corpus.token_store.tokenize import tokenize
 from pivotkit.errors import CorpusError
-from pivotkit.selection.scores import count_members, score_documents
+from pivotkit.selection.scoring.scores import count_members, score_documents
 
 VOCABULARY = 12
 units_of_documents = st.lists(
@@ -36,7 +36,7 @@ def scored_documents(units, pivots, factory, block=1 << 21, **options):
     """Scores of a store with these documents, and the names of its units."""
     store = made_store(factory.mktemp("store"), *units, vocab_size=VOCABULARY)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pivotkit.selection.scores.BLOCK_TOKENS", block)
+        patch.setattr("pivotkit.selection.scoring.scores.BLOCK_TOKENS", block)
         return score_documents(store, pivots, **options), [unit.name for unit in store.units]
 
 
@@ -76,7 +76,7 @@ def test_scores_of_token_files_equal_a_loop_over_documents(tmp_path_factory, tex
     else:
         files = TokenFiles(write_datatrove(folder / "a.ds", texts), vocab_size=VOCABULARY, format=format)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pivotkit.selection.scores.BLOCK_TOKENS", block)
+        patch.setattr("pivotkit.selection.scoring.scores.BLOCK_TOKENS", block)
         scored = score_documents(files, sorted(pivots))
     assert scored.to_pylist() == [
         {

@@ -1,0 +1,1 @@
+"""The documents of a token budget, chosen by their scores."""

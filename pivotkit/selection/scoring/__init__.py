@@ -1,0 +1,1 @@
+"""Scores of documents by the pivots in them."""

@@ -1,0 +1,1 @@
+"""Selected documents written with their provenance."""
