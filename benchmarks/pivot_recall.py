@@ -3,7 +3,8 @@
     python benchmarks/pivot_recall.py SHARED/data MODEL [--corpus monolingual joined lines] [--keep FOLDER]
 
 SHARED/data has corpus/<code>.jsonl.zst (``id``, ``text``, ``lang``; ids of one text in two languages differ in the code
-alone) and lexicon/*.tsv. Three corpora are made of the same texts:
+alone) and lexicon/*.tsv. `debian_text.py` makes such a folder with more languages; ``--languages it ru de --only it ru``
+reads three and asks for the pairs that have one of two. Three corpora are made of the same texts:
 
 ``monolingual``  as it is
 ``joined``       every text that exists in English too is joined with it, for one language drawn by seed
@@ -62,14 +63,14 @@ def key(document: dict[str, Any]) -> str:
     return re.sub("/+", "/", re.sub(folder, "", document["id"].removeprefix(f"{code}/")))
 
 
-def documents(data: Path, kind: str, seed: int) -> list[dict[str, Any]]:
-    found = {code: read(data / "corpus" / f"{code}.jsonl.zst") for code in ("en", *LANGUAGES)}
+def documents(data: Path, kind: str, languages: list[str], seed: int) -> list[dict[str, Any]]:
+    found = {code: read(data / "corpus" / f"{code}.jsonl.zst") for code in ("en", *languages)}
     if kind == "monolingual":
         return [document for own in found.values() for document in own]
     draw = random.Random(seed)
     texts = {key(document): document["text"] for document in found["en"]}
     groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for code in LANGUAGES:
+    for code in languages:
         for document in found[code]:
             groups[key(document)].append(document)
     made = [document for document in found["en"] if key(document) not in groups]
@@ -91,7 +92,7 @@ def interleaved(one: str, other: str) -> str:
     return "\n".join(" ".join(part) for part in zip(*lines, strict=False))
 
 
-def lexicon(data: Path) -> list[dict[str, str]]:
+def lexicon(data: Path, languages: list[str]) -> list[dict[str, str]]:
     """The concepts of both lexicons with one word per language."""
     found = []
     for name in ("concrete_nouns.tsv", "words_2000.tsv"):
@@ -100,22 +101,24 @@ def lexicon(data: Path) -> list[dict[str, str]]:
         for line in lines[1:]:
             row = dict(zip(columns, line.split("\t"), strict=False))
             if row.get("tier", "A") == "A":
-                words = {code: row[code].split("|")[0] for code in ("en", *LANGUAGES) if row.get(code)}
+                words = {code: row[code].split("|")[0] for code in ("en", *languages) if row.get(code)}
                 found.append(words | {"list": name})
     return found
 
 
 def pairs(
-    concepts: list[dict[str, str]], counts: pk.Counts, word_tokens: WordTokens, seed: int
+    concepts: list[dict[str, str]], counts: pk.Counts, word_tokens: WordTokens, given: argparse.Namespace
 ) -> dict[str, list[dict[str, Any]]]:
     """Sets of ordered pairs without English, each pair once in a set, with the tokens that spell the English word."""
     order = list(range(len(concepts)))
-    random.Random(seed).shuffle(order)
+    random.Random(given.seed).shuffle(order)
     half = set(order[: len(concepts) // 2])
     found: dict[str, dict[tuple[str, ...], dict[str, Any]]] = {"nouns": {}, "others": {}}
     for number, words in enumerate(concepts):
         english = {token for token in word_tokens.first(words.get("en", "")) if spells(word_tokens, token, words["en"])}
-        for codes in combinations([code for code in sorted(LANGUAGES) if code in words], 2):
+        for codes in combinations([code for code in sorted(given.languages) if code in words], 2):
+            if given.only and not set(given.only) & set(codes):
+                continue
             source, target = (words[code] for code in codes)
             rows = [counts.index(words[code], code) for code in codes]
             df, tf = counts.df[rows], counts.tf[rows]
@@ -142,7 +145,7 @@ def counted(folder: Path, kind: str, given: argparse.Namespace, watched: list[tu
         return pk.Counts.load(folder / "counts")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "corpus.jsonl"
-    path.write_bytes(b"\n".join(map(orjson.dumps, documents(given.data, kind, given.seed))))
+    path.write_bytes(b"\n".join(map(orjson.dumps, documents(given.data, kind, given.languages, given.seed))))
     store = pk.tokenize(path, tokenizer, folder / "tokens")
     words, codes = zip(*watched, strict=True)
     how: dict[str, Any] = {"strata": pk.Strata(seed=given.seed), "postings": False, "out": folder / "counts"}
@@ -162,18 +165,20 @@ def main() -> None:
     parser.add_argument("--rules", nargs="+", default=["lower_ratio", "log_ratio", "deviance", "npmi", "paper"])
     parser.add_argument("--combine", choices=["geometric", "min"])
     parser.add_argument("--hub-penalty", type=float, default=0.0)
+    parser.add_argument("--languages", nargs="+", default=list(LANGUAGES), help="those of the corpus beside English")
+    parser.add_argument("--only", nargs="+", help="pairs that have one of these languages")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="folder for the corpora, tokens and counts; the next call takes them")
     given = parser.parse_args()
     tokenizer = AutoTokenizer.from_pretrained(given.model)
-    word_tokens, concepts = WordTokens(tokenizer), lexicon(given.data)
-    watched = sorted({(words[code], code) for words in concepts for code in LANGUAGES if code in words})
+    word_tokens, concepts = WordTokens(tokenizer), lexicon(given.data, given.languages)
+    watched = sorted({(words[code], code) for words in concepts for code in given.languages if code in words})
     with tempfile.TemporaryDirectory() as temporary:
         keep = given.keep or Path(temporary)
         sets = None
         for kind in dict.fromkeys(["monolingual", *given.corpus]):
             counts = counted(keep / kind, kind, given, watched, tokenizer)
-            sets = sets or pairs(concepts, counts, word_tokens, given.seed)
+            sets = sets or pairs(concepts, counts, word_tokens, given)
             for name, chosen in sets.items() if kind in given.corpus else ():
                 report(kind, name, chosen, counts, word_tokens, given)
 

@@ -15,6 +15,7 @@ from pivotkit.attribution.wording import caveat, count, estimated, found
 MEASURED = ("pair", "against", "items", "concepts", "difference", "low", "high", "reason")
 EFFECTS = ("layer", "class", "intervention", "direction", "control", "mean", "against", "items", "concepts",
            "delta_logprob", "low", "high")  # fmt: skip
+UNTESTED = "What a pivot does to the answer was not tested in this run."
 
 
 def corpus_pivot_sentences(
@@ -58,7 +59,7 @@ def _small(sentence: str) -> str:
 def causal_sentences(effects: pa.Table | None) -> Iterable[dict[str, str]]:
     """What the answer loses without the part of a pivot that is neither source's nor target's, layer by layer."""
     if effects is None:
-        yield caveat("What a pivot does to the answer was not tested in this run.")
+        yield caveat(UNTESTED)
         return
     require_columns("finding", "effects", effects, EFFECTS)
     rows = [row for row in effects.to_pylist() if row["class"] == "pivot" and _is_headline(row)]

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from pivotkit.artifacts import table_metadata
+from pivotkit.attribution.evidence import UNTESTED
 from pivotkit.errors import InputError
 from pivotkit.lens.behavior import STRICT
 from pivotkit.report.causal_sections import conclusion
@@ -36,7 +37,9 @@ def finding(run: dict[str, Any]) -> dict[str, Any]:
         findings += _shares(run)
     if run["behaviors"] is not None:
         caveats += validity_lines(run["behaviors"], run["languages"])
-    if (cause := conclusion(run)) is not None:
+    cause = conclusion(run)
+    if cause is not None and (not told or UNTESTED in caveats):  # the attribution tells it, if it came after the test
+        caveats = [text for text in caveats if text != UNTESTED]
         findings.append(f"Cause: {cause[0].lower()}{cause[1:]}")
     return {"caveats": caveats, "findings": findings, "missing": _missing(run), "curves": pooled(run)}
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from pivotkit.artifacts import read_json, read_table, write_json, write_table
+from pivotkit.attribution.evidence import UNTESTED
 from pivotkit.errors import InputError
 from pivotkit.report import write_report
 from pivotkit.report.data import read_run
@@ -113,6 +114,17 @@ def test_a_model_that_answers_few_items_is_a_caveat(new_run: Callable[[], Path])
 def test_the_causal_test_closes_the_finding(plain_run: Path) -> None:
     *_, last = finding(read_run(plain_run))["findings"]
     assert last.startswith("Cause: at layer 14 the pivot is a station with a part of its own.")
+
+
+def test_the_causal_test_is_told_once(new_run: Callable[[], Path]) -> None:
+    run = new_run()
+    after = "That a pivot does something to the answer shows in 1 layer."
+    tell(run, [{"text": after, "kind": "finding"}])
+    assert finding(read_run(run))["findings"] == [after]
+    tell(run, [{"text": UNTESTED, "kind": "caveat"}])
+    view = finding(read_run(run))
+    assert UNTESTED not in view["caveats"]
+    assert view["findings"][-1].startswith("Cause: ")
 
 
 def test_costs_come_last(source: str) -> None:
