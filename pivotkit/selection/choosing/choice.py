@@ -193,7 +193,10 @@ class Choice:
         """The tokens of each quota by source and by pair."""
         pool, _ = self._pools.of(batch, quotas)
         tokens, cap_by = tokens_of(batch)[pool.places], self._ranking.cap_by
-        columns = [cap_by.texts(batch) if cap_by else None, plain_text(batch[PAIR]) if self._ranking.rule.by_pair else None]
+        columns = [
+            cap_by.texts(batch) if cap_by else None,
+            plain_text(batch[PAIR]) if self._ranking.rule.by_pair else None,
+        ]
         sources, pairs = (Sums() if texts is None else sums_by(texts, pool, tokens) for texts in columns)
         return sources, pairs
 

@@ -103,7 +103,9 @@ def _of_function(rule: Any) -> Rule:
     plain = rule.py_func if hasattr(rule, "py_func") else rule
     parameters = inspect.signature(plain).parameters.values()
     if not parameters or any(one.kind is not one.POSITIONAL_OR_KEYWORD for one in parameters):
-        refuse("select", "rule", "have parameters that are named as columns of documents", ", ".join(map(str, parameters)))
+        refuse(
+            "select", "rule", "have parameters that are named as columns of documents", ", ".join(map(str, parameters))
+        )
     return Rule("function", tuple(one.name for one in parameters), numba.vectorize(plain))
 
 
