@@ -36,9 +36,9 @@ class Column:
             return cls("lang", is_set=True)
         if name not in schema.names:
             known = ", ".join(schema.names)
-            raise ValueError(
-                f"select: {argument} must be {LENGTH}, {LANGUAGES} or a column of documents ({known}); got {name!r}"
-            )
+            classes = f"{LENGTH}, " if argument == "quota_by" else ""
+            told = f"{classes}{LANGUAGES} or a column of documents ({known})"
+            raise ValueError(f"select: {argument} must be {told}; got {name!r}")
         kind = schema.field(name).type
         kind = kind.value_type if types.is_dictionary(kind) else kind
         texts = types.is_string(kind) or types.is_large_string(kind) or str(kind) == "string_view"

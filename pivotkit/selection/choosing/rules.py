@@ -79,21 +79,8 @@ class Rule:
         if self.function is None:
             np.divide(*read, out=values, where=has)
         elif has.any():
-            values[has] = self._called([column[has] for column in read])
+            values[has] = _called(self.function, [column[has].astype(np.float64) for column in read])
         return values
-
-    def _called(self, columns: list[NDArray[Any]]) -> NDArray[np.float64]:
-        assert self.function is not None
-        import numba
-
-        try:
-            return np.asarray(self.function(*columns), np.float64)
-        except (numba.core.errors.NumbaError, TypeError) as error:
-            lines = [line for line in str(error).splitlines() if line and not line.startswith("Failed in ")]
-            told = f"be a function of numbers to a number that Numba compiles; got another: {lines[0][:200]}"
-            raise TypeError(f"select: rule must {told}") from None
-        except Exception as error:
-            raise ValueError(f"select: rule must not raise; got {error!r}"[:400]) from None
 
 
 def _of_function(rule: Any) -> Rule:
@@ -106,7 +93,22 @@ def _of_function(rule: Any) -> Rule:
         refuse(
             "select", "rule", "have parameters that are named as columns of documents", ", ".join(map(str, parameters))
         )
-    return Rule("function", tuple(one.name for one in parameters), numba.vectorize(plain))
+    compiled = numba.vectorize(plain)
+    _called(compiled, [np.zeros(0)] * len(parameters))  # compiles it, and calls it for no document
+    return Rule("function", tuple(one.name for one in parameters), compiled)
+
+
+def _called(function: Callable[..., Any], columns: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    import numba
+
+    try:
+        return np.asarray(function(*columns)).astype(np.float64, casting="safe")
+    except (numba.core.errors.NumbaError, TypeError, NotImplementedError) as error:
+        lines = [line for line in str(error).splitlines() if line and not line.startswith("Failed in ")]
+        told = f"be a function of numbers to a number that Numba compiles; got another: {lines[0][:200]}"
+        raise TypeError(f"select: rule must {told}") from None
+    except Exception as error:
+        raise ValueError(f"select: rule must not raise; got {error!r}"[:400]) from None
 
 
 def numbers(batch: pa.RecordBatch, name: str) -> NDArray[Any]:
