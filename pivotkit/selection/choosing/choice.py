@@ -218,7 +218,7 @@ class Choice:
         taken = batch.take(pa.array(pool.places))
         tokens = tokens_of(taken)
         if self._exact:
-            tokens[list(excess)] -= list(excess.values())
+            tokens[list(excess)] -= np.array(list(excess.values()), np.int64)
             taken = pa.RecordBatch.from_arrays([*taken.columns, pa.array(tokens.astype(np.int32))], schema=self.schema)
         langs = plain_text(taken["lang"]).fill_null(UNKNOWN)
         spoken = pa.table({"lang": langs, "tokens": tokens}).group_by("lang").aggregate([("tokens", "sum")])

@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pivotkit.arguments import refuse, refuse_kind
+from pivotkit.selection.scoring.document_score import what_numba_said
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "score": ("score",),
@@ -104,9 +105,8 @@ def _called(function: Callable[..., Any], columns: list[NDArray[np.float64]]) ->
     try:
         return np.asarray(function(*columns)).astype(np.float64, casting="safe")
     except (numba.core.errors.NumbaError, TypeError, NotImplementedError) as error:
-        lines = [line for line in str(error).splitlines() if line and not line.startswith("Failed in ")]
-        told = f"be a function of numbers to a number that Numba compiles; got another: {lines[0][:200]}"
-        raise TypeError(f"select: rule must {told}") from None
+        told = "be a function of numbers to a number that Numba compiles"
+        raise TypeError(f"select: rule must {told}; got another: {what_numba_said(error)}") from None
     except Exception as error:
         raise ValueError(f"select: rule must not raise; got {error!r}"[:400]) from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -211,10 +212,15 @@ def _compiled(function: str, score: Any) -> Callable[[Ids, Offsets, NDArray[np.f
             each(ids, offsets, weights, scores)
         except numba.core.errors.NumbaError as error:
             rule = "be a function of (ids, weights) to a float that Numba compiles"
-            lines = [line for line in str(error).splitlines() if line and not line.startswith("Failed in ")]
-            raise TypeError(f"{function}: score must {rule}; got another: {lines[0][:200]}") from None
+            raise TypeError(f"{function}: score must {rule}; got another: {what_numba_said(error)}") from None
         except Exception as error:
             raise ValueError(f"{function}: score must not raise; got {error!r}"[:400]) from None
         return scores
 
     return scored
+
+
+def what_numba_said(error: Exception) -> str:
+    """The first line of an error that tells something, without the colors of a terminal."""
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).splitlines()
+    return next((line for line in lines if line and not line.startswith("Failed in ")), "")[:200]

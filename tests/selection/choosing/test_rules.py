@@ -179,7 +179,7 @@ class TestQuotas:
         ("lang", ["en", "de"], ValueError, r"quotas must name values of lang that documents have \(en: 50, en\+fr: 50, .*; got de"),
         ("length", ["0-9", "5-20"], ValueError, "quotas must be ranges that do not overlap; got 0-9 and 5-20"),
         ("length", ["9-5", "10-"], ValueError, "quotas must be ranges of tokens such as 128-255 or 256-; got '9-5'"),
-        ("length", ["short", "long"], ValueError, "quotas must be ranges of tokens such as 128-255 or 256-; got 's"),
+        ("length", ["short", "long"], ValueError, "quotas must be ranges of tokens such as 128-255 or 256-; got 'long'"),
         ("length", ["0-9", "5000-"], ValueError, "quotas must name lengths of the documents; got 5000-"),
         ("place", ["a", "b"], ValueError, "quota_by must be length, languages or a column of documents"),
         ("score", ["1", "2"], TypeError, "quota_by must name a column of texts or whole numbers; got score, double"),

@@ -164,8 +164,11 @@ def test_memory_on_disk_does_not_grow_with_the_documents(tmp_path):
     code = (
         "import resource, sys; from pivotkit.corpus import TokenFiles; from pivotkit.selection import score_documents\n"
         "folder = sys.argv[1]\n"
-        "score = lambda name: len(score_documents(TokenFiles(f'{folder}/{name}.npy', vocab_size=4, eos=3), [1],"
-        " out=f'{folder}/{name}'))\n"
+        "from pyarrow.dataset import dataset\n"
+        "def score(name):\n"
+        "    files = TokenFiles(f'{folder}/{name}.npy', vocab_size=4, eos=3)\n"
+        "    out = score_documents(files, [1], out=f'{folder}/{name}')\n"
+        "    return dataset(list(map(str, out.glob('*.parquet')))).count_rows()\n"
         "small = score('small'); before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss; rows = score('part')\n"
         "print(rows, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)"
     )
