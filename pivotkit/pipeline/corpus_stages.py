@@ -233,7 +233,6 @@ SELECT = Stage(
         "quota_by",
         "cap_by",
         "cap",
-        "drop",
         "exact",
         "allow_shortfall",
         "on_error",

@@ -177,8 +177,8 @@ class Settings:
         None, "column of documents.parquet whose values have a cap each, such as file or folder"
     )
     cap: float | None = option(
-        None, "most of each quota from one source: up to 1 as a share, above 1 as tokens of the whole budget", of="cap_by",
-        least=0,
+        None, "most of each quota from one source: up to 1 as a share, above 1 as tokens of the whole budget", least=0,
+        of="cap_by",
     )  # fmt: skip
     drop: str | None = option(None, "Parquet file or folder with the unit and row of documents that are never taken")
     exact: bool = option(False, "cut the last document of each quota so that the budget is met to the token")

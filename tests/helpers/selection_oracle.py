@@ -85,8 +85,9 @@ def before_in_group(tokens, groups):
 
 def quota_names(scores: pa.Table, by: str):
     if by == "length":  # powers of two
-        lows = 2 ** np.floor(np.log2(np.maximum(scores["tokens"].to_numpy(), 1))).astype(int)
-        return np.array([f"{low}-{2 * low - 1}" for low in lows.tolist()])
+        tokens = scores["tokens"].to_numpy()
+        lows = np.where(tokens > 0, 2 ** np.floor(np.log2(np.maximum(tokens, 1))).astype(int), 0)
+        return np.array([f"{low}-{max(2 * low - 1, 0)}" for low in lows.tolist()])
     if by == "languages":
         return np.array(["+".join(sorted(lang.split("+"))) for lang in scores["lang"].to_pylist()])
     return np.array([str(value) for value in scores[by].to_pylist()])

@@ -39,7 +39,8 @@ class Choice:
     """
 
     def __init__(
-        self, shards: ScoreShards, ranking: Ranking, budgets: Tokens, caps: Tokens | None, dropped: Dropped, *, exact: bool,
+        self, shards: ScoreShards, ranking: Ranking, budgets: Tokens, caps: Tokens | None, dropped: Dropped, *,
+        exact: bool,
     ) -> None:  # fmt: skip
         self._shards, self._ranking, self._dropped, self._exact = shards, ranking, dropped, exact
         self.budgets, self._caps = budgets, caps

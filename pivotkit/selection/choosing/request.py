@@ -71,8 +71,8 @@ class Request:
         check_int("select", "seed", seed, 0)
         check_flag("select", "allow_shortfall", allow_shortfall)
         return cls(
-            int(budget_tokens), checked, budgets, None if quotas is None else {name: float(quotas[name]) for name in quotas},
-            quota_by, float(temperature), cap_by, cap, bool(exact), int(seed), bool(allow_shortfall),
+            int(budget_tokens), checked, budgets,
+            None if quotas is None else {name: float(share) for name, share in quotas.items()}, quota_by, float(temperature), cap_by, cap, bool(exact), int(seed), bool(allow_shortfall),
         )  # fmt: skip
 
     @property

@@ -102,7 +102,7 @@ class Scoring:
             yield table
 
     def _totals(self, unit: Unit) -> Iterator[tuple[Totals, pa.Table]]:
-        """The totals of some documents, and a table with their ``row`` and, where they are known, ``id`` and ``lang``."""
+        """The totals of some documents, and a table of their ``row`` and, where they are known, ``id`` and ``lang``."""
         corpus, of = self._corpus, partial(totals_of, self._score, self._more.scores)
         if isinstance(corpus, TokenizedText):
             for listed, blocks in corpus.batches(unit):

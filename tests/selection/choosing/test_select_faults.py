@@ -267,9 +267,9 @@ class TestWriting:
 
     def test_a_kill_at_any_moment_leaves_the_same_bytes_after_a_rerun(self, tmp_path):
         """A process that does nothing but select again and again, each time killed at another moment of its reading."""
-        scores = made_scores([(place % 4, 1 + place % 5, place % 7 / 10, "en", 0, place) for place in range(4000)])
+        scores = made_scores([(place % 4, 1 + place % 5, place % 7 / 10, "en", 0, place) for place in range(2000)])
         shards = write_shards(scores, tmp_path / "shards", cuts={1, 2, 3}, parquet=True, batch=100)
-        options = {"budget_tokens": 3000, "temperature": 0.5, "cap_by": "source", "cap": 0.4, "exact": True}
+        options = {"budget_tokens": 1500, "temperature": 0.5, "cap_by": "source", "cap": 0.4, "exact": True}
         expected = bytes_of(select(shards, **options, out=tmp_path / "expected"))
         code = (
             "import json, os, signal, sys\n"
