@@ -27,7 +27,7 @@ from pivotkit.pipeline.stage import Stage
 from pivotkit.progress import console
 from pivotkit.words.languages import parse_pair
 
-SCORE_COLUMNS = ("distinct", "weighted", "pairs", "file", "folder")
+SCORE_COLUMNS = ("distinct", "weighted", "pairs", "file_name", "folder")
 NEARLY_ALL = 0.9  # of the pivots kept as hubs, and hubs tell nothing
 
 

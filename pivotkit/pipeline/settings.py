@@ -174,7 +174,7 @@ class Settings:
         "what quotas name: lang; languages, such as en+fr; length, such as 0-127; or a column of documents.parquet",
     )
     cap_by: str | None = option(
-        None, "column of documents.parquet whose values have a cap each, such as file or folder"
+        None, "column of documents.parquet whose values have a cap each, such as file_name or folder"
     )
     cap: float | None = option(
         None, "most of each quota from one source: up to 1 as a share, above 1 as tokens of the whole budget", least=0,

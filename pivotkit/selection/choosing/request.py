@@ -70,9 +70,10 @@ class Request:
         check_flag("select", "exact", exact)
         check_int("select", "seed", seed, 0)
         check_flag("select", "allow_shortfall", allow_shortfall)
+        shares = None if quotas is None else {name: float(share) for name, share in quotas.items()}
         return cls(
-            int(budget_tokens), checked, budgets,
-            None if quotas is None else {name: float(share) for name, share in quotas.items()}, quota_by, float(temperature), cap_by, cap, bool(exact), int(seed), bool(allow_shortfall),
+            int(budget_tokens), checked, budgets, shares, quota_by, float(temperature), cap_by, cap, bool(exact),
+            int(seed), bool(allow_shortfall),
         )  # fmt: skip
 
     @property
@@ -101,7 +102,7 @@ class Request:
         if self.cap is None:
             return None
         share = self.cap if self.cap <= 1 else int(self.cap) / self.budget_tokens
-        return np.maximum(1, np.floor(share * self.budget_array()).astype(np.int64))
+        return np.asarray(np.maximum(1, np.floor(share * self.budget_array())), np.int64)
 
     def summary(self) -> dict[str, Any]:
         return {

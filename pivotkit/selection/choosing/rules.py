@@ -78,7 +78,7 @@ class Rule:
         has = numbers(batch, "tokens") > 0
         values = np.zeros(len(batch))
         if self.function is None:
-            np.divide(*read, out=values, where=has)
+            np.divide(read[0], read[1], out=values, where=has)
         elif has.any():
             values[has] = _called(self.function, [column[has].astype(np.float64) for column in read])
         return values

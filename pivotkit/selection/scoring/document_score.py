@@ -149,7 +149,7 @@ def _table_weights(function: str, pivots: Pivots, vocab_size: int) -> NDArray[np
         refuse(function, "weights", "be given for the score 'weighted'", None)
     require_columns(function, "pivots", pivots, ("token_id", "score"))
     scores = np.asarray(pivots["score"].to_numpy(), np.float64)
-    return np.bincount(pivots["token_id"].to_numpy(), weights=scores, minlength=vocab_size)
+    return np.bincount(pivots["token_id"].to_numpy(), weights=scores, minlength=vocab_size).astype(np.float64)
 
 
 def _weights(function: str, weights: Weights, is_pivot: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -16,12 +16,12 @@ from pivotkit.artifacts import require_columns
 from pivotkit.corpus.reading.units import Unit
 from pivotkit.selection.scoring.document_score import DocumentScore, Pivots, Totals, Weights, document_score
 
-MORE = ("distinct", "weighted", "pairs", "file", "folder")
+MORE = ("distinct", "weighted", "pairs", "file_name", "folder")
 FIELDS: dict[str, tuple[pa.Field, ...]] = {
     "distinct": (pa.field("distinct", pa.int32()),),
     "weighted": (pa.field("weighted", pa.float64()),),
     "pairs": (pa.field("pair", pa.string()), pa.field("pairs", pa.int32())),
-    "file": (pa.field("file", pa.string()),),
+    "file_name": (pa.field("file_name", pa.string()),),
     "folder": (pa.field("folder", pa.string()),),
 }
 
@@ -82,7 +82,7 @@ class MoreColumns:
                 found += _pairs(np.stack(left[: len(self.pairs)], axis=1), self.pairs, rows)
                 left = left[len(self.pairs) :]
             else:
-                told = unit.path.name if name == "file" else unit.path.parent.name
+                told = unit.path.name if name == "file_name" else unit.path.parent.name
                 found.append(pa.repeat(pa.scalar(told, pa.string()), size))
         return found
 

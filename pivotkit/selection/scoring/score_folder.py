@@ -18,7 +18,7 @@ from pivotkit.errors import InputError
 FORMAT = 3
 HEADER = "scores.json"
 SUFFIX = ".parquet"
-REPEATED = ("unit", "lang", "pair", "file", "folder")  # columns in which few texts stand in many rows
+REPEATED = ("unit", "lang", "pair", "file_name", "folder")  # columns in which few texts stand in many rows
 GROUP_ROWS = 1 << 17
 
 

@@ -151,8 +151,6 @@ def _batched(unit: Unit, parts: Iterable[Totals], documents: int) -> Iterator[tu
 
 
 def _joined(parts: list[Totals]) -> Totals:
-    return Totals(*map(np.concatenate, zip(*(part[:3] for part in parts), strict=True)), _more(parts))
-
-
-def _more(parts: list[Totals]) -> tuple[NDArray[np.float64], ...]:
-    return tuple(np.concatenate(arrays) for arrays in zip(*(part.more for part in parts), strict=True))
+    tokens, pivots, scores, more = zip(*parts, strict=True)
+    join = np.concatenate
+    return Totals(join(tokens), join(pivots), join(scores), tuple(map(join, zip(*more, strict=True))))

@@ -79,11 +79,11 @@ def score_documents(
         The weights of the pivots, rounded to float32. By default, "weighted" takes the sum of each pivot's scores in
         the column ``score`` of the table ``pivots``, and a function gets 1 for each pivot. Weights of other tokens are
         not used.
-    columns : sequence of {"distinct", "weighted", "pairs", "file", "folder"}, default ()
+    columns : sequence of {"distinct", "weighted", "pairs", "file_name", "folder"}, default ()
         What the rows have beside the score. "distinct" and "weighted": these scores. "pairs": where ``pivots`` is a
         table with the column ``pair``, the ``pair`` with most of the document's pivots, where a token of n pairs counts
         1/n for each, and how many ``pairs`` have any; of k pairs with equally much, the one at place ``row % k`` in the
-        order of names counts. "file" and "folder": the names of the document's file and of its folder.
+        order of names counts. "file_name" and "folder": the names of the document's file and of its folder.
     tokenizer : fast tokenizer, ``tokenizers.Tokenizer`` or path, optional
         For text, and only for it: as for `tokenize`.
     on_error : {"raise", "skip"}, default "raise"
@@ -99,7 +99,7 @@ def score_documents(
         One row per document, in the order of the corpus: ``unit string, row int64, id string, tokens int32, pivots
         int32, score float64, lang string``. ``pivots`` counts tokens in the set, whatever the score. With ``hits`` also
         ``translation_pairs int32``: how many of the pairs have both words in the document. Of ``columns`` ``distinct
-        int32, weighted float64, pair string, pairs int32, file string, folder string``. Token files know neither ids
+        int32, weighted float64, pair string, pairs int32, file_name string, folder string``. Token files know neither ids
         nor languages, so ``id`` and ``lang`` are null for `TokenFiles`; ``row`` is the document's place in the file.
 
     Raises

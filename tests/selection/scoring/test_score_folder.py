@@ -36,7 +36,7 @@ class Broken(Exception):
     "options",
     [
         {}, {"score": "distinct"}, {"score": "weighted", "weights": {1: 0.5, 3: 2}},
-        {"score": lambda ids, weights: 0.5}, {"columns": ["folder", "distinct", "file"]},
+        {"score": lambda ids, weights: 0.5}, {"columns": ["folder", "distinct", "file_name"]},
         {"columns": ["weighted"], "weights": {1: 0.5, 3: 2}},
     ],
 )  # fmt: skip
@@ -112,7 +112,7 @@ def test_a_file_that_changes_while_it_is_read_leaves_nothing(files, tmp_path, mo
 
 @pytest.mark.parametrize(
     "options",
-    [{"pivots": [1, 2]}, {"score": "distinct"}, {"columns": ["file"]}, {"score": "weighted", "weights": np.ones(4)},
+    [{"pivots": [1, 2]}, {"score": "distinct"}, {"columns": ["file_name"]}, {"score": "weighted", "weights": np.ones(4)},
      {"score": lambda ids, weights: 1.0}, {"corpus": {"tokenizer": "others"}}],
 )  # fmt: skip
 def test_scores_of_other_arguments_are_refused(files, tmp_path, options):

@@ -269,12 +269,12 @@ class TestOnARealStore:
 
     def test_text_is_scored_on_disk(self, corpus, tokenizer, tmp_path_factory):
         hits, pairs = match_documents(corpus, ["cat", "chat"]), [("cat", "chat")]
-        options = {"tokenizer": tokenizer, "hits": hits, "pairs": pairs, "columns": ["file", "folder"]}
+        options = {"tokenizer": tokenizer, "hits": hits, "pairs": pairs, "columns": ["file_name", "folder"]}
         out = score_documents(corpus, [7], **options, out=tmp_path_factory.mktemp("out"))
         scored = pa.concat_tables(read_table(out / f"{unit.name}.parquet") for unit in work_units(corpus))
         assert scored.equals(score_documents(corpus, [7], **options))
         assert scored["translation_pairs"].to_pylist() == [1, 0, 0, 0] * 2
-        assert scored["file"].to_pylist() == ["part-0.jsonl"] * 4 + ["part-1.jsonl"] * 4
+        assert scored["file_name"].to_pylist() == ["part-0.jsonl"] * 4 + ["part-1.jsonl"] * 4
         assert set(scored["folder"].to_pylist()) == {corpus.name}
         with pytest.raises(InputError, match="must hold no scores or those of the same arguments"):
             score_documents(corpus, [7], **{**options, "pairs": [("cat", "cat")]}, out=out)
