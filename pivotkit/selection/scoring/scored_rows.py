@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from pivotkit.artifacts import with_metadata
 from pivotkit.corpus.reading.token_files import TokenFiles

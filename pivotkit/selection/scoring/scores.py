@@ -99,8 +99,9 @@ def score_documents(
         One row per document, in the order of the corpus: ``unit string, row int64, id string, tokens int32, pivots
         int32, score float64, lang string``. ``pivots`` counts tokens in the set, whatever the score. With ``hits`` also
         ``translation_pairs int32``: how many of the pairs have both words in the document. Of ``columns`` ``distinct
-        int32, weighted float64, pair string, pairs int32, file_name string, folder string``. Token files know neither ids
-        nor languages, so ``id`` and ``lang`` are null for `TokenFiles`; ``row`` is the document's place in the file.
+        int32, weighted float64, pair string, pairs int32, file_name string, folder string``. Token files know neither
+        ids nor languages, so ``id`` and ``lang`` are null for `TokenFiles`; ``row`` is the document's place in the
+        file.
 
     Raises
     ------
