@@ -299,6 +299,35 @@ def test_a_shortfall_is_refused_unless_it_is_allowed(flags, copied, capsys):
     assert read_table(copied / "selection" / "provenance.parquet").num_rows > 0
 
 
+@pytest.mark.parametrize(("flags", "told"), [
+    (["--quotas", "a=0.5,x=0.5"], "select: quotas must name values of lang that documents have (a: "),
+    (["--quotas", "a=0.5,b=0.4"], "select: quotas must be positive shares that sum to 1; got {'a': 0.5, 'b': 0.4}"),
+    (["--budget-tokens", "0"], "--budget-tokens must be at least 1; got 0"),
+    (["--temperature", "-1"], "--temperature must be at least 0; got -1"),
+    (["--rule", "random", "--temperature", "1"], "temperature must be 0 for the rule 'random'"),
+    (["--quota-by", "length"], "select: quota_by must be 'lang' without quotas; got 'length'"),
+    (["--quota-by", "length", "--quotas", "0-9=0.5,5-=0.5"], "select: quotas must be ranges that do not overlap"),
+    (["--cap", "0.5"], "cap must be None without cap_by; got 0.5"),
+    (["--cap-by", "place", "--cap", "0.5"], "cap_by must be languages or a column of documents (unit, row, id, tokens,"),
+])  # fmt: skip
+def test_a_selection_that_cannot_be_made_is_refused_with_what_there_is(flags, told, copied, capsys):
+    assert told in refusal(capsys, "select", copied, *flags)
+
+
+def test_all_that_a_selection_can_be_asked_for_has_a_flag(copied, tmp_path):
+    documents = read_table(copied / "documents.parquet")
+    gone = documents.slice(0, 5).select(["unit", "row"])
+    write_table(gone, tmp_path / "gone.parquet")
+    flags = ["--rule", "pairs", "--temperature", "0.5", "--exact", "--cap-by", "folder", "--cap", "1", "--quota-by",
+             "languages", "--quotas", "a=0.5,b=0.5", "--budget-tokens", "501", "--drop", str(tmp_path / "gone.parquet")]  # fmt: skip
+    assert main(["select", str(copied), *flags]) == 0
+    manifest = read_json(copied / "selection" / "manifest.json")
+    assert manifest["tokens"] == 501
+    assert sum(manifest["tokens_by_pair"].values()) == 501
+    assert manifest["dropped"]["documents"] == 5
+    assert {"rule": "pairs", "temperature": 0.5, "quota_by": "languages", "cap": 1}.items() <= manifest.items()
+
+
 @pytest.mark.parametrize(
     "refused",
     [

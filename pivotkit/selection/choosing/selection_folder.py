@@ -32,7 +32,8 @@ FORMAT = 1
 HEADER = "selection.json"
 GROUP_ROWS = 1 << 17  # of a row group, about
 BATCH_ROWS = 1 << 16
-REPEATED = ("unit", "lang", "file", "shard")  # columns in which few texts stand in many rows
+# Columns in which few texts stand in many rows.
+REPEATED = ("unit", "lang", "pair", "file_name", "folder", "file", "shard")
 
 
 @contextlib.contextmanager
