@@ -39,6 +39,8 @@ PUBLIC = {
     "word_pivots": "pivotkit.pivots.word_pivots",
     "score_documents": "pivotkit.selection",
     "select": "pivotkit.selection",
+    "selection_controls": "pivotkit.selection",
+    "arms_table": "pivotkit.selection",
     "write_selection": "pivotkit.selection",
     "attribute": "pivotkit.attribution",
     "pivot_mass": "pivotkit.attribution.pivot_mass",
