@@ -110,7 +110,9 @@ def choose(shards: ScoreShards, plan: Plan, about: Mapping[str, Any], out: Path 
         "documents": sum(quota["documents"] for quota in quotas.values()),
         "quotas": quotas,
     }
-    return keep(chosen.take(), shards.schema, lambda: summary | {"tokens_by_language": chosen.tokens_by_language()}, out)
+    return keep(
+        chosen.take(), shards.schema, lambda: summary | {"tokens_by_language": chosen.tokens_by_language()}, out
+    )
 
 
 def keep(

@@ -250,4 +250,3 @@ def _add(sums: dict[str, tuple[int, int]], labels: pa.Array, tokens: np.ndarray[
                                    strict=True):  # fmt: skip
         before = sums.get(label, (0, 0))
         sums[label] = before[0] + total, before[1] + count
-

@@ -74,7 +74,9 @@ CONTROLS: Mapping[str, Control] = {
     "code-switched": Control("documents that mix languages within lines, at random", takes="code-switched"),
     SHUFFLED: Control("the selection, each pivot replaced by another pair's"),
     "other-pivots": Control("the highest share of other pairs' pivots", "other_score", takes="positive"),
-    "frequency-matched": Control("the highest share of tokens as frequent as pivots", "control_score", takes="positive"),
+    "frequency-matched": Control(
+        "the highest share of tokens as frequent as pivots", "control_score", takes="positive"
+    ),
     "anti-pivot": Control("the lowest score", "score", lowest=True),
 }
 
@@ -92,10 +94,8 @@ class Labels:
 
     def of(self, rows: Rows) -> pa.Array:
         """The label of each document; null where the column is."""
-        if self.column is None:
-            labels = pa.repeat(pa.scalar(POOL, pa.string()), len(rows))
-        else:
-            labels = texts(rows, self.column)
+        one = pa.scalar(POOL, pa.string())
+        labels = pa.repeat(one, len(rows)) if self.column is None else texts(rows, self.column)
         if not self.lengths:
             return labels
         classes = pa.array(length_classes(numbers(rows, "tokens").astype(np.int64)))
