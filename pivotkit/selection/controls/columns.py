@@ -93,7 +93,7 @@ class TranslationPairs:
     def __init__(self, function: str, corpus: Corpus, pairs: Iterable[Sequence[str]], on_error: str) -> None:
         self.fields = [pa.field("translation_pairs", pa.int32())]
         listed = [tuple(pair) for pair in pairs]
-        self._words = WatchList(dict.fromkeys(word for pair in listed for word in pair))
+        self._words = WatchList(list(dict.fromkeys(word for pair in listed for word in pair)))
         places = {tuple(sorted((self._words.id(one), self._words.id(other)))) for one, other in listed}
         ones, size = np.ones(len(places), np.int32), len(self._words)
         self._pairs = scipy.sparse.csr_array((ones, np.array(sorted(places)).reshape(-1, 2).T), shape=(size, size))
