@@ -21,7 +21,7 @@ from pivotkit.selection.controls.facts import (
     is_code_switched,
     is_parallel,
     languages_column,
-    numbers,
+    taken_tokens,
     texts,
 )
 
@@ -56,7 +56,7 @@ class Arm:
     def places(self, unit: str) -> Iterator[Place]:
         """The documents of a unit, some at a time, each counted."""
         for batch in self.selection.batches(unit) if unit in self.selection.units else ():
-            tokens = numbers(batch, "tokens").astype(np.int64)
+            tokens = taken_tokens(batch)
             self._count(batch, tokens)
             yield Place(batch["row"].to_numpy(), tokens)
 

@@ -13,11 +13,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pivotkit.artifacts import with_metadata
-from pivotkit.selection.choosing.choice import Choice, tokens_of
-from pivotkit.selection.choosing.quota_cuts import QuotaCuts
+from pivotkit.selection.choosing.choice import Choice
+from pivotkit.selection.choosing.dropped import Dropped
+from pivotkit.selection.choosing.pools import tokens_of
+from pivotkit.selection.choosing.ranking import Ranking
 from pivotkit.selection.choosing.score_shards import ScoreShards
 from pivotkit.selection.choosing.selection_folder import HEADER, SelectionWriter, replaced_selection
-from pivotkit.selection.controls.rules import ControlRanking
+from pivotkit.selection.controls.rules import Control, ControlQuotas, ControlRule
 
 
 @dataclass
@@ -27,10 +29,13 @@ class Plan:
     Attributes
     ----------
     name : str
-    ranking : ControlRanking
-        Its ``quotas`` are the labels, in the order of ``budgets``.
+    control : Control
+    rule : ControlRule
+    quotas : ControlQuotas
+        Their names are those of ``budgets``, in this order.
     budgets : dict of str to int
         Tokens of each label.
+    seed : int
     lacks : tuple of str
         Columns that documents do not have, without which it cannot be chosen.
     available : dict of str to int
@@ -38,8 +43,11 @@ class Plan:
     """
 
     name: str
-    ranking: ControlRanking
+    control: Control
+    rule: ControlRule
+    quotas: ControlQuotas
     budgets: Mapping[str, int]
+    seed: int
     lacks: tuple[str, ...] = ()
     available: Mapping[str, int] = field(default_factory=dict)
 
@@ -62,16 +70,19 @@ class Plan:
         return told + f" ({', '.join(f'{missing[label]} of {self.budgets[label]} of {label}' for label in some)})"
 
 
-def survey(shards: ScoreShards, plans: Sequence[Plan]) -> None:
+def survey(shards: ScoreShards, plans: Sequence[Plan], dropped: Dropped) -> None:
     """Fill `Plan.available`, by one reading."""
     able = [plan for plan in plans if not plan.lacks]
-    columns = list(dict.fromkeys(name for plan in able for name in plan.ranking.key_columns))
+    names = [name for plan in able for name in (*plan.quotas.columns, *plan.rule.columns)]
+    columns = list(dict.fromkeys(["tokens", *names, *(("unit", "row") if dropped else ())]))
 
     def look(batch: pa.RecordBatch) -> list[NDArray[np.int64]]:
         tokens = tokens_of(batch)
+        if dropped:
+            tokens[dropped.mask(batch)] = 0
         found = []
         for plan in able:
-            quotas = plan.ranking.quota(batch)
+            quotas = plan.quotas.places(batch)
             mine = quotas >= 0
             sums = np.zeros(len(plan.budgets), np.int64)
             np.add.at(sums, quotas[mine], tokens[mine])
@@ -86,13 +97,16 @@ def survey(shards: ScoreShards, plans: Sequence[Plan]) -> None:
         plan.available = dict(zip(plan.budgets, total.tolist(), strict=True))
 
 
-def choose(shards: ScoreShards, plan: Plan, about: Mapping[str, Any], out: Path | None) -> pa.Table | Path:
+def choose(
+    shards: ScoreShards, plan: Plan, dropped: Dropped, exact: bool, about: Mapping[str, Any], out: Path | None
+) -> pa.Table | Path:
     """The documents of a control: a table, or a folder as `select` writes it."""
     some = [label for label in plan.budgets if plan.available[label]]
-    cuts = QuotaCuts(np.array([plan.budgets[label] for label in some], np.int64), all_equal=plan.ranking.merit is None)
-    chosen = Choice(shards, replace(plan.ranking, quotas=some), cuts)
+    budgets = np.array([plan.budgets[label] for label in some], np.int64)
+    ranking = Ranking(plan.rule, replace(plan.quotas, names=some), plan.seed, 0.0, None, shards.files)
+    chosen = Choice(shards, ranking, budgets, None, dropped, exact=exact)
     chosen.find()
-    counts = zip(cuts.tokens.tolist(), cuts.documents.tolist(), strict=True)
+    counts = zip(chosen.tokens.tolist(), chosen.documents.tolist(), strict=True)
     taken = dict(zip(some, counts, strict=True))
     quotas = {}
     for label, budget in plan.budgets.items():
@@ -110,9 +124,7 @@ def choose(shards: ScoreShards, plan: Plan, about: Mapping[str, Any], out: Path 
         "documents": sum(quota["documents"] for quota in quotas.values()),
         "quotas": quotas,
     }
-    return keep(
-        chosen.take(), shards.schema, lambda: summary | {"tokens_by_language": chosen.tokens_by_language()}, out
-    )
+    return keep(chosen.take(), chosen.schema, lambda: summary | chosen.told(), out)
 
 
 def keep(

@@ -15,7 +15,7 @@ from pivotkit.corpus.matching.match import match_texts
 from pivotkit.corpus.matching.watchlist import WatchList
 from pivotkit.corpus.reading.documents import Corpus, Unit, read_documents, work_units
 from pivotkit.errors import InputError
-from pivotkit.selection.choosing.ranking import plain_text
+from pivotkit.selection.choosing.groups import plain_text
 
 Ints = NDArray[np.int64]
 TOLD = ("parallel", "code-switched")  # kinds that only the text of a document tells

@@ -13,11 +13,20 @@ import pyarrow as pa
 from pivotkit.arguments import check_flag, check_int, check_kind, check_path, check_strings, check_text
 from pivotkit.artifacts import require_columns
 from pivotkit.corpus.languages.field import language_set
+from pivotkit.selection.choosing.dropped import Dropped
 from pivotkit.selection.choosing.score_shards import ScoreShards
 from pivotkit.selection.choosing.selection_folder import Selection
 from pivotkit.selection.controls.choose import Plan, choose, keep, seed_of, survey
-from pivotkit.selection.controls.facts import languages_column, numbers, texts
-from pivotkit.selection.controls.rules import CONTROLS, POOL, SHUFFLED, Control, ControlRanking, Labels, label_languages
+from pivotkit.selection.controls.facts import languages_column, taken_tokens, texts
+from pivotkit.selection.controls.rules import (
+    CONTROLS,
+    POOL,
+    SHUFFLED,
+    ControlQuotas,
+    ControlRule,
+    Labels,
+    label_languages,
+)
 
 NAME = "selection_controls"
 LEAST_SHARE = 0.01  # of a selection's tokens that documents with a language have at least, for it to be one of its own
@@ -41,7 +50,7 @@ class Composition:
         self.nulls: dict[str, int] = {}
         self._spoken: dict[str, int] = {}
         for batch in _batches(selection):
-            tokens = numbers(batch, "tokens").astype(np.int64)
+            tokens = taken_tokens(batch)
             self.tokens += int(tokens.sum())
             for own, sums in zip(labels, self.sums, strict=True):
                 _add(sums, own.of(batch), tokens)
@@ -63,6 +72,8 @@ def selection_controls(
     *,
     controls: Iterable[str] | None = None,
     quota_by: str | None = "lang",
+    drop: pa.Table | str | PathLike[str] | None = None,
+    exact: bool = False,
     seed: int = 0,
     allow_shortfall: bool = False,
     out: str | PathLike[str] | None = None,
@@ -101,6 +112,11 @@ def selection_controls(
     quota_by : str or None, default "lang"
         The column in which each control has the selection's tokens; None: only the sum is equal. Where its values are
         themselves sets of languages, as "en+fr", controls of two languages are taken from one pool.
+    drop : pyarrow.Table or path, optional
+        Documents that no control takes, as for `select`: what the selection dropped.
+    exact : bool, default False
+        Whether each budget is met to the token, as for `select`. What a selection that was cut takes of a document is
+        what counts.
     seed : int, default 0
         Together with the name of a control it orders documents of equal rank.
     allow_shortfall : bool, default False
@@ -132,8 +148,8 @@ def selection_controls(
     that their lines are. Code-switched is what ``kind`` says; where it is not known, two languages and no translation
     pair. Ranking controls take no document whose share is 0.
 
-    Classes of length are four to a doubling. A control of equal lengths takes half a mean document less of each class,
-    so that what its classes exceed or lack evens out.
+    Classes of length are four to a doubling. Unless ``exact``, a control of equal lengths aims at half a mean document
+    less of each class, so that what its classes exceed or lack evens out.
 
     The choice depends neither on the order of rows or files nor on the machine. Cost: one reading of the columns for
     what is there, and for each control those of `select`. Memory does not depend on how many documents there are.
@@ -158,15 +174,17 @@ def selection_controls(
         check_text(NAME, "controls", name, tuple(CONTROLS))
     check_text(NAME, "quota_by", quota_by, none=True)
     check_int(NAME, "seed", seed, 0)
+    check_flag(NAME, "exact", exact)
     check_flag(NAME, "allow_shortfall", allow_shortfall)
     check_path(NAME, "out", out, none=True)
+    dropped = Dropped.of(drop)
     chosen = Selection(NAME, selection)
     language = quota_by if quota_by == "languages" else "lang"
     needed = dict.fromkeys([*BASE, language, *([quota_by] if quota_by else [])])
     require_columns(NAME, "selection", chosen.schema.empty_table(), list(needed))
     shards = ScoreShards.of(documents if isinstance(documents, pa.Table) else Path(documents), [*needed])
-    plans = _plans(dict.fromkeys(names), chosen, shards, quota_by, language, seed)
-    survey(shards, plans)
+    plans = _plans(dict.fromkeys(names), chosen, shards, quota_by, language, seed, exact)
+    survey(shards, plans, dropped)
     refusals = [told for plan in plans if (told := plan.refusal())]
     if refusals and not allow_shortfall:
         raise ValueError(
@@ -174,7 +192,7 @@ def selection_controls(
         )
     found: dict[str, Any] = {}
     for plan in plans:
-        about = _about(plan, quota_by)
+        about = _about(plan)
         place = None if out is None else Path(out) / plan.name
         if plan.name == SHUFFLED:
             rows = (batch for table in _batches(chosen) for batch in table.to_batches())
@@ -184,12 +202,18 @@ def selection_controls(
             empty = about | {"tokens": 0, "documents": 0, "quotas": {}, "tokens_by_language": {}}
             found[plan.name] = keep((), shards.schema, lambda told=empty: told, place)  # type: ignore[misc]
         else:
-            found[plan.name] = choose(shards, plan, about, place)
+            found[plan.name] = choose(shards, plan, dropped, exact, about, place)
     return found
 
 
 def _plans(
-    names: Iterable[str], chosen: Selection, shards: ScoreShards, quota_by: str | None, language: str, seed: int
+    names: Iterable[str],
+    chosen: Selection,
+    shards: ScoreShards,
+    quota_by: str | None,
+    language: str,
+    seed: int,
+    exact: bool,
 ) -> list[Plan]:
     labels = {"quotas": Labels(quota_by), "languages": Labels(language), "lengths": Labels(language, lengths=True)}
     kinds = list(labels)
@@ -209,12 +233,11 @@ def _plans(
             own, budgets = Labels(None), {POOL: made_of.tokens}
         else:
             own, sums = labels[control.equals], made_of.sums[kinds.index(control.equals)]
-            budgets = {label: _budget(*sums[label], half=own.lengths) for label in sorted(sums)}
+            budgets = {label: _budget(*sums[label], half=own.lengths and not exact) for label in sorted(sums)}
         lacks = () if name == SHUFFLED else tuple(one for one in control.columns(known) if one not in known)
-        ranking = ControlRanking(
-            control.merit, list(budgets), seed_of(name, seed), shards.files, control, own, made_of.languages, known
-        )
-        plans.append(Plan(name, ranking, budgets, lacks))
+        quotas = ControlQuotas(list(budgets), None, control=control, labels=own, languages=made_of.languages)
+        rule = ControlRule.of_control(control, known)
+        plans.append(Plan(name, control, rule, quotas, budgets, seed_of(name, seed), lacks))
     return plans
 
 
@@ -223,15 +246,13 @@ def _budget(tokens: int, documents: int, *, half: bool) -> int:
     return max(1, tokens - tokens // (2 * documents)) if half else tokens
 
 
-def _about(plan: Plan, quota_by: str | None) -> dict[str, Any]:
-    control: Control = plan.ranking.control
+def _about(plan: Plan) -> dict[str, Any]:
     return {
         "control": plan.name,
-        "told": control.told,
-        "ranked_by": control.merit,
-        "equals": plan.ranking.labels.column or "",
-        "quota_by": quota_by,
-        "seed": plan.ranking.seed,
+        "told": plan.control.told,
+        "rule": plan.control.merit or "random",
+        "quota_by": plan.quotas.labels.column,
+        "seed": plan.seed,
         "budget_tokens": sum(plan.budgets.values()),
         "short": plan.refusal(),
     }

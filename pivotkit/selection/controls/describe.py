@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +16,7 @@ from pivotkit.corpus.languages import LanguageTable
 from pivotkit.corpus.reading.documents import Corpus, Unit, check_on_error
 from pivotkit.errors import InputError
 from pivotkit.progress import track
-from pivotkit.selection.choosing.ranking import plain_text
+from pivotkit.selection.choosing.groups import plain_text
 from pivotkit.selection.choosing.score_shards import SUFFIXES, ScoreShards, runs
 from pivotkit.selection.controls.columns import Column, Languages, Score, TranslationPairs
 from pivotkit.selection.scoring.score_folder import HEADER, ScoreFolder, finished_files
@@ -24,7 +24,7 @@ from pivotkit.selection.scoring.score_folder import HEADER, ScoreFolder, finishe
 NAME = "describe_documents"
 NEEDED = ("unit", "row")
 SCORE_NAMES = ("other", "control")
-Documents = pa.Table | str | PathLike[str]
+Documents: TypeAlias = pa.Table | str | PathLike[str]
 
 
 def describe_documents(

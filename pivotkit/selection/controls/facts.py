@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -11,14 +12,14 @@ from numpy.typing import NDArray
 
 from pivotkit.corpus.languages.field import language_set
 from pivotkit.corpus.matching.word_languages import LanguageSet
-from pivotkit.selection.choosing.ranking import plain_text
+from pivotkit.selection.choosing.groups import plain_text
 
 STEPS = 4  # classes of length per doubling
 # The least length of each class.
 EDGES = np.unique(np.rint(2.0 ** (np.arange(31 * STEPS + 1) / STEPS)).astype(np.int64))
 
 Mask = NDArray[np.bool_]
-Rows = pa.RecordBatch | pa.Table
+Rows: TypeAlias = pa.RecordBatch | pa.Table
 
 
 def languages_column(names: Collection[str]) -> str:
@@ -63,6 +64,11 @@ def length_classes(tokens: NDArray[np.int64]) -> NDArray[np.int64]:
     [0, 1, 2, 21, 21, 22]
     """
     return np.searchsorted(EDGES, tokens, "right") - 1
+
+
+def taken_tokens(rows: Rows) -> NDArray[np.int64]:
+    """How many tokens of each document are taken: all, unless ``take`` says how many."""
+    return numbers(rows, "take" if "take" in rows.schema.names else "tokens").astype(np.int64)
 
 
 def texts(rows: Rows, name: str) -> pa.Array:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +11,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pivotkit.corpus.languages.field import language_set
-from pivotkit.selection.choosing.ranking import Ranking
+from pivotkit.selection.choosing.groups import Quotas, places_of
+from pivotkit.selection.choosing.rules import Rule
 from pivotkit.selection.controls.facts import (
     Mask,
     Rows,
@@ -103,29 +103,39 @@ class Labels:
 
 
 @dataclass(frozen=True)
-class ControlRanking(Ranking):
-    """The order of documents for a control, and their quotas: the labels that the selection has."""
+class ControlRule(Rule):
+    """What ranks documents for a control; its columns are also those by which documents are let in."""
+
+    control: Control = field(default_factory=lambda: CONTROLS["random"])
+
+    @classmethod
+    def of_control(cls, control: Control, known: Collection[str]) -> ControlRule:
+        return cls("random" if control.merit is None else "control", control.columns(known), control=control)
+
+    def values(self, batch: pa.RecordBatch) -> NDArray[np.float64]:
+        if self.control.merit is None:
+            return np.zeros(len(batch))
+        found = numbers(batch, self.control.merit)
+        return -found if self.control.lowest else found
+
+
+@dataclass(frozen=True)
+class ControlQuotas(Quotas):
+    """The labels that a selection has, for the documents that a control may take."""
 
     control: Control = field(default_factory=lambda: CONTROLS["random"])
     labels: Labels = Labels(None)
     languages: frozenset[str] = frozenset()  # those of the selection
-    known: tuple[str, ...] = ()  # the columns that documents have
 
     @property
-    def key_columns(self) -> list[str]:
-        return list(dict.fromkeys(["tokens", *self.labels.columns, *self.control.columns(self.known)]))
+    def columns(self) -> list[str]:
+        return [*self.labels.columns, "tokens"]
 
-    def quota(self, batch: pa.RecordBatch) -> NDArray[np.int32]:
-        labels = self.labels.of(batch)
-        found = pc.index_in(labels, pa.array(self.quotas or [], labels.type), skip_nulls=True).fill_null(-1)
-        return np.where(self.may_take(batch), np.asarray(found), np.int32(-1)).astype(np.int32)
+    def places(self, batch: pa.RecordBatch) -> NDArray[np.int32]:
+        found = places_of(self.labels.of(batch), self.names)
+        return np.where(self._may_take(batch), found, np.int32(-1)).astype(np.int32)
 
-    def values(self, batch: pa.RecordBatch) -> NDArray[np.float64]:
-        found = super().values(batch)
-        return -found if self.control.lowest else found
-
-    def may_take(self, rows: Any) -> Mask:
-        """Which documents the control may take."""
+    def _may_take(self, rows: Rows) -> Mask:
         tests: dict[str, Callable[[], Mask]] = {
             "all": lambda: np.ones(len(rows), np.bool_),
             "positive": lambda: numbers(rows, str(self.control.merit)) > 0,
