@@ -31,7 +31,7 @@ def by_languages(rows: Rows, test: Callable[[LanguageSet], bool]) -> Mask:
     """Which documents have a set of languages that passes; the set is empty where none is known."""
     tags = texts(rows, languages_column(rows.schema.names)).fill_null("").dictionary_encode()
     passes = np.array([test(language_set(tag)) for tag in tags.dictionary.to_pylist()], np.bool_)
-    return passes[tags.indices.to_numpy()] if len(passes) else np.zeros(len(rows), np.bool_)
+    return np.asarray(passes[tags.indices.to_numpy()], np.bool_)
 
 
 def is_bilingual(rows: Rows) -> Mask:
