@@ -19,7 +19,7 @@ import pytest
 from conftest import Interleaved, peak_memory
 
 from pivotkit.selection import select
-from pivotkit.selection.scoring.scores import SCHEMA
+from pivotkit.selection.scoring.scored_rows import SCHEMA
 
 FULL = os.environ.get("PIVOTKIT_BENCH") == "full"
 DOCUMENTS = 100_000_000 if FULL else 1_000_000
