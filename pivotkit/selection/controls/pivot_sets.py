@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pivotkit.arguments import check_flag, check_int
+from pivotkit.arguments import check_flag, check_int, check_strings, check_text
 from pivotkit.artifacts import require_columns, with_metadata
 
 COLUMNS = {"other": "other_id", "control": "control_id"}
@@ -17,7 +18,11 @@ WHAT = {"other": "a pivot of another pair that is none of them", "control": "a t
 
 
 def control_pivots(
-    pivots: pa.Table, chosen: pa.Table | None = None, *, allow_shortfall: bool = False
+    pivots: pa.Table,
+    chosen: pa.Table | None = None,
+    *,
+    kinds: Iterable[str] = tuple(COLUMNS),
+    allow_shortfall: bool = False,
 ) -> dict[str, pa.Table]:
     """Find sets of as many tokens as a set of pivots: pivots of other pairs, and tokens that are about as frequent.
 
@@ -30,20 +35,22 @@ def control_pivots(
     chosen : pyarrow.Table, optional
         The pivots by which documents were scored, in the column ``token_id``, the best first: hubs, or the rows of
         ``pivots`` of some items. None: all of ``pivots``, which leaves no pivot of another pair.
+    kinds : iterable of {"other", "control"}, default both
+        Which sets.
     allow_shortfall : bool, default False
-        Whether a set may be smaller than that of the pivots.
+        Whether a set may be smaller than that of the pivots, or empty.
 
     Returns
     -------
     dict of str to pyarrow.Table
-        "other" and "control", each with the columns ``token_id int32`` and ``instead_of int32``, for `score_documents`.
+        "other": pivots of other pairs; "control": tokens as frequent; each with the columns ``token_id int32`` and ``instead_of int32``, for `score_documents`.
         The metadata have ``wanted`` and ``found``.
 
     Raises
     ------
     TypeError, ValueError
-        For a table that lacks a column, or has no pivot; for a set that is smaller, with the numbers; for a set of
-        nothing in any case.
+        For a table that lacks a column, or has no pivot; for another kind; for a set that is smaller,
+        with the numbers.
 
     Notes
     -----
@@ -60,13 +67,17 @@ def control_pivots(
     require_columns(function, "pivots", pivots, ("token_id", *COLUMNS.values()))
     if chosen is not None:
         require_columns(function, "chosen", chosen, ("token_id",))
+    names = check_strings(function, "kinds", kinds)
+    for name in names:
+        check_text(function, "kinds", name, tuple(COLUMNS))
     check_flag(function, "allow_shortfall", allow_shortfall)
     tokens = list(dict.fromkeys((pivots if chosen is None else chosen)["token_id"].to_pylist()))
     if not tokens:
         raise ValueError(f"{function}: {'pivots' if chosen is None else 'chosen'} must hold a pivot; got none")
     every = pivots["token_id"].to_pylist()
     found = {}
-    for name, column in COLUMNS.items():
+    for name in dict.fromkeys(names):
+        column = COLUMNS[name]
         controls: dict[int, list[int]] = defaultdict(list)
         for token, control in zip(every, pivots[column].to_pylist(), strict=True):
             if control is not None:
@@ -78,11 +89,9 @@ def control_pivots(
             if free is not None:
                 taken.add(free)
                 rows.append((free, token))
-        if not rows or (len(rows) < len(tokens) and not allow_shortfall):
-            rest = "" if not rows else ", or allow_shortfall be set"
-            raise ValueError(
-                f"{function}: pivots must have {WHAT[name]} for each of {len(tokens)} chosen ones{rest}; got {len(rows)}"
-            )
+        if len(rows) < len(tokens) and not allow_shortfall:
+            rule = f"have {WHAT[name]} for each of {len(tokens)} chosen ones, or allow_shortfall be set"
+            raise ValueError(f"{function}: pivots must {rule}; got {len(rows)}")
         table = pa.table(
             {"token_id": pa.array([one for one, _ in rows], pa.int32()),
              "instead_of": pa.array([token for _, token in rows], pa.int32())}

@@ -8,8 +8,6 @@ import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.helpers.described import DOCUMENT, make_described, taken
-from tests.helpers.score_shards import write_shards
 
 from pivotkit.artifacts import table_metadata
 from pivotkit.errors import InputError
@@ -17,6 +15,8 @@ from pivotkit.selection import select, selection_controls
 from pivotkit.selection.choosing.selection_folder import Selection
 from pivotkit.selection.controls.facts import EDGES, length_classes
 from pivotkit.selection.controls.rules import CONTROLS, SHUFFLED
+from tests.helpers.described import DOCUMENT, make_described, taken
+from tests.helpers.score_shards import write_shards
 
 documents_lists = st.lists(DOCUMENT, min_size=4, max_size=40)
 COLUMNS = ["tokens", "score", "lang", "languages", "translation_pairs", "other_score", "control_score"]
@@ -127,7 +127,9 @@ def test_a_control_is_the_plain_choice_among_its_documents(rows, budget, seed, n
         if pool and sum(row["tokens"] for row in pool) >= aim:
             assert quota["tokens"] - aim < max(row["tokens"] for row in pool)
     assert sorted(ids(found)) == sorted(wanted)
-    assert (summary["short"] == "") == (not any(quota["missing"] for quota in summary["quotas"].values()) and bool(found))
+    assert (summary["short"] == "") == (
+        not any(quota["missing"] for quota in summary["quotas"].values()) and bool(found)
+    )
 
 
 @given(documents_lists, st.integers(1, 80), st.sampled_from(sorted(CONTROLS)), st.randoms(use_true_random=False))
