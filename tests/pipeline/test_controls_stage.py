@@ -13,7 +13,7 @@ from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.report import write_report
 from pivotkit.selection.controls import rules
 from pivotkit.testbed import World, WorldConfig, build_tokenizer
-from pivotkit.testbed.planted_model import plant
+from pivotkit.testbed.planted import plant
 
 MADE = ["random", "language-matched", "length-matched", "parallel", "anti-pivot", "pivot-shuffled"]
 

@@ -197,4 +197,4 @@ def _deranged(
     for place in wrong:
         if order[place] == place:
             exchange(place, lambda one, image: one != image)
-    return tokens[order], sum(not fits(place, int(order[place])) for place in wrong)
+    return tokens[order], sum(not fits(place, int(order[place])) for place in range(size))

@@ -18,6 +18,10 @@ from tests.helpers.score_shards import write_shards
 documents_lists = st.lists(DOCUMENT, min_size=1, max_size=40)
 
 
+def several(row):
+    return "+" in row["languages"]
+
+
 def share(rows, test):
     tokens = sum(row["tokens"] for row in rows)
     return sum(row["tokens"] for row in rows if test(row)) / tokens if tokens else None
@@ -45,7 +49,6 @@ def test_the_table_is_what_plain_sums_say(rows, chosen, batch):
         assert found["mean_length"] == pytest.approx(statistics.mean(lengths)) if lengths else True
         pivots = sum(row["pivots"] for row in own)
         assert found["pivot_share"] == (pytest.approx(pivots / tokens) if tokens else None)
-        several = lambda row: "+" in row["languages"]  # noqa: E731
         assert found["bilingual"] == share(own, several)
         assert found["parallel"] == share(own, lambda row: row["translation_pairs"] > 0)
         assert found["code_switched"] == share(own, lambda row: several(row) and not row["translation_pairs"])

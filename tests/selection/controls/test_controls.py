@@ -70,7 +70,7 @@ def test_what_detection_says_of_the_text_goes_before_translation_pairs():
 
 def test_sets_of_languages_as_quotas_make_one_pool_of_bilingual_documents():
     documents = corpus()
-    selection = select(documents, budget_tokens=30, quotas={"a": 0.4, "a+p": 0.6}, quota_by="languages")
+    selection = select(documents, budget_tokens=20, quotas={"a": 0.5, "a+p": 0.5}, quota_by="languages")
     found = selection_controls(documents, selection, controls=["bilingual", "anti-pivot"], quota_by="languages")
     assert list(table_metadata(found["bilingual"])["quotas"]) == ["all"]
     assert set(table_metadata(found["anti-pivot"])["quotas"]) == {"a", "a+p"}

@@ -123,9 +123,9 @@ def test_what_is_of_other_documents_is_refused(corpus, store, tmp_path):
         describe_documents(documents, languages=document_languages(other, workers=1))
     with pytest.raises(ValueError, match="corpus must hold the files that were scored; got none of unit"):
         describe_documents(documents, corpus=other, pairs=PAIRS)
+    described = describe_documents(documents, scores={"other": documents})
     with pytest.raises(ValueError, match="documents must not have the column other_score yet; got one"):
-        scores = {"other": documents}
-        describe_documents(describe_documents(documents, scores=scores), scores=scores)
+        describe_documents(described, scores={"other": documents})
     with pytest.raises(ValueError, match="corpus and pairs must be given together; got one of them"):
         describe_documents(documents, pairs=PAIRS)
     with pytest.raises(ValueError, match="out must be None for a table, and be given for files"):
