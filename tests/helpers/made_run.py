@@ -371,8 +371,8 @@ def _study(folder: Path, rng: np.random.Generator, pairs: tuple[str, ...]) -> No
         {"auc": auc, "correlation": correlation, "settings": {"interval": "over resampled concepts"}},
         folder / "attribution.json",
     )
-    documents = {"unit": ["u"] * 4, "row": range(4), "id": list("abcd"), "tokens": [40, 10, 30, 20], "pivots": [8, 1, 0, 0],
-                 "lang": ["en+fr", HOSTILE[0][1], "fr", "en"]}  # fmt: skip
+    documents = {"unit": ["u"] * 4, "row": range(4), "id": list("abcd"), "tokens": [40, 10, 30, 20],
+                 "pivots": [8, 1, 0, 0], "lang": ["en+fr", HOSTILE[0][1], "fr", "en"]}  # fmt: skip
     rows = with_metadata(pa.table(documents), {"told": HOSTILE[3][1], "short": HOSTILE[1][1]})
     arms = {"selection": rows.slice(0, 2), "random": rows.slice(1, 3), "parallel": rows.slice(0, 0)}
     write_table(arms_table(arms), folder / "controls" / "arms.parquet")

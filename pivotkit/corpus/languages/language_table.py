@@ -234,7 +234,7 @@ class LanguageTable:
         return pa.DictionaryArray.from_arrays(pa.array(self._find(unit, places)[0]), names)
 
     def kinds(self, unit: Unit, places: Ints) -> pa.DictionaryArray:
-        """The kinds (`composition`) of the documents at ascending ``places`` of a file, as `tags` gives the languages."""
+        """The kinds (`composition`) of the documents at ascending ``places`` of a file, as `tags`."""
         _check_places("kinds", unit, places)
         return pa.DictionaryArray.from_arrays(pa.array(self._find(unit, places)[1]), pa.array(KINDS))
 

@@ -1,4 +1,4 @@
-"""Columns that are added to documents: languages, other scores, translation pairs; each reads in step with the documents."""
+"""Columns that are added to documents: languages, other scores, translation pairs; each is read in step with them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sets of tokens in place of a set of pivots: pivots of other pairs, tokens as frequent; and a permutation of pivots."""
+"""Sets of tokens in place of a set of pivots: of other pairs, or as frequent; and a permutation of pivots."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ def control_pivots(
     Returns
     -------
     dict of str to pyarrow.Table
-        "other": pivots of other pairs; "control": tokens as frequent; each with the columns ``token_id int32`` and ``instead_of int32``, for `score_documents`.
+        "other": pivots of other pairs; "control": tokens as frequent; each with the columns
+        ``token_id int32`` and ``instead_of int32``, for `score_documents`.
         The metadata have ``wanted`` and ``found``.
 
     Raises
@@ -175,7 +176,7 @@ def _deranged(
 ) -> tuple[NDArray[np.int64], int]:
     """The tokens in an order in which none is at its own place, nor one that shares an item; how many still do.
 
-    A random order is repaired by exchanges that leave two places right. Whatever is left is only kept off its own place.
+    A random order is repaired by exchanges that leave two places right. Whatever is left only leaves its own place.
     """
     size = len(tokens)
     listed = tokens.tolist()

@@ -25,7 +25,7 @@ PAIRS = [("file", "fichier"), ("name", "nom"), ("user", "utilisateur"), ("key", 
 def documents(shared, tmp_path_factory):
     pytest.importorskip("py3langid")
     tokenizers = pytest.importorskip("tokenizers")
-    folder = tmp_path_factory.mktemp("real")
+    folder, tokens = tmp_path_factory.mktemp("real"), tmp_path_factory.mktemp("tokens")
     for name, (place, number) in SAMPLES.items():
         if not (shared / "data" / place).exists():
             pytest.skip(f"real data is absent: no {place}")
@@ -41,7 +41,7 @@ def documents(shared, tmp_path_factory):
     core.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel()
     trainer = tokenizers.trainers.BpeTrainer(vocab_size=2000, show_progress=False)
     core.train_from_iterator(texts[::5], trainer)
-    store = tokenize(folder, core, folder / "tokens")
+    store = tokenize(folder, core, tokens / "store")
     languages = document_languages(folder, languages="detect", candidates=["en", "fr"], workers=1)
     scores = score_documents(store, [core.token_to_id(token) for token in ("Ġde", "Ġthe")])
     return describe_documents(scores, languages=languages, corpus=folder, pairs=PAIRS)

@@ -33,7 +33,7 @@ def world():
 
 @pytest.fixture(scope="module")
 def pivots(world):
-    """The P words of pivot concepts, the held-out ones first; each has the next one's beside it, and a background word."""
+    """The P words of pivot concepts, the held-out ones first; each with another's and a background word."""
     concepts = sorted((one for one in world.concepts if one.kind == "pivot"), key=lambda one: not one.held_out)
     ids = {word: place for place, word in enumerate(world.vocabulary)}
     own = [ids[one.words["p"]] for one in concepts]
