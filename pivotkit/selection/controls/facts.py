@@ -31,7 +31,8 @@ def by_languages(rows: Rows, test: Callable[[LanguageSet], bool]) -> Mask:
     """Which documents have a set of languages that passes; the set is empty where none is known."""
     tags = texts(rows, languages_column(rows.schema.names)).fill_null("").dictionary_encode()
     passes = np.array([test(language_set(tag)) for tag in tags.dictionary.to_pylist()], np.bool_)
-    return np.asarray(passes[tags.indices.to_numpy()], np.bool_)
+    found: Mask = passes[tags.indices.to_numpy()]
+    return found
 
 
 def is_bilingual(rows: Rows) -> Mask:
@@ -40,9 +41,14 @@ def is_bilingual(rows: Rows) -> Mask:
 
 
 def is_parallel(rows: Rows) -> Mask:
-    """Which documents have both words of a translation pair, or where `kind` is known, are parallel line by line."""
+    """Which documents have both words of a translation pair, or where `kind` is known, are parallel line by line.
+
+    Where ``languages`` is known, several of them: French text with a stray English word is not parallel.
+    """
     names = rows.schema.names
     both = numbers(rows, "translation_pairs") > 0 if "translation_pairs" in names else np.zeros(len(rows), np.bool_)
+    if "languages" in names:
+        both &= is_bilingual(rows)
     return both | of_kind(rows, "parallel") if "kind" in names else both
 
 

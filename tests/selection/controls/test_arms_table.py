@@ -50,7 +50,7 @@ def test_the_table_is_what_plain_sums_say(rows, chosen, batch):
         pivots = sum(row["pivots"] for row in own)
         assert found["pivot_share"] == (pytest.approx(pivots / tokens) if tokens else None)
         assert found["bilingual"] == share(own, several)
-        assert found["parallel"] == share(own, lambda row: row["translation_pairs"] > 0)
+        assert found["parallel"] == share(own, lambda row: several(row) and row["translation_pairs"] > 0)
         assert found["code_switched"] == share(own, lambda row: several(row) and not row["translation_pairs"])
         for tag, part in found["languages"]:
             assert part == share(own, lambda row, tag=tag: row["languages"] == tag)

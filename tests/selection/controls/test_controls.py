@@ -98,7 +98,7 @@ def test_a_control_is_the_plain_choice_among_its_documents(rows, budget, seed, n
             "all": True,
             "positive": control.takes == "positive" and row[control.merit] > 0,
             "bilingual": len(some) > 1 and some <= heard,
-            "parallel": row["translation_pairs"] > 0,
+            "parallel": len(some) > 1 and row["translation_pairs"] > 0,
             "code-switched": len(some) > 1 and not row["translation_pairs"],
         }[control.takes]
 
