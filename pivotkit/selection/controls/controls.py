@@ -144,9 +144,9 @@ def selection_controls(
     Notes
     -----
     Bilingual documents have two languages or more, all of them languages of documents with at least a hundredth of the
-    selection's tokens. Documents are parallel where they hold both words of a translation pair and, where
-    ``languages`` is known, several languages; or where ``kind`` says that their lines are. Code-switched is what ``kind`` says; where it is not known, two languages and no translation
-    pair. Ranking controls take no document whose share is 0.
+    selection's tokens. Documents are parallel where they hold both words of a translation pair and, where ``languages``
+    is known, are in several; or where ``kind`` says that their lines are. Code-switched is what ``kind`` says; where it
+    is not known, two languages and no translation pair. Ranking controls take no document whose share is 0.
 
     Classes of length are four to a doubling. Unless ``exact``, a control of equal lengths aims at half a mean document
     less of each class, so that what its classes exceed or lack evens out.
