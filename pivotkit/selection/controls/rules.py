@@ -56,7 +56,7 @@ class Control:
         """What must be known of documents that have the columns ``names``."""
         needed = {
             "bilingual": (languages_column(names),),
-            "parallel": ("translation_pairs",),
+            "parallel": ("translation_pairs", *(name for name in ("languages", "kind") if name in names)),
             "code-switched": ("kind",) if "kind" in names else (languages_column(names), "translation_pairs"),
         }.get(self.takes, ())
         return tuple(dict.fromkeys([*needed, *([self.merit] if self.merit else [])]))
