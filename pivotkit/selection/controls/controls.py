@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pivotkit.arguments import check_flag, check_int, check_kind, check_path, check_strings, check_text
+from pivotkit.arguments import check_flag, check_int, check_kind, check_path, check_strings, check_text, refuse
 from pivotkit.artifacts import require_columns
 from pivotkit.corpus.languages.field import language_set
 from pivotkit.selection.choosing.dropped import Dropped
@@ -177,11 +177,20 @@ def selection_controls(
     check_flag(NAME, "exact", exact)
     check_flag(NAME, "allow_shortfall", allow_shortfall)
     check_path(NAME, "out", out, none=True)
+    check_kind(NAME, "drop", drop, pa.Table | str | PathLike, "a pyarrow.Table or a path", none=True)
+    if isinstance(drop, pa.Table):
+        require_columns(NAME, "drop", drop, ("unit", "row"))
+    elif drop is not None:
+        check_path(NAME, "drop", drop)
     dropped = Dropped.of(drop)
     chosen = Selection(NAME, selection)
     language = quota_by if quota_by == "languages" else "lang"
+    if quota_by is not None and quota_by not in chosen.schema.names:
+        refuse(NAME, "quota_by", "be a column of selection", quota_by)
     needed = dict.fromkeys([*BASE, language, *([quota_by] if quota_by else [])])
     require_columns(NAME, "selection", chosen.schema.empty_table(), list(needed))
+    if isinstance(documents, pa.Table):
+        require_columns(NAME, "documents", documents, list(needed))
     shards = ScoreShards.of(documents if isinstance(documents, pa.Table) else Path(documents), [*needed])
     plans = _plans(dict.fromkeys(names), chosen, shards, quota_by, language, seed, exact)
     survey(shards, plans, dropped)

@@ -65,7 +65,7 @@ def shuffle_pivots(corpus: Any, permutation: NewIds, tokenizer: Any = None) -> A
     ----------
     corpus : TokenStore, TokenFiles, or iterable of str
         Documents.
-    permutation : (V,) integers
+    permutation : array (V,) of integers
         The new id of each id, as `pivot_permutation` draws it.
     tokenizer : fast tokenizer, ``tokenizers.Tokenizer`` or path, optional
         For texts, and only for them, as for `tokenize`.
@@ -97,8 +97,8 @@ def shuffle_pivots(corpus: Any, permutation: NewIds, tokenizer: Any = None) -> A
     ['chat dog dog', 'chat']
     """
     function = "shuffle_pivots"
-    new_ids = np.asarray(permutation) if isinstance(permutation, np.ndarray | list | tuple) else None
-    if new_ids is None or new_ids.ndim != 1 or new_ids.dtype.kind not in "iu":
+    new_ids = permutation
+    if not isinstance(new_ids, np.ndarray) or new_ids.ndim != 1 or new_ids.dtype.kind not in "iu":
         refuse_kind(function, "permutation", "be integers (V,)", permutation)
     if isinstance(corpus, TokenStore | TokenFiles):
         if tokenizer is not None:
@@ -110,7 +110,7 @@ def shuffle_pivots(corpus: Any, permutation: NewIds, tokenizer: Any = None) -> A
     if isinstance(corpus, str | bytes) or not isinstance(corpus, Iterable):
         refuse_kind(function, "corpus", "be a TokenStore, TokenFiles or texts", corpus)
     if tokenizer is None:
-        refuse_kind(function, "tokenizer", "be given for texts", tokenizer)
+        refuse_kind(function, "corpus", "be a TokenStore or TokenFiles, or texts with a tokenizer", corpus)
     core, _ = tokenizer_core(function, tokenizer)
     _check_permutation(function, new_ids, max(core.get_vocab(with_added_tokens=True).values()) + 1)
     return _texts(corpus, new_ids, core)

@@ -64,7 +64,10 @@ def test_what_cannot_be_shuffled_is_refused(files, tokenizer):
         shuffle_pivots(files, np.zeros(8, np.int64))
     with pytest.raises(ValueError, match=r"^shuffle_pivots: permutation must have the new id of each of 8 ids; got 7$"):
         shuffle_pivots(files, np.arange(7))
-    with pytest.raises(TypeError, match=r"^shuffle_pivots: tokenizer must be given for texts; got None$"):
+    with pytest.raises(
+        TypeError,
+        match=r"^shuffle_pivots: corpus must be a TokenStore or TokenFiles, or texts with a tokenizer; got list$",
+    ):
         shuffle_pivots(["a"], NEW)
     with pytest.raises(ValueError, match=r"^shuffle_pivots: tokenizer must be None for TokenFiles; got Tokenizer$"):
         shuffle_pivots(files, NEW, tokenizer)
