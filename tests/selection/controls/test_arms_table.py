@@ -74,7 +74,8 @@ def in_pieces(size):
 
 def test_folders_give_the_same_table_and_it_is_kept_as_parquet(tmp_path):
     rows = [{"tokens": 10 + place % 7, "score": place % 5 / 10, "lang": "ab"[place % 2],
-             "languages": ["a+p", "b", "a+b"][place % 3], "translation_pairs": place // 2 % 2, "other_score": 0.1, "control_score": 0.2} for place in range(60)]  # fmt: skip
+             "languages": ["a+p", "b", "a+b"][place % 3], "translation_pairs": place // 2 % 2,
+             "other_score": 0.1, "control_score": 0.2} for place in range(60)]  # fmt: skip
     documents = make_described(rows)
     folder = write_shards(documents, tmp_path / "scores")
     selection = select(documents, budget_tokens=200)
