@@ -28,8 +28,14 @@ from pivotkit.pivots import hub_pivots as hub_pivots
 from pivotkit.pivots.word_pivots import word_pivots as word_pivots
 from pivotkit.report import write_comparison as write_comparison
 from pivotkit.report import write_report as write_report
+from pivotkit.selection import arms_table as arms_table
+from pivotkit.selection import control_pivots as control_pivots
+from pivotkit.selection import describe_documents as describe_documents
+from pivotkit.selection import pivot_permutation as pivot_permutation
 from pivotkit.selection import score_documents as score_documents
 from pivotkit.selection import select as select
+from pivotkit.selection import selection_controls as selection_controls
+from pivotkit.selection import shuffle_pivots as shuffle_pivots
 from pivotkit.selection import write_selection as write_selection
 from pivotkit.words.items import read_items as read_items
 from pivotkit.words.lexicon import read_lexicon as read_lexicon

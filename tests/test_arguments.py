@@ -221,6 +221,7 @@ PARAMETERS: dict[str, dict[str, set[str]]] = {
     "LanguageTable.cut": {"unit": OBJECT, "unit_bytes": INT | NONE},
     "LanguageTable.first_row": {"unit": OBJECT},
     "LanguageTable.tags": {"unit": OBJECT, "places": OBJECT},
+    "LanguageTable.kinds": {"unit": OBJECT, "places": OBJECT},
     "token_graph": {
         "documents": {"list of a pair of numbers"} | EMPTY, "out": PATH, "window": INT, "weight": {"function"}, "symmetric": FLAG, "vocabulary": INT,
         "denominator": INT | NONE, "memory": INT, "units": STRINGS | EMPTY,
@@ -245,6 +246,20 @@ PARAMETERS: dict[str, dict[str, set[str]]] = {
         "temperature": {"0", "7", "0.5", "10^30"}, "cap_by": NONE, "cap": NONE, "drop": PATH | NONE, "exact": FLAG,
         "seed": INT0, "allow_shortfall": FLAG, "out": PATH | NONE,
     },
+    "selection_controls": {
+        "documents": PATH, "selection": PATH, "controls": NONE | EMPTY, "quota_by": NAME | NONE, "drop": PATH | NONE,
+        "exact": FLAG, "seed": INT0, "allow_shortfall": FLAG, "out": PATH | NONE,
+    },
+    "describe_documents": {
+        "documents": PATH, "languages": NONE, "scores": NONE, "corpus": NONE, "pairs": NONE, "on_error": NAME,
+        "out": PATH | NONE,
+    },
+    "control_pivots": {"pivots": OBJECT, "chosen": NONE, "kinds": EMPTY, "allow_shortfall": FLAG},
+    "pivot_permutation": {
+        "pivots": OBJECT, "vocab_size": INT, "chosen": NONE, "seed": INT0, "allow_shortfall": FLAG,
+    },
+    "shuffle_pivots": {"corpus": OBJECT, "permutation": OBJECT, "tokenizer": NONE},
+    "arms_table": {"arms": OBJECT},
     "write_selection": {
         "selection": PATH, "corpus": PATHS, "out": PATH, "on_error": NAME, "eos": NONE, "shard_tokens": INT,
     },
@@ -334,6 +349,7 @@ def good(lexicon, tokenizer, tmp_path_factory) -> dict[str, tuple[Any, dict[str,
     masses = {"pivot_logmass": [-1.0] * 3, "other_logmass": [-2.0] * 3, "pivot_ids": [[1]] * 3, "other_ids": [[2]] * 3}
     traced = pa.table(layers | masses | {"top_contrasts": pa.nulls(3)})
     found_pivots = pa.table(joined | {"token_id": [1], "other_id": [2], "df_source": [3], "df_target": [4]})
+    controlled = pa.table({"item": [0, 1], "token_id": [1, 2], "control_id": [3, 4], "other_id": [2, 1]})
     hidden, weight = torch.ones(3, 4), torch.ones(9, 4)
     found: dict[str, tuple[Any, dict[str, Any]]] = {
         "unembed": (pk.unembed, {"hidden": hidden, "weight": weight, "k": 2}),
@@ -395,6 +411,7 @@ def good(lexicon, tokenizer, tmp_path_factory) -> dict[str, tuple[Any, dict[str,
         "LanguageTable.cut": (languages.cut, {"unit": languages.units[0], "unit_bytes": None}),
         "LanguageTable.first_row": (languages.first_row, {}),
         "LanguageTable.tags": (languages.tags, {"unit": languages.units[0], "places": np.array([0])}),
+        "LanguageTable.kinds": (languages.kinds, {"unit": languages.units[0], "places": np.array([0])}),
         "token_graph": (
             pk.token_graph,
             {"documents": [(np.array([1, 2]), np.array([0, 2]))], "out": "out", "vocabulary": 9},
@@ -404,6 +421,14 @@ def good(lexicon, tokenizer, tmp_path_factory) -> dict[str, tuple[Any, dict[str,
         "word_pivots": (pk.word_pivots, {"counts": counts, "items": items}),
         "score_documents": (pk.score_documents, {"corpus": files, "pivots": [1]}),
         "select": (pk.select, {"documents": selection, "budget_tokens": 1}),
+        "selection_controls": (
+            pk.selection_controls, {"documents": selection, "selection": selection, "controls": ["random"]},
+        ),
+        "describe_documents": (pk.describe_documents, {"documents": selection}),
+        "control_pivots": (pk.control_pivots, {"pivots": controlled, "kinds": ["control"]}),
+        "pivot_permutation": (pk.pivot_permutation, {"pivots": controlled, "vocab_size": 9}),
+        "shuffle_pivots": (pk.shuffle_pivots, {"corpus": files, "permutation": np.arange(files.vocab_size)}),
+        "arms_table": (pk.arms_table, {"arms": {"one": selection}}),
         "write_selection": (
             pk.write_selection, {"selection": selection, "corpus": folder / "a.txt", "out": "out"},
         ),

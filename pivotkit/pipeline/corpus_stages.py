@@ -207,7 +207,12 @@ def select(run: RunFolder, settings: Settings) -> None:
         seed=settings.seed,
         allow_shortfall=settings.allow_shortfall,
     )
-    write_selection(chosen, corpus_paths(settings), run / "selection", on_error=settings.on_error)
+    write_selection(without_file(chosen), corpus_paths(settings), run / "selection", on_error=settings.on_error)
+
+
+def without_file(rows: pa.Table) -> pa.Table:
+    """Rows without the name of their file, which the writers add."""
+    return rows.drop_columns(["file"]) if "file" in rows.column_names else rows
 
 
 def _equal_quotas(items: pa.Table, documents: pa.Table) -> dict[str, float] | None:

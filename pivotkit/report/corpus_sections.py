@@ -20,6 +20,7 @@ PROBED = 10  # best pivots per item that are searched for in the traces
 SHOWN_ITEMS = 120  # per pair in the table
 SHOWN_HUBS = 24
 SHOWN_DOCUMENTS = 15
+MOST_SETS = 6  # of languages, of an arm
 
 
 def pivots(run: dict[str, Any]) -> dict[str, Any] | None:
@@ -155,6 +156,33 @@ def _shares_of_pivots(documents: pa.Table, chosen: pa.Table) -> tuple[Any, Any]:
     keys = [Key("c-other", "all documents", "line"), Key("c-pivot", "selected documents", "line")]
     label = "pivot tokens / tokens of a document"
     return figures.histogram("Share of pivot tokens in documents", edges, series, label), legend(keys)
+
+
+def controls(run: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what the selection and its controls consist of, and what they share."""
+    table = run["arms"]
+    if table is None:
+        return None
+    arms = table["arm"].to_pylist()
+    rows = []
+    for row in table.to_pylist():
+        shared = dict(row["overlap_tokens"])
+        languages = sorted(row["languages"], key=lambda some: -some[1])
+        rows.append(
+            {
+                "arm": visible(row["arm"]),
+                "told": visible(row["told"] or ""),
+                "short": visible(row["short"] or ""),
+                "documents": row["documents"],
+                "tokens": row["tokens"],
+                "mean": number(row["mean_length"], 1),
+                "median": number(row["median_length"], 1),
+                "shares": [number(row[name]) for name in ("pivot_share", "bilingual", "parallel", "code_switched")],
+                "languages": ", ".join(f"{visible(tag)} {number(share, 2)}" for tag, share in languages[:MOST_SETS]),
+                "overlap": ["" if arm == row["arm"] else number(shared.get(arm), 2) for arm in arms],
+            }
+        )
+    return {"rows": rows}
 
 
 def pretrain(run: dict[str, Any]) -> dict[str, Any] | None:

@@ -43,6 +43,7 @@ KINDS: dict[str, Kind] = {
     "list of text": _list_of(_text),
     "list of integers": _list_of(lambda kind: bool(types.is_integer(kind))),
     "list of numbers": _list_of(_number),
+    "shares": lambda kind: bool(types.is_map(kind)) and _text(kind.key_type) and _number(kind.item_type),
 }
 
 _ITEM = {"item": "key", "pair": "text"}
@@ -122,6 +123,12 @@ TABLES: dict[str, tuple[str, dict[str, str]]] = {
         "selection/provenance.parquet",
         {"id": "text", "tokens": "integer", "pivots": "integer", "score": "number", "lang": "text"},
     ),
+    "arms": (
+        "controls/arms.parquet",
+        {"arm": "text", "documents": "integer", "tokens": "integer", "mean_length": "number", "median_length": "number"}
+        | {"pivot_share": "number", "bilingual": "number", "parallel": "number", "code_switched": "number"}
+        | {"languages": "shares", "overlap_tokens": "shares", "told": "text", "short": "text"},
+    ),
     "pretrain": (
         "pretrain.parquet",
         {"arm": "text", "seed": "integer", "kind": "text", "direction": "text", "accuracy": "number"},
@@ -138,7 +145,7 @@ LATER = {
 # The stages that write the tables; those that are not here have the table's name.
 WRITERS = {"traces": "trace", "fitted": "trace-fitted", "effects": "causal", "chosen": "select", "items": "task",
            "pivot_mass": "agreement", "pairs": "count", "hubs": "pivots", "documents": "score-documents",
-           "sensitivity": "behaviors"}  # fmt: skip
+           "sensitivity": "behaviors", "arms": "controls"}  # fmt: skip
 RECORDS = {
     "run": "run.json",
     "counts": "counts/counts.json",

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pivotkit.artifacts import write_json, write_table
+from pivotkit.artifacts import with_metadata, write_json, write_table
 from pivotkit.attribution.pivot_agreement import PIVOT_AGREEMENT
 from pivotkit.attribution.pivot_mass import PIVOT_MASS
+from pivotkit.selection.controls.arms_table import arms_table
 
 K = 10
 LAYERS = 19
@@ -370,6 +371,11 @@ def _study(folder: Path, rng: np.random.Generator, pairs: tuple[str, ...]) -> No
         {"auc": auc, "correlation": correlation, "settings": {"interval": "over resampled concepts"}},
         folder / "attribution.json",
     )
+    documents = {"unit": ["u"] * 4, "row": range(4), "id": list("abcd"), "tokens": [40, 10, 30, 20],
+                 "pivots": [8, 1, 0, 0], "lang": ["en+fr", HOSTILE[0][1], "fr", "en"]}  # fmt: skip
+    rows = with_metadata(pa.table(documents), {"told": HOSTILE[3][1], "short": HOSTILE[1][1]})
+    arms = {"selection": rows.slice(0, 2), "random": rows.slice(1, 3), "parallel": rows.slice(0, 0)}
+    write_table(arms_table(arms), folder / "controls" / "arms.parquet")
     pretrain = []
     for kind, means in (
         ("pivot", (0.14, 0.21, 0.30, 0.12, 0.39, 0.20)),

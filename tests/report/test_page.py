@@ -71,7 +71,7 @@ def test_an_empty_run_says_what_has_not_run(tmp_path: Path, read_page: Callable[
     path = write_report(tmp_path)
     assert path == tmp_path / "report.html"
     page = read_page(path)
-    assert page.words.count("This stage has not run: the run folder holds no") == 11
+    assert page.words.count("This stage has not run: the run folder holds no") == 12
     assert page.tags["script"] == 1  # for figures
     assert "Testbed: planted and recovered" not in page.words
 

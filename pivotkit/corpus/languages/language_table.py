@@ -75,7 +75,7 @@ class LanguageTable:
             self._files.setdefault(unit.file, []).append(place)
             self._starts.append(before.get(unit.file, 0))
             before[unit.file] = self._starts[place] + summaries[place]["rows"]
-        self._last: tuple[int, Ints, npt.NDArray[np.int32]] | None = None
+        self._last: tuple[int, Ints, npt.NDArray[np.int32], npt.NDArray[np.int8]] | None = None
 
     def __repr__(self) -> str:
         told = f"{amount(self.documents, 'document')}, {amount(len(self.language_sets), 'language set')}"
@@ -170,8 +170,8 @@ class LanguageTable:
         schema = pa.schema([("row", pa.int64()), ("languages", pa.string()), ("kind", pa.string())])
         tables = [schema.empty_table()]
         for place in self._places(self._file(path)):
-            rows, ids = self._load(place)
-            columns = [pa.array(rows), tags.take(pa.array(ids)), kinds.take(pa.array(self._part(place).kinds))]
+            rows, ids, own = self._load(place)
+            columns = [pa.array(rows), tags.take(pa.array(ids)), kinds.take(pa.array(own))]
             tables.append(pa.table(columns, schema=schema))
         return pa.concat_tables(tables)
 
@@ -229,30 +229,33 @@ class LanguageTable:
 
         InputError where the table has no document there.
         """
-        check_kind("tags", "unit", unit, Unit, "a Unit")
-        check_kind("tags", "places", places, np.ndarray, "an array of integers")
-        if places.ndim != 1 or places.dtype.kind not in "iu":
-            refuse_kind("tags", "places", "be one-dimensional and of integers", places)
+        _check_places("tags", unit, places)
         names = pa.array(map(language_tag, self.language_sets), pa.string())
-        return pa.DictionaryArray.from_arrays(pa.array(self._find(unit, places)), names)
+        return pa.DictionaryArray.from_arrays(pa.array(self._find(unit, places)[0]), names)
 
-    def _find(self, unit: Unit, places: Ints) -> npt.NDArray[np.int32]:
-        """The places in ``language_sets`` of documents."""
+    def kinds(self, unit: Unit, places: Ints) -> pa.DictionaryArray:
+        """The kinds (`composition`) of the documents at ascending ``places`` of a file, as `tags`."""
+        _check_places("kinds", unit, places)
+        return pa.DictionaryArray.from_arrays(pa.array(self._find(unit, places)[1]), pa.array(KINDS))
+
+    def _find(self, unit: Unit, places: Ints) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int8]]:
+        """The places in ``language_sets`` of documents, and in `KINDS`."""
         self.check([unit])
         own = [place for place in self._files[unit.file] if self._summaries[place]["documents"]]
         starts = np.array([self._starts[place] + self._summaries[place]["first"] for place in own], np.int64)
         parts = np.searchsorted(starts, places, "right") - 1
-        found = np.full(len(places), -1, np.int32)
+        found, kinds = np.full(len(places), -1, np.int32), np.zeros(len(places), np.int8)
         for part in np.unique(parts[parts >= 0]):
-            rows, ids = self._load(own[part])
+            rows, ids, own_kinds = self._load(own[part])
             wanted = np.flatnonzero(parts == part)
             at = np.minimum(np.searchsorted(rows, places[wanted]), len(rows) - 1)
             found[wanted] = np.where(rows[at] == places[wanted], ids[at], -1)
+            kinds[wanted] = own_kinds[at]
         if (found < 0).any():
             row = int(places[np.argmax(found < 0)])
             place = self.folder or "table of languages"
             raise InputError(place, unit.path.name, f"must hold every document of the corpus; got none at {row}")
-        return found
+        return found, kinds
 
     def _file(self, path: str | Path) -> Unit:
         """The file at ``path`` as it is now, with the index that belongs to it."""
@@ -287,12 +290,12 @@ class LanguageTable:
             raise InputError(part_path(self.folder, unit), "", f"{rule}; found that it has changed since")
         return part
 
-    def _load(self, place: int) -> tuple[Ints, npt.NDArray[np.int32]]:
-        """The place in its file and the set of each document of a part; the last part is kept."""
+    def _load(self, place: int) -> tuple[Ints, npt.NDArray[np.int32], npt.NDArray[np.int8]]:
+        """The place in its file, the set and the kind of each document of a part; the last part is kept."""
         if self._last is None or self._last[0] != place:
             part = self._part(place)
             numbers = np.array([self._number[some] for some in part.sets], np.int32)
-            self._last = place, part.places + self._starts[place], numbers[part.ids]
+            self._last = place, part.places + self._starts[place], numbers[part.ids], part.kinds
         return self._last[1:]
 
 
@@ -302,6 +305,13 @@ def write_index(table: LanguageTable, identity: str) -> None:
     listed = [{**summary, "unit": _listed(unit)} for unit, summary in zip(table.units, table._summaries, strict=True)]
     index = {"format": FORMAT, "identity": identity, "measure": table.measure, "units": listed}
     write_sealed(index, table.folder / INDEX)
+
+
+def _check_places(function: str, unit: Any, places: Any) -> None:
+    check_kind(function, "unit", unit, Unit, "a Unit")
+    check_kind(function, "places", places, np.ndarray, "an array of integers")
+    if places.ndim != 1 or places.dtype.kind not in "iu":
+        refuse_kind(function, "places", "be one-dimensional and of integers", places)
 
 
 def _listed(unit: Unit) -> dict[str, Any]:
