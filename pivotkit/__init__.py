@@ -38,6 +38,7 @@ PUBLIC = {
     "hub_pivots": "pivotkit.pivots",
     "word_pivots": "pivotkit.pivots.word_pivots",
     "score_documents": "pivotkit.selection",
+    "filter_documents": "pivotkit.selection",
     "select": "pivotkit.selection",
     "write_selection": "pivotkit.selection",
     "attribute": "pivotkit.attribution",
