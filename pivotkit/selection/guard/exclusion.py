@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-import numba
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -62,10 +61,12 @@ class Excluded:
 
     def held(self, words: Hashed) -> NDArray[np.bool_]:
         """Which documents hold one of the texts, bool (N,)."""
+        from pivotkit.selection.guard import kernels
+
         held = np.zeros(len(words.offsets) - 1, np.bool_)
         for length, hashes in self.hashes.items():
             found = shingles(words, length, short=False)
-            held |= _holds(found.hashes, found.offsets, hashes, _index(hashes))
+            held |= kernels.holds(found.hashes, found.offsets, hashes, _index(hashes))
         return held
 
 
@@ -89,23 +90,3 @@ def excluded_words(texts: Corpus | TokenStore | TokenFiles | None, own: Iterable
 def _index(hashes: Hashes) -> NDArray[np.int64]:
     """Where the hashes of each leading 16 bits begin, int64 (65537,): a search then looks at a few."""
     return np.searchsorted(hashes, np.arange(1 << 16, dtype=np.uint64) << np.uint64(48)).astype(np.int64)
-
-
-@numba.njit(nogil=True, cache=True)
-def _holds(found: Hashes, offsets: NDArray[np.int64], hashes: Hashes, begins: NDArray[np.int64]) -> NDArray[np.bool_]:
-    held = np.zeros(len(offsets) - 1, np.bool_)
-    for document in range(len(offsets) - 1):
-        for place in range(offsets[document], offsets[document + 1]):
-            wanted = found[place]
-            lead = np.int64(wanted >> np.uint64(48))
-            low, high = begins[lead], begins[lead + 1] if lead + 1 < len(begins) else len(hashes)
-            while low < high:
-                middle = (low + high) // 2
-                if hashes[middle] < wanted:
-                    low = middle + 1
-                else:
-                    high = middle
-            if low < len(hashes) and hashes[low] == wanted:
-                held[document] = True
-                break
-    return held

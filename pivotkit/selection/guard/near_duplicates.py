@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from pivotkit.errors import BackendUnavailable
-from pivotkit.selection.guard.shingles import Hashed, mix, shingles
+from pivotkit.selection.guard.shingles import Hashed, shingles
 
 HASHES = 128  # the standard error of an estimate is sqrt(s * (1 - s) / 128): 0.035 at 0.8
 SHINGLE = 5  # words in a row, as datatrove has it
@@ -66,43 +65,7 @@ def like_documents(signs: Signatures, order: NDArray[np.int64], threshold: float
 
     Cost: 25 look-ups a document and 128 comparisons for each kept one in the same place; 12 bytes a band and document.
     """
+    from pivotkit.selection.guard import kernels
+
     number, rows = bands(threshold)
-    return _like(signs, order, number, rows, int(np.ceil(threshold * HASHES - 1e-9)))
-
-
-@numba.njit(nogil=True, cache=True)
-def _like(signs: Signatures, order: NDArray[np.int64], bands: int, rows: int, least: int) -> NDArray[np.int64]:
-    documents = len(order)
-    size = 1
-    while size < 2 * documents + 2:
-        size *= 2
-    heads = np.full((bands, size), -1, np.int32)  # the last kept document of each place of a band
-    before = np.full((bands, documents), -1, np.int32)  # the kept one before it in the same place
-    seen = np.full(documents, -1, np.int32)  # by which document each kept one was compared last
-    like = np.full(len(signs), -1, np.int64)
-    places = np.empty(bands, np.int64)
-    for turn in range(documents):
-        document = order[turn]
-        best = documents
-        for band in range(bands):
-            state = np.uint64(band)
-            for row in range(band * rows, band * rows + rows):
-                state = mix(state * np.uint64(0x9E3779B97F4A7C15) + np.uint64(signs[document, row]))
-            places[band] = np.int64(state & np.uint64(size - 1))
-            kept = heads[band, places[band]]
-            while kept >= 0:
-                if kept < best and seen[kept] != turn:
-                    seen[kept] = turn
-                    other, agree = order[kept], 0
-                    for row in range(signs.shape[1]):
-                        agree += signs[document, row] == signs[other, row]
-                    if agree >= least:
-                        best = kept
-                kept = before[band, kept]
-        if best < documents:
-            like[document] = order[best]
-            continue
-        for band in range(bands):
-            before[band, turn] = heads[band, places[band]]
-            heads[band, places[band]] = turn
-    return like
+    return np.asarray(kernels.like(signs, order, number, rows, int(np.ceil(threshold * HASHES - 1e-9))))
