@@ -74,7 +74,7 @@ def sorted_in_memory(folder: Path) -> int:
 
 
 def by_pivotkit(folder: Path) -> int:
-    out = select(folder, budget_tokens=BUDGET, language_quotas=quotas(), out=folder.parent / "chosen")
+    out = select(folder, budget_tokens=BUDGET, quotas=quotas(), out=folder.parent / "chosen")
     return sum(
         int(pq.read_table(file, columns=["tokens"])["tokens"].to_numpy().sum()) for file in out.glob("*.parquet")
     )

@@ -22,11 +22,11 @@ QUOTAS = {"a": 0.5, "b": 0.5}
 
 # What ranks each arm's documents, and within which languages.
 ARMS: dict[str, dict[str, Any]] = {
-    "random": {"strategy": "random"},
-    "language-matched": {"strategy": "random", "language_quotas": QUOTAS},
-    "pivot share": {"strategy": "pivot"},
-    "pivot-aware": {"strategy": "pivot", "language_quotas": QUOTAS},
-    "parallel": {"strategy": "parallel", "language_quotas": QUOTAS},
+    "random": {"rule": "random"},
+    "language-matched": {"rule": "random", "quotas": QUOTAS},
+    "pivot share": {"rule": "score"},
+    "pivot-aware": {"rule": "score", "quotas": QUOTAS},
+    "parallel": {"rule": "parallel", "quotas": QUOTAS},
 }
 
 # The base model sees few documents; the pool has many, so every arm can be choosy.

@@ -12,7 +12,12 @@ import pyarrow.parquet as pq
 
 
 def made_scores(documents: Sequence[Any]) -> pa.Table:
-    """Documents of (unit, tokens, score, language, translation pairs, id), in an order that no file may have."""
+    """Documents of (unit, tokens, score, language, translation pairs, id), in an order that no file may have.
+
+    What else their rows have follows from these numbers.
+    """
+    mixed = [(document[5] * 7 + document[1] * 3 + place) % 12 for place, document in enumerate(documents)]
+    pivots = [min(number, document[1]) for number, document in zip(mixed, documents, strict=True)]
     return pa.table(
         {
             "unit": pa.array([f"u{document[0]}" for document in documents], pa.string()),
@@ -22,6 +27,11 @@ def made_scores(documents: Sequence[Any]) -> pa.Table:
             "score": pa.array([document[2] for document in documents], pa.float64()),
             "lang": pa.array([document[3] for document in documents], pa.string()),
             "translation_pairs": pa.array([document[4] for document in documents], pa.int32()),
+            "pivots": pa.array(pivots, pa.int32()),
+            "distinct": pa.array([number // 3 for number in pivots], pa.int32()),
+            "weighted": pa.array([number % 5 / 7 for number in mixed], pa.float64()),
+            "pair": pa.array([[None, "a-b", "b-c", "c-a"][number % 4] for number in mixed], pa.string()),
+            "source": pa.array([f"s{number % 3}" for number in mixed], pa.string()),
         }
     )
 

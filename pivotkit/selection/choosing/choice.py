@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -10,41 +13,55 @@ from numpy.typing import NDArray
 
 from pivotkit.corpus.reading.text_block import UNKNOWN
 from pivotkit.errors import InputError
-from pivotkit.selection.choosing.quota_cuts import Candidates, Cells, ChangedScores, HashesOf, QuotaCuts
-from pivotkit.selection.choosing.ranking import Keys, Ranking, plain_text
+from pivotkit.selection.choosing.dropped import Dropped
+from pivotkit.selection.choosing.groups import places_of, plain_text
+from pivotkit.selection.choosing.pools import Pool, Pools, Step, tokens_of
+from pivotkit.selection.choosing.quota_cuts import Candidates, Cells, ChangedScores, QuotaCuts, Tokens
+from pivotkit.selection.choosing.ranking import Ranking
+from pivotkit.selection.choosing.rules import PAIR
 from pivotkit.selection.choosing.score_checks import Look, ScoreChecks, look_at
 from pivotkit.selection.choosing.score_shards import ScoreShards
 
-Ranked = tuple[NDArray[np.intp], NDArray[np.int32], Keys, HashesOf]  # places in the batch, and what they are ranked by
+TAKE = "take"  # the column that tells how many tokens of a document are taken
+RANKED, SHOWN = "Ranking documents", 20
+Sums: TypeAlias = Counter[tuple[int, str]]  # the tokens of each quota and name
 
 
 class Choice:
-    """The documents within the budgets of ``cuts``."""
+    """The documents within the budgets of Q quotas: each source is cut at its cap, then each quota at its budget.
 
-    def __init__(self, shards: ScoreShards, ranking: Ranking, cuts: QuotaCuts) -> None:
-        self._shards, self._ranking, self._cuts = shards, ranking, cuts
-        self._spoken: dict[str, int] = {}
+    Attributes
+    ----------
+    budgets, available, documents, tokens : int64 (Q,)
+        What each quota asks for, has below the caps, and gets. After `find`.
+    schema : pyarrow.Schema
+        That of the rows that are taken.
+    """
+
+    def __init__(
+        self, shards: ScoreShards, ranking: Ranking, budgets: Tokens, caps: Tokens | None, dropped: Dropped, *, exact: bool,
+    ) -> None:  # fmt: skip
+        self._shards, self._ranking, self._dropped, self._exact = shards, ranking, dropped, exact
+        self.budgets, self._caps = budgets, caps
+        self.schema = shards.schema.append(pa.field(TAKE, pa.int32())) if exact else shards.schema
+        self._capped, self._pairs = list[str](), list[str]()
+        self._pools = Pools(ranking, dropped)
+        self._spoken, self._left_out = Counter[str](), Counter[str]()
 
     def find(self) -> None:
         """Check the scores, and make the cuts exact."""
-        checks = ScoreChecks(self._ranking)
-        for path, (look, cells) in self._shards.each(self._ranking.columns, self._look, "Ranking documents"):
-            checks.add(path, look)
-            self._cuts.add(cells)
-        checks.finish()
-        if absent := checks.absent():
-            known = ", ".join(sorted(self._languages()))
-            rule = f"name languages of the documents ({known})"
-            raise ValueError(f"select: language_quotas must {rule}; got {', '.join(absent)}")
         try:
-            self._cuts.narrow()
-            while self._cuts.is_wide:
-                columns = self._ranking.columns if self._cuts.needs_hashes else self._ranking.key_columns
-                for _, cells in self._shards.each(columns, self._cells, "Ranking documents"):
-                    self._cuts.add(cells)
-                self._cuts.narrow()
-            found = [part for _, part in self._shards.each(self._ranking.columns, self._near, "Ranking documents")]
-            self._cuts.resolve(Candidates.joined(found))
+            if self._caps is None and not self._ranking.rule.by_pair:
+                step = self._last_step()
+                self._read_checked(lambda batch, quotas: self._cells(batch, step, quotas), step.cuts.add)
+                self._narrow(step)
+                return
+            sources, pairs = Sums(), Sums()
+            self._read_checked(self._sums, lambda sums: (sources.update(sums[0]), pairs.update(sums[1])))
+            if self._caps is not None:
+                self._cut_sources(self._caps, sources)
+            self._pairs = sorted({name for _, name in pairs})
+            self._find(self._last_step())
         except ChangedScores:
             self._refuse_change()
 
@@ -53,71 +70,201 @@ class Choice:
         tokens = documents = 0
         for _, (batch, spoken) in self._shards.each(None, self._taken, "Selecting documents"):
             documents += len(batch)
-            tokens += sum(spoken.values())
-            for lang, number in spoken.items():
-                self._spoken[lang] = self._spoken.get(lang, 0) + number
+            tokens += spoken.total()
+            self._spoken.update(spoken)
             if len(batch):
                 yield batch
-        if (tokens, documents) != (int(self._cuts.tokens.sum()), int(self._cuts.documents.sum())):
+        if (tokens, documents) != (int(self.tokens.sum()), int(self.documents.sum())):
             self._refuse_change()
 
-    def tokens_by_language(self) -> dict[str, int]:
-        """How many tokens were taken. After `take`."""
-        return dict(sorted(self._spoken.items()))
+    @property
+    def available(self) -> Tokens:
+        return self._by_quota(self._cuts.available)
 
-    def _ranked(self, batch: pa.RecordBatch, quotas: NDArray[np.int32] | None = None) -> Ranked:
-        """The documents that may be taken at all: those of a quota that have tokens."""
-        quotas = self._ranking.quota(batch) if quotas is None else quotas
-        places = np.flatnonzero((quotas >= 0) & (tokens_of(batch) > 0))
-        whole = len(places) == len(batch)
+    @property
+    def documents(self) -> Tokens:
+        return self._by_quota(self._cuts.documents)
 
-        def hashes_of(some: NDArray[np.intp]) -> Keys:
-            all_of_them = whole and len(some) == len(batch)
-            return self._ranking.hashes(batch if all_of_them else batch.take(pa.array(places[some])))
+    @property
+    def tokens(self) -> Tokens:
+        return self._by_quota(self._group_tokens())
 
-        return places, quotas[places], self._ranking.keys(batch)[places], hashes_of
+    def told(self) -> dict[str, Any]:
+        """What the summary says beside the quotas. After `take`."""
+        told: dict[str, Any] = {"tokens_by_language": dict(sorted(self._spoken.items()))}
+        if self._dropped:
+            told["dropped"] = dict(self._left_out)
+        if self._caps is not None:
+            told["capped"] = self._capped
+        if self._pairs:
+            by_pair = self._group_tokens().reshape(len(self.budgets), -1).sum(axis=0)
+            told["tokens_by_pair"] = dict(zip(self._pairs, by_pair.tolist(), strict=True))
+        return told
 
-    def _look(self, batch: pa.RecordBatch) -> tuple[Look, Cells]:
-        quotas = self._ranking.quota(batch)
-        return look_at(batch, self._ranking, quotas), self._cells(batch, quotas)
+    @property
+    def _cuts(self) -> QuotaCuts:
+        return self._pools.done[-1].cuts
 
-    def _cells(self, batch: pa.RecordBatch, found: NDArray[np.int32] | None = None) -> Cells:
-        places, quotas, keys, hashes_of = self._ranked(batch, found)
-        return self._cuts.cells(quotas, keys, tokens_of(batch)[places], hashes_of)
+    def _group_tokens(self) -> Tokens:
+        return np.minimum(self._cuts.tokens, self._cuts.budgets) if self._exact else self._cuts.tokens
 
-    def _near(self, batch: pa.RecordBatch) -> Candidates:
+    def _by_quota(self, groups: Tokens) -> Tokens:
+        return np.asarray(groups.reshape(len(self.budgets), -1).sum(axis=1))
+
+    # The steps, and how each is found.
+
+    def _cut_sources(self, caps: Tokens, sources: Sums) -> None:
+        """The step of the sources that have more than their caps."""
+        over = sorted(place for place, tokens in sources.items() if tokens > caps[place[0]])
+        self._capped = sorted({name for _, name in over})
+        cap_by, codes = self._ranking.cap_by, {name: place for place, name in enumerate(self._capped)}
+        groups = np.full((len(caps), len(codes) + 1), -1, np.int32)  # the last for those that are not capped
+        for group, (quota, name) in enumerate(over):
+            groups[quota, codes[name]] = group
+
+        def group_of(batch: pa.RecordBatch, pool: Pool) -> NDArray[np.int32]:
+            assert cap_by is not None
+            return groups[pool.quotas, places_of(cap_by.texts(batch), self._capped)[pool.places]]
+
+        if over:
+            cuts = QuotaCuts(caps[[quota for quota, _ in over]], len(over), all_equal=self._ranking.all_equal)
+            self._find(Step(cuts, group_of, keeps_rest=True))
+
+    def _last_step(self) -> Step:
+        """The step of the quotas, or where pairs share them, of each quota's pairs."""
+        size, all_equal = len(self.budgets), self._ranking.all_equal
+        if not self._ranking.rule.by_pair:
+            return Step(QuotaCuts(self.budgets, size, all_equal=all_equal), lambda _, pool: pool.quotas)
+        pairs = max(1, len(self._pairs))
+
+        def group_of(batch: pa.RecordBatch, pool: Pool) -> NDArray[np.int32]:
+            found = places_of(plain_text(batch[PAIR]), self._pairs)[pool.places]
+            return np.where(found >= 0, pool.quotas * pairs + found, -1).astype(np.int32)
+
+        def budgets_of(available: Tokens) -> Tokens:
+            rows = zip(self.budgets.tolist(), available.reshape(size, -1), strict=True)
+            return np.concatenate([equal_parts(budget, row) for budget, row in rows])
+
+        return Step(QuotaCuts(None, size * pairs, all_equal=all_equal), group_of, budgets_of)
+
+    def _find(self, step: Step) -> None:
+        for _, cells in self._shards.each(self._ranking.columns, lambda batch: self._cells(batch, step), RANKED):
+            step.cuts.add(cells)
+        if step.budgets_of is not None:
+            step.cuts.share_out(step.budgets_of)
+        self._narrow(step)
+
+    def _narrow(self, step: Step) -> None:
+        step.cuts.narrow()
+        while step.cuts.is_wide:
+            needs_all = step.cuts.needs_hashes or self._pools.done or self._dropped
+            columns = self._ranking.columns if needs_all else self._ranking.key_columns
+            for _, cells in self._shards.each(columns, lambda batch: self._cells(batch, step), RANKED):
+                step.cuts.add(cells)
+            step.cuts.narrow()
+        near = self._shards.each(self._ranking.columns, lambda batch: self._near(batch, step), RANKED)
+        step.cuts.resolve(Candidates.joined([part for _, part in near]))
+        self._pools.done.append(step)
+
+    def _read_checked(
+        self, function: Callable[[pa.RecordBatch, NDArray[np.int32]], Any], add: Callable[[Any], object]
+    ) -> None:
+        """Give ``add`` the function of each batch and its quotas, and check all scores."""
+        checks = ScoreChecks(self._ranking)
+
+        def both(batch: pa.RecordBatch) -> tuple[Look, Any]:
+            quotas = self._ranking.quota(batch)
+            look = look_at(batch, self._ranking, quotas, self._dropped)
+            return look, None if look.is_wrong else function(batch, quotas)
+
+        for path, (look, found) in self._shards.each(self._ranking.columns, both, RANKED):
+            checks.add(path, look)
+            self._left_out.update({"documents": sum(look.dropped.values()), "tokens": look.dropped_tokens})
+            if found is not None:
+                add(found)
+        checks.finish()
+        if absent := checks.absent():
+            raise ValueError(f"select: quotas must name {self._known()}; got {', '.join(absent)}")
+        self._dropped.check(checks.dropped)
+
+    # What is asked of each batch, in threads.
+
+    def _sums(self, batch: pa.RecordBatch, quotas: NDArray[np.int32]) -> tuple[Sums, Sums]:
+        """The tokens of each quota by source and by pair."""
+        pool, _ = self._pools.of(batch, quotas)
+        tokens, cap_by = tokens_of(batch)[pool.places], self._ranking.cap_by
+        columns = [cap_by.texts(batch) if cap_by else None, plain_text(batch[PAIR]) if self._ranking.rule.by_pair else None]
+        sources, pairs = (Sums() if texts is None else sums_by(texts, pool, tokens) for texts in columns)
+        return sources, pairs
+
+    def _cells(self, batch: pa.RecordBatch, step: Step, quotas: NDArray[np.int32] | None = None) -> Cells:
+        pool = self._pools.limited(batch, step, quotas)
+        return step.cuts.cells(pool.quotas, pool.keys, tokens_of(batch)[pool.places], pool.hashes_of)
+
+    def _near(self, batch: pa.RecordBatch, step: Step) -> Candidates:
         """The documents of the stretches in which the budgets are reached."""
-        places, quotas, keys, hashes_of = self._ranked(batch)
-        inside, _ = self._cuts.inside(quotas, keys, hashes_of)
-        at = places[inside]
-        units, rows = plain_text(batch["unit"]).take(pa.array(at)), batch["row"].to_numpy()[at]
-        return Candidates(quotas[inside], keys[inside], hashes_of(inside), units, rows, tokens_of(batch)[at])
+        pool = self._pools.limited(batch, step)
+        inside, _ = step.cuts.inside(pool.quotas, pool.keys, pool.hashes_of)
+        near, hashes = pool.part(inside), pool.hashes_of(inside)
+        units, rows = plain_text(batch["unit"]).take(pa.array(near.places)), batch["row"].to_numpy()[near.places]
+        return Candidates(near.quotas, near.keys, hashes, units, rows, tokens_of(batch)[near.places])
 
-    def _taken(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, dict[str, int]]:
+    def _taken(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, Counter[str]]:
         """The taken rows, and their tokens by language."""
-        places, quotas, keys, hashes_of = self._ranked(batch)
-
-        def place_of(document: int) -> tuple[str, int]:
-            at = int(places[document])
-            return str(batch["unit"][at].as_py()), int(batch["row"][at].as_py())
-
-        taken = batch.take(pa.array(places[self._cuts.taken(quotas, keys, hashes_of, place_of)]))
+        pool, excess = self._pools.of(batch)
+        taken = batch.take(pa.array(pool.places))
+        tokens = tokens_of(taken)
+        if self._exact:
+            tokens[list(excess)] -= list(excess.values())
+            taken = pa.RecordBatch.from_arrays([*taken.columns, pa.array(tokens.astype(np.int32))], schema=self.schema)
         langs = plain_text(taken["lang"]).fill_null(UNKNOWN)
-        spoken = pa.table({"lang": langs, "tokens": tokens_of(taken)}).group_by("lang").aggregate([("tokens", "sum")])
-        return taken, dict(zip(spoken["lang"].to_pylist(), spoken["tokens_sum"].to_pylist(), strict=True))
+        spoken = pa.table({"lang": langs, "tokens": tokens}).group_by("lang").aggregate([("tokens", "sum")])
+        return taken, Counter(dict(zip(spoken["lang"].to_pylist(), spoken["tokens_sum"].to_pylist(), strict=True)))
 
-    def _languages(self) -> set[str]:
-        read: Callable[[pa.RecordBatch], pa.Array] = lambda batch: plain_text(batch["lang"]).unique()  # noqa: E731
-        found = self._shards.each(["lang"], read, "Reading languages")
-        return {lang for _, langs in found for lang in langs.to_pylist()}
+    # Refusals.
+
+    def _known(self) -> str:
+        """What quotas may name."""
+        quotas = self._ranking.quotas
+        if quotas is None or quotas.column is None:
+            return "lengths of the documents"
+        column, counts = quotas.column, Counter[str]()
+
+        def count(batch: pa.RecordBatch) -> Counter[str]:
+            found = column.texts(batch).drop_null().value_counts()
+            return Counter(dict(zip(found.field(0).to_pylist(), found.field(1).to_pylist(), strict=True)))
+
+        for _, found in self._shards.each([column.name], count, "Reading names"):
+            counts.update(found)
+        listed = [f"{name}: {number}" for name, number in sorted(counts.items())]
+        told = ", ".join(listed[:SHOWN] + ["..."] * (len(listed) > SHOWN))
+        return f"values of {column.name} that documents have ({told})"
 
     def _refuse_change(self) -> None:
-        where = self._shards.place
+        where: Path | str = self._shards.place
         raise InputError(where, "", "must stay as it was when select began; it has other documents now")
 
 
-def tokens_of(batch: pa.RecordBatch) -> NDArray[np.int64]:
-    column = batch["tokens"]
-    if column.null_count:  # refused elsewhere
-        column = column.fill_null(0)
-    return np.asarray(column.to_numpy(zero_copy_only=False)).astype(np.int64)
+def sums_by(texts: pa.Array, pool: Pool, tokens: Tokens) -> Sums:
+    """The tokens of a pool's documents by quota and text of the batch."""
+    texts = texts.take(pa.array(pool.places))
+    rows = pa.table({"quota": pool.quotas, "text": texts, "tokens": tokens}).drop_null()
+    found = rows.group_by(["quota", "text"]).aggregate([("tokens", "sum")])
+    places = zip(found["quota"].to_pylist(), found["text"].to_pylist(), strict=True)
+    return Counter(dict(zip(places, found["tokens_sum"].to_pylist(), strict=True)))
+
+
+def equal_parts(budget: int, available: Tokens) -> Tokens:
+    """A budget in parts as equal as they can be where none exceeds what is available; who has least comes first.
+
+    >>> equal_parts(100, np.array([60, 10, 90])).tolist()
+    [45, 10, 45]
+    >>> equal_parts(200, np.array([60, 10, 90])).tolist()
+    [60, 10, 90]
+    """
+    parts = np.zeros(len(available), np.int64)
+    order = np.argsort(available, kind="stable")
+    for done, place in enumerate(order.tolist()):
+        parts[place] = min(int(available[place]), budget // (len(order) - done))
+        budget -= int(parts[place])
+    return parts

@@ -52,7 +52,7 @@ class Candidates(NamedTuple):
 
 
 class QuotaCuts:
-    """For each of Q quotas the stretch of the ranking in which its budget is reached, and what is taken before it.
+    """For each of Q groups the stretch of the ranking in which its budget is reached, and what is taken before it.
 
     A document is taken while the tokens before it are below the budget. `narrow` makes a stretch one bin of the
     histogram of the stretch before, first by key and, once all keys in it are equal, by hash.
@@ -61,17 +61,17 @@ class QuotaCuts:
     ----------
     budgets : int64 (Q,)
     available, documents, tokens : int64 (Q,)
-        All tokens of the quota; how many documents and tokens are taken, once `resolve` was called.
+        All tokens of the group; how many documents and tokens are taken, once `resolve` was called.
     """
 
-    def __init__(self, budgets: Tokens, *, all_equal: bool) -> None:
-        size = len(budgets)
-        self.budgets = budgets
+    def __init__(self, budgets: Tokens | None, size: int, *, all_equal: bool) -> None:
+        """Without ``budgets``, `share_out` gives them."""
+        self.budgets = np.zeros(size, np.int64) if budgets is None else budgets
         self.available = np.zeros(size, np.int64)
         self.documents, self.tokens = np.zeros(size, np.int64), np.zeros(size, np.int64)  # before the stretch
         self._bits = max(1, min(MOST_BITS, (BINS // size).bit_length() - 1))
         self._is_whole = np.zeros(size, np.bool_)  # all documents are taken
-        self._is_empty = budgets <= 0
+        self._excess = np.zeros(size, np.int64)  # the tokens of the last document that are beyond the budget
         self._held = np.full(size, np.iinfo(np.int64).max)
         self._by_hash = np.full(size, all_equal)
         # The first and last key of the stretch, and the first and last hash, which count where the two keys are one.
@@ -90,6 +90,14 @@ class QuotaCuts:
         last = np.where(self._by_hash, self._last_hash, self._last_key)
         widths = [int(end) - int(begin) for begin, end in zip(self._first, last, strict=True)]
         self._shift = np.array([max(0, width.bit_length() - self._bits) for width in widths], np.uint64)
+
+    @property
+    def _is_empty(self) -> NDArray[np.bool_]:
+        return self.budgets <= 0
+
+    def share_out(self, budgets_of: Callable[[Tokens], Tokens]) -> None:
+        """Set the budgets by the tokens that each group has: between the first reading and `narrow`."""
+        self.budgets = budgets_of(self._cell_tokens.sum(axis=1))
 
     @property
     def is_wide(self) -> bool:
@@ -139,10 +147,10 @@ class QuotaCuts:
                 self._is_whole[quota] = budget > reached[-1]
                 if self._is_whole[quota]:
                     self.documents[quota], self.tokens[quota] = documents.sum(), reached[-1]
-                if self._is_whole[quota] or self._is_empty[quota]:
+                if self._is_whole[quota] or budget <= 0:
                     self._held[quota] = 0
                     self._first_key[quota], self._last_key[quota] = 1, 0
-            if self._is_whole[quota] or self._is_empty[quota]:
+            if self._is_whole[quota] or budget <= 0:
                 continue
             place = int(np.searchsorted(reached, budget))
             if place == len(reached):
@@ -174,6 +182,7 @@ class QuotaCuts:
             last = mine[count - 1]
             self.documents[quota] += count
             self.tokens[quota] = reached[count - 1]
+            self._excess[quota] = reached[count - 1] - self.budgets[quota]
             self._last_key[quota], self._last_hash[quota] = candidates.keys[last], candidates.hashes[last]
             self._cut_units[quota], self._cut_rows[quota] = (
                 str(names[listed.indices[int(last)].as_py()]),
@@ -182,18 +191,24 @@ class QuotaCuts:
 
     def taken(
         self, quotas: Quotas, keys: Keys, hashes_of: HashesOf, place_of: Callable[[int], tuple[str, int]]
-    ) -> NDArray[np.bool_]:
-        """Which documents are taken; ``place_of`` gives the unit and row of one. After `resolve`."""
-        cut = ~self._is_whole & ~self._is_empty
+    ) -> tuple[NDArray[np.bool_], dict[int, int]]:
+        """Which documents are taken; ``place_of`` gives the unit and row of one. After `resolve`.
+
+        With the tokens that the last document of a group has beyond the budget, by its place in the batch.
+        """
+        cut, excess = ~self._is_whole & ~self._is_empty, dict[int, int]()
         taken = self._is_whole[quotas] | (cut[quotas] & (keys < self._last_key[quotas]))
         tied = np.flatnonzero(cut[quotas] & (keys == self._last_key[quotas]))
         if len(tied):
             hashes, last = hashes_of(tied), self._last_hash[quotas[tied]]
             taken[tied] = hashes < last
             for one in tied[hashes == last].tolist():
-                quota = quotas[one]
-                taken[one] = place_of(one) <= (self._cut_units[quota], self._cut_rows[quota])
-        return taken
+                quota, place = quotas[one], place_of(one)
+                last_place = self._cut_units[quota], self._cut_rows[quota]
+                taken[one] = place <= last_place
+                if place == last_place:
+                    excess[one] = int(self._excess[quota])
+        return taken, excess
 
 
 class ChangedScores(Exception):

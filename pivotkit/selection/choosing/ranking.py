@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +12,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pivotkit import _C
+from pivotkit.selection.choosing.groups import Column, Quotas, plain_text
+from pivotkit.selection.choosing.rules import PAIR, Rule, softened
 
 Keys: TypeAlias = NDArray[np.uint64]
 SIGN = np.uint64(1 << 63)
@@ -23,47 +25,53 @@ class Ranking:
 
     Attributes
     ----------
-    merit : str or None
-        The column by which documents are ranked, high before low; None: all are equal.
-    quotas : sequence of str or None
-        The language of each quota; None for one pool of all documents.
+    rule : Rule
+        What gives each document its merit; it is ranked high before low.
+    quotas : Quotas or None
+        None for one pool of all documents.
     seed : int
+    temperature : float
+        Of the noise that is added to the logarithm of the merit; 0 for none.
+    cap_by : Column or None
+        What tells the sources that have a cap.
     files : mapping of str to str
         The name of each unit's file, for documents without ``id``.
     """
 
-    merit: str | None
-    quotas: Sequence[str] | None
+    rule: Rule
+    quotas: Quotas | None
     seed: int
+    temperature: float
+    cap_by: Column | None
     files: Mapping[str, str]
 
     @property
     def key_columns(self) -> list[str]:
-        """The columns that keys and quotas are made of."""
-        return ["tokens", *(["lang"] if self.quotas is not None else []), *([self.merit] if self.merit else [])]
+        """The columns that keys, quotas and groups are made of."""
+        names = ["tokens", *(self.quotas.columns if self.quotas is not None else []), *self.rule.columns]
+        names += [self.cap_by.name] if self.cap_by is not None else []
+        names += [PAIR] if self.rule.by_pair else []
+        names += ["unit", "row", "id"] if self.temperature else []
+        return list(dict.fromkeys(names))
 
     @property
     def columns(self) -> list[str]:
         """The columns that a ranking is made of."""
-        return ["unit", "row", "id", *self.key_columns]
+        return list(dict.fromkeys(["unit", "row", "id", *self.key_columns]))
+
+    @property
+    def all_equal(self) -> bool:
+        """Whether hashes alone order the documents."""
+        return self.rule.name == "random"
 
     def quota(self, batch: pa.RecordBatch) -> NDArray[np.int32]:
         """The quota of each document; -1 where it has none."""
-        if self.quotas is None:
-            return np.zeros(len(batch), np.int32)
-        langs = plain_text(batch["lang"])
-        found = pc.index_in(langs, pa.array(self.quotas, langs.type), skip_nulls=True)
-        return np.asarray(found.fill_null(-1))
+        return np.zeros(len(batch), np.int32) if self.quotas is None else self.quotas.places(batch)
 
-    def values(self, batch: pa.RecordBatch) -> NDArray[np.float64]:
-        """The merit of each document; NaN for null."""
-        if self.merit is None:
-            return np.zeros(len(batch))
-        return np.asarray(batch[self.merit].to_numpy(zero_copy_only=False), np.float64)
-
-    def keys(self, batch: pa.RecordBatch) -> Keys:
-        """`rank_keys` of the merit of each document."""
-        return rank_keys(self.values(batch))
+    def keys(self, batch: pa.RecordBatch, hashes: Keys | None) -> Keys:
+        """`rank_keys` of the merit of each document; ``hashes`` are needed where there is a temperature."""
+        values = self.rule.values(batch)
+        return rank_keys(values if hashes is None else softened(values, self.temperature, hashes))
 
     def hashes(self, batch: pa.RecordBatch) -> Keys:
         """The hash of each document: of its id, or where it has none, of ``<file name>:<row>``."""
@@ -71,7 +79,7 @@ class Ranking:
         if ids.null_count:
             units, rows = plain_text(batch["unit"]).dictionary_encode(), batch["row"].cast(pa.string())
             names = pa.array([self.files.get(unit, unit) for unit in units.dictionary.to_pylist()], pa.string())
-            ids = pc.binary_join_element_wise(names.take(units.indices), rows, ":")
+            ids = pc.coalesce(pc.binary_join_element_wise(names.take(units.indices), rows, ":"), "")
         return text_hashes(ids, self.seed)
 
 
@@ -99,8 +107,3 @@ def text_hashes(texts: pa.Array, seed: int) -> Keys:
     offsets = np.frombuffer(ends, np.int64)[wide.offset : wide.offset + len(wide) + 1]
     data = np.zeros(0, np.uint8) if buffer is None else np.frombuffer(buffer, np.uint8)
     return _C.text_hashes(data[offsets[0] : offsets[-1]], offsets - offsets[0], seed)
-
-
-def plain_text(texts: Any) -> pa.Array:
-    """The texts of a column of any of Arrow's layouts as string or large_string."""
-    return texts if texts.type in (pa.string(), pa.large_string()) else texts.cast(pa.string())

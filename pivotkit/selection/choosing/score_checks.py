@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +11,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pivotkit.errors import InputError
-from pivotkit.selection.choosing.ranking import Ranking, plain_text
+from pivotkit.selection.choosing.dropped import Dropped
+from pivotkit.selection.choosing.groups import plain_text
+from pivotkit.selection.choosing.pools import tokens_of
+from pivotkit.selection.choosing.ranking import Ranking
 from pivotkit.selection.choosing.score_shards import runs
 
 HINTS = {
@@ -31,27 +35,37 @@ class Look(NamedTuple):
         The unit of each stretch of rows, its first row and its last.
     wrong : (str, int, int) or None
         A unit and two of its rows, one behind the other, that do not ascend.
-    is_nan : bool
-        Whether a merit is NaN or null.
+    nans, negatives : int
+        How many merits are NaN or null, and how many are below 0.
     quotas : int64 (Q,)
         How many documents each quota has.
+    dropped : dict of str to int
+        How many documents are dropped, by unit.
+    dropped_tokens : int
     """
 
     rows: int
     nulls: dict[str, int]
     units: list[tuple[str, int, int]]
     wrong: tuple[str, int, int] | None
-    is_nan: bool
+    nans: int
+    negatives: int
     quotas: NDArray[np.int64]
+    dropped: dict[str, int]
+    dropped_tokens: int
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether nothing can be made of the batch."""
+        return self.wrong is not None or self.nans > 0 or any(self.nulls[name] for name in ("unit", "row", "tokens"))
 
 
-def look_at(batch: pa.RecordBatch, ranking: Ranking, quotas: NDArray[np.int32]) -> Look:
-    nulls: dict[str, int] = {
-        name: batch[name].null_count for name in ("unit", "row", "id", "tokens", "lang") if name in ranking.columns
-    }
+def look_at(batch: pa.RecordBatch, ranking: Ranking, quotas: NDArray[np.int32], dropped: Dropped) -> Look:
+    nulls: dict[str, int] = {name: batch[name].null_count for name in required(ranking)}
     units: list[tuple[str, int, int]] = []
     wrong = None
-    if not nulls["unit"] and not nulls["row"]:
+    is_placed = not nulls["unit"] and not nulls["row"]
+    if is_placed:
         rows = batch["row"].to_numpy()
         for unit, begin, end in runs(plain_text(batch["unit"])):
             part = rows[begin:end]
@@ -59,9 +73,25 @@ def look_at(batch: pa.RecordBatch, ranking: Ranking, quotas: NDArray[np.int32]) 
             back = np.flatnonzero(part[1:] <= part[:-1])
             if len(back) and wrong is None:
                 wrong = unit, int(part[back[0]]), int(part[back[0] + 1])
-    is_nan = bool(np.isnan(ranking.values(batch)).any())
-    size = 1 if ranking.quotas is None else len(ranking.quotas)
-    return Look(len(batch), nulls, units, wrong, is_nan, np.bincount(quotas[quotas >= 0], minlength=size))
+    values = ranking.rule.values(batch)
+    size = 1 if ranking.quotas is None else len(ranking.quotas.names)
+    counted = np.bincount(quotas[quotas >= 0], minlength=size)
+    gone, gone_tokens = _dropped(batch, dropped) if dropped and is_placed else ({}, 0)
+    nans, negatives = int(np.isnan(values).sum()), int((values < 0).sum())
+    return Look(len(batch), nulls, units, wrong, nans, negatives, counted, gone, gone_tokens)
+
+
+def required(ranking: Ranking) -> list[str]:
+    """The columns that must have a value in every row."""
+    names = ["unit", "row", "id", "tokens", *(ranking.quotas.columns if ranking.quotas is not None else [])]
+    return list(dict.fromkeys([*names, *([] if ranking.cap_by is None else [ranking.cap_by.name])]))
+
+
+def _dropped(batch: pa.RecordBatch, dropped: Dropped) -> tuple[dict[str, int], int]:
+    mask = dropped.mask(batch)
+    units = plain_text(batch["unit"]).filter(pa.array(mask)).value_counts()
+    counts = dict(zip(units.field(0).to_pylist(), units.field(1).to_pylist(), strict=True))
+    return counts, int(tokens_of(batch)[mask].sum())
 
 
 class ScoreChecks:
@@ -69,20 +99,21 @@ class ScoreChecks:
 
     def __init__(self, ranking: Ranking) -> None:
         self._ranking = ranking
-        self._rows = 0
-        self._nulls: dict[str, int] = {}
-        self._is_nan = False
-        self._quotas = np.zeros(1 if ranking.quotas is None else len(ranking.quotas), np.int64)
+        self._rows = self._nans = self._negatives = 0
+        self._nulls: Counter[str] = Counter()
+        self.dropped: Counter[str] = Counter()
+        self._quotas = np.zeros(1 if ranking.quotas is None else len(ranking.quotas.names), np.int64)
         self._held: dict[str, Path | None] = {}  # the file of each unit
         self._last: tuple[Path | None, str, int] = (None, "", -1)
 
     def add(self, path: Path | None, look: Look) -> None:
         """Refuses a document that is there twice, and rows out of order."""
         self._rows += look.rows
-        self._is_nan |= look.is_nan
+        self._nans += look.nans
+        self._negatives += look.negatives
         self._quotas += look.quotas
-        for name, count in look.nulls.items():
-            self._nulls[name] = self._nulls.get(name, 0) + count
+        self._nulls.update(look.nulls)
+        self.dropped.update(look.dropped)
         for unit, first, last in look.units:
             path_before, unit_before, row_before = self._last
             if unit not in self._held:
@@ -102,7 +133,7 @@ class ScoreChecks:
             _check_order(path, *look.wrong)
 
     def finish(self) -> None:
-        """Refuses rows without what ranks them, and quotas of languages that no document has."""
+        """Refuses rows without what ranks them."""
         for name, count in self._nulls.items():
             if name == "id" and count == self._rows and self._held.keys() <= self._ranking.files.keys():
                 continue  # file and row tell them apart
@@ -110,12 +141,18 @@ class ScoreChecks:
                 raise ValueError(
                     f"select: documents must have {name} in every row; got {count} nulls{HINTS.get(name, '')}"
                 )
-        if self._is_nan:
-            raise ValueError(f"select: documents must have a {self._ranking.merit} each; got NaN")
+        merit = "number of rule" if self._ranking.rule.function else self._ranking.rule.told
+        if self._nans:
+            raise ValueError(
+                f"select: documents must have a {merit} each; got NaN or null for {self._nans} of {self._rows}"
+            )
+        if self._negatives and self._ranking.temperature:
+            told = f"{self._negatives} of {self._rows} below 0"
+            raise ValueError(f"select: documents must have a {merit} of at least 0 with temperature; got {told}")
 
     def absent(self) -> list[str]:
         """The quotas that have no document."""
-        names = self._ranking.quotas or []
+        names = [] if self._ranking.quotas is None else self._ranking.quotas.names
         return [name for name, count in zip(names, self._quotas.tolist(), strict=False) if not count]
 
 

@@ -1,71 +1,99 @@
-"""Choose documents for a token budget: by pivots, at random, or by translation pairs, within language quotas."""
+"""Choose documents for a token budget, within quotas: by their scores, at random, or between the two."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
-import numpy as np
 import pyarrow as pa
 
-from pivotkit.arguments import check_flag, check_int, check_kind, check_number, check_path, check_text
+from pivotkit.arguments import check_kind, check_path
 from pivotkit.artifacts import with_metadata
 from pivotkit.selection.choosing.choice import Choice
-from pivotkit.selection.choosing.quota_cuts import QuotaCuts
-from pivotkit.selection.choosing.ranking import Ranking
+from pivotkit.selection.choosing.dropped import Dropped
+from pivotkit.selection.choosing.request import Request
+from pivotkit.selection.choosing.rules import RuleLike
 from pivotkit.selection.choosing.score_shards import ScoreShards
 from pivotkit.selection.choosing.selection_folder import HEADER, SelectionWriter, replaced_selection
 
-STRATEGIES = ("pivot", "random", "parallel")
-POOL = "all"  # the name of the only pool when there are no quotas
-
 
 @overload
 def select(
-    documents: pa.Table | str | PathLike[str], *, budget_tokens: int, language_quotas: Mapping[str, float] | None = ...,
-    strategy: str = ..., seed: int = ..., allow_shortfall: bool = ..., out: None = ...,
+    documents: pa.Table | str | PathLike[str], *, budget_tokens: int, quotas: Mapping[str, float] | None = ...,
+    quota_by: str = ..., rule: RuleLike = ..., temperature: float = ..., cap_by: str | None = ...,
+    cap: float | None = ..., drop: pa.Table | str | PathLike[str] | None = ..., exact: bool = ..., seed: int = ...,
+    allow_shortfall: bool = ..., out: None = ...,
 ) -> pa.Table: ...  # fmt: skip
 @overload
 def select(
-    documents: pa.Table | str | PathLike[str], *, budget_tokens: int, language_quotas: Mapping[str, float] | None = ...,
-    strategy: str = ..., seed: int = ..., allow_shortfall: bool = ..., out: str | PathLike[str],
+    documents: pa.Table | str | PathLike[str], *, budget_tokens: int, quotas: Mapping[str, float] | None = ...,
+    quota_by: str = ..., rule: RuleLike = ..., temperature: float = ..., cap_by: str | None = ...,
+    cap: float | None = ..., drop: pa.Table | str | PathLike[str] | None = ..., exact: bool = ..., seed: int = ...,
+    allow_shortfall: bool = ..., out: str | PathLike[str],
 ) -> Path: ...  # fmt: skip
 def select(
     documents: pa.Table | str | PathLike[str],
     *,
     budget_tokens: int,
-    language_quotas: Mapping[str, float] | None = None,
-    strategy: str = "pivot",
+    quotas: Mapping[str, float] | None = None,
+    quota_by: str = "lang",
+    rule: RuleLike = "score",
+    temperature: float = 0.0,
+    cap_by: str | None = None,
+    cap: float | None = None,
+    drop: pa.Table | str | PathLike[str] | None = None,
+    exact: bool = False,
     seed: int = 0,
     allow_shortfall: bool = False,
     out: str | PathLike[str] | None = None,
 ) -> pa.Table | Path:
-    """Take the best documents of each language until its share of the token budget is met.
+    """Take the best documents of each quota until its share of the token budget is met.
 
-    Documents of a quota are ranked by score, the highest first, then by a hash of id and seed. A document is taken
-    while the tokens of those before it are below the quota's budget.
+    Documents of a quota are ranked by the merit m of the rule, the highest first, then by a hash of id and seed. A
+    document is taken while the tokens of those before it are below the quota's budget. With a temperature T they are
+    ranked by ``log(m) + T * g``, where ``g = -log(-log(u))`` and u in (0, 1) is made of the same hash: Gumbel top-k,
+    which draws documents one after another, without replacement, in proportion to ``m ** (1 / T)``.
 
     Parameters
     ----------
     documents : pyarrow.Table or path
-        The table of `score_documents`: ``unit, row, id, tokens, score, lang``; for "parallel" also
-        ``translation_pairs``. Or the folder that ``score_documents(out=)`` wrote; an Arrow or Parquet file of such
-        rows; or a folder of such files. In files the rows of a unit stand together, in order, and in one file.
+        The table of `score_documents`: ``unit, row, id, tokens, lang`` and what the rule reads. Or the folder that
+        ``score_documents(out=)`` wrote; a Parquet or Arrow file of such rows; or a folder of such files. In files the
+        rows of a unit stand together, in order, and in one file.
     budget_tokens : int
         Tokens wanted in total.
-    language_quotas : mapping of language to share, optional
-        Shares of the budget that sum to 1. Languages without a share are not taken. Without quotas, all documents are
-        one pool, from which a ranking by pivots takes documents of the majority language.
-    strategy : {"pivot", "random", "parallel"}, default "pivot"
-        Rank by ``score``, at random, or by ``translation_pairs``. "random" with the same quotas and budget is the
+    quotas : mapping of name to share, optional
+        Shares of the budget that sum to 1. What no quota names is not taken. Without quotas, all documents are one
+        pool, from which a ranking by pivots takes documents of the majority language.
+    quota_by : str, default "lang"
+        The column whose values the quotas name, of texts or whole numbers; "languages", the set of the languages in
+        ``lang``, as "en+fr" in this order; or "length": quotas are then named as ranges of tokens, "0-127" or "128-".
+    rule : str or function, default "score"
+        "score": the column ``score``. "share": ``pivots / tokens``. "distinct", "weighted": the columns of these names.
+        "parallel": ``translation_pairs``. "random": all are equal. "pairs": by ``score``, where each quota's budget is
+        parted among the values of the column ``pair``, equally, but none gets more than it has; documents without a
+        pair are not taken. A function, Numba's or one that Numba compiles: its parameters are named as columns of
+        numbers, and it returns the merit of a document with tokens. "random" with the same quotas and budget is the
         language-matched control.
+    temperature : float, default 0
+        T. Merits must be 0 or more, and those of 0 come last. Not for "random", which it comes close to as it grows.
+    cap_by : str, optional
+        A column, or "languages". Its values are the sources that the cap holds for.
+    cap : float, optional
+        The most of each quota that comes from one source: up to 1 as a share of the quota's budget, above 1 as tokens
+        of the whole budget, of which a quota gets its share. Of each source only the documents before which it has
+        fewer tokens than this are ranked at all; pairs and budgets are parted among those.
+    drop : pyarrow.Table or path, optional
+        Documents that are never taken, as ``unit`` and ``row``: a table, a Parquet file, or a folder of such files.
+    exact : bool, default False
+        Whether the last document of a quota (with "pairs", of a pair) is cut so that the budget is met to the token.
+        The rows then have ``take`` (int32): how many tokens of each document are taken, from its beginning.
     seed : int, default 0
-        Orders documents of equal rank.
+        Orders documents of equal rank, and draws with a temperature.
     allow_shortfall : bool, default False
-        Whether to take all documents of a language that has too few tokens, instead of raising an error.
+        Whether to take all documents of a quota that has too few tokens, instead of raising an error.
     out : path, optional
         Folder for the selected rows: one Parquet file for each unit, and ``selection.json`` with the summary, written
         last. It takes the place of an earlier selection once it is whole. None, the default: the rows are returned.
@@ -74,38 +102,43 @@ def select(
     -------
     pyarrow.Table, or with ``out`` its path
         The selected rows with all their columns, sorted by ``unit`` and ``row``. Its metadata are the summary: the
-        arguments; the budget of each quota, with the tokens and documents taken, available and missing; the tokens per
-        language.
+        arguments; for each quota its budget, the tokens and documents taken, the tokens available and missing; the
+        tokens per language and per pair; what was dropped; and the sources that reached their cap.
 
     Raises
     ------
     TypeError
-        When ``documents`` is neither a table nor a path, or another argument is of another kind.
+        When ``documents`` is neither a table nor a path, for a function that Numba cannot compile, or when another
+        argument is of another kind.
     ValueError
-        When a column is missing, a document is listed twice or has no ``id`` (or no ``lang``, with quotas), when quotas
-        are not shares of known languages, and when a language has too few tokens. When ``out`` holds something else.
+        When a column is missing; a document is listed twice or lacks an ``id`` or what a quota or cap goes by; a merit
+        is NaN, null, or with a temperature below 0. When quotas are not shares or name what no document has, and when
+        one has too few tokens. When ``drop`` names other documents, and when ``out`` holds something else.
     InputError
         For a file that is damaged or changes while it is read, whose columns are others than those of the first, that
         has rows of a unit that another file has, or rows out of order; for an unfinished folder.
 
     Notes
     -----
-    The excess of a quota is less than the length of its last document. Equal ranks are ordered by 64 bits of a hash of
-    the document's ``id`` and the seed, equal hashes by unit and row. So the choice depends neither on the order of the
-    rows or files nor on the machine. Documents without tokens are never taken.
+    The excess of a quota (with "pairs", of each pair in it; with a cap, of each source) is less than the length of its
+    last document. Equal ranks are ordered by 64 bits of the hash, equal hashes by unit and row. So the choice depends
+    neither on the order of the rows or files nor, without a temperature, on the machine; with one, it does where two
+    machines' logarithms differ in the last bit. Documents without tokens are never taken.
 
     Documents of `TokenFiles` have no ``id``. Where it is null in all rows, ``<file name>:<row>`` takes its place, with
     the file names that `score_documents` put into the metadata of its table or files. They have no ``lang`` either;
-    quotas need one in each row.
+    quotas by ``lang`` need one in each row.
 
-    Cost: the rows are read three times: for a histogram of each quota's tokens by score; for the documents of the bins
+    Cost: the rows are read three times: for a histogram of each quota's tokens by merit; for the documents of the bins
     in which the budgets are reached, which are sorted; and for those that are taken. Bins with more than 2^20 documents
-    are first made narrower, by another reading each time. Memory does not depend on how many documents there are: 32
-    bytes for each of at most 2^22 bins, and the documents of those few bins. What grows is the list of units, a table
-    that is given, and without ``out`` the table that is returned. Documents of equal score and equal id must be sorted
-    together, however many they are.
+    are first made narrower, by another reading each time. Caps and "pairs" add a reading for the sums of each, and caps
+    the readings of such a ranking. Memory does not depend on how many documents there are: 32 bytes for each of at most
+    2^22 bins, and the documents of those few bins. What grows is the list of units, the names of sources, 8 bytes for
+    each dropped document, a table that is given, and without ``out`` the table that is returned. Documents of equal
+    rank and equal id must be sorted together, however many they are.
 
     Source: arXiv 2505.16385 takes documents with a high proportion of pivots; it names neither budget nor quotas.
+    Gumbel top-k: arXiv 1903.06059.
 
     Examples
     --------
@@ -113,69 +146,58 @@ def select(
     ...     "tokens": [10, 10, 10, 10], "score": [0.9, 0.8, 0.2, 0.1], "lang": ["en", "en", "fr", "fr"]})
     >>> select(documents, budget_tokens=20)["id"].to_pylist()
     ['a', 'b']
-    >>> select(documents, budget_tokens=20, language_quotas={"en": 0.5, "fr": 0.5})["id"].to_pylist()
+    >>> select(documents, budget_tokens=20, quotas={"en": 0.5, "fr": 0.5})["id"].to_pylist()
     ['a', 'c']
+    >>> select(documents, budget_tokens=15, exact=True)["take"].to_pylist()
+    [10, 5]
+    >>> select(documents, budget_tokens=20, cap_by="lang", cap=0.5)["id"].to_pylist()
+    ['a', 'c']
+    >>> select(documents, budget_tokens=10, rule=lambda score, tokens: -score * tokens)["id"].to_pylist()
+    ['d']
     """
-    check_text("select", "strategy", strategy, STRATEGIES)
     check_kind("select", "documents", documents, pa.Table | str | PathLike, "a pyarrow.Table or a path")
     if not isinstance(documents, pa.Table):
         check_path("select", "documents", documents)
-    check_int("select", "budget_tokens", budget_tokens, 1)
-    budgets = _budgets(budget_tokens, language_quotas)
-    check_int("select", "seed", seed, 0)
-    check_flag("select", "allow_shortfall", allow_shortfall)
     check_path("select", "out", out, none=True)
-    merit = {"pivot": "score", "parallel": "translation_pairs"}.get(strategy)
-    columns = ["unit", "row", "id", "tokens", "score", "lang"] + ["translation_pairs"] * (strategy == "parallel")
-    shards = ScoreShards.of(documents if isinstance(documents, pa.Table) else Path(documents), columns)
-    ranking = Ranking(merit, None if language_quotas is None else list(budgets), seed, shards.files)
-    cuts = QuotaCuts(np.array(list(budgets.values()), np.int64), all_equal=merit is None)
-    chosen = Choice(shards, ranking, cuts)
+    request = Request.of(
+        budget_tokens=budget_tokens, quotas=quotas, quota_by=quota_by, rule=rule, temperature=temperature,
+        cap_by=cap_by, cap=cap, exact=exact, seed=seed, allow_shortfall=allow_shortfall,
+    )  # fmt: skip
+    dropped = Dropped.of(drop)
+    shards = ScoreShards.of(documents if isinstance(documents, pa.Table) else Path(documents), request.columns)
+    ranking = request.ranking(shards.schema, shards.files)
+    chosen = Choice(shards, ranking, request.budget_array(), request.caps(), dropped, exact=request.exact)
     chosen.find()
-    quotas = {
-        name: {
-            "budget": budget,
-            "tokens": int(cuts.tokens[place]),
-            "documents": int(cuts.documents[place]),
-            "available": int(cuts.available[place]),
-            "missing": max(budget - int(cuts.tokens[place]), 0),
-        }
-        for place, (name, budget) in enumerate(budgets.items())
-    }
-    short = {name: quota["missing"] for name, quota in quotas.items() if quota["missing"]}
-    if short and not allow_shortfall:
-        told = ", ".join(f"{missing} tokens of {name}" for name, missing in short.items())
-        raise ValueError(f"select: documents must fill every quota, or allow_shortfall be set; missing are {told}")
-    summary = {
-        "strategy": strategy,
-        "seed": seed,
-        "budget_tokens": budget_tokens,
-        "language_quotas": None if language_quotas is None else dict(language_quotas),
-        "tokens": int(cuts.tokens.sum()),
-        "documents": int(cuts.documents.sum()),
-        "quotas": quotas,
-    }
+    summary = request.summary() | _quotas(request, chosen)
     if out is None:
         batches = [batch for batch in chosen.take() if len(batch)]
-        selection = pa.Table.from_batches(batches, shards.schema).sort_by([("unit", "ascending"), ("row", "ascending")])
-        return with_metadata(selection, {**summary, "tokens_by_language": chosen.tokens_by_language()})
-    with replaced_selection("select", Path(out), HEADER) as folder, SelectionWriter(folder, shards.schema) as writer:
+        selection = pa.Table.from_batches(batches, chosen.schema).sort_by([("unit", "ascending"), ("row", "ascending")])
+        return with_metadata(selection, summary | chosen.told())
+    with replaced_selection("select", Path(out), HEADER) as folder, SelectionWriter(folder, chosen.schema) as writer:
         for batch in chosen.take():
             writer.add(batch)
-        writer.finish({**summary, "tokens_by_language": chosen.tokens_by_language()})
+        writer.finish(summary | chosen.told())
     return Path(out)
 
 
-def _budgets(budget_tokens: int, quotas: Mapping[str, float] | None) -> dict[str, int]:
-    """The budget of each quota by name: whole numbers of tokens that sum to the total budget."""
-    check_kind("select", "language_quotas", quotas, Mapping, "a mapping of language to share", none=True)
-    if quotas is None:
-        return {POOL: int(budget_tokens)}
-    for name, share in quotas.items():
-        check_text("select", "language_quotas", name)
-        check_number("select", "language_quotas", share)
-    if not quotas or not all(share > 0 for share in quotas.values()) or not math.isclose(sum(quotas.values()), 1.0):
-        raise ValueError(f"select: language_quotas must be positive shares that sum to 1; got {dict(quotas)}")
-    names = sorted(quotas)
-    bounds = np.rint(np.cumsum([0.0, *(quotas[name] for name in names)]) * budget_tokens).astype(np.int64)
-    return dict(zip(names, np.diff(bounds).tolist(), strict=True))
+def _quotas(request: Request, chosen: Choice) -> dict[str, Any]:
+    """What each quota gets; ValueError where it is too little and that is not allowed."""
+    tokens, documents, available = chosen.tokens.tolist(), chosen.documents.tolist(), chosen.available.tolist()
+    quotas = {
+        name: {
+            "budget": budget,
+            "tokens": tokens[place],
+            "documents": documents[place],
+            "available": available[place],
+            "missing": max(budget - tokens[place], 0),
+        }
+        for place, (name, budget) in enumerate(request.budgets.items())
+    }
+    short = {name: quota for name, quota in quotas.items() if quota["missing"]}
+    if short and not request.allow_shortfall:
+        told = ", ".join(
+            f"{quota['missing']} tokens of {name} (it has {quota['available']} of {quota['budget']})"
+            for name, quota in short.items()
+        )
+        raise ValueError(f"select: documents must fill every quota, or allow_shortfall be set; missing are {told}")
+    return {"tokens": sum(tokens), "documents": sum(documents), "quotas": quotas}

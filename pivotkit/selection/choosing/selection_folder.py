@@ -25,7 +25,7 @@ from pivotkit.artifacts import (
     write_json,
 )
 from pivotkit.errors import InputError
-from pivotkit.selection.choosing.ranking import plain_text
+from pivotkit.selection.choosing.groups import plain_text
 from pivotkit.selection.choosing.score_shards import runs
 
 FORMAT = 1

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pivotkit.artifacts import table_metadata
-from pivotkit.selection.choosing.select import STRATEGIES, select
+from pivotkit.selection.choosing.rules import RULES, select
 
 DOCUMENT = st.tuples(st.integers(0, 30), st.integers(0, 3), st.sampled_from(["en", "fr", "zh"]), st.integers(0, 2))
 documents_lists = st.lists(DOCUMENT, min_size=1, max_size=40)
@@ -26,6 +26,10 @@ def make_documents(rows):
             "score": pa.array([row[1] / 10 for row in rows], pa.float64()),
             "lang": pa.array([row[2] for row in rows], pa.string()),
             "translation_pairs": pa.array([row[3] for row in rows], pa.int32()),
+            "pivots": pa.array([row[1] for row in rows], pa.int32()),
+            "distinct": pa.array([row[3] for row in rows], pa.int32()),
+            "weighted": pa.array([row[1] / 7 for row in rows], pa.float64()),
+            "pair": pa.array([[None, "a-b", "b-a"][row[3]] for row in rows], pa.string()),
         }
     )
 
@@ -35,11 +39,11 @@ def quotas_of(documents):
     return {language: 1 / len(languages) for language in languages}
 
 
-@given(documents_lists, st.integers(1, 200), st.sampled_from(STRATEGIES), st.booleans())
-def test_no_language_exceeds_its_budget_by_more_than_one_document(rows, budget, strategy, quotas):
+@given(documents_lists, st.integers(1, 200), st.sampled_from(RULES), st.booleans())
+def test_no_language_exceeds_its_budget_by_more_than_one_document(rows, budget, rule, quotas):
     documents = make_documents(rows)
     shares = quotas_of(documents) if quotas else None
-    chosen = select(documents, budget_tokens=budget, language_quotas=shares, strategy=strategy, allow_shortfall=True)
+    chosen = select(documents, budget_tokens=budget, quotas=shares, rule=rule, allow_shortfall=True)
     summary = table_metadata(chosen)
     assert sum(quota["budget"] for quota in summary["quotas"].values()) == budget
     assert summary["tokens"] == sum(chosen["tokens"].to_pylist())
@@ -54,19 +58,19 @@ def test_no_language_exceeds_its_budget_by_more_than_one_document(rows, budget, 
             assert quota["tokens"] == quota["available"]
 
 
-@given(documents_lists, st.integers(1, 200), st.sampled_from(STRATEGIES), st.randoms(use_true_random=False))
-def test_the_order_of_the_documents_does_not_matter(rows, budget, strategy, random):
+@given(documents_lists, st.integers(1, 200), st.sampled_from(RULES), st.randoms(use_true_random=False))
+def test_the_order_of_the_documents_does_not_matter(rows, budget, rule, random):
     documents = make_documents(rows)
     shuffled = documents.take(random.sample(range(len(rows)), len(rows)))
-    arguments = {"budget_tokens": budget, "strategy": strategy, "allow_shortfall": True}
+    arguments = {"budget_tokens": budget, "rule": rule, "allow_shortfall": True}
     assert select(shuffled, **arguments).equals(select(documents, **arguments))
 
 
-@given(documents_lists, st.integers(1, 100), st.sampled_from(["pivot", "parallel"]))
-def test_nothing_better_is_left_behind(rows, budget, strategy):
+@given(documents_lists, st.integers(1, 100), st.sampled_from(["score", "parallel"]))
+def test_nothing_better_is_left_behind(rows, budget, rule):
     documents = make_documents(rows)
-    chosen = select(documents, budget_tokens=budget, strategy=strategy, allow_shortfall=True)
-    column = {"pivot": "score", "parallel": "translation_pairs"}[strategy]
+    chosen = select(documents, budget_tokens=budget, rule=rule, allow_shortfall=True)
+    column = {"score": "score", "parallel": "translation_pairs"}[rule]
     ids = set(chosen["id"].to_pylist())
     left = [row[column] for row in documents.to_pylist() if row["id"] not in ids and row["tokens"]]
     assert not left or not ids or max(left) <= min(chosen[column].to_pylist())
@@ -86,7 +90,7 @@ def test_without_quotas_the_majority_language_is_chosen_and_with_quotas_it_is_no
     alone = table_metadata(select(documents, budget_tokens=200))
     assert alone["tokens_by_language"] == {"en": 200}
     quotas = {"en": 0.25, "fr": 0.75}
-    chosen = select(documents, budget_tokens=200, language_quotas=quotas)
+    chosen = select(documents, budget_tokens=200, quotas=quotas)
     assert table_metadata(chosen)["tokens_by_language"] == {"en": 50, "fr": 150}
     french = [row["score"] for row in chosen.to_pylist() if row["lang"] == "fr"]
     assert set(french) == {0.1}
@@ -95,8 +99,8 @@ def test_without_quotas_the_majority_language_is_chosen_and_with_quotas_it_is_no
 def test_random_under_quotas_matches_the_languages_and_not_the_scores():
     rows = [(10, place % 4, language, 0) for language in ("en", "fr") for place in range(400)]
     documents, quotas = make_documents(rows), {"en": 0.5, "fr": 0.5}
-    random = select(documents, budget_tokens=2000, language_quotas=quotas, strategy="random")
-    pivot = select(documents, budget_tokens=2000, language_quotas=quotas)
+    random = select(documents, budget_tokens=2000, quotas=quotas, rule="random")
+    pivot = select(documents, budget_tokens=2000, quotas=quotas)
     assert table_metadata(random)["tokens_by_language"] == table_metadata(pivot)["tokens_by_language"]
     assert np.mean(pivot["score"].to_numpy()) == pytest.approx(0.3)
     assert np.mean(random["score"].to_numpy()) == pytest.approx(0.15, abs=0.03)
@@ -104,7 +108,7 @@ def test_random_under_quotas_matches_the_languages_and_not_the_scores():
 
 def test_parallel_ranks_by_translation_pairs():
     documents = make_documents([(10, 3, "en", 0), (10, 0, "en", 2), (10, 0, "en", 1)])
-    assert select(documents, budget_tokens=20, strategy="parallel")["id"].to_pylist() == ["d1", "d2"]
+    assert select(documents, budget_tokens=20, rule="parallel")["id"].to_pylist() == ["d1", "d2"]
 
 
 def test_ties_are_broken_by_id_and_seed_alone():
@@ -133,8 +137,8 @@ def test_documents_with_the_same_id_are_different_documents():
 def test_a_shortfall_is_an_error_unless_allowed():
     documents, quotas = make_documents([(10, 1, "en", 0)] * 5 + [(10, 1, "fr", 0)]), {"en": 0.5, "fr": 0.5}
     with pytest.raises(ValueError, match=r"select: documents must fill every quota, .*; missing are 15 tokens of fr"):
-        select(documents, budget_tokens=50, language_quotas=quotas)
-    chosen = select(documents, budget_tokens=50, language_quotas=quotas, allow_shortfall=True)
+        select(documents, budget_tokens=50, quotas=quotas)
+    chosen = select(documents, budget_tokens=50, quotas=quotas, allow_shortfall=True)
     french = table_metadata(chosen)["quotas"]["fr"]
     assert french == {"budget": 25, "tokens": 10, "documents": 1, "available": 10, "missing": 15}
 
@@ -146,13 +150,13 @@ class TestRefusals:
         ("arguments", "message"),
         [
             (
-                {"language_quotas": {"en": 0.5, "xx": 0.5}},
-                r"language_quotas must name languages of the documents \(en, fr\); got xx",
+                {"quotas": {"en": 0.5, "xx": 0.5}},
+                r"quotas must name languages of the documents \(en, fr\); got xx",
             ),
-            ({"language_quotas": {"en": 0.5, "fr": 0.4}}, "language_quotas must be positive shares that sum to 1"),
-            ({"language_quotas": {"en": 1.5, "fr": -0.5}}, "language_quotas must be positive shares that sum to 1"),
-            ({"language_quotas": {}}, "language_quotas must be positive shares that sum to 1"),
-            ({"strategy": "best"}, "strategy must be one of pivot, random, parallel; got 'best'"),
+            ({"quotas": {"en": 0.5, "fr": 0.4}}, "quotas must be positive shares that sum to 1"),
+            ({"quotas": {"en": 1.5, "fr": -0.5}}, "quotas must be positive shares that sum to 1"),
+            ({"quotas": {}}, "quotas must be positive shares that sum to 1"),
+            ({"rule": "best"}, "rule must be one of score, share, distinct, weighted, pairs, parallel, random, or a function; got 'best'"),
             ({"budget_tokens": 0}, "budget_tokens must be at least 1; got 0"),
         ],
     )
@@ -162,7 +166,7 @@ class TestRefusals:
 
     def test_parallel_needs_translation_pairs(self):
         with pytest.raises(ValueError, match=r"select: documents must have the columns .*; got none named translation"):
-            select(self.documents.drop_columns(["translation_pairs"]), budget_tokens=10, strategy="parallel")
+            select(self.documents.drop_columns(["translation_pairs"]), budget_tokens=10, rule="parallel")
 
     def test_a_document_twice_is_refused(self):
         twice = pa.concat_tables([self.documents, self.documents.slice(1)])
@@ -182,6 +186,6 @@ class TestRefusals:
         place = documents.column_names.index(name)
         documents = documents.set_column(place, name, pa.nulls(2, pa.string()))
         with pytest.raises(ValueError, match=f"select: documents must have {name} in every row; got 2 nulls"):
-            select(documents, budget_tokens=5, language_quotas={"en": 1.0})
+            select(documents, budget_tokens=5, quotas={"en": 1.0})
         if name == "lang":
             assert table_metadata(select(documents, budget_tokens=5))["tokens_by_language"] == {"und": 5}

@@ -108,7 +108,7 @@ class TestRefusals:
         rows[3][name] = value
         write_shard(shards / "1.arrow", pa.Table.from_pylist(rows, schema))
         with pytest.raises(ValueError, match=f"select: {told}"):
-            select(shards, budget_tokens=10, language_quotas={"en": 1.0})
+            select(shards, budget_tokens=10, quotas={"en": 1.0})
 
     def test_documents_without_ids_need_the_names_of_their_files(self, tmp_path):
         write_olmo(tmp_path / "a.npy", [[1, 0]] * 3)

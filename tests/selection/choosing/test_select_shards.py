@@ -8,58 +8,56 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from score_shards import made_scores, write_shards
+from selection_oracle import quota_names, sorted_in_memory
 from token_formats import made_store, write_olmo
 
 from pivotkit.artifacts import read_json, read_table, table_metadata
 from pivotkit.corpus import TokenFiles
 from pivotkit.selection import score_documents, select
 from pivotkit.selection.choosing.ranking import text_hashes
-from pivotkit.selection.choosing.select import STRATEGIES
+from pivotkit.selection.choosing.rules import RULES
 
 SCORES = [0.0, -0.0, 0.1, 0.5, 0.5000000000000001, 1.0, -2.0, float("inf"), float("-inf"), 5e-324]
 # Unit, tokens, score, language, translation pairs, id: few of each, so that most documents are tied with others.
 DOCUMENT = st.tuples(
-    st.integers(0, 4), st.integers(0, 9), st.sampled_from(SCORES), st.sampled_from(["en", "fr", "zh"]),
+    st.integers(0, 4), st.integers(0, 9), st.sampled_from(SCORES), st.sampled_from(["en", "fr", "fr+en"]),
     st.integers(0, 2), st.integers(0, 12),
 )  # fmt: skip
 documents_lists = st.lists(DOCUMENT, min_size=1, max_size=50)
 
 
-def sorted_in_memory(scores, budget_tokens, quotas, strategy, seed):
-    """The definition: sort all documents of a quota, and take them while the tokens before them are below its budget."""
-    scores = scores.sort_by([("unit", "ascending"), ("row", "ascending")])
-    tokens = scores["tokens"].to_numpy()
-    column = {"pivot": "score", "parallel": "translation_pairs"}.get(strategy)
-    values = scores[column].to_numpy().astype(float) if column else np.zeros(len(tokens))
-    ranking = np.lexsort((text_hashes(scores["id"].combine_chunks(), seed), -values))
-    ranking = ranking[tokens[ranking] > 0]
-    taken = []
-    names = sorted(quotas) if quotas else ["all"]
-    shares = [quotas[name] for name in names] if quotas else [1.0]
-    bounds = np.rint(np.cumsum([0.0, *shares]) * budget_tokens)
-    for name, budget in zip(names, np.diff(bounds), strict=True):
-        mine = ranking[[not quotas or scores["lang"][int(place)].as_py() == name for place in ranking]]
-        before = np.cumsum(tokens[mine]) - tokens[mine]
-        taken.append(mine[before < budget])
-    return scores.take(np.sort(np.concatenate(taken)).astype(np.int64))
+CAPS = [None, ("source", 0.3), ("source", 7), ("lang", 0.5), ("languages", 1)]
 
 
 @given(
-    documents_lists, st.integers(1, 150), st.booleans(), st.sampled_from(STRATEGIES), st.integers(0, 3),
-    st.sets(st.integers(0, 4)), st.booleans(), st.integers(1, 4), st.sampled_from([(1 << 22, 1 << 20), (64, 0), (6, 3)]),
+    documents_lists, st.integers(1, 150), st.sampled_from([None, "lang", "languages", "length", "source", "distinct"]),
+    st.sampled_from(RULES), st.sampled_from([0.0, 0.0, 0.3, 10.0]), st.sampled_from(CAPS), st.booleans(),
+    st.integers(0, 3), st.sampled_from([0, 2, 5]), st.data(),
 )  # fmt: skip
 def test_a_selection_from_files_is_that_of_a_sort_in_memory(
-    tmp_path_factory, documents, budget, with_quotas, strategy, seed, cuts, parquet, batch, sizes
+    tmp_path_factory, documents, budget, quota_by, rule, temperature, cap, exact, seed, dropped, data
 ):
+    if temperature and rule != "random":
+        documents = [(*one[:2], abs(one[2]), *one[3:]) for one in documents]
     scores, folder = made_scores(documents), tmp_path_factory.mktemp("scores")
-    languages = set(scores["lang"].to_pylist())
-    quotas = {name: 1 / len(languages) for name in languages} if with_quotas else None
-    options = {"budget_tokens": budget, "language_quotas": quotas, "strategy": strategy, "seed": seed}
-    expected = sorted_in_memory(scores, budget, quotas, strategy, seed)
-    shards = write_shards(scores, folder / "shards", cuts, parquet, batch)
+    options = {"budget_tokens": budget, "rule": rule, "exact": exact, "seed": seed}
+    if quota_by is not None:
+        names = sorted(set(quota_names(scores, quota_by).tolist()))
+        options |= {"quotas": {name: 1 / len(names) for name in names}, "quota_by": quota_by}
+    if temperature and rule != "random":
+        options["temperature"] = temperature
+    if cap is not None and cap[1] <= budget:
+        options |= {"cap_by": cap[0], "cap": cap[1]}
+    places = list(zip(scores["unit"].to_pylist(), scores["row"].to_pylist(), strict=True))[:dropped]
+    expected = sorted_in_memory(scores, **options, drop=places)
+    if dropped:
+        options["drop"] = pa.table({"unit": [unit for unit, _ in places], "row": [row for _, row in places]})
+    cuts, parquet = data.draw(st.sets(st.integers(0, 4))), data.draw(st.booleans())
+    shards = write_shards(scores, folder / "shards", cuts, parquet, data.draw(st.integers(1, 4)))
+    bins, held = data.draw(st.sampled_from([(1 << 22, 1 << 20), (64, 0), (6, 3)]))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pivotkit.selection.choosing.quota_cuts.BINS", sizes[0])
-        patch.setattr("pivotkit.selection.choosing.quota_cuts.HELD", sizes[1])
+        patch.setattr("pivotkit.selection.choosing.quota_cuts.BINS", bins)
+        patch.setattr("pivotkit.selection.choosing.quota_cuts.HELD", held)
         patch.setattr("pivotkit.selection.choosing.score_shards.ROWS", 2)
         patch.setattr("pivotkit.selection.choosing.selection_folder.GROUP_ROWS", 3)
         in_memory = select(scores, **options, allow_shortfall=True)
@@ -78,7 +76,7 @@ def test_a_selection_from_files_is_that_of_a_sort_in_memory(
 def test_one_more_document_than_a_batch_holds_is_no_other_choice(tmp_path, monkeypatch):
     documents = [(0, 1 + place % 7, place % 11 / 10, "en", 0, place) for place in range(2000)]
     scores = made_scores(documents)
-    expected = sorted_in_memory(scores, 1000, None, "pivot", 0)
+    expected = sorted_in_memory(scores, budget_tokens=1000)
     for rows in (1, 7, 1999, 2000, 2001):
         monkeypatch.setattr("pivotkit.selection.choosing.score_shards.ROWS", rows)
         assert select(scores, budget_tokens=1000).equals(expected)
@@ -157,5 +155,5 @@ def test_the_hash_of_an_id_does_not_depend_on_its_layout():
     scores = made_scores([(0, 1, 0.0, "en", 0, place) for place in range(30)])
     coded = scores.set_column(2, "id", scores["id"].dictionary_encode())
     coded = coded.set_column(5, "lang", coded["lang"].dictionary_encode())
-    options = {"budget_tokens": 9, "language_quotas": {"en": 1.0}}
+    options = {"budget_tokens": 9, "quotas": {"en": 1.0}}
     assert select(coded, **options)["row"].equals(select(scores, **options)["row"])

@@ -55,7 +55,7 @@ def read_lines(path):
 
 @pytest.fixture
 def selection(corpus):
-    return select(score(corpus), budget_tokens=100, language_quotas={"en": 0.3, "fr": 0.7})
+    return select(score(corpus), budget_tokens=100, quotas={"en": 0.3, "fr": 0.7})
 
 
 def test_the_texts_are_written_in_the_order_of_the_corpus(corpus, selection, tmp_path):
@@ -84,10 +84,10 @@ def test_every_line_has_its_provenance(corpus, selection, tmp_path):
 def test_the_manifest_says_what_was_chosen_and_how(corpus, selection, tmp_path):
     manifest = write_selection(selection, corpus, tmp_path / "out")
     assert read_json(tmp_path / "out" / "manifest.json") == manifest
-    assert manifest["strategy"] == "pivot"
+    assert manifest["rule"] == "score"
     assert manifest["seed"] == 0
     assert manifest["budget_tokens"] == 100
-    assert manifest["language_quotas"] == {"en": 0.3, "fr": 0.7}
+    assert manifest["shares"] == {"en": 0.3, "fr": 0.7}
     assert manifest["tokens_by_language"] == {"en": 30, "fr": 70}
     data = (tmp_path / "out" / "selected.jsonl.zst").read_bytes()
     assert manifest["selected"] == {"lines": 10, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}

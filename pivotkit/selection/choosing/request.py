@@ -1,0 +1,125 @@
+"""The checked arguments of `select`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pivotkit.arguments import check_flag, check_int, check_kind, check_number, check_text, refuse
+from pivotkit.selection.choosing.groups import LENGTH, Column, Quotas
+from pivotkit.selection.choosing.quota_cuts import Tokens
+from pivotkit.selection.choosing.ranking import Ranking
+from pivotkit.selection.choosing.rules import PAIR, Rule, RuleLike
+
+POOL = "all"  # the name of the only pool when there are no quotas
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of scores.
+
+    Attributes
+    ----------
+    rule : Rule
+    budgets : dict of str to int
+        The budget of each quota by name, in the order of the names.
+    shares : dict of str to float, or None
+        The quotas as they were given.
+    """
+
+    budget_tokens: int
+    rule: Rule
+    budgets: dict[str, int]
+    shares: dict[str, float] | None
+    quota_by: str
+    temperature: float
+    cap_by: str | None
+    cap: float | None
+    exact: bool
+    seed: int
+    allow_shortfall: bool
+
+    @classmethod
+    def of(
+        cls, *, budget_tokens: int, quotas: Mapping[str, float] | None, quota_by: str, rule: RuleLike,
+        temperature: float, cap_by: str | None, cap: float | None, exact: bool, seed: int, allow_shortfall: bool,
+    ) -> Request:  # fmt: skip
+        checked = Rule.of(rule)
+        check_int("select", "budget_tokens", budget_tokens, 1)
+        check_text("select", "quota_by", quota_by)
+        if quotas is None and quota_by != "lang":
+            refuse("select", "quotas", f"be given with quota_by={quota_by!r}", quotas)
+        budgets = _budgets(budget_tokens, quotas)
+        check_number("select", "temperature", temperature, 0)
+        if temperature and checked.name == "random":
+            refuse("select", "temperature", "be 0 for the rule 'random', which has no scores", temperature)
+        check_text("select", "cap_by", cap_by, none=True)
+        check_number("select", "cap", cap, none=True)
+        if (cap is None) != (cap_by is None):
+            raise ValueError(f"select: cap and cap_by must be given together; got cap={cap} and cap_by={cap_by}")
+        if cap is not None and not 0 < cap <= budget_tokens:
+            refuse("select", "cap", f"be a share above 0, or tokens up to budget_tokens, {budget_tokens}", cap)
+        check_flag("select", "exact", exact)
+        check_int("select", "seed", seed, 0)
+        check_flag("select", "allow_shortfall", allow_shortfall)
+        return cls(
+            int(budget_tokens), checked, budgets, None if quotas is None else {name: float(quotas[name]) for name in quotas},
+            quota_by, float(temperature), cap_by, cap, bool(exact), int(seed), bool(allow_shortfall),
+        )  # fmt: skip
+
+    @property
+    def columns(self) -> list[str]:
+        """What the scores must have, whatever the quotas and caps are."""
+        names = ["unit", "row", "id", "tokens", "lang", *self.rule.columns, *([PAIR] if self.rule.by_pair else [])]
+        return list(dict.fromkeys(names))
+
+    def ranking(self, schema: pa.Schema, files: Mapping[str, str]) -> Ranking:
+        quotas = None if self.shares is None else Quotas.of(list(self.budgets), self.quota_by, schema)
+        if self.cap_by == LENGTH and LENGTH not in schema.names:
+            refuse("select", "cap_by", "be a column of documents", self.cap_by)
+        cap_by = None if self.cap_by is None else Column.of("cap_by", self.cap_by, schema)
+        return Ranking(self.rule, quotas, self.seed, self.temperature, cap_by, files)
+
+    def budget_array(self) -> Tokens:
+        return np.array(list(self.budgets.values()), np.int64)
+
+    def caps(self) -> Tokens | None:
+        """The most tokens of a source in each quota."""
+        if self.cap is None:
+            return None
+        share = self.cap if self.cap <= 1 else int(self.cap) / self.budget_tokens
+        return np.maximum(1, np.floor(share * self.budget_array()).astype(np.int64))
+
+    def summary(self) -> dict[str, Any]:
+        return {
+            "rule": self.rule.name,
+            "seed": self.seed,
+            "temperature": self.temperature,
+            "budget_tokens": self.budget_tokens,
+            "quota_by": None if self.shares is None else self.quota_by,
+            "shares": self.shares,
+            "cap_by": self.cap_by,
+            "cap": self.cap,
+            "exact": self.exact,
+        }
+
+
+def _budgets(budget_tokens: int, quotas: Mapping[str, float] | None) -> dict[str, int]:
+    """The budget of each quota by name: whole numbers of tokens that sum to the total budget."""
+    check_kind("select", "quotas", quotas, Mapping, "a mapping of name to share", none=True)
+    if quotas is None:
+        return {POOL: int(budget_tokens)}
+    for name, share in quotas.items():
+        check_text("select", "quotas", name)
+        check_number("select", "quotas", share)
+    if not quotas or not all(share > 0 for share in quotas.values()) or not math.isclose(sum(quotas.values()), 1.0):
+        told = f"{dict(quotas)}, which sum to {sum(quotas.values()):g}"
+        raise ValueError(f"select: quotas must be positive shares that sum to 1; got {told}")
+    names = sorted(quotas)
+    bounds = np.rint(np.cumsum([0.0, *(quotas[name] for name in names)]) * budget_tokens).astype(np.int64)
+    return dict(zip(names, np.diff(bounds).tolist(), strict=True))
