@@ -51,6 +51,7 @@ INNER_ROOMS = {
     "lens.fitted": {"lens.model"},
     "selection.scoring": set(),
     "selection.choosing": {"selection.scoring"},
+    "selection.guard": set(),
     "selection.writing": {"selection.choosing"},
 }
 

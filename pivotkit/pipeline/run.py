@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 from pivotkit.pipeline.causal_stage import CAUSAL
 from pivotkit.pipeline.corpus_stages import PIVOTS, SCORE_DOCUMENTS, SELECT, TOKEN_GRAPH, TOKENS
 from pivotkit.pipeline.count_stage import COUNT
+from pivotkit.pipeline.filter_stage import FILTER
 from pivotkit.pipeline.inputs import CORPUS, TUNED_LENS
 from pivotkit.pipeline.joint_stages import AGREEMENT, ATTRIBUTION, REPORT
 from pivotkit.pipeline.model_stages import BEHAVIORS, SCORE, TASK, TRACE, TRACE_FITTED
@@ -35,8 +36,8 @@ STAGES = StageTable(
 )
 SELECTING = (SCORE_DOCUMENTS, SELECT)
 # No run needs them, and they take long; they have commands of their own.
-ON_REQUEST = (CAUSAL, TOKEN_GRAPH)
-# What a report may show. What is made on request stands before the attribution, which tells of it.
+ON_REQUEST = (CAUSAL, TOKEN_GRAPH, FILTER)
+# What a report may show. What is made on request stands before the stages that use it.
 _BEFORE = [stage for stage in STAGES if stage not in (ATTRIBUTION, SCORE_DOCUMENTS, SELECT, REPORT)]
 EVERY = StageTable([*_BEFORE, *ON_REQUEST, ATTRIBUTION, SCORE_DOCUMENTS, SELECT, REPORT])
 
