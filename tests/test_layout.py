@@ -53,6 +53,7 @@ INNER_ROOMS = {
     "selection.choosing": {"selection.scoring"},
     "selection.guard": set(),
     "selection.writing": {"selection.choosing"},
+    "report.arms": set(),
 }
 
 

@@ -176,6 +176,8 @@ def _render(run: dict[str, Any]) -> str:
         pivots=corpus_sections.pivots(run),
         agreement=agreement_sections.agreement(run),
         selection=corpus_sections.selection(run),
+        dropped=corpus_sections.dropped(run),
+        arms=corpus_sections.arms(run),
         pretrain=corpus_sections.pretrain(run),
         browser=browser,
         label=LABEL,

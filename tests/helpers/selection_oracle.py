@@ -48,11 +48,7 @@ def sorted_in_memory(
         if cap is not None:
             most = max(1, int(np.floor((cap if cap <= 1 else int(cap) / budget_tokens) * budget)))
             mine = mine[before_in_group(tokens[mine], quota_names(scores, cap_by)[mine]) < most]
-        groups = (
-            np.array(scores["pair"].to_pylist(), object)[mine].astype(str)
-            if rule == "pairs"
-            else np.full(len(mine), "")
-        )
+        groups = np.array(scores["pair"].to_pylist(), object)[mine].astype(str) if rule == "pairs" else np.full(len(mine), "")
         available = {group: int(tokens[mine][groups == group].sum()) for group in np.unique(groups).tolist()}
         left = budget
         for done, group in enumerate(sorted(available, key=lambda group: (available[group], group))):
@@ -66,9 +62,7 @@ def sorted_in_memory(
     order = np.argsort(places)
     found = scores.take(places[order])
     if exact:
-        found = found.append_column(
-            "take", pa.array(np.concatenate([np.zeros(0, int), *takes])[order].astype(np.int32))
-        )
+        found = found.append_column("take", pa.array(np.concatenate([np.zeros(0, int), *takes])[order].astype(np.int32)))
     return found
 
 

@@ -156,10 +156,7 @@ class TestRefusals:
             ({"quotas": {"en": 0.5, "fr": 0.4}}, "quotas must be positive shares that sum to 1"),
             ({"quotas": {"en": 1.5, "fr": -0.5}}, "quotas must be positive shares that sum to 1"),
             ({"quotas": {}}, "quotas must be positive shares that sum to 1"),
-            (
-                {"rule": "best"},
-                "rule must be one of score, share, distinct, weighted, pairs, parallel, random, or a function; got 'best'",
-            ),
+            ({"rule": "best"}, "rule must be one of score, share, distinct, weighted, pairs, parallel, random, or a function; got 'best'"),
             ({"budget_tokens": 0}, "budget_tokens must be at least 1; got 0"),
         ],
     )
