@@ -240,6 +240,10 @@ PARAMETERS: dict[str, dict[str, set[str]]] = {
         "corpus": OBJECT, "pivots": {"set", "iterator of ints"}, "hits": NONE, "pairs": NONE, "score": NAME,
         "weights": NONE, "tokenizer": NONE, "on_error": NAME, "out": PATH | NONE,
     },
+    "filter_documents": {
+        "corpus": PATHS, "near_duplicates": {"True", "0.5"}, "quality": NONE | EMPTY, "exclude": PATHS | NONE,
+        "exclude_texts": STRINGS | NONE | EMPTY, "seed": INT0, "on_error": NAME, "workers": INT | NONE, "out": PATH | NONE,
+    },
     "select": {
         "documents": PATH, "budget_tokens": INT, "language_quotas": NONE, "strategy": NAME, "seed": INT0,
         "allow_shortfall": FLAG, "out": PATH | NONE,
@@ -402,6 +406,7 @@ def good(lexicon, tokenizer, tmp_path_factory) -> dict[str, tuple[Any, dict[str,
         "hub_pivots": (pk.hub_pivots, {"pivots": pivots, "k": 1}),
         "word_pivots": (pk.word_pivots, {"counts": counts, "items": items}),
         "score_documents": (pk.score_documents, {"corpus": files, "pivots": [1]}),
+        "filter_documents": (pk.filter_documents, {"corpus": folder / "a.txt"}),
         "select": (pk.select, {"documents": selection, "budget_tokens": 1}),
         "write_selection": (
             pk.write_selection, {"selection": selection, "corpus": folder / "a.txt", "out": "out"},
