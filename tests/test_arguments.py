@@ -238,15 +238,16 @@ PARAMETERS: dict[str, dict[str, set[str]]] = {
     },
     "score_documents": {
         "corpus": OBJECT, "pivots": {"set", "iterator of ints"}, "hits": NONE, "pairs": NONE, "score": NAME,
-        "weights": NONE, "tokenizer": NONE, "on_error": NAME, "out": PATH | NONE,
+        "weights": NONE, "columns": EMPTY, "tokenizer": NONE, "on_error": NAME, "out": PATH | NONE,
     },
     "filter_documents": {
         "corpus": PATHS, "near_duplicates": {"True", "0.5"}, "quality": NONE | EMPTY, "exclude": PATHS | NONE,
         "exclude_texts": STRINGS | NONE | EMPTY, "seed": INT0, "on_error": NAME, "workers": INT | NONE, "out": PATH | NONE,
     },
     "select": {
-        "documents": PATH, "budget_tokens": INT, "language_quotas": NONE, "strategy": NAME, "seed": INT0,
-        "allow_shortfall": FLAG, "out": PATH | NONE,
+        "documents": PATH, "budget_tokens": INT, "quotas": NONE, "quota_by": NAME, "rule": NAME,
+        "temperature": {"0", "7", "0.5", "10^30"}, "cap_by": NONE, "cap": NONE, "drop": PATH | NONE, "exact": FLAG,
+        "seed": INT0, "allow_shortfall": FLAG, "out": PATH | NONE,
     },
     "write_selection": {
         "selection": PATH, "corpus": PATHS, "out": PATH, "on_error": NAME, "eos": NONE, "shard_tokens": INT,

@@ -88,6 +88,12 @@ def test_the_examples_of_the_readme_run(files_of_the_readme):
     )
 
 
+def test_the_examples_of_the_page_on_selection_run():
+    result = doctest.testfile(str(README.parent / "docs" / "selection.md"), module_relative=False)
+    assert result.attempted > 10
+    assert result.failed == 0
+
+
 def test_columns_that_pandas_has_methods_for_are_those_the_readme_names():
     named = re.search(r"in brackets.*?: (.*?) are columns", README.read_text("utf-8").replace("\n", " "))[1]
     schemas = [BEHAVIORS, SENSITIVITY, SCORES, ITEMS]

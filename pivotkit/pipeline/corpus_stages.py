@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pivotkit.artifacts import read_table, table_metadata, write_table
 from pivotkit.pipeline.count_stage import TOKEN_OPTIONS, token_store
 from pivotkit.pipeline.filter_stage import DROPPED, dropped_documents, with_units_of_now
 from pivotkit.pipeline.inputs import (
     CORPUS,
+    DROP,
     MODEL,
     TOKEN_FILES,
     check_no_token_options,
@@ -26,6 +28,7 @@ from pivotkit.pipeline.stage import Stage
 from pivotkit.progress import console
 from pivotkit.words.languages import parse_pair
 
+SCORE_COLUMNS = ("distinct", "weighted", "pairs", "file_name", "folder")
 NEARLY_ALL = 0.9  # of the pivots kept as hubs, and hubs tell nothing
 
 
@@ -156,7 +159,9 @@ def score_documents(run: RunFolder, settings: Settings) -> None:
     words, _ = watch_words(items, [])
     hits = match_documents(corpus_paths(settings), WatchList(words), on_error=settings.on_error)
     store = token_store(run, settings)
-    scores = score_store(store, hubs, hits=hits, pairs=items)
+    pivots = read_table(run / "pivots.parquet").select(["token_id", "pair", "score"])
+    kept = pivots.filter(pc.is_in(pivots["token_id"], hubs["token_id"].combine_chunks()))
+    scores = score_store(store, kept, hits=hits, pairs=items, columns=SCORE_COLUMNS)
     named = {"units": [unit.name for unit in store.units]}
     write_table(scores, run / "documents.parquet", table_metadata(scores) | named)
 
@@ -168,12 +173,13 @@ def scored_documents(run: RunFolder, settings: Settings) -> pa.Table:
 
 SCORE_DOCUMENTS = Stage(
     name="score-documents",
-    help="score documents by their share of pivot tokens",
+    help="score documents by their share of pivot tokens, and by all that selection may rank them by",
     run=score_documents,
-    reads=("items.parquet", "tokens", "hubs.parquet", CORPUS),
+    reads=("items.parquet", "tokens", "pivots.parquet", "hubs.parquet", CORPUS),
     writes=("documents.parquet",),
     settings=("on_error",),
     functions=("selection.scoring.scores.score_documents",),
+    revision=2,  # there are columns beside the score
 )
 
 
@@ -185,11 +191,16 @@ def select(run: RunFolder, settings: Settings) -> None:
     chosen = select_documents(
         documents,
         budget_tokens=settings.budget_tokens or max(1, sum(documents["tokens"].to_pylist()) // 10),
-        language_quotas=settings.quotas or _equal_quotas(items, documents),
-        strategy=settings.strategy,
+        quotas=settings.quotas or (_equal_quotas(items, documents) if settings.quota_by == "lang" else None),
+        quota_by=settings.quota_by,
+        rule=settings.rule,
+        temperature=settings.temperature,
+        cap_by=settings.cap_by,
+        cap=settings.cap,
+        drop=dropped_documents(run, settings) if settings.drop is None else settings.drop,
+        exact=settings.exact,
         seed=settings.seed,
         allow_shortfall=settings.allow_shortfall,
-        drop=dropped_documents(run, settings),
     )
     write_selection(chosen, corpus_paths(settings), run / "selection", on_error=settings.on_error)
 
@@ -204,11 +215,23 @@ def _equal_quotas(items: pa.Table, documents: pa.Table) -> dict[str, float] | No
 
 SELECT = Stage(
     name="select",
-    help="select documents within a token budget and language quotas",
+    help="select documents within a token budget and quotas",
     run=select,
     reads=("items.parquet", "documents.parquet", CORPUS),
-    uses=(DROPPED,),
+    uses=(DROP, DROPPED),
     writes=("selection",),
-    settings=("strategy", "budget_tokens", "quotas", "allow_shortfall", "on_error", "seed"),
+    settings=(
+        "rule",
+        "temperature",
+        "budget_tokens",
+        "quotas",
+        "quota_by",
+        "cap_by",
+        "cap",
+        "exact",
+        "allow_shortfall",
+        "on_error",
+        "seed",
+    ),
     functions=("selection.choosing.select.select", "selection.writing.write.write_selection"),
 )

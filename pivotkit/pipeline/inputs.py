@@ -104,9 +104,14 @@ def language_paths(settings: Settings) -> list[Path]:
     return [] if settings.languages is None else [Path(settings.languages).absolute()]
 
 
+def drop_paths(settings: Settings) -> list[Path]:
+    """The table of documents that are never taken, absolute; none where all may be."""
+    return [] if settings.drop is None else [Path(settings.drop).absolute()]
+
+
 # The settings that name something to read. A stage lists them among its `reads`; their files are inputs of the stage.
 LEXICON, PAIRS, CORPUS, MODEL, TUNED_LENS = "lexicon", "pairs", "corpus", "model", "tuned_lens"
-TOKEN_FILES, LANGUAGES, ITEMS = "token_files", "languages", "items"
+TOKEN_FILES, LANGUAGES, ITEMS, DROP = "token_files", "languages", "items", "drop"
 GIVEN: dict[str, Callable[[Settings], list[Path]]] = {
     LEXICON: lambda settings: [lexicon_path(settings)],
     ITEMS: lambda settings: [items_path(settings)],
@@ -116,6 +121,7 @@ GIVEN: dict[str, Callable[[Settings], list[Path]]] = {
     MODEL: model_paths,
     TUNED_LENS: tuned_lens_paths,
     LANGUAGES: language_paths,
+    DROP: drop_paths,
 }
 
 

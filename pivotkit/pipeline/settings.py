@@ -161,10 +161,28 @@ class Settings:
         [], "whose look-alikes are neither pivots nor controls: source, target, and languages for the concept's word"
     )
     hubs: int = option(1000, "hub pivots kept; documents are scored with them", least=1)
-    strategy: str = option("pivot", "what ranks the documents", choices=("pivot", "random", "parallel"))
+    rule: str = option(
+        "score",
+        "what ranks the documents",
+        choices=("score", "share", "distinct", "weighted", "pairs", "parallel", "random"),
+    )
+    temperature: float = option(0.0, "noise added to the logarithm of what ranks documents; 0: none", least=0)
     budget_tokens: int | None = option(None, "tokens to select; a tenth of the corpus by default", least=1)
     quotas: dict[str, float] = option({}, "share of each language: fr=0.5,zh=0.5; equal shares by default")
-    allow_shortfall: bool = option(False, "take all of a language that has too few tokens; refused by default")
+    quota_by: str = option(
+        "lang",
+        "what quotas name: lang; languages, such as en+fr; length, such as 0-127; or a column of documents.parquet",
+    )
+    cap_by: str | None = option(
+        None, "column of documents.parquet whose values have a cap each, such as file_name or folder"
+    )
+    cap: float | None = option(
+        None, "most of each quota from one source: up to 1 as a share, above 1 as tokens of the whole budget", least=0,
+        of="cap_by",
+    )  # fmt: skip
+    drop: str | None = option(None, "Parquet file or folder with the unit and row of documents that are never taken")
+    exact: bool = option(False, "cut the last document of each quota so that the budget is met to the token")
+    allow_shortfall: bool = option(False, "take all of a quota that has too few tokens; refused by default")
 
     def __repr__(self) -> str:
         given = ", ".join(f"{name}={value!r}" for name, value in self.given().items())

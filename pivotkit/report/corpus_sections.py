@@ -111,11 +111,11 @@ def selection(run: dict[str, Any]) -> dict[str, Any] | None:
     got = Counter[str]()
     for lang, tokens in zip(chosen["lang"].to_pylist(), chosen["tokens"].to_pylist(), strict=True):
         got[lang] += tokens
-    quotas = manifest.get("quotas", {}) if manifest.get("language_quotas") else {}
+    quotas = manifest.get("quotas", {}) if manifest.get("quota_by") == "lang" else {}
     asked = {lang: quota["budget"] for lang, quota in quotas.items()}
     most = max([*asked.values(), *got.values(), 1])
     view["made"] = {
-        "strategy": visible(str(manifest.get("strategy", ""))),
+        "rule": visible(str(manifest.get("rule", ""))),
         "budget": manifest.get("budget_tokens"),
         "documents": chosen.num_rows,
         "tokens": got.total(),

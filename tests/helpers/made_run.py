@@ -336,7 +336,7 @@ def _selection(folder: Path, rng: np.random.Generator) -> None:
             got[document["lang"]] += document["tokens"]
             chosen.append(document)
     write_table(pa.Table.from_pylist(chosen), folder / "selection" / "provenance.parquet")
-    manifest = {"strategy": "pivot", "budget_tokens": budget, "language_quotas": quotas, "seed": 0}
+    manifest = {"rule": "score", "budget_tokens": budget, "quota_by": "lang", "shares": quotas, "seed": 0}
     manifest["quotas"] = {
         lang: {"budget": round(share * budget), "tokens": got[lang]} for lang, share in quotas.items()
     }

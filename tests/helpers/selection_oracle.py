@@ -48,7 +48,11 @@ def sorted_in_memory(
         if cap is not None:
             most = max(1, int(np.floor((cap if cap <= 1 else int(cap) / budget_tokens) * budget)))
             mine = mine[before_in_group(tokens[mine], quota_names(scores, cap_by)[mine]) < most]
-        groups = np.array(scores["pair"].to_pylist(), object)[mine].astype(str) if rule == "pairs" else np.full(len(mine), "")
+        groups = (
+            np.array(scores["pair"].to_pylist(), object)[mine].astype(str)
+            if rule == "pairs"
+            else np.full(len(mine), "")
+        )
         available = {group: int(tokens[mine][groups == group].sum()) for group in np.unique(groups).tolist()}
         left = budget
         for done, group in enumerate(sorted(available, key=lambda group: (available[group], group))):
@@ -62,7 +66,9 @@ def sorted_in_memory(
     order = np.argsort(places)
     found = scores.take(places[order])
     if exact:
-        found = found.append_column("take", pa.array(np.concatenate([np.zeros(0, int), *takes])[order].astype(np.int32)))
+        found = found.append_column(
+            "take", pa.array(np.concatenate([np.zeros(0, int), *takes])[order].astype(np.int32))
+        )
     return found
 
 
@@ -79,8 +85,9 @@ def before_in_group(tokens, groups):
 
 def quota_names(scores: pa.Table, by: str):
     if by == "length":  # powers of two
-        lows = 2 ** np.floor(np.log2(np.maximum(scores["tokens"].to_numpy(), 1))).astype(int)
-        return np.array([f"{low}-{2 * low - 1}" for low in lows.tolist()])
+        tokens = scores["tokens"].to_numpy()
+        lows = np.where(tokens > 0, 2 ** np.floor(np.log2(np.maximum(tokens, 1))).astype(int), 0)
+        return np.array([f"{low}-{max(2 * low - 1, 0)}" for low in lows.tolist()])
     if by == "languages":
         return np.array(["+".join(sorted(lang.split("+"))) for lang in scores["lang"].to_pylist()])
     return np.array([str(value) for value in scores[by].to_pylist()])

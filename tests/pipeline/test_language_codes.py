@@ -45,7 +45,7 @@ def test_every_stage_knows_the_pairs(run):
 
 
 def test_documents_are_selected_from_both_languages_of_the_pairs(run):
-    assert set(read_json(run / "selection" / "manifest.json")["language_quotas"]) == {"pt-BR", "zh-Hans"}
+    assert set(read_json(run / "selection" / "manifest.json")["shares"]) == {"pt-BR", "zh-Hans"}
 
 
 def test_the_report_shows_sources_and_targets(run):

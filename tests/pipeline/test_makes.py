@@ -285,8 +285,8 @@ def test_columns_that_are_gone_are_refused_by_name(copied, capsys):
         ["--budget-tokens", "100000000"],
         ["--quotas", "a=0.5,b=0.5", "--budget-tokens", "1000000"],
         ["--quotas", "a=0.9,p=0.1", "--budget-tokens", "1000000"],
-        ["--strategy", "random", "--budget-tokens", "99999999"],
-        ["--strategy", "parallel", "--quotas", "b=1", "--budget-tokens", "9999999"],
+        ["--rule", "random", "--budget-tokens", "99999999"],
+        ["--rule", "parallel", "--quotas", "b=1", "--budget-tokens", "9999999"],
         ["--seed", "3", "--budget-tokens", "12345678"],
     ],
 )

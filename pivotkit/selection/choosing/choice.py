@@ -39,7 +39,8 @@ class Choice:
     """
 
     def __init__(
-        self, shards: ScoreShards, ranking: Ranking, budgets: Tokens, caps: Tokens | None, dropped: Dropped, *, exact: bool,
+        self, shards: ScoreShards, ranking: Ranking, budgets: Tokens, caps: Tokens | None, dropped: Dropped, *,
+        exact: bool,
     ) -> None:  # fmt: skip
         self._shards, self._ranking, self._dropped, self._exact = shards, ranking, dropped, exact
         self.budgets, self._caps = budgets, caps
@@ -193,7 +194,10 @@ class Choice:
         """The tokens of each quota by source and by pair."""
         pool, _ = self._pools.of(batch, quotas)
         tokens, cap_by = tokens_of(batch)[pool.places], self._ranking.cap_by
-        columns = [cap_by.texts(batch) if cap_by else None, plain_text(batch[PAIR]) if self._ranking.rule.by_pair else None]
+        columns = [
+            cap_by.texts(batch) if cap_by else None,
+            plain_text(batch[PAIR]) if self._ranking.rule.by_pair else None,
+        ]
         sources, pairs = (Sums() if texts is None else sums_by(texts, pool, tokens) for texts in columns)
         return sources, pairs
 
@@ -215,7 +219,7 @@ class Choice:
         taken = batch.take(pa.array(pool.places))
         tokens = tokens_of(taken)
         if self._exact:
-            tokens[list(excess)] -= list(excess.values())
+            tokens[list(excess)] -= np.array(list(excess.values()), np.int64)
             taken = pa.RecordBatch.from_arrays([*taken.columns, pa.array(tokens.astype(np.int32))], schema=self.schema)
         langs = plain_text(taken["lang"]).fill_null(UNKNOWN)
         spoken = pa.table({"lang": langs, "tokens": tokens}).group_by("lang").aggregate([("tokens", "sum")])

@@ -61,7 +61,9 @@ class Dropped:
         absent = {unit: count - found.get(unit, 0) for unit, count in listed.items() if count > found.get(unit, 0)}
         if absent:
             first, told = min(absent), f"{sum(absent.values())} of {sum(listed.values())}"
-            raise ValueError(f"select: drop must hold documents of the scores; got {told} that are not, in unit {first}")
+            raise ValueError(
+                f"select: drop must hold documents of the scores; got {told} that are not, in unit {first}"
+            )
 
 
 def _files(path: Path) -> list[Path]:

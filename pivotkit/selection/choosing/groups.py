@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -35,7 +36,9 @@ class Column:
             return cls("lang", is_set=True)
         if name not in schema.names:
             known = ", ".join(schema.names)
-            raise ValueError(f"select: {argument} must be {LENGTH}, {LANGUAGES} or a column of documents ({known}); got {name!r}")
+            classes = f"{LENGTH}, " if argument == "quota_by" else ""
+            told = f"{classes}{LANGUAGES} or a column of documents ({known})"
+            raise ValueError(f"select: {argument} must be {told}; got {name!r}")
         kind = schema.field(name).type
         kind = kind.value_type if types.is_dictionary(kind) else kind
         texts = types.is_string(kind) or types.is_large_string(kind) or str(kind) == "string_view"
@@ -111,7 +114,7 @@ def length_ranges(names: Sequence[str]) -> NDArray[np.int64]:
             raise ValueError(f"select: quotas must be ranges of tokens such as 128-255 or 256-; got {name!r}")
         found.append((int(match[1]), int(match[2]) if match[2] else np.iinfo(np.int64).max))
     order = sorted(range(len(found)), key=found.__getitem__)
-    for one, other in zip(order, order[1:], strict=False):
+    for one, other in pairwise(order):
         if found[other][0] <= found[one][1]:
             raise ValueError(f"select: quotas must be ranges that do not overlap; got {names[one]} and {names[other]}")
     return np.array(found, np.int64).reshape(-1, 2)

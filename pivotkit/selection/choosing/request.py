@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from pyarrow import types
 
 from pivotkit.arguments import check_flag, check_int, check_kind, check_number, check_text, refuse
 from pivotkit.selection.choosing.groups import LENGTH, Column, Quotas
@@ -53,23 +54,26 @@ class Request:
         check_int("select", "budget_tokens", budget_tokens, 1)
         check_text("select", "quota_by", quota_by)
         if quotas is None and quota_by != "lang":
-            refuse("select", "quotas", f"be given with quota_by={quota_by!r}", quotas)
+            refuse("select", "quota_by", "be 'lang' without quotas", quota_by)
         budgets = _budgets(budget_tokens, quotas)
         check_number("select", "temperature", temperature, 0)
         if temperature and checked.name == "random":
             refuse("select", "temperature", "be 0 for the rule 'random', which has no scores", temperature)
         check_text("select", "cap_by", cap_by, none=True)
         check_number("select", "cap", cap, none=True)
-        if (cap is None) != (cap_by is None):
-            raise ValueError(f"select: cap and cap_by must be given together; got cap={cap} and cap_by={cap_by}")
+        if cap is None and cap_by is not None:
+            refuse("select", "cap_by", "be None without cap", cap_by)
+        if cap is not None and cap_by is None:
+            refuse("select", "cap", "be None without cap_by", cap)
         if cap is not None and not 0 < cap <= budget_tokens:
             refuse("select", "cap", f"be a share above 0, or tokens up to budget_tokens, {budget_tokens}", cap)
         check_flag("select", "exact", exact)
         check_int("select", "seed", seed, 0)
         check_flag("select", "allow_shortfall", allow_shortfall)
+        shares = None if quotas is None else {name: float(share) for name, share in quotas.items()}
         return cls(
-            int(budget_tokens), checked, budgets, None if quotas is None else {name: float(quotas[name]) for name in quotas},
-            quota_by, float(temperature), cap_by, cap, bool(exact), int(seed), bool(allow_shortfall),
+            int(budget_tokens), checked, budgets, shares, quota_by, float(temperature), cap_by, cap, bool(exact),
+            int(seed), bool(allow_shortfall),
         )  # fmt: skip
 
     @property
@@ -79,6 +83,11 @@ class Request:
         return list(dict.fromkeys(names))
 
     def ranking(self, schema: pa.Schema, files: Mapping[str, str]) -> Ranking:
+        """What it asks of scores of these columns; TypeError or ValueError where they have no such columns."""
+        for name in self.rule.columns:
+            found = schema.field(name).type
+            if not (types.is_integer(found) or types.is_floating(found) or types.is_null(found)):
+                raise TypeError(f"select: documents must have numbers in the column {name}; got {found}")
         quotas = None if self.shares is None else Quotas.of(list(self.budgets), self.quota_by, schema)
         if self.cap_by == LENGTH and LENGTH not in schema.names:
             refuse("select", "cap_by", "be a column of documents", self.cap_by)
@@ -93,7 +102,7 @@ class Request:
         if self.cap is None:
             return None
         share = self.cap if self.cap <= 1 else int(self.cap) / self.budget_tokens
-        return np.maximum(1, np.floor(share * self.budget_array()).astype(np.int64))
+        return np.asarray(np.maximum(1, np.floor(share * self.budget_array())), np.int64)
 
     def summary(self) -> dict[str, Any]:
         return {

@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pivotkit.arguments import refuse, refuse_kind
+from pivotkit.selection.scoring.document_score import what_numba_said
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "score": ("score",),
@@ -77,23 +78,10 @@ class Rule:
         has = numbers(batch, "tokens") > 0
         values = np.zeros(len(batch))
         if self.function is None:
-            np.divide(*read, out=values, where=has)
+            np.divide(read[0], read[1], out=values, where=has)
         elif has.any():
-            values[has] = self._called([column[has] for column in read])
+            values[has] = _called(self.function, [column[has].astype(np.float64) for column in read])
         return values
-
-    def _called(self, columns: list[NDArray[Any]]) -> NDArray[np.float64]:
-        assert self.function is not None
-        import numba
-
-        try:
-            return np.asarray(self.function(*columns), np.float64)
-        except (numba.core.errors.NumbaError, TypeError) as error:
-            lines = [line for line in str(error).splitlines() if line and not line.startswith("Failed in ")]
-            told = f"be a function of numbers to a number that Numba compiles; got another: {lines[0][:200]}"
-            raise TypeError(f"select: rule must {told}") from None
-        except Exception as error:
-            raise ValueError(f"select: rule must not raise; got {error!r}"[:400]) from None
 
 
 def _of_function(rule: Any) -> Rule:
@@ -103,8 +91,24 @@ def _of_function(rule: Any) -> Rule:
     plain = rule.py_func if hasattr(rule, "py_func") else rule
     parameters = inspect.signature(plain).parameters.values()
     if not parameters or any(one.kind is not one.POSITIONAL_OR_KEYWORD for one in parameters):
-        refuse("select", "rule", "have parameters that are named as columns of documents", ", ".join(map(str, parameters)))
-    return Rule("function", tuple(one.name for one in parameters), numba.vectorize(plain))
+        refuse(
+            "select", "rule", "have parameters that are named as columns of documents", ", ".join(map(str, parameters))
+        )
+    compiled = numba.vectorize(plain)
+    _called(compiled, [np.zeros(0)] * len(parameters))  # compiles it, and calls it for no document
+    return Rule("function", tuple(one.name for one in parameters), compiled)
+
+
+def _called(function: Callable[..., Any], columns: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    import numba
+
+    try:
+        return np.asarray(function(*columns)).astype(np.float64, casting="safe")
+    except (numba.core.errors.NumbaError, TypeError, NotImplementedError) as error:
+        told = "be a function of numbers to a number that Numba compiles"
+        raise TypeError(f"select: rule must {told}; got another: {what_numba_said(error)}") from None
+    except Exception as error:
+        raise ValueError(f"select: rule must not raise; got {error!r}"[:400]) from None
 
 
 def numbers(batch: pa.RecordBatch, name: str) -> NDArray[Any]:

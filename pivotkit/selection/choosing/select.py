@@ -75,8 +75,8 @@ def select(
         "parallel": ``translation_pairs``. "random": all are equal. "pairs": by ``score``, where each quota's budget is
         parted among the values of the column ``pair``, equally, but none gets more than it has; documents without a
         pair are not taken. A function, Numba's or one that Numba compiles: its parameters are named as columns of
-        numbers, and it returns the merit of a document with tokens. "random" with the same quotas and budget is the
-        language-matched control.
+        numbers, which it gets as float64, and it returns the merit of a document with tokens. "random" with the same
+        quotas and budget is the language-matched control.
     temperature : float, default 0
         T. Merits must be 0 or more, and those of 0 come last. Not for "random", which it comes close to as it grows.
     cap_by : str, optional

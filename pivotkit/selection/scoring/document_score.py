@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -25,14 +26,15 @@ Score: TypeAlias = str | Callable[[Any, Any], float]
 
 
 class Totals(NamedTuple):
-    """One entry per document: ids, ids that are pivots (int64), and the score (float64)."""
+    """One entry per document: ids, ids that are pivots (int64), the score, and further scores (float64)."""
 
     tokens: NDArray[np.int64]
     pivots: NDArray[np.int64]
     scores: NDArray[np.float64]
+    more: tuple[NDArray[np.float64], ...] = ()
 
     def without_last(self) -> Totals:
-        return Totals(self.tokens[:-1], self.pivots[:-1], self.scores[:-1])
+        return Totals(self.tokens[:-1], self.pivots[:-1], self.scores[:-1], tuple(one[:-1] for one in self.more))
 
 
 @dataclass(frozen=True)
@@ -59,20 +61,31 @@ class DocumentScore:
         arrays = [array for array in (self.is_pivot, self.weights) if array is not None]
         return {"score": self.name, "digests": [hashlib.sha256(array.tobytes()).hexdigest() for array in arrays]}
 
-    def totals(self, blocks: Iterable[TokenBlock]) -> Iterator[Totals]:
-        """The totals of documents, block by block. A document that goes on in a later block comes once it is whole."""
+    def scorer(self) -> Callable[[TokenBlock], Totals]:
+        """A function of blocks, one after another, to the totals of their documents so far."""
         weights = self.weights if self.name == "weighted" else None
         scorer = _C.DocumentScorer(self.is_pivot, weights, self.name == "distinct")
-        before: Totals | None = None
-        for block in blocks:
-            now = Totals(*scorer.add(block.ids, block.offsets, block.continued))
-            if self.function is not None and self.weights is not None:
-                now = now._replace(scores=self.function(block.ids, block.offsets, self.weights))
-            if before is not None:
-                yield before.without_last() if block.continued else before
-            before = now
+
+        def totals(block: TokenBlock) -> Totals:
+            found = Totals(*scorer.add(block.ids, block.offsets, block.continued))
+            if self.function is None or self.weights is None:
+                return found
+            return found._replace(scores=self.function(block.ids, block.offsets, self.weights))
+
+        return totals
+
+
+def totals_of(score: DocumentScore, more: Sequence[DocumentScore], blocks: Iterable[TokenBlock]) -> Iterator[Totals]:
+    """The totals of documents, block by block. A document that goes on in a later block comes once it is whole."""
+    first, *others = [one.scorer() for one in (score, *more)]
+    before: Totals | None = None
+    for block in blocks:
+        now = first(block)._replace(more=tuple(other(block).scores for other in others))
         if before is not None:
-            yield before
+            yield before.without_last() if block.continued else before
+        before = now
+    if before is not None:
+        yield before
 
 
 def document_score(
@@ -98,12 +111,9 @@ def document_score(
         if weights is not None:
             refuse(function, "weights", f"be None for the score {score!r}", weights)
         return DocumentScore(score, is_pivot)
-    if weights is not None:
-        kept = _weights(function, weights, is_pivot)
-    elif isinstance(score, str):
-        refuse(function, "weights", "be given for the score 'weighted'", weights)
-    else:
-        kept = is_pivot.astype(np.float32)
+    if weights is None and isinstance(score, str):
+        weights = _table_weights(function, pivots, vocab_size)
+    kept = is_pivot.astype(np.float32) if weights is None else _weights(function, weights, is_pivot)
     if isinstance(score, str):
         return DocumentScore(score, is_pivot, kept)
     compiled = _compiled(function, score)
@@ -131,6 +141,15 @@ def _pivot_mask(function: str, pivots: Pivots, vocab_size: int) -> NDArray[np.bo
     mask = np.zeros(vocab_size, dtype=bool)
     mask[ids] = True
     return mask
+
+
+def _table_weights(function: str, pivots: Pivots, vocab_size: int) -> NDArray[np.float64]:
+    """The sum of each pivot's scores in its table."""
+    if not (isinstance(pivots, pa.Table) and "score" in pivots.column_names):
+        refuse(function, "weights", "be given for the score 'weighted'", None)
+    require_columns(function, "pivots", pivots, ("token_id", "score"))
+    scores = np.asarray(pivots["score"].to_numpy(), np.float64)
+    return np.bincount(pivots["token_id"].to_numpy(), weights=scores, minlength=vocab_size).astype(np.float64)
 
 
 def _weights(function: str, weights: Weights, is_pivot: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -193,10 +212,15 @@ def _compiled(function: str, score: Any) -> Callable[[Ids, Offsets, NDArray[np.f
             each(ids, offsets, weights, scores)
         except numba.core.errors.NumbaError as error:
             rule = "be a function of (ids, weights) to a float that Numba compiles"
-            lines = [line for line in str(error).splitlines() if line and not line.startswith("Failed in ")]
-            raise TypeError(f"{function}: score must {rule}; got another: {lines[0][:200]}") from None
+            raise TypeError(f"{function}: score must {rule}; got another: {what_numba_said(error)}") from None
         except Exception as error:
             raise ValueError(f"{function}: score must not raise; got {error!r}"[:400]) from None
         return scores
 
     return scored
+
+
+def what_numba_said(error: Exception) -> str:
+    """The first line of an error that tells something, without the colors of a terminal."""
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).splitlines()
+    return next((line for line in lines if line and not line.startswith("Failed in ")), "")[:200]

@@ -1,4 +1,4 @@
-"""Document scores on disk: one Arrow file for each work unit, from which a stopped run resumes.
+"""Document scores on disk: one Parquet file for each work unit, from which a stopped run resumes.
 
 ``scores.json`` says what was scored and, once all are scored, names the units.
 """
@@ -10,17 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pivotkit.artifacts import atomic_path, read_object, sweep, value_digest, write_json
 from pivotkit.errors import InputError
 
-FORMAT = 2
+FORMAT = 3
 HEADER = "scores.json"
-SUFFIX = ".arrow"
+SUFFIX = ".parquet"
+REPEATED = ("unit", "lang", "pair", "file_name", "folder")  # columns in which few texts stand in many rows
+GROUP_ROWS = 1 << 17
 
 
 class ScoreFolder:
-    """A folder with ``<unit>.arrow`` for each unit that is done, and ``scores.json``, which says what was scored.
+    """A folder with ``<unit>.parquet`` for each unit that is done, and ``scores.json``, which says what was scored.
 
     A file appears whole or not at all.
     """
@@ -49,25 +52,32 @@ class ScoreFolder:
 
     def write(self, unit: str, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
         """Write the rows of a unit as they come."""
-        with (
-            atomic_path(self._path(unit)) as path,
-            pa.OSFile(str(path), "wb") as sink,
-            pa.ipc.new_file(sink, schema) as writer,
-        ):
+        repeated = [name for name in REPEATED if name in schema.names]
+        options = {"compression": "zstd", "use_dictionary": repeated, "write_page_checksum": True}
+        waiting: list[pa.Table] = []
+        with atomic_path(self._path(unit)) as path, pq.ParquetWriter(path, schema, **options) as writer:
             for table in tables:
-                writer.write_table(table)
+                waiting.append(table)
+                if sum(map(len, waiting)) >= GROUP_ROWS:
+                    writer.write_table(pa.concat_tables(waiting).cast(schema))
+                    waiting = []
+            if waiting:
+                writer.write_table(pa.concat_tables(waiting).cast(schema))
 
-    def read(self, unit: str, schema: pa.Schema) -> pa.Table:
-        """The rows of a unit, mapped."""
+    def count(self, unit: str, schema: pa.Schema) -> int:
+        """How many rows a unit has; InputError unless its file is whole and has these columns.
+
+        The pages have checksums of their own, which are checked when they are read.
+        """
         path = self._path(unit)
         try:
-            with pa.memory_map(str(path)) as source:  # what was read stays mapped
-                table = pa.ipc.open_file(source).read_all()
+            with pq.ParquetFile(path) as file:
+                found, rows = file.schema_arrow, file.metadata.num_rows
         except (pa.ArrowException, OSError) as error:
-            raise InputError(path, "", f"must be a whole Arrow file; {error}") from None
-        if table.schema.names != schema.names:
+            raise InputError(path, "", f"must be a whole Parquet file; {error}") from None
+        if found.names != schema.names:
             raise InputError(path, "", f"must have the columns {', '.join(schema.names)}; got others")
-        return table
+        return int(rows)
 
     def _path(self, unit: str) -> Path:
         return self.folder / f"{unit}{SUFFIX}"

@@ -2,42 +2,44 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import pyarrow as pa
-import scipy
 from numpy.typing import NDArray
 
 from pivotkit import _C
-from pivotkit.arguments import check_path, check_paths, check_word_pairs, kind, refuse, refuse_kind
-from pivotkit.artifacts import require_columns, with_metadata
+from pivotkit.arguments import check_path, check_paths, check_strings, check_word_pairs, kind, refuse, refuse_kind
 from pivotkit.corpus.matching.match import Matches
-from pivotkit.corpus.matching.watchlist import WatchList
 from pivotkit.corpus.reading.documents import Corpus, check_on_error
 from pivotkit.corpus.reading.token_files import TokenFiles
-from pivotkit.corpus.reading.units import Unit
 from pivotkit.corpus.token_store.store import TokenStore
-from pivotkit.errors import CorpusError
-from pivotkit.progress import track
-from pivotkit.selection.scoring.document_score import DocumentScore, Pivots, Score, Totals, Weights, document_score
-from pivotkit.selection.scoring.score_folder import ScoreFolder
+from pivotkit.selection.scoring.document_score import (
+    Pivots,
+    Score,
+    Weights,
+    document_score,
+)
+from pivotkit.selection.scoring.more_columns import MoreColumns
+from pivotkit.selection.scoring.scored_rows import Scoring, Tokens
 from pivotkit.selection.scoring.tokenized_text import TokenizedText
-
-SCHEMA = pa.schema(
-    [("unit", pa.string()), ("row", pa.int64()), ("id", pa.string()), ("tokens", pa.int32()), ("pivots", pa.int32()),
-     ("score", pa.float64()), ("lang", pa.string())]
-)  # fmt: skip
-PAIRS = pa.field("translation_pairs", pa.int32())
-BLOCK_TOKENS = 1 << 19  # ids that are read at a time: more leave the caches, fewer cost more calls
-ROWS = 1 << 16  # documents whose rows are made at a time, about
-MOST_TOKENS = np.iinfo(np.int32).max  # of a document
-Tokens = TokenFiles | TokenStore | TokenizedText
+from pivotkit.selection.scoring.translation_pairs import TranslationPairs
 
 
+@overload
+def score_documents(
+    corpus: TokenStore | TokenFiles | Corpus, pivots: Pivots, *, hits: Matches | None = ...,
+    pairs: pa.Table | Iterable[tuple[str, str]] | None = ..., score: Score = ..., weights: Weights | None = ...,
+    columns: Sequence[str] = ..., tokenizer: Any = ..., on_error: str = ..., out: None = ...,
+) -> pa.Table: ...  # fmt: skip
+@overload
+def score_documents(
+    corpus: TokenStore | TokenFiles | Corpus, pivots: Pivots, *, hits: Matches | None = ...,
+    pairs: pa.Table | Iterable[tuple[str, str]] | None = ..., score: Score = ..., weights: Weights | None = ...,
+    columns: Sequence[str] = ..., tokenizer: Any = ..., on_error: str = ..., out: str | Path,
+) -> Path: ...  # fmt: skip
 def score_documents(
     corpus: TokenStore | TokenFiles | Corpus,
     pivots: Pivots,
@@ -46,10 +48,11 @@ def score_documents(
     pairs: pa.Table | Iterable[tuple[str, str]] | None = None,
     score: Score = "share",
     weights: Weights | None = None,
+    columns: Sequence[str] = (),
     tokenizer: Any = None,
     on_error: str = "raise",
     out: str | Path | None = None,
-) -> pa.Table:
+) -> pa.Table | Path:
     """Score each document of a corpus by the pivots among its tokens.
 
     With the ids x of a document, the set P of pivots and a weight w for each pivot:
@@ -64,7 +67,7 @@ def score_documents(
         The pivot set: token ids, or a table of pivots or hubs with the column ``token_id``. A token counts once,
         however often it is listed.
     hits : Matches, optional
-        Which watch words occur in the same documents; not for `TokenFiles`, and not with ``out``.
+        Which watch words occur in the same documents; not for `TokenFiles`.
     pairs : pyarrow.Table or pairs of str, optional
         With ``hits``: the word pairs to count, as pairs or as the columns ``source`` and ``target``. A pair and its
         reverse are one.
@@ -73,25 +76,32 @@ def score_documents(
         compile. It is called for each document that has tokens, with its ids (uint16 or uint32, 1-D) and the weights
         (float32 (V,), those of the pivots, else 0). It must not change them.
     weights : mapping of token to number, or array (V,), optional
-        The weights of the pivots, rounded to float32; must be given for "weighted". A function gets 1 for each pivot by
-        default. Weights of other tokens are not used.
+        The weights of the pivots, rounded to float32. By default, "weighted" takes the sum of each pivot's scores in
+        the column ``score`` of the table ``pivots``, and a function gets 1 for each pivot. Weights of other tokens are
+        not used.
+    columns : sequence of {"distinct", "weighted", "pairs", "file_name", "folder"}, default ()
+        What the rows have beside the score. "distinct" and "weighted": these scores. "pairs": where ``pivots`` is a
+        table with the column ``pair``, the ``pair`` with most of the document's pivots, where a token of n pairs counts
+        1/n for each, and how many ``pairs`` have any; of k pairs with equally much, the one at place ``row % k`` in the
+        order of names counts. "file_name" and "folder": the names of the document's file and of its folder.
     tokenizer : fast tokenizer, ``tokenizers.Tokenizer`` or path, optional
         For text, and only for it: as for `tokenize`.
     on_error : {"raise", "skip"}, default "raise"
         For text: as for `read_documents`.
     out : path, optional
-        Folder for the rows, one Arrow file for each work unit. A unit whose file is there is not scored again, so the
-        same call resumes a stopped run. Files of units that the corpus no longer has are left there. None, the default:
-        the rows are held in memory.
+        Folder for the rows, one Parquet file for each work unit, written as documents are scored. A unit whose file is
+        there is not scored again, so the same call resumes a stopped run. Files of units that the corpus no longer has
+        are left there. None, the default: the rows are held in memory.
 
     Returns
     -------
-    pyarrow.Table
+    pyarrow.Table, or with ``out`` its path, which `select` takes
         One row per document, in the order of the corpus: ``unit string, row int64, id string, tokens int32, pivots
         int32, score float64, lang string``. ``pivots`` counts tokens in the set, whatever the score. With ``hits`` also
-        ``translation_pairs int32``: how many of the pairs have both words in the document. Token files know neither ids
-        nor languages, so ``id`` and ``lang`` are null for `TokenFiles`; ``row`` is the document's place in the file.
-        With ``out``, the table is mapped from its files.
+        ``translation_pairs int32``: how many of the pairs have both words in the document. Of ``columns`` ``distinct
+        int32, weighted float64, pair string, pairs int32, file_name string, folder string``. Token files know neither
+        ids nor languages, so ``id`` and ``lang`` are null for `TokenFiles`; ``row`` is the document's place in the
+        file.
 
     Raises
     ------
@@ -101,8 +111,8 @@ def score_documents(
         When ``corpus`` is no corpus, or text without a tokenizer; for a function that Numba cannot compile; when
         another argument is of another kind.
     ValueError
-        When there are no pivots, when ``hits`` and ``pairs`` do not come together or come with `TokenFiles` or ``out``,
-        when ``hits`` are of other documents, and when a word of ``pairs`` was not watched. For another score; for
+        When there are no pivots, when ``hits`` and ``pairs`` do not come together or come with `TokenFiles`, when
+        ``hits`` are of other documents, and when a word of ``pairs`` was not watched. For another score or column; for
         weights that are missing, not used by the score, not finite or of another length; for a function that raises.
     CorpusError
         For a damaged file, an id outside the vocabulary, a document that cannot be read or has 2^31 tokens, and with
@@ -116,9 +126,10 @@ def score_documents(
     4 of the document, each in order, then (s0 + s1) + (s2 + s3). So a score does not depend on how files are read.
 
     Cost: one look-up per token, in a table of 1 byte a token id (share), of 5 (weighted) or of 4 (distinct). Ids are
-    read in blocks of 2^19. What grows in memory is the result, about 60 bytes a document, and with ``out`` nothing but
-    what lies beside the ids of one unit: the index of a Megatron or datatrove file, the list of documents of a store. A
-    function also needs the longest document at once.
+    read in blocks of 2^19. A further column of scores costs as much as a score of its kind, "pairs" a weighted one for
+    each pair. What grows in memory is the result, about 60 bytes a document, and with ``out`` nothing but what lies
+    beside the ids of one unit: the index of a Megatron or datatrove file, the list of documents of a store. A function
+    also needs the longest document at once.
 
     The share is that of arXiv 2505.16385, which takes documents with a high proportion of pivot tokens. It is highest
     for short documents of the majority language: rank within languages (`pivotkit.selection.select`).
@@ -138,6 +149,10 @@ def score_documents(
     [1.0, 1.0]
     >>> score_documents(files, [6, 7], score=lambda ids, weights: weights[ids].max())["score"].to_pylist()
     [1.0, 1.0]
+    >>> pivots = pa.table({"token_id": [6, 7], "pair": ["en-fr", "en-de"], "score": [1.0, 3.0]})
+    >>> more = score_documents(files, pivots, columns=["weighted", "pairs"])
+    >>> more.select(["weighted", "pair", "pairs"]).to_pylist()[0]
+    {'weighted': 0.5, 'pair': 'en-fr', 'pairs': 1}
     """
     tokens = _tokens(corpus, tokenizer, on_error)
     if hits is not None and not all(hasattr(hits, part) for part in ("documents", "words", "hits")):
@@ -146,23 +161,18 @@ def score_documents(
         pairs = check_word_pairs("score_documents", "pairs", pairs)
     check_path("score_documents", "out", out, none=True)
     dtype = np.dtype(tokens.dtype if isinstance(tokens, TokenFiles) else "uint32")
-    scored = document_score("score_documents", pivots, tokens.vocab_size, score, weights, dtype)
+    names = check_strings("score_documents", "columns", columns)
+    is_share = isinstance(score, str) and score != "weighted"  # whose weights, if any, are those of a further column
+    used = None if is_share and "weighted" in names else weights
+    scored = document_score("score_documents", pivots, tokens.vocab_size, score, used, dtype)
+    more = MoreColumns.of("score_documents", names, pivots, tokens.vocab_size, weights, dtype)
     if (hits is None) != (pairs is None):
         raise ValueError("score_documents: hits and pairs must be given together; got one of them")
     if hits is not None and isinstance(corpus, TokenFiles):
         raise ValueError("score_documents: hits must be None for TokenFiles, whose text is not known; got Matches")
-    if hits is not None and out is not None:
-        raise ValueError("score_documents: hits must be None where out is given; got Matches")
-    metadata: dict[str, Any] = {"pivots": int(scored.is_pivot.sum()), "tokenizer": tokens.tokenizer}
-    if scored.name != "share":
-        metadata["score"] = scored.name
-    units = tokens.work_units()
-    metadata |= _file_names(tokens, units)
-    if out is None:
-        tables = _in_memory(tokens, units, scored, hits, pairs)
-    else:
-        tables = _on_disk(tokens, units, scored, Path(out))
-    return with_metadata(pa.concat_tables(tables), metadata)
+    translated = None if hits is None or pairs is None else TranslationPairs(hits, pairs)
+    scoring = Scoring(tokens, scored, more, translated)
+    return scoring.table() if out is None else scoring.write(Path(out))
 
 
 def _tokens(corpus: Any, tokenizer: Any, on_error: str) -> Tokens:
@@ -177,108 +187,6 @@ def _tokens(corpus: Any, tokenizer: Any, on_error: str) -> Tokens:
         refuse_kind("score_documents", "corpus", rule, corpus)
     paths = check_paths("score_documents", "corpus", corpus)
     return TokenizedText("score_documents", paths, tokenizer, on_error)
-
-
-def _file_names(corpus: Tokens, units: Sequence[Unit]) -> dict[str, Any]:
-    """The names of the files where nothing else tells documents apart; part of the metadata."""
-    return {"files": {unit.name: unit.path.name for unit in units}} if isinstance(corpus, TokenFiles) else {}
-
-
-def _in_memory(
-    corpus: Tokens,
-    units: Sequence[Unit],
-    score: DocumentScore,
-    hits: Matches | None,
-    pairs: pa.Table | Sequence[tuple[str, str]] | None,
-) -> list[pa.Table]:
-    pair_matrix = None if hits is None or pairs is None else _pair_matrix(hits.words, pairs)
-    tables = [(SCHEMA if hits is None else SCHEMA.append(PAIRS)).empty_table()]
-    done = 0
-    for unit in track(units, "Scoring documents"):
-        for table in _rows(corpus, unit, score):
-            if hits is not None and pair_matrix is not None:
-                _check_same(hits.documents.slice(done, len(table)), unit.name, table["row"])
-                present = hits.hits[done : done + len(table)].astype(bool).astype(np.int32)
-                both = (present @ pair_matrix).multiply(present).sum(axis=1)
-                table = table.append_column(PAIRS, pa.array(np.asarray(both).ravel().astype(np.int32)))
-            tables.append(table)
-            done += len(table)
-    if hits is not None and hits.documents.num_rows != done:
-        raise ValueError(
-            f"score_documents: hits must be of the store's {done} documents; got {hits.documents.num_rows}"
-        )
-    return tables
-
-
-def _on_disk(corpus: Tokens, units: Sequence[Unit], score: DocumentScore, out: Path) -> list[pa.Table]:
-    # Nobody can tell whether two functions are one, so theirs are scores of nothing else.
-    of = {"score": "function", "call": secrets.token_hex()} if score.name == "function" else score.identity()
-    folder = ScoreFolder(out, {"corpus": corpus.identity(), **of}, [unit.name for unit in units])
-    for unit in track(units, "Scoring documents"):
-        if not folder.has(unit.name):
-            schema = with_metadata(SCHEMA.empty_table(), _file_names(corpus, [unit])).schema
-            folder.write(unit.name, schema, _checked_rows(corpus, unit, score))
-    folder.finish()
-    return [SCHEMA.empty_table(), *(folder.read(unit.name, SCHEMA) for unit in units)]
-
-
-def _checked_rows(corpus: Tokens, unit: Unit, score: DocumentScore) -> Iterator[pa.Table]:
-    """`_rows` of a file that stays as it is: what is kept under the name of a unit must be of that unit."""
-    yield from _rows(corpus, unit, score)
-    if not isinstance(corpus, TokenStore):  # which has its own copy
-        unit.check()
-
-
-def _rows(corpus: Tokens, unit: Unit, score: DocumentScore) -> Iterator[pa.Table]:
-    """The rows of one unit, about `ROWS` at a time."""
-    if isinstance(corpus, TokenizedText):
-        for listed, blocks in corpus.batches(unit):
-            for _, totals in _batched(unit, score.totals(blocks), len(listed)):
-                yield _table(unit, totals, listed)
-        return
-    listed = corpus.table(unit) if isinstance(corpus, TokenStore) else None
-    read = corpus.blocks(unit, tokens=BLOCK_TOKENS, whole=score.function is not None)
-    for first, totals in _batched(unit, score.totals(read), ROWS):
-        size = len(totals.tokens)
-        rows = pa.table({"row": np.arange(first, first + size)}) if listed is None else listed.slice(first, size)
-        yield _table(unit, totals, rows)
-
-
-def _batched(unit: Unit, parts: Iterable[Totals], documents: int) -> Iterator[tuple[int, Totals]]:
-    """Put totals together to at least ``documents``, but for the last; with the number of documents before them."""
-    first = size = 0
-    waiting: list[Totals] = []
-    for part in parts:
-        if len(part.tokens) and part.tokens.max() > MOST_TOKENS:
-            raise CorpusError(unit.path, "", f"must hold documents of at most {MOST_TOKENS} tokens; got a longer one")
-        waiting.append(part)
-        size += len(part.tokens)
-        if size >= documents:
-            yield first, _joined(waiting)
-            first, size, waiting = first + size, 0, []
-    if size:
-        yield first, _joined(waiting)
-
-
-def _joined(parts: list[Totals]) -> Totals:
-    return Totals(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
-
-
-def _table(unit: Unit, totals: Totals, listed: pa.Table) -> pa.Table:
-    """Rows without ``translation_pairs``; ``listed`` has ``row`` and, where they are known, ``id`` and ``lang``."""
-    size = len(totals.tokens)
-    unknown = pa.nulls(size, pa.string())
-    known = listed.column_names
-    columns = [
-        pa.repeat(pa.scalar(unit.name, pa.string()), size),
-        listed["row"],
-        listed["id"] if "id" in known else unknown,
-        pa.array(totals.tokens.astype(np.int32)),
-        pa.array(totals.pivots.astype(np.int32)),
-        pa.array(totals.scores),
-        listed["lang"] if "lang" in known else unknown,
-    ]
-    return pa.table(columns, schema=SCHEMA)
 
 
 def count_members(
@@ -308,25 +216,3 @@ def count_members(
     """
     whole = ids if ids.dtype in (np.uint16, np.uint32) else ids.astype(np.uint32)
     return _C.DocumentScorer(members).add(np.ascontiguousarray(whole), offsets)[1]
-
-
-def _pair_matrix(words: Sequence[str], pairs: pa.Table | Iterable[tuple[str, str]]) -> scipy.sparse.csr_array:
-    """A matrix (W, W) with a 1 for each distinct pair, whichever way round it was listed."""
-    if isinstance(pairs, pa.Table):
-        require_columns("score_documents", "pairs", pairs, ("source", "target"))
-        pairs = zip(pairs["source"].to_pylist(), pairs["target"].to_pylist(), strict=True)
-    listed = list(pairs)
-    watched = WatchList(words)
-    unknown = next((word for pair in listed for word in pair if word not in watched), None)
-    if unknown is not None:
-        raise ValueError(f"score_documents: pairs must be of words that hits watched; got {unknown!r}")
-    places = {tuple(sorted((watched.id(source), watched.id(target)))) for source, target in listed}
-    rows, columns = np.array(sorted(places), dtype=np.int64).reshape(-1, 2).T
-    return scipy.sparse.csr_array((np.ones(len(rows), np.int32), (rows, columns)), shape=(len(words), len(words)))
-
-
-def _check_same(matched: pa.Table, unit: str, rows: pa.ChunkedArray) -> None:
-    if set(matched["unit"].to_pylist()) - {unit} or matched["row"].to_pylist() != rows.to_pylist():
-        raise ValueError(
-            f"score_documents: hits must be of the same documents as the store; they differ in unit {unit}"
-        )

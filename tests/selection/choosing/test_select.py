@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pivotkit.artifacts import table_metadata
-from pivotkit.selection.choosing.rules import RULES, select
+from pivotkit.selection import select
+from pivotkit.selection.choosing.rules import RULES
 
 DOCUMENT = st.tuples(st.integers(0, 30), st.integers(0, 3), st.sampled_from(["en", "fr", "zh"]), st.integers(0, 2))
 documents_lists = st.lists(DOCUMENT, min_size=1, max_size=40)
@@ -39,7 +40,9 @@ def quotas_of(documents):
     return {language: 1 / len(languages) for language in languages}
 
 
-@given(documents_lists, st.integers(1, 200), st.sampled_from(RULES), st.booleans())
+@given(
+    documents_lists, st.integers(1, 200), st.sampled_from([rule for rule in RULES if rule != "pairs"]), st.booleans()
+)
 def test_no_language_exceeds_its_budget_by_more_than_one_document(rows, budget, rule, quotas):
     documents = make_documents(rows)
     shares = quotas_of(documents) if quotas else None
@@ -151,12 +154,15 @@ class TestRefusals:
         [
             (
                 {"quotas": {"en": 0.5, "xx": 0.5}},
-                r"quotas must name languages of the documents \(en, fr\); got xx",
+                r"quotas must name values of lang that documents have \(en: 1, fr: 1\); got xx",
             ),
             ({"quotas": {"en": 0.5, "fr": 0.4}}, "quotas must be positive shares that sum to 1"),
             ({"quotas": {"en": 1.5, "fr": -0.5}}, "quotas must be positive shares that sum to 1"),
             ({"quotas": {}}, "quotas must be positive shares that sum to 1"),
-            ({"rule": "best"}, "rule must be one of score, share, distinct, weighted, pairs, parallel, random, or a function; got 'best'"),
+            (
+                {"rule": "best"},
+                "rule must be one of score, share, distinct, weighted, pairs, parallel, random, or a function; got 'best'",
+            ),
             ({"budget_tokens": 0}, "budget_tokens must be at least 1; got 0"),
         ],
     )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -94,8 +97,8 @@ class TestRefusals:
             select(shards, budget_tokens=10)
 
     @pytest.mark.parametrize(("name", "value", "told"), [
-        ("score", float("nan"), "documents must have a score each; got NaN"),
-        ("score", None, "documents must have a score each; got NaN"),
+        ("score", float("nan"), "documents must have a score each; got NaN or null for 1 of 60"),
+        ("score", None, "documents must have a score each; got NaN or null for 1 of 60"),
         ("tokens", None, "documents must have tokens in every row; got 1 nulls"),
         ("row", None, "documents must have row in every row; got 1 nulls"),
         ("unit", None, "documents must have unit in every row; got 1 nulls"),
@@ -143,10 +146,9 @@ class TestRefusals:
         files = TokenFiles(tmp_path / "*.npy", vocab_size=2, eos=0)
         score_documents(files, [1], out=tmp_path / "scores")
         write_olmo(tmp_path / "b.npy", [[1, 0]] * 4)
-        scored = score_documents(files, [1], out=tmp_path / "scores")
-        assert len(list((tmp_path / "scores").glob("*.arrow"))) == 3
-        chosen = select(tmp_path / "scores", budget_tokens=100, allow_shortfall=True)
-        assert chosen.num_rows == scored.num_rows == 7
+        score_documents(files, [1], out=tmp_path / "scores")
+        assert len(list((tmp_path / "scores").glob("*.parquet"))) == 3
+        assert select(tmp_path / "scores", budget_tokens=100, allow_shortfall=True).num_rows == 7
 
     @pytest.mark.parametrize("place", ["nothing", "empty"])
     def test_a_place_without_scores_is_refused(self, tmp_path, place):
@@ -164,7 +166,7 @@ class TestRefusals:
         assert (tmp_path / "home" / "thesis.tex").read_text() == "years of work"
 
     def test_a_shortfall_is_told_before_anything_is_written(self, shards, tmp_path):
-        with pytest.raises(ValueError, match="missing are 880 tokens of all"):
+        with pytest.raises(ValueError, match=r"missing are 880 tokens of all \(it has 120 of 1000\)"):
             select(shards, budget_tokens=1000, out=tmp_path / "chosen")
         assert not (tmp_path / "chosen").exists()
 
@@ -262,3 +264,58 @@ class TestWriting:
         select(shards, budget_tokens=100, out=tmp_path / "chosen")
         assert read_table(tmp_path / "chosen").equals(select(shards, budget_tokens=100))
         assert sorted(path.name for path in tmp_path.iterdir()) == ["chosen", "shards"]
+
+    def test_a_kill_at_any_moment_leaves_the_same_bytes_after_a_rerun(self, tmp_path):
+        """A process that does nothing but select again and again, each time killed at another moment of its reading."""
+        scores = made_scores([(place % 4, 1 + place % 5, place % 7 / 10, "en", 0, place) for place in range(2000)])
+        shards = write_shards(scores, tmp_path / "shards", cuts={1, 2, 3}, parquet=True, batch=100)
+        options = {"budget_tokens": 1500, "temperature": 0.5, "cap_by": "source", "cap": 0.4, "exact": True}
+        expected = bytes_of(select(shards, **options, out=tmp_path / "expected"))
+        code = (
+            "import json, os, signal, sys\n"
+            "import pivotkit.selection.choosing.score_shards as score_shards\n"
+            "from pivotkit.selection import select\n"
+            "from pivotkit.selection.choosing import selection_folder\n"
+            "shards, out, options, moment = sys.argv[1:]\n"
+            "score_shards.ROWS, selection_folder.GROUP_ROWS, left = 100, 300, int(moment)\n"
+            "def counted(function):\n"
+            "    def call(*arguments, **named):\n"
+            "        global left\n"
+            "        left -= 1\n"
+            "        if not left: os.kill(os.getpid(), signal.SIGKILL)\n"
+            "        return function(*arguments, **named)\n"
+            "    return call\n"
+            "for owner, name in [(score_shards.pc, 'run_end_encode'), (os, 'fsync'),\n"
+            "                    (selection_folder.RowWriter, '_flush'), (selection_folder.RowWriter, 'add')]:\n"
+            "    setattr(owner, name, counted(getattr(owner, name)))\n"
+            "select(shards, **json.loads(options), out=out)\n"
+            "print(int(moment) - left)\n"
+        )
+
+        def run(moment):
+            command = [
+                sys.executable,
+                "-c",
+                code,
+                str(shards),
+                str(tmp_path / "chosen"),
+                json.dumps(options),
+                str(moment),
+            ]
+            return subprocess.run(command, check=False, capture_output=True, text=True)
+
+        moments = int(run(10**9).stdout)
+        assert moments > 50
+        shutil.rmtree(tmp_path / "chosen")
+        random = np.random.default_rng(0)
+        for moment in random.integers(1, moments, 20).tolist():
+            killed = run(moment)
+            assert killed.returncode == -signal.SIGKILL, killed.stderr
+            if (tmp_path / "chosen").exists():
+                assert bytes_of(tmp_path / "chosen") == expected
+        assert bytes_of(select(shards, **options, out=tmp_path / "chosen")) == expected
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["chosen", "expected", "shards"]
+
+
+def bytes_of(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}

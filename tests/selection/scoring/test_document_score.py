@@ -31,7 +31,7 @@ def weight_sum(weights):
 def scored(factory, texts, pivots, block, **options):
     store = made_store(factory.mktemp("store"), texts, vocab_size=V)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pivotkit.selection.scoring.scores.BLOCK_TOKENS", block)
+        patch.setattr("pivotkit.selection.scoring.scored_rows.BLOCK_TOKENS", block)
         return score_documents(store, sorted(pivots), **options)
 
 
@@ -72,8 +72,8 @@ def test_many_documents_in_many_files_are_rows_in_order(tmp_path):
     files = TokenFiles(tmp_path, vocab_size=50, eos=0, dtype="uint32")
     weights = random.random(50, np.float32)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pivotkit.selection.scoring.scores.BLOCK_TOKENS", 3001)
-        patch.setattr("pivotkit.selection.scoring.scores.ROWS", 100)
+        patch.setattr("pivotkit.selection.scoring.scored_rows.BLOCK_TOKENS", 3001)
+        patch.setattr("pivotkit.selection.scoring.scored_rows.ROWS", 100)
         tables = {
             "share": score_documents(files, range(9)),
             "weighted": score_documents(files, range(50), score="weighted", weights=weights),
@@ -194,7 +194,7 @@ class TestRefusals:
         assert refusal(files, score="weighted", weights=weights) == error
 
     def test_a_document_has_at_most_as_many_tokens_as_a_column_can_say(self, files, monkeypatch):
-        monkeypatch.setattr("pivotkit.selection.scoring.scores.MOST_TOKENS", 1)
+        monkeypatch.setattr("pivotkit.selection.scoring.scored_rows.MOST_TOKENS", 1)
         with pytest.raises(CorpusError, match=r"a\.npy: must hold documents of at most 1 tokens; got a longer one"):
             score_documents(files, [1])
 

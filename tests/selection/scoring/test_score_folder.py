@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from token_formats import made_store, write_olmo
 
 from pivotkit import _C
-from pivotkit.artifacts import atomic_path
+from pivotkit.artifacts import table_metadata
 from pivotkit.corpus import TokenFiles
+from pivotkit.corpus.token_store.store import TokenStore
 from pivotkit.errors import CorpusError, InputError
 from pivotkit.selection import score_documents, select
 from pivotkit.selection.scoring.score_folder import ScoreFolder
@@ -33,21 +34,35 @@ class Broken(Exception):
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"score": "distinct"}, {"score": "weighted", "weights": {1: 0.5, 3: 2}}, {"score": lambda ids, weights: 0.5}],
-)
+    [
+        {}, {"score": "distinct"}, {"score": "weighted", "weights": {1: 0.5, 3: 2}},
+        {"score": lambda ids, weights: 0.5}, {"columns": ["folder", "distinct", "file_name"]},
+        {"columns": ["weighted"], "weights": {1: 0.5, 3: 2}},
+    ],
+)  # fmt: skip
 def test_rows_on_disk_are_those_in_memory(files, tmp_path, options):
-    scored = score_documents(files, [1, 3], out=tmp_path / "out", **options)
-    assert scored.equals(score_documents(files, [1, 3], **options), check_metadata=True)
-    names = {unit.name + ".arrow" for unit in files.work_units()}
+    out = score_documents(files, [1, 3], out=tmp_path / "out", **options)
+    in_memory = score_documents(files, [1, 3], **options)
+    tables = [pq.read_table(out / f"{unit.name}.parquet") for unit in files.work_units()]
+    assert pa.concat_tables(tables).equals(in_memory)
+    told = [table_metadata(table) for table in tables]
+    assert {name: value for one in told for name, value in one["files"].items()} == table_metadata(in_memory)["files"]
+    assert all(one | {"files": None} == table_metadata(in_memory) | {"files": None} for one in told)
+    names = {unit.name + ".parquet" for unit in files.work_units()}
     assert {path.name for path in (tmp_path / "out").iterdir()} == names | {"scores.json"}
 
 
-def test_a_table_on_disk_is_mapped_and_can_be_selected_from(tmp_path):
+def rows_of(folder, corpus):
+    units = corpus.units if isinstance(corpus, TokenStore) else corpus.work_units()
+    return pa.concat_tables([pq.read_table(folder / f"{unit.name}.parquet") for unit in units])
+
+
+def test_rows_on_disk_are_not_held_in_memory(tmp_path):
     store = made_store(tmp_path, [[1, 1], [2, 1], *([[3]] * 10_000)], vocab_size=4)
     before = pa.total_allocated_bytes()
-    scored = score_documents(store, [1], out=tmp_path / "out")
+    out = score_documents(store, [1], out=tmp_path / "out")
     assert pa.total_allocated_bytes() - before < 10_000  # a byte a row
-    assert select(scored, budget_tokens=2)["id"].to_pylist() == ["u0:0"]
+    assert select(out, budget_tokens=2)["id"].to_pylist() == ["u0:0"]
 
 
 def test_a_stopped_run_goes_on_from_the_units_that_are_done(files, tmp_path, monkeypatch):
@@ -63,20 +78,20 @@ def test_a_stopped_run_goes_on_from_the_units_that_are_done(files, tmp_path, mon
     monkeypatch.setattr(TokenFiles, "blocks", noted)
     with pytest.raises(Broken):
         score_documents(files, [1], out=tmp_path / "out")
-    assert [path.suffix for path in sorted((tmp_path / "out").iterdir())] == [".arrow", ".json"]
-    scored = score_documents(files, [1], out=tmp_path / "out")
+    assert [path.suffix for path in sorted((tmp_path / "out").iterdir())] == [".parquet", ".json"]
+    scored = rows_of(score_documents(files, [1], out=tmp_path / "out"), files)
     assert read == ["a", "b", "b", "c"]
     assert scored["pivots"].to_pylist() == [1, 0, 3]
-    assert score_documents(files, [1], out=tmp_path / "out").equals(scored)
+    assert rows_of(score_documents(files, [1], out=tmp_path / "out"), files).equals(scored)
     assert read == ["a", "b", "b", "c"]
 
 
 def test_a_changed_file_is_a_unit_of_its_own(files, tmp_path):
     score_documents(files, [1], out=tmp_path / "out")
     write_olmo(tmp_path / "corpus" / "b.npy", [[1, 0], [2, 0], [1, 1, 0]])
-    scored = score_documents(files, [1], out=tmp_path / "out")
+    scored = rows_of(score_documents(files, [1], out=tmp_path / "out"), files)
     assert scored["pivots"].to_pylist() == [1, 0, 1, 0, 2]
-    assert len(list((tmp_path / "out").glob("*.arrow"))) == 4
+    assert len(list((tmp_path / "out").glob("*.parquet"))) == 4
 
 
 def test_a_file_that_changes_while_it_is_read_leaves_nothing(files, tmp_path, monkeypatch):
@@ -97,7 +112,7 @@ def test_a_file_that_changes_while_it_is_read_leaves_nothing(files, tmp_path, mo
 
 @pytest.mark.parametrize(
     "options",
-    [{"pivots": [1, 2]}, {"score": "distinct"}, {"score": "weighted", "weights": np.ones(4)},
+    [{"pivots": [1, 2]}, {"score": "distinct"}, {"columns": ["file_name"]}, {"score": "weighted", "weights": np.ones(4)},
      {"score": lambda ids, weights: 1.0}, {"corpus": {"tokenizer": "others"}}],
 )  # fmt: skip
 def test_scores_of_other_arguments_are_refused(files, tmp_path, options):
@@ -116,17 +131,38 @@ def test_scores_of_a_function_are_never_taken_for_those_of_another(files, tmp_pa
 
 def test_a_damaged_file_is_named(files, tmp_path):
     score_documents(files, [1], out=tmp_path / "out")
-    name = files.work_units()[0].name + ".arrow"
-    whole = (tmp_path / "out" / name).read_bytes()
-    (tmp_path / "out" / name).write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(InputError, match=f"{name}: must be a whole Arrow file; "):
+    path = tmp_path / "out" / (files.work_units()[0].name + ".parquet")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=f"{path.name}: must be a whole Parquet file; "):
         score_documents(files, [1], out=tmp_path / "out")
-    with atomic_path(tmp_path / "out" / name) as path, pa.OSFile(str(path), "wb") as sink:
-        table = pa.table({"row": [1]})
-        with pa.ipc.new_file(sink, table.schema) as writer:
-            writer.write_table(table)
-    with pytest.raises(InputError, match=f"{name}: must have the columns unit, row"):
+    pq.write_table(pa.table({"row": [1]}), path)
+    with pytest.raises(InputError, match=f"{path.name}: must have the columns unit, row"):
         score_documents(files, [1], out=tmp_path / "out")
+
+
+def test_a_damaged_page_is_found_when_it_is_read(tmp_path):
+    store = made_store(tmp_path, [[1] * (place % 7 + 1) for place in range(5000)], vocab_size=4)
+    out = score_documents(store, [1], out=tmp_path / "out")
+    path = next(out.glob("*.parquet"))
+    whole = bytearray(path.read_bytes())
+    whole[len(whole) // 3] ^= 1
+    path.write_bytes(whole)
+    with pytest.raises(InputError, match="must be a Parquet file, whole; "):
+        select(out, budget_tokens=100)
+
+
+def test_a_full_disk_leaves_no_file_of_the_unit(files, tmp_path, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        score_documents(files, [1], out=tmp_path / "out")
+    assert caught.value.filename.endswith(".parquet")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["scores.json"]
+    monkeypatch.undo()
+    assert len(rows_of(score_documents(files, [1], out=tmp_path / "out"), files)) == 3
 
 
 def test_a_header_says_what_was_scored(files, tmp_path):
@@ -138,13 +174,3 @@ def test_a_header_says_what_was_scored(files, tmp_path):
     ScoreFolder(tmp_path / "other", {"score": "share"}, [])
     with pytest.raises(InputError):
         ScoreFolder(tmp_path / "other", {"score": "distinct"}, [])
-
-
-def test_many_files_are_mapped_without_as_many_open_files(tmp_path):
-    for number in range(40):
-        write_olmo(tmp_path / f"{number:02}.npy", [[1, 0]])
-    scored = score_documents(TokenFiles(tmp_path, vocab_size=2, eos=0), [1], out=tmp_path / "out")
-    opened = Path("/proc/self/fd")
-    if opened.is_dir():
-        assert not [one for one in opened.iterdir() if one.is_symlink() and str(tmp_path) in str(one.readlink())]
-    assert scored["pivots"].to_pylist() == [1] * 40

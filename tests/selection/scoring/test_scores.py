@@ -15,12 +15,13 @@ from scipy.sparse import csr_array
 from token_formats import made_store, write_datatrove, write_megatron, write_olmo
 from token_graphs import run
 
-from pivotkit.artifacts import table_metadata
+from pivotkit.artifacts import read_table, table_metadata
 from pivotkit.corpus import TokenFiles
 from pivotkit.corpus.matching.match import match_documents
+from pivotkit.corpus.reading.documents import work_units
 from pivotkit.corpus.reading.units import Unit
 from pivotkit.corpus.token_store.tokenize import tokenize
-from pivotkit.errors import CorpusError
+from pivotkit.errors import CorpusError, InputError
 from pivotkit.selection.scoring.scores import count_members, score_documents
 
 VOCABULARY = 12
@@ -36,7 +37,7 @@ def scored_documents(units, pivots, factory, block=1 << 21, **options):
     """Scores of a store with these documents, and the names of its units."""
     store = made_store(factory.mktemp("store"), *units, vocab_size=VOCABULARY)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pivotkit.selection.scoring.scores.BLOCK_TOKENS", block)
+        patch.setattr("pivotkit.selection.scoring.scored_rows.BLOCK_TOKENS", block)
         return score_documents(store, pivots, **options), [unit.name for unit in store.units]
 
 
@@ -76,7 +77,7 @@ def test_scores_of_token_files_equal_a_loop_over_documents(tmp_path_factory, tex
     else:
         files = TokenFiles(write_datatrove(folder / "a.ds", texts), vocab_size=VOCABULARY, format=format)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pivotkit.selection.scoring.scores.BLOCK_TOKENS", block)
+        patch.setattr("pivotkit.selection.scoring.scored_rows.BLOCK_TOKENS", block)
         scored = score_documents(files, sorted(pivots))
     assert scored.to_pylist() == [
         {
@@ -163,8 +164,11 @@ def test_memory_on_disk_does_not_grow_with_the_documents(tmp_path):
     code = (
         "import resource, sys; from pivotkit.corpus import TokenFiles; from pivotkit.selection import score_documents\n"
         "folder = sys.argv[1]\n"
-        "score = lambda name: len(score_documents(TokenFiles(f'{folder}/{name}.npy', vocab_size=4, eos=3), [1],"
-        " out=f'{folder}/{name}'))\n"
+        "from pyarrow.dataset import dataset\n"
+        "def score(name):\n"
+        "    files = TokenFiles(f'{folder}/{name}.npy', vocab_size=4, eos=3)\n"
+        "    out = score_documents(files, [1], out=f'{folder}/{name}')\n"
+        "    return dataset(list(map(str, out.glob('*.parquet')))).count_rows()\n"
         "small = score('small'); before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss; rows = score('part')\n"
         "print(rows, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)"
     )
@@ -264,8 +268,16 @@ class TestOnARealStore:
         assert score_documents(corpus, [7], tokenizer=tokenizer, on_error="skip").num_rows == 8
 
     def test_text_is_scored_on_disk(self, corpus, tokenizer, tmp_path_factory):
-        scored = score_documents(corpus, [7], tokenizer=tokenizer, out=tmp_path_factory.mktemp("out"))
-        assert scored.equals(score_documents(corpus, [7], tokenizer=tokenizer))
+        hits, pairs = match_documents(corpus, ["cat", "chat"]), [("cat", "chat")]
+        options = {"tokenizer": tokenizer, "hits": hits, "pairs": pairs, "columns": ["file_name", "folder"]}
+        out = score_documents(corpus, [7], **options, out=tmp_path_factory.mktemp("out"))
+        scored = pa.concat_tables(read_table(out / f"{unit.name}.parquet") for unit in work_units(corpus))
+        assert scored.equals(score_documents(corpus, [7], **options))
+        assert scored["translation_pairs"].to_pylist() == [1, 0, 0, 0] * 2
+        assert scored["file_name"].to_pylist() == ["part-0.jsonl"] * 4 + ["part-1.jsonl"] * 4
+        assert set(scored["folder"].to_pylist()) == {corpus.name}
+        with pytest.raises(InputError, match="must hold no scores or those of the same arguments"):
+            score_documents(corpus, [7], **{**options, "pairs": [("cat", "cat")]}, out=out)
 
     def test_hits_of_other_documents_are_refused(self, corpus, store):
         hits = match_documents(corpus / "part-1.jsonl", ["cat"])
@@ -333,9 +345,3 @@ class TestRefusals:
     def test_a_tokenizer_is_for_text(self, store):
         with pytest.raises(ValueError, match="score_documents: tokenizer must be None for TokenStore; got 'x'"):
             score_documents(store, [1], tokenizer="x")
-
-    def test_hits_are_not_kept_on_disk(self, store, tmp_path):
-        hits = make_matches([store.units[0].name], [[[1], [2]]], ["a"], [[1], [0]])
-        with pytest.raises(ValueError, match="score_documents: hits must be None where out is given; got Matches"):
-            score_documents(store, [1], hits=hits, pairs=[("a", "a")], out=tmp_path / "out")
-        assert not (tmp_path / "out").exists()
