@@ -202,7 +202,7 @@ def _dropped(
     }  # fmt: skip
     rows = pa.table(columns).take(pa.array(places))
     langs, sizes = table["lang"].to_pylist(), table["size"].to_pylist()
-    summary = {"skipped": skipped, "all": _sums(langs, sizes, measure), "filters": {}}
+    summary: dict[str, Any] = {"skipped": skipped, "all": _sums(langs, sizes, measure), "filters": {}}
     for name in (EXCLUDE, *FILTERS, NEAR_DUPLICATES):
         mine = np.flatnonzero(filters == name).tolist()
         summary["filters"][name] = _sums([langs[at] for at in mine], [sizes[at] for at in mine], measure)
