@@ -14,7 +14,8 @@ from pivotkit.cli import main
 @pytest.fixture
 def doubled(given, tmp_path):
     """The world's corpus with its first forty documents twice."""
-    raw = zstandard.ZstdDecompressor().stream_reader((given / "world" / "corpus.jsonl.zst").open("rb")).read()
+    with (given / "world" / "corpus.jsonl.zst").open("rb") as file:
+        raw = zstandard.ZstdDecompressor().stream_reader(file).read()
     lines = raw.decode().splitlines()
     copies = [json.dumps(json.loads(line) | {"id": f"copy{place}"}) for place, line in enumerate(lines[:40])]
     (tmp_path / "corpus.jsonl").write_text("\n".join([*lines, *copies]) + "\n")

@@ -118,8 +118,8 @@ def filter_documents(
     A word is a run of letters and numbers in the normal form of docs/counting.md; each character of Chinese or
     Japanese is a word. A document with fewer than 5 words is compared as a whole, and one without any never dropped.
 
-    Quality: English thresholds are those of datatrove, those of de, es, fr, it, ja, pt, ru and zh of FineWeb2. Words are
-    cut by a rule, Chinese by jieba and Japanese by SudachiPy, all without downloads. A document of several languages
+    Quality: English thresholds are those of datatrove, those of de, es, fr, it, ja, pt, ru and zh of FineWeb2. Words
+    are cut by a rule, Chinese by jieba and Japanese by SudachiPy, all without downloads. A document of several languages
     stays where one of them lets it stay. docs/selection.md says what else is changed, and for whom the rules are too
     strict: documents below 50 words, as messages of programs are, all go by default.
 
@@ -264,7 +264,8 @@ def _excluded(exclude: Any, texts: list[str] | None) -> Excluded | None:
     found = Excluded.of(excluded_words(exclude, texts))
     if not found.hashes:
         raise ValueError(
-            f"filter_documents: exclude must hold a text of at least {LEAST} words; got {found.texts} texts, all shorter"
+            f"filter_documents: exclude must hold a text of at least {LEAST} words; "
+            f"got {found.texts} texts, all shorter"
         )
     return found
 
