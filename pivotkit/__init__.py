@@ -38,6 +38,7 @@ PUBLIC = {
     "hub_pivots": "pivotkit.pivots",
     "word_pivots": "pivotkit.pivots.word_pivots",
     "score_documents": "pivotkit.selection",
+    "filter_documents": "pivotkit.selection",
     "select": "pivotkit.selection",
     "selection_controls": "pivotkit.selection",
     "describe_documents": "pivotkit.selection",

@@ -241,6 +241,10 @@ PARAMETERS: dict[str, dict[str, set[str]]] = {
         "corpus": OBJECT, "pivots": {"set", "iterator of ints"}, "hits": NONE, "pairs": NONE, "score": NAME,
         "weights": NONE, "columns": EMPTY, "tokenizer": NONE, "on_error": NAME, "out": PATH | NONE,
     },
+    "filter_documents": {
+        "corpus": PATHS, "near_duplicates": {"True", "0.5"}, "quality": NONE | EMPTY, "exclude": PATHS | NONE,
+        "exclude_texts": STRINGS | NONE | EMPTY, "seed": INT0, "on_error": NAME, "workers": INT | NONE, "out": PATH | NONE,
+    },
     "select": {
         "documents": PATH, "budget_tokens": INT, "quotas": NONE, "quota_by": NAME, "rule": NAME,
         "temperature": {"0", "7", "0.5", "10^30"}, "cap_by": NONE, "cap": NONE, "drop": PATH | NONE, "exact": FLAG,
@@ -420,6 +424,7 @@ def good(lexicon, tokenizer, tmp_path_factory) -> dict[str, tuple[Any, dict[str,
         "hub_pivots": (pk.hub_pivots, {"pivots": pivots, "k": 1}),
         "word_pivots": (pk.word_pivots, {"counts": counts, "items": items}),
         "score_documents": (pk.score_documents, {"corpus": files, "pivots": [1]}),
+        "filter_documents": (pk.filter_documents, {"corpus": folder / "a.txt"}),
         "select": (pk.select, {"documents": selection, "budget_tokens": 1}),
         "selection_controls": (
             pk.selection_controls, {"documents": selection, "selection": selection, "controls": ["random"]},

@@ -51,8 +51,10 @@ INNER_ROOMS = {
     "lens.fitted": {"lens.model"},
     "selection.scoring": set(),
     "selection.choosing": {"selection.scoring"},
+    "selection.guard": set(),
     "selection.writing": {"selection.choosing"},
     "selection.controls": {"selection.scoring", "selection.choosing"},
+    "report.arms": set(),
 }
 
 

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from pivotkit.artifacts import read_table, table_metadata, write_table
 from pivotkit.pipeline.count_stage import TOKEN_OPTIONS, token_store
+from pivotkit.pipeline.filter_stage import DROPPED, dropped_documents, with_units_of_now
 from pivotkit.pipeline.inputs import (
     CORPUS,
     DROP,
@@ -167,13 +168,7 @@ def score_documents(run: RunFolder, settings: Settings) -> None:
 
 def scored_documents(run: RunFolder, settings: Settings) -> pa.Table:
     """``documents.parquet`` with the names that the corpus's units have now: a file may lie elsewhere since."""
-    from pivotkit.corpus.reading.documents import work_units
-
-    documents = read_table(run / "documents.parquet")
-    now = [unit.name for unit in work_units(corpus_paths(settings))]
-    names = dict(zip(table_metadata(documents)["units"], now, strict=True))
-    units = pa.array([names[unit] for unit in documents["unit"].to_pylist()], pa.string())
-    return documents.set_column(documents.schema.get_field_index("unit"), "unit", units)
+    return with_units_of_now(read_table(run / "documents.parquet"), settings)
 
 
 SCORE_DOCUMENTS = Stage(
@@ -202,7 +197,7 @@ def select(run: RunFolder, settings: Settings) -> None:
         temperature=settings.temperature,
         cap_by=settings.cap_by,
         cap=settings.cap,
-        drop=settings.drop,
+        drop=dropped_documents(run, settings) if settings.drop is None else settings.drop,
         exact=settings.exact,
         seed=settings.seed,
         allow_shortfall=settings.allow_shortfall,
@@ -228,7 +223,7 @@ SELECT = Stage(
     help="select documents within a token budget and quotas",
     run=select,
     reads=("items.parquet", "documents.parquet", CORPUS),
-    uses=(DROP,),
+    uses=(DROP, DROPPED),
     writes=("selection",),
     settings=(
         "rule",

@@ -8,6 +8,7 @@ from pivotkit.pipeline.causal_stage import CAUSAL
 from pivotkit.pipeline.controls_stage import CONTROLS
 from pivotkit.pipeline.corpus_stages import PIVOTS, SCORE_DOCUMENTS, SELECT, TOKEN_GRAPH, TOKENS
 from pivotkit.pipeline.count_stage import COUNT
+from pivotkit.pipeline.filter_stage import FILTER
 from pivotkit.pipeline.inputs import CORPUS, TUNED_LENS
 from pivotkit.pipeline.joint_stages import AGREEMENT, ATTRIBUTION, REPORT
 from pivotkit.pipeline.model_stages import BEHAVIORS, SCORE, TASK, TRACE, TRACE_FITTED
@@ -36,10 +37,10 @@ STAGES = StageTable(
 )
 SELECTING = (SCORE_DOCUMENTS, SELECT)
 # No run needs them, and they take long; they have commands of their own.
-ON_REQUEST = (CAUSAL, TOKEN_GRAPH, CONTROLS)
-# What a report may show. What is made on request stands before the attribution, which tells of it.
+ON_REQUEST = (CAUSAL, TOKEN_GRAPH, FILTER, CONTROLS)
+# What a report may show. What is made on request stands before the stages that use it.
 _BEFORE = [stage for stage in STAGES if stage not in (ATTRIBUTION, SCORE_DOCUMENTS, SELECT, REPORT)]
-EVERY = StageTable([*_BEFORE, CAUSAL, TOKEN_GRAPH, ATTRIBUTION, SCORE_DOCUMENTS, SELECT, CONTROLS, REPORT])
+EVERY = StageTable([*_BEFORE, CAUSAL, TOKEN_GRAPH, FILTER, ATTRIBUTION, SCORE_DOCUMENTS, SELECT, CONTROLS, REPORT])
 
 
 def stages_of(settings: Settings) -> list[Stage]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from itertools import islice
+from re import Pattern
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from pivotkit.artifacts import table_metadata
 from pivotkit.errors import InputError
 from pivotkit.report import figures
+from pivotkit.report.arms.marking import excerpt, marker
 from pivotkit.report.data import bootstrap_mean, floats
 from pivotkit.report.svg import Key, legend
 from pivotkit.report.text import arrow, interval, number, token_text, visible, words_link
@@ -131,6 +134,56 @@ def selection(run: dict[str, Any]) -> dict[str, Any] | None:
     view["quantiles"] = [_quantiles("all documents", documents), _quantiles("selected documents", chosen)]
     view["figure"], view["legend"] = _shares_of_pivots(documents, chosen)
     return view
+
+
+def arms(run: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return documents drawn from each arm, cut to what stands around their pivots."""
+    found = marker(run["hubs"]["token"].to_pylist() if run["hubs"] is not None else [])
+    return [
+        {
+            "name": visible(arm.name),
+            "documents": arm.documents,
+            "tokens": arm.tokens,
+            "rows": [
+                {
+                    "id": visible(row["id"]),
+                    "lang": visible(row.get("lang") or "und"),
+                    "tokens": row["tokens"],
+                    "pivots": row.get("pivots"),
+                    "score": number(row.get("score")),
+                    "parts": None if row["text"] is None else _shown(row["text"], found),
+                }
+                for row in arm.rows
+            ],
+        }
+        for arm in run["arms"]
+    ]
+
+
+def _shown(text: str, pivots: Pattern[str] | None) -> list[tuple[str, bool]]:
+    return [(visible(part, lines=True).replace("\n", " ↵ "), marked) for part, marked in excerpt(text, pivots)]
+
+
+def dropped(run: dict[str, Any]) -> dict[str, Any] | None:
+    """Return how many documents, and how much of them, each filter of the guard took, by language."""
+    if run["dropped"] is None:
+        return None
+    about = table_metadata(run["dropped"])
+    if not {"all", "filters"} <= about.keys():
+        raise InputError("dropped.parquet", "", "must say what each filter took; run `pivotkit filter` again")
+    langs = sorted(about["all"], key=lambda lang: (-about["all"][lang]["documents"], lang))
+    measure = next((name for some in about["all"].values() for name in some if name != "documents"), "characters")
+
+    def row(name: str, some: dict[str, dict[str, int]]) -> dict[str, Any]:
+        cells = [some.get(lang, {}).get("documents", 0) for lang in langs]
+        size = sum(each[measure] for each in some.values())
+        return {"name": name, "documents": sum(cells), "size": size, "cells": cells}
+
+    whole = row("all documents", about["all"])
+    rows = [row(name, some) for name, some in about["filters"].items() if some]
+    for one in (whole, *rows):
+        one["part"] = one["documents"] / max(1, whole["documents"])
+    return {"langs": list(map(visible, langs)), "measure": measure, "rows": rows, "all": whole}
 
 
 def _quantiles(name: str, documents: pa.Table) -> dict[str, Any]:

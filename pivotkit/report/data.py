@@ -15,6 +15,7 @@ from pyarrow import types
 from pivotkit.artifacts import read_json, read_table, table_metadata
 from pivotkit.errors import InputError
 from pivotkit.lens.positions import at_blocks
+from pivotkit.report.arms.drawn import drawn_arms
 
 RESAMPLES = 1000
 LABEL = "answer"  # label of the traced position that curves and word browser show
@@ -129,6 +130,7 @@ TABLES: dict[str, tuple[str, dict[str, str]]] = {
         | {"pivot_share": "number", "bilingual": "number", "parallel": "number", "code_switched": "number"}
         | {"languages": "shares", "overlap_tokens": "shares", "told": "text", "short": "text"},
     ),
+    "dropped": ("dropped.parquet", {"unit": "text", "row": "integer", "id": "text", "filter": "text"}),
     "pretrain": (
         "pretrain.parquet",
         {"arm": "text", "seed": "integer", "kind": "text", "direction": "text", "accuracy": "number"},
@@ -145,7 +147,7 @@ LATER = {
 # The stages that write the tables; those that are not here have the table's name.
 WRITERS = {"traces": "trace", "fitted": "trace-fitted", "effects": "causal", "chosen": "select", "items": "task",
            "pivot_mass": "agreement", "pairs": "count", "hubs": "pivots", "documents": "score-documents",
-           "sensitivity": "behaviors", "arms": "controls"}  # fmt: skip
+           "sensitivity": "behaviors", "arms": "controls", "dropped": "filter"}  # fmt: skip
 RECORDS = {
     "run": "run.json",
     "counts": "counts/counts.json",
@@ -167,7 +169,8 @@ def read_run(run: str | Path) -> dict[str, Any]:
     -------
     dict
         One checked `pyarrow.Table` per name of ``TABLES`` and one dict per name of ``RECORDS``. None stands for what
-        no stage has written yet. ``languages`` holds the names of the items' languages by code, where they are known.
+        no stage has written yet. ``arms`` holds documents drawn from each selection (`drawn_arms`). ``languages`` holds
+        the names of the items' languages by code, where they are known.
 
     Raises
     ------
@@ -188,6 +191,7 @@ def read_run(run: str | Path) -> dict[str, Any]:
     for name, place in RECORDS.items():
         path = folder / place
         found[name] = _record(path) if path.exists() else None
+    found["arms"] = drawn_arms(folder)
     found["languages"] = table_metadata(found["items"]).get("languages", {}) if found["items"] is not None else {}
     return found
 

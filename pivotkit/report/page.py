@@ -178,6 +178,8 @@ def _render(run: dict[str, Any]) -> str:
         agreement=agreement_sections.agreement(run),
         selection=corpus_sections.selection(run),
         controls=corpus_sections.controls(run),
+        dropped=corpus_sections.dropped(run),
+        arms=corpus_sections.arms(run),
         pretrain=corpus_sections.pretrain(run),
         browser=browser,
         label=LABEL,

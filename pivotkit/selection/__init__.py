@@ -6,6 +6,7 @@ from pivotkit.selection.controls.controls import selection_controls
 from pivotkit.selection.controls.describe import describe_documents
 from pivotkit.selection.controls.pivot_sets import control_pivots, pivot_permutation
 from pivotkit.selection.controls.shuffle import shuffle_pivots
+from pivotkit.selection.guard.filter_documents import filter_documents
 from pivotkit.selection.scoring.scores import score_documents
 from pivotkit.selection.writing.write import write_selection
 
@@ -13,6 +14,7 @@ __all__ = [
     "arms_table",
     "control_pivots",
     "describe_documents",
+    "filter_documents",
     "pivot_permutation",
     "score_documents",
     "select",

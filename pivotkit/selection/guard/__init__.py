@@ -1,0 +1,1 @@
+"""The guard: documents that no arm may have, told before any selection."""
