@@ -68,7 +68,7 @@ def test_what_is_written_is_read_back(tmp_path_factory, units, format, shard_tok
             write_megatron(path, [[text] for text in texts]) if format == "megatron" else write_datatrove(path, texts)
         corpus, eos = TokenFiles(folder / "corpus", vocab_size=10, format=format), EOS
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pivotkit.selection.writing.write_tokens.BLOCK_TOKENS", block)
+        patch.setattr("pivotkit.selection.writing.token_source.BLOCK_TOKENS", block)
         patch.setattr("pivotkit.selection.choosing.selection_folder.BATCH_ROWS", 2)
         out = folder / "scores" if on_disk else None
         scores = score_documents(corpus, [1, 2], out=out)
