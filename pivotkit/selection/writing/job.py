@@ -78,7 +78,7 @@ class Job:
                 documents = self.documents(units, **writer.resumed)
                 packed = None if self.instance is None else Instances(self.instance)
                 for ready in documents if packed is None else packed.each(documents):
-                    writer.add(ready)
+                    writer.add(ready, 0 if packed is None else packed.cut)
                 writer.close()
             more = {}
             if self.layout.format == "datasets":
@@ -156,7 +156,8 @@ def written(shards: list[dict[str, Any]], is_ids: bool) -> dict[str, Any]:
     """What a manifest says of shards: of all, and of each."""
     named = ["file", "documents", *(["tokens"] if is_ids else [])]
     entries = [{name: shard[name] for name in named} | shard["files"][shard["file"]] for shard in shards]
-    total: dict[str, Any] = {"documents": sum(shard["ended"] for shard in shards)}
+    is_cut = bool(shards) and shards[-1]["offset"] > 0
+    total: dict[str, Any] = {"documents": sum(shard["ended"] for shard in shards) + is_cut}
     total["bytes"] = sum(entry["bytes"] for entry in entries)
     for name in ("tokens", "eos_added") if is_ids else ():
         total[name] = sum(shard[name] for shard in shards)

@@ -59,14 +59,14 @@ class ShardWriter:
             "offset": shards[-1]["offset"] if shards else 0,
         }
 
-    def add(self, documents: Texts | Tokens) -> None:
-        """Write documents."""
+    def add(self, documents: Texts | Tokens, cut: int = 0) -> None:
+        """Write documents; of the last one only the first ``cut`` ids come, where that is not 0."""
         if isinstance(documents, Texts):
             self._add_texts(documents)
         elif self._instance is None:
             self._add_documents(documents)
         else:
-            self._add_instances(documents)
+            self._add_instances(documents, cut)
 
     def close(self) -> None:
         """Finish the shard that is being written."""
@@ -84,10 +84,10 @@ class ShardWriter:
         return self
 
     def __exit__(self, *error: Any) -> None:
-        if self._shard is not None:
-            with contextlib.suppress(Exception):  # the shard is not whole, and that is why
-                self._shard.close()
-        self._open.close()
+        if self._shard is not None:  # it is not whole, and the error that is on its way says why
+            for file in (self._shard, self._open):
+                with contextlib.suppress(Exception):
+                    file.close()
 
     def _add_texts(self, documents: Texts) -> None:
         ends = np.cumsum(documents.sizes())
@@ -104,15 +104,15 @@ class ShardWriter:
             part = documents[begin:stop]
             self._write(part, len(part.ids), len(part), self._token_places(part))
 
-    def _add_instances(self, documents: Tokens) -> None:
+    def _add_instances(self, documents: Tokens, cut: int) -> None:
         while len(documents):
             if self._size >= self._limit:
                 self.close()
             room = self._limit - self._size
             part = documents if len(documents.ids) <= room else documents.head(room)
             documents = documents.behind(len(part.ids))
-            self._offset = documents.offset
-            self._write(part, len(part.ids), len(part) - (documents.offset > 0), self._token_places(part))
+            self._offset = documents.offset if len(documents) else cut
+            self._write(part, len(part.ids), len(part) - (self._offset > 0), self._token_places(part))
 
     def _token_places(self, part: Tokens) -> dict[pa.Field, Any]:
         places: dict[pa.Field, Any] = {FIRST: part.begins + self._size, LENGTH: part.sizes()}
@@ -175,6 +175,7 @@ class Instances:
         self._length = length
         self._held: Tokens | None = None
         self._at = 0  # ids that went on, modulo the length
+        self.cut = 0  # ids of the last document that went on, where it is cut
 
     def each(self, documents: Iterable[Tokens]) -> Iterator[Tokens]:
         """The documents that go on, and at the end what of the last fills an instance."""
@@ -208,7 +209,7 @@ class Instances:
         if self._held is None or room <= 0:
             return None
         last, rest = self._held.head(room), self._held.behind(room)
-        self._held = rest if len(rest) else None
+        self._held, self.cut = (rest if len(rest) else None), rest.offset
         return last
 
 
