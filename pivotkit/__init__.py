@@ -40,6 +40,7 @@ PUBLIC = {
     "score_documents": "pivotkit.selection",
     "select": "pivotkit.selection",
     "write_selection": "pivotkit.selection",
+    "mix": "pivotkit.selection",
     "attribute": "pivotkit.attribution",
     "pivot_mass": "pivotkit.attribution.pivot_mass",
     "pivot_agreement": "pivotkit.attribution.pivot_agreement",

@@ -28,6 +28,7 @@ from pivotkit.pivots import hub_pivots as hub_pivots
 from pivotkit.pivots.word_pivots import word_pivots as word_pivots
 from pivotkit.report import write_comparison as write_comparison
 from pivotkit.report import write_report as write_report
+from pivotkit.selection import mix as mix
 from pivotkit.selection import score_documents as score_documents
 from pivotkit.selection import select as select
 from pivotkit.selection import write_selection as write_selection

@@ -52,6 +52,7 @@ INNER_ROOMS = {
     "selection.scoring": set(),
     "selection.choosing": {"selection.scoring"},
     "selection.writing": {"selection.choosing"},
+    "selection.mixing": {"selection.writing"},
 }
 
 

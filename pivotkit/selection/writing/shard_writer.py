@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -68,8 +68,8 @@ class ShardWriter:
         else:
             self._add_instances(documents, cut)
 
-    def close(self) -> None:
-        """Finish the shard that is being written."""
+    def close(self, state: Mapping[str, Any] | None = None) -> None:
+        """Finish the shard that is being written, and keep with it the ``state`` that the caller needs to go on."""
         if self._shard is None:
             return
         name = self._shard.files[0]
@@ -77,7 +77,8 @@ class ShardWriter:
             self._shard.close()
             self._rows.close()
             self._open.close()
-        self._begun.keep({"file": name, **self._told, "offset": self._offset}, self._shard.files)
+        about = {"file": name, **self._told, "offset": self._offset, "state": dict(state or {})}
+        self._begun.keep(about, self._shard.files)
         self._shard, self._size, self._told = None, 0, {}
 
     def __enter__(self) -> ShardWriter:
