@@ -164,6 +164,10 @@ class Settings:
     strategy: str = option("pivot", "what ranks the documents", choices=("pivot", "random", "parallel"))
     budget_tokens: int | None = option(None, "tokens to select; a tenth of the corpus by default", least=1)
     quotas: dict[str, float] = option({}, "share of each language: fr=0.5,zh=0.5; equal shares by default")
+    selection_format: str = option(
+        "jsonl.zst", "how selected documents are written: as text, or with the model's tokenizer as ids",
+        choices=("jsonl", "jsonl.zst", "parquet", "datasets", "dolma", "olmo", "megatron", "datatrove"),
+    )  # fmt: skip
     allow_shortfall: bool = option(False, "take all of a language that has too few tokens; refused by default")
 
     def __repr__(self) -> str:

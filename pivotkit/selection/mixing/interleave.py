@@ -1,7 +1,7 @@
 """The order in which parts take turns: any beginning of it holds each part by its weight, to within one document.
 
-It is worst-case fair weighted fair queueing (WF2Q; Bennett and Zhang, INFOCOM 1996): of the parts that have no more than
-their share so far, the one whose next document would be complete first takes its turn.
+It is worst-case fair weighted fair queueing (WF2Q; Bennett and Zhang, INFOCOM 1996): of the parts that have no more
+than their share so far, the one whose next document would be complete first takes its turn.
 """
 
 from __future__ import annotations

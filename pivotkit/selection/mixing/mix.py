@@ -8,8 +8,19 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from pivotkit.arguments import check_flag, check_int, check_kind, check_number, check_path, check_text, refuse
+from pivotkit.arguments import (
+    check_flag,
+    check_int,
+    check_kind,
+    check_number,
+    check_path,
+    check_paths,
+    check_text,
+    refuse,
+)
+from pivotkit.corpus.reading.token_files import TokenFiles
 from pivotkit.corpus.reading.token_formats import written_dtype
+from pivotkit.corpus.token_store.store import TokenStore
 from pivotkit.selection.mixing.mix_job import MixJob
 from pivotkit.selection.mixing.part_source import PartSource
 from pivotkit.selection.writing.formats import TOKEN_FORMATS, Layout
@@ -114,8 +125,10 @@ def mix(
     check_int("mix", "instance_tokens", instance_tokens, 1, none=True)
     check_int("mix", "shard_tokens", shard_tokens, 1)
     check_flag("mix", "dry_run", dry_run)
-    for name in parts:
+    for name, part in parts.items():
         check_text("mix", "parts", name)
+        if not isinstance(part, TokenStore | TokenFiles):
+            check_paths("mix", "parts", part)
     if not parts or set(parts) != set(weights):
         told = f"parts {', '.join(map(str, parts))}, weights of {', '.join(map(str, weights))}"
         raise ValueError(f"mix: weights must be of each of parts, one at least; got {told}")

@@ -1,4 +1,4 @@
-"""One part of a mixture as documents of ids: token files, a token store, text with a tokenizer, or a written selection."""
+"""One part of a mixture as documents of ids: token files, a store, text with a tokenizer, or a written selection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One shard of texts in each format: JSON lines, Parquet, an Arrow stream of `datasets`, dolma's documents and attributes.
+"""One shard of texts in each format: JSON lines, Parquet, a stream of `datasets`, dolma's documents and attributes.
 
 A shard is written under the name that it will have, and is whole when ``close`` returns.
 """
