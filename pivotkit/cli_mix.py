@@ -17,7 +17,7 @@ def add_mix_options(parser: Parser) -> None:
     """The arguments of the command."""
     parser.add_argument(
         "--part", action="append", required=True, metavar="NAME=PATH",
-        help="a part by name, once for each: what `pivotkit select` or `mix` wrote, a token store, token files, or text",
+        help="a part by name, once each: what `pivotkit select` or `mix` wrote, a token store, token files, or text",
     )  # fmt: skip
     parser.add_argument(
         "--weights", type=COLLECTIONS["dict[str, str]"], required=True, metavar="NAME=NUMBER,...",
