@@ -47,6 +47,7 @@ PUBLIC = {
     "shuffle_pivots": "pivotkit.selection",
     "arms_table": "pivotkit.selection",
     "write_selection": "pivotkit.selection",
+    "mix": "pivotkit.selection",
     "attribute": "pivotkit.attribution",
     "pivot_mass": "pivotkit.attribution.pivot_mass",
     "pivot_agreement": "pivotkit.attribution.pivot_agreement",

@@ -32,6 +32,7 @@ from pivotkit.selection import arms_table as arms_table
 from pivotkit.selection import control_pivots as control_pivots
 from pivotkit.selection import describe_documents as describe_documents
 from pivotkit.selection import filter_documents as filter_documents
+from pivotkit.selection import mix as mix
 from pivotkit.selection import pivot_permutation as pivot_permutation
 from pivotkit.selection import score_documents as score_documents
 from pivotkit.selection import select as select

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pivotkit.cli_lexicon import add_lexicon_options, run_lexicon
+from pivotkit.cli_mix import add_mix_options, readable, run_mix
 from pivotkit.cli_options import Parser, add_options, run_first
 from pivotkit.errors import BackendUnavailable
 from pivotkit.pipeline.run import RUN
@@ -106,6 +107,8 @@ def _parsers() -> tuple[Parser, dict[str, Parser]]:
         stages[stage.name] = added = add(stage.name, _run_stage(stage), stage.help, usage="%(prog)s RUN [options]")
         added.add_argument("run", metavar="RUN", help="run folder; it keeps the settings of earlier stages")
         add_options(added, options(stage.form, stage.options))
+        if stage.plan is not None:
+            added.add_argument("--dry-run", action="store_true", help="say what would be made, and make nothing")
     merge = add("merge", _merge, "add up counts of different parts of a corpus")
     merge.add_argument("counts", nargs="+", metavar="COUNTS", help="folders that `pivotkit count` wrote")
     merge.add_argument("--out", required=True, help="folder for the sum")
@@ -125,6 +128,7 @@ def _parsers() -> tuple[Parser, dict[str, Parser]]:
     add_lexicon_options(
         add("lexicon", run_lexicon, "check a lexicon before a long run: words, tokens, documents, pairs")
     )
+    add_mix_options(add("mix", run_mix, "mix selections and base data by weights into training order"))
     add("info", _info, "print version, instruction set, threads, CUDA, and the versions of the packages below")
     return parser, stages
 
@@ -165,6 +169,9 @@ def _run_stage(stage: Stage) -> Command:
             config = run.manifest["config"]
             settings = _settings(parsed, stage.form, config, stage.options)
             settings.check(stage.name)
+            if getattr(parsed, "dry_run", False):
+                plan = STAGES.plan(stage, run, settings)
+                return plan if parsed.json else readable(plan)
             STAGES.run(stage, run, settings)
             known = {option.name for option in fields(stage.form)}
             others = {name: value for name, value in config.items() if name not in known}

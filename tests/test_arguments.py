@@ -265,7 +265,14 @@ PARAMETERS: dict[str, dict[str, set[str]]] = {
     "shuffle_pivots": {"corpus": OBJECT, "permutation": OBJECT, "tokenizer": NONE},
     "arms_table": {"arms": OBJECT},
     "write_selection": {
-        "selection": PATH, "corpus": PATHS, "out": PATH, "on_error": NAME, "eos": NONE, "shard_tokens": INT,
+        "selection": PATH, "corpus": PATHS, "out": PATH, "format": NAME | NONE, "tokenizer": PATH | NONE,
+        "on_error": NAME, "eos": NONE, "shard_tokens": INT, "shard_bytes": INT, "instance_tokens": NONE,
+        "dry_run": FLAG,
+    },
+    "mix": {
+        "parts": OBJECT, "weights": OBJECT, "budget_tokens": INT, "out": PATH, "format": NAME,
+        "tokenizer": PATH | NONE, "eos": INT0 | NONE, "seed": INT0, "max_epochs": INT,
+        "instance_tokens": INT | NONE, "shard_tokens": INT, "dry_run": FLAG,
     },
     "attribute": {
         "behaviors": OBJECT, "pairs": OBJECT, "items": OBJECT, "scores": NONE, "pivots": NONE,
@@ -437,6 +444,7 @@ def good(lexicon, tokenizer, tmp_path_factory) -> dict[str, tuple[Any, dict[str,
         "write_selection": (
             pk.write_selection, {"selection": selection, "corpus": folder / "a.txt", "out": "out"},
         ),
+        "mix": (pk.mix, {"parts": {"a": files}, "weights": {"a": 1}, "budget_tokens": 1, "out": "out"}),
         "attribute": (
             pk.attribute,
             {

@@ -55,6 +55,7 @@ INNER_ROOMS = {
     "selection.writing": {"selection.choosing"},
     "selection.controls": {"selection.scoring", "selection.choosing"},
     "report.arms": set(),
+    "selection.mixing": {"selection.writing"},
 }
 
 

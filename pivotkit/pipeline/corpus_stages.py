@@ -184,6 +184,15 @@ SCORE_DOCUMENTS = Stage(
 
 
 def select(run: RunFolder, settings: Settings) -> None:
+    _selected(run, settings)
+
+
+def plan_selection(run: RunFolder, settings: Settings) -> dict[str, Any]:
+    return _selected(run, settings, dry_run=True)
+
+
+def _selected(run: RunFolder, settings: Settings, dry_run: bool = False) -> dict[str, Any]:
+    """Select documents and write them, or say what would be written."""
     from pivotkit.selection.choosing.select import select as select_documents
     from pivotkit.selection.writing.write import write_selection
 
@@ -202,12 +211,20 @@ def select(run: RunFolder, settings: Settings) -> None:
         seed=settings.seed,
         allow_shortfall=settings.allow_shortfall,
     )
-    write_selection(without_file(chosen), corpus_paths(settings), run / "selection", on_error=settings.on_error)
+    return write_selection(
+        without_file(chosen), corpus_paths(settings), run / "selection", format=settings.selection_format,
+        on_error=settings.on_error, tokenizer=model_tokenizer(settings) if _writes_ids(settings) else None,
+        dry_run=dry_run,
+    )  # fmt: skip
 
 
 def without_file(rows: pa.Table) -> pa.Table:
     """Rows without the name of their file, which the writers add."""
     return rows.drop_columns(["file"]) if "file" in rows.column_names else rows
+
+
+def _writes_ids(settings: Settings) -> bool:
+    return settings.selection_format in ("olmo", "megatron", "datatrove")
 
 
 def _equal_quotas(items: pa.Table, documents: pa.Table) -> dict[str, float] | None:
@@ -218,11 +235,13 @@ def _equal_quotas(items: pa.Table, documents: pa.Table) -> dict[str, float] | No
     return {code: 1 / len(found) for code in found} or None
 
 
+SELECTED_FROM = ("items.parquet", "documents.parquet", CORPUS)
 SELECT = Stage(
     name="select",
     help="select documents within a token budget and quotas",
     run=select,
-    reads=("items.parquet", "documents.parquet", CORPUS),
+    reads=("items.parquet", "documents.parquet", CORPUS, MODEL),
+    needs=lambda settings: (*SELECTED_FROM, MODEL) if _writes_ids(settings) else SELECTED_FROM,
     uses=(DROP, DROPPED),
     writes=("selection",),
     settings=(
@@ -235,8 +254,10 @@ SELECT = Stage(
         "cap",
         "exact",
         "allow_shortfall",
+        "selection_format",
         "on_error",
         "seed",
     ),
+    plan=plan_selection,
     functions=("selection.choosing.select.select", "selection.writing.write.write_selection"),
 )

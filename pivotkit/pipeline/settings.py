@@ -182,6 +182,10 @@ class Settings:
     )  # fmt: skip
     drop: str | None = option(None, "Parquet file or folder with the unit and row of documents that are never taken")
     exact: bool = option(False, "cut the last document of each quota so that the budget is met to the token")
+    selection_format: str = option(
+        "jsonl.zst", "how selected documents are written: as text, or with the model's tokenizer as ids",
+        choices=("jsonl", "jsonl.zst", "parquet", "datasets", "dolma", "olmo", "megatron", "datatrove"),
+    )  # fmt: skip
     allow_shortfall: bool = option(False, "take all of a quota that has too few tokens; refused by default")
 
     def __repr__(self) -> str:

@@ -43,6 +43,8 @@ class Stage:
         What else the result depends on; the stage runs again when it changes.
     form : type, default Settings
         The class of the settings: `Settings` or a subclass with more fields.
+    plan : function of (RunFolder, Settings) to dict, optional
+        Says what ``run`` would make, and makes nothing.
     revision : int, default 1
         Grows where the stage makes another result of the same inputs, so that what earlier code made is made again.
     """
@@ -58,6 +60,7 @@ class Stage:
     functions: tuple[str, ...] = ()
     depends: Callable[[RunFolder, Settings], Mapping[str, Any]] | None = None
     form: type[Settings] = Settings
+    plan: Callable[[RunFolder, Any], dict[str, Any]] | None = None
     revision: int = 1
 
     def __repr__(self) -> str:
@@ -214,13 +217,7 @@ class StageTable:
         InputError
             An artifact that the stage reads is damaged, or those that it reads were made of different things (`Makes`).
         """
-        needed, artifacts = stage.needed(settings), stage.artifacts(settings)
-        missing = [name for name in needed if name in GIVEN and not getattr(settings, name)]
-        if missing:
-            told, kept = " and ".join(_named(stage, name) for name in missing), run / "run.json"
-            raise ValueError(f"{stage.name}: {told} must be given; got none, nor one in {kept}")
-        for name in artifacts:
-            self.need(run, name)
+        needed, artifacts = self._ready(stage, run, settings)
         written = {name for other in self if run.record(other.name) for name in other.writes}
         used = [name for name in self._used(stage) if (run / name).exists() or name in written]
         asked = [name for name in (*needed, *stage.uses) if name in GIVEN and getattr(settings, name)]
@@ -234,6 +231,24 @@ class StageTable:
             settings={name: value for name, value in stage.wanted(run, settings).items() if name not in GIVEN},
             inputs=reads, given=given, inside=inside,
         )  # fmt: skip
+
+    def plan(self, stage: Stage, run: RunFolder, settings: Settings) -> dict[str, Any]:
+        """What ``stage`` would make; errors as `run`."""
+        assert stage.plan is not None
+        _, artifacts = self._ready(stage, run, settings)
+        self._makes(run).check(list(artifacts))
+        return stage.plan(run, settings)
+
+    def _ready(self, stage: Stage, run: RunFolder, settings: Settings) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What ``stage`` needs, and the artifacts of it; ValueError where some of it is not there."""
+        needed, artifacts = stage.needed(settings), stage.artifacts(settings)
+        missing = [name for name in needed if name in GIVEN and not getattr(settings, name)]
+        if missing:
+            told, kept = " and ".join(_named(stage, name) for name in missing), run / "run.json"
+            raise ValueError(f"{stage.name}: {told} must be given; got none, nor one in {kept}")
+        for name in artifacts:
+            self.need(run, name)
+        return needed, artifacts
 
     def _makes(self, run: RunFolder) -> Makes:
         return Makes(run, {name: stage.name for stage in self for name in stage.writes})

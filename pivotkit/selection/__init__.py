@@ -7,6 +7,7 @@ from pivotkit.selection.controls.describe import describe_documents
 from pivotkit.selection.controls.pivot_sets import control_pivots, pivot_permutation
 from pivotkit.selection.controls.shuffle import shuffle_pivots
 from pivotkit.selection.guard.filter_documents import filter_documents
+from pivotkit.selection.mixing.mix import mix
 from pivotkit.selection.scoring.scores import score_documents
 from pivotkit.selection.writing.write import write_selection
 
@@ -15,6 +16,7 @@ __all__ = [
     "control_pivots",
     "describe_documents",
     "filter_documents",
+    "mix",
     "pivot_permutation",
     "score_documents",
     "select",

@@ -81,7 +81,7 @@ def pretrain_arms(run: RunFolder, *, seeds: int = 2, seed: int = 0) -> None:
         _select_arms(below, settings)
         table = pretrain(
             checkpoint,
-            {arm: list(_texts(below / "arms" / arm / "selected.jsonl.zst")) for arm in ARMS},
+            {arm: list(_texts(below / "arms" / arm / "part-00000.jsonl.zst")) for arm in ARMS},
             _texts(below / "world" / "lines.jsonl.zst"),
             held_out_items(world),
             tokens=round(DOCUMENT_TOKENS / (1 - LINE_SHARE)),

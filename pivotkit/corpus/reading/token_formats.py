@@ -1,8 +1,12 @@
-"""What lies beside or before the ids of a token file: the indexes of Megatron-LM and datatrove, a header of NumPy."""
+"""What lies beside or before the ids of a token file: the indexes of Megatron-LM and datatrove, a header of NumPy.
+
+Each index is read and made here, so that what is read is what is written.
+"""
 
 from __future__ import annotations
 
 import os
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,7 @@ NUMPY = b"\x93NUMPY"
 WIDTHS = ("uint16", "uint32", "uint64")
 MEGATRON_HEADER = 34  # bytes: name, version, type of the ids, number of sequences, number of bounds of documents
 MEGATRON_TYPES = {1: "u1", 3: "<i2", 4: "<i4", 5: "<i8", 8: "<u2"}  # by the index's code; other codes are no ids
+NARROW = 1 << 16  # the largest vocabulary whose ids take two bytes
 
 
 def count_ids(path: Path, dtype: np.dtype[Any]) -> int:
@@ -26,6 +31,37 @@ def count_ids(path: Path, dtype: np.dtype[Any]) -> int:
         place = f"byte {size * dtype.itemsize}"
         raise CorpusError(path, place, f"must hold whole ids of {dtype}; got a part of one")
     return size
+
+
+def written_dtype(format: str, vocab_size: int) -> np.dtype[Any]:
+    """The type in which ids below ``vocab_size`` are written; Megatron has no code for uint32.
+
+    >>> written_dtype("olmo", 65537), written_dtype("megatron", 65537), written_dtype("megatron", 65536)
+    (dtype('uint32'), dtype('int32'), dtype('uint16'))
+    """
+    return np.dtype("<u2" if vocab_size <= NARROW else "<i4" if format == "megatron" else "<u4")
+
+
+def megatron_index(lengths: Offsets, dtype: np.dtype[Any]) -> bytes:
+    """The ``.idx`` of documents of one sequence each, which `megatron_layout` reads.
+
+    >>> len(megatron_index(np.array([2, 3]), np.dtype("<u2"))) == MEGATRON_HEADER + 12 * 2 + 8 * 3
+    True
+    """
+    code = next(code for code, name in MEGATRON_TYPES.items() if np.dtype(name) == dtype)
+    pointers = (np.cumsum(lengths) - lengths) * dtype.itemsize
+    head = MEGATRON + struct.pack("<BQQ", code, len(lengths), len(lengths) + 1)
+    bounds = np.arange(len(lengths) + 1)
+    return head + lengths.astype("<i4").tobytes() + pointers.astype("<i8").tobytes() + bounds.astype("<i8").tobytes()
+
+
+def datatrove_index(lengths: Offsets) -> bytes:
+    """The ``.ds.index`` of documents of these lengths, which `datatrove_offsets` reads.
+
+    >>> np.frombuffer(datatrove_index(np.array([2, 3])), "<u8").tolist()
+    [2, 5]
+    """
+    return np.cumsum(lengths).astype("<u8").tobytes()
 
 
 def check_no_header(path: Path, dtype: np.dtype[Any]) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +12,9 @@ import pyarrow as pa
 from pivotkit.corpus.reading.units import Unit
 from pivotkit.errors import CorpusError
 from pivotkit.selection.choosing.selection_folder import Selection
+from pivotkit.selection.writing.documents import Lengths, Texts, Tokens
+
+Documents = TypeVar("Documents", Texts, Tokens)
 
 
 class WantedRows:
@@ -52,13 +56,31 @@ class WantedRows:
         raise CorpusError(self._unit.path, f"row {row}", f"must hold document {wanted!r}; it cannot be read")
 
 
+def end_of(wanted: WantedRows) -> None:
+    """Behind the last document of a unit: what is still wanted is not there."""
+    for row in wanted.below(np.iinfo(np.int64).max).to_pylist():
+        wanted.refuse(row["row"], row["id"])
+
+
+def remaining(batches: Iterable[Documents], skip: int) -> Iterator[Documents]:
+    """The documents behind the first ``skip``."""
+    for batch in batches:
+        if skip < len(batch):
+            yield batch[skip:] if skip else batch
+        skip = max(skip - len(batch), 0)
+
+
 def used_units(selection: Selection, units: Sequence[Unit]) -> list[Unit]:
     """The units that have selected documents, in the order of the corpus; ValueError where one is not in it."""
     absent = sorted(selection.units.keys() - {unit.name for unit in units})
     if absent:
+        known, first = selection.summary.get("files", {}), next(selection.batches(absent[0]))
+        told = known.get(absent[0]) or f"that of document {first['id'][0].as_py()!r}"
+        others = [unit.path.name for unit in units if unit.name not in selection.units]
+        new = f"; corpus has no documents of it in {', '.join(others[:3])}" if others else ""
         raise ValueError(
             "write_selection: selection must be of units of corpus as it is now; "
-            f"got {len(absent)} that are not or were changed since, first {absent[0]}"
+            f"got {len(absent)} that are not or were changed since, first {absent[0]}, {told}{new}"
         )
     return [unit for unit in units if unit.name in selection.units]
 
@@ -77,3 +99,39 @@ def check_ids(unit: Unit, wanted: pa.Table, found: pa.ChunkedArray | pa.Array) -
     for row, expected, identity in pairs:
         if identity != expected:
             raise CorpusError(unit.path, f"row {row}", f"must hold document {expected!r}; got {identity!r}")
+
+
+def check_lengths(unit: Unit, rows: pa.Table, lengths: Lengths, whose: str) -> None:
+    """CorpusError unless the documents found have as many tokens as ``rows`` say, and ``take`` is one of these."""
+    if "tokens" in rows.column_names:
+        told = rows["tokens"].to_numpy()
+        for one in np.flatnonzero(told != lengths)[:1].tolist():
+            rule = f"must hold a document of {told[one]} tokens{whose}; got {lengths[one]}"
+            raise CorpusError(unit.path, f"row {rows['row'][one].as_py()}", rule)
+    if "take" in rows.column_names:
+        takes = takes_of(rows, lengths)
+        for one in np.flatnonzero((takes > lengths) | (takes < np.minimum(lengths, 1)))[:1].tolist():
+            rule = f"must have from 1 to {lengths[one]} of its tokens taken; got {takes[one]}"
+            raise CorpusError(unit.path, f"row {rows['row'][one].as_py()}", rule)
+
+
+def takes_of(rows: pa.Table, lengths: Lengths) -> Lengths:
+    """How many tokens are taken of each document of these lengths; null stands for all."""
+    takes = rows["take"].cast(pa.int64()).combine_chunks()
+    return np.where(takes.is_null(), lengths, takes.fill_null(0)).astype(np.int64)
+
+
+def cut_lengths(documents: Tokens, last: int | None = None) -> Tokens:
+    """The first ``take`` ids of each document, where there is such a column; ``last`` ends those that are cut."""
+    if "take" not in documents.rows.column_names:
+        return documents
+    lengths = documents.sizes()
+    takes = takes_of(documents.rows, lengths)
+    if (lengths == takes).all():
+        return documents
+    place = np.arange(len(documents.ids)) - np.repeat(documents.begins, lengths)
+    ends = np.cumsum(takes)
+    ids = documents.ids[place < np.repeat(takes, lengths)]
+    if last is not None:
+        ids[ends[takes < lengths] - 1] = last
+    return replace(documents, ids=ids, ends=ends)

@@ -60,7 +60,7 @@ def selection(corpus):
 
 def test_the_texts_are_written_in_the_order_of_the_corpus(corpus, selection, tmp_path):
     write_selection(selection, corpus, tmp_path / "out")
-    lines = read_lines(tmp_path / "out" / "selected.jsonl.zst")
+    lines = read_lines(tmp_path / "out" / "part-00000.jsonl.zst")
     chosen = set(selection["id"].to_pylist())
     whole = [f"{number}-{row}" for number in range(3) for row in range(10)]
     assert [line["id"] for line in lines] == [identity for identity in whole if identity in chosen]
@@ -71,7 +71,7 @@ def test_the_texts_are_written_in_the_order_of_the_corpus(corpus, selection, tmp
 
 def test_every_line_has_its_provenance(corpus, selection, tmp_path):
     write_selection(selection, corpus, tmp_path / "out")
-    lines = read_lines(tmp_path / "out" / "selected.jsonl.zst")
+    lines = read_lines(tmp_path / "out" / "part-00000.jsonl.zst")
     provenance = read_table(tmp_path / "out" / "provenance.parquet")
     assert provenance["id"].to_pylist() == [line["id"] for line in lines]
     scores = {row["id"]: row["score"] for row in selection.to_pylist()}
@@ -89,14 +89,16 @@ def test_the_manifest_says_what_was_chosen_and_how(corpus, selection, tmp_path):
     assert manifest["budget_tokens"] == 100
     assert manifest["shares"] == {"en": 0.3, "fr": 0.7}
     assert manifest["tokens_by_language"] == {"en": 30, "fr": 70}
-    data = (tmp_path / "out" / "selected.jsonl.zst").read_bytes()
-    assert manifest["selected"] == {"lines": 10, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    data = (tmp_path / "out" / "part-00000.jsonl.zst").read_bytes()
+    about = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    shard = {"file": "part-00000.jsonl.zst", "documents": 10, **about}
+    assert manifest["selected"] == {"documents": 10, "bytes": len(data), "shards": [shard]}
     assert sum(file["documents"] for file in manifest["corpus"]) == 10
 
 
 def test_the_written_file_is_a_corpus_again(corpus, selection, tmp_path):
     write_selection(selection, corpus, tmp_path / "out")
-    (batch,) = read_documents(tmp_path / "out" / "selected.jsonl.zst")
+    (batch,) = read_documents(tmp_path / "out" / "part-00000.jsonl.zst")
     assert sorted(batch.ids) == sorted(selection["id"].to_pylist())
 
 
@@ -113,7 +115,7 @@ def test_files_without_selected_documents_are_not_read(corpus, selection, tmp_pa
     for unit in units.values():
         if unit != kept:
             unit.path.write_bytes(b"no JSON")
-    assert write_selection(first, corpus, tmp_path / "out")["selected"]["lines"] == first.num_rows
+    assert write_selection(first, corpus, tmp_path / "out")["selected"]["documents"] == first.num_rows
 
 
 def test_a_corpus_that_changed_is_refused(corpus, selection, tmp_path):
@@ -124,15 +126,15 @@ def test_a_corpus_that_changed_is_refused(corpus, selection, tmp_path):
         write_selection(selection, corpus, tmp_path / "out")
 
 
-def test_another_document_in_the_row_is_refused_and_leaves_no_manifest(corpus, selection, tmp_path):
-    write_selection(selection, corpus, tmp_path / "out")
-    before = (tmp_path / "out" / "selected.jsonl.zst").read_bytes()
+def test_another_document_in_the_row_is_refused_and_leaves_what_was_there(corpus, selection, tmp_path):
+    manifest = write_selection(selection, corpus, tmp_path / "out")
+    before = (tmp_path / "out" / "part-00000.jsonl.zst").read_bytes()
     ids = ["else", *selection["id"].to_pylist()[1:]]
     with pytest.raises(CorpusError, match="must hold document 'else'; got"):
         write_selection(selection.set_column(2, "id", pa.array(ids)), corpus, tmp_path / "out")
-    assert not (tmp_path / "out" / "manifest.json").exists()
-    assert (tmp_path / "out" / "selected.jsonl.zst").read_bytes() == before
-    assert not [path for path in (tmp_path / "out").iterdir() if path.name.endswith(".part")]
+    assert read_json(tmp_path / "out" / "manifest.json") == manifest
+    assert (tmp_path / "out" / "part-00000.jsonl.zst").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus", "out"]
 
 
 @pytest.mark.parametrize("on_error", ["raise", "skip"])

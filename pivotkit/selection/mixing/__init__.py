@@ -1,0 +1,1 @@
+"""Selections and base data in training order, by weights."""
