@@ -13,6 +13,7 @@ from pivotkit.artifacts import atomic_folder, read_table, table_metadata, with_m
 from pivotkit.errors import InputError
 from pivotkit.pipeline.corpus_stages import scored_documents, without_file
 from pivotkit.pipeline.count_stage import token_store
+from pivotkit.pipeline.filter_stage import DROPPED, dropped_documents
 from pivotkit.pipeline.inputs import CORPUS, DROP, LANGUAGES, MODEL, corpus_paths, model_tokenizer
 from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.pipeline.settings import Settings, option
@@ -45,7 +46,7 @@ def controls(run: RunFolder, settings: ControlsSettings) -> None:
     selection = _selection(run, settings)
     found = selection_controls(
         documents, selection, controls=settings.controls,
-        quota_by=settings.quota_by if settings.quota_by in documents.column_names else "lang", drop=settings.drop,
+        quota_by=settings.quota_by if settings.quota_by in documents.column_names else "lang", drop=dropped_documents(run, settings),
         exact=settings.exact, seed=settings.seed, allow_shortfall=settings.allow_shortfall,
     )  # fmt: skip
     table = arms_table({SELECTION: _joined(selection, documents), **found})
@@ -134,7 +135,7 @@ CONTROLS = Stage(
         CORPUS,
         MODEL,
     ),
-    uses=(LANGUAGES, DROP),
+    uses=(LANGUAGES, DROP, DROPPED),
     writes=("controls",),
     settings=("controls", "quota_by", "exact", "allow_shortfall", "eos", "on_error", "seed"),
     functions=("selection.controls.controls.selection_controls", "selection.controls.describe.describe_documents"),

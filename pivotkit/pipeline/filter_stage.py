@@ -93,8 +93,10 @@ FILTER = Stage(
 )
 
 
-def dropped_documents(run: RunFolder, settings: Settings) -> pa.Table | None:
-    """``dropped.parquet`` with the names that the corpus's units have now; None where the stage did not run."""
+def dropped_documents(run: RunFolder, settings: Settings) -> pa.Table | str | None:
+    """What no arm may take: the table that was given, or ``dropped.parquet`` with the units' names of now, or nothing."""
+    if settings.drop is not None:
+        return settings.drop
     if not (run / DROPPED).exists():
         return None
     return with_units_of_now(read_table(run / DROPPED), settings)

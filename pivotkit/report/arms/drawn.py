@@ -54,7 +54,7 @@ def _drawn(folder: Path, seed: int) -> Arm:
     except (TypeError, ValueError) as error:
         raise InputError(folder / PROVENANCE, "", str(error).partition(": ")[2]) from None
     count = min(DRAWN, table.num_rows)
-    places = np.sort(np.random.default_rng(seed).choice(table.num_rows, count, replace=False)) if count else []
+    places = np.sort(np.random.default_rng(seed).choice(max(table.num_rows, 1), count, replace=False))
     kept = [name for name in ("id", "lang", "tokens", "pivots", "score") if name in table.column_names]
     rows = table.select(kept).take(pa.array(places, pa.int64())).to_pylist()
     texts = _texts(folder, {row["id"] for row in rows})

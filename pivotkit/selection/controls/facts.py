@@ -56,7 +56,8 @@ def is_code_switched(rows: Rows) -> Mask:
     """Which documents mix languages within lines; where `kind` is not known, which have two and no translation pair."""
     if "kind" in rows.schema.names:
         return of_kind(rows, "code-switched")
-    return is_bilingual(rows) & (numbers(rows, "translation_pairs") == 0)
+    lacks: Mask = numbers(rows, "translation_pairs") == 0
+    return is_bilingual(rows) & lacks
 
 
 def of_kind(rows: Rows, kind: str) -> Mask:
