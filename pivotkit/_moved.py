@@ -50,7 +50,7 @@ MOVED = {
     "pivotkit.corpus.token_pieces": "pivotkit.corpus.token_graph.pieces",
     "pivotkit.corpus.row_ranges": "pivotkit.corpus.token_graph.row_ranges",
     "pivotkit.settings": "pivotkit.pipeline.settings",
-    "pivotkit.run_folder": "pivotkit.pipeline.run_folder",
+    "pivotkit.pipeline.run_folder": "pivotkit.run_folder",
     "pivotkit.stages.corpus": "pivotkit.pipeline.corpus_stages",
     "pivotkit.stages.model": "pivotkit.pipeline.model_stages",
     "pivotkit.stages.study": "pivotkit.pipeline.joint_stages",

@@ -19,10 +19,10 @@ from pivotkit.pipeline.inputs import (
     model_tokenizer,
     watch_words,
 )
-from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.pipeline.settings import Settings, option
 from pivotkit.pipeline.stage import Stage
 from pivotkit.progress import console
+from pivotkit.run_folder import RunFolder
 from pivotkit.words.languages import parse_pair
 
 NEARLY_ALL = 0.9  # of the pivots kept as hubs, and hubs tell nothing

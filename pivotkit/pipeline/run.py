@@ -10,10 +10,10 @@ from pivotkit.pipeline.count_stage import COUNT
 from pivotkit.pipeline.inputs import CORPUS, TUNED_LENS
 from pivotkit.pipeline.joint_stages import AGREEMENT, ATTRIBUTION, REPORT
 from pivotkit.pipeline.model_stages import BEHAVIORS, SCORE, TASK, TRACE, TRACE_FITTED
-from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.pipeline.settings import Settings
 from pivotkit.pipeline.stage import Stage, StageTable, Study
 from pivotkit.progress import console
+from pivotkit.run_folder import RunFolder
 
 # Pivots come before traces, so the traces can say how much of the mass the pivots hold. The report comes last.
 STAGES = StageTable(

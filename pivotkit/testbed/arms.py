@@ -11,12 +11,12 @@ from pivotkit.artifacts import write_table
 from pivotkit.corpus.reading.documents import read_documents
 from pivotkit.pipeline.corpus_stages import scored_documents
 from pivotkit.pipeline.run import STAGES
-from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.pipeline.settings import Settings
+from pivotkit.run_folder import RunFolder
 from pivotkit.selection.choosing.select import select
 from pivotkit.selection.writing.write import write_selection
 from pivotkit.testbed import World, held_out_items, scarce_config, train_model
-from pivotkit.training.pretrain import pretrain
+from pivotkit.training.small import pretrain
 
 QUOTAS = {"a": 0.5, "b": 0.5}
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from pivotkit.artifacts import read_json
 from pivotkit.pipeline.run import stages_of
-from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.progress import console
+from pivotkit.run_folder import RunFolder
 from pivotkit.testbed import World, WorldConfig, shipped_model, train_model
 from pivotkit.testbed.items import DEMO_TASK
 from pivotkit.testbed.shipped import SEED

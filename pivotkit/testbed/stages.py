@@ -7,9 +7,9 @@ from typing import Any
 
 from pivotkit.artifacts import read_table, write_json
 from pivotkit.pipeline import run as pipeline
-from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.pipeline.settings import Settings, option
 from pivotkit.pipeline.stage import Stage, StageTable
+from pivotkit.run_folder import RunFolder
 
 
 @dataclass(repr=False)
