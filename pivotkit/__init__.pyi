@@ -31,6 +31,7 @@ from pivotkit.report import write_report as write_report
 from pivotkit.selection import score_documents as score_documents
 from pivotkit.selection import select as select
 from pivotkit.selection import write_selection as write_selection
+from pivotkit.training.pretrain import pretrain as pretrain
 from pivotkit.words.items import read_items as read_items
 from pivotkit.words.lexicon import read_lexicon as read_lexicon
 from pivotkit.words.task import build_task as build_task

@@ -60,7 +60,6 @@ MOVED = {
     "pivotkit.experiment.pretrain": "pivotkit.training.pretrain",
     "pivotkit.experiment.training": "pivotkit.training.loop",
     "pivotkit.experiment.demo": "pivotkit.testbed.demo",
-    "pivotkit.experiment.arms": "pivotkit.testbed.arms",
     "pivotkit.experiment.testbed.config": "pivotkit.testbed.config",
     "pivotkit.experiment.testbed.items": "pivotkit.testbed.items",
     "pivotkit.experiment.testbed.planted": "pivotkit.testbed.planted",

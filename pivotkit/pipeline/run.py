@@ -10,6 +10,7 @@ from pivotkit.pipeline.count_stage import COUNT
 from pivotkit.pipeline.inputs import CORPUS, TUNED_LENS
 from pivotkit.pipeline.joint_stages import AGREEMENT, ATTRIBUTION, REPORT
 from pivotkit.pipeline.model_stages import BEHAVIORS, SCORE, TASK, TRACE, TRACE_FITTED
+from pivotkit.pipeline.pretrain_stage import PRETRAIN
 from pivotkit.pipeline.settings import Settings
 from pivotkit.pipeline.stage import Stage, StageTable, Study
 from pivotkit.progress import console
@@ -35,7 +36,7 @@ STAGES = StageTable(
 )
 SELECTING = (SCORE_DOCUMENTS, SELECT)
 # No run needs them, and they take long; they have commands of their own.
-ON_REQUEST = (CAUSAL, TOKEN_GRAPH)
+ON_REQUEST = (CAUSAL, TOKEN_GRAPH, PRETRAIN)
 # What a report may show. What is made on request stands before the attribution, which tells of it.
 _BEFORE = [stage for stage in STAGES if stage not in (ATTRIBUTION, SCORE_DOCUMENTS, SELECT, REPORT)]
 EVERY = StageTable([*_BEFORE, *ON_REQUEST, ATTRIBUTION, SCORE_DOCUMENTS, SELECT, REPORT])

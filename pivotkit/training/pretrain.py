@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
@@ -34,6 +34,8 @@ from pivotkit.artifacts import (
     write_json,
     write_table,
 )
+from pivotkit.corpus.reading.token_files import TokenFiles
+from pivotkit.corpus.token_store.store import TokenStore
 from pivotkit.errors import BackendUnavailable
 from pivotkit.lens.model.loading import find_model, load_model, load_tokenizer, quiet
 from pivotkit.training.arms import Documents, Given, open_documents
@@ -62,7 +64,7 @@ def pretrain(
     tokens: int,
     out: str | PathLike[str],
     seeds: Sequence[int] = (0, 1),
-    recipe: Recipe | None = None,
+    recipe: Recipe | Mapping[str, Any] | None = None,
     checkpoints: int = 1,
     save_every: int | None = None,
     latent: Sequence[str] = (),
@@ -95,8 +97,9 @@ def pretrain(
         ``<arm>/seed-<n>/log.jsonl`` has a line per update. ``pretrain.parquet`` is the result.
     seeds : sequence of int, default (0, 1)
         Seeds of the order of documents; one training per arm and seed.
-    recipe : Recipe, optional
-        Sizes, rates, number formats, gradient checkpointing, LoRA.
+    recipe : Recipe or mapping, optional
+        Sizes, rates, number formats, gradient checkpointing, LoRA: `Recipe`, or its fields as a file of settings has
+        them.
     checkpoints : int, default 1
         How many times each training is measured, at equal distances; the last is its end.
     save_every : int, optional
@@ -151,9 +154,25 @@ def pretrain(
     real models, and what a measure costs, are in benchmarks/README.md.
     """
     _require("accelerate", "accelerate", "training")
-    how = recipe if recipe is not None else Recipe()
-    rows = _check(arms, items, tokens, seeds, how, checkpoints, save_every, out, model, held_out, keep)
+    how = _recipe(recipe)
+    check_path("pretrain", "model", model)
+    _check_arms("arms", arms)
+    require_columns("pretrain", "items", items, ("item", "pair", "concept", "source", "target", "prompt"))
+    if not items.num_rows:
+        refuse("pretrain", "items", "have rows", "none")
+    check_int("pretrain", "tokens", tokens, 1)
+    check_path("pretrain", "out", out)
+    orders = _check_seeds(seeds)
+    check_int("pretrain", "checkpoints", checkpoints, 1)
+    check_int("pretrain", "save_every", save_every, 1, none=True)
+    languages = tuple(check_strings("pretrain", "latent", latent))
+    if held_out is not None:
+        _check_arms("held_out", held_out)
+    check_path("pretrain", "parallel", parallel, none=True)
     check_int("pretrain", "lines", lines, 1)
+    check_flag("pretrain", "keep", keep)
+    rows = how.rows("pretrain", tokens)
+    steps = _steps(rows // how.batch, checkpoints)
     if how.adapter() is not None:
         _require("peft", "lora", "adapters")
     if parallel is not None:
@@ -165,17 +184,17 @@ def pretrain(
     measures = Measures(
         items,
         tokenizer,
-        tuple(check_strings("pretrain", "latent", latent)),
+        languages,
         {language: _held_out(language, given, tokenizer, vocab, how) for language, given in (held_out or {}).items()},
         {} if parallel is None else read_sentences("pretrain", parallel, pairs, lines, 0),
     )
     opened = {arm: open_documents("pretrain", "arms", arm, given, tokenizer, vocab) for arm, given in arms.items()}
     packed = {(arm, seed): PackedRows("pretrain", documents, how.length, rows, seed)
-              for arm, documents in opened.items() for seed in seeds}  # fmt: skip
+              for arm, documents in opened.items() for seed in orders}  # fmt: skip
     place = Path(out)
     place.mkdir(parents=True, exist_ok=True)
     shared = {"model": _model_digest(model), "tokens": rows * how.length, "recipe": _kept(how)}
-    plan = _Plan(model, how, measures, place, shared, _steps(rows // how.batch, checkpoints), save_every, keep)
+    plan = _Plan(model, how, measures, place, shared, steps, save_every, keep)
     if _is_first():
         plan.before()
     found = plan.rows(place / BEFORE / "step-0", BEFORE, None, 0)
@@ -264,6 +283,17 @@ class _Plan:
                 tokenizer.save_pretrained(temporary)
 
 
+def _recipe(recipe: Any) -> Recipe:
+    check_kind("pretrain", "recipe", recipe, Recipe | Mapping, "a Recipe, a mapping of its fields", none=True)
+    if isinstance(recipe, Recipe):
+        return recipe
+    given = dict(recipe or {})
+    unknown = [name for name in given if name not in Recipe.__dataclass_fields__]
+    if unknown:
+        refuse("pretrain", "recipe", f"have the fields {', '.join(Recipe.__dataclass_fields__)}", unknown[0])
+    return Recipe(**given)
+
+
 def _held_out(language: str, given: Given, tokenizer: Any, vocab: int, recipe: Recipe) -> torch.Tensor:
     documents = open_documents("pretrain", "held_out", language, given, tokenizer, vocab)
     count = min(HELD_OUT_ROWS, documents.tokens // recipe.length)
@@ -314,41 +344,23 @@ def _require(package: str, argument: str, what: str) -> None:
         raise BackendUnavailable(f"{rule}: pip install 'pivotkit[train]'; got none")
 
 
-def _check(
-    arms: Any,
-    items: Any,
-    tokens: Any,
-    seeds: Any,
-    recipe: Any,
-    checkpoints: Any,
-    save_every: Any,
-    out: Any,
-    model: Any,
-    held_out: Any,
-    keep: Any,
-) -> int:
-    """Refuse wrong arguments; the number of rows of a training."""
-    check_path("pretrain", "model", model)
-    check_kind("pretrain", "arms", arms, Mapping, "a mapping of names to documents")
+def _check_arms(argument: str, arms: Any) -> None:
+    check_kind("pretrain", argument, arms, Mapping, "a mapping of names to documents")
     if not arms:
-        refuse("pretrain", "arms", "hold at least one arm", "none")
-    for name in arms:
+        refuse("pretrain", argument, "hold at least one", "none")
+    for name, given in arms.items():
         if not isinstance(name, str) or not name or name in (BEFORE, ".", "..") or set(name) & {"/", "\0"}:
-            refuse("pretrain", "arms", f"be named as a folder can be, and not {BEFORE!r}", name)
-    require_columns("pretrain", "items", items, ("item", "pair", "concept", "source", "target", "prompt"))
-    if not items.num_rows:
-        refuse("pretrain", "items", "have rows", "none")
-    check_int("pretrain", "tokens", tokens, 1)
-    check_path("pretrain", "out", out)
+            refuse("pretrain", argument, f"be named as a folder can be, and not {BEFORE!r}", name)
+        if not isinstance(given, str | PathLike | TokenFiles | TokenStore):
+            kinds = "folders, TokenFiles, a TokenStore, or iterables of texts or ids"
+            if isinstance(given, Mapping | bytes) or not isinstance(given, Iterable):
+                refuse_kind("pretrain", argument, f"hold {kinds}", given)
+
+
+def _check_seeds(seeds: Any) -> list[int]:
     listed = elements("pretrain", "seeds", seeds, "a sequence of ints")
     if not listed:
         refuse("pretrain", "seeds", "hold at least one seed", "none")
     for seed in listed:
-        check_int("pretrain", "seeds", seed, 0)
-    if not isinstance(recipe, Recipe):
-        refuse_kind("pretrain", "recipe", "be a Recipe or None", recipe)
-    check_int("pretrain", "checkpoints", checkpoints, 1)
-    check_int("pretrain", "save_every", save_every, 1, none=True)
-    check_kind("pretrain", "held_out", held_out, Mapping, "a mapping of languages to documents", none=True)
-    check_flag("pretrain", "keep", keep)
-    return recipe.rows("pretrain", tokens)
+        check_int("pretrain", "seeds", seed, 0, 2**32 - 1)
+    return [int(seed) for seed in dict.fromkeys(listed)]

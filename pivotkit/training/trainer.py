@@ -66,7 +66,7 @@ def train_arm(
         checkpoint = last_checkpoint("pretrain", folder, identity)
     watch = _Watch(folder, what, identity, save_at, check, measure, step_of(checkpoint))
     if recipe.gradient_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        enable_checkpointing(model)
     trainer = _Trainer(model=model, args=arguments, train_dataset=rows, callbacks=[watch])
     trainer.remove_callback(PrinterCallback)
     trainer.watch, trainer.warmup = watch, recipe.warmup
@@ -168,10 +168,29 @@ class _Watch(TrainerCallback):
         model = self.trainer.model
         if self.trainer.is_world_process_zero():
             model.eval()
-            with torch.random.fork_rng():
+            with torch.random.fork_rng(), _own_forward(model):
                 self._measure(step)
             model.train()
         self.trainer.accelerator.wait_for_everyone()
+
+
+@contextmanager
+def _own_forward(model: Any) -> Iterator[None]:
+    """Measure in the weights' own precision: accelerate sets a forward method that computes in bfloat16."""
+    names = ("forward", "_original_forward")
+    put = {name: model.__dict__.pop(name) for name in names if name in model.__dict__}
+    try:
+        yield
+    finally:
+        model.__dict__.update(put)
+
+
+def enable_checkpointing(model: Any) -> None:
+    """Keep fewer activations. transformers calls it activation checkpointing since 5, and drops the old name in 6."""
+    if hasattr(model, "activation_checkpointing_enable"):
+        model.activation_checkpointing_enable({"use_reentrant": False})
+    else:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
 
 
 def cut_log(path: Path, step: int) -> None:
