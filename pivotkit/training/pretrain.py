@@ -159,7 +159,7 @@ def pretrain(
     _check_arms("arms", arms)
     require_columns("pretrain", "items", items, ("item", "pair", "concept", "source", "target", "prompt"))
     if not items.num_rows:
-        refuse("pretrain", "items", "have rows", "none")
+        raise ValueError("pretrain: items must have rows; got none")
     check_int("pretrain", "tokens", tokens, 1)
     check_path("pretrain", "out", out)
     orders = _check_seeds(seeds)
@@ -347,7 +347,7 @@ def _require(package: str, argument: str, what: str) -> None:
 def _check_arms(argument: str, arms: Any) -> None:
     check_kind("pretrain", argument, arms, Mapping, "a mapping of names to documents")
     if not arms:
-        refuse("pretrain", argument, "hold at least one", "none")
+        raise ValueError(f"pretrain: {argument} must hold at least one; got none")
     for name, given in arms.items():
         if not isinstance(name, str) or not name or name in (BEFORE, ".", "..") or set(name) & {"/", "\0"}:
             refuse("pretrain", argument, f"be named as a folder can be, and not {BEFORE!r}", name)
@@ -360,7 +360,7 @@ def _check_arms(argument: str, arms: Any) -> None:
 def _check_seeds(seeds: Any) -> list[int]:
     listed = elements("pretrain", "seeds", seeds, "a sequence of ints")
     if not listed:
-        refuse("pretrain", "seeds", "hold at least one seed", "none")
+        raise ValueError("pretrain: seeds must hold at least one; got none")
     for seed in listed:
         check_int("pretrain", "seeds", seed, 0, 2**32 - 1)
     return [int(seed) for seed in dict.fromkeys(listed)]

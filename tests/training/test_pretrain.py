@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import orjson
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 import torch
-from small_training import RECIPE, TOKENS, train
+from small_training import RECIPE, TOKENS, read_items, train
 from transformers import AutoModelForCausalLM
 
 import pivotkit as pk
@@ -39,16 +41,10 @@ def trained(given, tmp_path_factory):
     arms = {"one": given / "one", "two": given / "two"}
     arguments = {"held_out": {"a": [[5, 6, 7, 8] * 20]}, "parallel": folder / "parallel.tsv", "lines": 4, "keep": True}
     table = pk.pretrain(
-        given / "model", arms, read_table_items(given), tokens=TOKENS, out=folder / "out", seeds=[0], recipe=RECIPE,
+        given / "model", arms, read_items(given), tokens=TOKENS, out=folder / "out", seeds=[0], recipe=RECIPE,
         checkpoints=2, latent=["p"], **arguments,
     )  # fmt: skip
     return folder / "out", table
-
-
-def read_table_items(given):
-    from small_training import read_items
-
-    return read_items(given)
 
 
 def plain_losses(given: Path, arm: str) -> list[float]:
@@ -119,8 +115,6 @@ def test_layer_curves_are_means_of_the_masses(trained):
     own = traces[(traces["pair"] == "b-a") & (traces["layer"] == 1) & (traces["label"] == "answer")]
     row = curves[(curves["pair"] == "b-a") & (curves["layer"] == 1)].iloc[0]
     assert row["items"] == len(own)
-    import numpy as np
-
     for name in ("source", "target", "p"):
         assert row[name] == pytest.approx(np.exp(own[f"{name}_logmass"].astype(float)).mean())
 
@@ -136,9 +130,19 @@ def test_kept_weights_are_those_that_were_measured(given, trained):
     out = trained[0]
     folder = out / "one" / "seed-0"
     loaded, tokenizer = pk.load_model(folder / "model")
-    scores = pk.score(loaded, read_table_items(given), tokenizer)
+    scores = pk.score(loaded, read_items(given), tokenizer)
     assert scores.equals(read_table(folder / f"step-{UPDATES}" / "scores.parquet").cast(scores.schema))
     assert not list(folder.glob("checkpoint-*"))
+
+
+def again(given: Path, trained: Path, out: Path, **change: object) -> pa.Table:
+    """The call of `trained`, with a change."""
+    arguments = {
+        "arms": {"one": given / "one", "two": given / "two"}, "tokens": TOKENS, "seeds": [0], "recipe": RECIPE,
+        "checkpoints": 2, "latent": ["p"], "held_out": {"a": [[5, 6, 7, 8] * 20]},
+        "parallel": trained.parent / "parallel.tsv", "lines": 4, "items": read_items(given),
+    }  # fmt: skip
+    return pk.pretrain(given / "model", out=out, **{**arguments, **change})
 
 
 def test_a_finished_call_reads_its_results_and_trains_nothing(given, trained, monkeypatch, tmp_path):
@@ -146,19 +150,22 @@ def test_a_finished_call_reads_its_results_and_trains_nothing(given, trained, mo
     copy = shutil.copytree(out, tmp_path / "out")
     monkeypatch.setattr("pivotkit.training.pretrain.train_arm", None)
     monkeypatch.setattr("pivotkit.training.pretrain.load_model", None)
-    arms = {"one": given / "one", "two": given / "two"}
-    arguments = {"held_out": {"a": [[5, 6, 7, 8] * 20]}, "parallel": out.parent / "parallel.tsv", "lines": 4}
-    again = pk.pretrain(
-        given / "model", arms, read_table_items(given), tokens=TOKENS, out=copy, seeds=[0], recipe=RECIPE,
-        checkpoints=2, latent=["p"], **arguments,
-    )  # fmt: skip
-    assert again.equals(table)
+    assert again(given, out, copy).equals(table)
 
 
-def test_results_of_another_training_are_refused_by_what_differs(given, trained, tmp_path):
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"tokens": 1024}, "tokens"),
+        ({"recipe": {**RECIPE, "learning_rate": 1e-3}}, "recipe"),
+        ({"lines": 5}, "measures"),
+        ({"checkpoints": 1}, "measured at"),
+    ],
+)
+def test_results_of_another_training_are_refused_by_what_differs(given, trained, tmp_path, change, name):
     copy = shutil.copytree(trained[0], tmp_path / "out")
-    with pytest.raises(InputError, match=r"unit.json: must be of this training, with .* as tokens; got 2048"):
-        train(given, copy, recipe={**RECIPE, "length": 64}, parallel=None)
+    with pytest.raises(InputError, match=rf"unit.json: must be of this training, with .* as {name}; got "):
+        again(given, trained[0], copy, **change)
 
 
 def test_a_checkpoint_of_another_arm_is_refused(given, tmp_path, monkeypatch):
@@ -166,11 +173,10 @@ def test_a_checkpoint_of_another_arm_is_refused(given, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         train(given, tmp_path)
     monkeypatch.undo()
-    (tmp_path / "other").symlink_to(given / "two")
     arms = {"one": given / "two"}
     with pytest.raises(InputError, match=r"checkpoint-16: must be of this training, with \w+ as documents; got \w+;"):
         pk.pretrain(
-            given / "model", arms, read_table_items(given), tokens=TOKENS, out=tmp_path, seeds=[0], recipe=RECIPE,
+            given / "model", arms, read_items(given), tokens=TOKENS, out=tmp_path, seeds=[0], recipe=RECIPE,
             checkpoints=2, latent=["p"],
         )  # fmt: skip
 
@@ -220,9 +226,9 @@ def test_an_arm_file_that_changes_in_the_middle_is_refused_by_name(given, tmp_pa
 
 
 def test_a_short_arm_is_refused_before_any_arm_is_trained(given, tmp_path):
-    with pytest.raises(ValueError, match="arms must hold at least 2048 tokens each, .*; got 6 in 'short'"):
+    with pytest.raises(ValueError, match=r"arms must hold at least 2048 tokens each, .*; got 6 in 'short'"):
         pk.pretrain(
-            given / "model", {"one": given / "one", "short": [[1, 2], [3, 4]]}, read_table_items(given), tokens=TOKENS,
+            given / "model", {"one": given / "one", "short": [[1, 2], [3, 4]]}, read_items(given), tokens=TOKENS,
             out=tmp_path / "out", recipe=RECIPE,
         )  # fmt: skip
     assert not (tmp_path / "out").exists()
@@ -243,7 +249,7 @@ def test_adapters_train_and_are_merged_into_what_is_kept(given, tmp_path):
     found = losses(tmp_path / "one" / "seed-0")
     assert found[-1] < found[0]
     loaded, tokenizer = pk.load_model(tmp_path / "one" / "seed-0" / "model")
-    scores = pk.score(loaded, read_table_items(given), tokenizer)["score"].to_pylist()
+    scores = pk.score(loaded, read_items(given), tokenizer)["score"].to_pylist()
     measured = read_table(tmp_path / "one" / "seed-0" / f"step-{UPDATES}" / "scores.parquet")["score"].to_pylist()
     assert scores == pytest.approx(measured, abs=1e-5)
 
@@ -253,12 +259,12 @@ def test_adapters_train_and_are_merged_into_what_is_kept(given, tmp_path):
     [
         ({"tokens": 10}, "tokens must be at least one update of 4 rows of 32; got 10"),
         ({"checkpoints": 17}, "checkpoints must be at most the number of updates, 16; got 17"),
-        ({"recipe": {"lenght": 3}}, "recipe must have the fields length, .*; got lenght"),
+        ({"recipe": {"lenght": 3}}, "recipe must have the fields length, .*; got 'lenght'"),
         (
             {"recipe": {**RECIPE, "micro_batch": 3}},
             "batch must hold whole forward passes of 3 rows in each of 1 processes",
         ),
-        ({"arms": {"before": [[1]]}}, "arms must be named as a folder can be, and not 'before'; got before"),
+        ({"arms": {"before": [[1]]}}, "arms must be named as a folder can be, and not 'before'; got 'before'"),
         ({"arms": {"a/b": [[1]]}}, "arms must be named as a folder can be"),
         ({"arms": {}}, "arms must hold at least one; got none"),
         ({"held_out": {"a": [[1]]}}, "held_out must hold at least one row of 32 tokens a language; got 2 in 'a'"),
@@ -267,4 +273,4 @@ def test_adapters_train_and_are_merged_into_what_is_kept(given, tmp_path):
 def test_what_cannot_be_trained_is_refused(given, tmp_path, change, message):
     arguments = {"arms": {"one": given / "one"}, "tokens": TOKENS, "recipe": RECIPE, **change}
     with pytest.raises(ValueError, match=message):
-        pk.pretrain(given / "model", items=read_table_items(given), out=tmp_path / "out", **arguments)
+        pk.pretrain(given / "model", items=read_items(given), out=tmp_path / "out", **arguments)
