@@ -121,7 +121,8 @@ def pretrain(
         ``arm, seed, step, tokens, measure, of, value, n``. ``measure`` is ``accuracy`` (greedy decoding begins with an
         accepted target), ``score`` (the contrastive score), ``reciprocal rank``, a behavior of the strict rule (its
         share), ``held-out loss`` (nats per token) or ``chrF``; ``of`` the pair, ``all``, or the language; ``n`` how many
-        items, tokens or lines it is a mean of. The arm ``"before"`` is the model itself and has no seed.
+        items, tokens or lines it is a mean of. The arm ``"before"`` is the model itself and has no seed. Of
+        several processes the first returns it, and the others an empty table.
 
     Raises
     ------
@@ -144,8 +145,8 @@ def pretrain(
 
     Notes
     -----
-    In several processes (``torchrun``, ``accelerate launch``) every process makes the same call; the first measures
-    while the others wait. ``recipe.batch`` counts rows over all processes, so losses are those of one process up to
+    In several processes (``torchrun``, ``accelerate launch``) every process makes the same call and holds the whole
+    model; the first measures while the others wait. ``recipe.batch`` counts rows over all processes, so losses are those of one process up to
     rounding. Weights are float32 unless ``recipe.precision`` is "bfloat16". Equal calls give equal losses on one kind of
     machine and number of threads.
 
@@ -197,12 +198,16 @@ def pretrain(
     plan = _Plan(model, how, measures, place, shared, steps, save_every, keep)
     if _is_first():
         plan.before()
-    found = plan.rows(place / BEFORE / "step-0", BEFORE, None, 0)
     for (arm, seed), own in packed.items():
-        found += plan.unit(arm, seed, own, opened[arm])
+        plan.unit(arm, seed, own, opened[arm])
+    if not _is_first():
+        return TABLE.empty_table()
+    found = plan.rows(place / BEFORE / "step-0", BEFORE, None, 0)
+    for arm, seed in packed:
+        for step in steps:
+            found += plan.rows(place / arm / f"seed-{seed}" / f"step-{step}", arm, seed, step)
     table = pa.Table.from_pylist(found, schema=TABLE)
-    if _is_first():
-        write_table(table, place / "pretrain.parquet")
+    write_table(table, place / "pretrain.parquet")
     return table
 
 
@@ -234,13 +239,11 @@ class _Plan:
 
     def rows(self, folder: Path, arm: str, seed: int | None, step: int) -> list[dict[str, Any]]:
         """The rows of the result that tell of one checkpoint."""
-        if not (folder / "scores.parquet").exists():
-            return []  # another process has not measured yet: it makes the table
         tokens = step * self.recipe.batch * self.recipe.length
         return [{"arm": arm, "seed": seed, "step": step, "tokens": tokens, **row} for row in measured(folder)]
 
-    def unit(self, arm: str, seed: int, rows: PackedRows, documents: Documents) -> list[dict[str, Any]]:
-        """Train on one arm with one seed, unless that is done, and return its rows."""
+    def unit(self, arm: str, seed: int, rows: PackedRows, documents: Documents) -> None:
+        """Train on one arm with one seed, unless that is done."""
         folder = self.out / arm / f"seed-{seed}"
         identity = {**self.shared, "arm": arm, "documents": documents.digest, "seed": seed}
         done = {**identity, "measured at": list(self.steps), "measures": self.measures.digest()}
@@ -252,7 +255,6 @@ class _Plan:
                 write_json({"of": done}, folder / UNIT)
                 for checkpoint in folder.glob(f"{PREFIX}*"):
                     shutil.rmtree(checkpoint)
-        return [row for step in self.steps for row in self.rows(folder / f"step-{step}", arm, seed, step)]
 
     def _train(
         self, arm: str, seed: int, rows: PackedRows, documents: Documents, folder: Path, identity: dict[str, Any]
