@@ -59,7 +59,8 @@ def pretrain(run: RunFolder, settings: PretrainSettings) -> None:
     train_arms(
         settings.model, arms_of(run, settings), read_table(run / "items.parquet"), tokens=settings.train_tokens,
         out=run / "pretrain", seeds=settings.train_seeds, recipe=read_recipe(settings.recipe),
-        checkpoints=settings.checkpoints, save_every=settings.save_every, latent=latent_languages(run, settings)["latent"],
+        checkpoints=settings.checkpoints, save_every=settings.save_every,
+        latent=latent_languages(run, settings)["latent"],
         held_out={language: texts(file) for language, file in settings.held_out.items()} or None,
         parallel=settings.parallel, lines=settings.lines,
     )  # fmt: skip

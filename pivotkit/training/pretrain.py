@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -26,30 +24,23 @@ from pivotkit.arguments import (
     refuse_kind,
 )
 from pivotkit.artifacts import (
-    atomic_folder,
     file_digests,
-    read_object,
     require_columns,
     value_digest,
-    write_json,
     write_table,
 )
 from pivotkit.corpus.reading.token_files import TokenFiles
 from pivotkit.corpus.token_store.store import TokenStore
 from pivotkit.errors import BackendUnavailable
-from pivotkit.lens.model.loading import find_model, load_model, load_tokenizer, quiet
-from pivotkit.training.arms import Documents, Given, open_documents
-from pivotkit.training.checkpoints import PREFIX, require_same
-from pivotkit.training.measures import Measures, measured
+from pivotkit.lens.model.loading import find_model, load_tokenizer, quiet
+from pivotkit.training.arms import Given, open_documents
+from pivotkit.training.measures import Measures
 from pivotkit.training.packing import PackedRows
 from pivotkit.training.recipe import Recipe
-from pivotkit.training.trainer import train_arm
 from pivotkit.training.translations import read_sentences, require_sacrebleu
+from pivotkit.training.units import BEFORE, Plan, is_first
 
-BEFORE = "before"  # the arm without training
-UNIT = "unit.json"
 HELD_OUT_ROWS = 16  # of each language
-NAMES = ("arm", "seed", "step", "tokens", "measure", "of", "value", "n")
 TABLE = pa.schema(
     [("arm", pa.string()), ("seed", pa.int64()), ("step", pa.int64()), ("tokens", pa.int64()), ("measure", pa.string()),
      ("of", pa.string()), ("value", pa.float64()), ("n", pa.int64())]
@@ -120,8 +111,8 @@ def pretrain(
     pyarrow.Table
         ``arm, seed, step, tokens, measure, of, value, n``. ``measure`` is ``accuracy`` (greedy decoding begins with an
         accepted target), ``score`` (the contrastive score), ``reciprocal rank``, a behavior of the strict rule (its
-        share), ``held-out loss`` (nats per token) or ``chrF``; ``of`` the pair, ``all``, or the language; ``n`` how many
-        items, tokens or lines it is a mean of. The arm ``"before"`` is the model itself and has no seed. Of
+        share), ``held-out loss`` (nats per token) or ``chrF``; ``of`` the pair, ``all``, or the language; ``n`` how
+        many items, tokens or lines it is a mean of. The arm ``"before"`` is the model itself and has no seed. Of
         several processes the first returns it, and the others an empty table.
 
     Raises
@@ -146,9 +137,9 @@ def pretrain(
     Notes
     -----
     In several processes (``torchrun``, ``accelerate launch``) every process makes the same call and holds the whole
-    model; the first measures while the others wait. ``recipe.batch`` counts rows over all processes, so losses are those of one process up to
-    rounding. Weights are float32 unless ``recipe.precision`` is "bfloat16". Equal calls give equal losses on one kind of
-    machine and number of threads.
+    model; the first measures while the others wait. ``recipe.batch`` counts rows over all processes, so losses are
+    those of one process up to rounding. Weights are float32 unless ``recipe.precision`` is "bfloat16". Equal calls give
+    equal losses on one kind of machine and number of threads.
 
     Cost: per training about ``6 * parameters * tokens`` operations, ``16 * parameters`` bytes in float32 beside the
     activations, and ``12 * parameters`` bytes on disk per checkpoint, of which one is kept. ``tokens / seconds`` of
@@ -195,12 +186,12 @@ def pretrain(
     place = Path(out)
     place.mkdir(parents=True, exist_ok=True)
     shared = {"model": _model_digest(model), "tokens": rows * how.length, "recipe": _kept(how)}
-    plan = _Plan(model, how, measures, place, shared, steps, save_every, keep)
-    if _is_first():
+    plan = Plan(model, how, measures, place, shared, steps, save_every, keep)
+    if is_first():
         plan.before()
     for (arm, seed), own in packed.items():
         plan.unit(arm, seed, own, opened[arm])
-    if not _is_first():
+    if not is_first():
         return TABLE.empty_table()
     found = plan.rows(place / BEFORE / "step-0", BEFORE, None, 0)
     for arm, seed in packed:
@@ -209,80 +200,6 @@ def pretrain(
     table = pa.Table.from_pylist(found, schema=TABLE)
     write_table(table, place / "pretrain.parquet")
     return table
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """What all trainings of a call share."""
-
-    model: str | PathLike[str]
-    recipe: Recipe
-    measures: Measures
-    out: Path
-    shared: dict[str, Any]
-    steps: tuple[int, ...]  # that are measured
-    save_every: int | None
-    keep: bool
-
-    def before(self) -> None:
-        """Measure the model itself."""
-        of = {**self.shared, "recipe": {"precision": self.recipe.precision}, "name": str(self.model), "step": 0}
-        folder = self.out / BEFORE / "step-0"
-        done = folder / UNIT
-        wanted = {"model": self.shared["model"], "precision": self.recipe.precision, "measures": self.measures.digest()}
-        if done.is_file():
-            require_same(done, read_object(done, {"of": dict})["of"], wanted)
-            return
-        loaded, _ = load_model(self.model, dtype=_dtype(self.recipe), device=_device())
-        self.measures.take(loaded, folder, of=of, translated=True)
-        write_json({"of": wanted}, done)
-
-    def rows(self, folder: Path, arm: str, seed: int | None, step: int) -> list[dict[str, Any]]:
-        """The rows of the result that tell of one checkpoint."""
-        tokens = step * self.recipe.batch * self.recipe.length
-        return [{"arm": arm, "seed": seed, "step": step, "tokens": tokens, **row} for row in measured(folder)]
-
-    def unit(self, arm: str, seed: int, rows: PackedRows, documents: Documents) -> None:
-        """Train on one arm with one seed, unless that is done."""
-        folder = self.out / arm / f"seed-{seed}"
-        identity = {**self.shared, "arm": arm, "documents": documents.digest, "seed": seed}
-        done = {**identity, "measured at": list(self.steps), "measures": self.measures.digest()}
-        if (folder / UNIT).is_file():
-            require_same(folder / UNIT, read_object(folder / UNIT, {"of": dict})["of"], done)
-        else:
-            self._train(arm, seed, rows, documents, folder, identity)
-            if _is_first():
-                write_json({"of": done}, folder / UNIT)
-                for checkpoint in folder.glob(f"{PREFIX}*"):
-                    shutil.rmtree(checkpoint)
-
-    def _train(
-        self, arm: str, seed: int, rows: PackedRows, documents: Documents, folder: Path, identity: dict[str, Any]
-    ) -> None:
-        torch.manual_seed(seed)  # of new adapters
-        model, tokenizer = load_model(self.model, dtype=_dtype(self.recipe))
-        adapter = self.recipe.adapter()
-        if adapter is not None:
-            import peft
-
-            model = peft.get_peft_model(model, peft.LoraConfig(task_type="CAUSAL_LM", **adapter))
-        last = len(rows) // self.recipe.batch
-        between = range(self.save_every, last, self.save_every) if self.save_every else ()
-
-        def measure(step: int) -> None:
-            if step in self.steps:
-                of = {**identity, "name": f"{arm}, seed {seed}, step {step}", "step": step}
-                self.measures.take(model, folder / f"step-{step}", of=of, translated=step == last)
-
-        train_arm(
-            model, rows, self.recipe, folder, what=f"arm {arm!r}, seed {seed}", identity=identity, seed=seed,
-            save_at=frozenset([*self.steps, *between]), check=documents.check, measure=measure,
-        )  # fmt: skip
-        if self.keep and _is_first():
-            whole = model.merge_and_unload() if adapter is not None else model
-            with atomic_folder(folder / "model") as temporary:
-                whole.save_pretrained(temporary)
-                tokenizer.save_pretrained(temporary)
 
 
 def _recipe(recipe: Any) -> Recipe:
@@ -319,18 +236,6 @@ def _kept(recipe: Recipe) -> dict[str, Any]:
         name: value for name, value in asdict(recipe).items() if name not in ("micro_batch", "gradient_checkpointing")
     }
     return {**kept, "lora": recipe.adapter()}
-
-
-def _dtype(recipe: Recipe) -> str:
-    return "bfloat16" if recipe.precision == "bfloat16" else "float32"
-
-
-def _device() -> str | None:
-    return "cuda" if torch.cuda.is_available() else None
-
-
-def _is_first() -> bool:
-    return os.environ.get("RANK", "0") == "0"
 
 
 def _model_digest(model: str | PathLike[str]) -> str:

@@ -12,7 +12,7 @@ from small_training import make_given, read_items
 
 @pytest.fixture(scope="session")
 def given(made_once: Any) -> Path:
-    """``model/``, ``world/``, and arms ``one/`` and ``two/`` that `write_selection` wrote; tests copy what they change."""
+    """``model/``, ``world/``, and arms ``one/`` and ``two/`` as `write_selection` writes them."""
     return Path(made_once("training", make_given))
 
 

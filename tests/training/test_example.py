@@ -23,7 +23,12 @@ def test_the_example_of_the_document_runs(given, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (code,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text("utf-8"), re.DOTALL)
     # Sizes alone are made small.
-    code = code.replace('"length": 512', '"length": 4').replace("200_000", "1_540").replace("checkpoints=4", "checkpoints=1").replace("[0, 1]", "[0]")
+    code = (
+        code.replace('"length": 512', '"length": 4')
+        .replace("200_000", "1_540")
+        .replace("checkpoints=4", "checkpoints=1")
+        .replace("[0, 1]", "[0]")
+    )
     scope: dict[str, object] = {}
     exec(code, scope)
     assert (tmp_path / "compare.html").exists()

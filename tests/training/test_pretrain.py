@@ -148,8 +148,8 @@ def again(given: Path, trained: Path, out: Path, **change: object) -> pa.Table:
 def test_a_finished_call_reads_its_results_and_trains_nothing(given, trained, monkeypatch, tmp_path):
     out, table = trained
     copy = shutil.copytree(out, tmp_path / "out")
-    monkeypatch.setattr("pivotkit.training.pretrain.train_arm", None)
-    monkeypatch.setattr("pivotkit.training.pretrain.load_model", None)
+    monkeypatch.setattr("pivotkit.training.units.train_arm", None)
+    monkeypatch.setattr("pivotkit.training.units.load_model", None)
     assert again(given, out, copy).equals(table)
 
 
@@ -169,7 +169,7 @@ def test_results_of_another_training_are_refused_by_what_differs(given, trained,
 
 
 def test_a_checkpoint_of_another_arm_is_refused(given, tmp_path, monkeypatch):
-    monkeypatch.setattr("pivotkit.training.pretrain.write_json", stop)
+    monkeypatch.setattr("pivotkit.training.units.write_json", stop)
     with pytest.raises(KeyboardInterrupt):
         train(given, tmp_path)
     monkeypatch.undo()
