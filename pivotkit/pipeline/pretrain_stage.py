@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pivotkit.artifacts import file_digest, read_table
+from pivotkit.artifacts import file_digest, read_table, write_table
 from pivotkit.errors import InputError
 from pivotkit.pipeline.inputs import MODEL, latent_languages
 from pivotkit.pipeline.settings import Settings, option
@@ -56,7 +55,7 @@ def pretrain(run: RunFolder, settings: PretrainSettings) -> None:
                 break
         return found[:HELD_OUT_TEXTS]
 
-    train_arms(
+    table = train_arms(
         settings.model, arms_of(run, settings), read_table(run / "items.parquet"), tokens=settings.train_tokens,
         out=run / "pretrain", seeds=settings.train_seeds, recipe=read_recipe(settings.recipe),
         checkpoints=settings.checkpoints, save_every=settings.save_every,
@@ -64,7 +63,7 @@ def pretrain(run: RunFolder, settings: PretrainSettings) -> None:
         held_out={language: texts(file) for language, file in settings.held_out.items()} or None,
         parallel=settings.parallel, lines=settings.lines,
     )  # fmt: skip
-    shutil.copy(run / "pretrain" / "pretrain.parquet", run / "pretrain.parquet")
+    write_table(table, run / "pretrain.parquet")
 
 
 def arms_of(run: RunFolder, settings: PretrainSettings) -> dict[str, Path]:

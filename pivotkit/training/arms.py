@@ -131,7 +131,11 @@ def selection_files(function: str, folder: Path, tokenizer: Any) -> TokenFiles:
 
 
 def _of_files(name: str, files: TokenFiles, eos: int, vocab: int) -> Documents:
-    readers, firsts, lengths, bare, places = [], [], [], [], []
+    readers: list[IdFile] = []
+    firsts: list[Ids] = []
+    lengths: list[Ids] = []
+    bare: list[Ids] = []
+    places: list[Ids] = []
     units = tuple(files.work_units())
     for number, unit in enumerate(units):
         for block in files.blocks(unit):

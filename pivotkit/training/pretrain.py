@@ -170,7 +170,8 @@ def pretrain(
     if parallel is not None:
         require_sacrebleu("pretrain")
     quiet()
-    tokenizer = load_tokenizer(model)
+    source = model if isinstance(model, str) else Path(model)
+    tokenizer = load_tokenizer(source)
     vocab = len(tokenizer)
     pairs = list(dict.fromkeys(items["pair"].to_pylist()))
     measures = Measures(
@@ -185,8 +186,8 @@ def pretrain(
               for arm, documents in opened.items() for seed in orders}  # fmt: skip
     place = Path(out)
     place.mkdir(parents=True, exist_ok=True)
-    shared = {"model": _model_digest(model), "tokens": rows * how.length, "recipe": _kept(how)}
-    plan = Plan(model, how, measures, place, shared, steps, save_every, keep)
+    shared = {"model": _model_digest(source), "tokens": rows * how.length, "recipe": _kept(how)}
+    plan = Plan(source, how, measures, place, shared, steps, save_every, keep)
     if is_first():
         plan.before()
     for (arm, seed), own in packed.items():
@@ -238,9 +239,9 @@ def _kept(recipe: Recipe) -> dict[str, Any]:
     return {**kept, "lora": recipe.adapter()}
 
 
-def _model_digest(model: str | PathLike[str]) -> str:
+def _model_digest(model: str | Path) -> str:
     """Of a model's files; of a hub id, its name."""
-    place = Path(find_model(Path(model) if isinstance(model, PathLike) else model))
+    place = Path(find_model(model))
     files = [place] if place.is_file() else sorted(place.glob("*.safetensors")) + sorted(place.glob("config.json"))
     return value_digest(file_digests(files) if files else str(model))
 

@@ -104,7 +104,7 @@ class _Trainer(Trainer):
         return SequentialSampler(self.train_dataset if train_dataset is None else train_dataset)
 
     def training_step(self, *arguments: Any, **more: Any) -> torch.Tensor:
-        loss = super().training_step(*arguments, **more)
+        loss: torch.Tensor = super().training_step(*arguments, **more)
         if not bool(torch.isfinite(loss)):
             self.watch.refuse_loss(float(loss), self.state.global_step + 1)
         return loss

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import dataclass
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ UNIT = "unit.json"  # written last: what a finished training was
 class Plan:
     """What all trainings of a call share, and their folders."""
 
-    model: str | PathLike[str]
+    model: str | Path
     recipe: Recipe
     measures: Measures
     out: Path
