@@ -51,6 +51,7 @@ PUBLIC = {
     "attribute": "pivotkit.attribution",
     "pivot_mass": "pivotkit.attribution.pivot_mass",
     "pivot_agreement": "pivotkit.attribution.pivot_agreement",
+    "pretrain": "pivotkit.training.pretrain",
     "write_report": "pivotkit.report",
     "write_comparison": "pivotkit.report",
 }

@@ -39,6 +39,7 @@ from pivotkit.selection import select as select
 from pivotkit.selection import selection_controls as selection_controls
 from pivotkit.selection import shuffle_pivots as shuffle_pivots
 from pivotkit.selection import write_selection as write_selection
+from pivotkit.training.pretrain import pretrain as pretrain
 from pivotkit.words.items import read_items as read_items
 from pivotkit.words.lexicon import read_lexicon as read_lexicon
 from pivotkit.words.task import build_task as build_task

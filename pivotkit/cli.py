@@ -17,9 +17,9 @@ from pivotkit.cli_mix import add_mix_options, readable, run_mix
 from pivotkit.cli_options import Parser, add_options, run_first
 from pivotkit.errors import BackendUnavailable
 from pivotkit.pipeline.run import RUN
-from pivotkit.pipeline.run_folder import RunFolder, package_version, read_manifest
 from pivotkit.pipeline.settings import Settings, kept, options
 from pivotkit.pipeline.stage import Stage, Study
+from pivotkit.run_folder import RunFolder, package_version, read_manifest
 from pivotkit.testbed.commands import DEMO
 from pivotkit.testbed.stages import STAGES
 

@@ -12,7 +12,7 @@ def info() -> dict[str, Any]:
 
     import pivotkit
     from pivotkit.kernels import cuda_backend, isas, select_isa
-    from pivotkit.pipeline.run_folder import environment
+    from pivotkit.run_folder import environment
 
     return {
         **environment(),

@@ -285,6 +285,11 @@ PARAMETERS: dict[str, dict[str, set[str]]] = {
         "traces": OBJECT, "pivots": OBJECT, "items": OBJECT, "layers": NONE | {"iterator of ints", "set"},
         "least_contrast": NUMBER - {"-1", "-1.5"}, "least_probability": SHARE, "bootstrap": INT0, "seed": INT0,
     },
+    "pretrain": {
+        "model": PATH, "arms": OBJECT, "items": OBJECT, "tokens": INT, "out": PATH,
+        "seeds": {"iterator of ints", "set"}, "recipe": NONE, "checkpoints": INT, "save_every": INT | NONE,
+        "latent": STRINGS | EMPTY, "held_out": NONE, "parallel": PATH | NONE, "lines": INT, "keep": FLAG,
+    },
     "write_report": {"run": PATH, "out": PATH | NONE},
     "write_comparison": {"runs": {"array of str"}, "out": PATH},
 }  # fmt: skip
@@ -454,6 +459,9 @@ def good(lexicon, tokenizer, tmp_path_factory) -> dict[str, tuple[Any, dict[str,
         ),
         "pivot_mass": (pk.pivot_mass, {"traces": traced, "items": of_concepts}),
         "pivot_agreement": (pk.pivot_agreement, {"traces": traced, "pivots": found_pivots, "items": of_concepts}),
+        "pretrain": (
+            pk.pretrain, {"model": folder, "arms": {"one": ["a dog"]}, "items": items, "tokens": 10**5, "out": "out"},
+        ),
         "write_report": (pk.write_report, {"run": folder}),
         "write_comparison": (pk.write_comparison, {"runs": [folder, folder / "other"], "out": folder / "page.html"}),
     }  # fmt: skip

@@ -221,19 +221,6 @@ def test_the_version_is_that_of_the_package(capsys, monkeypatch):
     assert capsys.readouterr().out == "pivotkit 1.2.3\n"
 
 
-def test_a_run_keeps_the_settings_that_another_stage_alone_knows(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        "pivotkit.testbed.arms.pretrain_arms", lambda run, seeds, seed: (run / "pretrain.parquet").touch()
-    )
-    (tmp_path / "words.tsv").write_text(LEXICON)
-    folder = tmp_path / "run"
-    assert main(["world", str(folder)]) == 0
-    assert main(["pretrain", str(folder), "--seeds", "3"]) == 0
-    assert main(["task", str(folder), "--lexicon", str(tmp_path / "words.tsv"), "--pairs", "en-fr"]) == 0
-    config = orjson.loads((folder / "run.json").read_bytes())["config"]
-    assert (config["seeds"], config["pairs"]) == (3, ["en-fr"])
-
-
 def test_info_names_the_instruction_set_and_the_versions(capsys):
     assert main(["info", "--json"]) == 0
     found = orjson.loads(capsys.readouterr().out)

@@ -16,7 +16,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 NATIVE = [path for path in (ROOT / "csrc").rglob("*") if path.suffix in {".h", ".cpp", ".cu", ".cuh"}]
 
 # What each room may import of pivotkit, besides itself and the leaves that everyone may.
-LEAVES = {"errors", "arguments", "artifacts", "bootstrap", "processes", "progress", "_C", "_text"}
+LEAVES = {"errors", "arguments", "artifacts", "bootstrap", "processes", "progress", "run_folder", "_C", "_text"}
 ROOMS = {
     "kernels": set(),
     "words": set(),
@@ -26,9 +26,9 @@ ROOMS = {
     "pivots": {"corpus", "words"},
     "selection": {"corpus", "pivots"},
     "attribution": {"words", "lens", "corpus", "pivots"},
-    "training": {"words", "lens"},
+    "training": {"words", "lens", "corpus"},
     "report": {"words", "lens", "corpus", "pivots", "selection", "attribution"},
-    "pipeline": {"words", "lens", "causal", "corpus", "pivots", "selection", "attribution", "report"},
+    "pipeline": {"words", "lens", "causal", "corpus", "pivots", "selection", "attribution", "training", "report"},
     "testbed": {"words", "lens", "corpus", "pivots", "selection", "training", "pipeline"},
     "integrations": {"words"},
 }

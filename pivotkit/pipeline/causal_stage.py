@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 
 from pivotkit.artifacts import read_table, write_table
 from pivotkit.pipeline.inputs import MODEL, TUNED_LENS, loaded_model
-from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.pipeline.settings import Settings, option
 from pivotkit.pipeline.stage import Stage
+from pivotkit.run_folder import RunFolder
 
 TESTED = ("pivot", "copy", "direct")  # classes of tokens that stand for a word; a piece stands for none
 MOST_LAYERS, LEAST_ITEMS = 4, 10  # that are tested where no layers are given: how many, and with how many pivots each

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pivotkit.errors import InputError
 from pivotkit.pipeline.run import EVERY
-from pivotkit.pipeline.run_folder import RunFolder
+from pivotkit.run_folder import RunFolder
 
 
 def compare(folders: Sequence[str | Path], out: str | Path) -> Path:

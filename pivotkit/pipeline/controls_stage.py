@@ -15,9 +15,9 @@ from pivotkit.pipeline.corpus_stages import scored_documents, without_file
 from pivotkit.pipeline.count_stage import token_store
 from pivotkit.pipeline.filter_stage import DROPPED, dropped_documents
 from pivotkit.pipeline.inputs import CORPUS, DROP, LANGUAGES, MODEL, corpus_paths, model_tokenizer
-from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.pipeline.settings import Settings, option
 from pivotkit.pipeline.stage import Stage
+from pivotkit.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from pivotkit.corpus.token_store.store import TokenStore

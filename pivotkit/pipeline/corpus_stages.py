@@ -22,10 +22,10 @@ from pivotkit.pipeline.inputs import (
     model_tokenizer,
     watch_words,
 )
-from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.pipeline.settings import Settings, option
 from pivotkit.pipeline.stage import Stage
 from pivotkit.progress import console
+from pivotkit.run_folder import RunFolder
 from pivotkit.words.languages import parse_pair
 
 SCORE_COLUMNS = ("distinct", "weighted", "pairs", "file_name", "folder")

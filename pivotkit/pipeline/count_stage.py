@@ -21,10 +21,10 @@ from pivotkit.pipeline.inputs import (
     watch_words,
     watched_languages,
 )
-from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.pipeline.settings import Settings
 from pivotkit.pipeline.stage import Stage
 from pivotkit.progress import console
+from pivotkit.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from pivotkit.corpus.counting.strata import Strata

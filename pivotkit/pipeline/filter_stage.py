@@ -11,10 +11,10 @@ import pyarrow as pa
 
 from pivotkit.artifacts import read_table, table_metadata, write_table
 from pivotkit.pipeline.inputs import CORPUS, corpus_paths
-from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.pipeline.settings import Settings, option
 from pivotkit.pipeline.stage import Stage
 from pivotkit.progress import console
+from pivotkit.run_folder import RunFolder
 
 NEAR, QUALITY = "near-duplicates", ("gopher", "c4", "fineweb")
 DROPPED = "dropped.parquet"

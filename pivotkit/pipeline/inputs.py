@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from pivotkit.arguments import check_text
 from pivotkit.artifacts import read_table, table_metadata
-from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.pipeline.settings import Settings, flag
+from pivotkit.run_folder import RunFolder
 from pivotkit.words.languages import parse_pair
 
 if TYPE_CHECKING:

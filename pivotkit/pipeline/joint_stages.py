@@ -5,9 +5,9 @@ from __future__ import annotations
 import pyarrow as pa
 
 from pivotkit.artifacts import read_table, table_metadata, write_json, write_table
-from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.pipeline.settings import Settings
 from pivotkit.pipeline.stage import EVERYTHING, Stage
+from pivotkit.run_folder import RunFolder
 
 
 def agreement(run: RunFolder, settings: Settings) -> None:

@@ -17,8 +17,8 @@ from typing import Any
 
 from pivotkit.errors import InputError
 from pivotkit.pipeline.inputs import GIVEN
-from pivotkit.pipeline.run_folder import RunFolder, joined
 from pivotkit.pipeline.settings import Settings
+from pivotkit.run_folder import RunFolder, joined
 
 UNFINISHED = "must be of a stage that finished, and that said of what it is"
 

@@ -24,10 +24,10 @@ from pivotkit.pipeline.inputs import (
     loaded_model,
     model_tokenizer,
 )
-from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.pipeline.settings import Settings, flag, options
 from pivotkit.pipeline.stage import Stage
 from pivotkit.progress import console, progress
+from pivotkit.run_folder import RunFolder
 
 # Items per shard of scores and traces: an interruption costs one shard at most. Items that share their contexts share
 # more of them in a larger shard. Traces with contrasts have a shard per pair, so that the model runs once: the contrast

@@ -12,10 +12,11 @@ from pivotkit.pipeline.filter_stage import FILTER
 from pivotkit.pipeline.inputs import CORPUS, TUNED_LENS
 from pivotkit.pipeline.joint_stages import AGREEMENT, ATTRIBUTION, REPORT
 from pivotkit.pipeline.model_stages import BEHAVIORS, SCORE, TASK, TRACE, TRACE_FITTED
-from pivotkit.pipeline.run_folder import RunFolder
+from pivotkit.pipeline.pretrain_stage import PRETRAIN
 from pivotkit.pipeline.settings import Settings
 from pivotkit.pipeline.stage import Stage, StageTable, Study
 from pivotkit.progress import console
+from pivotkit.run_folder import RunFolder
 
 # Pivots come before traces, so the traces can say how much of the mass the pivots hold. The report comes last.
 STAGES = StageTable(
@@ -37,10 +38,12 @@ STAGES = StageTable(
 )
 SELECTING = (SCORE_DOCUMENTS, SELECT)
 # No run needs them, and they take long; they have commands of their own.
-ON_REQUEST = (CAUSAL, TOKEN_GRAPH, FILTER, CONTROLS)
+ON_REQUEST = (CAUSAL, TOKEN_GRAPH, PRETRAIN, FILTER, CONTROLS)
 # What a report may show. What is made on request stands before the stages that use it.
 _BEFORE = [stage for stage in STAGES if stage not in (ATTRIBUTION, SCORE_DOCUMENTS, SELECT, REPORT)]
-EVERY = StageTable([*_BEFORE, CAUSAL, TOKEN_GRAPH, FILTER, ATTRIBUTION, SCORE_DOCUMENTS, SELECT, CONTROLS, REPORT])
+EVERY = StageTable(
+    [*_BEFORE, CAUSAL, TOKEN_GRAPH, FILTER, ATTRIBUTION, SCORE_DOCUMENTS, SELECT, CONTROLS, PRETRAIN, REPORT]
+)
 
 
 def stages_of(settings: Settings) -> list[Stage]:

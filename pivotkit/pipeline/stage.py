@@ -9,8 +9,8 @@ from typing import Any
 
 from pivotkit.pipeline.inputs import GIVEN
 from pivotkit.pipeline.makes import Makes
-from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.pipeline.settings import Settings, flag, options
+from pivotkit.run_folder import RunFolder
 
 EVERYTHING = "*"  # in `Stage.uses`: every artifact that another stage of the table writes
 

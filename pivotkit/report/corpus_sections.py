@@ -25,6 +25,8 @@ SHOWN_HUBS = 24
 SHOWN_DOCUMENTS = 15
 MOST_SETS = 6  # of languages, of an arm
 
+SHOWN = {"accuracy": "c-target", "pivot": "c-pivot"}  # the measures of a training that are drawn, and their colors
+
 
 def pivots(run: dict[str, Any]) -> dict[str, Any] | None:
     """Return each item's best pivots with their controls, the hubs, and how often traces show pivots and controls."""
@@ -239,29 +241,31 @@ def controls(run: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def pretrain(run: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the accuracy of every arm and seed, averaged over directions, for pivot concepts and for direct ones."""
+    """Return accuracy and pivot behavior of every arm and seed at the end of its training, over all pairs."""
     table = run["pretrain"]
     if table is None:
         return None
-    directions: dict[tuple[str, str, int | None], dict[str, float]] = defaultdict(dict)
+    last: dict[tuple[str, str, int | None], tuple[int, float]] = {}
     for row in table.to_pylist():
-        known = directions[row["kind"], row["arm"], row["seed"]]
-        if row["direction"] in known:
-            raise InputError(
-                "pretrain.parquet", "", f"must hold one row per arm, seed, kind and direction; got two of {row}"
-            )
-        known[row["direction"]] = row["accuracy"]
+        key = row["measure"], row["arm"], row["seed"]
+        if row["measure"] in SHOWN and row["of"] == "all" and row["value"] is not None:
+            step, _ = last.get(key, (-1, 0.0))
+            if row["step"] == step:
+                rule = "must hold one row per arm, seed, step, measure and pair; got two of"
+                raise InputError("pretrain.parquet", "", f"{rule} {row}")
+            if row["step"] > step:
+                last[key] = row["step"], row["value"]
     found: dict[str, dict[str, dict[int | None, float]]] = defaultdict(lambda: defaultdict(dict))
-    for (kind, arm, seed), accuracies in directions.items():
-        found[kind][arm][seed] = float(np.mean(list(accuracies.values())))
-    kinds = sorted(found, key=lambda kind: (kind != "pivot", kind))
+    for (measure, arm, seed), (_, value) in last.items():
+        found[measure][arm][seed] = value
+    measures = [measure for measure in SHOWN if measure in found]
     arms = list(dict.fromkeys(table["arm"].to_pylist()))
     panels = []
-    for kind in kinds:
-        color = "c-pivot" if kind == "pivot" else "c-target"
+    for measure in measures:
+        color = SHOWN[measure]
         dots = {}
         for arm in arms:
-            seeds = found[kind].get(arm, {})
+            seeds = found[measure].get(arm, {})
             marks = [
                 figures.Dot(
                     color, "circle", value, np.nan, np.nan, f"{arm}{_named(seed)}: {number(value)}", name=f"seed {seed}"
@@ -277,11 +281,18 @@ def pretrain(run: dict[str, Any]) -> dict[str, Any] | None:
                     ),
                 )
             dots[arm] = marks
-        figure = figures.dot_plot(f"Accuracy for {kind} concepts by arm", dots, (0, 1), "accuracy", together=True)
+        label = "share of items" if measure == "pivot" else measure
+        figure = figures.dot_plot(f"{_titled(measure)} by arm", dots, (0, 1), label, together=True)
         keys = [Key(color, "one seed", "circle"), Key("c-mean", "mean of the seeds", "diamond")]
-        panels.append({"kind": visible(kind), "figure": figure, "legend": legend(keys)})
-    rows = [{"arm": visible(arm), "cells": [_seeds(found[kind].get(arm, {})) for kind in kinds]} for arm in arms]
-    return {"panels": panels, "rows": rows, "kinds": [visible(kind) for kind in kinds]}
+        panels.append({"measure": _titled(measure), "figure": figure, "legend": legend(keys)})
+    rows = [
+        {"arm": visible(arm), "cells": [_seeds(found[measure].get(arm, {})) for measure in measures]} for arm in arms
+    ]
+    return {"panels": panels, "rows": rows, "measures": [_titled(measure) for measure in measures]}
+
+
+def _titled(measure: str) -> str:
+    return {"pivot": "Pivot behavior"}.get(measure, measure.capitalize())
 
 
 def _named(seed: int | None) -> str:

@@ -133,7 +133,7 @@ TABLES: dict[str, tuple[str, dict[str, str]]] = {
     "dropped": ("dropped.parquet", {"unit": "text", "row": "integer", "id": "text", "filter": "text"}),
     "pretrain": (
         "pretrain.parquet",
-        {"arm": "text", "seed": "integer", "kind": "text", "direction": "text", "accuracy": "number"},
+        {"arm": "text", "seed": "integer", "step": "integer", "measure": "text", "of": "text", "value": "number"},
     ),
 }
 # Columns that tables of an earlier version lack. They are checked where they are there.

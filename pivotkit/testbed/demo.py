@@ -7,15 +7,15 @@ from typing import Any
 
 from pivotkit.artifacts import read_json
 from pivotkit.pipeline.run import stages_of
-from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.progress import console
+from pivotkit.run_folder import RunFolder
 from pivotkit.testbed import World, WorldConfig, shipped_model, train_model
 from pivotkit.testbed.items import DEMO_TASK
 from pivotkit.testbed.shipped import SEED
-from pivotkit.testbed.stages import PRETRAIN, RECOVERY, STAGES, WORLD, TestbedSettings
+from pivotkit.testbed.stages import RECOVERY, STAGES, WORLD, TestbedSettings
 
 
-def demo(out: str | Path, *, seed: int = SEED, full: bool = False, train: bool = False) -> dict[str, Any]:
+def demo(out: str | Path, *, seed: int = SEED, train: bool = False) -> dict[str, Any]:
     """Generate a world, run every stage on it and its model, compare what they find with what was planted.
 
     Parameters
@@ -24,8 +24,6 @@ def demo(out: str | Path, *, seed: int = SEED, full: bool = False, train: bool =
         Run folder; the same call goes on where it was left.
     seed : int, default 0
         Seed of the world and the model. The model of seed 0 ships with the package; another seed trains its own.
-    full : bool, default False
-        Whether continued pre-training runs too.
     train : bool, default False
         Whether the model is trained by the recipe, or found in the cache, for seed 0 too.
 
@@ -44,7 +42,7 @@ def demo(out: str | Path, *, seed: int = SEED, full: bool = False, train: bool =
         settings = demo_settings(run, _model(world, seed, train), seed)
         run.configure(settings.given())
         *stages, report = stages_of(settings)
-        for stage in (WORLD, *stages, RECOVERY, *((PRETRAIN,) if full else ()), report):
+        for stage in (WORLD, *stages, RECOVERY, report):
             STAGES.run(stage, run, settings)
         found: dict[str, Any] = read_json(run / "truth.json")
     return found

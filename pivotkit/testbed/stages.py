@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from pivotkit.artifacts import read_table, write_json
 from pivotkit.pipeline import run as pipeline
-from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.pipeline.settings import Settings, option
 from pivotkit.pipeline.stage import Stage, StageTable
+from pivotkit.run_folder import RunFolder
 
 
 @dataclass(repr=False)
@@ -18,9 +17,7 @@ class TestbedSettings(Settings):
 
     __test__ = False  # pytest would take it for tests
 
-    full: bool = option(False, "continued pre-training too")
     train: bool = option(False, "train the model; by default seed 0 takes the one that ships with the package")
-    seeds: int = option(2, "training seeds per arm", least=1)
 
 
 def world(run: RunFolder, settings: Settings) -> None:
@@ -63,37 +60,5 @@ RECOVERY = Stage(
 )
 
 
-def pretrain(run: RunFolder, settings: TestbedSettings) -> None:
-    from pivotkit.testbed.arms import pretrain_arms
-
-    pretrain_arms(run, seeds=settings.seeds, seed=settings.seed)
-
-
-def _arms(run: RunFolder, settings: Settings) -> dict[str, Any]:
-    """What the arms depend on; refuses a run of anything but the testbed's world, before the training begins."""
-    for stage, name, file in (("task", "lexicon", "lexicon.tsv"), ("tokens", "corpus", "corpus.jsonl.zst")):
-        record = run.record(stage)
-        if record and record["given"][name] != run.given_digest(None, [run / "world" / file]):
-            raise ValueError(
-                f"pretrain: run must be of the testbed's world, as `pivotkit demo` makes it; got {run.folder}, "
-                f"where `pivotkit {stage}` read another {name}"
-            )
-    from pivotkit.testbed.arms import ARMS, BASE, DOCUMENT_TOKENS, LINE_SHARE, POOL
-
-    return {"arms": ARMS, "base": BASE, "pool": POOL, "tokens": DOCUMENT_TOKENS, "line_share": LINE_SHARE}
-
-
-PRETRAIN = Stage(
-    name="pretrain",
-    help="continue training the testbed's model on selections of equal tokens, and compare them",
-    run=pretrain,
-    reads=("world",),
-    writes=("pretrain.parquet",),
-    settings=("seed", "seeds"),
-    functions=("testbed.arms.pretrain_arms", "training.pretrain.pretrain"),
-    depends=_arms,
-    form=TestbedSettings,
-)
-
 # Every command: the stages of every run, those on request, the testbed's own.
-STAGES = StageTable([*pipeline.EVERY, WORLD, RECOVERY, PRETRAIN])
+STAGES = StageTable([*pipeline.EVERY, WORLD, RECOVERY])

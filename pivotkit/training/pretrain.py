@@ -2,266 +2,273 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import importlib.util
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from os import PathLike
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import torch
-from numpy.typing import NDArray
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from pivotkit.lens.model.loading import load_model
-from pivotkit.training.loop import next_token_loss, pack, train
+from pivotkit.arguments import (
+    check_flag,
+    check_int,
+    check_kind,
+    check_path,
+    check_strings,
+    elements,
+    refuse,
+    refuse_kind,
+)
+from pivotkit.artifacts import (
+    file_digests,
+    require_columns,
+    value_digest,
+    write_table,
+)
+from pivotkit.corpus.reading.token_files import TokenFiles
+from pivotkit.corpus.token_store.store import TokenStore
+from pivotkit.errors import BackendUnavailable
+from pivotkit.lens.model.loading import find_model, load_tokenizer, quiet
+from pivotkit.training.arms import Given, open_documents
+from pivotkit.training.measures import Measures
+from pivotkit.training.packing import PackedRows
+from pivotkit.training.recipe import Recipe
+from pivotkit.training.translations import read_sentences, require_sacrebleu
+from pivotkit.training.units import BEFORE, Plan, is_first
 
-BEFORE = "before"  # the arm without training
-Document: TypeAlias = str | Sequence[int] | NDArray[np.integer]  # a text, or its ids
+HELD_OUT_ROWS = 16  # of each language
+TABLE = pa.schema(
+    [("arm", pa.string()), ("seed", pa.int64()), ("step", pa.int64()), ("tokens", pa.int64()), ("measure", pa.string()),
+     ("of", pa.string()), ("value", pa.float64()), ("n", pa.int64())]
+)  # fmt: skip
 
 
 def pretrain(
-    checkpoint: str | Path,
-    arms: Mapping[str, Iterable[Document]],
-    lines: Iterable[Document],
+    model: str | PathLike[str],
+    arms: Mapping[str, Given],
     items: pa.Table,
     *,
     tokens: int,
+    out: str | PathLike[str],
     seeds: Sequence[int] = (0, 1),
-    line_share: float = 0.3,
-    held_out: Iterable[Document] = (),
-    length: int = 64,
-    batch: int = 16,
-    learning_rate: float = 1e-3,
-    warmup: int = 10,
+    recipe: Recipe | Mapping[str, Any] | None = None,
+    checkpoints: int = 1,
+    save_every: int | None = None,
+    latent: Sequence[str] = (),
+    held_out: Mapping[str, Given] | None = None,
+    parallel: str | PathLike[str] | None = None,
+    lines: int = 50,
+    keep: bool = False,
 ) -> pa.Table:
-    """Continue training from one checkpoint on each arm at equal tokens, and score each model on the same items.
+    """Continue training a model on each arm at equal tokens, and measure every checkpoint on the same items.
+
+    An arm's documents are shuffled by the seed, each ended by ``eos``, and cut into rows of ``recipe.length`` tokens,
+    which are read once, in order, straight from the files. Training is that of transformers' Trainer on accelerate:
+    AdamW, gradients clipped, the rate rising and falling linearly. The same call goes on with what was stopped: at the
+    last checkpoint, with the same rows.
 
     Parameters
     ----------
-    checkpoint : str or Path
-        Folder of a causal LM of transformers with its tokenizer. Read for every arm and seed, never written.
-    arms : mapping of str to iterable of documents
-        Each arm's documents: texts, or ids of the checkpoint's tokenizer (1-D integers), as `TokenFiles.documents`
-        gives them; a separator at the end is not doubled. A short arm is read again; a long one gives its first
-        documents in the seed's order.
-    lines : iterable of documents
-        What all arms share, such as translation lines.
+    model : str or Path
+        A causal LM as for `load_model`; read for every arm and seed, never written.
+    arms : mapping of str to arms
+        Each a folder that `write_selection` wrote as tokens, `TokenFiles`, a `TokenStore`, or an iterable of documents:
+        texts, or 1-D ids of the model's tokenizer.
     items : pyarrow.Table
-        Questions: columns ``pair``, ``kind`` (a label that results are grouped by), ``prompt`` and ``target``, as from
-        `held_out_items`.
+        Questions, from `build_task` or `read_items`.
     tokens : int
-        Tokens per training: documents, lines and separators.
+        Tokens per training, rounded down to whole updates. An arm with fewer is refused before any is trained.
+    out : str or Path
+        Folder of the results. ``<arm>/seed-<n>/step-<n>/`` and ``before/step-0/`` are run folders of items, scores,
+        traces, behaviors (`classify`) and layer curves, which `write_comparison` sets side by side;
+        ``<arm>/seed-<n>/log.jsonl`` has a line per update. ``pretrain.parquet`` is the result.
     seeds : sequence of int, default (0, 1)
-        Seeds of the order of documents, lines and rows; one training per arm and seed.
-    line_share : float, default 0.3
-        Share of ``tokens`` that comes from ``lines``.
-    held_out : iterable of documents, optional
-        Documents outside all arms; their loss is reported.
-    length : int, default 64
-        Tokens per row.
-    batch, learning_rate, warmup : default 16, 1e-3, 10
-        See `pivotkit.training.loop.train`.
+        Seeds of the order of documents; one training per arm and seed.
+    recipe : Recipe or mapping, optional
+        Sizes, rates, number formats, gradient checkpointing, LoRA: `Recipe`, or its fields as a file of settings has
+        them.
+    checkpoints : int, default 1
+        How many times each training is measured, at equal distances; the last is its end.
+    save_every : int, optional
+        Updates between checkpoints that a killed training resumes at; by default those that are measured.
+    latent : sequence of str, default ()
+        Languages that traces follow beside source and target (`trace`).
+    held_out : mapping of language to documents, optional
+        As an arm; the loss on up to 16 rows of each is measured. Keep them out of every arm.
+    parallel : str or Path, optional
+        A table of sentences, ``.tsv`` or ``.tsv.zst`` with a column per language, or a folder of them: the model
+        translates ``lines`` of each pair, before and after the training, and chrF (sacrebleu) is measured.
+    lines : int, default 50
+    keep : bool, default False
+        Whether the trained weights stay, in ``<arm>/seed-<n>/model``, LoRA merged.
 
     Returns
     -------
     pyarrow.Table
-        ``arm, seed, kind, direction, n, accuracy, probability, tokens, held_out_loss``: one row per arm, seed, kind and
-        pair of languages. ``accuracy`` is the share of items whose target is the most likely continuation at each of
-        its tokens. ``probability`` is the mean probability of the target. ``tokens`` is the number of trained tokens.
-        ``held_out_loss`` is in nats per token, null without ``held_out``. The arm ``"before"`` is the checkpoint itself
-        and has no seed.
+        ``arm, seed, step, tokens, measure, of, value, n``. ``measure`` is ``accuracy`` (greedy decoding begins with an
+        accepted target), ``score`` (the contrastive score), ``reciprocal rank``, a behavior of the strict rule (its
+        share), ``held-out loss`` (nats per token) or ``chrF``; ``of`` the pair, ``all``, or the language; ``n`` how
+        many items, tokens or lines it is a mean of. The arm ``"before"`` is the model itself and has no seed. Of
+        several processes the first returns it, and the others an empty table.
 
     Raises
     ------
+    TypeError
+        An argument is of another kind.
     ValueError
-        Shares and sizes that allow no training, an arm without text, an arm with the name ``"before"``, an id that the
-        model does not have.
+        Sizes that allow no training, an arm with fewer tokens than ``tokens``, a name that no folder can have, an id
+        that the model does not have.
+    CorpusError
+        A file of an arm is not as its manifest says, or changed while it was read; the message names it.
+    InputError
+        ``out`` holds a training of something else: another arm under this name, model, seed, recipe. The message
+        says what differs.
+    FloatingPointError
+        A loss that is not finite: the message names update, arm and seed, and the last good checkpoint, which stays.
+    OSError
+        A full disk; the last good checkpoint stays.
+    BackendUnavailable
+        accelerate, or what an option needs (peft, sacrebleu), is not installed.
+
+    Notes
+    -----
+    In several processes (``torchrun``, ``accelerate launch``) every process makes the same call and holds the whole
+    model; the first measures while the others wait. ``recipe.batch`` counts rows over all processes, so losses are
+    those of one process up to rounding. Weights are float32 unless ``recipe.precision`` is "bfloat16". Equal calls give
+    equal losses on one kind of machine and number of threads.
+
+    Cost: per training about ``6 * parameters * tokens`` operations, ``16 * parameters`` bytes in float32 beside the
+    activations, and ``12 * parameters`` bytes on disk per checkpoint, of which one is kept. ``tokens / seconds`` of
+    real models, and what a measure costs, are in benchmarks/README.md.
     """
-    _check(arms, items, tokens, seeds, line_share, length * batch)
-    model, tokenizer = load_model(checkpoint)
-    separator = _separator(tokenizer)
-    line_ids = _tokenize(tokenizer, lines, separator)
-    if line_share > 0 and not line_ids:
-        raise ValueError("pretrain: lines must hold text when line_share is above 0; got none")
-    held_out_ids = _tokenize(tokenizer, held_out, separator)
-    held_out_rows = pack(held_out_ids, length, separator) if held_out_ids else None
-    rows = [*_result(model, tokenizer, items, held_out_rows, BEFORE, None, 0)]
-    line_tokens = round(tokens * line_share)
-    for arm, texts in arms.items():
-        document_ids = _tokenize(tokenizer, texts, separator)
-        if not document_ids:
-            raise ValueError(f"pretrain: arms must hold text; got none in {arm!r}")
-        for seed in seeds:
-            mix = [*_take(document_ids, tokens - line_tokens, seed), *_take(line_ids, line_tokens, seed)]
-            packed = pack(mix, length, separator, seed)
-            model, _ = load_model(checkpoint)
-            train(
-                model,
-                packed,
-                steps=len(packed) // batch,
-                batch=batch,
-                learning_rate=learning_rate,
-                warmup=warmup,
-                description=f"continued pre-training: {arm}, seed {seed}",
-            )
-            trained_on = len(packed) // batch * batch * length
-            rows += _result(model, tokenizer, items, held_out_rows, arm, seed, trained_on)
-    return pa.Table.from_pylist(
-        rows,
-        schema=pa.schema(
-            {
-                "arm": pa.string(),
-                "seed": pa.int64(),
-                "kind": pa.string(),
-                "direction": pa.string(),
-                "n": pa.int64(),
-                "accuracy": pa.float64(),
-                "probability": pa.float64(),
-                "tokens": pa.int64(),
-                "held_out_loss": pa.float64(),
-            }
-        ),
-    )
-
-
-@torch.no_grad()
-def answer(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, items: pa.Table, batch: int = 32
-) -> tuple[np.ndarray, np.ndarray]:
-    """Ask a model for the targets of items.
-
-    Parameters
-    ----------
-    model : transformers.PreTrainedModel
-    tokenizer : transformers.PreTrainedTokenizerBase
-    items : pyarrow.Table
-        Columns ``prompt`` and ``target``; the answer is a space and the target.
-    batch : int, default 32
-        Items per forward pass.
-
-    Returns
-    -------
-    correct : numpy.ndarray
-        bool (items): whether each token of the target is the most likely one, given the tokens before it.
-    probability : numpy.ndarray
-        float64 (items): probability of the whole target.
-    """
-    prompts, targets = items["prompt"].to_pylist(), items["target"].to_pylist()
-    correct, probability = [], []
-    for begin in range(0, len(prompts), batch):
-        heads = tokenizer(prompts[begin : begin + batch])["input_ids"]
-        tails = tokenizer([f" {target}" for target in targets[begin : begin + batch]], add_special_tokens=False)[
-            "input_ids"
-        ]
-        longest, answers = max(map(len, map(list.__add__, heads, tails))), max(map(len, tails))
-        ids = torch.zeros((len(heads), longest), dtype=torch.int64)
-        kept = torch.zeros_like(ids)
-        for row, (head, tail) in enumerate(zip(heads, tails, strict=True)):
-            ids[row, longest - len(head) - len(tail) :] = torch.tensor(head + tail)
-            kept[row, longest - len(head) - len(tail) :] = 1
-        positions = (kept.cumsum(1) - 1).clamp_min(0)
-        logits = model(input_ids=ids, attention_mask=kept, position_ids=positions, logits_to_keep=answers + 1).logits
-        logprobs = torch.log_softmax(logits[:, :-1].double(), -1)
-        gold = ids[:, -answers:]
-        found = logprobs.gather(2, gold[:, :, None])[:, :, 0]
-        asked = torch.arange(answers) >= answers - torch.tensor([len(tail) for tail in tails])[:, None]
-        correct.append(((logprobs.argmax(-1) == gold) | ~asked).all(1))
-        probability.append(torch.where(asked, found, 0.0).sum(1).exp())
-    return torch.cat(correct).numpy(), torch.cat(probability).numpy()
-
-
-def _result(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    items: pa.Table,
-    held_out: torch.Tensor | None,
-    arm: str,
-    seed: int | None,
-    tokens: int,
-) -> Iterator[dict[str, Any]]:
-    correct, probability = answer(model, tokenizer, items)
-    loss = None
+    _require("accelerate", "accelerate", "training")
+    how = _recipe(recipe)
+    check_path("pretrain", "model", model)
+    _check_arms("arms", arms)
+    require_columns("pretrain", "items", items, ("item", "pair", "concept", "source", "target", "prompt"))
+    if not items.num_rows:
+        raise ValueError("pretrain: items must have rows; got none")
+    check_int("pretrain", "tokens", tokens, 1)
+    check_path("pretrain", "out", out)
+    orders = _check_seeds(seeds)
+    check_int("pretrain", "checkpoints", checkpoints, 1)
+    check_int("pretrain", "save_every", save_every, 1, none=True)
+    languages = tuple(check_strings("pretrain", "latent", latent))
     if held_out is not None:
-        with torch.no_grad():
-            loss = torch.cat([next_token_loss(model, rows) for rows in held_out.split(64)]).mean().item()
-    kinds, pairs = (np.array(items[name].to_pylist()) for name in ("kind", "pair"))
-    for kind in sorted(set(kinds)):
-        for pair in sorted(set(pairs)):
-            chosen = (kinds == kind) & (pairs == pair)
-            if chosen.any():
-                yield {
-                    "arm": arm,
-                    "seed": seed,
-                    "kind": str(kind),
-                    "direction": str(pair),
-                    "n": int(chosen.sum()),
-                    "accuracy": float(correct[chosen].mean()),
-                    "probability": float(probability[chosen].mean()),
-                    "tokens": tokens,
-                    "held_out_loss": loss,
-                }
+        _check_arms("held_out", held_out)
+    check_path("pretrain", "parallel", parallel, none=True)
+    check_int("pretrain", "lines", lines, 1)
+    check_flag("pretrain", "keep", keep)
+    rows = how.rows("pretrain", tokens)
+    steps = _steps(rows // how.batch, checkpoints)
+    if how.adapter() is not None:
+        _require("peft", "lora", "adapters")
+    if parallel is not None:
+        require_sacrebleu("pretrain")
+    quiet()
+    source = model if isinstance(model, str) else Path(model)
+    tokenizer = load_tokenizer(source)
+    vocab = len(tokenizer)
+    pairs = list(dict.fromkeys(items["pair"].to_pylist()))
+    measures = Measures(
+        items,
+        tokenizer,
+        languages,
+        {language: _held_out(language, given, tokenizer, vocab, how) for language, given in (held_out or {}).items()},
+        {} if parallel is None else read_sentences("pretrain", parallel, pairs, lines, 0),
+    )
+    opened = {arm: open_documents("pretrain", "arms", arm, given, tokenizer, vocab) for arm, given in arms.items()}
+    packed = {(arm, seed): PackedRows("pretrain", documents, how.length, rows, seed)
+              for arm, documents in opened.items() for seed in orders}  # fmt: skip
+    place = Path(out)
+    place.mkdir(parents=True, exist_ok=True)
+    shared = {"model": _model_digest(source), "tokens": rows * how.length, "recipe": _kept(how)}
+    plan = Plan(source, how, measures, place, shared, steps, save_every, keep)
+    if is_first():
+        plan.before()
+    for (arm, seed), own in packed.items():
+        plan.unit(arm, seed, own, opened[arm])
+    if not is_first():
+        return TABLE.empty_table()
+    found = plan.rows(place / BEFORE / "step-0", BEFORE, None, 0)
+    for arm, seed in packed:
+        for step in steps:
+            found += plan.rows(place / arm / f"seed-{seed}" / f"step-{step}", arm, seed, step)
+    table = pa.Table.from_pylist(found, schema=TABLE)
+    write_table(table, place / "pretrain.parquet")
+    return table
 
 
-def _take(texts: list[list[int]], tokens: int, seed: int) -> list[list[int]]:
-    """Take texts in a seeded order until they and their separators make ``tokens`` tokens; cut the last one."""
-    taken: list[list[int]] = []
-    random = np.random.default_rng(seed)
-    missing = tokens
-    while missing > 1:
-        for place in random.permutation(len(texts)).tolist():
-            taken.append(texts[place][: missing - 1])
-            missing -= len(taken[-1]) + 1
-            if missing <= 1:
-                break
-    return taken
+def _recipe(recipe: Any) -> Recipe:
+    check_kind("pretrain", "recipe", recipe, Recipe | Mapping, "a Recipe, a mapping of its fields", none=True)
+    if isinstance(recipe, Recipe):
+        return recipe
+    given = dict(recipe or {})
+    unknown = [name for name in given if name not in Recipe.__dataclass_fields__]
+    if unknown:
+        refuse("pretrain", "recipe", f"have the fields {', '.join(Recipe.__dataclass_fields__)}", unknown[0])
+    return Recipe(**given)
 
 
-def _tokenize(tokenizer: PreTrainedTokenizerBase, documents: Iterable[Document], separator: int) -> list[list[int]]:
-    """The ids of documents that have any, without a separator at the end, because one is put behind each."""
-    listed = list(documents)
-    texts = [document for document in listed if isinstance(document, str)]
-    tokenized = iter(tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else [])
-    found = [next(tokenized) if isinstance(document, str) else _ids(tokenizer, document) for document in listed]
-    bare = (ids[:-1] if ids[-1:] == [separator] else ids for ids in found)
-    return [ids for ids in bare if ids]
+def _held_out(language: str, given: Given, tokenizer: Any, vocab: int, recipe: Recipe) -> torch.Tensor:
+    documents = open_documents("pretrain", "held_out", language, given, tokenizer, vocab)
+    count = min(HELD_OUT_ROWS, documents.tokens // recipe.length)
+    if count < 1:
+        rule = f"hold at least one row of {recipe.length} tokens a language"
+        raise ValueError(f"pretrain: held_out must {rule}; got {documents.tokens} in {documents.name}")
+    rows = PackedRows("pretrain", documents, recipe.length, count, 0)
+    return torch.from_numpy(np.stack([rows.ids(row) for row in range(count)]))
 
 
-def _ids(tokenizer: PreTrainedTokenizerBase, document: Sequence[int] | NDArray[np.integer]) -> list[int]:
-    ids = np.asarray(document)
-    if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
-        raise TypeError(f"pretrain: arms must hold texts or 1-D integers; got {ids.dtype} {ids.shape}")
-    wrong = ids[(ids < 0) | (ids >= len(tokenizer))]
-    if wrong.size:
-        raise ValueError(f"pretrain: arms must hold ids of the tokenizer, below {len(tokenizer)}; got {wrong[0]}")
-    return [int(number) for number in ids.tolist()]
+def _steps(updates: int, checkpoints: int) -> tuple[int, ...]:
+    """The updates after which is measured: ``checkpoints`` of them at equal distances, the last at the end."""
+    if checkpoints > updates:
+        refuse("pretrain", "checkpoints", f"be at most the number of updates, {updates}", checkpoints)
+    return tuple(sorted({round(updates * number / checkpoints) for number in range(1, checkpoints + 1)}))
 
 
-def _separator(tokenizer: PreTrainedTokenizerBase) -> int:
-    for token in (tokenizer.bos_token_id, tokenizer.eos_token_id):
-        if token is not None:
-            return int(token)
-    raise ValueError("pretrain: checkpoint must have a tokenizer with a bos or eos token; got neither")
+def _kept(recipe: Recipe) -> dict[str, Any]:
+    """What of a recipe decides the losses: not how many rows are read at once."""
+    kept = {
+        name: value for name, value in asdict(recipe).items() if name not in ("micro_batch", "gradient_checkpointing")
+    }
+    return {**kept, "lora": recipe.adapter()}
 
 
-def _check(
-    arms: Mapping[str, Iterable[Document]],
-    items: pa.Table,
-    tokens: int,
-    seeds: Sequence[int],
-    line_share: float,
-    update: int,
-) -> None:
-    if not arms or BEFORE in arms:
-        raise ValueError(f"pretrain: arms must be named, and none {BEFORE!r}; got {list(arms)}")
-    if not 0 <= line_share < 1:
-        raise ValueError(f"pretrain: line_share must be at least 0 and less than 1; got {line_share}")
-    if tokens < update:
-        raise ValueError(f"pretrain: tokens must be at least length x batch = {update}; got {tokens}")
-    if not seeds:
-        raise ValueError("pretrain: seeds must not be empty; got none")
-    missing = [name for name in ("pair", "kind", "prompt", "target") if name not in items.column_names]
-    if missing or not items.num_rows:
-        raise ValueError(f"pretrain: items must have rows, and the columns {missing} too; got {items.column_names}")
-    if pc.any(pc.is_null(items["target"])).as_py():
-        raise ValueError("pretrain: items must have a target in every row; got null")
+def _model_digest(model: str | Path) -> str:
+    """Of a model's files; of a hub id, its name."""
+    place = Path(find_model(model))
+    files = [place] if place.is_file() else sorted(place.glob("*.safetensors")) + sorted(place.glob("config.json"))
+    return value_digest(file_digests(files) if files else str(model))
+
+
+def _require(package: str, argument: str, what: str) -> None:
+    if importlib.util.find_spec(package) is None:
+        rule = f"pretrain: {package} must be installed for {what} ({argument})"
+        raise BackendUnavailable(f"{rule}: pip install 'pivotkit[train]'; got none")
+
+
+def _check_arms(argument: str, arms: Any) -> None:
+    check_kind("pretrain", argument, arms, Mapping, "a mapping of names to documents")
+    if not arms:
+        raise ValueError(f"pretrain: {argument} must hold at least one; got none")
+    for name, given in arms.items():
+        if not isinstance(name, str) or not name or name in (BEFORE, ".", "..") or set(name) & {"/", "\0"}:
+            refuse("pretrain", argument, f"be named as a folder can be, and not {BEFORE!r}", name)
+        if not isinstance(given, str | PathLike | TokenFiles | TokenStore):
+            kinds = "folders, TokenFiles, a TokenStore, or iterables of texts or ids"
+            if isinstance(given, Mapping | bytes) or not isinstance(given, Iterable):
+                refuse_kind("pretrain", argument, f"hold {kinds}", given)
+
+
+def _check_seeds(seeds: Any) -> list[int]:
+    listed = elements("pretrain", "seeds", seeds, "a sequence of ints")
+    if not listed:
+        raise ValueError("pretrain: seeds must hold at least one; got none")
+    for seed in listed:
+        check_int("pretrain", "seeds", seed, 0, 2**32 - 1)
+    return [int(seed) for seed in dict.fromkeys(listed)]

@@ -377,16 +377,16 @@ def _study(folder: Path, rng: np.random.Generator, pairs: tuple[str, ...]) -> No
     arms = {"selection": rows.slice(0, 2), "random": rows.slice(1, 3), "parallel": rows.slice(0, 0)}
     write_table(arms_table(arms), folder / "controls" / "arms.parquet")
     pretrain = []
-    for kind, means in (
+    for measure, means in (
         ("pivot", (0.14, 0.21, 0.30, 0.12, 0.39, 0.20)),
-        ("direct", (0.26, 0.42, 0.53, 0.10, 0.38, 0.74)),
+        ("accuracy", (0.26, 0.42, 0.53, 0.10, 0.38, 0.74)),
     ):
         for arm, mean in zip(ARMS, means, strict=True):
             for seed in range(3):
-                accuracy = mean + float(rng.uniform(-0.07, 0.09))
-                for direction, tilt in (("a-b", 0.02), ("b-a", -0.02)):
-                    row = {"arm": arm, "seed": seed, "kind": kind, "direction": direction, "accuracy": accuracy + tilt}
-                    pretrain.append(row)
+                for step in (20, 40):
+                    value = mean + float(rng.uniform(-0.07, 0.09))
+                    row = {"arm": arm, "seed": seed, "step": step, "tokens": 100 * step, "measure": measure}
+                    pretrain += [row | {"of": of, "value": value, "n": 80} for of in (*pairs, "all")]
     write_table(pa.Table.from_pylist(pretrain), folder / "pretrain.parquet")
     behaviors = [
         {"rule": rule, "checked": 80, "agree": agree}

@@ -9,8 +9,8 @@ from pivotkit.artifacts import read_json, read_table
 from pivotkit.corpus.token_store.store import TokenStore
 from pivotkit.pipeline.controls_stage import CONTROLS, NAMES, ControlsSettings
 from pivotkit.pipeline.run import EVERY, STAGES
-from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.report import write_report
+from pivotkit.run_folder import RunFolder
 from pivotkit.selection.controls import rules
 from pivotkit.testbed import World, WorldConfig, build_tokenizer
 from pivotkit.testbed.planted import plant

@@ -9,8 +9,8 @@ from renamed_world import write_renamed
 
 from pivotkit.artifacts import read_json, read_table
 from pivotkit.pipeline.run import run_all
-from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.pipeline.settings import Settings
+from pivotkit.run_folder import RunFolder
 from pivotkit.testbed import World, WorldConfig
 
 CODES = {"a": "pt-BR", "b": "zh-Hans", "p": "en-GB"}

@@ -9,9 +9,9 @@ import pytest
 
 from pivotkit.artifacts import read_json, read_table, write_json, write_table
 from pivotkit.cli import main
-from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.pipeline.settings import Settings
 from pivotkit.pipeline.stage import EVERYTHING, Stage, StageTable
+from pivotkit.run_folder import RunFolder
 
 
 def refusal(capsys, *arguments) -> str:

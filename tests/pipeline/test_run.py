@@ -20,8 +20,8 @@ from pivotkit.lens.model.loading import load_model
 from pivotkit.lens.trace import trace
 from pivotkit.pipeline.model_stages import TRACE
 from pivotkit.pipeline.run import run_all
-from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.pipeline.settings import Settings
+from pivotkit.run_folder import RunFolder
 from pivotkit.testbed import World, WorldConfig, build_tokenizer, plant
 from pivotkit.testbed.recovery import compare
 

@@ -8,9 +8,9 @@ import pytest
 
 from pivotkit.pipeline.inputs import CORPUS, GIVEN, MODEL, TUNED_LENS
 from pivotkit.pipeline.run import RUN, STAGES
-from pivotkit.pipeline.run_folder import RunFolder
 from pivotkit.pipeline.settings import Settings
 from pivotkit.pipeline.stage import EVERYTHING, Stage, StageTable
+from pivotkit.run_folder import RunFolder
 
 
 def stage(name, reads=(), writes=(), **more):

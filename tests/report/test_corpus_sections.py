@@ -24,12 +24,13 @@ def test_selection_shows_got_against_asked(page: Any, full_run: Path) -> None:
 
 
 def test_pretraining_shows_every_seed(page: Any, source: str, full_run: Path) -> None:
-    directions: dict[tuple[str, str, int], list[float]] = {}
-    for row in read_table(full_run / "pretrain.parquet").to_pylist():
-        directions.setdefault((row["kind"], row["arm"], row["seed"]), []).append(row["accuracy"])
-    for (_, arm, seed), accuracies in directions.items():
-        assert f"{arm}, seed {seed}: {number(float(np.mean(accuracies)))}" in source
-    of_arm = [accuracies for (kind, arm, _), accuracies in directions.items() if (kind, arm) == ("direct", "parallel")]
+    ends = [
+        row for row in read_table(full_run / "pretrain.parquet").to_pylist() if (row["of"], row["step"]) == ("all", 40)
+    ]
+    for row in ends:
+        assert f"{row['arm']}, seed {row['seed']}: {number(row['value'])}" in source
+    of_arm = [row["value"] for row in ends if (row["measure"], row["arm"]) == ("accuracy", "parallel")]
+    assert len(of_arm) == 3
     assert any(words.startswith(number(float(np.mean(of_arm))) + " (") for words in page.words)
 
 

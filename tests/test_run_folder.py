@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from pivotkit.artifacts import read_json, read_table
-from pivotkit.pipeline.run_folder import RunFolder
+from pivotkit.run_folder import RunFolder
 
 
 def run_stage(folder, text="made", settings=None, inputs=()):
@@ -68,7 +68,7 @@ def test_the_manifest_says_how_long_and_how_much(tmp_path):
 
 def test_two_processes_do_not_share_a_folder(tmp_path):
     with RunFolder(tmp_path):
-        script = f"from pivotkit.pipeline.run_folder import RunFolder; RunFolder({str(tmp_path)!r})"
+        script = f"from pivotkit.run_folder import RunFolder; RunFolder({str(tmp_path)!r})"
         other = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert "must not be in use by another process" in other.stderr
 
@@ -111,7 +111,7 @@ def test_a_kill_at_any_moment_leaves_a_folder_that_resumes(tmp_path):
     """A process is killed while it writes shards again and again; what it left is whole."""
     script = textwrap.dedent(f"""
         import os, signal, sys, threading, pyarrow as pa
-        from pivotkit.pipeline.run_folder import RunFolder
+        from pivotkit.run_folder import RunFolder
         parts = [pa.table({{"item": list(range(begin, begin + 4))}}) for begin in range(0, 64, 4)]
         threading.Timer(float(sys.argv[1]), lambda: os.kill(os.getpid(), signal.SIGKILL)).start()
         with RunFolder({str(tmp_path)!r}) as run:

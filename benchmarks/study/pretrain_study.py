@@ -1,0 +1,227 @@
+"""A real model, trained on on arms of real text: one unit after another, each of one model, arm and seed.
+
+    python benchmarks/study/pretrain_study.py --data SHARED/data --out WORK --model smollm2-135m --tokens 200000
+    python benchmarks/study/pretrain_study.py ... --units 1           stop after one unit that was not there
+    python benchmarks/study/pretrain_study.py ... --table             the table of all units in results/, nothing is run
+
+WORK/<model> holds the run folder, the arms (pretrain_arms.py) and what `pk.pretrain` writes. Each finished unit is a file
+of numbers in benchmarks/study/results: settings, losses, every measure at every checkpoint, and each item's answer by its
+number, so that differences can be paired. Units whose file is there are not run again; a unit that was stopped goes on at
+its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+import time
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import torch
+from inputs import corpus_files, sampled
+from pretrain_arms import ARMS, make
+
+import pivotkit as pk
+from pivotkit.artifacts import read_json, read_table, write_json
+from pivotkit.cli import main as pivotkit
+from pivotkit.corpus.reading.documents import read_documents
+
+PAIRS = ("en-fr", "fr-en", "en-de", "fr-de", "en-zh", "fr-zh")
+LANGUAGES = ("en", "fr", "de", "zh")
+TASK = ["--sharing", "pair", "--contexts", "2", "--distractors", "4"]
+RESULTS = Path(__file__).parent / "results"
+RECIPE = {"length": 256, "batch": 8, "micro_batch": 2, "learning_rate": 1e-4, "warmup": 5}
+MORE = 1.05  # of the tokens of a training, so that no arm is short by a document
+HELD_OUT = 60  # documents of each language that no arm may take
+
+
+def unit_file(model: str, tokens: int, precision: str, arm: str, seed: int | None) -> Path:
+    return RESULTS / f"{model}-{tokens}-{precision}-{arm}{'' if seed is None else f'-{seed}'}.json"
+
+
+def prepare(given: argparse.Namespace, work: Path) -> None:
+    """The run folder: items, tokens, pivots, scored documents; and the arms. What lies there is not made again."""
+    run = work / "run"
+    if (work / "arms" / "arms.json").exists():
+        return
+    lexicon = run / "given" / "words.tsv"
+    if not lexicon.exists():
+        nouns(given.data / "lexicon" / "concrete_nouns.tsv", lexicon)
+    corpus = sampled(corpus_files(given.data, LANGUAGES), given.share, run / "given" / "corpus")
+    commands: list[list[str]] = [
+        ["task", str(run), "--lexicon", str(lexicon), "--pairs", ",".join(PAIRS), "--limit", str(given.limit), *TASK],
+        ["tokens", str(run), "--model", given.model, "--corpus", *map(str, corpus)],
+        ["count", str(run)],
+        ["pivots", str(run)],
+        ["trace", str(run)],
+        ["behaviors", str(run)],
+        ["score-documents", str(run)],
+    ]
+    for command in commands:
+        if code := pivotkit(command):
+            sys.exit(code)
+    make(run, round(given.tokens * MORE), work / "arms")
+
+
+def nouns(source: Path, out: Path) -> None:
+    """The concepts with one word in each of the languages."""
+    head, *rows = [line.split("\t") for line in source.read_text("utf-8").splitlines()]
+    places = [head.index(code) for code in LANGUAGES]
+    kept = [[row[place] for place in places] for row in rows if all(row[place] for place in places)]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text("".join("\t".join(row) + "\n" for row in [list(LANGUAGES), *kept]), encoding="utf-8")
+
+
+def held_out(data: Path) -> dict[str, list[str]]:
+    """The last documents of each language's file. Arms are of a sample by hash, so a few may be among them."""
+    found = {}
+    for code in LANGUAGES:
+        texts = [text for batch in read_documents(data / "corpus" / f"{code}.jsonl.zst") for text in batch.texts]
+        found[code] = texts[-HELD_OUT:]
+    return found
+
+
+def train_unit(given: argparse.Namespace, work: Path, arm: str, seed: int) -> None:
+    """Train one unit, and write its numbers."""
+    begun = time.monotonic()
+    recipe = {**RECIPE, "precision": given.precision}
+    out = work / f"out-{given.tokens}-{given.precision}"
+    table = pk.pretrain(
+        given.model, {arm: work / "arms" / arm}, read_table(work / "run" / "items.parquet"), tokens=given.tokens,
+        out=out, seeds=[seed], recipe=recipe, checkpoints=given.checkpoints, save_every=20, latent=["en"],
+        held_out=held_out(given.data), parallel=given.data / "parallel" if given.lines else None,
+        lines=given.lines or 1,
+    )  # fmt: skip
+    arms = read_json(work / "arms" / "arms.json")
+    log = [orjson.loads(line) for line in (out / arm / f"seed-{seed}" / "log.jsonl").read_bytes().splitlines()]
+    rows = [row for row in table.to_pylist() if row["arm"] in (arm, "before")]
+    last = max(row["step"] for row in rows)
+    about = {
+        "model": given.model, "tokens": max(row["tokens"] for row in rows), "recipe": recipe, "seed": seed, "arm": arm,
+        "date": datetime.now(timezone.utc).date().isoformat(), "machine": machine(), "seconds": round(time.monotonic() - begun),
+        "consists of": arms["arms"][arm], "losses": [round(line["loss"], 4) for line in log],
+    }  # fmt: skip
+    for name, step, folder in (
+        ("before", 0, out / "before" / "step-0"),
+        (arm, last, out / arm / f"seed-{seed}" / f"step-{last}"),
+    ):
+        file = unit_file(given.model, given.tokens, given.precision, name, None if name == "before" else seed)
+        own = [row for row in rows if row["arm"] == name]
+        kept = {key: value for key, value in about.items() if name != "before" or key in ("model", "date", "machine")}
+        write_json({**kept, "step": step, "measures": own, **by_item(folder)}, file)
+
+
+def by_item(folder: Path) -> dict[str, Any]:
+    """Each item's pair, score and answer, by its number; and the layer curves."""
+    scores, curves = read_table(folder / "scores.parquet"), read_table(folder / "curves.parquet")
+    names = ("item", "pair", "score", "greedy", "excluded")
+    kept = scores.select(list(names)).to_pylist()
+    items = {
+        "columns": names,
+        "rows": [
+            [round(row[name], 4) if isinstance(row[name], float) else row[name] for name in names] for row in kept
+        ],
+    }
+    curve = [
+        {name: round(value, 4) if isinstance(value, float) else value for name, value in row.items()}
+        for row in curves.to_pylist()
+    ]
+    return {"items": items, "curves": curve}
+
+
+def machine() -> str:
+    kinds = [
+        line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
+    ]
+    return (
+        f"{kinds[0] if kinds else platform.processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    )
+
+
+def table(model: str, tokens: int, precision: str) -> str:
+    """Every arm after training: accuracy and score, mean of the seeds, and the paired difference from others."""
+    before = unit_file(model, tokens, precision, "before", None)
+    found: dict[str, list[dict[str, Any]]] = {}
+    for arm in ARMS:
+        files = sorted(RESULTS.glob(unit_file(model, tokens, precision, arm, None).stem + "-[0-9]*.json"))
+        found[arm] = [read_json(file) for file in files]
+    lines = ["| arm | seeds | accuracy | score | pivot behavior | score minus before | score minus length-matched |",
+             "|---|---|---|---|---|---|---|"]  # fmt: skip
+    base = values([read_json(before)]) if before.exists() else {}
+    matched = values(found["length-matched"])
+    for arm, units in (("before", [read_json(before)] if before.exists() else []), *found.items()):
+        if units:
+            means = [mean(units, measure) for measure in ("accuracy", "score", "pivot")]
+            own = values(units)
+            cells = [*(f"{value:.3f}" for value in means), paired(own, base), paired(own, matched)]
+            lines.append(f"| {arm} | {len(units)} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def mean(units: Sequence[dict[str, Any]], measure: str) -> float:
+    """A measure over all pairs at the end, its mean over the seeds."""
+    last = [[row for row in unit["measures"] if (row["measure"], row["of"], row["step"]) == (measure, "all", unit["step"])]
+            for unit in units]  # fmt: skip
+    return float(np.mean([rows[0]["value"] for rows in last]))
+
+
+def values(units: Sequence[dict[str, Any]]) -> dict[int, float]:
+    """The score of each item that counts, its mean over the seeds."""
+    found: dict[int, list[float]] = {}
+    for unit in units:
+        for item, _, score, _, excluded in unit["items"]["rows"]:
+            if not excluded:
+                found.setdefault(item, []).append(score)
+    return {item: float(np.mean(scores)) for item, scores in found.items()}
+
+
+def paired(one: dict[int, float], other: dict[int, float]) -> str:
+    """The mean difference of items, with its interval over items."""
+    both = sorted(one.keys() & other.keys())
+    if not both or one == other:
+        return "–"
+    differences = np.array([one[item] - other[item] for item in both])
+    found = interval(differences)
+    return f"{found[0]:+.4f} [{found[1]:+.4f}, {found[2]:+.4f}]"
+
+
+def interval(differences: np.ndarray) -> tuple[float, float, float]:
+    draws = np.random.default_rng(0).integers(0, len(differences), (2000, len(differences)))
+    means = differences[draws].mean(1)
+    return float(differences.mean()), float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--model", default="smollm2-135m")
+    parser.add_argument("--tokens", type=int, default=200_000)
+    parser.add_argument("--precision", default="float32", choices=("float32", "mixed", "bfloat16"))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=ARMS)
+    parser.add_argument("--checkpoints", type=int, default=2)
+    parser.add_argument("--limit", type=int, default=40, help="concepts")
+    parser.add_argument("--lines", type=int, default=50, help="sentences of each pair for chrF; 0 for none")
+    parser.add_argument("--share", type=float, default=0.15, help="share of the corpus that arms are chosen from")
+    parser.add_argument("--units", type=int, help="stop after so many units")
+    parser.add_argument("--table", action="store_true")
+    given = parser.parse_args()
+    work = given.out / given.model
+    if not given.table:
+        prepare(given, work)
+        missing = [(arm, seed) for seed in given.seeds for arm in given.arms
+                   if not unit_file(given.model, given.tokens, given.precision, arm, seed).exists()]  # fmt: skip
+        for arm, seed in missing[: given.units]:
+            train_unit(given, work, arm, seed)
+    print(table(given.model, given.tokens, given.precision))
+
+
+if __name__ == "__main__":
+    main()
