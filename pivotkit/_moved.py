@@ -59,7 +59,7 @@ MOVED = {
     "pivotkit.experiment.statistics": "pivotkit.attribution.statistics",
     "pivotkit.experiment.pretrain": "pivotkit.training.pretrain",
     "pivotkit.experiment.training": "pivotkit.training.loop",
-    "pivotkit.experiment.demo": "pivotkit.testbed.demo",
+    "pivotkit.experiment.demo": "pivotkit.testbed.commands.demo",
     "pivotkit.experiment.arms": "pivotkit.testbed.arms",
     "pivotkit.experiment.testbed.config": "pivotkit.testbed.config",
     "pivotkit.experiment.testbed.items": "pivotkit.testbed.items",

@@ -18,7 +18,7 @@ from pivotkit.corpus.count import count
 from pivotkit.corpus.tables.counts import Counts
 from pivotkit.pipeline.settings import Settings, flag
 from pivotkit.testbed import World, WorldConfig, build_tokenizer, plant
-from pivotkit.testbed.stages import STAGES
+from pivotkit.testbed.commands.stages import STAGES
 
 ENTRY = "from pivotkit.cli import main; sys.exit(main(sys.argv[1:]))"
 LEXICON = "en\tfr\n" + "".join(f"word{n}\tmot{n}\n" for n in range(20))

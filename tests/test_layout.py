@@ -29,7 +29,7 @@ ROOMS = {
     "training": {"words", "lens"},
     "report": {"words", "lens", "corpus", "pivots", "selection", "attribution"},
     "pipeline": {"words", "lens", "causal", "corpus", "pivots", "selection", "attribution", "report"},
-    "testbed": {"words", "lens", "corpus", "pivots", "selection", "training", "pipeline"},
+    "testbed": {"words", "lens", "causal", "corpus", "pivots", "selection", "training", "pipeline"},
     "integrations": {"words"},
 }
 # The same inside the large rooms. A file that stands beside these folders may import all of them.
@@ -52,6 +52,22 @@ INNER_ROOMS = {
     "selection.scoring": set(),
     "selection.choosing": {"selection.scoring"},
     "selection.writing": {"selection.choosing"},
+    "testbed.experiment": {
+        "testbed.config",
+        "testbed.items",
+        "testbed.tokenizer",
+        "testbed.trained",
+        "testbed.world",
+    },
+    "testbed.commands": {
+        "testbed.config",
+        "testbed.experiment",
+        "testbed.items",
+        "testbed.recovery",
+        "testbed.shipped",
+        "testbed.trained",
+        "testbed.world",
+    },
 }
 
 

@@ -20,6 +20,7 @@ from pivotkit.report import (
     causal_sections,
     corpus_sections,
     curve_sections,
+    experiment_section,
     first_screen,
     lens_sections,
     model_sections,
@@ -151,6 +152,7 @@ SECTIONS = {
     "agreement": "Agreement",
     "selection": "Selection",
     "pretrain": "Training",
+    "experiment": "Experiment",
     "words": "Words",
     "run": "Run",
 }
@@ -159,10 +161,12 @@ SECTIONS = {
 def _render(run: dict[str, Any]) -> str:
     browser = words(run)
     testbed = study_sections.testbed(run)
+    tried = experiment_section.experiment(run)
+    absent = {name for name, part in (("testbed", testbed), ("experiment", tried)) if not part}
     return render(
         "template.html.j2",
         scripts=("figures.js", "browser.js") if browser else ("figures.js",),
-        sections=[(id, name) for id, name in SECTIONS.items() if id != "testbed" or testbed],
+        sections=[(id, name) for id, name in SECTIONS.items() if id not in absent],
         head=study_sections.head(run),
         finding=first_screen.finding(run),
         testbed=testbed,
@@ -177,6 +181,7 @@ def _render(run: dict[str, Any]) -> str:
         agreement=agreement_sections.agreement(run),
         selection=corpus_sections.selection(run),
         pretrain=corpus_sections.pretrain(run),
+        experiment=tried,
         browser=browser,
         label=LABEL,
         resamples=RESAMPLES,

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-import pivotkit.testbed.demo as demo_module
+import pivotkit.testbed.commands.demo as demo_module
 from pivotkit.artifacts import read_json, read_table
 from pivotkit.cli import main
 from pivotkit.testbed import WorldConfig

@@ -13,7 +13,7 @@ import pivotkit.testbed
 from pivotkit.artifacts import read_json, read_table
 from pivotkit.cli import main
 from pivotkit.pipeline import run as pipeline
-from pivotkit.testbed.stages import STAGES
+from pivotkit.testbed.commands.stages import STAGES
 
 
 def test_the_table_holds_the_stages_of_a_run_and_its_own():
@@ -24,7 +24,7 @@ def test_the_table_holds_the_stages_of_a_run_and_its_own():
 
 
 def test_the_table_of_stages_is_read_without_torch():
-    script = "import sys, pivotkit.testbed.commands; print('torch' in sys.modules, 'transformers' in sys.modules)"
+    script = "import sys, pivotkit.testbed.commands.study; print('torch' in sys.modules, 'transformers' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False False"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from pivotkit.artifacts import read_table, write_json
 from pivotkit.pipeline import run as pipeline
@@ -18,9 +17,10 @@ class TestbedSettings(Settings):
 
     __test__ = False  # pytest would take it for tests
 
-    full: bool = option(False, "continued pre-training too")
+    full: bool = option(False, "train every arm of the experiment; by default its recorded figures are shown")
     train: bool = option(False, "train the model; by default seed 0 takes the one that ships with the package")
-    seeds: int = option(2, "training seeds per arm", least=1)
+    seeds: int = option(8, "seeds of each pool of the experiment", least=1)
+    grid: bool = option(True, "the grid of the experiment too")
 
 
 def world(run: RunFolder, settings: Settings) -> None:
@@ -63,37 +63,27 @@ RECOVERY = Stage(
 )
 
 
-def pretrain(run: RunFolder, settings: TestbedSettings) -> None:
-    from pivotkit.testbed.arms import pretrain_arms
+def experiment(run: RunFolder, settings: TestbedSettings) -> None:
+    from pivotkit.testbed.experiment.experiment import run_experiment
+    from pivotkit.testbed.experiment.recorded import made, recorded
 
-    pretrain_arms(run, seeds=settings.seeds, seed=settings.seed)
-
-
-def _arms(run: RunFolder, settings: Settings) -> dict[str, Any]:
-    """What the arms depend on; refuses a run of anything but the testbed's world, before the training begins."""
-    for stage, name, file in (("task", "lexicon", "lexicon.tsv"), ("tokens", "corpus", "corpus.jsonl.zst")):
-        record = run.record(stage)
-        if record and record["given"][name] != run.given_digest(None, [run / "world" / file]):
-            raise ValueError(
-                f"pretrain: run must be of the testbed's world, as `pivotkit demo` makes it; got {run.folder}, "
-                f"where `pivotkit {stage}` read another {name}"
-            )
-    from pivotkit.testbed.arms import ARMS, BASE, DOCUMENT_TOKENS, LINE_SHARE, POOL
-
-    return {"arms": ARMS, "base": BASE, "pool": POOL, "tokens": DOCUMENT_TOKENS, "line_share": LINE_SHARE}
+    if settings.full:
+        figures = run_experiment(run / "experiment", seeds=settings.seeds, grid=settings.grid)
+        write_json(figures | {"made": made("pivotkit experiment --full")}, run / "experiment.json")
+    else:
+        write_json(recorded(), run / "experiment.json")
 
 
-PRETRAIN = Stage(
-    name="pretrain",
-    help="continue training the testbed's model on selections of equal tokens, and compare them",
-    run=pretrain,
-    reads=("world",),
-    writes=("pretrain.parquet",),
-    settings=("seed", "seeds"),
-    functions=("testbed.arms.pretrain_arms", "training.pretrain.pretrain"),
-    depends=_arms,
+EXPERIMENT = Stage(
+    name="experiment",
+    help="continue training small models on selections of the generated world's documents, and compare what they learn",
+    run=experiment,
+    reads=(),
+    writes=("experiment.json",),
+    settings=("full", "seeds", "grid"),
+    functions=("testbed.experiment.experiment.run_experiment",),
     form=TestbedSettings,
 )
 
 # Every command: the stages of every run, those on request, the testbed's own.
-STAGES = StageTable([*pipeline.EVERY, WORLD, RECOVERY, PRETRAIN])
+STAGES = StageTable([*pipeline.EVERY, WORLD, RECOVERY, EXPERIMENT])
