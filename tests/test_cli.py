@@ -49,7 +49,7 @@ def test_the_help_names_every_stage(capsys):
     assert stop.value.code == 0
     text = capsys.readouterr().out
     for name in ("demo", "run", "task", "score", "trace", "behaviors", "count", "merge", "pivots", "score-documents",
-                 "select", "pretrain", "report", "export", "info",
+                 "select", "experiment", "report", "export", "info",
                  *(stage.name for stage in STAGES), *(study.name for study in STUDIES)):  # fmt: skip
         assert re.search(rf"^    {name}\s", text, re.MULTILINE)
 
@@ -110,7 +110,7 @@ def test_an_unknown_model_is_named(tmp_path, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "command", [["behaviors"], ["report"], ["pretrain"], ["export", "--to", "lm-eval", "--out", "x"]]
+    "command", [["behaviors"], ["report"], ["recovery"], ["export", "--to", "lm-eval", "--out", "x"]]
 )
 def test_a_run_folder_that_is_not_there_is_named_and_not_made(command, tmp_path, capsys):
     line = refusal(capsys, *command, str(tmp_path / "typo"))
@@ -221,14 +221,11 @@ def test_the_version_is_that_of_the_package(capsys, monkeypatch):
     assert capsys.readouterr().out == "pivotkit 1.2.3\n"
 
 
-def test_a_run_keeps_the_settings_that_another_stage_alone_knows(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        "pivotkit.testbed.arms.pretrain_arms", lambda run, seeds, seed: (run / "pretrain.parquet").touch()
-    )
+def test_a_run_keeps_the_settings_that_another_stage_alone_knows(tmp_path):
     (tmp_path / "words.tsv").write_text(LEXICON)
     folder = tmp_path / "run"
     assert main(["world", str(folder)]) == 0
-    assert main(["pretrain", str(folder), "--seeds", "3"]) == 0
+    assert main(["experiment", str(folder), "--seeds", "3"]) == 0
     assert main(["task", str(folder), "--lexicon", str(tmp_path / "words.tsv"), "--pairs", "en-fr"]) == 0
     config = orjson.loads((folder / "run.json").read_bytes())["config"]
     assert (config["seeds"], config["pairs"]) == (3, ["en-fr"])

@@ -34,12 +34,13 @@ def experiment(run: Mapping[str, Any]) -> Row | None:
 
 
 def _pool(name: str, pool: Row) -> Row:
+    arms = {arm: pool["arms"][arm] for arm in pool["order"]}
     return {
         "name": visible(name),
         "seeds": len(pool["seeds"]),
-        "panels": [_arms(pool["arms"], kind) for kind in KINDS] + [_curves(pool, kind) for kind in KINDS],
+        "panels": [_arms(arms, kind) for kind in KINDS] + [_curves(pool, kind) for kind in KINDS],
         "statements": [_statement(said) for said in pool["statements"]],
-        "arms": [_row(arm, values) for arm, values in pool["arms"].items()],
+        "arms": [_row(arm, values) for arm, values in arms.items()],
         "causal": [_cause(arm, values) for arm, values in pool["causal"].items()],
         "behaviors": [
             {"kind": kind, "shown": ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))}

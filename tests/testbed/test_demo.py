@@ -57,6 +57,13 @@ def test_the_report_sets_planted_beside_recovered(demo_run):
     assert re.search(r"planted", page, re.IGNORECASE)
 
 
+def test_the_report_shows_the_recorded_experiment(demo_run):
+    page = (demo_run / "report.html").read_text(encoding="utf-8")
+    assert 'id="experiment"' in page
+    assert "pivot-aware is above bilingual on pivot concepts" in page
+    assert "These figures were recorded" in page
+
+
 def test_the_demo_takes_the_shipped_model(demo_run):
     assert read_json(demo_run / "run.json")["config"]["model"] == str(SHIPPED)
 

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
-import pyarrow as pa
 import pytest
 
 import pivotkit.testbed
-from pivotkit.artifacts import read_json, read_table
+from pivotkit.artifacts import read_json
 from pivotkit.cli import main
 from pivotkit.pipeline import run as pipeline
 from pivotkit.testbed.commands.stages import STAGES
+from pivotkit.testbed.experiment.recorded import recorded
 
 
 def test_the_table_holds_the_stages_of_a_run_and_its_own():
     others = list(pipeline.EVERY)
     own = [stage.name for stage in STAGES if stage not in others]
     assert [stage.name for stage in STAGES] == [*(stage.name for stage in others), *own]
-    assert own == ["world", "recovery", "pretrain"]
+    assert own == ["world", "recovery", "experiment"]
 
 
 def test_the_table_of_stages_is_read_without_torch():
@@ -45,102 +44,35 @@ def test_a_world_is_written_by_its_command(tmp_path, capsys):
     }  # fmt: skip
 
 
-def test_the_arms_are_selected_in_a_run_folder_of_their_own(tmp_path, monkeypatch):
-    from pivotkit.testbed import arms
+def test_the_experiment_is_trained_with_the_seeds_asked_for(tmp_path, monkeypatch):
+    seen = []
 
-    def planted(world, *, seed):
-        place = tmp_path / "checkpoint"
-        pivotkit.testbed.plant(world).save_pretrained(place / "model")
-        pivotkit.testbed.build_tokenizer(world.vocabulary).save_pretrained(place / "model")
-        return place
+    def run_experiment(folder, *, seeds, grid):
+        seen.append((folder, seeds, grid))
+        return {"pools": {}, "grid": []}
 
-    seen = {}
-
-    def pretrain(checkpoint, texts, lines, held_out, **more):
-        seen.update(more, texts={arm: len(list(documents)) for arm, documents in texts.items()})
-        return pa.table({"arm": ["random"]})
-
-    monkeypatch.setattr(arms, "train_model", planted)
-    monkeypatch.setattr(arms, "pretrain", pretrain)
-    monkeypatch.setattr(arms, "POOL", {"documents": 1500, "blocks": 50})
-    monkeypatch.setattr(arms, "DOCUMENT_TOKENS", 2000)
-    assert main(["world", str(tmp_path / "run")]) == 0
-    assert main(["pretrain", str(tmp_path / "run"), "--seeds", "1"]) == 0
-    assert read_table(tmp_path / "run" / "pretrain.parquet")["arm"].to_pylist() == ["random"]
-    assert list(seen["seeds"]) == [0]
-    assert set(seen["texts"]) == set(arms.ARMS)
-    assert min(seen["texts"].values()) > 5
-    below = read_json(tmp_path / "run" / "pretrain" / "run.json")["stages"]
-    assert set(below) == {"world", "task", "tokens", "count", "pivots", "score-documents", "arms"}
-    before = seen.pop("texts")
-    assert main(["pretrain", str(tmp_path / "run"), "--seeds", "1"]) == 0
-    assert "texts" not in seen  # nothing to do
-    assert main(["pretrain", str(tmp_path / "run"), "--seeds", "2"]) == 0
-    assert seen["texts"] == before
+    monkeypatch.setattr("pivotkit.testbed.experiment.experiment.run_experiment", run_experiment)
+    run = tmp_path / "run"
+    assert main(["experiment", str(run), "--full", "--seeds", "2", "--no-grid"]) == 0
+    assert seen == [(run / "experiment", 2, False)]
+    made = read_json(run / "experiment.json")["made"]
+    assert made["command"] == "pivotkit experiment --full"
+    assert "recorded" not in made
+    assert main(["experiment", str(run), "--full", "--seeds", "2", "--no-grid"]) == 0
+    assert len(seen) == 1  # nothing to do
 
 
-def test_the_arms_are_trained_with_the_seed_of_the_run(tmp_path, monkeypatch):
-    seen = {}
-
-    def arms(run, *, seeds, seed):
-        seen.update(seeds=seeds, seed=seed)
-        (run / "pretrain.parquet").touch()
-
-    monkeypatch.setattr("pivotkit.testbed.arms.pretrain_arms", arms)
-    assert main(["pretrain", str(tmp_path)]) == 2  # no world
-    assert main(["world", str(tmp_path), "--seed", "3"]) == 0
-    assert main(["pretrain", str(tmp_path), "--seeds", "1"]) == 0
-    assert seen == {"seeds": 1, "seed": 3}
+def test_without_training_the_recorded_figures_are_taken(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "pivotkit.testbed.experiment.experiment.run_experiment", lambda *_, **__: pytest.fail("trained")
+    )
+    assert main(["experiment", str(tmp_path / "run")]) == 0
+    assert read_json(tmp_path / "run" / "experiment.json") == recorded()
 
 
-@pytest.mark.parametrize(
-    ("stage", "flags", "what"),
-    [
-        ("task", ["--lexicon", "words.tsv", "--pairs", "en-fr"], "lexicon"),
-        ("task", ["--lexicon", "words.tsv", "--pairs", "fr-en", "--limit", "3"], "lexicon"),
-        ("tokens", ["--corpus", "corpus.jsonl", "--model", "model"], "corpus"),
-        ("tokens", ["--corpus", "corpus.txt", "--model", "model"], "corpus"),
-        ("tokens", ["--corpus", "both", "--model", "model"], "corpus"),
-    ],
-)  # fmt: skip
-def test_a_run_that_is_not_the_testbeds_is_not_trained(stage, flags, what, tmp_path, monkeypatch, capsys, small_world):
-    def never(*_, **__):
-        pytest.fail("nothing may begin")
-
-    monkeypatch.setattr("pivotkit.testbed.arms.pretrain_arms", never)
-    monkeypatch.chdir(tmp_path)
-    Path("words.tsv").write_text("en\tfr\n" + "".join(f"word{n}\tmot{n}\n" for n in range(20)))
-    Path("both").mkdir()
-    for name in ("corpus.jsonl", "both/a.jsonl"):
-        Path(name).write_text('{"text": "a1 p1"}\n')
-    Path("corpus.txt").write_text("a1 p1\n")
-    pivotkit.testbed.build_tokenizer(small_world.vocabulary).save_pretrained("model")
-    Path("model/config.json").write_text("{}")
-    assert main([stage, "run", *flags]) == 0
-    capsys.readouterr()
-    assert main(["pretrain", "run"]) == 2
-    assert "run: must hold world; run `pivotkit world` first" in capsys.readouterr().err
-    assert main(["world", "run"]) == 0
-    before = read_json(tmp_path / "run" / "run.json")
-    capsys.readouterr()
-    assert main(["pretrain", "run"]) == 2
-    line = capsys.readouterr().err
-    assert "pretrain: run must be of the testbed's world, as `pivotkit demo` makes it; got run, " in line
-    assert f"`pivotkit {stage}` read another {what}" in line
-    assert read_json(tmp_path / "run" / "run.json") == before
-    assert not (tmp_path / "run" / "pretrain").exists()
-
-
-@pytest.mark.parametrize("damage", ["empty", "gone", "other"])
-def test_a_world_that_is_not_as_it_was_written_is_not_trained_on(damage, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("pivotkit.testbed.arms.pretrain_arms", lambda *_, **__: pytest.fail("nothing may begin"))
-    folder = tmp_path / "run"
-    if damage == "empty":
-        (folder / "world").mkdir(parents=True)
-    else:
-        assert main(["world", str(folder)]) == 0
-        file = folder / "world" / "world.json"
-        file.unlink() if damage == "gone" else file.write_text("{}")
-    capsys.readouterr()
-    assert main(["pretrain", str(folder)]) == 2
-    assert "run `pivotkit world` again" in capsys.readouterr().err
+@pytest.mark.parametrize("command", [["demo", "--full", "--out"], ["experiment", "--full"]])
+def test_a_torch_without_muon_is_told_before_anything_runs(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.delattr("torch.optim.Muon")
+    assert main([*command, str(tmp_path / "run")]) != 0
+    assert "torch must have torch.optim.Muon" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "world").exists()

@@ -61,17 +61,17 @@ class Chooser:
             table, budget_tokens=self.tokens if tokens is None else tokens, language_quotas=quotas, seed=self.seed,
             strategy="random" if merit is None else "pivot", allow_shortfall=True,
         )  # fmt: skip
-        return chosen["row"].to_numpy()
+        return np.asarray(chosen["row"], dtype=np.int64)
 
     def share(self, tokens: Ints) -> NDArray[np.float64]:
-        """The share of each document's tokens that are among ``tokens``."""
-        ids = self.pool.documents
-        return np.isin(ids, tokens).sum(axis=1) / np.maximum((ids >= 0).sum(axis=1), 1)
+        """The share of each document's tokens that are among ``tokens``; its separator is one of them."""
+        found: NDArray[np.float64] = np.isin(self.pool.documents, tokens).sum(axis=1) / self.pool.lengths
+        return found
 
     @cached_property
     def pivot_share(self) -> NDArray[np.float64]:
         """The score of `score_documents`."""
-        return self.pool.table["score"].to_numpy()
+        return np.asarray(self.pool.table["score"], dtype=np.float64)
 
     @cached_property
     def pivot_aware(self) -> Ints:
@@ -80,7 +80,8 @@ class Chooser:
 
     @cached_property
     def bilingual(self) -> NDArray[np.bool_]:
-        return np.char.str_len(self.pool.languages) == 2
+        """Whether a document has words of two languages."""
+        return np.asarray(np.char.str_len(self.pool.languages) == 2)
 
     def parallel(self, tokens: int | None = None) -> Ints:
         """Documents of A with B."""
@@ -94,7 +95,7 @@ def length_matched(of: Chooser) -> Ints:
     """Random documents, as many of each language and length as `Chooser.pivot_aware` has, or of the nearest length."""
     random = of.random_of(1)
     langs = np.array(of.pool.table["lang"].to_pylist())
-    lengths = of.pool.table["tokens"].to_numpy()
+    lengths = of.pool.lengths
     taken: list[int] = []
     for lang in QUOTAS:
         left: dict[int, list[int]] = {}

@@ -57,7 +57,8 @@ class Questions:
 
     def described(self) -> list[dict[str, Any]]:
         """Pair, concept and kind of each item."""
-        return self.items.select(["pair", "concept", "kind"]).to_pylist()
+        rows: list[dict[str, Any]] = self.items.select(["pair", "concept", "kind"]).to_pylist()
+        return rows
 
     @torch.no_grad()
     def ask(self, model: LlamaForCausalLM) -> dict[str, Any]:

@@ -57,6 +57,11 @@ class Pool:
     table: pa.Table
     pivots: pa.Table
 
+    @property
+    def lengths(self) -> Ints:
+        """The tokens of each document, with its separator."""
+        return np.asarray(self.table["tokens"], dtype=np.int64)
+
     def texts(self, places: Ints) -> Documents:
         """The ids of the documents at ``places``."""
         return listed(self.documents[places])

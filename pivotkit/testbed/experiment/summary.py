@@ -21,10 +21,10 @@ def summary(units: Mapping[str, Sequence[Mapping[str, Any]]], grid: Sequence[Map
     Returns
     -------
     dict
-        ``pools``: for each pool its ``seeds``, ``arms`` (accuracy by kind with intervals, loss by language, facts),
-        ``curves`` (mean accuracy by kind, arm and step), ``statements`` (`judged`), ``behaviors`` of the base and
-        ``causal``. ``grid``: one row per share and budget with the gain over bilingual, by kind. All numbers are
-        rounded to 4 places.
+        ``pools``: for each pool its ``seeds``, ``arms`` (accuracy by kind with intervals, loss by language, facts) and
+        their ``order``, ``curves`` (mean accuracy by kind, arm and step), ``statements`` (`judged`), ``behaviors`` of
+        the base and ``causal``. ``grid``: one row per share and budget with the gain over bilingual, by kind. All
+        numbers are rounded to 4 places.
     """
     found = {
         "pools": {pool: _pool(list(own)) for pool, own in units.items() if own},
@@ -42,6 +42,7 @@ def _pool(units: list[Mapping[str, Any]]) -> dict[str, Any]:
     steps = [point["step"] for point in units[0]["arms"][arms[-1]]["curve"]]
     return {
         "seeds": [unit["seed"] for unit in units],
+        "order": arms,
         "arms": {arm: _arm(units, arm) for arm in arms},
         "steps": [0, *steps],
         "curves": {kind: {arm: _curve(units, arm, kind, len(steps)) for arm in arms[1:]} for kind in KINDS},

@@ -38,7 +38,7 @@ def run_unit(setting: Setting, seed: int, arms: Sequence[str] = tuple(ARMS)) -> 
     clock.lap("base")
     seen = behaviors(base, pool.world)
     chooser = Chooser(pool, setting.tokens, seed, seen)
-    found = {BEFORE: {"curve": [{"step": 0} | questions.ask(base)]}}
+    found: dict[str, Any] = {BEFORE: {"curve": [{"step": 0} | questions.ask(base)]}}
     tested = {BEFORE: causal(base, pool.world, seed)}
     clock.lap("before")
     for arm in arms:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from helpers.small_experiment import small_setting
+from small_experiment import small_setting
 
 from pivotkit.testbed.experiment.pool import Pool, make_pool
 from pivotkit.testbed.experiment.setting import POOLS

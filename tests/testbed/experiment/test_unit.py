@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from helpers.small_experiment import small_setting
+from small_experiment import small_setting
 
 from pivotkit.errors import BackendUnavailable
 from pivotkit.testbed.experiment.arms import BEFORE

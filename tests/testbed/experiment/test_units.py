@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from helpers.small_experiment import small_setting
+from small_experiment import small_setting
 
 from pivotkit.artifacts import read_json, write_json
 from pivotkit.testbed.experiment.units import Unit, finished, read_unit, run_units
