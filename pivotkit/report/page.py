@@ -20,7 +20,6 @@ from pivotkit.report import (
     causal_sections,
     corpus_sections,
     curve_sections,
-    experiment_section,
     first_screen,
     lens_sections,
     model_sections,
@@ -161,7 +160,7 @@ SECTIONS = {
 def _render(run: dict[str, Any]) -> str:
     browser = words(run)
     testbed = study_sections.testbed(run)
-    tried = experiment_section.experiment(run)
+    tried = study_sections.experiment(run)
     absent = {name for name, part in (("testbed", testbed), ("experiment", tried)) if not part}
     return render(
         "template.html.j2",
