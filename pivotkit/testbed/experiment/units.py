@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import threading
 from collections.abc import Sequence
 from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass
@@ -89,6 +92,15 @@ def _start(folder: Path) -> None:
     console.quiet = True  # the bar of all units is the first process's
     torch.set_num_threads(1)
     _folder[:] = [folder]
+    threading.Thread(target=_end_with_the_first, daemon=True).start()
+
+
+def _end_with_the_first() -> None:
+    """End this process when the one that started it is killed; otherwise it would train on for nobody."""
+    first = multiprocessing.parent_process()
+    if first is not None:
+        first.join()
+        os._exit(1)
 
 
 def _run(unit: Unit) -> None:

@@ -36,15 +36,21 @@ def script(tmp_path):
     return [sys.executable, str(tmp_path / "run.py"), str(tmp_path / "units.pickle"), str(tmp_path / "out")]
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads the children of a process from Linux's /proc")
 def test_a_killed_experiment_keeps_what_is_done(script, tmp_path):
     out = tmp_path / "out"
     first = out / UNITS[0].file
     running = subprocess.Popen(script)
     while running.poll() is None and not first.exists():
         time.sleep(0.05)
+    children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
     running.kill()
     running.wait()
     assert first.exists()
+    while any(
+        Path(f"/proc/{child}/cmdline").exists() and Path(f"/proc/{child}/cmdline").read_bytes() for child in children
+    ):
+        time.sleep(0.05)  # nobody trains on
     before = first.stat().st_mtime_ns
     subprocess.run(script, check=True, capture_output=True)
     assert first.stat().st_mtime_ns == before
