@@ -60,7 +60,7 @@ MOVED = {
     "pivotkit.experiment.pretrain": "pivotkit.training.pretrain",
     "pivotkit.experiment.training": "pivotkit.training.loop",
     "pivotkit.experiment.demo": "pivotkit.testbed.commands.demo",
-    "pivotkit.experiment.arms": "pivotkit.testbed.arms",
+    "pivotkit.experiment.arms": "pivotkit.testbed.experiment.arms",
     "pivotkit.experiment.testbed.config": "pivotkit.testbed.config",
     "pivotkit.experiment.testbed.items": "pivotkit.testbed.items",
     "pivotkit.experiment.testbed.planted": "pivotkit.testbed.planted",
