@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from experiment_tables import PAGE, written
 
 from pivotkit.artifacts import read_json
 from pivotkit.testbed.experiment.arms import ARMS, BEFORE
@@ -66,6 +67,11 @@ def test_curves_begin_at_the_base_and_end_at_the_arm(pool, figures):
         for arm, curve in curves.items():
             assert curve[0] == found["arms"][BEFORE][kind]["value"]
             assert curve[-1] == found["arms"][arm][kind]["value"]
+
+
+def test_the_page_shows_the_recorded_figures(figures):
+    page = PAGE.read_text("utf-8")
+    assert written(page, figures) == page
 
 
 def test_no_words_of_the_world_are_in_the_file():
