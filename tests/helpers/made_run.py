@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from made_experiment import made_figures
 
 from pivotkit.artifacts import write_json, write_table
 from pivotkit.attribution.pivot_agreement import PIVOT_AGREEMENT
 from pivotkit.attribution.pivot_mass import PIVOT_MASS
-from pivotkit.testbed.experiment.recorded import recorded
 
 K = 10
 LAYERS = 19
@@ -396,7 +396,7 @@ def _study(folder: Path, rng: np.random.Generator, pairs: tuple[str, ...]) -> No
     truth = {"counts": {"checked": 720, "equal": 720}, "pivots": {"checked": 120, "recovered": 119}}
     truth |= {"translated": {"held_out": 80, "correct": 78}, "behaviors": behaviors}
     write_json(truth, folder / "truth.json")
-    write_json(recorded(), folder / "experiment.json")
+    write_json(made_figures(), folder / "experiment.json")
     stages = ("task", "score", "trace", "behaviors", "count", "pivots", "score-documents", "select")
     record = {
         "stages": {

@@ -5,15 +5,15 @@ from __future__ import annotations
 import copy
 
 import pytest
+from made_experiment import made_figures
 
 from pivotkit.errors import InputError
 from pivotkit.report.study_sections import experiment
-from pivotkit.testbed.experiment.recorded import recorded
 
 
 @pytest.fixture(scope="module")
 def figures():
-    return recorded()
+    return made_figures()
 
 
 @pytest.fixture(scope="module")
@@ -39,15 +39,15 @@ def test_the_arms_stand_in_the_order_of_the_experiment(figures, view):
         assert shown["arms"][0]["facts"] == ["–"] * 3  # nothing was selected before
 
 
-def test_the_grid_has_a_figure_for_each_budget(figures, view):
-    cells = figures["grid"]
-    if not cells:
-        assert view["grid"] is None
-    else:
-        budgets = sorted({cell["tokens"] for cell in cells})
-        assert view["grid"]["budgets"] == budgets
-        assert len(view["grid"]["panels"]) == len(budgets)
-        assert all(len(row["cells"]) == len(budgets) for row in view["grid"]["rows"])
+def test_the_grid_has_a_figure_for_each_budget_and_a_row_for_each_share(view):
+    assert view["grid"]["budgets"] == [1000, 2000]
+    assert len(view["grid"]["panels"]) == 2
+    assert [(row["share"], len(row["cells"])) for row in view["grid"]["rows"]] == [(0.1, 2), (0.5, 2)]
+
+
+def test_an_experiment_without_a_grid_or_a_seed_shows_what_there_is(figures):
+    assert experiment({"experiment": figures | {"grid": []}})["grid"] is None
+    assert experiment({"experiment": figures | {"grid": [], "pools": {}}})["pools"] == []
 
 
 def test_a_value_that_is_not_known_is_a_dash(figures):
