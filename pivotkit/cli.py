@@ -20,8 +20,8 @@ from pivotkit.pipeline.run import RUN
 from pivotkit.pipeline.settings import Settings, kept, options
 from pivotkit.pipeline.stage import Stage, Study
 from pivotkit.run_folder import RunFolder, package_version, read_manifest
-from pivotkit.testbed.commands import DEMO
-from pivotkit.testbed.stages import STAGES
+from pivotkit.testbed.commands.stages import STAGES
+from pivotkit.testbed.commands.study import DEMO
 
 Command = Callable[[argparse.Namespace], dict[str, Any]]
 STUDIES = (DEMO, RUN)

@@ -18,7 +18,7 @@ from pivotkit.corpus.count import count
 from pivotkit.corpus.tables.counts import Counts
 from pivotkit.pipeline.settings import Settings, flag
 from pivotkit.testbed import World, WorldConfig, build_tokenizer, plant
-from pivotkit.testbed.stages import STAGES
+from pivotkit.testbed.commands.stages import STAGES
 
 ENTRY = "from pivotkit.cli import main; sys.exit(main(sys.argv[1:]))"
 LEXICON = "en\tfr\n" + "".join(f"word{n}\tmot{n}\n" for n in range(20))
@@ -49,7 +49,7 @@ def test_the_help_names_every_stage(capsys):
     assert stop.value.code == 0
     text = capsys.readouterr().out
     for name in ("demo", "run", "task", "score", "trace", "behaviors", "count", "merge", "pivots", "score-documents",
-                 "select", "pretrain", "report", "export", "info",
+                 "select", "experiment", "report", "export", "info",
                  *(stage.name for stage in STAGES), *(study.name for study in STUDIES)):  # fmt: skip
         assert re.search(rf"^    {name}\s", text, re.MULTILINE)
 
@@ -110,7 +110,7 @@ def test_an_unknown_model_is_named(tmp_path, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "command", [["behaviors"], ["report"], ["pretrain"], ["export", "--to", "lm-eval", "--out", "x"]]
+    "command", [["behaviors"], ["report"], ["recovery"], ["export", "--to", "lm-eval", "--out", "x"]]
 )
 def test_a_run_folder_that_is_not_there_is_named_and_not_made(command, tmp_path, capsys):
     line = refusal(capsys, *command, str(tmp_path / "typo"))
@@ -219,6 +219,16 @@ def test_the_version_is_that_of_the_package(capsys, monkeypatch):
         main(["--version"])
     assert stop.value.code == 0
     assert capsys.readouterr().out == "pivotkit 1.2.3\n"
+
+
+def test_a_run_keeps_the_settings_that_another_stage_alone_knows(tmp_path):
+    (tmp_path / "words.tsv").write_text(LEXICON)
+    folder = tmp_path / "run"
+    assert main(["world", str(folder)]) == 0
+    assert main(["experiment", str(folder), "--seeds", "3"]) == 0
+    assert main(["task", str(folder), "--lexicon", str(tmp_path / "words.tsv"), "--pairs", "en-fr"]) == 0
+    config = orjson.loads((folder / "run.json").read_bytes())["config"]
+    assert (config["seeds"], config["pairs"]) == (3, ["en-fr"])
 
 
 def test_info_names_the_instruction_set_and_the_versions(capsys):

@@ -10,7 +10,7 @@ import pytest
 from pivotkit.cli import STUDIES, main
 from pivotkit.pipeline.settings import flag, options
 from pivotkit.testbed import World, WorldConfig, build_tokenizer, plant
-from pivotkit.testbed.stages import STAGES
+from pivotkit.testbed.commands.stages import STAGES
 
 # By the type of an option, and by its name where the type says too little.
 INT = ["x", "", "1.5", "nan", "0x10", "-1", "1" + "0" * 30, "9" * 5000]

@@ -16,7 +16,7 @@ import pytest
 from pivotkit.cli import main
 from pivotkit.pipeline.stage import StageTable
 from pivotkit.testbed import World, WorldConfig, build_tokenizer
-from pivotkit.testbed.stages import STAGES
+from pivotkit.testbed.commands.stages import STAGES
 
 FILES = ("a.jsonl", "b.jsonl", "c.jsonl", "d.jsonl")
 # The command line, where every unit but the first takes a minute, of which it tells. Workers import this, too.
@@ -173,7 +173,7 @@ def test_every_command_ends_alike(command, number, status, prepared, tmp_path, c
 
     shutil.copytree(prepared / "run", tmp_path / "run")
     monkeypatch.setattr(StageTable, "run", work)
-    monkeypatch.setattr("pivotkit.testbed.demo.demo", work)
+    monkeypatch.setattr("pivotkit.testbed.commands.demo.demo", work)
     folder = ["--out", str(tmp_path / "run")] if command in ("run", "demo") else [str(tmp_path / "run")]
     before = (tmp_path / "run" / "run.json").read_bytes()
     assert main([command, *folder]) == status

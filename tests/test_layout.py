@@ -29,7 +29,7 @@ ROOMS = {
     "training": {"words", "lens", "corpus"},
     "report": {"words", "lens", "corpus", "pivots", "selection", "attribution"},
     "pipeline": {"words", "lens", "causal", "corpus", "pivots", "selection", "attribution", "training", "report"},
-    "testbed": {"words", "lens", "corpus", "pivots", "selection", "training", "pipeline"},
+    "testbed": {"words", "lens", "causal", "corpus", "pivots", "selection", "training", "pipeline"},
     "integrations": {"words"},
 }
 # The same inside the large rooms. A file that stands beside these folders may import all of them.
@@ -56,6 +56,22 @@ INNER_ROOMS = {
     "selection.controls": {"selection.scoring", "selection.choosing"},
     "report.arms": set(),
     "selection.mixing": {"selection.writing"},
+    "testbed.experiment": {
+        "testbed.config",
+        "testbed.items",
+        "testbed.tokenizer",
+        "testbed.trained",
+        "testbed.world",
+    },
+    "testbed.commands": {
+        "testbed.config",
+        "testbed.experiment",
+        "testbed.items",
+        "testbed.recovery",
+        "testbed.shipped",
+        "testbed.trained",
+        "testbed.world",
+    },
 }
 
 

@@ -154,6 +154,7 @@ RECORDS = {
     "attribution": "attribution.json",
     "manifest": "selection/manifest.json",
     "truth": "truth.json",
+    "experiment": "experiment.json",
 }
 
 

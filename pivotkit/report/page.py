@@ -152,6 +152,7 @@ SECTIONS = {
     "selection": "Selection",
     "controls": "Controls",
     "pretrain": "Training",
+    "experiment": "Experiment",
     "words": "Words",
     "run": "Run",
 }
@@ -160,10 +161,12 @@ SECTIONS = {
 def _render(run: dict[str, Any]) -> str:
     browser = words(run)
     testbed = study_sections.testbed(run)
+    tried = study_sections.experiment(run)
+    absent = {name for name, part in (("testbed", testbed), ("experiment", tried)) if not part}
     return render(
         "template.html.j2",
         scripts=("figures.js", "browser.js") if browser else ("figures.js",),
-        sections=[(id, name) for id, name in SECTIONS.items() if id != "testbed" or testbed],
+        sections=[(id, name) for id, name in SECTIONS.items() if id not in absent],
         head=study_sections.head(run),
         finding=first_screen.finding(run),
         testbed=testbed,
@@ -181,6 +184,7 @@ def _render(run: dict[str, Any]) -> str:
         dropped=corpus_sections.dropped(run),
         arms=corpus_sections.arms(run),
         pretrain=corpus_sections.pretrain(run),
+        experiment=tried,
         browser=browser,
         label=LABEL,
         resamples=RESAMPLES,

@@ -61,11 +61,13 @@ def train(
     weight_decay: float = 0.01,
     description: str = "training",
     after_step: Callable[[int], None] | None = None,
+    optimizers: Sequence[torch.optim.Optimizer] | None = None,
+    decay: bool = True,
 ) -> list[float]:
     """Train a causal LM of transformers on rows of tokens.
 
     AdamW (0.9, 0.98) with gradients clipped to norm 1. The learning rate rises linearly over ``warmup`` steps and falls
-    linearly to 0 at ``steps``. Rows are read in order, and from the first again after the last.
+    linearly to 0 at ``steps``, if ``decay``. Rows are read in order, and from the first again after the last.
 
     Parameters
     ----------
@@ -86,6 +88,11 @@ def train(
         Text of the progress bar.
     after_step : callable, optional
         Called after each step with the number of steps done.
+    optimizers : sequence of torch.optim.Optimizer, optional
+        In place of AdamW, such as Muon for the matrices and AdamW for the rest. Each brings its own rate, and
+        ``learning_rate`` and ``weight_decay`` are not used.
+    decay : bool, default True
+        Whether the rate falls; False keeps it at its highest after the warm-up.
 
     Returns
     -------
@@ -99,22 +106,28 @@ def train(
     processor.
     """
     model.train()
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=weight_decay, fused=True
-    )
-    rate = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min((step + 1) / max(warmup, 1), 1.0) * (1 - step / steps)
-    )
+    if optimizers is None:
+        betas = (0.9, 0.98)
+        every = torch.optim.AdamW(model.parameters(), learning_rate, betas, weight_decay=weight_decay, fused=True)
+        optimizers = [every]
+
+    def rate(step: int) -> float:
+        return min((step + 1) / max(warmup, 1), 1.0) * (1 - step / steps if decay else 1.0)
+
+    rates = [torch.optim.lr_scheduler.LambdaLR(optimizer, rate) for optimizer in optimizers]
     losses = []
     with _one_thread():
         for step in track(range(1, steps + 1), description):
             places = torch.arange((step - 1) * batch, step * batch) % len(rows)
             loss = next_token_loss(model, rows[places]).mean()
-            optimizer.zero_grad()
+            for optimizer in optimizers:
+                optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            rate.step()
+            for optimizer in optimizers:
+                optimizer.step()
+            for scheduled in rates:
+                scheduled.step()
             losses.append(loss.item())
             if after_step is not None:
                 after_step(step)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from made_experiment import made_figures
 
 from pivotkit.artifacts import with_metadata, write_json, write_table
 from pivotkit.attribution.pivot_agreement import PIVOT_AGREEMENT
@@ -401,6 +402,7 @@ def _study(folder: Path, rng: np.random.Generator, pairs: tuple[str, ...]) -> No
     truth = {"counts": {"checked": 720, "equal": 720}, "pivots": {"checked": 120, "recovered": 119}}
     truth |= {"translated": {"held_out": 80, "correct": 78}, "behaviors": behaviors}
     write_json(truth, folder / "truth.json")
+    write_json(made_figures(), folder / "experiment.json")
     stages = ("task", "score", "trace", "behaviors", "count", "pivots", "score-documents", "select")
     record = {
         "stages": {

@@ -9,7 +9,7 @@ from pathlib import Path
 from pivotkit.pipeline.inputs import CORPUS, GIVEN, TUNED_LENS
 from pivotkit.pipeline.run import ON_REQUEST
 from pivotkit.pipeline.stage import EVERYTHING, Stage
-from pivotkit.testbed.stages import STAGES
+from pivotkit.testbed.commands.stages import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -9,7 +9,7 @@ from stage_table import ROOT, TABLES, marked
 
 from pivotkit.report.data import RECORDS
 from pivotkit.report.data import TABLES as TABLES_OF_REPORT
-from pivotkit.testbed.stages import STAGES
+from pivotkit.testbed.commands.stages import STAGES
 
 PAGE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
 

@@ -97,6 +97,7 @@ def test_an_empty_run_says_what_has_not_run(tmp_path: Path, read_page: Callable[
         ("counts", None),
         ("run.json", None),
         ("truth.json", None),
+        ("experiment.json", None),
     ],
 )
 def test_any_stage_may_be_missing(

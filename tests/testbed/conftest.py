@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pivotkit.testbed import World, WorldConfig
-from pivotkit.testbed.demo import demo
+from pivotkit.testbed.commands.demo import demo
 
 
 @pytest.fixture(scope="session")

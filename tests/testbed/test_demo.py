@@ -7,10 +7,11 @@ import re
 
 import pytest
 
-import pivotkit.testbed.demo as demo_module
+import pivotkit.testbed.commands.demo as demo_module
 from pivotkit.artifacts import read_json, read_table
 from pivotkit.cli import main
 from pivotkit.testbed import WorldConfig
+from pivotkit.testbed.experiment.recorded import recorded
 from pivotkit.testbed.shipped import SHIPPED
 
 
@@ -55,6 +56,14 @@ def test_the_report_sets_planted_beside_recovered(demo_run):
     page = (demo_run / "report.html").read_text(encoding="utf-8")
     assert "576" in page
     assert re.search(r"planted", page, re.IGNORECASE)
+
+
+def test_the_report_shows_the_recorded_experiment(demo_run):
+    page = (demo_run / "report.html").read_text(encoding="utf-8")
+    assert 'id="experiment"' in page
+    assert "These figures were recorded" in page
+    shown = page.count("<td>pivot-aware is above bilingual on pivot concepts</td>")
+    assert shown == len(recorded()["pools"])
 
 
 def test_the_demo_takes_the_shipped_model(demo_run):

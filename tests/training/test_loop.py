@@ -76,3 +76,31 @@ def test_rows_are_taken_in_order_and_then_again() -> None:
     model = _model()
     expected = [next_token_loss(model, rows[places]).mean().item() for places in ([0, 1], [2, 0])]
     assert losses == pytest.approx(expected, rel=1e-5)
+
+
+def test_given_optimizers_are_stepped_in_place_of_adamw_each_at_its_own_rate() -> None:
+    rows = pack([[number % 15 + 1] * 3 for number in range(60)], 8, 0)
+    models = [_model() for _ in range(2)]
+    train(models[0], rows, steps=5, batch=4, warmup=2, learning_rate=1e-2, weight_decay=0.0)
+    weights = list(models[1].parameters())
+    halves = [
+        torch.optim.AdamW(part, lr=1e-2, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
+        for part in (weights[:3], weights[3:])
+    ]
+    train(models[1], rows, steps=5, batch=4, warmup=2, optimizers=halves)
+    for one, two in zip(models[0].parameters(), models[1].parameters(), strict=True):
+        assert torch.equal(one, two)
+    still = _model()
+    train(still, rows, steps=2, batch=4, optimizers=[torch.optim.SGD(still.parameters(), lr=0.0)])
+    assert all(torch.equal(one, two) for one, two in zip(still.parameters(), _model().parameters(), strict=True))
+
+
+@pytest.mark.parametrize(("decay", "rates"), [(True, [0.5, 0.75, 0.5, 0.25]), (False, [0.5, 1.0, 1.0, 1.0])])
+def test_the_rate_stays_at_its_highest_without_decay(decay: bool, rates: list[float]) -> None:
+    rows = pack([[number % 15 + 1] * 3 for number in range(60)], 8, 0)
+    model = _model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    seen: list[float] = []
+    optimizer.register_step_pre_hook(lambda *_: seen.append(optimizer.param_groups[0]["lr"]))
+    train(model, rows, steps=4, batch=4, warmup=2, optimizers=[optimizer], decay=decay)
+    assert seen == pytest.approx(rates)

@@ -17,7 +17,10 @@ class TestbedSettings(Settings):
 
     __test__ = False  # pytest would take it for tests
 
+    full: bool = option(False, "train every arm of the experiment; by default its recorded figures are shown")
     train: bool = option(False, "train the model; by default seed 0 takes the one that ships with the package")
+    seeds: int = option(8, "seeds of each pool of the experiment", least=1)
+    grid: bool = option(True, "the grid of the experiment too")
 
 
 def world(run: RunFolder, settings: Settings) -> None:
@@ -60,5 +63,27 @@ RECOVERY = Stage(
 )
 
 
+def experiment(run: RunFolder, settings: TestbedSettings) -> None:
+    from pivotkit.testbed.experiment.experiment import run_experiment
+    from pivotkit.testbed.experiment.recorded import made, recorded
+
+    if settings.full:
+        figures = run_experiment(run / "experiment", seeds=settings.seeds, grid=settings.grid)
+        write_json(figures | {"made": made("pivotkit experiment --full")}, run / "experiment.json")
+    else:
+        write_json(recorded(), run / "experiment.json")
+
+
+EXPERIMENT = Stage(
+    name="experiment",
+    help="continue training small models on selections of the generated world's documents, and compare what they learn",
+    run=experiment,
+    reads=(),
+    writes=("experiment.json",),
+    settings=("full", "seeds", "grid"),
+    functions=("testbed.experiment.experiment.run_experiment",),
+    form=TestbedSettings,
+)
+
 # Every command: the stages of every run, those on request, the testbed's own.
-STAGES = StageTable([*pipeline.EVERY, WORLD, RECOVERY])
+STAGES = StageTable([*pipeline.EVERY, WORLD, RECOVERY, EXPERIMENT])

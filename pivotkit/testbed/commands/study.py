@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pivotkit.pipeline.stage import Study
-from pivotkit.testbed.stages import TestbedSettings
+from pivotkit.testbed.commands.stages import TestbedSettings
 
 
 def _demo(folder: str, settings: TestbedSettings) -> None:
-    from pivotkit.testbed.demo import demo
+    from pivotkit.testbed.commands.demo import demo
 
     demo(folder, seed=settings.seed, train=settings.train)
 

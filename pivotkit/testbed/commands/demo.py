@@ -9,13 +9,15 @@ from pivotkit.artifacts import read_json
 from pivotkit.pipeline.run import stages_of
 from pivotkit.progress import console
 from pivotkit.run_folder import RunFolder
-from pivotkit.testbed import World, WorldConfig, shipped_model, train_model
+from pivotkit.testbed.commands.stages import EXPERIMENT, RECOVERY, STAGES, WORLD, TestbedSettings
+from pivotkit.testbed.config import WorldConfig
 from pivotkit.testbed.items import DEMO_TASK
-from pivotkit.testbed.shipped import SEED
-from pivotkit.testbed.stages import RECOVERY, STAGES, WORLD, TestbedSettings
+from pivotkit.testbed.shipped import SEED, shipped_model
+from pivotkit.testbed.trained import train_model
+from pivotkit.testbed.world import World
 
 
-def demo(out: str | Path, *, seed: int = SEED, train: bool = False) -> dict[str, Any]:
+def demo(out: str | Path, *, seed: int = SEED, full: bool = False, train: bool = False) -> dict[str, Any]:
     """Generate a world, run every stage on it and its model, compare what they find with what was planted.
 
     Parameters
@@ -24,6 +26,9 @@ def demo(out: str | Path, *, seed: int = SEED, train: bool = False) -> dict[str,
         Run folder; the same call goes on where it was left.
     seed : int, default 0
         Seed of the world and the model. The model of seed 0 ships with the package; another seed trains its own.
+    full : bool, default False
+        Whether the experiment on selections is trained, in about 45 minutes on two cores and 20 more for its grid. By
+        default the report shows its recorded figures.
     train : bool, default False
         Whether the model is trained by the recipe, or found in the cache, for seed 0 too.
 
@@ -34,15 +39,21 @@ def demo(out: str | Path, *, seed: int = SEED, train: bool = False) -> dict[str,
 
     Raises
     ------
+    BackendUnavailable
+        With ``full``, a torch without Muon.
     ValueError
         A shipped model that is damaged, or that was made for another world (`shipped_model`).
     """
+    if full:
+        from pivotkit.testbed.experiment.training import require_muon
+
+        require_muon()
     with RunFolder(out) as run:
         world = World(WorldConfig(seed=seed))
-        settings = demo_settings(run, _model(world, seed, train), seed)
+        settings = demo_settings(run, _model(world, seed, train), seed, full=full)
         run.configure(settings.given())
         *stages, report = stages_of(settings)
-        for stage in (WORLD, *stages, RECOVERY, report):
+        for stage in (WORLD, *stages, RECOVERY, EXPERIMENT, report):
             STAGES.run(stage, run, settings)
         found: dict[str, Any] = read_json(run / "truth.json")
     return found
@@ -58,7 +69,7 @@ def _model(world: World, seed: int, train: bool) -> Path:
     return train_model(world, seed=seed) / "model"
 
 
-def demo_settings(run: RunFolder, model: Path, seed: int) -> TestbedSettings:
+def demo_settings(run: RunFolder, model: Path, seed: int, *, full: bool = False) -> TestbedSettings:
     """Settings with the testbed's own prompt and languages."""
     return TestbedSettings(
         model=str(model),
@@ -74,4 +85,5 @@ def demo_settings(run: RunFolder, model: Path, seed: int) -> TestbedSettings:
         min_pivot_score=0.3,
         quotas={"a": 0.5, "b": 0.5},
         seed=seed,
+        full=full,
     )

@@ -1,0 +1,1 @@
+"""What the testbed adds to the command line: its stages, and the demo that runs them all."""

@@ -1,0 +1,17 @@
+"""A setting of the experiment that takes seconds: a small world, a model of two layers, four steps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pivotkit.testbed import Recipe
+from pivotkit.testbed.experiment.setting import ALIKE, POOLS, Setting
+
+
+def small_setting(pool: str = ALIKE) -> Setting:
+    world = replace(POOLS[pool].world, concepts=16, held_out=8, background=20)
+    return Setting(
+        world, pool_documents=4000, base_documents=300, base_blocks=100, held_out_documents=800, arm_blocks=60,
+        steps=4, checkpoints=2, loss_rows=2,
+        recipe=Recipe(layers=2, hidden=16, heads=2, feed_forward=32, initial=0.2),
+    )  # fmt: skip

@@ -1,0 +1,64 @@
+"""The experiment's section: its figures as they were summed up, and refusals of others."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+from made_experiment import made_figures
+
+from pivotkit.errors import InputError
+from pivotkit.report.study_sections import experiment
+
+
+@pytest.fixture(scope="module")
+def figures():
+    return made_figures()
+
+
+@pytest.fixture(scope="module")
+def view(figures):
+    return experiment({"experiment": figures})
+
+
+def test_a_run_without_the_experiment_has_no_section():
+    assert experiment({"experiment": None}) is None
+
+
+def test_every_pool_shows_its_statements_with_their_verdicts(figures, view):
+    for pool, shown in zip(figures["pools"].values(), view["pools"], strict=True):
+        assert [row["text"] for row in shown["statements"]] == [row["text"] for row in pool["statements"]]
+        for row, said in zip(shown["statements"], pool["statements"], strict=True):
+            assert row["difference"].startswith(f"{said['value']:+.2f} [")
+            assert row["verdict"].startswith("holds") == (said["verdict"] == "holds")
+
+
+def test_the_arms_stand_in_the_order_of_the_experiment(figures, view):
+    for pool, shown in zip(figures["pools"].values(), view["pools"], strict=True):
+        assert [row["arm"] for row in shown["arms"]] == pool["order"]
+        assert shown["arms"][0]["facts"] == ["–"] * 3  # nothing was selected before
+
+
+def test_the_grid_has_a_figure_for_each_budget_and_a_row_for_each_share(view):
+    assert view["grid"]["budgets"] == [1000, 2000]
+    assert len(view["grid"]["panels"]) == 2
+    assert [(row["share"], len(row["cells"])) for row in view["grid"]["rows"]] == [(0.1, 2), (0.5, 2)]
+
+
+def test_an_experiment_without_a_grid_or_a_seed_shows_what_there_is(figures):
+    assert experiment({"experiment": figures | {"grid": []}})["grid"] is None
+    assert experiment({"experiment": figures | {"grid": [], "pools": {}}})["pools"] == []
+
+
+def test_a_value_that_is_not_known_is_a_dash(figures):
+    changed = copy.deepcopy(figures)
+    pool = next(iter(changed["pools"].values()))
+    pool["causal"]["before"]["effect"] = {"value": None, "low": None, "high": None}
+    assert experiment({"experiment": changed})["pools"][0]["causal"][0]["effect"] == "–"
+
+
+@pytest.mark.parametrize("missing", ["pools", "grid"])
+def test_figures_of_another_form_are_refused(missing, figures):
+    changed = {name: value for name, value in figures.items() if name != missing}
+    with pytest.raises(InputError, match=r"experiment\.json.*must be as `pivotkit experiment` writes it"):
+        experiment({"experiment": changed})
