@@ -111,6 +111,18 @@ class MixJob:
         }
 
 
+class _Lengths(dict[str, int]):
+    """The lengths of the next documents, asked for only of parts whose turn it may be: another may be at its end."""
+
+    def __init__(self, streams: Mapping[str, PartStream]) -> None:
+        super().__init__()
+        self._streams = streams
+
+    def __missing__(self, name: str) -> int:
+        self[name] = self._streams[name].length()
+        return self[name]
+
+
 @dataclass
 class _Run:
     """The parts' streams, what was written of each, and the pieces that wait to be written."""
@@ -156,7 +168,7 @@ class _Run:
         """The pieces of the next document or instance."""
         length = self.job.instance
         if length is None:
-            name = self.turns.next({part: stream.length() for part, stream in self.streams.items()})
+            name = self.turns.next(_Lengths(self.streams))
             self.documents[name] += 1
             yield name, self._checked(name, self.streams[name].take())
             return
