@@ -96,12 +96,14 @@ class _Trainer(Trainer):
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """Linear warm-up and decay of which no update has the rate 0, as in `pivotkit.training.loop.train`."""
         rate = _Rate(max(self.warmup, 1), num_training_steps)
-        self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer or self.optimizer, rate)
+        updated: Any = optimizer or self.optimizer
+        self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(updated, rate)
         self._created_lr_scheduler = True
         return self.lr_scheduler
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        return SequentialSampler(self.train_dataset if train_dataset is None else train_dataset)
+        rows: Any = self.train_dataset if train_dataset is None else train_dataset
+        return SequentialSampler(rows)
 
     def training_step(self, *arguments: Any, **more: Any) -> torch.Tensor:
         loss: torch.Tensor = super().training_step(*arguments, **more)
@@ -161,11 +163,12 @@ class _Watch(TrainerCallback):
         raise FloatingPointError(f"pretrain: loss must be finite; got {loss} at update {step} of {self._what}; {kept}")
 
     def _require_finite(self, step: int) -> None:
-        if not all(bool(torch.isfinite(weight).all()) for weight in self.trainer.model.parameters()):
+        model: Any = self.trainer.model
+        if not all(bool(torch.isfinite(weight).all()) for weight in model.parameters()):
             self.refuse_loss(float("nan"), step)
 
     def _at_checkpoint(self, step: int) -> None:
-        model = self.trainer.model
+        model: Any = self.trainer.model
         if self.trainer.is_world_process_zero():
             model.eval()
             with torch.random.fork_rng(), _own_forward(model):
@@ -231,7 +234,7 @@ def _arguments(recipe: Recipe, folder: Path, seed: int, rows: int) -> TrainingAr
 
 
 def _has_tensorboard() -> bool:
-    from transformers.integrations import is_tensorboard_available
+    from transformers.integrations.integration_utils import is_tensorboard_available
 
     return bool(is_tensorboard_available())
 

@@ -58,8 +58,8 @@ class Chooser:
         if among is not None:
             table = table.filter(among)
         chosen = select(
-            table, budget_tokens=self.tokens if tokens is None else tokens, language_quotas=quotas, seed=self.seed,
-            strategy="random" if merit is None else "pivot", allow_shortfall=True,
+            table, budget_tokens=self.tokens if tokens is None else tokens, quotas=quotas, seed=self.seed,
+            rule="random" if merit is None else "score", allow_shortfall=True,
         )  # fmt: skip
         return np.asarray(chosen["row"], dtype=np.int64)
 
