@@ -127,7 +127,7 @@ def translate(
         By pair: ``chrF`` (sacrebleu's, of all lines together, from 0 to 100), ``lines``, and its ``signature``.
     """
     require_sacrebleu("pretrain")
-    from sacrebleu.metrics import CHRF
+    from sacrebleu.metrics.chrf import CHRF
 
     rows, scores = [], {}
     for pair, own in sentences.items():
