@@ -53,7 +53,7 @@ def write_arm(folder: Path, name: str, documents: list[list[int]], vocab_size: i
     np.array([number for document in documents for number in document], "<u2").tofile(pool)
     files = pk.TokenFiles(pool, vocab_size=vocab_size, eos=eos)
     scores = pk.score_documents(files, [1])
-    chosen = pk.select(scores, budget_tokens=pa.compute.sum(scores["tokens"]).as_py(), strategy="random")
+    chosen = pk.select(scores, budget_tokens=pa.compute.sum(scores["tokens"]).as_py(), rule="random")
     pk.write_selection(chosen, files, folder / name, shard_tokens=1000)
 
 
