@@ -4,7 +4,7 @@
     python benchmarks/study/pretrain_study.py ... --units 1           stop after one unit that was not there
     python benchmarks/study/pretrain_study.py ... --table             the table of all units in results/, nothing is run
 
-WORK/<model> holds the run folder, the arms (pretrain_arms.py) and what `pk.pretrain` writes. Each finished unit is a file
+WORK/<model> holds the run folder, the arms of so many tokens (pretrain_arms.py) and what `pk.pretrain` writes. Each finished unit is a file
 of numbers in benchmarks/study/results: settings, losses, every measure at every checkpoint, and each item's answer by its
 number, so that differences can be paired. Units whose file is there are not run again; a unit that was stopped goes on at
 its last checkpoint.
@@ -47,8 +47,8 @@ def unit_file(model: str, tokens: int, precision: str, arm: str, seed: int | Non
 
 def prepare(given: argparse.Namespace, work: Path) -> None:
     """The run folder: items, tokens, pivots, scored documents; and the arms. What lies there is not made again."""
-    run = work / "run"
-    if (work / "arms" / "arms.json").exists():
+    run, arms = work / "run", arms_folder(given, work)
+    if (arms / "arms.json").exists():
         return
     lexicon = run / "given" / "words.tsv"
     if not lexicon.exists():
@@ -66,7 +66,22 @@ def prepare(given: argparse.Namespace, work: Path) -> None:
     for command in commands:
         if code := pivotkit(command):
             sys.exit(code)
-    make(run, round(given.tokens * MORE), work / "arms")
+    make(run, round(given.tokens * MORE), arms)
+
+
+def arms_folder(given: argparse.Namespace, work: Path) -> Path:
+    return work / f"arms-{given.tokens}"
+
+
+def sentences(data: Path, out: Path) -> Path:
+    """A folder with the tables of parallel sentences, each with the codes of its columns above."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name in ("tatoeba.tsv.zst", "udhr.tsv"):
+        if not (out / name).exists():
+            (out / name).symlink_to((data / "parallel" / name).absolute())
+    examples = (data / "parallel" / "hsk_zh_en.tsv").read_text("utf-8")  # its columns have no names
+    (out / "hsk.tsv").write_text("id\tzh\ten\n" + examples, encoding="utf-8")
+    return out
 
 
 def nouns(source: Path, out: Path) -> None:
@@ -93,12 +108,12 @@ def train_unit(given: argparse.Namespace, work: Path, arm: str, seed: int) -> No
     recipe = {**RECIPE, "precision": given.precision}
     out = work / f"out-{given.tokens}-{given.precision}"
     table = pk.pretrain(
-        given.model, {arm: work / "arms" / arm}, read_table(work / "run" / "items.parquet"), tokens=given.tokens,
+        given.model, {arm: arms_folder(given, work) / arm}, read_table(work / "run" / "items.parquet"), tokens=given.tokens,
         out=out, seeds=[seed], recipe=recipe, checkpoints=given.checkpoints, save_every=20, latent=["en"],
-        held_out=held_out(given.data), parallel=given.data / "parallel" if given.lines else None,
+        held_out=held_out(given.data), parallel=sentences(given.data, work / "run" / "given" / "parallel") if given.lines else None,
         lines=given.lines or 1,
     )  # fmt: skip
-    arms = read_json(work / "arms" / "arms.json")
+    arms = read_json(arms_folder(given, work) / "arms.json")
     log = [orjson.loads(line) for line in (out / arm / f"seed-{seed}" / "log.jsonl").read_bytes().splitlines()]
     rows = [row for row in table.to_pylist() if row["arm"] in (arm, "before")]
     last = max(row["step"] for row in rows)
@@ -208,7 +223,7 @@ def main() -> None:
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=ARMS)
     parser.add_argument("--checkpoints", type=int, default=2)
     parser.add_argument("--limit", type=int, default=40, help="concepts")
-    parser.add_argument("--lines", type=int, default=50, help="sentences of each pair for chrF; 0 for none")
+    parser.add_argument("--lines", type=int, default=50, help="sentences of each pair for chrF, at most; 0 for none")
     parser.add_argument("--share", type=float, default=0.15, help="share of the corpus that arms are chosen from")
     parser.add_argument("--units", type=int, help="stop after so many units")
     parser.add_argument("--table", action="store_true")

@@ -36,7 +36,7 @@ class PretrainSettings(Settings):
     parallel: str | None = option(
         None, "table of sentences (.tsv, .tsv.zst; a column per language) or folder of them, for chrF"
     )
-    lines: int = option(50, "sentences of each pair that are translated", least=1)
+    lines: int = option(50, "sentences of each pair that are translated, at most", least=1)
 
 
 def pretrain(run: RunFolder, settings: PretrainSettings) -> None:

@@ -101,8 +101,9 @@ def pretrain(
         As an arm; the loss on up to 16 rows of each is measured. Keep them out of every arm.
     parallel : str or Path, optional
         A table of sentences, ``.tsv`` or ``.tsv.zst`` with a column per language, or a folder of them: the model
-        translates ``lines`` of each pair, before and after the training, and chrF (sacrebleu) is measured.
+        translates up to ``lines`` of each pair, before and after the training, and chrF (sacrebleu) is measured.
     lines : int, default 50
+        A pair of which the tables have fewer takes what there is; ``n`` tells.
     keep : bool, default False
         Whether the trained weights stay, in ``<arm>/seed-<n>/model``, LoRA merged.
 

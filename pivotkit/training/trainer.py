@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +23,10 @@ from pivotkit.training.packing import PackedRows
 from pivotkit.training.recipe import Recipe
 
 LOG = "log.jsonl"
-FULL = ("No space left", "StorageFull", "unexpected pos", "PytorchStreamWriter", "file write failed")
+FULL = (
+    "No space left", "File too large", "Disk quota exceeded",  # the system, and safetensors after it
+    "unexpected pos", "PytorchStreamWriter", "file write failed",  # torch.save
+)  # fmt: skip
 
 
 def train_arm(
@@ -244,11 +248,13 @@ def _named_disk(folder: Path) -> Iterator[None]:
     """Give an error of a full disk, which each writer words in its own way, its kind and the folder's name."""
     try:
         yield
-    except (OSError, RuntimeError) as error:
-        if any(word in str(error) for word in FULL) and not isinstance(error, FloatingPointError):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from error
+    except FloatingPointError:
         raise
-    except Exception as error:  # safetensors has an error of its own
-        if type(error).__name__ == "SafetensorError" and any(word in str(error) for word in FULL):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from error
-        raise
+    except Exception as error:
+        # safetensors has an error of its own, and torch a RuntimeError that does not tell the number.
+        writer = isinstance(error, OSError | RuntimeError) or type(error).__name__ == "SafetensorError"
+        if not writer or not any(word in str(error) for word in FULL):
+            raise
+        told = re.search(r"os error (\d+)", str(error))
+        number = getattr(error, "errno", None) or (int(told[1]) if told else errno.ENOSPC)
+        raise OSError(number, os.strerror(number), str(folder)) from error

@@ -53,7 +53,7 @@ def read_sentences(
         stands where a sentence is missing.
     pairs : sequence of str
     lines : int
-        Sentences per pair, beside three that the prompt shows.
+        Sentences per pair, at most, beside three that the prompt shows.
     seed : int
         Seed of their choice.
 
@@ -65,7 +65,7 @@ def read_sentences(
     Raises
     ------
     InputError
-        A file has no table, or a pair has too few sentences.
+        A file has no table, or a pair has not one sentence beside those that the prompt shows.
     """
     place = Path(path)
     files = sorted(file for file in place.iterdir() if file.name.endswith(SUFFIXES)) if place.is_dir() else [place]
@@ -88,8 +88,8 @@ def read_sentences(
         once = list({source: (source, target) for source, target in sentences}.values())  # one reference a source
         if not once:
             continue
-        if len(once) < lines + SHOTS:
-            rule = f"{function} must find {lines + SHOTS} sentences of {pair} of at most {LONGEST} characters"
+        if len(once) <= SHOTS:
+            rule = f"{function} must find {SHOTS + 1} sentences of {pair} of at most {LONGEST} characters"
             raise InputError(place, "", f"{rule}; got {len(once)}")
         order = np.random.default_rng(seed).permutation(len(once))[: lines + SHOTS]
         chosen = [once[number] for number in order.tolist()]

@@ -1,9 +1,11 @@
 """What the tests of continued pre-training train on. Run as a program it makes one call of `pretrain`, as a user would.
 
-python small_training.py GIVEN OUT                 one training, one process; also under torch.distributed.run
+python small_training.py GIVEN OUT                 one training, one process
+python small_training.py GIVEN OUT micro ROWS      the same by so many rows at once; also under torch.distributed.run
 python small_training.py GIVEN OUT kill SEED       again and again, killed at random moments until it is done
-python small_training.py GIVEN OUT at NAME         killed once where it calls NAME, then again to the end
-python small_training.py GIVEN OUT full BYTES      with no room for a file of more bytes
+python small_training.py GIVEN OUT at NAME...      for each: killed once where it calls NAME, then again to the end
+python small_training.py GIVEN OUT full BYTES...   for each: no room for a file of more bytes after a checkpoint, then room
+The last two train into OUT/0, OUT/1 and so on.
 """
 
 from __future__ import annotations
@@ -53,7 +55,7 @@ def write_arm(folder: Path, name: str, documents: list[list[int]], vocab_size: i
     np.array([number for document in documents for number in document], "<u2").tofile(pool)
     files = pk.TokenFiles(pool, vocab_size=vocab_size, eos=eos)
     scores = pk.score_documents(files, [1])
-    chosen = pk.select(scores, budget_tokens=pa.compute.sum(scores["tokens"]).as_py(), strategy="random")
+    chosen = pk.select(scores, budget_tokens=pa.compute.sum(scores["tokens"]).as_py(), rule="random")
     pk.write_selection(chosen, files, folder / name, shard_tokens=1000)
 
 
@@ -98,9 +100,27 @@ def killed_at(name: str) -> None:
     setattr(sys.modules[module], function, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
 
 
-def main(given: Path, out: Path, how: str = "", what: str = "") -> int:
+def without_room(given: Path, out: Path, limit: int) -> None:
+    """Train where, after the first checkpoint, no file may have more bytes than ``limit``."""
+    trainer = sys.modules["pivotkit.training.trainer"]
+    finish = trainer.finish
+
+    def finish_and_fill(*arguments: Any) -> None:
+        finish(*arguments)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    trainer.finish = finish_and_fill
+    try:
+        train(given, out)
+    except OSError as error:
+        kept = sorted(path.parent.name for path in (out / "one" / "seed-0").glob("checkpoint-*/checkpoint.json"))
+        print(f"{error}; kept {', '.join(kept)}", flush=True)
+        raise SystemExit from error
+
+
+def main(given: Path, out: Path, how: str = "", *what: str) -> int:
     if how == "kill":
-        moments, kills = random.Random(int(what)), 0
+        moments, kills = random.Random(int(what[0])), 0
         begun = time.monotonic()
         in_child(lambda: train(given, out.with_name("timed")))
         whole = time.monotonic() - begun
@@ -112,15 +132,19 @@ def main(given: Path, out: Path, how: str = "", what: str = "") -> int:
             kills += 1
         print(f"killed {kills} times")
     elif how == "at":
-        if in_child(lambda: (killed_at(what), train(given, out))) != -signal.SIGKILL:
-            return 1
-        return in_child(lambda: train(given, out))
+        for number, name in enumerate(what):
+            if (
+                in_child(lambda name=name, out=out / str(number): (killed_at(name), train(given, out)))
+                != -signal.SIGKILL
+            ):
+                print(f"{name}: not called")
+            in_child(lambda out=out / str(number): train(given, out))
     elif how == "full":
-        resource.setrlimit(resource.RLIMIT_FSIZE, (int(what), int(what)))
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        train(given, out)
+        for number, limit in enumerate(what):
+            in_child(lambda limit=int(limit), out=out / str(number): without_room(given, out, limit))
+            in_child(lambda out=out / str(number): train(given, out))
     else:
-        train(given, out, **({"recipe": {**RECIPE, "micro_batch": int(what)}} if how == "micro" else {}))
+        train(given, out, **({"recipe": {**RECIPE, "micro_batch": int(what[0])}} if how == "micro" else {}))
     return 0
 
 

@@ -37,9 +37,17 @@ def test_sentences_are_those_with_both_languages_and_none_is_a_shot_and_a_line(f
     assert read_sentences("f", folder, ["en-fr"], 5, 1) != {"en-fr": found["en-fr"]}
 
 
-def test_too_few_sentences_are_refused_with_their_number(folder):
-    with pytest.raises(InputError, match=r"f must find 13 sentences of fr-de of at most 200 characters; got 10"):
-        read_sentences("f", folder, ["fr-de"], 10, 0)
+def test_a_pair_with_fewer_sentences_takes_what_there_is(folder):
+    few = read_sentences("f", folder, ["fr-de", "zh-en"], 8, 0)
+    assert {pair: (len(own.shots), len(own.lines)) for pair, own in few.items()} == {"fr-de": (3, 7), "zh-en": (3, 6)}
+    exact = read_sentences("f", folder, ["fr-de"], 7, 0)
+    assert exact == {"fr-de": few["fr-de"]}
+
+
+def test_too_few_sentences_for_one_beside_the_shown_are_refused_with_their_number(folder):
+    (folder / "c.tsv").write_text(table([(str(n), f"ord {n}", f"Wort {n}") for n in range(3)], "id\tsv\tde\n"))
+    with pytest.raises(InputError, match=r"f must find 4 sentences of sv-de of at most 200 characters; got 3"):
+        read_sentences("f", folder, ["sv-de"], 10, 0)
     (folder / "none").mkdir()
     with pytest.raises(InputError, match=r"must hold .tsv or .tsv.zst files; found none"):
         read_sentences("f", folder / "none", ["fr-de"], 10, 0)
