@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from pivotkit.artifacts import atomic_folder, read_table, table_metadata, with_metadata, write_table
 from pivotkit.errors import InputError
-from pivotkit.pipeline.corpus_stages import scored_documents, without_file
+from pivotkit.pipeline.corpus_stages import scored_documents
 from pivotkit.pipeline.count_stage import token_store
 from pivotkit.pipeline.filter_stage import DROPPED, dropped_documents
 from pivotkit.pipeline.inputs import CORPUS, DROP, LANGUAGES, MODEL, corpus_paths, model_tokenizer
@@ -50,13 +50,16 @@ def controls(run: RunFolder, settings: ControlsSettings) -> None:
         drop=dropped_documents(run, settings),
         exact=settings.exact, seed=settings.seed, allow_shortfall=settings.allow_shortfall,
     )  # fmt: skip
+    tokenizer = model_tokenizer(settings) if settings.exact else None  # it cuts texts
     table = arms_table({SELECTION: _joined(selection, documents), **found})
     with atomic_folder(run / "controls") as folder:
         for name, rows in found.items():
             if name == SHUFFLED:
                 _write_shuffled(run, settings, store, selection, folder / name)
             else:
-                write_selection(without_file(rows), corpus_paths(settings), folder / name, on_error=settings.on_error)
+                write_selection(
+                    rows, corpus_paths(settings), folder / name, on_error=settings.on_error, tokenizer=tokenizer
+                )
         write_table(table, folder / "arms.parquet")
 
 
@@ -119,7 +122,7 @@ def _write_shuffled(
         read_table(run / "pivots.parquet"), store.vocab_size, chosen=read_table(run / "hubs.parquet"),
         seed=settings.seed, allow_shortfall=settings.allow_shortfall,
     )  # fmt: skip
-    write_selection(without_file(selection), shuffle_pivots(store, permutation), out, eos=int(eos))
+    write_selection(selection, shuffle_pivots(store, permutation), out, eos=int(eos))
 
 
 CONTROLS = Stage(

@@ -212,19 +212,15 @@ def _selected(run: RunFolder, settings: Settings, dry_run: bool = False) -> dict
         allow_shortfall=settings.allow_shortfall,
     )
     return write_selection(
-        without_file(chosen), corpus_paths(settings), run / "selection", format=settings.selection_format,
-        on_error=settings.on_error, tokenizer=model_tokenizer(settings) if _writes_ids(settings) else None,
+        chosen, corpus_paths(settings), run / "selection", format=settings.selection_format,
+        on_error=settings.on_error, tokenizer=model_tokenizer(settings) if _takes_tokenizer(settings) else None,
         dry_run=dry_run,
     )  # fmt: skip
 
 
-def without_file(rows: pa.Table) -> pa.Table:
-    """Rows without the name of their file, which the writers add."""
-    return rows.drop_columns(["file"]) if "file" in rows.column_names else rows
-
-
-def _writes_ids(settings: Settings) -> bool:
-    return settings.selection_format in ("olmo", "megatron", "datatrove")
+def _takes_tokenizer(settings: Settings) -> bool:
+    """Whether writing takes a tokenizer: for ids, and to cut the last document of a quota."""
+    return settings.exact or settings.selection_format in ("olmo", "megatron", "datatrove")
 
 
 def _equal_quotas(items: pa.Table, documents: pa.Table) -> dict[str, float] | None:
@@ -241,7 +237,7 @@ SELECT = Stage(
     help="select documents within a token budget and quotas",
     run=select,
     reads=("items.parquet", "documents.parquet", CORPUS, MODEL),
-    needs=lambda settings: (*SELECTED_FROM, MODEL) if _writes_ids(settings) else SELECTED_FROM,
+    needs=lambda settings: (*SELECTED_FROM, MODEL) if _takes_tokenizer(settings) else SELECTED_FROM,
     uses=(DROP, DROPPED),
     writes=("selection",),
     settings=(

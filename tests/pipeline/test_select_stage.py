@@ -7,6 +7,9 @@ import orjson
 from pivotkit.artifacts import read_json, read_table
 from pivotkit.cli import main
 from pivotkit.corpus import TokenFiles
+from pivotkit.corpus.reading.documents import read_documents
+from pivotkit.corpus.token_store.store import TokenStore
+from pivotkit.lens.model.loading import load_tokenizer
 
 
 def test_a_dry_run_tells_what_would_be_taken_and_writes_nothing(copied, capsys):
@@ -27,6 +30,20 @@ def test_a_dry_run_tells_what_would_be_taken_and_writes_nothing(copied, capsys):
     assert read_json(copied / "run.json") == record
     assert main(["select", str(copied), "--dry-run"]) == 0
     assert f"documents: {len(rows):,}" in capsys.readouterr().out
+
+
+def test_an_exact_budget_cuts_texts_with_the_models_tokenizer(copied, given):
+    assert main(["select", str(copied), "--exact", "--budget-tokens", "40", "--quotas", "a=0.5,b=0.5"]) == 0
+    rows = read_table(copied / "selection" / "provenance.parquet").to_pylist()
+    assert {lang: sum(row["take"] for row in rows if row["lang"] == lang) for lang in "ab"} == {"a": 20, "b": 20}
+    assert any(row["cut"] for row in rows)
+    store = TokenStore.open(copied / "tokens")
+    known, offsets = store.ids(store.units[0]), store.offsets(store.units[0])
+    tokenizer = load_tokenizer(str(given / "model"))
+    batch = next(read_documents(copied / "selection" / "part-00000.jsonl.zst"))
+    for row, text in zip(rows, batch.texts, strict=True):
+        first = int(offsets[row["row"]])
+        assert tokenizer(text, add_special_tokens=False)["input_ids"] == known[first : first + row["take"]].tolist()
 
 
 def test_documents_are_written_as_ids_with_the_models_tokenizer(copied):

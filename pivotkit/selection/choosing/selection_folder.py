@@ -7,7 +7,7 @@ The folder has ``<unit>.parquet`` for each unit of which documents were taken, i
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -114,6 +114,14 @@ class SelectionWriter(contextlib.AbstractContextManager["SelectionWriter"]):
 class Selection:
     """Selected documents.
 
+    Parameters
+    ----------
+    function : str
+        For messages.
+    selection : pyarrow.Table or path
+    without : sequence of str, default ()
+        Columns that are left out where they are there.
+
     Attributes
     ----------
     summary : dict
@@ -123,7 +131,8 @@ class Selection:
     schema : pyarrow.Schema
     """
 
-    def __init__(self, function: str, selection: pa.Table | str | Path) -> None:
+    def __init__(self, function: str, selection: pa.Table | str | Path, without: Sequence[str] = ()) -> None:
+        self._without = without
         self._table: pa.Table | None = None
         self._begins: dict[str, int] = {}
         if isinstance(selection, pa.Table):
@@ -134,6 +143,7 @@ class Selection:
 
     def _of_table(self, function: str, table: pa.Table) -> None:
         require_columns(function, "selection", table, ("unit", "row", "id"))
+        table = self._kept(table)
         self.summary, self.schema = table_metadata(table), table.schema.remove_metadata()
         self._table = table.sort_by([("unit", "ascending"), ("row", "ascending")]).combine_chunks()
         units = self._table["unit"].chunks[0] if self._table.num_rows else pa.array([], pa.string())
@@ -154,7 +164,7 @@ class Selection:
             self.schema = pa.schema([("unit", pa.string()), ("row", pa.int64()), ("id", pa.string())])
         else:
             with self._opened(first) as file:
-                self.schema = file.schema_arrow.remove_metadata()
+                self.schema = self._kept(file.schema_arrow.empty_table()).schema.remove_metadata()
 
     def batches(self, unit: str) -> Iterator[pa.Table]:
         """The rows of a unit in order, at most `BATCH_ROWS` at a time; InputError for a damaged file."""
@@ -167,11 +177,14 @@ class Selection:
             with self._opened(unit) as file:
                 for batch in file.iter_batches(BATCH_ROWS, use_threads=False):
                     rows += len(batch)
-                    yield pa.Table.from_batches([batch])
+                    yield self._kept(pa.Table.from_batches([batch]))
         except (pa.ArrowException, OSError) as error:
             raise InputError(path, "", f"must be a Parquet file, whole; {error}") from None
         if rows != self.units[unit]:
             raise InputError(path, "", f"must hold {self.units[unit]} rows, as {HEADER} says; got {rows}")
+
+    def _kept(self, rows: pa.Table) -> pa.Table:
+        return rows.drop_columns([name for name in self._without if name in rows.column_names])
 
     def _opened(self, unit: str) -> pq.ParquetFile:
         path = self._folder / file_of(unit)

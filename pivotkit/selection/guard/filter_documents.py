@@ -159,6 +159,7 @@ def filter_documents(
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         sweep(folder)
+        sweep(folder / "units")
         (folder / DROPPED).unlink(missing_ok=True)
     hashes = None if excluded is None else {length: hashes.tolist() for length, hashes in excluded.hashes.items()}
     identity = {"format": FORMAT, **asked, "hashes": None if hashes is None else value_digest(sorted(hashes.items()))}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -197,14 +198,7 @@ def _compiled(function: str, score: Any) -> Callable[[Ids, Offsets, NDArray[np.f
     """A loop over documents that calls ``score`` for each that has ids. Errors name ``function``."""
     import numba  # only when it is needed, because it takes a second to load
 
-    one = score if hasattr(score, "py_func") else numba.njit(score)
-
-    @numba.njit(nogil=True)
-    def each(ids, offsets, weights, scores):  # type: ignore[no-untyped-def]
-        for document in range(len(scores)):
-            begin, end = offsets[document], offsets[document + 1]
-            if begin < end:
-                scores[document] = one(ids[begin:end], weights)
+    each = _loop(score if hasattr(score, "py_func") else numba.njit(score))
 
     def scored(ids: Ids, offsets: Offsets, weights: NDArray[np.float32]) -> NDArray[np.float64]:
         scores = np.zeros(len(offsets) - 1)
@@ -218,6 +212,20 @@ def _compiled(function: str, score: Any) -> Callable[[Ids, Offsets, NDArray[np.f
         return scores
 
     return scored
+
+
+@functools.lru_cache(maxsize=8)  # compiled once for a function that scores again and again
+def _loop(one: Any) -> Any:
+    import numba
+
+    @numba.njit(nogil=True)
+    def each(ids, offsets, weights, scores):  # type: ignore[no-untyped-def]
+        for document in range(len(scores)):
+            begin, end = offsets[document], offsets[document + 1]
+            if begin < end:
+                scores[document] = one(ids[begin:end], weights)
+
+    return each
 
 
 def what_numba_said(error: Exception) -> str:

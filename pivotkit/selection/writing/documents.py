@@ -20,6 +20,7 @@ FIRST = pa.field("first", pa.int64())
 LENGTH = pa.field("length", pa.int64())
 OFFSET = pa.field("offset", pa.int64())
 CUT = pa.field("cut", pa.bool_())
+WRITTEN = tuple(field.name for field in (FILE, SHARD, LINE, FIRST, LENGTH, OFFSET, CUT))
 
 
 @dataclass(frozen=True)

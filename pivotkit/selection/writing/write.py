@@ -16,6 +16,7 @@ from pivotkit.corpus.reading.token_formats import written_dtype
 from pivotkit.corpus.token_store.store import TokenStore
 from pivotkit.selection.choosing.selection_folder import Selection
 from pivotkit.selection.writing import text_source, token_source
+from pivotkit.selection.writing.documents import WRITTEN
 from pivotkit.selection.writing.formats import FORMATS, TEXT_FORMATS, Layout
 from pivotkit.selection.writing.job import Job
 from pivotkit.selection.writing.plan import plan
@@ -42,7 +43,8 @@ def write_selection(
     Parameters
     ----------
     selection : pyarrow.Table or path
-        What `select` returned: a table with ``unit, row, id``, or the folder that it wrote. With a column ``take``
+        What `select` returned: a table with ``unit, row, id``, or the folder that it wrote; or an earlier
+        ``provenance.parquet``, whose columns of places are made anew. With a column ``take``
         (integers; null stands for all), so many tokens are written of a document; the column ``tokens`` must say how
         many it has. Of OLMo's files the end of the document counts and stays.
     corpus : path, glob or sequence; TokenStore or TokenFiles
@@ -143,7 +145,7 @@ def write_selection(
     asked = format or ("olmo" if is_tokens else "jsonl.zst")
     _check_form(asked, corpus if is_tokens else None, tokenizer, eos, instance_tokens)
     named = None if tokenizer is None else Tokenizer("write_selection", tokenizer)
-    chosen = Selection("write_selection", selection)
+    chosen = Selection("write_selection", selection, without=WRITTEN)
     if "take" in chosen.schema.names:
         require_columns("write_selection", "selection", chosen.schema.empty_table(), ("unit", "row", "id", "tokens"))
         if asked in TEXT_FORMATS and named is None:

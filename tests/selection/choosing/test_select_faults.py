@@ -308,7 +308,7 @@ class TestWriting:
         assert moments > 50
         shutil.rmtree(tmp_path / "chosen")
         random = np.random.default_rng(0)
-        for moment in random.integers(1, moments, 20).tolist():
+        for moment in random.integers(1, moments, 8).tolist():
             killed = run(moment)
             assert killed.returncode == -signal.SIGKILL, killed.stderr
             if (tmp_path / "chosen").exists():

@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import orjson
 import pyarrow as pa
+import pyarrow.compute
 import pytest
 import zstandard
 
@@ -79,6 +80,16 @@ def test_every_line_has_its_provenance(corpus, selection, tmp_path):
         number, place = row["id"].split("-")
         assert (row["row"], row["score"]) == (int(place), scores[row["id"]])
         assert row["file"].startswith(f"{number}.jsonl")
+
+
+def test_provenance_is_a_selection_again_with_the_places_of_the_new_files(corpus, selection, tmp_path):
+    write_selection(selection, corpus, tmp_path / "first")
+    provenance = read_table(tmp_path / "first" / "provenance.parquet")
+    write_selection(provenance.filter(pa.compute.not_equal(provenance["line"], 0)), corpus, tmp_path / "second")
+    again = read_table(tmp_path / "second" / "provenance.parquet")
+    assert again.column_names == provenance.column_names
+    assert again["id"].to_pylist() == provenance["id"].to_pylist()[1:]
+    assert again["line"].to_pylist() == list(range(provenance.num_rows - 1))
 
 
 def test_the_manifest_says_what_was_chosen_and_how(corpus, selection, tmp_path):
