@@ -46,7 +46,8 @@ def controls(run: RunFolder, settings: ControlsSettings) -> None:
     selection = _selection(run, settings)
     found = selection_controls(
         documents, selection, controls=settings.controls,
-        quota_by=settings.quota_by if settings.quota_by in documents.column_names else "lang", drop=dropped_documents(run, settings),
+        quota_by=settings.quota_by if settings.quota_by in documents.column_names else "lang",
+        drop=dropped_documents(run, settings),
         exact=settings.exact, seed=settings.seed, allow_shortfall=settings.allow_shortfall,
     )  # fmt: skip
     table = arms_table({SELECTION: _joined(selection, documents), **found})

@@ -158,7 +158,7 @@ def arms(run: dict[str, Any]) -> list[dict[str, Any]]:
                 for row in arm.rows
             ],
         }
-        for arm in run["arms"]
+        for arm in run["drawn"]
     ]
 
 

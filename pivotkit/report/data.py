@@ -170,8 +170,8 @@ def read_run(run: str | Path) -> dict[str, Any]:
     -------
     dict
         One checked `pyarrow.Table` per name of ``TABLES`` and one dict per name of ``RECORDS``. None stands for what
-        no stage has written yet. ``arms`` holds documents drawn from each selection (`drawn_arms`). ``languages`` holds
-        the names of the items' languages by code, where they are known.
+        no stage has written yet. ``drawn`` holds documents drawn from each selection (`drawn_arms`). ``languages``
+        holds the names of the items' languages by code, where they are known.
 
     Raises
     ------
@@ -192,7 +192,7 @@ def read_run(run: str | Path) -> dict[str, Any]:
     for name, place in RECORDS.items():
         path = folder / place
         found[name] = _record(path) if path.exists() else None
-    found["arms"] = drawn_arms(folder)
+    found["drawn"] = drawn_arms(folder)
     found["languages"] = table_metadata(found["items"]).get("languages", {}) if found["items"] is not None else {}
     return found
 

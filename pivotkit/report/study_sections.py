@@ -113,7 +113,8 @@ def experiment(run: Mapping[str, Any]) -> Row | None:
         return None
     try:
         return {
-            "made": {name: visible(str(value)) for name, value in found.get("made", {}).items()},
+            "made": {name: visible(str(found["made"][name])) for name in ("command", "date", "machine")},
+            "recorded": bool(found["made"].get("recorded")),
             "pools": [_pool(name, pool) for name, pool in found["pools"].items()],
             "grid": _grid(found["grid"]),
         }

@@ -338,6 +338,10 @@ def _selection(folder: Path, rng: np.random.Generator) -> None:
             got[document["lang"]] += document["tokens"]
             chosen.append(document)
     write_table(pa.Table.from_pylist(chosen), folder / "selection" / "provenance.parquet")
+    taken = [{name: row[name] for name in ("unit", "row", "id")} | {"filter": "gopher"} for row in documents[5:7]]
+    guard = {"all": {"en": {"documents": 1800, "tokens": 810_000}, HOSTILE[0][1]: {"documents": 1200, "tokens": 9}}}
+    guard["filters"] = {"gopher": {"en": {"documents": 2, "tokens": 1234}}, "c4": {}}
+    write_table(pa.Table.from_pylist(taken), folder / "dropped.parquet", guard)
     manifest = {"rule": "score", "budget_tokens": budget, "quota_by": "lang", "shares": quotas, "seed": 0}
     manifest["quotas"] = {
         lang: {"budget": round(share * budget), "tokens": got[lang]} for lang, share in quotas.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,28 @@ def test_selection_shows_got_against_asked(page: Any, full_run: Path) -> None:
         assert page.has(lang, asked, f"{sum(row['tokens'] for row in chosen if row['lang'] == lang):,}")
     pooled = sum(row["pivots"] for row in chosen) / sum(row["tokens"] for row in chosen)
     assert page.has("selected documents", f"{len(chosen):,}", number(pooled))
+
+
+def test_the_guard_shows_what_each_filter_took_by_language(page: Any) -> None:
+    assert page.has("gopher", "2", "1,234", "2", "0")
+    assert page.has("all documents", "3,000", "810,009", "1,800", "1,200")
+    assert "c4" not in page.words  # it took nothing
+
+
+def test_documents_of_each_arm_are_shown_with_their_pivots_marked(
+    new_run: Callable[[], Path], read_page: Callable[[Path], Any]
+) -> None:
+    run = new_run()
+    hub = next(token for token in read_table(run / "hubs.parquet")["token"].to_pylist() if token.strip().isalpha())
+    rows = read_table(run / "selection" / "provenance.parquet").slice(0, 2)
+    write_table(rows, run / "selection" / "provenance.parquet")
+    write_table(rows, run / "controls" / "random" / "provenance.parquet")
+    lines = [{"id": identity, "text": f"<b>1 {hub.strip()} 2"} for identity in rows["id"].to_pylist()]
+    (run / "selection" / "part-0.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    page = read_page(write_report(run))
+    assert page.has("<b>1", hub.strip(), "2")
+    assert page.tags["mark"] == 2 + 1  # one in the caption
+    assert page.words.count("This arm holds token ids and no text.") == 2  # those of the control
 
 
 def test_pretraining_shows_every_seed(page: Any, source: str, full_run: Path) -> None:

@@ -17,6 +17,7 @@ from pivotkit.report.data import RECORDS, TABLES, bootstrap_mean, by_pair, float
 def test_an_empty_folder_is_a_run_without_stages(tmp_path: Path) -> None:
     found = read_run(tmp_path)
     assert found.pop("languages") == {}
+    assert found.pop("drawn") == []
     assert set(found) == {*TABLES, *RECORDS}
     assert all(value is None for value in found.values())
 

@@ -91,6 +91,8 @@ def test_an_empty_run_says_what_has_not_run(tmp_path: Path, read_page: Callable[
         ("pivot_mass.parquet", "pivotkit agreement"),
         ("documents.parquet", "pivotkit score-documents"),
         ("selection", "pivotkit select"),
+        ("controls", "pivotkit controls"),
+        ("dropped.parquet", None),
         ("pretrain.parquet", "pivotkit pretrain"),
         ("items.parquet", "pivotkit trace"),
         ("hubs.parquet", None),

@@ -7,7 +7,9 @@ import copy
 import pytest
 from made_experiment import made_figures
 
+from pivotkit.artifacts import write_json
 from pivotkit.errors import InputError
+from pivotkit.report import write_report
 from pivotkit.report.study_sections import experiment
 
 
@@ -57,8 +59,25 @@ def test_a_value_that_is_not_known_is_a_dash(figures):
     assert experiment({"experiment": changed})["pools"][0]["causal"][0]["effect"] == "–"
 
 
-@pytest.mark.parametrize("missing", ["pools", "grid"])
+@pytest.mark.parametrize("missing", ["pools", "grid", "made"])
 def test_figures_of_another_form_are_refused(missing, figures):
     changed = {name: value for name, value in figures.items() if name != missing}
     with pytest.raises(InputError, match=r"experiment\.json.*must be as `pivotkit experiment` writes it"):
         experiment({"experiment": changed})
+
+
+@pytest.mark.parametrize(
+    ("told", "empty", "said", "unsaid"),
+    [
+        ({}, False, "2026-11-30, a machine.", "These figures were recorded"),
+        ({"recorded": True}, False, "These figures were recorded; <code>pivotkit demo --full</code>", "No seed is"),
+        ({}, True, "No seed is trained yet.", "2026-11-30"),
+        ({"recorded": True}, True, "No seed is recorded yet; <code>pivotkit demo --full</code>", "were recorded"),
+    ],
+)
+def test_the_page_says_whether_figures_were_recorded_trained_or_neither(told, empty, said, unsaid, figures, tmp_path):
+    found = figures | {"made": figures["made"] | told} | ({"pools": {}, "grid": []} if empty else {})
+    write_json(found, tmp_path / "experiment.json")
+    section = write_report(tmp_path).read_text("utf-8").partition('<section id="experiment">')[2]
+    assert said in section.partition("</section>")[0]
+    assert unsaid not in section.partition("</section>")[0]
