@@ -34,6 +34,7 @@ TIER, ACCEPTED = "A", 3  # the clean rows, and the answers that count for each w
 # Half of the paper's candidates and two of its five contexts, which a pair shares: a fifth of the cost.
 TASK = ["--limit-by", "stratified", "--sharing", "pair", "--contexts", "2", "--distractors", "4"]
 COUNTS = ["--strata", "both"]
+STOPPED = (130, 143)  # by Ctrl-C, by SIGTERM
 TEXTS = 400  # documents of each language that a lens is fitted on, at most
 
 
@@ -52,7 +53,10 @@ def study(arguments: argparse.Namespace) -> int:
     if code := pivotkit(run):
         return code
     # A model may show no pivots to test; the attribution and the report then say that there is no causal test.
-    if pivotkit(["causal", str(arguments.out), "--interventions", "ablate"]) == 0 and (code := pivotkit(run)):
+    tested = pivotkit(["causal", str(arguments.out), "--interventions", "ablate"])
+    if tested in STOPPED:
+        return tested
+    if tested == 0 and (code := pivotkit(run)):
         return code
     table = summary(arguments.out)
     (arguments.out / "table.md").write_text(table, encoding="utf-8")

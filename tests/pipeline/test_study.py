@@ -99,3 +99,18 @@ def test_one_command_makes_the_run_and_goes_on_with_it(study, lexicon, tokenizer
     before = {path: path.stat().st_mtime_ns for path in run.glob("*.parquet")}
     assert study.study(study.options().parse_args(given)) == 0
     assert {path: path.stat().st_mtime_ns for path in run.glob("*.parquet")} == before
+
+
+@pytest.mark.parametrize("code", [130, 143])
+def test_a_study_that_is_stopped_in_its_causal_test_does_not_go_on(study, tmp_path, monkeypatch, capsys, code):
+    asked = []
+    monkeypatch.setattr(study, "pivotkit", lambda command: asked.append(command[0]) or code * (command[0] == "causal"))
+    (tmp_path / "lexicon").mkdir()
+    (tmp_path / "lexicon" / "words_2000.tsv").write_text("en\tfr\tpos\ttier\ndog\tchien\tnoun\tA\n")
+    for code_of in ("en", "fr"):
+        write(tmp_path / "corpus" / f"{code_of}.jsonl.zst", [{"id": "0", "text": "dog", "lang": code_of}])
+    write(tmp_path / "bilingual" / "en-fr.jsonl.zst", [{"id": "0", "text": "dog chien", "langs": ["en", "fr"]}])
+    given = ["--data", str(tmp_path), "--out", str(tmp_path / "run"), "--pairs", "en-fr", "--lens-tokens", "0"]
+    assert study.study(study.options().parse_args(given)) == code
+    assert asked == ["run", "causal"]
+    assert not (tmp_path / "run" / "table.md").exists()
