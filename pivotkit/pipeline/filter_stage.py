@@ -94,7 +94,7 @@ FILTER = Stage(
 
 
 def dropped_documents(run: RunFolder, settings: Settings) -> pa.Table | str | None:
-    """What no arm may take: the table that was given, or ``dropped.parquet`` with the units' names of now, or nothing."""
+    """What no arm may take: the table that was given, or ``dropped.parquet`` with the units' names of now, or None."""
     if settings.drop is not None:
         return settings.drop
     if not (run / DROPPED).exists():

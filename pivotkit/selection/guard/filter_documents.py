@@ -119,9 +119,9 @@ def filter_documents(
     Japanese is a word. A document with fewer than 5 words is compared as a whole, and one without any never dropped.
 
     Quality: English thresholds are those of datatrove, those of de, es, fr, it, ja, pt, ru and zh of FineWeb2. Words
-    are cut by a rule, Chinese by jieba and Japanese by SudachiPy, all without downloads. A document of
-    several languages stays where one of them lets it stay. docs/selection.md says what else is changed, and for whom the rules are too
-    strict: documents below 50 words, as messages of programs are, all go by default.
+    are cut by a rule, Chinese by jieba and Japanese by SudachiPy, all without downloads. A document of several
+    languages stays where one of them lets it stay. docs/selection.md says what else is changed, and for whom the rules
+    are too strict: documents below 50 words, as messages of programs are, all go by default.
 
     Cost: quality filters about 1 MB of text a second and process, Python; the rest 20 MB. Memory: 300 bytes a document
     for its row and signature, and 500 more while near-duplicates are told: 0.8 GB for a million. The texts of one block
