@@ -44,10 +44,9 @@ def controls(run: RunFolder, settings: ControlsSettings) -> None:
     store = token_store(run, settings)
     documents = _described(run, settings, store)
     selection = _selection(run, settings)
+    quota_by = settings.quota_by if settings.quota_by in documents.column_names else "lang"
     found = selection_controls(
-        documents, selection, controls=settings.controls,
-        quota_by=settings.quota_by if settings.quota_by in documents.column_names else "lang",
-        drop=dropped_documents(run, settings),
+        documents, selection, controls=settings.controls, quota_by=quota_by, drop=dropped_documents(run, settings),
         exact=settings.exact, seed=settings.seed, allow_shortfall=settings.allow_shortfall,
     )  # fmt: skip
     tokenizer = model_tokenizer(settings) if settings.exact else None  # it cuts texts

@@ -169,6 +169,8 @@ def select(
     chosen = Choice(shards, ranking, request.budget_array(), request.caps(), dropped, exact=request.exact)
     chosen.find()
     summary = request.summary() | _quotas(request, chosen)
+    if shards.files:
+        summary["files"] = shards.files  # writers name a missing one by it
     if out is None:
         batches = [batch for batch in chosen.take() if len(batch)]
         selection = pa.Table.from_batches(batches, chosen.schema).sort_by([("unit", "ascending"), ("row", "ascending")])
