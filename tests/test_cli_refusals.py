@@ -39,13 +39,13 @@ BY_NAME: dict[str, list[str]] = {
     "interventions": ["x", "ablate,x", ""],
     "directions": ["x", "unembedding,x", "lens", ""],
     "strengths": ["x", "nan", "inf", "0", "1,x", ""],
+    "quotas": ["a", "a=x", "a=nan", "a=-1", "a=inf", "xx=1", "a=0.5", "a=0.5,b=0.6", "a=0,b=1"],
     "quota_by": ["nowhere", ""],
     "cap_by": ["nowhere", ""],
     "drop": ["nowhere.parquet", ".", "words.doc", "a\0b", ""],
     "exclude": ["nowhere.jsonl", "*.nothing", "words.doc", "a\0b", "", ","],
     "recipe": ["nowhere.yaml", ".", "words.doc", "a\0b", ""],
     "parallel": ["nowhere", "nowhere.tsv", "words.doc", "a\0b", ""],
-    "quotas": ["a", "a=x", "a=nan", "a=-1", "a=inf", "xx=1", "a=0.5", "a=0.5,b=0.6", "a=0,b=1"],
 }
 WRONG_COMMANDS = [
     [], ["nothing"], ["task"], ["run"], ["merge"], ["merge", "nowhere"], ["merge", "nowhere", "--out", "sum"],

@@ -170,8 +170,8 @@ def read_run(run: str | Path) -> dict[str, Any]:
     -------
     dict
         One checked `pyarrow.Table` per name of ``TABLES`` and one dict per name of ``RECORDS``. None stands for what
-        no stage has written yet. ``drawn`` holds documents drawn from each selection (`drawn_arms`). ``languages``
-        holds the names of the items' languages by code, where they are known.
+        no stage has written yet. ``drawn`` holds documents of each selection (`drawn_arms`). ``languages`` holds
+        the names of the items' languages by code, where they are known.
 
     Raises
     ------
