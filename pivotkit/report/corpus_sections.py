@@ -226,8 +226,8 @@ def controls(run: dict[str, Any]) -> dict[str, Any] | None:
         rows.append(
             {
                 "arm": visible(row["arm"]),
-                "told": visible(row["told"] or ""),
-                "short": visible(row["short"] or ""),
+                "told": visible(row["told"]) if row["told"] else "",
+                "short": visible(row["short"]) if row["short"] else "",
                 "documents": row["documents"],
                 "tokens": row["tokens"],
                 "mean": number(row["mean_length"], 1),

@@ -13,6 +13,7 @@ import pytest
 
 from pivotkit.artifacts import read_table, write_table
 from pivotkit.report import write_report
+from pivotkit.report.corpus_sections import controls
 from pivotkit.report.text import number
 
 
@@ -44,6 +45,14 @@ def test_documents_of_each_arm_are_shown_with_their_pivots_marked(
     assert page.has("<b>1", hub.strip(), "2")
     assert page.tags["mark"] == 2 + 1  # one in the caption
     assert page.words.count("This arm holds token ids and no text.") == 2  # those of the control
+
+
+def test_only_an_arm_that_lacks_something_is_told_to_be_short(full_run: Path) -> None:
+    arms = read_table(full_run / "controls" / "arms.parquet")
+    short = pa.array([None, *["40 tokens of fr"] * (arms.num_rows - 1)], pa.string())
+    view = controls({"arms": arms.set_column(arms.column_names.index("short"), "short", short)})
+    assert view is not None
+    assert [row["short"] for row in view["rows"]] == ["", *["40 tokens of fr"] * (arms.num_rows - 1)]
 
 
 def test_pretraining_shows_every_seed(page: Any, source: str, full_run: Path) -> None:
