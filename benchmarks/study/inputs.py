@@ -50,6 +50,13 @@ def sampled(files: Sequence[Path], share: float, out: Path) -> list[Path]:
     return [_sample(file, share, out / f"{file.parent.name}-{file.name}") for file in files]
 
 
+def left_out(file: Path, share: float, count: int) -> list[str]:
+    """The texts of the last ``count`` documents of a file that `sampled` leaves out."""
+    with zstandard.open(file, "rb") as compressed:
+        rest = [row for row in map(orjson.loads, io.BufferedReader(compressed)) if _place(row["id"]) >= share]
+    return [row["text"] for row in rest[-count:]]
+
+
 def _sample(file: Path, share: float, out: Path) -> Path:
     with zstandard.open(file, "rb") as compressed:
         lines = [line for line in io.BufferedReader(compressed) if _place(orjson.loads(line)["id"]) < share]

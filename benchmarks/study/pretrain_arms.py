@@ -2,8 +2,8 @@
 
     python benchmarks/study/pretrain_arms.py RUN --tokens 200000 --out ARMS
 
-RUN is a run folder with ``tokens`` and ``documents.parquet`` (`pivotkit score-documents`), and ``behaviors.parquet`` for the
-behavior-aware arm. ARMS gets one folder of token files per arm, and ``arms.json``: what each consists of, in numbers.
+RUN is a run folder with ``tokens``, ``documents.parquet`` (`pivotkit score-documents`), ``dropped.parquet`` (`pivotkit filter`),
+and ``behaviors.parquet`` for the behavior-aware arm. ARMS gets one folder of token files per arm, and ``arms.json``: what each consists of, in numbers.
 This is the one file that says how arms are made.
 """
 
@@ -28,14 +28,15 @@ LONGEST = 2000  # tokens of a document: a few long ones would be an arm
 BOTH = "+"  # between the languages of a bilingual document
 
 
-def make_arms(documents: pa.Table, pivot_share: float, tokens: int, seed: int = 0) -> dict[str, pa.Table]:
-    """The documents of each arm, from the table of `score_documents`.
+def make_arms(documents: pa.Table, dropped: pa.Table, pivot_share: float, tokens: int, seed: int = 0) -> dict[str, pa.Table]:
+    """The documents of each arm, from the table of `score_documents` without what `filter_documents` lists.
 
     pivot-aware: the highest share of pivots, with equal tokens from each set of languages. bilingual: any documents of two
     languages. parallel: those of two languages with most translation pairs. length-matched: any of the same languages
     and lengths as the pivot-aware ones. behavior-aware: pivot-aware and parallel documents in shares of ``pivot_share``.
     """
-    own = documents.filter(pc.less_equal(documents["tokens"], LONGEST))
+    kept = documents.join(dropped.select(["unit", "row"]), ["unit", "row"], join_type="left anti")
+    own = kept.filter(pc.less_equal(kept["tokens"], LONGEST)).sort_by([("unit", "ascending"), ("row", "ascending")])
     both = own.filter(pc.match_substring(own["lang"], BOTH))
     room = {"budget_tokens": tokens, "seed": seed}
     every, two = equal(own), equal(both)
@@ -106,7 +107,8 @@ def make(run: Path, tokens: int, out: Path) -> None:
     """Write every arm of a run, and ``arms.json``, last."""
     model = read_json(run / "run.json")["config"]["model"]
     store, eos = TokenStore.open(run / "tokens"), load_tokenizer(model).eos_token_id
-    arms = make_arms(read_table(run / "documents.parquet"), pivot_share_of(run), tokens)
+    documents, dropped = (read_table(run / f"{name}.parquet") for name in ("documents", "dropped"))
+    arms = make_arms(documents, dropped, pivot_share_of(run), tokens)
     for name in ARMS:
         pk.write_selection(arms[name], store, out / name, eos=eos)
     shared = {f"{one} / {other}": overlap(arms[one], arms[other]) for one in ARMS for other in ARMS if one < other}

@@ -2,11 +2,10 @@
 
     python benchmarks/study/pretrain_study.py --data SHARED/data --out WORK --model smollm2-135m --tokens 200000
     python benchmarks/study/pretrain_study.py ... --units 1           stop after one unit that was not there
-    python benchmarks/study/pretrain_study.py ... --table             the table of all units in results/, nothing is run
 
 WORK/<model> holds the run folder, the arms of so many tokens (pretrain_arms.py) and what `pk.pretrain` writes. Each finished unit is a file
 of numbers in benchmarks/study/results: settings, losses, every measure at every checkpoint, and each item's answer by its
-number, so that differences can be paired. Units whose file is there are not run again; a unit that was stopped goes on at
+number, so that differences can be paired (pretrain_table.py). Units whose file is there are not run again; a unit that was stopped goes on at
 its last checkpoint.
 """
 
@@ -16,33 +15,27 @@ import argparse
 import platform
 import sys
 import time
-from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import orjson
 import torch
-from inputs import corpus_files, sampled
+from inputs import corpus_files, left_out, sampled
 from pretrain_arms import ARMS, make
+from pretrain_table import tables, unit_file
 
 import pivotkit as pk
 from pivotkit.artifacts import read_json, read_table, write_json
 from pivotkit.cli import main as pivotkit
-from pivotkit.corpus.reading.documents import read_documents
+from pivotkit.training.translations import read_sentences
 
 PAIRS = ("en-fr", "fr-en", "en-de", "fr-de", "en-zh", "fr-zh")
 LANGUAGES = ("en", "fr", "de", "zh")
 TASK = ["--sharing", "pair", "--contexts", "2", "--distractors", "4"]
-RESULTS = Path(__file__).parent / "results"
 RECIPE = {"length": 256, "batch": 8, "micro_batch": 2, "learning_rate": 1e-4, "warmup": 5}
 MORE = 1.05  # of the tokens of a training, so that no arm is short by a document
-HELD_OUT = 60  # documents of each language that no arm may take
-
-
-def unit_file(model: str, tokens: int, precision: str, arm: str, seed: int | None) -> Path:
-    return RESULTS / f"{model}-{tokens}-{precision}-{arm}{'' if seed is None else f'-{seed}'}.json"
+HELD_OUT = 60  # documents of each language, of those that the sample for the arms leaves out
 
 
 def prepare(given: argparse.Namespace, work: Path) -> None:
@@ -62,6 +55,7 @@ def prepare(given: argparse.Namespace, work: Path) -> None:
         ["trace", str(run)],
         ["behaviors", str(run)],
         ["score-documents", str(run)],
+        ["filter", str(run), "--filters", "near-duplicates", "--exclude", str(evaluated(given, run))],
     ]
     for command in commands:
         if code := pivotkit(command):
@@ -93,13 +87,19 @@ def nouns(source: Path, out: Path) -> None:
     out.write_text("".join("\t".join(row) + "\n" for row in [list(LANGUAGES), *kept]), encoding="utf-8")
 
 
-def held_out(data: Path) -> dict[str, list[str]]:
-    """The last documents of each language's file. Arms are of a sample by hash, so a few may be among them."""
-    found = {}
-    for code in LANGUAGES:
-        texts = [text for batch in read_documents(data / "corpus" / f"{code}.jsonl.zst") for text in batch.texts]
-        found[code] = texts[-HELD_OUT:]
-    return found
+def held_out(given: argparse.Namespace) -> dict[str, list[str]]:
+    """Documents of each language that are in no arm."""
+    return {code: left_out(given.data / "corpus" / f"{code}.jsonl.zst", given.share, HELD_OUT) for code in LANGUAGES}
+
+
+def evaluated(given: argparse.Namespace, run: Path) -> Path:
+    """A file of all texts that models are measured on: no arm may share 13 words in a row with one of them."""
+    texts = [text for some in held_out(given).values() for text in some]
+    for own in read_sentences("study", sentences(given.data, run / "given" / "parallel"), PAIRS, given.lines or 1, 0).values():
+        texts += [text for both in own.lines for text in both]
+    out = run / "given" / "evaluated.jsonl"
+    out.write_bytes(b"".join(orjson.dumps({"text": text}) + b"\n" for text in texts))
+    return out
 
 
 def train_unit(given: argparse.Namespace, work: Path, arm: str, seed: int) -> None:
@@ -110,7 +110,7 @@ def train_unit(given: argparse.Namespace, work: Path, arm: str, seed: int) -> No
     table = pk.pretrain(
         given.model, {arm: arms_folder(given, work) / arm}, read_table(work / "run" / "items.parquet"), tokens=given.tokens,
         out=out, seeds=[seed], recipe=recipe, checkpoints=given.checkpoints, save_every=20, latent=["en"],
-        held_out=held_out(given.data), parallel=sentences(given.data, work / "run" / "given" / "parallel") if given.lines else None,
+        held_out=held_out(given), parallel=sentences(given.data, work / "run" / "given" / "parallel") if given.lines else None,
         lines=given.lines or 1,
     )  # fmt: skip
     arms = read_json(arms_folder(given, work) / "arms.json")
@@ -134,9 +134,9 @@ def train_unit(given: argparse.Namespace, work: Path, arm: str, seed: int) -> No
 
 def by_item(folder: Path) -> dict[str, Any]:
     """Each item's pair, score and answer, by its number; and the layer curves."""
-    scores, curves = read_table(folder / "scores.parquet"), read_table(folder / "curves.parquet")
-    names = ("item", "pair", "score", "greedy", "excluded")
-    kept = scores.select(list(names)).to_pylist()
+    scores, curves, asked = (read_table(folder / f"{name}.parquet") for name in ("scores", "curves", "items"))
+    names = ("item", "concept", "pair", "score", "greedy", "excluded")
+    kept = scores.join(asked.select(["item", "concept"]), "item").sort_by("item").select(list(names)).to_pylist()
     items = {
         "columns": names,
         "rows": [
@@ -159,59 +159,6 @@ def machine() -> str:
     )
 
 
-def table(model: str, tokens: int, precision: str) -> str:
-    """Every arm after training: accuracy and score, mean of the seeds, and the paired difference from others."""
-    before = unit_file(model, tokens, precision, "before", None)
-    found: dict[str, list[dict[str, Any]]] = {}
-    for arm in ARMS:
-        files = sorted(RESULTS.glob(unit_file(model, tokens, precision, arm, None).stem + "-[0-9]*.json"))
-        found[arm] = [read_json(file) for file in files]
-    lines = ["| arm | seeds | accuracy | score | pivot behavior | score minus before | score minus length-matched |",
-             "|---|---|---|---|---|---|---|"]  # fmt: skip
-    base = values([read_json(before)]) if before.exists() else {}
-    matched = values(found["length-matched"])
-    for arm, units in (("before", [read_json(before)] if before.exists() else []), *found.items()):
-        if units:
-            means = [mean(units, measure) for measure in ("accuracy", "score", "pivot")]
-            own = values(units)
-            cells = [*(f"{value:.3f}" for value in means), paired(own, base), paired(own, matched)]
-            lines.append(f"| {arm} | {len(units)} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def mean(units: Sequence[dict[str, Any]], measure: str) -> float:
-    """A measure over all pairs at the end, its mean over the seeds."""
-    last = [[row for row in unit["measures"] if (row["measure"], row["of"], row["step"]) == (measure, "all", unit["step"])]
-            for unit in units]  # fmt: skip
-    return float(np.mean([rows[0]["value"] for rows in last]))
-
-
-def values(units: Sequence[dict[str, Any]]) -> dict[int, float]:
-    """The score of each item that counts, its mean over the seeds."""
-    found: dict[int, list[float]] = {}
-    for unit in units:
-        for item, _, score, _, excluded in unit["items"]["rows"]:
-            if not excluded:
-                found.setdefault(item, []).append(score)
-    return {item: float(np.mean(scores)) for item, scores in found.items()}
-
-
-def paired(one: dict[int, float], other: dict[int, float]) -> str:
-    """The mean difference of items, with its interval over items."""
-    both = sorted(one.keys() & other.keys())
-    if not both or one == other:
-        return "–"
-    differences = np.array([one[item] - other[item] for item in both])
-    found = interval(differences)
-    return f"{found[0]:+.4f} [{found[1]:+.4f}, {found[2]:+.4f}]"
-
-
-def interval(differences: np.ndarray) -> tuple[float, float, float]:
-    draws = np.random.default_rng(0).integers(0, len(differences), (2000, len(differences)))
-    means = differences[draws].mean(1)
-    return float(differences.mean()), float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
@@ -226,16 +173,14 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=50, help="sentences of each pair for chrF, at most; 0 for none")
     parser.add_argument("--share", type=float, default=0.15, help="share of the corpus that arms are chosen from")
     parser.add_argument("--units", type=int, help="stop after so many units")
-    parser.add_argument("--table", action="store_true")
     given = parser.parse_args()
     work = given.out / given.model
-    if not given.table:
-        prepare(given, work)
-        missing = [(arm, seed) for seed in given.seeds for arm in given.arms
-                   if not unit_file(given.model, given.tokens, given.precision, arm, seed).exists()]  # fmt: skip
-        for arm, seed in missing[: given.units]:
-            train_unit(given, work, arm, seed)
-    print(table(given.model, given.tokens, given.precision))
+    prepare(given, work)
+    missing = [(arm, seed) for seed in given.seeds for arm in given.arms
+               if not unit_file(given.model, given.tokens, given.precision, arm, seed).exists()]  # fmt: skip
+    for arm, seed in missing[: given.units]:
+        train_unit(given, work, arm, seed)
+    print(tables(given.model, given.tokens, given.precision))
 
 
 if __name__ == "__main__":

@@ -118,7 +118,8 @@ def share_lines(name: str, lines: Sequence[Line], x_label: str, y_label: str) ->
     """Draw shares from 0 to 1 as lines."""
     plot = Plot(292, (0, max((x for line in lines for x, _ in line.points), default=1.0)), (0, 1))
     plot.y_axis([0.25 * step for step in range(5)], y_label, 2)
-    plot.x_axis(ticks(*plot.x_range), x_label, 1)
+    marks = ticks(*plot.x_range)
+    plot.x_axis(marks, x_label, _digits(marks))
     for line in lines:
         if line.band:
             plot.band([x for x, _ in line.points], *line.band, f"band {line.color}")
@@ -209,7 +210,7 @@ def dot_plot(
     heights = [28.0 if together else max(24.0, 13.0 * len(dots) + 10) for dots in rows.values()]
     plot = Plot(sum(heights) + 52, x, (0, 1), left=left, top=8)
     marks = ticks(*x)
-    plot.x_axis(marks, label, max(0, -math.floor(math.log10(marks[1] - marks[0]) + 1e-9)), grid=True)
+    plot.x_axis(marks, label, _digits(marks), grid=True)
     if reference is not None:
         plot.rule(plot.sx(reference), plot.top, plot.sx(reference), plot.bottom, "reference")
     y = plot.top
@@ -236,7 +237,8 @@ def scatter(name: str, points: Sequence[Point], x_label: str, y_label: str) -> M
     x, y = [point.x for point in points], [point.y for point in points]
     plot = Plot(292, (min(0.0, *x), max(*x, 1e-9)), (min(0.0, *y), max(1.0, *y)), left=46)
     plot.y_axis(ticks(*plot.y_range, 5), y_label)
-    plot.x_axis(ticks(*plot.x_range), x_label, 1)
+    marks = ticks(*plot.x_range)
+    plot.x_axis(marks, x_label, _digits(marks))
     for point in points:
         plot.dot(plot.sx(point.x), plot.sy(point.y), f"dot {point.color}", point.name, scale=0.6, link=point.link)
     return plot.markup(name, [{"item": point.name, x_label: point.x, y_label: point.y} for point in points])
@@ -266,6 +268,11 @@ def histogram(name: str, edges: np.ndarray, series: Mapping[str, tuple[str, np.n
 def behavior_keys() -> list[Key]:
     """Return the legend of behaviors."""
     return [Key(COLORS[behavior], behavior, "box") for behavior in BEHAVIORS]
+
+
+def _digits(marks: Sequence[float]) -> int:
+    """The digits behind the point that tell ticks apart."""
+    return max(0, -math.floor(math.log10(marks[1] - marks[0]) + 1e-9))
 
 
 def _layer_ticks(layers: Sequence[int]) -> list[float]:
