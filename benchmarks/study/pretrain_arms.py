@@ -28,7 +28,9 @@ LONGEST = 2000  # tokens of a document: a few long ones would be an arm
 BOTH = "+"  # between the languages of a bilingual document
 
 
-def make_arms(documents: pa.Table, dropped: pa.Table, pivot_share: float, tokens: int, seed: int = 0) -> dict[str, pa.Table]:
+def make_arms(
+    documents: pa.Table, dropped: pa.Table, pivot_share: float, tokens: int, seed: int = 0
+) -> dict[str, pa.Table]:
     """The documents of each arm, from the table of `score_documents` without what `filter_documents` lists.
 
     pivot-aware: the highest share of pivots, with equal tokens from each set of languages. bilingual: any documents of two

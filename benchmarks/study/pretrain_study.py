@@ -3,10 +3,10 @@
     python benchmarks/study/pretrain_study.py --data SHARED/data --out WORK --model smollm2-135m --tokens 200000
     python benchmarks/study/pretrain_study.py ... --units 1           stop after one unit that was not there
 
-WORK/<model> holds the run folder, the arms of so many tokens (pretrain_arms.py) and what `pk.pretrain` writes. Each finished unit is a file
-of numbers in benchmarks/study/results: settings, losses, every measure at every checkpoint, and each item's answer by its
-number, so that differences can be paired (pretrain_table.py). Units whose file is there are not run again; a unit that was stopped goes on at
-its last checkpoint.
+WORK/<model> holds the run folder, the arms of so many tokens (pretrain_arms.py) and what `pk.pretrain` writes. Each
+finished unit is a file of numbers in benchmarks/study/results: settings, losses, every measure at every checkpoint, and each
+item's answer by its number, so that differences can be paired (pretrain_table.py). Units whose file is there are not run
+again; a unit that was stopped goes on at its last checkpoint.
 """
 
 from __future__ import annotations
@@ -95,7 +95,8 @@ def held_out(given: argparse.Namespace) -> dict[str, list[str]]:
 def evaluated(given: argparse.Namespace, run: Path) -> Path:
     """A file of all texts that models are measured on: no arm may share 13 words in a row with one of them."""
     texts = [text for some in held_out(given).values() for text in some]
-    for own in read_sentences("study", sentences(given.data, run / "given" / "parallel"), PAIRS, given.lines or 1, 0).values():
+    folder = sentences(given.data, run / "given" / "parallel")
+    for own in read_sentences("study", folder, PAIRS, given.lines or 1, 0).values():
         texts += [text for both in own.lines for text in both]
     out = run / "given" / "evaluated.jsonl"
     out.write_bytes(b"".join(orjson.dumps({"text": text}) + b"\n" for text in texts))
