@@ -12,6 +12,7 @@ again; a unit that was stopped goes on at its last checkpoint.
 from __future__ import annotations
 
 import argparse
+import csv
 import platform
 import sys
 import time
@@ -19,14 +20,17 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
 import torch
-from inputs import corpus_files, left_out, sampled
+from inputs import clean_rows, corpus_files, left_out, sampled
 from pretrain_arms import ARMS, make
 from pretrain_table import tables, unit_file
 
 import pivotkit as pk
-from pivotkit.artifacts import read_json, read_table, write_json
+from pivotkit.artifacts import read_json, read_table, write_json, write_table
 from pivotkit.cli import main as pivotkit
 from pivotkit.training.translations import read_sentences
 
@@ -43,24 +47,43 @@ def prepare(given: argparse.Namespace, work: Path) -> None:
     run, arms = work / "run", arms_folder(given, work)
     if (arms / "arms.json").exists():
         return
-    lexicon = run / "given" / "words.tsv"
-    if not lexicon.exists():
-        nouns(given.data / "lexicon" / "concrete_nouns.tsv", lexicon)
-    corpus = sampled(corpus_files(given.data, LANGUAGES), given.share, run / "given" / "corpus")
-    commands: list[list[str]] = [
-        ["task", str(run), "--lexicon", str(lexicon), "--pairs", ",".join(PAIRS), "--limit", str(given.limit), *TASK],
-        ["tokens", str(run), "--model", given.model, "--corpus", *map(str, corpus)],
-        ["count", str(run)],
-        ["pivots", str(run)],
-        ["trace", str(run)],
-        ["behaviors", str(run)],
-        ["score-documents", str(run)],
-        ["filter", str(run), "--filters", "near-duplicates", "--exclude", str(evaluated(given, run))],
-    ]
-    for command in commands:
-        if code := pivotkit(command):
-            sys.exit(code)
+    lexicon, items = work / "given" / "words.tsv", work / "given" / "items.parquet"
+    words(given.data, lexicon)
+    corpus = list(map(str, sampled(corpus_files(given.data, LANGUAGES), given.share, work / "given" / "corpus")))
+    task = ["--pairs", ",".join(PAIRS), "--lexicon", str(lexicon), *TASK]
+    if not items.exists():
+        for command in (
+            ["task", *task],
+            ["tokens", "--model", given.model, "--corpus", *corpus],
+            ["count"],
+            ["pivots"],
+        ):
+            stage(work / "survey", *command)
+        write_table(with_pivots(work / "survey", given.limit), items)
+    for command in (
+        ["task", "--items", str(items), "--pairs", ",".join(PAIRS)],
+        ["tokens", "--model", given.model, "--corpus", *corpus],
+        *(["count"], ["pivots"], ["trace"], ["behaviors"], ["score-documents"]),
+        ["filter", "--filters", "near-duplicates", "--exclude", str(evaluated(given, work / "given"))],
+    ):
+        stage(run, *command)
     make(run, round(given.tokens * MORE), arms)
+
+
+def stage(run: Path, name: str, *options: str) -> None:
+    if code := pivotkit([name, str(run), *options]):
+        sys.exit(code)
+
+
+def with_pivots(survey: Path, limit: int) -> pa.Table:
+    """Up to ``limit`` items of each pair, of those with pivots and two spellings, from frequent to rare words."""
+    items, found = (read_table(survey / f"{name}.parquet") for name in ("items", "pivots"))
+    able = pc.and_(pc.is_in(items["item"], pc.unique(found["item"])), pc.not_equal(items["source"], items["target"]))
+    parts = []
+    for pair in PAIRS:
+        own = items.filter(pc.and_(able, pc.equal(items["pair"], pair)))
+        parts.append(own.take(np.unique(np.linspace(0, len(own) - 1, min(limit, len(own))).round().astype(int))))
+    return pa.concat_tables(parts)
 
 
 def arms_folder(given: argparse.Namespace, work: Path) -> Path:
@@ -78,13 +101,22 @@ def sentences(data: Path, out: Path) -> Path:
     return out
 
 
-def nouns(source: Path, out: Path) -> None:
-    """The concepts with one word in each of the languages."""
-    head, *rows = [line.split("\t") for line in source.read_text("utf-8").splitlines()]
-    places = [head.index(code) for code in LANGUAGES]
-    kept = [[row[place] for place in places] for row in rows if all(row[place] for place in places)]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text("".join("\t".join(row) + "\n" for row in [list(LANGUAGES), *kept]), encoding="utf-8")
+def words(data: Path, out: Path) -> None:
+    """The concepts of both lexicons, nouns alone, each word once in its language; a cell is empty where a word is missing."""
+    if out.exists():
+        return
+    clean_rows(data / "lexicon" / "words_2000.tsv", "A", 1, out.with_name("words_2000.tsv"))
+    kept, seen = [], {code: {""} for code in LANGUAGES}
+    for file in (data / "lexicon" / "concrete_nouns.tsv", out.with_name("words_2000.tsv")):
+        with file.open(encoding="utf-8", newline="") as opened:
+            for row in csv.DictReader(opened, delimiter="\t"):
+                own = {code: row.get(code, "") for code in LANGUAGES}
+                known = any(word and word in seen[code] for code, word in own.items())
+                if row.get("pos", "noun") == "noun" and not known:
+                    kept.append("\t".join(own.values()))
+                    for code, word in own.items():
+                        seen[code].add(word)
+    out.write_text("\n".join(["\t".join(LANGUAGES), *kept]) + "\n", encoding="utf-8")
 
 
 def held_out(given: argparse.Namespace) -> dict[str, list[str]]:
@@ -92,13 +124,13 @@ def held_out(given: argparse.Namespace) -> dict[str, list[str]]:
     return {code: left_out(given.data / "corpus" / f"{code}.jsonl.zst", given.share, HELD_OUT) for code in LANGUAGES}
 
 
-def evaluated(given: argparse.Namespace, run: Path) -> Path:
+def evaluated(given: argparse.Namespace, folder: Path) -> Path:
     """A file of all texts that models are measured on: no arm may share 13 words in a row with one of them."""
     texts = [text for some in held_out(given).values() for text in some]
-    folder = sentences(given.data, run / "given" / "parallel")
-    for own in read_sentences("study", folder, PAIRS, given.lines or 1, 0).values():
+    parallel = sentences(given.data, folder / "parallel")
+    for own in read_sentences("study", parallel, PAIRS, given.lines or 1, 0).values():
         texts += [text for both in own.lines for text in both]
-    out = run / "given" / "evaluated.jsonl"
+    out = folder / "evaluated.jsonl"
     out.write_bytes(b"".join(orjson.dumps({"text": text}) + b"\n" for text in texts))
     return out
 
@@ -111,7 +143,7 @@ def train_unit(given: argparse.Namespace, work: Path, arm: str, seed: int) -> No
     table = pk.pretrain(
         given.model, {arm: arms_folder(given, work) / arm}, read_table(work / "run" / "items.parquet"), tokens=given.tokens,
         out=out, seeds=[seed], recipe=recipe, checkpoints=given.checkpoints, save_every=20, latent=["en"],
-        held_out=held_out(given), parallel=sentences(given.data, work / "run" / "given" / "parallel") if given.lines else None,
+        held_out=held_out(given), parallel=sentences(given.data, work / "given" / "parallel") if given.lines else None,
         lines=given.lines or 1,
     )  # fmt: skip
     arms = read_json(arms_folder(given, work) / "arms.json")
@@ -170,9 +202,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=ARMS)
     parser.add_argument("--checkpoints", type=int, default=2)
-    parser.add_argument("--limit", type=int, default=40, help="concepts")
+    parser.add_argument("--limit", type=int, default=48, help="items of each pair, at most")
     parser.add_argument("--lines", type=int, default=50, help="sentences of each pair for chrF, at most; 0 for none")
-    parser.add_argument("--share", type=float, default=0.15, help="share of the corpus that arms are chosen from")
+    parser.add_argument("--share", type=float, default=0.9, help="share of the corpus that arms are chosen from")
     parser.add_argument("--units", type=int, help="stop after so many units")
     given = parser.parse_args()
     work = given.out / given.model
