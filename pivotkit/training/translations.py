@@ -22,7 +22,7 @@ from pivotkit.words.languages import LANGUAGES, parse_pair
 SHOTS = 3
 LONGEST = 200  # characters of a sentence, so that the translation fits the tokens that are made
 NEW_TOKENS = 96
-BATCH = 10
+BATCH = 25  # sentences of like length that are translated at a time
 SUFFIXES = (".tsv", ".tsv.zst")
 
 
@@ -131,7 +131,13 @@ def translate(
 
     rows, scores = [], {}
     for pair, own in sentences.items():
-        said = [text for begin in range(0, len(own.lines), BATCH) for text in _said(model, tokenizer, own, begin)]
+        sources = [source for source, _ in own.lines]
+        said, order = [""] * len(sources), sorted(range(len(sources)), key=lambda place: len(sources[place]))
+        for begin in range(0, len(order), BATCH):
+            places = order[begin : begin + BATCH]
+            texts = _said(model, tokenizer, [own.prompt(sources[place]) for place in places])
+            for place, text in zip(places, texts, strict=True):
+                said[place] = text
         metric = CHRF()
         found = metric.corpus_score(said, [[reference for _, reference in own.lines]])
         scores[pair] = {"chrF": found.score, "lines": len(own.lines), "signature": str(metric.get_signature())}
@@ -154,9 +160,9 @@ class _LineEnd(StoppingCriteria):
         return torch.tensor(["\n" in text for text in last], device=input_ids.device)
 
 
-def _said(model: Any, tokenizer: Any, own: Sentences, begin: int) -> list[str]:
+def _said(model: Any, tokenizer: Any, prompts: Sequence[str]) -> list[str]:
     """The first line that the model says to each of some prompts, padded on the left."""
-    encoded = [tokenizer(own.prompt(source))["input_ids"] for source, _ in own.lines[begin : begin + BATCH]]
+    encoded = [tokenizer(prompt)["input_ids"] for prompt in prompts]
     longest = max(map(len, encoded))
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0
     ids = torch.full((len(encoded), longest), pad, dtype=torch.int64)
