@@ -217,7 +217,12 @@ def test_random_controls_differ_by_their_names_and_the_seed():
         ("other_score", "other-pivots", "other-pivots needs the column other_score"),
         ("control_score", "frequency-matched", "frequency-matched needs the column control_score"),
         ("score", "anti-pivot", "anti-pivot needs the column score"),
-        ("languages", "bilingual", r"bilingual lacks 20 of 20 tokens \(10 of 10 of a, 10 of 10 of b\)"),
+        (
+            "languages",
+            "bilingual",
+            r"bilingual lacks 20 of 20 tokens \(10 of 10 of a, 10 of 10 of b\); "
+            r"lang alone told of languages: describe_documents\(languages=\), or --languages, tells of all",
+        ),
     ],
 )
 def test_a_control_that_documents_cannot_give_is_refused_by_name(gone, control, told):
