@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from pivotkit.artifacts import atomic_folder, read_table, table_metadata, with_metadata, write_table
+from pivotkit.artifacts import atomic_folder, read_object, read_table, table_metadata, with_metadata, write_table
 from pivotkit.errors import InputError
 from pivotkit.pipeline.corpus_stages import scored_documents
 from pivotkit.pipeline.count_stage import token_store
@@ -26,7 +26,7 @@ NAMES = ("random", "language-matched", "length-matched", "bilingual", "parallel"
          "other-pivots", "frequency-matched", "anti-pivot")  # fmt: skip
 SHUFFLED = "pivot-shuffled"
 SETS = {"other-pivots": "other", "frequency-matched": "control"}  # the pivots that a control ranks by
-SELECTION = "selection"  # its name in the table
+SELECTION = "selection"  # its folder, and its name in the table
 
 
 @dataclass(repr=False)
@@ -39,6 +39,7 @@ class ControlsSettings(Settings):
 def controls(run: RunFolder, settings: ControlsSettings) -> None:
     from pivotkit.selection.controls.arms_table import arms_table
     from pivotkit.selection.controls.controls import selection_controls
+    from pivotkit.selection.writing.formats import TOKEN_FORMATS
     from pivotkit.selection.writing.write import write_selection
 
     store = token_store(run, settings)
@@ -49,16 +50,19 @@ def controls(run: RunFolder, settings: ControlsSettings) -> None:
         documents, selection, controls=settings.controls, quota_by=quota_by, drop=dropped_documents(run, settings),
         exact=settings.exact, seed=settings.seed, allow_shortfall=settings.allow_shortfall,
     )  # fmt: skip
-    tokenizer = model_tokenizer(settings) if settings.exact else None  # it cuts texts
+    form = read_object(run / SELECTION / "manifest.json", {"format": str})["format"]
+    of_ids = form in TOKEN_FORMATS
+    tokenizer = model_tokenizer(settings) if of_ids or settings.exact else None  # it also cuts texts
     table = arms_table({SELECTION: _joined(selection, documents), **found})
     with atomic_folder(run / "controls") as folder:
         for name, rows in found.items():
             if name == SHUFFLED:
-                _write_shuffled(run, settings, store, selection, folder / name)
+                _write_shuffled(run, settings, store, selection, folder / name, form if of_ids else None)
             else:
                 write_selection(
-                    rows, corpus_paths(settings), folder / name, on_error=settings.on_error, tokenizer=tokenizer
-                )
+                    rows, corpus_paths(settings), folder / name, format=form, on_error=settings.on_error,
+                    tokenizer=tokenizer, eos=settings.eos if of_ids else None,
+                )  # fmt: skip
         write_table(table, folder / "arms.parquet")
 
 
@@ -66,15 +70,21 @@ def _described(run: RunFolder, settings: ControlsSettings, store: TokenStore) ->
     """The scored documents with what the controls need to know."""
     from pivotkit.corpus.languages.language_table import LanguageTable
     from pivotkit.selection.controls.describe import describe_documents
-    from pivotkit.selection.controls.pivot_sets import control_pivots
+    from pivotkit.selection.controls.pivot_sets import WHAT, control_pivots
     from pivotkit.selection.scoring.scores import score_documents
 
     documents, scores = scored_documents(run, settings), {}
-    wanted = [one for name, one in SETS.items() if name in settings.controls]
-    if wanted:
-        pivots, hubs = read_table(run / "pivots.parquet"), read_table(run / "hubs.parquet")
-        sets = control_pivots(pivots, hubs, kinds=wanted, allow_shortfall=settings.allow_shortfall)
-        scores = {name: score_documents(store, tokens) for name, tokens in sets.items() if tokens.num_rows}
+    pivots, hubs = read_table(run / "pivots.parquet"), read_table(run / "hubs.parquet")
+    for control in (name for name in SETS if name in settings.controls):
+        kind = SETS[control]
+        tokens = control_pivots(pivots, hubs, kinds=[kind], allow_shortfall=True)[kind]
+        if tokens.num_rows < hubs.num_rows and not settings.allow_shortfall:
+            raise ValueError(
+                f"controls: {control} must have {WHAT[kind]} for each of {hubs.num_rows} hubs; got {tokens.num_rows}: "
+                f"run `pivotkit pivots` with fewer --hubs, leave it out of --controls, or set --allow-shortfall"
+            )
+        if tokens.num_rows:
+            scores[kind] = score_documents(store, tokens)
     languages = None if settings.languages is None else LanguageTable.open(settings.languages)
     if languages is not None and "languages" in documents.column_names:
         documents = documents.drop_columns(["languages"])
@@ -85,7 +95,7 @@ def _selection(run: RunFolder, settings: ControlsSettings) -> pa.Table:
     """The rows of the selection, with the names that the corpus's units have now: files are told by their names."""
     from pivotkit.corpus.reading.documents import work_units
 
-    place = run / "selection" / "provenance.parquet"
+    place = run / SELECTION / "provenance.parquet"
     rows = read_table(place)
     units = work_units(corpus_paths(settings))
     known = {unit.name for unit in units}
@@ -107,7 +117,7 @@ def _joined(selection: pa.Table, documents: pa.Table) -> pa.Table:
 
 
 def _write_shuffled(
-    run: RunFolder, settings: ControlsSettings, store: TokenStore, selection: pa.Table, out: Path
+    run: RunFolder, settings: ControlsSettings, store: TokenStore, selection: pa.Table, out: Path, form: str | None
 ) -> None:
     """The selection's tokens with other pairs' pivots: as token files, because text may be read as other tokens."""
     from pivotkit.selection.controls.pivot_sets import pivot_permutation
@@ -121,7 +131,7 @@ def _write_shuffled(
         read_table(run / "pivots.parquet"), store.vocab_size, chosen=read_table(run / "hubs.parquet"),
         seed=settings.seed, allow_shortfall=settings.allow_shortfall,
     )  # fmt: skip
-    write_selection(selection, shuffle_pivots(store, permutation), out, eos=int(eos))
+    write_selection(selection, shuffle_pivots(store, permutation), out, format=form, eos=int(eos))
 
 
 CONTROLS = Stage(
@@ -134,7 +144,7 @@ CONTROLS = Stage(
         "tokens",
         "pivots.parquet",
         "hubs.parquet",
-        "selection",
+        SELECTION,
         CORPUS,
         MODEL,
     ),
@@ -143,4 +153,5 @@ CONTROLS = Stage(
     settings=("controls", "quota_by", "exact", "allow_shortfall", "eos", "on_error", "seed"),
     functions=("selection.controls.controls.selection_controls", "selection.controls.describe.describe_documents"),
     form=ControlsSettings,
+    revision=2,  # controls are written in the selection's format
 )

@@ -15,6 +15,7 @@ from pivotkit.pipeline.settings import Settings, option
 from pivotkit.pipeline.stage import Stage
 from pivotkit.run_folder import RunFolder
 
+ARMS = ("selection", "controls")  # the run's own
 HELD_OUT_TEXTS = 200  # documents of each language that are read, at most
 
 
@@ -23,7 +24,7 @@ class PretrainSettings(Settings):
     """The settings of a run, and what continued pre-training adds."""
 
     arms: dict[str, str] = option(
-        {}, "folders of selections as tokens: pivot=DIR,random=DIR; by default, those in the run's folder arms"
+        {}, "folders of selections as tokens: pivot=DIR,random=DIR; by default, the run's selection and its controls"
     )
     train_tokens: int | None = option(None, "tokens of each training; an arm with fewer is refused", least=1)
     train_seeds: list[int] = option([0, 1], "seeds of the order of documents; one training per arm and seed", least=0)
@@ -67,15 +68,12 @@ def pretrain(run: RunFolder, settings: PretrainSettings) -> None:
 
 
 def arms_of(run: RunFolder, settings: PretrainSettings) -> dict[str, Path]:
-    """The folder of each arm, by name: those that were given, or those in the run's folder ``arms``."""
+    """The folder of each arm, by name: those that were given, or the run's selection and its controls."""
     if settings.arms:
         return {name: Path(folder).absolute() for name, folder in settings.arms.items()}
-    found = {path.parent.name: path.parent.absolute() for path in sorted((run / "arms").glob("*/manifest.json"))}
-    if not found:
-        raise ValueError(
-            f"pretrain: --arms must name folders of selections as tokens; got none, nor one in {run / 'arms'}"
-        )
-    return found
+    selection, controls = (run / name for name in ARMS)
+    folders = [selection, *(path.parent for path in sorted(controls.glob("*/manifest.json")))]
+    return {folder.name: folder.absolute() for folder in folders}
 
 
 def read_recipe(path: str | None) -> Mapping[str, Any] | None:
@@ -113,7 +111,8 @@ PRETRAIN = Stage(
     name="pretrain",
     help="continue training the model on selections of equal tokens, and measure every checkpoint on the run's items",
     run=pretrain,
-    reads=("items.parquet", MODEL),
+    reads=("items.parquet", *ARMS, MODEL),
+    needs=lambda settings: ("items.parquet", *(() if settings.arms else ARMS), MODEL),
     writes=("pretrain", "pretrain.parquet"),
     settings=(
         "arms", "train_tokens", "train_seeds", "recipe", "checkpoints", "save_every", "held_out", "parallel", "lines",

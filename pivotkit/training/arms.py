@@ -109,7 +109,7 @@ def selection_files(function: str, folder: Path, tokenizer: Any) -> TokenFiles:
         raise InputError(folder, "", f"must be a folder that write_selection wrote as tokens; found no {MANIFEST}")
     manifest = read_object(path, {"selected": dict})
     if manifest.get("format") != "olmo" or "shards" not in manifest["selected"]:
-        rule = "must tell of a selection as tokens (write_selection of TokenFiles or a TokenStore)"
+        rule = "must tell of a selection as tokens (write_selection(format='olmo'); --selection-format olmo)"
         raise InputError(path, "", f"{rule}; got one as {manifest.get('format', 'text')}")
     told, own = manifest.get("tokenizer"), tokenizer_core(function, tokenizer)[1]
     if told is not None and len(told) == len(own) and told != own:

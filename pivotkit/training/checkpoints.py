@@ -58,7 +58,7 @@ def require_same(place: Path, of: Mapping[str, Any], identity: Mapping[str, Any]
     for name in dict.fromkeys([*identity, *of]):
         if of.get(name) != identity.get(name):
             rule = f"must be of this training, with {_said(identity.get(name))} as {name}; got {_said(of.get(name))}"
-            raise InputError(place, "", f"{rule}; choose another `out`, or remove it")
+            raise InputError(place, "", f"{rule}; choose another `out`, or remove {place.parent}")
 
 
 def step_of(checkpoint: Path | None) -> int:

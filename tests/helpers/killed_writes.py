@@ -1,24 +1,43 @@
 """Calls that write a folder, killed at random moments, and called again: a script, because it forks.
 
-``python killed_writes.py JOB ROUNDS SEED``: JOB is a JSON file with ``function`` ("write_selection" or "mix"), its
-``arguments``, and ``out``, the folder. A round kills two calls. Prints as JSON how many calls were killed, in how many of them a whole shard was
-left, and what differed from the files of an uninterrupted call.
+`killed` runs it. ``python killed_writes.py JOB KILLS SEED``: JOB is a JSON file with ``function`` (of pivotkit.selection), its
+``arguments``, ``out``, the folder, and ``settings``, values of constants by their full names. A call is killed, killed once more,
+and left alone, until there were so many kills. Prints as JSON how many calls were killed, in how many of them a whole shard was
+left, what a kill left that is not as an uninterrupted call writes it, and what differed in the end.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pivotkit.selection
 from pivotkit.corpus import TokenFiles
+
+
+def killed(function: str, out: Path, arguments: Mapping[str, Any], settings: Mapping[str, Any] | None = None,
+           kills: int = 20) -> dict[str, Any]:  # fmt: skip
+    """What the script says of calls that were killed; the file of the job lies beside ``out``."""
+    job = out.with_name(f"{out.name}.json")
+    job.write_text(
+        json.dumps({"function": function, "out": str(out), "arguments": dict(arguments), "settings": settings or {}})
+    )
+    command = [sys.executable, __file__, str(job), str(kills), "0"]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True)
+    job.unlink()
+    assert ended.returncode == 0, ended.stderr
+    found: dict[str, Any] = json.loads(ended.stdout)
+    return found
 
 
 def arguments(job: dict[str, Any]) -> dict[str, Any]:
@@ -70,22 +89,27 @@ def digests(folder: Path) -> dict[str, str]:
     }
 
 
-def main(path: str, rounds: int, seed: int) -> None:
+def main(path: str, kills: int, seed: int) -> None:
     job = json.loads(Path(path).read_text())
+    for name, value in job["settings"].items():
+        module, _, constant = name.rpartition(".")
+        setattr(importlib.import_module(module), constant, value)
     out, draw = Path(job["out"]), random.Random(seed)
     status, calls = in_child(job)
     assert status == 0, status
     whole = digests(out)
-    found: dict[str, Any] = {"calls": calls, "killed": 0, "resumed": 0, "different": []}
-    for _ in range(rounds):
+    found: dict[str, Any] = {"calls": calls, "killed": 0, "resumed": 0, "broken": [], "different": []}
+    while found["killed"] < kills:
         shutil.rmtree(out, ignore_errors=True)
-        for at in (draw.randrange(1, calls), draw.randrange(1, calls)):  # killed twice, then left alone
+        for at in (draw.randrange(1, calls), draw.randrange(1, calls)):  # a call that goes on may end before its moment
             found["killed"] += os.WIFSIGNALED(in_child(job, at)[0])
             found["resumed"] += bool(list(out.parent.glob(f".{out.name}.begun/state/0*.json")))
+            visible = {name: digest for name, digest in digests(out).items() if not name.startswith(".")}
+            found["broken"] += sorted(visible.items() - whole.items())
         status, _ = in_child(job)
         left = [file.name for file in out.parent.iterdir() if file.name.startswith(f".{out.name}")]
         if status != 0 or digests(out) != whole or left:
-            different = {name for name, digest in digests(out).items() if whole.get(name) != digest}
+            different = dict(digests(out).items() ^ whole.items())
             found["different"].append([status, sorted(different), left])
     print(json.dumps(found))
 

@@ -2,7 +2,7 @@
 
 python small_training.py GIVEN OUT                 one training, one process
 python small_training.py GIVEN OUT micro ROWS      the same by so many rows at once; also under torch.distributed.run
-python small_training.py GIVEN OUT kill SEED       again and again, killed at random moments until it is done
+python small_training.py GIVEN OUT kill SEED       again and again, killed at 20 random moments, and once more to the end
 python small_training.py GIVEN OUT at NAME...      for each: killed once where it calls NAME, then again to the end
 python small_training.py GIVEN OUT full BYTES...   for each: no room for a file of more bytes after a checkpoint, then room
 The last two train into OUT/0, OUT/1 and so on.
@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import random
 import resource
+import shutil
 import signal
 import sys
 import time
@@ -30,6 +31,8 @@ from pivotkit.words.prompts import PROMPTS
 
 RECIPE = {"length": 32, "batch": 4, "learning_rate": 1e-2, "warmup": 2}
 TOKENS = 2048  # 16 updates
+KILLS = 20
+RESULT = "pretrain.parquet"
 
 
 def make_given(folder: Path) -> None:
@@ -120,17 +123,20 @@ def without_room(given: Path, out: Path, limit: int) -> None:
 
 def main(given: Path, out: Path, how: str = "", *what: str) -> int:
     if how == "kill":
-        moments, kills = random.Random(int(what[0])), 0
+        moments, kills, timed = random.Random(int(what[0])), 0, out.with_name("timed")
         begun = time.monotonic()
-        in_child(lambda: train(given, out.with_name("timed")))
+        in_child(lambda: train(given, timed))
         whole = time.monotonic() - begun
-        while (
-            status := in_child(lambda: train(given, out), moments.uniform(0.05, 1) * whole if kills < 20 else None)
-        ) != 0:
-            if status != -signal.SIGKILL:
+        while kills < KILLS:
+            status = in_child(lambda: train(given, out), moments.uniform(0.02, 0.6) * whole)
+            if status == -signal.SIGKILL:
+                kills += 1
+            elif status or (out / RESULT).read_bytes() != (timed / RESULT).read_bytes():
                 return 1
-            kills += 1
+            else:  # it was done before its moment came
+                shutil.rmtree(out)
         print(f"killed {kills} times")
+        return in_child(lambda: train(given, out))
     elif how == "at":
         for number, name in enumerate(what):
             if (

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 from small_training import make_given
 
@@ -33,11 +31,11 @@ def started(made_once, tmp_path):
 FLAGS = ["--train-tokens", "2048", "--train-seeds", "0", "--latent", "p"]
 
 
-def test_arms_of_the_run_are_trained_and_nothing_is_done_twice(started, tmp_path, capsys):
+def test_arms_are_trained_and_nothing_is_done_twice(started, tmp_path, capsys):
     given, run = started
-    shutil.copytree(given / "one", run / "arms" / "one")
     (tmp_path / "recipe.yaml").write_text("length: 32\nbatch: 4\nlearning_rate: 0.01\n")
     command = ["pretrain", str(run), "--model", str(given / "model"), *FLAGS, "--recipe", str(tmp_path / "recipe.yaml")]
+    command += ["--arms", f"one={given / 'one'}"]
     assert main(command) == 0
     table = read_table(run / "pretrain.parquet")
     assert set(table["arm"].to_pylist()) == {"before", "one"}
@@ -57,7 +55,7 @@ def test_arms_of_the_run_are_trained_and_nothing_is_done_twice(started, tmp_path
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ([], "--arms must name folders of selections as tokens; got none, nor one in "),
+        ([], "run: must hold selection; run `pivotkit select` first"),
         (["--arms", "one=nowhere"], "nowhere/manifest.json: must be there for the stage pretrain; found none"),
         (["--arms", "one=ONE", "--recipe", "none.yaml"], "none.yaml: must be a YAML file; "),
     ],

@@ -13,6 +13,7 @@ import pytest
 
 from pivotkit.artifacts import read_table, write_table
 from pivotkit.report import write_report
+from pivotkit.report.arms.drawn import drawn_arms
 from pivotkit.report.corpus_sections import controls
 from pivotkit.report.text import number
 
@@ -45,6 +46,14 @@ def test_documents_of_each_arm_are_shown_with_their_pivots_marked(
     assert page.has("<b>1", hub.strip(), "2")
     assert page.tags["mark"] == 2 + 1  # one in the caption
     assert page.words.count("This arm holds token ids and no text.") == 2  # those of the control
+
+
+def test_an_arm_whose_documents_are_cut_has_the_tokens_that_were_taken(new_run: Callable[[], Path]) -> None:
+    run = new_run()
+    rows = read_table(run / "selection" / "provenance.parquet").slice(0, 2)
+    cut = rows.append_column("take", pa.array([1, None], pa.int32()))  # null: the whole document
+    write_table(cut, run / "controls" / "random" / "provenance.parquet")
+    assert {arm.name: arm.tokens for arm in drawn_arms(run)}["random"] == 1 + rows["tokens"].to_pylist()[1]
 
 
 def test_only_an_arm_that_lacks_something_is_told_to_be_short(full_run: Path) -> None:

@@ -58,7 +58,9 @@ def _drawn(folder: Path, seed: int) -> Arm:
     kept = [name for name in ("id", "lang", "tokens", "pivots", "score") if name in table.column_names]
     rows = table.select(kept).take(pa.array(places, pa.int64())).to_pylist()
     texts = _texts(folder, {row["id"] for row in rows})
-    tokens = int(sum(table["tokens"].to_pylist()))
+    whole = table["tokens"].to_pylist()
+    taken = table["take"].to_pylist() if "take" in table.column_names else whole  # null: all of a document
+    tokens = sum(all_of if some is None else some for some, all_of in zip(taken, whole, strict=True))
     return Arm(folder.name, table.num_rows, tokens, [row | {"text": texts.get(row["id"])} for row in rows])
 
 

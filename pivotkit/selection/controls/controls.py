@@ -194,11 +194,12 @@ def selection_controls(
     shards = ScoreShards.of(documents if isinstance(documents, pa.Table) else Path(documents), [*needed])
     plans = _plans(dict.fromkeys(names), chosen, shards, quota_by, language, seed, exact)
     survey(shards, plans, dropped)
-    refusals = [told for plan in plans if (told := plan.refusal())]
-    if refusals and not allow_shortfall:
-        raise ValueError(
-            f"{NAME}: documents must suffice for every control, or allow_shortfall be set; {'; '.join(refusals)}"
-        )
+    refused = [plan for plan in plans if plan.refusal()]
+    if refused and not allow_shortfall:
+        told = "; ".join(plan.refusal() for plan in refused)
+        if any("lang" in plan.control.columns(shards.schema.names) for plan in refused):
+            told += "; lang alone told of languages: describe_documents(languages=), or --languages, tells of all"
+        raise ValueError(f"{NAME}: documents must suffice for every control, or allow_shortfall be set; {told}")
     found: dict[str, Any] = {}
     for plan in plans:
         about = _about(plan)

@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from killed_writes import killed
 
 from pivotkit.artifacts import table_metadata
 from pivotkit.errors import InputError
@@ -161,6 +162,18 @@ def test_files_give_what_a_table_gives(tmp_path, parquet):
         assert read.summary["quotas"] == table_metadata(tables[name])["quotas"]
 
 
+def test_a_kill_at_any_moment_leaves_whole_controls_and_the_same_bytes_after_a_rerun(tmp_path):
+    rows = [(5 + place % 7, place % 5 / 10, "ab"[place % 2], ("a+b", "a", "b+p", "a+p")[place // 5 % 4], place % 3,
+             place % 4 / 10, place % 7 / 10) for place in range(600)]  # fmt: skip
+    documents = make_described([dict(zip(COLUMNS, row, strict=True)) for row in rows])
+    folder = write_shards(documents, tmp_path / "scores", cuts={1, 2}, batch=100)
+    chosen = select(folder, budget_tokens=400, quotas={"a": 0.5, "b": 0.5}, out=tmp_path / "selection")
+    found = killed("selection_controls", tmp_path / "controls", {"documents": str(folder), "selection": str(chosen)})
+    assert found["broken"] == found["different"] == []
+    assert found["killed"] >= 20
+    assert sorted(path.name for path in (tmp_path / "controls").iterdir()) == sorted(CONTROLS)
+
+
 def test_exact_controls_have_the_tokens_of_an_exact_selection():
     documents = corpus()
     selection = select(documents, budget_tokens=34, quotas={"a": 0.5, "b": 0.5}, exact=True)
@@ -204,7 +217,12 @@ def test_random_controls_differ_by_their_names_and_the_seed():
         ("other_score", "other-pivots", "other-pivots needs the column other_score"),
         ("control_score", "frequency-matched", "frequency-matched needs the column control_score"),
         ("score", "anti-pivot", "anti-pivot needs the column score"),
-        ("languages", "bilingual", r"bilingual lacks 20 of 20 tokens \(10 of 10 of a, 10 of 10 of b\)"),
+        (
+            "languages",
+            "bilingual",
+            r"bilingual lacks 20 of 20 tokens \(10 of 10 of a, 10 of 10 of b\); "
+            r"lang alone told of languages: describe_documents\(languages=\), or --languages, tells of all",
+        ),
     ],
 )
 def test_a_control_that_documents_cannot_give_is_refused_by_name(gone, control, told):

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from killed_writes import killed
 from token_formats import made_store, write_datatrove, write_megatron, write_olmo
 from tokenizers import Tokenizer, models, pre_tokenizers
 
@@ -21,7 +18,6 @@ from pivotkit.corpus import TokenFiles
 from pivotkit.errors import CorpusError
 from pivotkit.selection import mix, write_selection
 
-KILLS = Path(__file__).parents[2] / "helpers" / "killed_writes.py"
 EOS = 999
 
 
@@ -256,15 +252,9 @@ def test_a_mixture_that_is_killed_at_any_moment_goes_on_to_the_same_bytes(tmp_pa
     parts = {name: {"files": str(tmp_path / name), "vocab_size": 1000, "eos": EOS} for name in "ab"}
     arguments = {"parts": parts, "weights": {"a": 2, "b": 1}, "budget_tokens": 1500, "shard_tokens": 300,
                  "max_epochs": 2, **options}  # fmt: skip
-    job = tmp_path / "job.json"
-    job.write_text(json.dumps({"function": "mix", "out": str(tmp_path / "out"), "arguments": arguments}))
-    ended = subprocess.run(
-        [sys.executable, str(KILLS), str(job), "10", "0"], check=False, capture_output=True, text=True
-    )
-    assert ended.returncode == 0, ended.stderr
-    found = json.loads(ended.stdout)
-    assert found["different"] == []
-    assert found["killed"] > 10
+    found = killed("mix", tmp_path / "out", arguments)
+    assert found["broken"] == found["different"] == []
+    assert found["killed"] >= 20
     assert found["resumed"] > 3
 
 

@@ -125,7 +125,7 @@ def native_mixer():
     places = [] if found is None else [Path(place) for place in found.submodule_search_locations or ()]
     native = next((path for place in places for path in place.glob("dolma.*.so")), None)
     if native is None:
-        pytest.skip("needs dolma")
+        pytest.skip("needs dolma's mixer: pip install --no-deps dolma (it asks for older numpy and tokenizers)")
     spec = importlib.util.spec_from_file_location("dolma", native)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
