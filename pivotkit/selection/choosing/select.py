@@ -135,9 +135,10 @@ def select(
     Notes
     -----
     The excess of a quota (of each pair in it with "pairs", of either part with "behavior", of each source with a cap)
-    is less than the length of its last document. A part of a budget is rounded half to even, exactly. Equal ranks are ordered by 64 bits of the hash, equal hashes by unit and row. So the choice depends
-    neither on the order of the rows or files nor, without a temperature, on the machine; with one, it does where two
-    machines' logarithms differ in the last bit. Documents without tokens are never taken.
+    is less than the length of its last document. A part of a budget is rounded half to even, exactly. Equal ranks are
+    ordered by 64 bits of the hash, equal hashes by unit and row. So the choice depends neither on the order of the rows
+    or files nor, without a temperature, on the machine; with one, it does where two machines' logarithms differ in the
+    last bit. Documents without tokens are never taken.
 
     Documents of `TokenFiles` have no ``id``. Where it is null in all rows, ``<file name>:<row>`` takes its place, with
     the file names that `score_documents` put into the metadata of its table or files. They have no ``lang`` either;
@@ -146,10 +147,11 @@ def select(
     Cost: the rows are read three times: for a histogram of each quota's tokens by merit; for the documents of the bins
     in which the budgets are reached, which are sorted; and for those that are taken. Bins with more than 2^20 documents
     are first made narrower, by another reading each time. Caps and "pairs" add a reading for the sums of each, and caps
-    the readings of such a ranking; "behavior" adds those of a second one, and its bins. Memory does not depend on how many documents there are: 32 bytes for each of at most
-    2^22 bins, and the documents of those few bins. What grows is the list of units, the names of sources, 8 bytes for
-    each dropped document, a table that is given, and without ``out`` the table that is returned. Documents of equal
-    rank and equal id must be sorted together, however many they are.
+    the readings of such a ranking; "behavior" adds those of a second one, and its bins. Memory does not depend on how
+    many documents there are: 32 bytes for each of at most 2^22 bins, and the documents of those few bins. What grows is
+    the list of units, the names of sources, 8 bytes for each dropped document, a table that is given, and without
+    ``out`` the table that is returned. Documents of equal rank and equal id must be sorted together, however many they
+    are.
 
     Source: arXiv 2505.16385 takes documents with a high proportion of pivots; it names neither budget nor quotas. The
     rule "behavior" is pivotkit's own.

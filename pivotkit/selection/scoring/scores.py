@@ -145,9 +145,9 @@ def score_documents(
 
     Cost: one look-up per token, in a table of 1 byte a token id (share), of 5 (weighted) or of 4 (distinct). Ids are
     read in blocks of 2^19. A further column of scores costs as much as a score of its kind, "pairs" a weighted one for
-    each pair, "behavior" one share and as much as ``translation_pairs``. What grows in memory is the result, about 60 bytes a document, and with ``out`` nothing but what lies
-    beside the ids of one unit: the index of a Megatron or datatrove file, the list of documents of a store. A function
-    also needs the longest document at once.
+    each pair, "behavior" one share and as much as ``translation_pairs``. What grows in memory is the result, about 60
+    bytes a document, and with ``out`` nothing but what lies beside the ids of one unit: the index of a Megatron or
+    datatrove file, the list of documents of a store. A function also needs the longest document at once.
 
     The share is that of arXiv 2505.16385, which takes documents with a high proportion of pivot tokens. It is highest
     for short documents of the majority language: rank within languages (`pivotkit.selection.select`).
