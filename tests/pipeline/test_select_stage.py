@@ -80,6 +80,13 @@ class TestBehavior:
         assert main(["select", str(copied), "--dry-run", "--json"]) == 0
         assert orjson.loads(capsys.readouterr().out)["documents"] == len(rows)
 
+    def test_a_run_by_behavior_does_all_of_it(self, copied, arguments, capsys):
+        assert main(["run", *arguments, "--rule", "behavior", "--out", str(copied)]) == 0
+        told = capsys.readouterr().err
+        assert "behaviors: nothing to do" in told
+        assert "score-documents: nothing to do" not in told
+        assert set(read_json(copied / "selection" / "manifest.json")["parts"]) == {"behavior_pivots", "behavior_pairs"}
+
     def test_without_behaviors_the_command_that_makes_them_is_named(self, copied, capsys):
         assert main(["select", str(copied), "--rule", "behavior"]) == 2
         assert (
