@@ -239,7 +239,7 @@ PARAMETERS: dict[str, dict[str, set[str]]] = {
     },
     "score_documents": {
         "corpus": OBJECT, "pivots": {"set", "iterator of ints"}, "hits": NONE, "pairs": NONE, "score": NAME,
-        "weights": NONE, "columns": EMPTY, "tokenizer": NONE, "on_error": NAME, "out": PATH | NONE,
+        "weights": NONE, "columns": EMPTY, "behaviors": NONE, "tokenizer": NONE, "on_error": NAME, "out": PATH | NONE,
     },
     "filter_documents": {
         "corpus": PATHS, "near_duplicates": {"True", "0.5"}, "quality": NONE | EMPTY, "exclude": PATHS | NONE,
@@ -248,7 +248,7 @@ PARAMETERS: dict[str, dict[str, set[str]]] = {
     "select": {
         "documents": PATH, "budget_tokens": INT, "quotas": NONE, "quota_by": NAME, "rule": NAME,
         "temperature": {"0", "7", "0.5", "10^30"}, "cap_by": NONE, "cap": NONE, "drop": PATH | NONE, "exact": FLAG,
-        "seed": INT0, "allow_shortfall": FLAG, "out": PATH | NONE,
+        "seed": INT0, "allow_shortfall": FLAG, "behaviors": NONE, "out": PATH | NONE,
     },
     "selection_controls": {
         "documents": PATH, "selection": PATH, "controls": NONE | EMPTY, "quota_by": NAME | NONE, "drop": PATH | NONE,

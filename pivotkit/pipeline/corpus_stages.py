@@ -29,6 +29,8 @@ from pivotkit.run_folder import RunFolder
 from pivotkit.words.languages import parse_pair
 
 SCORE_COLUMNS = ("distinct", "weighted", "pairs", "file_name", "folder")
+BEHAVIOR = "behavior"  # the rule that needs a column of this name
+BEHAVIORS = "behaviors.parquet"
 NEARLY_ALL = 0.9  # of the pivots kept as hubs, and hubs tell nothing
 
 
@@ -159,11 +161,22 @@ def score_documents(run: RunFolder, settings: Settings) -> None:
     words, _ = watch_words(items, [])
     hits = match_documents(corpus_paths(settings), WatchList(words), on_error=settings.on_error)
     store = token_store(run, settings)
-    pivots = read_table(run / "pivots.parquet").select(["token_id", "pair", "score"])
+    pivots = read_table(run / "pivots.parquet").select(["item", "token_id", "pair", "score"])
     kept = pivots.filter(pc.is_in(pivots["token_id"], hubs["token_id"].combine_chunks()))
-    scores = score_store(store, kept, hits=hits, pairs=items, columns=SCORE_COLUMNS)
+    behaviors = _behaviors(run, settings)
+    columns = (*SCORE_COLUMNS, *(() if behaviors is None else (BEHAVIOR,)))
+    scores = score_store(store, kept, hits=hits, pairs=items, columns=columns, behaviors=behaviors)
     named = {"units": [unit.name for unit in store.units]}
     write_table(scores, run / "documents.parquet", table_metadata(scores) | named)
+
+
+def _by_behavior(settings: Settings) -> tuple[str, ...]:
+    """What the rule reads beside what every rule reads."""
+    return (BEHAVIORS,) if settings.rule == BEHAVIOR else ()
+
+
+def _behaviors(run: RunFolder, settings: Settings) -> pa.Table | None:
+    return read_table(run / BEHAVIORS) if _by_behavior(settings) else None
 
 
 def scored_documents(run: RunFolder, settings: Settings) -> pa.Table:
@@ -171,14 +184,18 @@ def scored_documents(run: RunFolder, settings: Settings) -> pa.Table:
     return with_units_of_now(read_table(run / "documents.parquet"), settings)
 
 
+SCORED_FROM = ("items.parquet", "tokens", "pivots.parquet", "hubs.parquet", CORPUS)
 SCORE_DOCUMENTS = Stage(
     name="score-documents",
     help="score documents by their share of pivot tokens, and by all that selection may rank them by",
     run=score_documents,
-    reads=("items.parquet", "tokens", "pivots.parquet", "hubs.parquet", CORPUS),
+    reads=(*SCORED_FROM, BEHAVIORS),
+    needs=lambda settings: (*SCORED_FROM, *_by_behavior(settings)),
     writes=("documents.parquet",),
-    settings=("on_error",),
+    settings=("on_error", "rule"),
     functions=("selection.scoring.scores.score_documents",),
+    # Of all rules this one alone asks for other scores.
+    depends=lambda _, settings: {"rule": BEHAVIOR if _by_behavior(settings) else None},
     revision=2,  # there are columns beside the score
 )
 
@@ -197,6 +214,9 @@ def _selected(run: RunFolder, settings: Settings, dry_run: bool = False) -> dict
     from pivotkit.selection.writing.write import write_selection
 
     items, documents = read_table(run / "items.parquet"), scored_documents(run, settings)
+    if settings.rule == BEHAVIOR and "behaviors" not in table_metadata(documents):
+        told = f"be scored for --rule {BEHAVIOR}; run `pivotkit score-documents RUN --rule {BEHAVIOR}` first"
+        raise ValueError(f"select: documents.parquet must {told}")
     chosen = select_documents(
         documents,
         budget_tokens=settings.budget_tokens or max(1, sum(documents["tokens"].to_pylist()) // 10),
@@ -210,6 +230,7 @@ def _selected(run: RunFolder, settings: Settings, dry_run: bool = False) -> dict
         exact=settings.exact,
         seed=settings.seed,
         allow_shortfall=settings.allow_shortfall,
+        behaviors=_behaviors(run, settings),
     )
     return write_selection(
         chosen, corpus_paths(settings), run / "selection", format=settings.selection_format,
@@ -232,12 +253,18 @@ def _equal_quotas(items: pa.Table, documents: pa.Table) -> dict[str, float] | No
 
 
 SELECTED_FROM = ("items.parquet", "documents.parquet", CORPUS)
+
+
+def selection_needs(settings: Settings) -> tuple[str, ...]:
+    return (*SELECTED_FROM, *_by_behavior(settings), *((MODEL,) if _takes_tokenizer(settings) else ()))
+
+
 SELECT = Stage(
     name="select",
     help="select documents within a token budget and quotas",
     run=select,
-    reads=("items.parquet", "documents.parquet", CORPUS, MODEL),
-    needs=lambda settings: (*SELECTED_FROM, MODEL) if _takes_tokenizer(settings) else SELECTED_FROM,
+    reads=(*SELECTED_FROM, BEHAVIORS, MODEL),
+    needs=selection_needs,
     uses=(DROP, DROPPED),
     writes=("selection",),
     settings=(

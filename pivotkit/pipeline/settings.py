@@ -163,8 +163,8 @@ class Settings:
     hubs: int = option(1000, "hub pivots kept; documents are scored with them", least=1)
     rule: str = option(
         "score",
-        "what ranks the documents",
-        choices=("score", "share", "distinct", "weighted", "pairs", "parallel", "random"),
+        "what ranks the documents; behavior: what each item asks for, which score-documents must be told too",
+        choices=("score", "share", "distinct", "weighted", "pairs", "parallel", "random", "behavior"),
     )
     temperature: float = option(0.0, "noise added to the logarithm of what ranks documents; 0: none", least=0)
     budget_tokens: int | None = option(None, "tokens to select; a tenth of the corpus by default", least=1)

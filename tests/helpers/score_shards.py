@@ -32,6 +32,8 @@ def made_scores(documents: Sequence[Any]) -> pa.Table:
             "weighted": pa.array([number % 5 / 7 for number in mixed], pa.float64()),
             "pair": pa.array([[None, "a-b", "b-c", "c-a"][number % 4] for number in mixed], pa.string()),
             "source": pa.array([f"s{number % 3}" for number in mixed], pa.string()),
+            "behavior_pivots": pa.array([number // 2 for number in pivots], pa.int32()),
+            "behavior_pairs": pa.array([number % 3 for number in mixed], pa.int32()),
         }
     )
 

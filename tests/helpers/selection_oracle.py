@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from pivotkit.selection.choosing.ranking import text_hashes
+from pivotkit.selection.choosing.ranking import seed_of, text_hashes
 
 VALUES: dict[str, Any] = {
     "score": lambda column: column("score"),
@@ -22,9 +23,17 @@ VALUES: dict[str, Any] = {
 
 def sorted_in_memory(
     scores: pa.Table, *, budget_tokens, quotas=None, quota_by="lang", rule="score", temperature=0.0, cap_by=None, cap=None,
-    drop=(), exact=False, seed=0,
+    drop=(), exact=False, seed=0, behaviors=None, budgets=None,
 ) -> pa.Table:  # fmt: skip
-    """Sort all documents of a quota, and take them while the tokens before them are below its budget."""
+    """Sort all documents of a quota, and take them while the tokens before them are below its budget.
+
+    ``budgets`` are those of the quotas in the order of their names, where they are not their shares.
+    """
+    if rule == "behavior":
+        return sorted_by_behavior(
+            scores, behaviors, budget_tokens=budget_tokens, quotas=quotas, quota_by=quota_by, temperature=temperature,
+            cap_by=cap_by, cap=cap, drop=list(drop), exact=exact, seed=seed,
+        )  # fmt: skip
     scores = scores.sort_by([("unit", "ascending"), ("row", "ascending")])
     tokens = scores["tokens"].to_numpy().astype(np.int64)
     hashes = text_hashes(scores["id"].combine_chunks(), seed)
@@ -41,9 +50,9 @@ def sorted_in_memory(
     ranking = ranking[kept[ranking]]
     names = sorted(quotas) if quotas else ["all"]
     member = quota_names(scores, quota_by) if quotas else np.full(len(tokens), "all")
-    bounds = np.rint(np.cumsum([0.0, *(quotas[name] for name in names)] if quotas else [0.0, 1.0]) * budget_tokens)
+    budgets = budgets_of(budget_tokens, quotas) if budgets is None else budgets
     taken, takes = [], []
-    for name, budget in zip(names, np.diff(bounds).astype(int).tolist(), strict=True):
+    for name, budget in zip(names, budgets, strict=True):
         mine = ranking[member[ranking] == name]
         if cap is not None:
             most = max(1, int(np.floor((cap if cap <= 1 else int(cap) / budget_tokens) * budget)))
@@ -70,6 +79,37 @@ def sorted_in_memory(
             "take", pa.array(np.concatenate([np.zeros(0, int), *takes])[order].astype(np.int32))
         )
     return found
+
+
+def budgets_of(budget_tokens, quotas) -> list[int]:
+    """The budget of each quota, in the order of their names."""
+    shares = [quotas[name] for name in sorted(quotas)] if quotas else [1.0]
+    bounds = np.rint(np.cumsum([0.0, *shares]) * budget_tokens)
+    return [int(budget) for budget in np.diff(bounds)]
+
+
+def sorted_by_behavior(scores: pa.Table, behaviors: pa.Table, *, drop, seed, **options) -> pa.Table:
+    """First the documents rich in pivots of the items that ask for them, then, of the others, those with both words."""
+    shown = [
+        row["behavior"] for row in behaviors.to_pylist() if row["rule"] == "strict" and row["behavior"] != "excluded"
+    ]
+    halves = sum({"pivot": 2, "co-occurrence": 0}.get(behavior, 1) for behavior in shown)
+    whole = budgets_of(options["budget_tokens"], options["quotas"])
+    rich = [round(Fraction(halves * budget, 2 * len(shown))) for budget in whole]
+    share = scores["behavior_pivots"].to_numpy() / np.maximum(scores["tokens"].to_numpy(), 1)
+    pairs = scores["behavior_pairs"].to_numpy().astype(float)
+    parts: list[pa.Table] = []
+    for merit, budgets, own_seed in (
+        (share, rich, seed),
+        (pairs, [all_ - some for all_, some in zip(whole, rich, strict=True)], seed_of("behavior_pairs", seed)),
+    ):
+        with_merit = scores.append_column("merit", pa.array(scores["score"])).drop_columns(["score"])
+        with_merit = with_merit.append_column("score", pa.array(merit)).filter(pa.array(merit > 0))
+        gone = [*drop, *(place for part in parts for place in _names(part, ("unit", "row")))]
+        part = sorted_in_memory(with_merit, drop=gone, seed=own_seed, budgets=budgets, **options)
+        part = part.drop_columns(["score"]).rename_columns({"merit": "score"})
+        parts.append(part.select([*scores.column_names, *(["take"] if options["exact"] else [])]))
+    return pa.concat_tables(parts).sort_by([("unit", "ascending"), ("row", "ascending")]).combine_chunks()
 
 
 def before_in_group(tokens, groups):

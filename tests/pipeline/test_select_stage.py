@@ -55,3 +55,57 @@ def test_documents_are_written_as_ids_with_the_models_tokenizer(copied):
     added = manifest["selected"]["eos_added"]
     assert sum(lengths) - added == sum(rows["tokens"].to_pylist())
     assert manifest["tokenizer"]
+
+
+class TestBehavior:
+    def test_each_items_behavior_decides_what_it_is_given(self, copied, capsys):
+        assert main(["score-documents", str(copied), "--rule", "behavior"]) == 0
+        assert main(["select", str(copied), "--budget-tokens", "400", "--exact"]) == 0  # the run keeps the rule
+        manifest = read_json(copied / "selection" / "manifest.json")
+        shown = read_table(copied / "behaviors.parquet").to_pylist()
+        strict = [row["behavior"] for row in shown if row["rule"] == "strict"]
+        counts = {name: strict.count(name) for name in ("pivot", "co-occurrence", "excluded")}
+        counts["unsolved"] = len(strict) - sum(counts.values())
+        assert manifest["behaviors"] == counts
+        assert counts["pivot"]
+        assert counts["co-occurrence"]
+        parts = manifest["parts"]
+        share = (counts["pivot"] + counts["unsolved"] / 2) / (len(strict) - counts["excluded"])
+        for quota in ("a", "b"):
+            assert parts["behavior_pivots"]["quotas"][quota]["budget"] == round(share * 200)
+        rows = read_table(copied / "selection" / "provenance.parquet").to_pylist()
+        assert sum(row["take"] for row in rows) == sum(part["tokens"] for part in parts.values())
+        assert all(row["behavior_pivots"] or row["behavior_pairs"] for row in rows)
+        capsys.readouterr()
+        assert main(["select", str(copied), "--dry-run", "--json"]) == 0
+        assert orjson.loads(capsys.readouterr().out)["documents"] == len(rows)
+
+    def test_a_run_by_behavior_does_all_of_it(self, copied, arguments, capsys):
+        assert main(["run", *arguments, "--rule", "behavior", "--out", str(copied)]) == 0
+        told = capsys.readouterr().err
+        assert "behaviors: nothing to do" in told
+        assert "score-documents: nothing to do" not in told
+        assert set(read_json(copied / "selection" / "manifest.json")["parts"]) == {"behavior_pivots", "behavior_pairs"}
+
+    def test_without_behaviors_the_command_that_makes_them_is_named(self, copied, capsys):
+        assert main(["select", str(copied), "--rule", "behavior"]) == 2
+        assert (
+            "documents.parquet must be scored for --rule behavior; run `pivotkit score-documents RUN"
+            in capsys.readouterr().err
+        )
+        (copied / "behaviors.parquet").unlink()
+        for stage in ("score-documents", "select"):
+            assert main([stage, str(copied), "--rule", "behavior"]) == 2
+            assert "must hold behaviors.parquet; run `pivotkit behaviors` first" in capsys.readouterr().err
+
+    def test_behaviors_are_an_input_of_their_rule_alone(self, copied, capsys):
+        record = read_json(copied / "run.json")["stages"]
+        assert not [name for name in ("score-documents", "select") if "behaviors.parquet" in record[name]["made_of"]]
+        for rule in ("share", "parallel"):
+            assert main(["score-documents", str(copied), "--rule", rule]) == 0
+            assert "score-documents: nothing to do" in capsys.readouterr().err
+        assert main(["score-documents", str(copied), "--rule", "behavior"]) == 0
+        assert main(["behaviors", str(copied), "--min-probability", "0.9"]) == 0
+        capsys.readouterr()
+        assert main(["select", str(copied), "--rule", "behavior"]) == 2
+        assert "must be made of behaviors.parquet as it is now" in capsys.readouterr().err

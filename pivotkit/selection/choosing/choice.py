@@ -30,27 +30,32 @@ Sums: TypeAlias = Counter[tuple[int, str]]  # the tokens of each quota and name
 class Choice:
     """The documents within the budgets of Q quotas: each source is cut at its cap, then each quota at its budget.
 
+    A choice ``after`` another one takes documents that the other left. `find`, `take` and `told` are of both.
+
     Attributes
     ----------
     budgets, available, documents, tokens : int64 (Q,)
-        What each quota asks for, has below the caps, and gets. After `find`.
+        What each quota asks for, has below the caps, and gets, without the choice before. After `find`.
     schema : pyarrow.Schema
         That of the rows that are taken.
     """
 
     def __init__(
         self, shards: ScoreShards, ranking: Ranking, budgets: Tokens, caps: Tokens | None, dropped: Dropped, *,
-        exact: bool,
+        exact: bool, after: Choice | None = None,
     ) -> None:  # fmt: skip
         self._shards, self._ranking, self._dropped, self._exact = shards, ranking, dropped, exact
+        self._after = after
         self.budgets, self._caps = budgets, caps
         self.schema = shards.schema.append(pa.field(TAKE, pa.int32())) if exact else shards.schema
         self._capped, self._pairs = list[str](), list[str]()
-        self._pools = Pools(ranking, dropped)
+        self._pools: Pools = Pools(ranking, dropped, None if after is None else after._pools)
         self._spoken, self._left_out = Counter[str](), Counter[str]()
 
     def find(self) -> None:
         """Check the scores, and make the cuts exact."""
+        if self._after is not None:
+            self._after.find()
         try:
             if self._caps is None and not self._ranking.rule.by_pair:
                 step = self._last_step()
@@ -75,7 +80,7 @@ class Choice:
             self._spoken.update(spoken)
             if len(batch):
                 yield batch
-        if (tokens, documents) != (int(self.tokens.sum()), int(self.documents.sum())):
+        if (tokens, documents) != self._totals():
             self._refuse_change()
 
     @property
@@ -96,11 +101,26 @@ class Choice:
         if self._dropped:
             told["dropped"] = dict(self._left_out)
         if self._caps is not None:
-            told["capped"] = self._capped
+            told["capped"] = self._every_capped()
         if self._pairs:
             by_pair = self._group_tokens().reshape(len(self.budgets), -1).sum(axis=0)
             told["tokens_by_pair"] = dict(zip(self._pairs, by_pair.tolist(), strict=True))
         return told
+
+    def _every_capped(self) -> list[str]:
+        before = [] if self._after is None else self._after._every_capped()
+        return sorted({*before, *self._capped})
+
+    def _totals(self) -> tuple[int, int]:
+        """The tokens and documents that are taken in all."""
+        tokens, documents = (0, 0) if self._after is None else self._after._totals()
+        return tokens + int(self.tokens.sum()), documents + int(self.documents.sum())
+
+    @property
+    def _columns(self) -> list[str]:
+        """The columns by which it is known which documents are taken."""
+        before = [] if self._after is None else self._after._columns
+        return list(dict.fromkeys([*before, *self._ranking.columns]))
 
     @property
     def _cuts(self) -> QuotaCuts:
@@ -149,7 +169,7 @@ class Choice:
         return Step(QuotaCuts(None, size * pairs, all_equal=all_equal), group_of, budgets_of)
 
     def _find(self, step: Step) -> None:
-        for _, cells in self._shards.each(self._ranking.columns, lambda batch: self._cells(batch, step), RANKED):
+        for _, cells in self._shards.each(self._columns, lambda batch: self._cells(batch, step), RANKED):
             step.cuts.add(cells)
         if step.budgets_of is not None:
             step.cuts.share_out(step.budgets_of)
@@ -158,12 +178,12 @@ class Choice:
     def _narrow(self, step: Step) -> None:
         step.cuts.narrow()
         while step.cuts.is_wide:
-            needs_all = step.cuts.needs_hashes or self._pools.done or self._dropped
-            columns = self._ranking.columns if needs_all else self._ranking.key_columns
+            needs_all = step.cuts.needs_hashes or self._pools.done or self._dropped or self._after
+            columns = self._columns if needs_all else self._ranking.key_columns
             for _, cells in self._shards.each(columns, lambda batch: self._cells(batch, step), RANKED):
                 step.cuts.add(cells)
             step.cuts.narrow()
-        near = self._shards.each(self._ranking.columns, lambda batch: self._near(batch, step), RANKED)
+        near = self._shards.each(self._columns, lambda batch: self._near(batch, step), RANKED)
         step.cuts.resolve(Candidates.joined([part for _, part in near]))
         self._pools.done.append(step)
 
@@ -178,7 +198,7 @@ class Choice:
             look = look_at(batch, self._ranking, quotas, self._dropped)
             return look, None if look.is_wrong else function(batch, quotas)
 
-        for path, (look, found) in self._shards.each(self._ranking.columns, both, RANKED):
+        for path, (look, found) in self._shards.each(self._columns, both, RANKED):
             checks.add(path, look)
             self._left_out.update({"documents": sum(look.dropped.values()), "tokens": look.dropped_tokens})
             if found is not None:
@@ -215,15 +235,26 @@ class Choice:
 
     def _taken(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, Counter[str]]:
         """The taken rows, and their tokens by language."""
-        pool, excess = self._pools.of(batch)
-        taken = batch.take(pa.array(pool.places))
-        tokens = tokens_of(taken)
+        places, tokens = self._places(batch)
+        taken = batch.take(pa.array(places))
         if self._exact:
-            tokens[list(excess)] -= np.array(list(excess.values()), np.int64)
             taken = pa.RecordBatch.from_arrays([*taken.columns, pa.array(tokens.astype(np.int32))], schema=self.schema)
         langs = plain_text(taken["lang"]).fill_null(UNKNOWN)
         spoken = pa.table({"lang": langs, "tokens": tokens}).group_by("lang").aggregate([("tokens", "sum")])
         return taken, Counter(dict(zip(spoken["lang"].to_pylist(), spoken["tokens_sum"].to_pylist(), strict=True)))
+
+    def _places(self, batch: pa.RecordBatch) -> tuple[NDArray[np.intp], Tokens]:
+        """The places of the taken rows, in order, and how many tokens of each are taken."""
+        pool, excess = self._pools.of(batch)
+        places, tokens = pool.places, tokens_of(batch)[pool.places]
+        if self._exact:
+            tokens[list(excess)] -= np.array(list(excess.values()), np.int64)
+        if self._after is None:
+            return places, tokens
+        before = self._after._places(batch)
+        places, tokens = np.concatenate([before[0], places]), np.concatenate([before[1], tokens])
+        order = np.argsort(places)
+        return places[order], tokens[order]
 
     # Refusals.
 

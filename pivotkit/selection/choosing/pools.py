@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from pivotkit.selection.choosing.dropped import Dropped
 from pivotkit.selection.choosing.quota_cuts import HashesOf, QuotaCuts, Tokens
 from pivotkit.selection.choosing.ranking import Keys, Ranking
-from pivotkit.selection.choosing.rules import PAIR
 
 
 class Pool(NamedTuple):
@@ -51,10 +50,13 @@ class Step(NamedTuple):
 
 
 class Pools:
-    """What may be taken of each batch, after the steps that are ``done``."""
+    """What may be taken of each batch, after the steps that are ``done``.
 
-    def __init__(self, ranking: Ranking, dropped: Dropped) -> None:
-        self._ranking, self._dropped = ranking, dropped
+    What the steps of the pools ``before`` leave is taken already, and is in no pool here.
+    """
+
+    def __init__(self, ranking: Ranking, dropped: Dropped, before: Pools | None = None) -> None:
+        self._ranking, self._dropped, self._before = ranking, dropped, before
         self.done: list[Step] = []
 
     def of(self, batch: pa.RecordBatch, quotas: NDArray[np.int32] | None = None) -> tuple[Pool, dict[int, int]]:
@@ -76,11 +78,11 @@ class Pools:
 
     def _all(self, batch: pa.RecordBatch, quotas: NDArray[np.int32]) -> Pool:
         """The documents that may be taken at all: those of a quota that have tokens and are not dropped."""
-        may = (quotas >= 0) & (tokens_of(batch) > 0)
+        may = (quotas >= 0) & (tokens_of(batch) > 0) & self._ranking.rule.takes(batch)
         if self._dropped:
             may &= ~self._dropped.mask(batch)
-        if self._ranking.rule.by_pair:
-            may &= np.asarray(batch[PAIR].is_valid())
+        if self._before is not None:
+            may[self._before.of(batch)[0].places] = False
         places = np.flatnonzero(may)
         every = self._ranking.hashes(batch) if self._ranking.temperature else None
 

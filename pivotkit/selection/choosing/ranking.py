@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -81,6 +82,15 @@ class Ranking:
             names = pa.array([self.files.get(unit, unit) for unit in units.dictionary.to_pylist()], pa.string())
             ids = pc.coalesce(pc.binary_join_element_wise(names.take(units.indices), rows, ":"), "")
         return text_hashes(ids, self.seed)
+
+
+def seed_of(name: str, seed: int) -> int:
+    """A seed for each of several choices from the same documents, so that their hashes do not agree.
+
+    >>> seed_of("random", 0) != seed_of("bilingual", 0)
+    True
+    """
+    return int.from_bytes(hashlib.blake2b(f"{seed}\0{name}".encode(), digest_size=4).digest(), "little")
 
 
 def rank_keys(values: NDArray[np.float64]) -> Keys:

@@ -14,10 +14,30 @@ from pyarrow import types
 from pivotkit.arguments import check_flag, check_int, check_kind, check_number, check_text, refuse
 from pivotkit.selection.choosing.groups import LENGTH, Column, Quotas
 from pivotkit.selection.choosing.quota_cuts import Tokens
-from pivotkit.selection.choosing.ranking import Ranking
-from pivotkit.selection.choosing.rules import PAIR, Rule, RuleLike
+from pivotkit.selection.choosing.ranking import Ranking, seed_of
+from pivotkit.selection.choosing.rules import BEHAVIOR, PAIR, PARTS, Rule, RuleLike
+from pivotkit.selection.scoring.behaviors import BEHAVIOR_PIVOTS, Behaviors
 
 POOL = "all"  # the name of the only pool when there are no quotas
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one ranking takes: the part of every quota's budget that goes to it.
+
+    Attributes
+    ----------
+    name : str
+        Of `PARTS`; "" where there is but one.
+    rule : Rule
+    budgets : int64 (Q,)
+    seed : int
+    """
+
+    name: str
+    rule: Rule
+    budgets: Tokens
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -31,6 +51,8 @@ class Request:
         The budget of each quota by name, in the order of the names.
     shares : dict of str to float, or None
         The quotas as they were given.
+    behaviors : Behaviors or None
+        For the rule "behavior", and only for it.
     """
 
     budget_tokens: int
@@ -44,11 +66,13 @@ class Request:
     exact: bool
     seed: int
     allow_shortfall: bool
+    behaviors: Behaviors | None
 
     @classmethod
     def of(
         cls, *, budget_tokens: int, quotas: Mapping[str, float] | None, quota_by: str, rule: RuleLike,
         temperature: float, cap_by: str | None, cap: float | None, exact: bool, seed: int, allow_shortfall: bool,
+        behaviors: pa.Table | None,
     ) -> Request:  # fmt: skip
         checked = Rule.of(rule)
         check_int("select", "budget_tokens", budget_tokens, 1)
@@ -70,21 +94,46 @@ class Request:
         check_flag("select", "exact", exact)
         check_int("select", "seed", seed, 0)
         check_flag("select", "allow_shortfall", allow_shortfall)
+        check_kind("select", "behaviors", behaviors, pa.Table, "a pyarrow.Table", none=True)
+        if (checked.name == BEHAVIOR) != (behaviors is not None):
+            told = "given for" if behaviors is None else "None unless rule is"
+            refuse("select", "behaviors", f"be {told} {BEHAVIOR!r}", behaviors)
+        asked = None if behaviors is None else Behaviors.of("select", behaviors)
         shares = None if quotas is None else {name: float(share) for name, share in quotas.items()}
         return cls(
             int(budget_tokens), checked, budgets, shares, quota_by, float(temperature), cap_by, cap, bool(exact),
-            int(seed), bool(allow_shortfall),
+            int(seed), bool(allow_shortfall), asked,
         )  # fmt: skip
 
     @property
     def columns(self) -> list[str]:
         """What the scores must have, whatever the quotas and caps are."""
-        names = ["unit", "row", "id", "tokens", "lang", *self.rule.columns, *([PAIR] if self.rule.by_pair else [])]
+        ranked = [name for part in self.parts for name in part.rule.columns]
+        names = ["unit", "row", "id", "tokens", "lang", *ranked, *([PAIR] if self.rule.by_pair else [])]
         return list(dict.fromkeys(names))
 
-    def ranking(self, schema: pa.Schema, files: Mapping[str, str]) -> Ranking:
-        """What it asks of scores of these columns; TypeError or ValueError where they have no such columns."""
-        for name in self.rule.columns:
+    @property
+    def parts(self) -> list[Part]:
+        """The rankings that take documents, one after another; one that no item asks for is left out.
+
+        Each has hashes of its own: what a draw by the first one's hashes left has late hashes where it ranks high, so
+        that by the same hashes the next would be no draw.
+        """
+        budgets = np.array(list(self.budgets.values()), np.int64)
+        if self.behaviors is None:
+            return [Part("", self.rule, budgets, self.seed)]
+        share = self.behaviors.pivot_share
+        pivots = np.array([round(share * budget) for budget in budgets.tolist()], np.int64)
+        found = []
+        for name, rule in PARTS.items():
+            own, seed = (pivots, self.seed) if name == BEHAVIOR_PIVOTS else (budgets - pivots, seed_of(name, self.seed))
+            if self.behaviors.asking(name):
+                found.append(Part(name, rule, own, seed))
+        return found
+
+    def ranking(self, part: Part, schema: pa.Schema, files: Mapping[str, str]) -> Ranking:
+        """What a part asks of scores of these columns; TypeError or ValueError where they have no such columns."""
+        for name in part.rule.columns:
             found = schema.field(name).type
             if not (types.is_integer(found) or types.is_floating(found) or types.is_null(found)):
                 raise TypeError(f"select: documents must have numbers in the column {name}; got {found}")
@@ -92,17 +141,14 @@ class Request:
         if self.cap_by == LENGTH and LENGTH not in schema.names:
             refuse("select", "cap_by", "be a column of documents", self.cap_by)
         cap_by = None if self.cap_by is None else Column.of("cap_by", self.cap_by, schema)
-        return Ranking(self.rule, quotas, self.seed, self.temperature, cap_by, files)
+        return Ranking(part.rule, quotas, part.seed, self.temperature, cap_by, files)
 
-    def budget_array(self) -> Tokens:
-        return np.array(list(self.budgets.values()), np.int64)
-
-    def caps(self) -> Tokens | None:
-        """The most tokens of a source in each quota."""
+    def caps(self, part: Part) -> Tokens | None:
+        """The most tokens of a source in a part of each quota."""
         if self.cap is None:
             return None
         share = self.cap if self.cap <= 1 else int(self.cap) / self.budget_tokens
-        return np.asarray(np.maximum(1, np.floor(share * self.budget_array())), np.int64)
+        return np.asarray(np.maximum(1, np.floor(share * part.budgets)), np.int64)
 
     def summary(self) -> dict[str, Any]:
         return {

@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pivotkit.arguments import refuse, refuse_kind
+from pivotkit.selection.scoring.behaviors import BEHAVIOR_PAIRS, BEHAVIOR_PIVOTS
 from pivotkit.selection.scoring.document_score import what_numba_said
 
 COLUMNS: dict[str, tuple[str, ...]] = {
@@ -23,8 +24,10 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "pairs": ("score",),
     "parallel": ("translation_pairs",),
     "random": (),
+    "behavior": (),  # those of its `PARTS`
 }
 RULES = tuple(COLUMNS)
+BEHAVIOR = "behavior"
 PAIR = "pair"  # the column that tells the pair of a document's pivots
 RuleLike: TypeAlias = str | Callable[..., float]
 
@@ -41,11 +44,14 @@ class Rule:
         What it reads.
     function : compiled function or None
         Of these columns, element by element.
+    positive : bool
+        Whether only documents with more than 0 in the first column are taken.
     """
 
     name: str
     columns: tuple[str, ...]
     function: Callable[..., Any] | None = None
+    positive: bool = False
 
     @classmethod
     def of(cls, rule: RuleLike) -> Rule:
@@ -68,6 +74,12 @@ class Rule:
         """What a document must have to be ranked."""
         return " / ".join(self.columns)
 
+    def takes(self, batch: pa.RecordBatch) -> NDArray[np.bool_]:
+        """Which documents may be taken at all."""
+        if self.by_pair:
+            return np.asarray(batch[PAIR].is_valid())
+        return numbers(batch, self.columns[0]) > 0 if self.positive else np.ones(len(batch), np.bool_)
+
     def values(self, batch: pa.RecordBatch) -> NDArray[np.float64]:
         """The merit of each document; NaN for null. Documents without tokens have none where it is computed."""
         read = [numbers(batch, name) for name in self.columns]
@@ -82,6 +94,14 @@ class Rule:
         elif has.any():
             values[has] = _called(self.function, [column[has].astype(np.float64) for column in read])
         return values
+
+
+# What ranks the parts of the rule "behavior", in the order in which they take. A document that has nothing of what its
+# part is for would not be what the items ask for.
+PARTS = {
+    BEHAVIOR_PIVOTS: Rule("share", (BEHAVIOR_PIVOTS, "tokens"), positive=True),
+    BEHAVIOR_PAIRS: Rule("parallel", (BEHAVIOR_PAIRS,), positive=True),
+}
 
 
 def _of_function(rule: Any) -> Rule:

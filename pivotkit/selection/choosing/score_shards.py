@@ -98,17 +98,23 @@ class ScoreShards:
     schema : pyarrow.Schema
     files : dict of str to str
         The name of the file of each unit, where the scores tell it.
+    behaviors : set of str
+        The digests of the behaviors by which documents were scored, where the scores tell them.
     """
 
     def __init__(self, shards: Sequence[TableShard | FileShard], columns: Sequence[str]) -> None:
         self._shards = shards
         self.schema = shards[0].schema
         self.files: dict[str, str] = {}
+        self.behaviors = set[str]()
         for shard in shards:
             if not shard.schema.equals(self.schema):
-                told = ", ".join(f"{field.name} {field.type}" for field in self.schema)
-                raise InputError(str(shard.path), "", f"must have the columns {told}; got others")
-            self.files |= table_metadata(shard.schema.empty_table()).get("files", {})
+                columns_told = ", ".join(f"{field.name} {field.type}" for field in self.schema)
+                raise InputError(str(shard.path), "", f"must have the columns {columns_told}; got others")
+            told = table_metadata(shard.schema.empty_table())
+            self.files |= told.get("files", {})
+            if "behaviors" in told:
+                self.behaviors.add(told["behaviors"]["digest"])
         require_columns("select", "documents", self.schema.empty_table(), columns)
 
     @property

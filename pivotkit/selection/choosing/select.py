@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, overload
@@ -24,14 +24,14 @@ def select(
     documents: pa.Table | str | PathLike[str], *, budget_tokens: int, quotas: Mapping[str, float] | None = ...,
     quota_by: str = ..., rule: RuleLike = ..., temperature: float = ..., cap_by: str | None = ...,
     cap: float | None = ..., drop: pa.Table | str | PathLike[str] | None = ..., exact: bool = ..., seed: int = ...,
-    allow_shortfall: bool = ..., out: None = ...,
+    allow_shortfall: bool = ..., behaviors: pa.Table | None = ..., out: None = ...,
 ) -> pa.Table: ...  # fmt: skip
 @overload
 def select(
     documents: pa.Table | str | PathLike[str], *, budget_tokens: int, quotas: Mapping[str, float] | None = ...,
     quota_by: str = ..., rule: RuleLike = ..., temperature: float = ..., cap_by: str | None = ...,
     cap: float | None = ..., drop: pa.Table | str | PathLike[str] | None = ..., exact: bool = ..., seed: int = ...,
-    allow_shortfall: bool = ..., out: str | PathLike[str],
+    allow_shortfall: bool = ..., behaviors: pa.Table | None = ..., out: str | PathLike[str],
 ) -> Path: ...  # fmt: skip
 def select(
     documents: pa.Table | str | PathLike[str],
@@ -47,6 +47,7 @@ def select(
     exact: bool = False,
     seed: int = 0,
     allow_shortfall: bool = False,
+    behaviors: pa.Table | None = None,
     out: str | PathLike[str] | None = None,
 ) -> pa.Table | Path:
     """Take the best documents of each quota until its share of the token budget is met.
@@ -74,9 +75,12 @@ def select(
         "score": the column ``score``. "share": ``pivots / tokens``. "distinct", "weighted": the columns of these names.
         "parallel": ``translation_pairs``. "random": all are equal. "pairs": by ``score``, where each quota's budget is
         parted among the values of the column ``pair``, equally, but none gets more than it has; documents without a
-        pair are not taken. A function, Numba's or one that Numba compiles: its parameters are named as columns of
-        numbers, which it gets as float64, and it returns the merit of a document with tokens. "random" with the same
-        quotas and budget is the language-matched control.
+        pair are not taken. "behavior": of each quota's budget B, ``round(s * B)`` goes to documents by
+        ``behavior_pivots / tokens``, and then the rest to others by ``behavior_pairs``, where s is
+        ``(pivot + unsolved / 2) / (pivot + co_occurrence + unsolved)``, the numbers of ``behaviors``; documents with 0
+        of a part's are not taken in it. A function, Numba's or one that Numba compiles: its parameters are named as
+        columns of numbers, which it gets as float64, and it returns the merit of a document with tokens. "random" with
+        the same quotas and budget is the language-matched control.
     temperature : float, default 0
         T. Merits must be 0 or more, and those of 0 come last. Not for "random", which it comes close to as it grows.
     cap_by : str, optional
@@ -84,16 +88,22 @@ def select(
     cap : float, optional
         The most of each quota that comes from one source: up to 1 as a share of the quota's budget, above 1 as tokens
         of the whole budget, of which a quota gets its share. Of each source only the documents before which it has
-        fewer tokens than this are ranked at all; pairs and budgets are parted among those.
+        fewer tokens than this are ranked at all; pairs and budgets are parted among those. With "behavior" each of the
+        two parts has a cap, in proportion to its budget.
     drop : pyarrow.Table or path, optional
         Documents that are never taken, as ``unit`` and ``row``: a table, a Parquet file, or a folder of such files.
     exact : bool, default False
-        Whether the last document of a quota (with "pairs", of a pair) is cut so that the budget is met to the token.
+        Whether the last document of a quota (of a pair with "pairs", of either part with "behavior") is cut so that
+        the budget is met to the token.
         The rows then have ``take`` (int32): how many tokens of each document are taken, from its beginning.
     seed : int, default 0
         Orders documents of equal rank, and draws with a temperature.
     allow_shortfall : bool, default False
         Whether to take all documents of a quota that has too few tokens, instead of raising an error.
+    behaviors : pyarrow.Table, optional
+        For the rule "behavior", and only for it: the table by which `score_documents` made its columns, ``item, rule,
+        behavior``, of which the rows of the strict rule count. Excluded items ask for nothing; those of any behavior
+        but pivot and co-occurrence are unsolved, and ask for half of each.
     out : path, optional
         Folder for the selected rows: one Parquet file for each unit, and ``selection.json`` with the summary, written
         last. It takes the place of an earlier selection once it is whole. None, the default: the rows are returned.
@@ -103,7 +113,10 @@ def select(
     pyarrow.Table, or with ``out`` its path
         The selected rows with all their columns, sorted by ``unit`` and ``row``. Its metadata are the summary: the
         arguments; for each quota its budget, the tokens and documents taken, the tokens available and missing; the
-        tokens per language and per pair; what was dropped; and the sources that reached their cap.
+        tokens per language and per pair; what was dropped; and the sources that reached their cap. With "behavior" also
+        ``behaviors``, how many items show each, and ``parts``, by ``behavior_pivots`` and ``behavior_pairs``: how many
+        items ask for the part, its tokens and documents, and its quotas; what is ``available`` to the second part is
+        what the first one left.
 
     Raises
     ------
@@ -113,17 +126,19 @@ def select(
     ValueError
         When a column is missing; a document is listed twice or lacks an ``id`` or what a quota or cap goes by; a merit
         is NaN, null, or with a temperature below 0. When quotas are not shares or name what no document has, and when
-        one has too few tokens. When ``drop`` names other documents, and when ``out`` holds something else.
+        one has too few tokens. When ``behaviors`` and "behavior" do not come together, are others than those of the
+        scores, or ask for nothing. When ``drop`` names other documents, and when ``out`` holds something else.
     InputError
         For a file that is damaged or changes while it is read, whose columns are others than those of the first, that
         has rows of a unit that another file has, or rows out of order; for an unfinished folder.
 
     Notes
     -----
-    The excess of a quota (with "pairs", of each pair in it; with a cap, of each source) is less than the length of its
-    last document. Equal ranks are ordered by 64 bits of the hash, equal hashes by unit and row. So the choice depends
-    neither on the order of the rows or files nor, without a temperature, on the machine; with one, it does where two
-    machines' logarithms differ in the last bit. Documents without tokens are never taken.
+    The excess of a quota (of each pair in it with "pairs", of either part with "behavior", of each source with a cap)
+    is less than the length of its last document. A part of a budget is rounded half to even, exactly. Equal ranks are
+    ordered by 64 bits of the hash, equal hashes by unit and row. So the choice depends neither on the order of the rows
+    or files nor, without a temperature, on the machine; with one, it does where two machines' logarithms differ in the
+    last bit. Documents without tokens are never taken.
 
     Documents of `TokenFiles` have no ``id``. Where it is null in all rows, ``<file name>:<row>`` takes its place, with
     the file names that `score_documents` put into the metadata of its table or files. They have no ``lang`` either;
@@ -132,12 +147,14 @@ def select(
     Cost: the rows are read three times: for a histogram of each quota's tokens by merit; for the documents of the bins
     in which the budgets are reached, which are sorted; and for those that are taken. Bins with more than 2^20 documents
     are first made narrower, by another reading each time. Caps and "pairs" add a reading for the sums of each, and caps
-    the readings of such a ranking. Memory does not depend on how many documents there are: 32 bytes for each of at most
-    2^22 bins, and the documents of those few bins. What grows is the list of units, the names of sources, 8 bytes for
-    each dropped document, a table that is given, and without ``out`` the table that is returned. Documents of equal
-    rank and equal id must be sorted together, however many they are.
+    the readings of such a ranking; "behavior" adds those of a second one, and its bins. Memory does not depend on how
+    many documents there are: 32 bytes for each of at most 2^22 bins, and the documents of those few bins. What grows is
+    the list of units, the names of sources, 8 bytes for each dropped document, a table that is given, and without
+    ``out`` the table that is returned. Documents of equal rank and equal id must be sorted together, however many they
+    are.
 
-    Source: arXiv 2505.16385 takes documents with a high proportion of pivots; it names neither budget nor quotas.
+    Source: arXiv 2505.16385 takes documents with a high proportion of pivots; it names neither budget nor quotas. The
+    rule "behavior" is pivotkit's own.
     Gumbel top-k: arXiv 1903.06059.
 
     Examples
@@ -154,6 +171,11 @@ def select(
     ['a', 'c']
     >>> select(documents, budget_tokens=10, rule=lambda score, tokens: -score * tokens)["id"].to_pylist()
     ['d']
+    >>> documents = documents.append_column("behavior_pivots", [[9, 8, 2, 1]])
+    >>> documents = documents.append_column("behavior_pairs", [[3, 0, 0, 1]])
+    >>> behaviors = pa.table({"item": [0, 1], "rule": ["strict"] * 2, "behavior": ["pivot", "co-occurrence"]})
+    >>> select(documents, budget_tokens=20, rule="behavior", behaviors=behaviors)["id"].to_pylist()
+    ['a', 'd']
     """
     check_kind("select", "documents", documents, pa.Table | str | PathLike, "a pyarrow.Table or a path")
     if not isinstance(documents, pa.Table):
@@ -161,14 +183,21 @@ def select(
     check_path("select", "out", out, none=True)
     request = Request.of(
         budget_tokens=budget_tokens, quotas=quotas, quota_by=quota_by, rule=rule, temperature=temperature,
-        cap_by=cap_by, cap=cap, exact=exact, seed=seed, allow_shortfall=allow_shortfall,
+        cap_by=cap_by, cap=cap, exact=exact, seed=seed, allow_shortfall=allow_shortfall, behaviors=behaviors,
     )  # fmt: skip
     dropped = Dropped.of(drop)
     shards = ScoreShards.of(documents if isinstance(documents, pa.Table) else Path(documents), request.columns)
-    ranking = request.ranking(shards.schema, shards.files)
-    chosen = Choice(shards, ranking, request.budget_array(), request.caps(), dropped, exact=request.exact)
+    if request.behaviors is not None and shards.behaviors - {request.behaviors.digest}:
+        raise ValueError("select: behaviors must be those by which documents were scored; got others")
+    choices = list[Choice]()
+    for part in request.parts:
+        ranking, after = request.ranking(part, shards.schema, shards.files), choices[-1] if choices else None
+        choices.append(
+            Choice(shards, ranking, part.budgets, request.caps(part), dropped, exact=request.exact, after=after)
+        )
+    chosen = choices[-1]
     chosen.find()
-    summary = request.summary() | _quotas(request, chosen)
+    summary = request.summary() | _taken(request, choices)
     if shards.files:
         summary["files"] = shards.files  # writers name a missing one by it
     if out is None:
@@ -182,24 +211,51 @@ def select(
     return Path(out)
 
 
-def _quotas(request: Request, chosen: Choice) -> dict[str, Any]:
-    """What each quota gets; ValueError where it is too little and that is not allowed."""
-    tokens, documents, available = chosen.tokens.tolist(), chosen.documents.tolist(), chosen.available.tolist()
-    quotas = {
-        name: {
-            "budget": budget,
-            "tokens": tokens[place],
-            "documents": documents[place],
-            "available": available[place],
-            "missing": max(budget - tokens[place], 0),
+def _taken(request: Request, choices: Sequence[Choice]) -> dict[str, Any]:
+    """What each quota gets, in all and of each part; ValueError where it is too little and that is not allowed."""
+    parts = {part.name: _quotas(request, choice) for part, choice in zip(request.parts, choices, strict=True)}
+    *before, last = parts.values()
+    quotas = {}
+    for name, budget in request.budgets.items():
+        sums = {
+            field: sum(part[name][field] for part in parts.values()) for field in ("tokens", "documents", "missing")
         }
-        for place, (name, budget) in enumerate(request.budgets.items())
-    }
-    short = {name: quota for name, quota in quotas.items() if quota["missing"]}
+        available = sum(part[name]["tokens"] for part in before) + last[name]["available"]
+        quotas[name] = {"budget": budget, **sums, "available": available}
+    short = [
+        f"{quota['missing']} tokens of {name}{f' in the part by {part}' if part else ''} "
+        f"(it has {quota['available']} of {quota['budget']})"
+        for part, mine in parts.items()
+        for name, quota in mine.items()
+        if quota["missing"]
+    ]
     if short and not request.allow_shortfall:
-        told = ", ".join(
-            f"{quota['missing']} tokens of {name} (it has {quota['available']} of {quota['budget']})"
-            for name, quota in short.items()
-        )
-        raise ValueError(f"select: documents must fill every quota, or allow_shortfall be set; missing are {told}")
-    return {"tokens": sum(tokens), "documents": sum(documents), "quotas": quotas}
+        told = f"fill every quota, or allow_shortfall be set; missing are {', '.join(short)}"
+        raise ValueError(f"select: documents must {told}")
+    taken = {"tokens": _sum(quotas, "tokens"), "documents": _sum(quotas, "documents"), "quotas": quotas}
+    if request.behaviors is None:
+        return taken
+    told_parts = {
+        name: {"items": request.behaviors.asking(name)}
+        | {field: _sum(mine, field) for field in ("budget", "tokens", "documents")}
+        | {"quotas": mine}
+        for name, mine in parts.items()
+    }
+    return {**taken, "behaviors": request.behaviors.counts, "parts": told_parts}
+
+
+def _quotas(request: Request, chosen: Choice) -> dict[str, dict[str, int]]:
+    """What each quota gets of one choice."""
+    found = {}
+    names = ("budget", "tokens", "documents", "available")
+    for quota, *numbers in zip(
+        request.budgets, chosen.budgets.tolist(), chosen.tokens.tolist(), chosen.documents.tolist(),
+        chosen.available.tolist(), strict=True,
+    ):  # fmt: skip
+        told = dict(zip(names, numbers, strict=True))
+        found[quota] = told | {"missing": max(told["budget"] - told["tokens"], 0)}
+    return found
+
+
+def _sum(quotas: Mapping[str, Mapping[str, int]], field: str) -> int:
+    return sum(quota[field] for quota in quotas.values())

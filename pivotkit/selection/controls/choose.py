@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -141,12 +140,3 @@ def keep(
             into.add(batch)
         into.finish(summary())
     return out
-
-
-def seed_of(name: str, seed: int) -> int:
-    """A seed for each control, so that two random ones do not take the same documents for no other reason.
-
-    >>> seed_of("random", 0) != seed_of("bilingual", 0)
-    True
-    """
-    return int.from_bytes(hashlib.blake2b(f"{seed}\0{name}".encode(), digest_size=4).digest(), "little")

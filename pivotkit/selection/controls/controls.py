@@ -14,9 +14,10 @@ from pivotkit.arguments import check_flag, check_int, check_kind, check_path, ch
 from pivotkit.artifacts import require_columns
 from pivotkit.corpus.languages.field import language_set
 from pivotkit.selection.choosing.dropped import Dropped
+from pivotkit.selection.choosing.ranking import seed_of
 from pivotkit.selection.choosing.score_shards import ScoreShards
 from pivotkit.selection.choosing.selection_folder import Selection
-from pivotkit.selection.controls.choose import Plan, choose, keep, seed_of, survey
+from pivotkit.selection.controls.choose import Plan, choose, keep, survey
 from pivotkit.selection.controls.facts import languages_column, taken_tokens, texts
 from pivotkit.selection.controls.rules import (
     CONTROLS,

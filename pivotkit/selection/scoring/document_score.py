@@ -44,7 +44,8 @@ class DocumentScore:
 
     Attributes
     ----------
-    name : {"share", "weighted", "distinct", "function"}
+    name : {"share", "weighted", "distinct", "function", "count"}
+        "count": how many tokens are pivots; for columns beside the score.
     is_pivot : bool (V,)
     weights : float32 (V,) or None
         0 for all but pivots; for "weighted" and "function".
@@ -69,6 +70,8 @@ class DocumentScore:
 
         def totals(block: TokenBlock) -> Totals:
             found = Totals(*scorer.add(block.ids, block.offsets, block.continued))
+            if self.name == "count":
+                return found._replace(scores=found.pivots.astype(np.float64))
             if self.function is None or self.weights is None:
                 return found
             return found._replace(scores=self.function(block.ids, block.offsets, self.weights))

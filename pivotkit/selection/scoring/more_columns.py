@@ -14,15 +14,18 @@ from numpy.typing import NDArray
 from pivotkit.arguments import check_strings, check_text
 from pivotkit.artifacts import require_columns
 from pivotkit.corpus.reading.units import Unit
+from pivotkit.selection.scoring.behaviors import BEHAVIOR_PIVOTS, Behaviors
 from pivotkit.selection.scoring.document_score import DocumentScore, Pivots, Totals, Weights, document_score
 
-MORE = ("distinct", "weighted", "pairs", "file_name", "folder")
+BEHAVIOR = "behavior"
+MORE = ("distinct", "weighted", "pairs", "file_name", "folder", BEHAVIOR)
 FIELDS: dict[str, tuple[pa.Field, ...]] = {
     "distinct": (pa.field("distinct", pa.int32()),),
     "weighted": (pa.field("weighted", pa.float64()),),
     "pairs": (pa.field("pair", pa.string()), pa.field("pairs", pa.int32())),
     "file_name": (pa.field("file_name", pa.string()),),
     "folder": (pa.field("folder", pa.string()),),
+    BEHAVIOR: (pa.field(BEHAVIOR_PIVOTS, pa.int32()),),
 }
 
 
@@ -37,19 +40,26 @@ class MoreColumns:
     scores : list of DocumentScore
         What is scored for them, in their order; for "pairs" one for each pair.
     pairs : list of str
+    behaviors : Behaviors or None
+        Of the items whose pivots "behavior" counts.
     """
 
     names: tuple[str, ...]
     scores: list[DocumentScore] = field(default_factory=list)
     pairs: list[str] = field(default_factory=list)
+    behaviors: Behaviors | None = None
 
     @classmethod
     def of(
-        cls, function: str, names: Any, pivots: Pivots, vocab_size: int, weights: Weights | None, dtype: Any
-    ) -> MoreColumns:
+        cls, function: str, names: Any, pivots: Pivots, vocab_size: int, weights: Weights | None, dtype: Any,
+        behaviors: Behaviors | None = None,
+    ) -> MoreColumns:  # fmt: skip
         listed = check_strings(function, "columns", names)
         for name in listed:
             check_text(function, "columns", name, MORE)
+        if (BEHAVIOR in listed) != (behaviors is not None):
+            told, got = ("None unless columns hold", "a table") if behaviors else ("given for", "None")
+            raise ValueError(f"{function}: behaviors must be {told} {BEHAVIOR!r}; got {got}")
         wanted = tuple(name for name in MORE if name in listed)
         scores, pairs = list[DocumentScore](), list[str]()
         for name in wanted:
@@ -59,7 +69,9 @@ class MoreColumns:
             elif name == "pairs":
                 pairs, shares = _pair_scores(function, pivots, vocab_size)
                 scores += shares
-        return cls(wanted, scores, pairs)
+            elif name == BEHAVIOR and behaviors is not None:
+                scores.append(_behavior_score(function, pivots, vocab_size, behaviors))
+        return cls(wanted, scores, pairs, behaviors)
 
     @property
     def fields(self) -> list[pa.Field]:
@@ -67,14 +79,16 @@ class MoreColumns:
 
     def identity(self) -> dict[str, Any]:
         """What the columns of a document depend on besides its ids."""
-        return {"columns": list(self.names), "pairs": self.pairs, "more": [score.identity() for score in self.scores]}
+        asked = {} if self.behaviors is None else {"behaviors": self.behaviors.digest}
+        more = [score.identity() for score in self.scores]
+        return {"columns": list(self.names), "pairs": self.pairs, "more": more, **asked}
 
     def arrays(self, unit: Unit, totals: Totals, rows: NDArray[np.int64]) -> list[pa.Array]:
         """The columns of documents that stand in these rows of a unit's file."""
         left, size = list(totals.more), len(totals.tokens)
         found: list[pa.Array] = []
         for name in self.names:
-            if name == "distinct":
+            if name in ("distinct", BEHAVIOR):
                 found.append(pa.array(left.pop(0).astype(np.int32)))
             elif name == "weighted":
                 found.append(pa.array(left.pop(0)))
@@ -85,6 +99,17 @@ class MoreColumns:
                 told = unit.path.name if name == "file_name" else unit.path.parent.name
                 found.append(pa.repeat(pa.scalar(told, pa.string()), size))
         return found
+
+
+def _behavior_score(function: str, pivots: Pivots, vocab_size: int, behaviors: Behaviors) -> DocumentScore:
+    """The pivots of the items that ask for pivots. A token that several items have counts where one of them asks."""
+    if not isinstance(pivots, pa.Table) or "item" not in pivots.column_names:
+        told = f"not hold {BEHAVIOR!r} unless pivots is a table with the column item"
+        raise ValueError(f"{function}: columns must {told}; got none")
+    require_columns(function, "pivots", pivots, ("token_id", "item"))
+    is_pivot = np.zeros(vocab_size, np.bool_)
+    is_pivot[pivots["token_id"].to_numpy()[behaviors.rows_for(function, "pivots", pivots, BEHAVIOR_PIVOTS)]] = True
+    return DocumentScore("count", is_pivot)
 
 
 def _pair_scores(function: str, pivots: Pivots, vocab_size: int) -> tuple[list[str], list[DocumentScore]]:

@@ -21,7 +21,7 @@ from pivotkit.selection.scoring.document_score import DocumentScore, Totals, tot
 from pivotkit.selection.scoring.more_columns import MoreColumns
 from pivotkit.selection.scoring.score_folder import ScoreFolder
 from pivotkit.selection.scoring.tokenized_text import TokenizedText
-from pivotkit.selection.scoring.translation_pairs import FIELD, TranslationPairs
+from pivotkit.selection.scoring.translation_pairs import TranslationPairs
 
 SCHEMA = pa.schema(
     [("unit", pa.string()), ("row", pa.int64()), ("id", pa.string()), ("tokens", pa.int32()), ("pivots", pa.int32()),
@@ -41,12 +41,14 @@ class Scoring:
     ) -> None:
         self._corpus, self._score, self._more, self._translated = corpus, score, more, translated
         self._units = corpus.work_units()
-        self._schema = pa.schema([*SCHEMA, *more.fields, *([] if translated is None else [FIELD])])
+        self._schema = pa.schema([*SCHEMA, *more.fields, *([] if translated is None else translated.fields)])
         self._metadata: dict[str, Any] = {"pivots": int(score.is_pivot.sum()), "tokenizer": corpus.tokenizer}
         if score.name != "share":
             self._metadata["score"] = score.name
         if more.names:
             self._metadata["columns"] = list(more.names)
+        if more.behaviors is not None:
+            self._metadata["behaviors"] = more.behaviors.told()
 
     def table(self) -> pa.Table:
         """All rows, in memory."""
@@ -96,7 +98,9 @@ class Scoring:
         for totals, listed in self._totals(unit):
             table = self._table(unit, totals, listed)
             if self._translated is not None:
-                table = table.append_column(FIELD, self._translated.count(unit.name, first, table["row"]))
+                counts = self._translated.count(unit.name, first, table["row"])
+                for field, count in zip(self._translated.fields, counts, strict=True):
+                    table = table.append_column(field, count)
             first += len(table)
             yield table
 
@@ -116,7 +120,7 @@ class Scoring:
             yield totals, rows
 
     def _table(self, unit: Unit, totals: Totals, listed: pa.Table) -> pa.Table:
-        """Rows without ``translation_pairs``."""
+        """Rows without counts of translation pairs."""
         size = len(totals.tokens)
         unknown = pa.nulls(size, pa.string())
         known = listed.column_names

@@ -11,17 +11,22 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pivotkit import _C
-from pivotkit.arguments import check_path, check_paths, check_strings, check_word_pairs, kind, refuse, refuse_kind
+from pivotkit.arguments import (
+    check_kind,
+    check_path,
+    check_paths,
+    check_strings,
+    check_word_pairs,
+    kind,
+    refuse,
+    refuse_kind,
+)
 from pivotkit.corpus.matching.match import Matches
 from pivotkit.corpus.reading.documents import Corpus, check_on_error
 from pivotkit.corpus.reading.token_files import TokenFiles
 from pivotkit.corpus.token_store.store import TokenStore
-from pivotkit.selection.scoring.document_score import (
-    Pivots,
-    Score,
-    Weights,
-    document_score,
-)
+from pivotkit.selection.scoring.behaviors import Behaviors
+from pivotkit.selection.scoring.document_score import Pivots, Score, Weights, document_score
 from pivotkit.selection.scoring.more_columns import MoreColumns
 from pivotkit.selection.scoring.scored_rows import Scoring, Tokens
 from pivotkit.selection.scoring.tokenized_text import TokenizedText
@@ -32,13 +37,15 @@ from pivotkit.selection.scoring.translation_pairs import TranslationPairs
 def score_documents(
     corpus: TokenStore | TokenFiles | Corpus, pivots: Pivots, *, hits: Matches | None = ...,
     pairs: pa.Table | Iterable[tuple[str, str]] | None = ..., score: Score = ..., weights: Weights | None = ...,
-    columns: Sequence[str] = ..., tokenizer: Any = ..., on_error: str = ..., out: None = ...,
+    columns: Sequence[str] = ..., behaviors: pa.Table | None = ..., tokenizer: Any = ..., on_error: str = ...,
+    out: None = ...,
 ) -> pa.Table: ...  # fmt: skip
 @overload
 def score_documents(
     corpus: TokenStore | TokenFiles | Corpus, pivots: Pivots, *, hits: Matches | None = ...,
     pairs: pa.Table | Iterable[tuple[str, str]] | None = ..., score: Score = ..., weights: Weights | None = ...,
-    columns: Sequence[str] = ..., tokenizer: Any = ..., on_error: str = ..., out: str | Path,
+    columns: Sequence[str] = ..., behaviors: pa.Table | None = ..., tokenizer: Any = ..., on_error: str = ...,
+    out: str | Path,
 ) -> Path: ...  # fmt: skip
 def score_documents(
     corpus: TokenStore | TokenFiles | Corpus,
@@ -49,6 +56,7 @@ def score_documents(
     score: Score = "share",
     weights: Weights | None = None,
     columns: Sequence[str] = (),
+    behaviors: pa.Table | None = None,
     tokenizer: Any = None,
     on_error: str = "raise",
     out: str | Path | None = None,
@@ -79,11 +87,18 @@ def score_documents(
         The weights of the pivots, rounded to float32. By default, "weighted" takes the sum of each pivot's scores in
         the column ``score`` of the table ``pivots``, and a function gets 1 for each pivot. Weights of other tokens are
         not used.
-    columns : sequence of {"distinct", "weighted", "pairs", "file_name", "folder"}, default ()
+    columns : sequence of {"distinct", "weighted", "pairs", "file_name", "folder", "behavior"}, default ()
         What the rows have beside the score. "distinct" and "weighted": these scores. "pairs": where ``pivots`` is a
         table with the column ``pair``, the ``pair`` with most of the document's pivots, where a token of n pairs counts
         1/n for each, and how many ``pairs`` have any; of k pairs with equally much, the one at place ``row % k`` in the
-        order of names counts. "file_name" and "folder": the names of the document's file and of its folder.
+        order of names counts. "file_name" and "folder": the names of the document's file and of its folder. "behavior":
+        ``behavior_pivots``, how many tokens are pivots of an item that is pivot or unsolved, where ``pivots`` is a
+        table with the column ``item``; and with ``hits`` ``behavior_pairs``, how many pairs of items that are
+        co-occurrence or unsolved have both words in the document, where ``pairs`` is a table with the column ``item``.
+    behaviors : pyarrow.Table, optional
+        For "behavior", and only for it: the table of `classify` with ``item, rule, behavior``, of which the rows of the
+        strict rule count. Items of any other behavior than pivot, co-occurrence and excluded are unsolved. Items that
+        are excluded, or not listed, ask for nothing.
     tokenizer : fast tokenizer, ``tokenizers.Tokenizer`` or path, optional
         For text, and only for it: as for `tokenize`.
     on_error : {"raise", "skip"}, default "raise"
@@ -99,9 +114,10 @@ def score_documents(
         One row per document, in the order of the corpus: ``unit string, row int64, id string, tokens int32, pivots
         int32, score float64, lang string``. ``pivots`` counts tokens in the set, whatever the score. With ``hits`` also
         ``translation_pairs int32``: how many of the pairs have both words in the document. Of ``columns`` ``distinct
-        int32, weighted float64, pair string, pairs int32, file_name string, folder string``. Token files know neither
-        ids nor languages, so ``id`` and ``lang`` are null for `TokenFiles`; ``row`` is the document's place in the
-        file.
+        int32, weighted float64, pair string, pairs int32, file_name string, folder string, behavior_pivots int32``;
+        ``behavior_pairs int32`` comes last. Token files know neither ids nor languages, so ``id`` and ``lang`` are null
+        for `TokenFiles`; ``row`` is the document's place in the file. With "behavior" the metadata say how many items
+        show each behavior, and a digest of them, by which `select` knows them.
 
     Raises
     ------
@@ -114,6 +130,8 @@ def score_documents(
         When there are no pivots, when ``hits`` and ``pairs`` do not come together or come with `TokenFiles`, when
         ``hits`` are of other documents, and when a word of ``pairs`` was not watched. For another score or column; for
         weights that are missing, not used by the score, not finite or of another length; for a function that raises.
+        When ``behaviors`` and "behavior" do not come together, for a table without ``item``, and for behaviors without
+        rows of the strict rule, with an item twice, of excluded items alone, or of none of the items of a table.
     CorpusError
         For a damaged file, an id outside the vocabulary, a document that cannot be read or has 2^31 tokens, and with
         ``out`` for a file that changes while it is read. A function gets no document of more than 2^27 tokens.
@@ -127,9 +145,9 @@ def score_documents(
 
     Cost: one look-up per token, in a table of 1 byte a token id (share), of 5 (weighted) or of 4 (distinct). Ids are
     read in blocks of 2^19. A further column of scores costs as much as a score of its kind, "pairs" a weighted one for
-    each pair. What grows in memory is the result, about 60 bytes a document, and with ``out`` nothing but what lies
-    beside the ids of one unit: the index of a Megatron or datatrove file, the list of documents of a store. A function
-    also needs the longest document at once.
+    each pair, "behavior" one share and as much as ``translation_pairs``. What grows in memory is the result, about 60
+    bytes a document, and with ``out`` nothing but what lies beside the ids of one unit: the index of a Megatron or
+    datatrove file, the list of documents of a store. A function also needs the longest document at once.
 
     The share is that of arXiv 2505.16385, which takes documents with a high proportion of pivot tokens. It is highest
     for short documents of the majority language: rank within languages (`pivotkit.selection.select`).
@@ -153,6 +171,10 @@ def score_documents(
     >>> more = score_documents(files, pivots, columns=["weighted", "pairs"])
     >>> more.select(["weighted", "pair", "pairs"]).to_pylist()[0]
     {'weighted': 0.5, 'pair': 'en-fr', 'pairs': 1}
+    >>> pivots = pa.table({"token_id": [6, 7], "item": [0, 1]})
+    >>> behaviors = pa.table({"item": [0, 1], "rule": ["strict"] * 2, "behavior": ["pivot", "co-occurrence"]})
+    >>> score_documents(files, pivots, columns=["behavior"], behaviors=behaviors)["behavior_pivots"].to_pylist()
+    [2, 0]
     """
     tokens = _tokens(corpus, tokenizer, on_error)
     if hits is not None and not all(hasattr(hits, part) for part in ("documents", "words", "hits")):
@@ -162,15 +184,17 @@ def score_documents(
     check_path("score_documents", "out", out, none=True)
     dtype = np.dtype(tokens.dtype if isinstance(tokens, TokenFiles) else "uint32")
     names = check_strings("score_documents", "columns", columns)
+    check_kind("score_documents", "behaviors", behaviors, pa.Table, "a pyarrow.Table", none=True)
+    asked = None if behaviors is None else Behaviors.of("score_documents", behaviors)
     is_share = isinstance(score, str) and score != "weighted"  # whose weights, if any, are those of a further column
     used = None if is_share and "weighted" in names else weights
     scored = document_score("score_documents", pivots, tokens.vocab_size, score, used, dtype)
-    more = MoreColumns.of("score_documents", names, pivots, tokens.vocab_size, weights, dtype)
+    more = MoreColumns.of("score_documents", names, pivots, tokens.vocab_size, weights, dtype, asked)
     if (hits is None) != (pairs is None):
         raise ValueError("score_documents: hits and pairs must be given together; got one of them")
     if hits is not None and isinstance(corpus, TokenFiles):
         raise ValueError("score_documents: hits must be None for TokenFiles, whose text is not known; got Matches")
-    translated = None if hits is None or pairs is None else TranslationPairs(hits, pairs)
+    translated = None if hits is None or pairs is None else TranslationPairs(hits, pairs, asked)
     scoring = Scoring(tokens, scored, more, translated)
     return scoring.table() if out is None else scoring.write(Path(out))
 

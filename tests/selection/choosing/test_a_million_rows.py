@@ -27,6 +27,7 @@ def scores():
         "score": pivots / np.maximum(tokens, 1), "lang": langs.tolist(), "distinct": np.minimum(pivots, 40).astype(np.int32),
         "weighted": random.random(SIZE), "pair": pairs.tolist(), "translation_pairs": (pivots % 7).astype(np.int32),
         "source": pa.array(random.zipf(1.5, SIZE) % 300, pa.int64()),
+        "behavior_pivots": pivots // 3, "behavior_pairs": (pivots % 5).astype(np.int32),
     })  # fmt: skip
 
 
@@ -40,6 +41,9 @@ def shards(scores, tmp_path_factory):
     return folder
 
 
+BEHAVIORS = pa.table(
+    {"item": [0, 1, 2], "rule": ["strict"] * 3, "behavior": ["pivot", "co-occurrence", "other"]}
+)  # fmt: skip
 QUOTAS = {"en": 0.4, "fr": 0.3, "zh": 0.2, "en+fr": 0.1}
 
 
@@ -55,10 +59,12 @@ QUOTAS = {"en": 0.4, "fr": 0.3, "zh": 0.2, "en+fr": 0.1}
         {"rule": "random", "quotas": QUOTAS, "cap_by": "source", "cap": 0.05},
         {"rule": "pairs", "temperature": 2.0, "cap_by": "source", "cap": 600_000, "quotas": QUOTAS, "exact": True},
         {"quotas": {"256-511": 0.5, "512-1023": 0.5}, "quota_by": "length", "temperature": 0.1},
+        {"rule": "behavior", "quotas": QUOTAS, "cap_by": "source", "cap": 0.05, "exact": True},
     ],
     ids=lambda options: " ".join(f"{name}={value}" for name, value in options.items() if name != "quotas") or "score",
 )
 def test_rows_are_those_of_a_sort_in_memory(scores, shards, options):
+    options = options | ({"behaviors": BEHAVIORS} if options.get("rule") == "behavior" else {})
     expected = sorted_in_memory(scores, budget_tokens=20_000_000, **options)
     assert len(expected) > 30_000
     assert select(shards, budget_tokens=20_000_000, **options).equals(expected)

@@ -31,8 +31,13 @@ def make_documents(rows):
             "distinct": pa.array([row[3] for row in rows], pa.int32()),
             "weighted": pa.array([row[1] / 7 for row in rows], pa.float64()),
             "pair": pa.array([[None, "a-b", "b-a"][row[3]] for row in rows], pa.string()),
+            "behavior_pivots": pa.array([row[1] for row in rows], pa.int32()),
+            "behavior_pairs": pa.array([row[3] for row in rows], pa.int32()),
         }
     )
+
+
+BEHAVIORS = pa.table({"item": [0, 1, 2], "rule": ["strict"] * 3, "behavior": ["pivot", "co-occurrence", "other"]})
 
 
 def quotas_of(documents):
@@ -41,8 +46,9 @@ def quotas_of(documents):
 
 
 @given(
-    documents_lists, st.integers(1, 200), st.sampled_from([rule for rule in RULES if rule != "pairs"]), st.booleans()
-)
+    documents_lists, st.integers(1, 200),
+    st.sampled_from([rule for rule in RULES if rule not in ("pairs", "behavior")]), st.booleans(),
+)  # fmt: skip
 def test_no_language_exceeds_its_budget_by_more_than_one_document(rows, budget, rule, quotas):
     documents = make_documents(rows)
     shares = quotas_of(documents) if quotas else None
@@ -66,6 +72,7 @@ def test_the_order_of_the_documents_does_not_matter(rows, budget, rule, random):
     documents = make_documents(rows)
     shuffled = documents.take(random.sample(range(len(rows)), len(rows)))
     arguments = {"budget_tokens": budget, "rule": rule, "allow_shortfall": True}
+    arguments["behaviors"] = BEHAVIORS if rule == "behavior" else None
     assert select(shuffled, **arguments).equals(select(documents, **arguments))
 
 
@@ -161,7 +168,7 @@ class TestRefusals:
             ({"quotas": {}}, "quotas must be positive shares that sum to 1"),
             (
                 {"rule": "best"},
-                "rule must be one of score, share, distinct, weighted, pairs, parallel, random, or a function; got 'best'",
+                "rule must be one of score, share, distinct, weighted, pairs, parallel, random, behavior, or a function; got 'best'",
             ),
             ({"budget_tokens": 0}, "budget_tokens must be at least 1; got 0"),
         ],

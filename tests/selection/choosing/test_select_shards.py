@@ -26,6 +26,9 @@ DOCUMENT = st.tuples(
 documents_lists = st.lists(DOCUMENT, min_size=1, max_size=50)
 
 
+BEHAVIORS = st.lists(
+    st.sampled_from(["pivot", "co-occurrence", "copy", "other", "excluded"]), min_size=1, max_size=6
+).filter(lambda shown: set(shown) != {"excluded"})
 CAPS = [None, ("source", 0.3), ("source", 7), ("lang", 0.5), ("languages", 1)]
 
 
@@ -49,6 +52,9 @@ def test_a_selection_from_files_is_that_of_a_sort_in_memory(
     if cap is not None and cap[1] <= budget:
         options |= {"cap_by": cap[0], "cap": cap[1]}
     places = list(zip(scores["unit"].to_pylist(), scores["row"].to_pylist(), strict=True))[:dropped]
+    if rule == "behavior":
+        shown = data.draw(BEHAVIORS)
+        options["behaviors"] = pa.table({"item": range(len(shown)), "rule": ["strict"] * len(shown), "behavior": shown})
     expected = sorted_in_memory(scores, **options, drop=places)
     if dropped:
         options["drop"] = pa.table({"unit": [unit for unit, _ in places], "row": [row for _, row in places]})
