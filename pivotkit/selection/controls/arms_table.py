@@ -70,10 +70,12 @@ class Arm:
         for tag, total in zip(spoken["tag"].to_pylist(), spoken["tokens_sum"].to_pylist(), strict=True):
             self.languages[language_tag(language_set(tag))] += total
         names = batch.schema.names
-        self._add("bilingual", int(tokens[is_bilingual(batch)].sum()))
-        if "translation_pairs" in names or "kind" in names:
-            self._add("parallel", int(tokens[is_parallel(batch)].sum()))
+        if is_spoken := any(map(language_set, spoken["tag"].to_pylist())):
+            self._add("bilingual", int(tokens[is_bilingual(batch)].sum()))
+        if "kind" in names or ("translation_pairs" in names and is_spoken):
             self._add("code_switched", int(tokens[is_code_switched(batch)].sum()))
+        if "kind" in names or "translation_pairs" in names:
+            self._add("parallel", int(tokens[is_parallel(batch)].sum()))
         if "pivots" in names:
             self._add("pivot_share", pc.sum(batch["pivots"]).as_py() or 0)
 
@@ -120,8 +122,8 @@ def arms_table(arms: Mapping[str, pa.Table | str | PathLike[str]]) -> pa.Table:
     pyarrow.Table
         One row for each arm: ``arm string, documents int64, tokens int64, mean_length double, median_length double``
         (tokens of a document); ``pivot_share double``, the tokens that are pivots; ``bilingual, parallel,
-        code_switched double``, the tokens in such documents (see `selection_controls`; null where the columns do not
-        tell); ``languages``, a map of each set of languages to its share; ``overlap_documents, overlap_tokens``, maps
+        code_switched double``, the tokens in such documents (see `selection_controls`; null where no document
+        tells); ``languages``, a map of each set of languages to its share; ``overlap_documents, overlap_tokens``, maps
         of each other arm to the share of this arm's documents and tokens that it has too; ``missing_tokens int64``,
         what its budget lacks; ``told, short string``, what the arm is, and why it is short.
 

@@ -49,9 +49,11 @@ def test_the_table_is_what_plain_sums_say(rows, chosen, batch):
         assert found["mean_length"] == pytest.approx(statistics.mean(lengths)) if lengths else True
         pivots = sum(row["pivots"] for row in own)
         assert found["pivot_share"] == (pytest.approx(pivots / tokens) if tokens else None)
-        assert found["bilingual"] == share(own, several)
+        is_told = any(row["languages"] != "und" for row in own)
+        assert found["bilingual"] == (share(own, several) if is_told else None)
         assert found["parallel"] == share(own, lambda row: several(row) and row["translation_pairs"] > 0)
-        assert found["code_switched"] == share(own, lambda row: several(row) and not row["translation_pairs"])
+        mixed = share(own, lambda row: several(row) and not row["translation_pairs"])
+        assert found["code_switched"] == (mixed if is_told else None)
         for tag, part in found["languages"]:
             assert part == share(own, lambda row, tag=tag: row["languages"] == tag)
         for other, part in found["overlap_tokens"]:
@@ -101,6 +103,13 @@ def test_what_is_short_or_empty_is_told():
     assert table["other-pivots"]["median_length"] is None
     assert table["random"]["missing_tokens"] == 0
     assert table["random"]["short"] == ""
+
+
+def test_where_no_language_is_known_nothing_is_said_of_several():
+    rows = pa.table({"unit": ["u"], "row": [0], "id": ["a"], "tokens": [10], "translation_pairs": [1],
+                     "lang": pa.nulls(1, pa.string())})  # fmt: skip
+    (found,) = arms_table({"arm": rows}).to_pylist()
+    assert (found["bilingual"], found["code_switched"], found["parallel"]) == (None, None, 1.0)
 
 
 def test_no_arms_and_other_rows_are_refused():
