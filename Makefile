@@ -10,6 +10,8 @@ DEMO ?= pivotkit-demo
 WORKERS ?= auto
 BIN = $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
+# What is imported is compiled once and kept. The tests start hundreds of processes, each of which would compile it again.
+unexport PYTHONDONTWRITEBYTECODE
 PIP = $(BIN)/pip --quiet --disable-pip-version-check
 # Python compiles what it imports; to compile all of it beforehand takes longer than the rest of the installation.
 INSTALL = $(PIP) install --no-compile -c constraints.txt

@@ -165,16 +165,15 @@ def sweep(folder: str | Path, *, alone: bool = False) -> None:
 
 
 def is_alive(process: int) -> bool:
-    """Whether a process of this machine runs."""
+    """Whether a process of this machine runs; a killed one does not, even if nobody has waited for it yet."""
     if os.name != "posix":
         return True  # only a signal could ask, and Windows has none that is harmless
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        pass  # the process exists and belongs to another user
-    return True
+        state = Path(f"/proc/{process}/stat").read_bytes().rpartition(b") ")[2]
+    except OSError as error:  # the process belongs to another user, or the system has no such file
+        return not isinstance(error, ProcessLookupError)
+    return not state.startswith(b"Z")
 
 
 def file_digest(path: str | Path) -> str:

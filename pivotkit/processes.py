@@ -1,18 +1,25 @@
-"""A pool of spawned processes that is handed any amount of work, and tells how it died."""
+"""Spawned processes that are handed any amount of work, and tell how they died."""
 
 from __future__ import annotations
 
 import contextlib
 import multiprocessing
 import pickle
+import signal
 import tempfile
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pivotkit.arguments import available_cpus
+from pivotkit.progress import track
 
 SPAWN = multiprocessing.get_context("spawn")
+
+Task = TypeVar("Task", bound=Hashable)
+Result = TypeVar("Result")
 
 
 @contextlib.contextmanager
@@ -41,6 +48,34 @@ def spawned_pool(
                     process.terminate()
                 pool.shutdown(cancel_futures=True)
                 raise
+
+
+def run_each(
+    function: str, run: Callable[[Task], Result], tasks: Sequence[Task], workers: int | None, description: str
+) -> dict[Task, Result]:
+    """``{task: run(task) for task in tasks}``, begun in this order, with a bar.
+
+    It runs in this process where there is one task, or one of ``workers``; else in so many, or one per available CPU.
+    """
+    count = min(available_cpus() if workers is None else workers, len(tasks))
+    if count < 2:
+        return {task: run(task) for task in track(tasks, description)}
+    with spawned_pool(function, count, _take, run) as pool:
+        futures = {pool.submit(_run, task): task for task in tasks}
+        ended = track(as_completed(futures), description, total=len(tasks))
+        return {futures[future]: future.result() for future in ended}
+
+
+_taken: list[Callable[[Any], Any]] = []  # of a worker process
+
+
+def _take(run: Callable[[Any], Any]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends this one
+    _taken[:] = [run]
+
+
+def _run(task: Any) -> Any:
+    return _taken[0](task)
 
 
 def _begin(start: Callable[..., None], path: Path, *shared: Any) -> None:

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
-from pivotkit.artifacts import atomic_path, read_json, read_table, table_metadata, write_json, write_table
+from pivotkit.artifacts import (
+    atomic_path,
+    read_json,
+    read_table,
+    sweep,
+    table_metadata,
+    temporary_path,
+    write_json,
+    write_table,
+)
 from pivotkit.errors import InputError
 
 
@@ -69,3 +82,18 @@ def test_what_is_not_in_its_format_is_named(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"at least one \.parquet file"):
         read_table(tmp_path / "empty")
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads the state of a process from Linux's /proc")
+def test_what_a_killed_process_was_writing_is_swept_before_anybody_waits_for_the_process(tmp_path):
+    own = temporary_path(tmp_path / "a.json")
+    own.touch()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as killed:
+        other = own.with_name(own.name.replace(f"-{os.getpid()}-", f"-{killed.pid}-"))
+        other.touch()
+        sweep(tmp_path)
+        assert set(tmp_path.iterdir()) == {own, other}
+        killed.kill()
+        os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)
+        sweep(tmp_path)
+        assert list(tmp_path.iterdir()) == [own]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from pivotkit.processes import run_each
 
 POOL = """
 import os, sys, tempfile
@@ -68,3 +71,10 @@ def test_a_script_that_does_not_guard_its_start_is_told_so(tmp_path: Path, words
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 1
     assert 'if __name__ == "__main__"' in done.stderr  # not always the last line: its processes end in their own time
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_each_task_has_its_own_result_and_an_error_is_that_of_the_task(workers: int) -> None:
+    assert run_each("count", math.sqrt, [9.0, 4.0, 1.0], workers, "Roots") == {9.0: 3.0, 4.0: 2.0, 1.0: 1.0}
+    with pytest.raises(ValueError, match="math domain error"):
+        run_each("count", math.sqrt, [4.0, -1.0], workers, "Roots")

@@ -69,6 +69,17 @@ def test_the_import_loads_no_library():
     assert not {"torch", "numba", "numpy", "pyarrow", "transformers"} & set(child(code).split())
 
 
+@pytest.mark.parametrize(
+    ("library", "modules"),
+    [
+        ("torch", "report, pivotkit.attribution, pivotkit.lens.behavior, pivotkit.testbed.commands.demo"),
+        ("transformers", "training.pretrain, pivotkit.testbed.tokenizer, pivotkit.testbed.experiment.units"),
+    ],
+)
+def test_a_module_loads_a_large_library_only_where_it_computes_with_it(library, modules):
+    assert child(f"import sys, pivotkit.{modules}; print({library!r} in sys.modules)") == "False"
+
+
 def test_the_import_is_quick(capsys):
     def seconds(code: str) -> float:
         """Of the processor, which says the same beside other work."""

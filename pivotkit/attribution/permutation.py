@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 
 def permuted_areas(
@@ -26,6 +25,8 @@ def permuted_areas(
         What is the same in all permutations, such as pairs that differ in both values and classes, stays in them: over
         several pairs their mean need not be one half.
     """
+    from scipy.stats import rankdata  # which takes a second to import
+
     random = np.random.default_rng([seed, zlib.crc32(key.encode())])
     ranks = rankdata(values)
     many = int(concepts.max()) + 1

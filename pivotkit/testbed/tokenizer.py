@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from tokenizers import Regex, Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Sequence as PreTokenizers
 from tokenizers.pre_tokenizers import Split
-from transformers import PreTrainedTokenizerFast
 
 from pivotkit.testbed.world import BOS, UNKNOWN
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 
 def build_tokenizer(vocabulary: Sequence[str]) -> PreTrainedTokenizerFast:
@@ -33,6 +36,8 @@ def build_tokenizer(vocabulary: Sequence[str]) -> PreTrainedTokenizerFast:
     >>> tokenizer.tokenize("A: a1 B: b1\\nA: a2 B:")
     ['A:', 'a1', 'B:', 'b1', '\\n', 'A:', 'a2', 'B:']
     """
+    from transformers import PreTrainedTokenizerFast
+
     tokens = Tokenizer(WordLevel({word: number for number, word in enumerate(vocabulary)}, unk_token=UNKNOWN))
     tokens.pre_tokenizer = PreTokenizers([Split(Regex(r"[^\S\n]+"), "removed"), Split("\n", "isolated")])
     return PreTrainedTokenizerFast(

@@ -11,16 +11,16 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import orjson
-import torch
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from pivotkit.artifacts import sweep, temporary_path, write_json
-from pivotkit.lens.model.loading import quiet
-from pivotkit.testbed.tokenizer import build_tokenizer
 from pivotkit.testbed.world import BOS, World
-from pivotkit.training.loop import pack, train
+
+if TYPE_CHECKING:  # a Recipe is made where nothing is trained
+    import torch
+    from transformers import LlamaForCausalLM
 
 FORMAT = 1  # to raise when this file or the training loop would give another model by the same recipe
 
@@ -91,6 +91,10 @@ def train_model(world: World, cache: str | Path | None = None, *, recipe: Recipe
     written, so a killed training leaves nothing that looks whole. Training takes three to five minutes on one core.
     Processors round differently, so their models differ a little; `shipped_model` is the same everywhere.
     """
+    from pivotkit.lens.model.loading import quiet
+    from pivotkit.testbed.tokenizer import build_tokenizer
+    from pivotkit.training.loop import train
+
     recipe = recipe or Recipe()
     settings = {
         "format": FORMAT,
@@ -129,6 +133,9 @@ def train_model(world: World, cache: str | Path | None = None, *, recipe: Recipe
 
 def new_model(world: World, recipe: Recipe, seed: int) -> LlamaForCausalLM:
     """Make the untrained model; the global random state stays as it was."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
     bos = world.vocabulary.index(BOS)
     config = LlamaConfig(
         vocab_size=len(world.vocabulary),
@@ -150,6 +157,10 @@ def new_model(world: World, recipe: Recipe, seed: int) -> LlamaForCausalLM:
 
 def training_rows(world: World, length: int, seed: int) -> torch.Tensor:
     """Pack a world's documents and lines into rows: early lines among the first documents, late ones among the last."""
+    import torch
+
+    from pivotkit.training.loop import pack
+
     documents, lines = ([row[row >= 0].tolist() for row in part.ids] for part in (world.documents, world.lines))
     first, early = round(len(documents) * (1 - world.config.late)), world.early_blocks
     bos = world.vocabulary.index(BOS)

@@ -14,7 +14,6 @@ import numpy as np
 import pyarrow as pa
 import torch
 import zstandard
-from transformers import StoppingCriteria, StoppingCriteriaList
 
 from pivotkit.errors import BackendUnavailable, InputError
 from pivotkit.words.languages import LANGUAGES, parse_pair
@@ -149,15 +148,16 @@ def translate(
     return pa.Table.from_pylist(rows, pa.schema([(name, pa.string()) for name in names])), scores
 
 
-class _LineEnd(StoppingCriteria):
-    """Ends each row with the token that holds a line break."""
+def _line_end(tokenizer: Any) -> Any:
+    """What ends each row with the token that holds a line break."""
+    from transformers import StoppingCriteria, StoppingCriteriaList
 
-    def __init__(self, tokenizer: Any) -> None:
-        self._tokenizer = tokenizer
+    class LineEnd(StoppingCriteria):
+        def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **more: Any) -> torch.Tensor:
+            last = tokenizer.batch_decode(input_ids[:, -1:])
+            return torch.tensor(["\n" in text for text in last], device=input_ids.device)
 
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **more: Any) -> torch.Tensor:
-        last = self._tokenizer.batch_decode(input_ids[:, -1:])
-        return torch.tensor(["\n" in text for text in last], device=input_ids.device)
+    return StoppingCriteriaList([LineEnd()])
 
 
 def _said(model: Any, tokenizer: Any, prompts: Sequence[str]) -> list[str]:
@@ -173,7 +173,7 @@ def _said(model: Any, tokenizer: Any, prompts: Sequence[str]) -> list[str]:
     device = next(model.parameters()).device
     made = model.generate(
         input_ids=ids.to(device), attention_mask=kept.to(device), max_new_tokens=NEW_TOKENS, do_sample=False,
-        num_beams=1, pad_token_id=pad, stopping_criteria=StoppingCriteriaList([_LineEnd(tokenizer)]),
+        num_beams=1, pad_token_id=pad, stopping_criteria=_line_end(tokenizer),
     )  # fmt: skip
     texts = tokenizer.batch_decode(made[:, longest:], skip_special_tokens=True)
     return [text.strip().split("\n")[0].strip() for text in texts]

@@ -17,7 +17,6 @@ from pivotkit.training.checkpoints import PREFIX, require_same
 from pivotkit.training.measures import Measures, measured
 from pivotkit.training.packing import PackedRows
 from pivotkit.training.recipe import Recipe
-from pivotkit.training.trainer import train_arm
 
 BEFORE = "before"  # the arm without training
 UNIT = "unit.json"  # written last: what a finished training was
@@ -71,6 +70,8 @@ class Plan:
     def _train(
         self, arm: str, seed: int, rows: PackedRows, documents: Documents, folder: Path, identity: dict[str, Any]
     ) -> None:
+        from pivotkit.training.trainer import train_arm  # which takes three seconds to import
+
         torch.manual_seed(seed)  # of new adapters
         model, tokenizer = load_model(self.model, dtype=_dtype(self.recipe))
         adapter = self.recipe.adapter()

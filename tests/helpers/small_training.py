@@ -156,6 +156,7 @@ def main(given: Path, out: Path, how: str = "", *what: str) -> int:
 
 if __name__ == "__main__":
     import pivotkit.training.pretrain
+    import pivotkit.training.trainer  # before the forks
 
     torch.set_num_threads(1)
     sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:]))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 
-import pivotkit.testbed.trained as trained
+import pivotkit.training.loop as loop
 from pivotkit.artifacts import read_json
 from pivotkit.testbed import Recipe, World, train_model
 from pivotkit.testbed.trained import cache_folder, new_model, training_rows
@@ -44,7 +44,7 @@ def test_a_trained_model_is_found_again_and_not_trained_again(
     def refuse(*_: object, **__: object) -> list[float]:
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(trained, "train", refuse)
+    monkeypatch.setattr(loop, "train", refuse)
     assert train_model(small_world, tmp_path, recipe=TINY) == folder
     for change in ({"recipe": dataclasses.replace(TINY, early=6)}, {"recipe": TINY, "seed": 1}):
         with pytest.raises(AssertionError, match="trained again"):
@@ -59,7 +59,7 @@ def test_a_killed_training_leaves_nothing_to_be_trusted(
         raise fault
 
     with monkeypatch.context() as patch:
-        patch.setattr(trained, "train", fail)
+        patch.setattr(loop, "train", fail)
         with pytest.raises(fault):
             train_model(small_world, tmp_path, recipe=TINY)
     assert list(tmp_path.iterdir()) == []

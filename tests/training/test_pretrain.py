@@ -148,7 +148,7 @@ def again(given: Path, trained: Path, out: Path, **change: object) -> pa.Table:
 def test_a_finished_call_reads_its_results_and_trains_nothing(given, trained, monkeypatch, tmp_path):
     out, table = trained
     copy = shutil.copytree(out, tmp_path / "out")
-    monkeypatch.setattr("pivotkit.training.units.train_arm", None)
+    monkeypatch.setattr("pivotkit.training.trainer.train_arm", None)
     monkeypatch.setattr("pivotkit.training.units.load_model", None)
     assert again(given, out, copy).equals(table)
 

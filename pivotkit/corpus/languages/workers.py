@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import functools
 import secrets
-import signal
 from collections.abc import Sequence
-from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pivotkit.arguments import available_cpus
 from pivotkit.artifacts import value_digest
 from pivotkit.corpus.languages.detector import HALF_BYTES, LEAD, RARE, detector_version
 from pivotkit.corpus.languages.language_part import LanguagePart, part_path, read_header
@@ -21,8 +18,7 @@ from pivotkit.corpus.languages.verdicts import SHARE, STRAY
 from pivotkit.corpus.reading.units import Unit
 from pivotkit.corpus.token_store.store import TokenStore
 from pivotkit.errors import InputError
-from pivotkit.processes import spawned_pool
-from pivotkit.progress import track
+from pivotkit.processes import run_each
 
 FORMAT = 1
 
@@ -76,29 +72,5 @@ def run_units(work: UnitWork, units: Sequence[Unit], workers: int | None) -> dic
     """What `UnitWork.run` gives for each unit; those that are kept are not read again."""
     done: dict[Unit, Any] = {unit: kept for unit in units if (kept := work.kept(unit)) is not None}
     left = [unit for unit in units if unit not in done]
-    if workers is None:
-        workers = available_cpus()
     alone = work.store is not None or not isinstance(work.how.languages, str)
-    if workers == 1 or len(left) < 2 or alone:
-        for unit in track(left, "Telling languages"):
-            done[unit] = work.run(unit)
-        return done
-    with spawned_pool("document_languages", min(workers, len(left)), _start, work) as pool:
-        futures = {pool.submit(_run_here, unit): unit for unit in left}
-        for future in track(as_completed(futures), "Telling languages", total=len(left)):
-            done[futures[future]] = future.result()
-    return done
-
-
-_work: UnitWork | None = None  # of a worker process
-
-
-def _start(work: UnitWork) -> None:
-    global _work
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends this one
-    _work = work
-
-
-def _run_here(unit: Unit) -> Any:
-    assert _work is not None
-    return _work.run(unit)
+    return done | run_each("document_languages", work.run, left, 1 if alone else workers, "Telling languages")

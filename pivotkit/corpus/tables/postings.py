@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import scipy.sparse
+import scipy
 
 from pivotkit import _C
 from pivotkit.arguments import check_int, elements, refuse_kind

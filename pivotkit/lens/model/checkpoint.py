@@ -11,12 +11,14 @@ import struct
 from collections.abc import Collection, Iterable, Mapping
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
-from torch import nn
 
 from pivotkit.errors import InputError
+
+if TYPE_CHECKING:  # files are told about without torch, too
+    from torch import nn
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 LONGEST_HEADER = 100_000_000  # of the format
@@ -208,6 +210,8 @@ def _is_quantized(model: nn.Module) -> bool:
 
 def _left_out(model: nn.Module, name: str) -> str | None:
     """Why the model has no place for a tensor that belongs to it; None for any other tensor."""
+    from torch import nn
+
     parts = name.split(".")
     parent: nn.Module = model
     for depth, part in enumerate(parts):

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import torch
 
 from pivotkit.arguments import refuse, refuse_kind
 from pivotkit.words.task import task_prompt
 from pivotkit.words.telling import telling_piece
+
+if TYPE_CHECKING:  # places are found without torch, too
+    import torch
 
 
 @dataclass(frozen=True)
@@ -131,5 +133,7 @@ def require_room(function: str, longest: int | None, texts: Sequence[Encoded]) -
 
 def pad_right(sequences: Sequence[Sequence[int]], device: torch.device | str) -> torch.Tensor:
     """Sequences of ids as one (B, T) int64 tensor, padded with 0 on the right."""
+    import torch
+
     width = max(map(len, sequences))
     return torch.tensor([[*ids, *[0] * (width - len(ids))] for ids in sequences], dtype=torch.int64, device=device)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Sequence
-from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +10,9 @@ from urllib.parse import quote
 
 import pyarrow as pa
 
-from pivotkit.arguments import available_cpus
 from pivotkit.artifacts import value_digest
 from pivotkit.corpus.reading.units import Unit
-from pivotkit.processes import spawned_pool
-from pivotkit.progress import track
+from pivotkit.processes import run_each
 from pivotkit.selection.guard.unit_guard import UnitGuard, read_part, write_part
 
 
@@ -52,27 +48,4 @@ def run_units(work: GuardWork, units: Sequence[Unit], workers: int | None) -> di
     """What `GuardWork.run` gives for each unit; those that are kept are not read again."""
     done = {unit: kept for unit in units if (kept := work.kept(unit)) is not None}
     left = sorted((unit for unit in units if unit not in done), key=lambda unit: -unit.size)  # none is waited for long
-    count = available_cpus() if workers is None else workers
-    if count == 1 or len(left) < 2:
-        for unit in track(left, "Filtering documents"):
-            done[unit] = work.run(unit)
-        return done
-    with spawned_pool("filter_documents", min(count, len(left)), _start, work) as pool:
-        futures = {pool.submit(_run_here, unit): unit for unit in left}
-        for future in track(as_completed(futures), "Filtering documents", total=len(left)):
-            done[futures[future]] = future.result()
-    return done
-
-
-_work: GuardWork | None = None  # of a worker process
-
-
-def _start(work: GuardWork) -> None:
-    global _work
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends this one
-    _work = work
-
-
-def _run_here(unit: Unit) -> pa.Table:
-    assert _work is not None
-    return _work.run(unit)
+    return done | run_each("filter_documents", work.run, left, workers, "Filtering documents")

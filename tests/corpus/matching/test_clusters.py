@@ -12,9 +12,9 @@ from pivotkit.corpus import match_texts
 from pivotkit.corpus.matching.normal_form import normalize
 from pivotkit.corpus.matching.unicode_data import UNSPACED, char_classes
 
-LETTERS = [chr(code) for code in map(int, (char_classes() == UNSPACED).nonzero()[0])]
+LETTERS = "".join(chr(code) for code in map(int, (char_classes() == UNSPACED).nonzero()[0]))
 BY_SCRIPT = {
-    script: [char for char in LETTERS if regex.match(rf"\p{{{script}}}", char)]
+    script: regex.findall(rf"\p{{{script}}}", LETTERS)
     for script in ("Thai", "Lao", "Khmer", "Myanmar", "Tai_Le", "New_Tai_Lue", "Tai_Tham", "Tai_Viet", "Ahom", "Javanese",
                    "Balinese", "Cham", "Batak", "Brahmi", "Hiragana", "Katakana", "Yi", "Bopomofo", "Tangut", "Nushu")
 }  # fmt: skip
