@@ -15,7 +15,6 @@ import argparse
 import csv
 import platform
 import sys
-import time
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -137,7 +136,6 @@ def evaluated(given: argparse.Namespace, folder: Path) -> Path:
 
 def train_unit(given: argparse.Namespace, work: Path, arm: str, seed: int) -> None:
     """Train one unit, and write its numbers."""
-    begun = time.monotonic()
     recipe = {**RECIPE, "precision": given.precision}
     out = work / f"out-{given.tokens}-{given.precision}"
     table = pk.pretrain(
@@ -152,7 +150,7 @@ def train_unit(given: argparse.Namespace, work: Path, arm: str, seed: int) -> No
     last = max(row["step"] for row in rows)
     about = {
         "model": given.model, "tokens": max(row["tokens"] for row in rows), "recipe": recipe, "seed": seed, "arm": arm,
-        "date": datetime.now(timezone.utc).date().isoformat(), "machine": machine(), "seconds": round(time.monotonic() - begun),
+        "date": datetime.now(timezone.utc).date().isoformat(), "machine": machine(),
         "consists of": arms["arms"][arm], "losses": [round(line["loss"], 4) for line in log],
     }  # fmt: skip
     for name, step, folder in (
@@ -169,7 +167,8 @@ def by_item(folder: Path) -> dict[str, Any]:
     """Each item's pair, score and answer, by its number; and the layer curves."""
     scores, curves, asked = (read_table(folder / f"{name}.parquet") for name in ("scores", "curves", "items"))
     names = ("item", "concept", "pair", "score", "greedy", "excluded")
-    kept = scores.join(asked.select(["item", "concept"]), "item").sort_by("item").select(list(names)).to_pylist()
+    own = scores.select([name for name in names if name != "concept"])
+    kept = own.join(asked.select(["item", "concept"]), "item").sort_by("item").select(list(names)).to_pylist()
     items = {
         "columns": names,
         "rows": [
