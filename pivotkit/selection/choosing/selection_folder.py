@@ -39,7 +39,7 @@ REPEATED = ("unit", "lang", "pair", "file_name", "folder", "file", "shard")
 @contextlib.contextmanager
 def replaced_selection(function: str, out: Path, header: str) -> Iterator[Path]:
     """`atomic_folder`, for a folder that does not exist, is empty, or has a file named ``header``."""
-    if out.is_dir() and any(out.iterdir()) and not (out / header).exists():
+    if out.exists() and not (out.is_dir() and ((out / header).exists() or not any(out.iterdir()))):
         raise ValueError(
             f"{function}: out must be a new folder, or hold what {function} wrote; got {out}, which has no {header}"
         )
