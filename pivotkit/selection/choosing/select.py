@@ -13,6 +13,7 @@ from pivotkit.arguments import check_kind, check_path
 from pivotkit.artifacts import with_metadata
 from pivotkit.selection.choosing.choice import TAKE, Choice
 from pivotkit.selection.choosing.dropped import Dropped
+from pivotkit.selection.choosing.groups import in_order
 from pivotkit.selection.choosing.request import Request
 from pivotkit.selection.choosing.rules import RuleLike
 from pivotkit.selection.choosing.score_shards import ScoreShards
@@ -205,7 +206,7 @@ def select(
         summary["files"] = shards.files  # writers name a missing one by it
     if out is None:
         batches = [batch for batch in chosen.take() if len(batch)]
-        selection = pa.Table.from_batches(batches, chosen.schema).sort_by([("unit", "ascending"), ("row", "ascending")])
+        selection = in_order(pa.Table.from_batches(batches, chosen.schema))
         return with_metadata(selection, summary | chosen.told())
     with replaced_selection("select", Path(out), HEADER) as folder, SelectionWriter(folder, chosen.schema) as writer:
         for batch in chosen.take():
