@@ -127,7 +127,7 @@ def dataset_files(shards: list[str], fingerprint: str) -> dict[str, bytes]:
 def _empty_stream() -> bytes:
     sink = pa.BufferOutputStream()
     pa.ipc.new_stream(sink, COLUMNS).close()
-    return sink.getvalue().to_pybytes()
+    return bytes(sink.getvalue())
 
 
 def _lines(documents: Texts) -> Iterator[bytes]:
