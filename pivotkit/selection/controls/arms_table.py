@@ -122,10 +122,11 @@ def arms_table(arms: Mapping[str, pa.Table | str | PathLike[str]]) -> pa.Table:
     pyarrow.Table
         One row for each arm: ``arm string, documents int64, tokens int64, mean_length double, median_length double``
         (tokens of a document); ``pivot_share double``, the tokens that are pivots, of a document that is cut in
-        proportion; ``bilingual, parallel, code_switched double``, the tokens in such documents (see `selection_controls`; null where no document
-        tells); ``languages``, a map of each set of languages to its share; ``overlap_documents, overlap_tokens``, maps
-        of each other arm to the share of this arm's documents and tokens that it has too; ``missing_tokens int64``,
-        what its budget lacks; ``told, short string``, what the arm is, and why it is short.
+        proportion; ``bilingual, parallel, code_switched double``, the tokens in such documents (see
+        `selection_controls`; null where no document tells); ``languages``, a map of each set of languages to its share;
+        ``overlap_documents, overlap_tokens``, maps of each other arm to the share of this arm's documents and tokens
+        that it has too; ``missing_tokens int64``, what its budget lacks; ``told, short string``, what the arm is, and
+        why it is short.
 
     Raises
     ------
