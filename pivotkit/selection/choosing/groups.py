@@ -22,6 +22,12 @@ def plain_text(texts: pa.Array) -> pa.Array:
     return texts if texts.type in (pa.string(), pa.large_string()) else texts.cast(pa.string())
 
 
+def in_order(rows: pa.Table) -> pa.Table:
+    """Documents by unit and row; units may be dictionary-encoded, which Arrow does not sort."""
+    keys = pa.table({"unit": plain_text(rows["unit"]), "row": rows["row"]})
+    return rows.take(pc.sort_indices(keys, [("unit", "ascending"), ("row", "ascending")]))
+
+
 @dataclass(frozen=True)
 class Column:
     """A column by which documents are told apart: ``languages`` without such a column is the set of ``lang``."""

@@ -94,6 +94,10 @@ class Request:
         check_flag("select", "exact", exact)
         check_int("select", "seed", seed, 0)
         check_flag("select", "allow_shortfall", allow_shortfall)
+        if (empty := [name for name, budget in budgets.items() if not budget]) and not allow_shortfall:
+            told = f"{budget_tokens}, of which {', '.join(empty)} would get 0"
+            rule = "give each quota a token, or allow_shortfall be set"
+            raise ValueError(f"select: budget_tokens must {rule}; got {told}")
         check_kind("select", "behaviors", behaviors, pa.Table, "a pyarrow.Table", none=True)
         if (checked.name == BEHAVIOR) != (behaviors is not None):
             told = "given for" if behaviors is None else "None unless rule is"

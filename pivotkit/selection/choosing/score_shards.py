@@ -16,6 +16,7 @@ from pivotkit.artifacts import require_columns, table_metadata
 from pivotkit.corpus.reading.units import Unit
 from pivotkit.errors import InputError
 from pivotkit.progress import track
+from pivotkit.selection.choosing.groups import in_order
 from pivotkit.selection.scoring.score_folder import HEADER, finished_files
 
 ROWS = 1 << 16  # documents at a time
@@ -32,7 +33,7 @@ class TableShard:
     path: Path | None = None
 
     def __init__(self, table: pa.Table) -> None:
-        self._table = table.sort_by([("unit", "ascending"), ("row", "ascending")]).combine_chunks()
+        self._table = in_order(table).combine_chunks()
         self.schema: pa.Schema = table.schema
 
     def batches(self, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:

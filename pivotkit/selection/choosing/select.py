@@ -11,8 +11,9 @@ import pyarrow as pa
 
 from pivotkit.arguments import check_kind, check_path
 from pivotkit.artifacts import with_metadata
-from pivotkit.selection.choosing.choice import Choice
+from pivotkit.selection.choosing.choice import TAKE, Choice
 from pivotkit.selection.choosing.dropped import Dropped
+from pivotkit.selection.choosing.groups import in_order
 from pivotkit.selection.choosing.request import Request
 from pivotkit.selection.choosing.rules import RuleLike
 from pivotkit.selection.choosing.score_shards import ScoreShards
@@ -124,10 +125,11 @@ def select(
         When ``documents`` is neither a table nor a path, for a function that Numba cannot compile, or when another
         argument is of another kind.
     ValueError
-        When a column is missing; a document is listed twice or lacks an ``id`` or what a quota or cap goes by; a merit
-        is NaN, null, or with a temperature below 0. When quotas are not shares or name what no document has, and when
-        one has too few tokens. When ``behaviors`` and "behavior" do not come together, are others than those of the
-        scores, or ask for nothing. When ``drop`` names other documents, and when ``out`` holds something else.
+        When a column is missing, or ``take`` is there; a document is listed twice or lacks an ``id`` or what a quota or
+        cap goes by; a merit is NaN, null, or with a temperature below 0. When quotas are not shares or name what no
+        document has, and when one has too few tokens, or would get none. When ``behaviors`` and "behavior" do not come
+        together, are others than those of the scores, or ask for nothing. When ``drop`` names other documents, and when
+        ``out`` holds something else.
     InputError
         For a file that is damaged or changes while it is read, whose columns are others than those of the first, that
         has rows of a unit that another file has, or rows out of order; for an unfinished folder.
@@ -187,6 +189,8 @@ def select(
     )  # fmt: skip
     dropped = Dropped.of(drop)
     shards = ScoreShards.of(documents if isinstance(documents, pa.Table) else Path(documents), request.columns)
+    if TAKE in shards.schema.names:
+        raise ValueError(f"select: documents must not have the column {TAKE}; got a selection whose documents were cut")
     if request.behaviors is not None and shards.behaviors - {request.behaviors.digest}:
         raise ValueError("select: behaviors must be those by which documents were scored; got others")
     choices = list[Choice]()
@@ -202,7 +206,7 @@ def select(
         summary["files"] = shards.files  # writers name a missing one by it
     if out is None:
         batches = [batch for batch in chosen.take() if len(batch)]
-        selection = pa.Table.from_batches(batches, chosen.schema).sort_by([("unit", "ascending"), ("row", "ascending")])
+        selection = in_order(pa.Table.from_batches(batches, chosen.schema))
         return with_metadata(selection, summary | chosen.told())
     with replaced_selection("select", Path(out), HEADER) as folder, SelectionWriter(folder, chosen.schema) as writer:
         for batch in chosen.take():

@@ -25,7 +25,7 @@ from pivotkit.artifacts import (
     write_json,
 )
 from pivotkit.errors import InputError
-from pivotkit.selection.choosing.groups import plain_text
+from pivotkit.selection.choosing.groups import in_order, plain_text
 from pivotkit.selection.choosing.score_shards import runs
 
 FORMAT = 1
@@ -39,7 +39,7 @@ REPEATED = ("unit", "lang", "pair", "file_name", "folder", "file", "shard")
 @contextlib.contextmanager
 def replaced_selection(function: str, out: Path, header: str) -> Iterator[Path]:
     """`atomic_folder`, for a folder that does not exist, is empty, or has a file named ``header``."""
-    if out.is_dir() and any(out.iterdir()) and not (out / header).exists():
+    if out.exists() and not (out.is_dir() and ((out / header).exists() or not any(out.iterdir()))):
         raise ValueError(
             f"{function}: out must be a new folder, or hold what {function} wrote; got {out}, which has no {header}"
         )
@@ -145,7 +145,7 @@ class Selection:
         require_columns(function, "selection", table, ("unit", "row", "id"))
         table = self._kept(table)
         self.summary, self.schema = table_metadata(table), table.schema.remove_metadata()
-        self._table = table.sort_by([("unit", "ascending"), ("row", "ascending")]).combine_chunks()
+        self._table = in_order(table).combine_chunks()
         units = self._table["unit"].chunks[0] if self._table.num_rows else pa.array([], pa.string())
         stretches = runs(plain_text(units))
         self.units = {unit: end - begin for unit, begin, end in stretches}

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pivotkit.arguments import check_kind, check_path, refuse_kind
@@ -21,6 +20,7 @@ from pivotkit.selection.controls.facts import (
     is_code_switched,
     is_parallel,
     languages_column,
+    numbers,
     taken_tokens,
     texts,
 )
@@ -51,7 +51,7 @@ class Arm:
         self.documents = self.tokens = 0
         self.lengths: Counter[int] = Counter()
         self.languages: Counter[str] = Counter()
-        self.sums: dict[str, int] = {}
+        self.sums: dict[str, float] = {}
 
     def places(self, unit: str) -> Iterator[Place]:
         """The documents of a unit, some at a time, each counted."""
@@ -77,9 +77,9 @@ class Arm:
         if "kind" in names or "translation_pairs" in names:
             self._add("parallel", int(tokens[is_parallel(batch)].sum()))
         if "pivots" in names:
-            self._add("pivot_share", pc.sum(batch["pivots"]).as_py() or 0)
+            self._add("pivot_share", float(_taken_pivots(batch, tokens).sum()))
 
-    def _add(self, name: str, number: int) -> None:
+    def _add(self, name: str, number: float) -> None:
         self.sums[name] = self.sums.get(name, 0) + number
 
     def row(self, shared: Mapping[str, tuple[int, int]]) -> dict[str, Any]:
@@ -121,11 +121,12 @@ def arms_table(arms: Mapping[str, pa.Table | str | PathLike[str]]) -> pa.Table:
     -------
     pyarrow.Table
         One row for each arm: ``arm string, documents int64, tokens int64, mean_length double, median_length double``
-        (tokens of a document); ``pivot_share double``, the tokens that are pivots; ``bilingual, parallel,
-        code_switched double``, the tokens in such documents (see `selection_controls`; null where no document
-        tells); ``languages``, a map of each set of languages to its share; ``overlap_documents, overlap_tokens``, maps
-        of each other arm to the share of this arm's documents and tokens that it has too; ``missing_tokens int64``,
-        what its budget lacks; ``told, short string``, what the arm is, and why it is short.
+        (tokens of a document); ``pivot_share double``, the tokens that are pivots, of a document that is cut in
+        proportion; ``bilingual, parallel, code_switched double``, the tokens in such documents (see
+        `selection_controls`; null where no document tells); ``languages``, a map of each set of languages to its share;
+        ``overlap_documents, overlap_tokens``, maps of each other arm to the share of this arm's documents and tokens
+        that it has too; ``missing_tokens int64``, what its budget lacks; ``told, short string``, what the arm is, and
+        why it is short.
 
     Raises
     ------
@@ -173,6 +174,12 @@ def arms_table(arms: Mapping[str, pa.Table | str | PathLike[str]]) -> pa.Table:
     return with_metadata(pa.Table.from_pylist(found, SCHEMA), {"arms": list(arms)})
 
 
+def _taken_pivots(batch: pa.Table, taken: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The pivots of each document; of one that is cut, as much of them as of its tokens."""
+    pivots, whole = numbers(batch, "pivots"), numbers(batch, "tokens")
+    return np.nan_to_num(pivots * np.divide(taken, whole, out=np.ones(len(batch)), where=whole > 0))
+
+
 def median(lengths: Mapping[int, int]) -> float | None:
     """The median of values that occur so many times.
 
@@ -194,15 +201,13 @@ def _shared(arms: list[Arm]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     for unit in sorted({unit for arm in arms for unit in arm.selection.units}):
         for window in _windows([arm.places(unit) for arm in arms]):
             rows = np.unique(np.concatenate([place.rows for place in window]))
-            member = np.zeros((size, len(rows)), np.bool_)
-            lengths = np.zeros(len(rows), np.int64)
+            member, taken = np.zeros((size, len(rows)), np.bool_), np.zeros((size, len(rows)), np.int64)
             for one, place in enumerate(window):
                 at = np.searchsorted(rows, place.rows)
-                member[one, at], lengths[at] = True, place.tokens
+                member[one, at], taken[one, at] = True, place.tokens
             for one in range(size):
-                both = member & member[one]
-                documents[one] += both.sum(1)
-                tokens[one] += both @ lengths
+                documents[one] += (member & member[one]).sum(1)
+                tokens[one] += np.minimum(taken, taken[one]).sum(1)  # a cut document is taken from its beginning
     return documents, tokens
 
 

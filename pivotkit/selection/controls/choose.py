@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pivotkit.artifacts import with_metadata
 from pivotkit.selection.choosing.choice import Choice
 from pivotkit.selection.choosing.dropped import Dropped
+from pivotkit.selection.choosing.groups import in_order
 from pivotkit.selection.choosing.pools import tokens_of
 from pivotkit.selection.choosing.ranking import Ranking
 from pivotkit.selection.choosing.score_shards import ScoreShards
@@ -131,10 +132,9 @@ def keep(
 ) -> pa.Table | Path:
     """Rows as `select` gives them: a table with the summary, or a folder; the summary is asked for at the end."""
     if out is None:
-        order = [("unit", "ascending"), ("row", "ascending")]
         some = [batch for batch in batches if len(batch)]
-        table = pa.Table.from_batches(some, schema.remove_metadata() if not some else some[0].schema).sort_by(order)
-        return with_metadata(table, summary())
+        table = pa.Table.from_batches(some, schema.remove_metadata() if not some else some[0].schema)
+        return with_metadata(in_order(table), summary())
     with replaced_selection("selection_controls", out, HEADER) as folder, SelectionWriter(folder, schema) as into:
         for batch in batches:
             into.add(batch)

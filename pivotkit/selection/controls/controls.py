@@ -137,8 +137,8 @@ def selection_controls(
     TypeError
         For an argument of another kind.
     ValueError
-        For a control of another name; a selection without documents, or without ``quota_by`` in each; documents that
-        do not suffice for a control, or lack its column: the message has the numbers of each.
+        For a control of another name; a selection without documents, or with some that lack what a control equals it
+        in; documents that do not suffice for a control, or lack its column: the message has the numbers of each.
     InputError
         As `select`.
 
@@ -231,10 +231,6 @@ def _plans(
     made_of = Composition(chosen, list(labels.values()))
     if not made_of.tokens:
         raise ValueError(f"{NAME}: selection must hold documents; got none")
-    for own, sums in zip(labels.values(), made_of.sums, strict=True):
-        if None in sums:
-            documents = sums[None][1]  # type: ignore[index]
-            raise ValueError(f"{NAME}: selection must have {own.column} in every row; got {documents} nulls")
     known = tuple(shards.schema.names)
     plans = []
     for name in names:
@@ -244,6 +240,9 @@ def _plans(
             own, budgets = Labels(None), {POOL: made_of.tokens}
         else:
             own, sums = labels[control.equals], made_of.sums[kinds.index(control.equals)]
+            if None in sums:
+                documents = sums[None][1]  # type: ignore[index]
+                raise ValueError(f"{NAME}: selection must have {own.column} in every row; got {documents} nulls")
             budgets = {label: _budget(*sums[label], half=own.lengths and not exact) for label in sorted(sums)}
         lacks = () if name == SHUFFLED else tuple(one for one in control.columns(known) if one not in known)
         quotas = ControlQuotas(list(budgets), None, control=control, labels=own, languages=made_of.languages)

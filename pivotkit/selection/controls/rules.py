@@ -146,6 +146,6 @@ class ControlQuotas(Quotas):
         return tests[self.control.takes]()
 
 
-def label_languages(labels: Collection[str]) -> bool:
+def label_languages(labels: Collection[str | None]) -> bool:
     """Whether labels are sets of languages, so that those of one language have no bilingual document."""
-    return any(len(language_set(label)) > 1 for label in labels)
+    return any(len(language_set(label or "")) > 1 for label in labels)

@@ -43,7 +43,7 @@ class BegunFolder:
     """
 
     def __init__(self, function: str, out: Path, call: Mapping[str, Any]) -> None:
-        if out.is_dir() and not is_own(out):
+        if out.exists() and not (out.is_dir() and is_own(out)):
             rule = f"be a new folder, or hold what {function} wrote"
             raise ValueError(f"{function}: out must {rule}; got {out}, which has no {MANIFEST}")
         self._out, self.digest = out, value_digest(call)

@@ -21,6 +21,7 @@ from pivotkit.artifacts import file_digests, value_digest, with_metadata
 from pivotkit.corpus.reading.units import Unit
 from pivotkit.errors import CorpusError
 from pivotkit.progress import track
+from pivotkit.selection.choosing.groups import in_order
 from pivotkit.selection.writing.begun_folder import BegunFolder
 from pivotkit.selection.writing.documents import CUT, Tokens, ended
 from pivotkit.selection.writing.formats import Layout
@@ -171,7 +172,7 @@ def selection_digest(selection: pa.Table | str | Path) -> str:
         return value_digest([[path.name for path in files], file_digests(files)])
     digest = hashlib.sha256()
     with pa.ipc.new_stream(pa.PythonFile(_Digested(digest), "w"), selection.schema) as writer:
-        writer.write_table(selection.sort_by([("unit", "ascending"), ("row", "ascending")]).combine_chunks(), 1 << 16)
+        writer.write_table(in_order(selection).combine_chunks(), 1 << 16)
     return digest.hexdigest()
 
 

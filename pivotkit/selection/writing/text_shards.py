@@ -111,16 +111,23 @@ class ColumnShard:
 
 
 def dataset_files(shards: list[str], fingerprint: str) -> dict[str, bytes]:
-    """What `datasets.load_from_disk` reads beside the Arrow streams of a dataset."""
+    """What `datasets.load_from_disk` reads beside the Arrow streams of a dataset; it needs one, though it be empty."""
+    empty = {} if shards else {"part-00000.arrow": _empty_stream()}
     state: dict[str, Any] = {
-        "_data_files": [{"filename": name} for name in shards], "_fingerprint": fingerprint[:16],
+        "_data_files": [{"filename": name} for name in shards or empty], "_fingerprint": fingerprint[:16],
         "_format_columns": None, "_format_kwargs": {}, "_format_type": None, "_output_all_columns": False,
         "_split": None,
     }  # fmt: skip
     features = {name: {"dtype": "string", "_type": "Value"} for name in COLUMNS.names}
     about = {"citation": "", "description": "", "features": features, "homepage": "", "license": ""}
     files = {"state.json": state, "dataset_info.json": about}
-    return {name: orjson.dumps(value, option=orjson.OPT_INDENT_2) for name, value in files.items()}
+    return empty | {name: orjson.dumps(value, option=orjson.OPT_INDENT_2) for name, value in files.items()}
+
+
+def _empty_stream() -> bytes:
+    sink = pa.BufferOutputStream()
+    pa.ipc.new_stream(sink, COLUMNS).close()
+    return bytes(sink.getvalue())
 
 
 def _lines(documents: Texts) -> Iterator[bytes]:

@@ -75,7 +75,8 @@ def used_units(selection: Selection, units: Sequence[Unit]) -> list[Unit]:
     absent = sorted(selection.units.keys() - {unit.name for unit in units})
     if absent:
         known, first = selection.summary.get("files", {}), next(selection.batches(absent[0]))
-        told = known.get(absent[0]) or f"that of document {first['id'][0].as_py()!r}"
+        own = first["file_name"][0].as_py() if "file_name" in first.column_names else None
+        told = known.get(absent[0]) or own or f"that of document {first['id'][0].as_py()!r}"
         others = [unit.path.name for unit in units if unit.name not in selection.units]
         new = f"; corpus has no documents of it in {', '.join(others[:3])}" if others else ""
         raise ValueError(

@@ -43,7 +43,7 @@ def write_selection(
     Parameters
     ----------
     selection : pyarrow.Table or path
-        What `select` returned: a table with ``unit, row, id``, or the folder that it wrote; or an earlier
+        What `select` returned: a table with ``unit, row, id``, or the folder that it wrote; or the rows of an earlier
         ``provenance.parquet``, whose columns of places are made anew. With a column ``take``
         (integers; null stands for all), so many tokens are written of a document; the column ``tokens`` must say how
         many it has. Of OLMo's files the end of the document counts and stays.

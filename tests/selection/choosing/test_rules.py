@@ -188,6 +188,11 @@ class TestQuotas:
         with pytest.raises(error, match=told):
             select(self.scores, budget_tokens=60, quotas={name: 0.5 for name in sorted(names)}, quota_by=quota_by)
 
+    def test_a_quota_that_would_get_no_token_is_refused(self):
+        told = r"budget_tokens must give each quota a token, or allow_shortfall be set; got 2, of which en would get 0$"
+        with pytest.raises(ValueError, match=told):
+            select(self.scores, budget_tokens=2, quotas={"en": 0.1, "fr": 0.9})
+
     def test_what_quotas_go_by_is_said_with_quotas_alone(self):
         with pytest.raises(ValueError, match="select: quota_by must be 'lang' without quotas; got 'length'"):
             select(self.scores, budget_tokens=60, quota_by="length")
@@ -197,6 +202,8 @@ class TestExact:
     def test_the_last_document_of_each_quota_is_cut(self):
         scores = made(4, score=[4.0, 3.0, 2.0, 1.0], lang=["en", "en", "fr", "fr"])
         chosen = select(scores, budget_tokens=26, quotas={"en": 0.5, "fr": 0.5}, exact=True)
+        with pytest.raises(ValueError, match="select: documents must not have the column take; got a selection whose"):
+            select(chosen, budget_tokens=10)
         assert chosen["take"].to_pylist() == [10, 3, 10, 3]
         assert chosen.schema.field("take").type == pa.int32()
         summary = table_metadata(chosen)

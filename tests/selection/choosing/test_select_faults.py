@@ -166,6 +166,8 @@ class TestRefusals:
             ValueError, match=r"select: out must be a new folder, or hold what select wrote; got .*home"
         ):
             select(shards, budget_tokens=10, out=tmp_path / "home")
+        with pytest.raises(ValueError, match=r"select: out must be a new folder, or hold .*; got .*thesis\.tex"):
+            select(shards, budget_tokens=10, out=tmp_path / "home" / "thesis.tex")
         assert (tmp_path / "home" / "thesis.tex").read_text() == "years of work"
 
     def test_a_shortfall_is_told_before_anything_is_written(self, shards, tmp_path):

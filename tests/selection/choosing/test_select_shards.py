@@ -161,5 +161,6 @@ def test_the_hash_of_an_id_does_not_depend_on_its_layout():
     scores = made_scores([(0, 1, 0.0, "en", 0, place) for place in range(30)])
     coded = scores.set_column(2, "id", scores["id"].dictionary_encode())
     coded = coded.set_column(5, "lang", coded["lang"].dictionary_encode())
+    coded = coded.set_column(0, "unit", coded["unit"].dictionary_encode())
     options = {"budget_tokens": 9, "quotas": {"en": 1.0}}
     assert select(coded, **options)["row"].equals(select(scores, **options)["row"])

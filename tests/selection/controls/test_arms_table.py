@@ -105,6 +105,19 @@ def test_what_is_short_or_empty_is_told():
     assert table["random"]["short"] == ""
 
 
+def test_of_a_document_that_is_cut_the_part_that_is_taken_counts():
+    whole = pa.table({"unit": ["u"], "row": [0], "id": ["a"], "tokens": [100], "pivots": [80], "lang": ["a"]})
+    arms = {
+        name: select(whole, budget_tokens=budget, rule="share", exact=True)
+        for name, budget in (("cut", 20), ("whole", 100))
+    }
+    for order in (["cut", "whole"], ["whole", "cut"]):
+        table = {row["arm"]: row for row in arms_table({name: arms[name] for name in order}).to_pylist()}
+        assert table["cut"]["pivot_share"] == table["whole"]["pivot_share"] == 0.8
+        assert table["cut"]["overlap_tokens"] == [("whole", 1.0)]
+        assert table["whole"]["overlap_tokens"] == [("cut", 0.2)]
+
+
 def test_where_no_language_is_known_nothing_is_said_of_several():
     rows = pa.table({"unit": ["u"], "row": [0], "id": ["a"], "tokens": [10], "translation_pairs": [1],
                      "lang": pa.nulls(1, pa.string())})  # fmt: skip

@@ -256,6 +256,11 @@ def test_a_selection_of_nothing_and_unknown_languages_are_refused():
     unknown = documents.set_column(place, "lang", pa.nulls(10, pa.string()))
     with pytest.raises(ValueError, match=r"^selection_controls: selection must have lang in every row; got 2 nulls$"):
         selection_controls(unknown, select(unknown, budget_tokens=20))
+    free = ["random", "anti-pivot", SHUFFLED]  # equal in nothing but tokens, without quota_by
+    found = selection_controls(unknown, select(unknown, budget_tokens=20), controls=free, quota_by=None)
+    assert {name: sum(rows["tokens"].to_pylist()) for name, rows in found.items()} == dict.fromkeys(free, 20)
+    with pytest.raises(ValueError, match=r"^selection_controls: selection must have lang in every row; got 2 nulls$"):
+        selection_controls(unknown, select(unknown, budget_tokens=20), controls=["length-matched"], quota_by=None)
     with pytest.raises(ValueError, match=r"^selection_controls: controls must be one of random, .*; got 'other'$"):
         selection_controls(documents, selection, controls=["other"])
 

@@ -101,6 +101,8 @@ def test_a_dataset_is_loaded_by_datasets(corpus, selection, tmp_path):
     assert [(row["id"], row["text"], row["lang"]) for row in rows] == texts_of(corpus, selection)
     assert set(rows["source"]) == {"0.jsonl", "1.jsonl"}
     assert read_back(str(tmp_path / "out" / "part-*.arrow")) == texts_of(corpus, selection)
+    write_selection(selection.slice(0, 0), corpus, tmp_path / "none", format="datasets")
+    assert datasets.load_from_disk(str(tmp_path / "none")).to_list() == []
 
 
 def test_parquet_is_loaded_by_datasets(corpus, selection, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import subprocess
 import sys
 
@@ -135,6 +136,15 @@ def test_a_corpus_that_changed_is_refused(corpus, selection, tmp_path):
         ValueError, match="write_selection: selection must be of units of corpus as it is now; got 1 that"
     ):
         write_selection(selection, corpus, tmp_path / "out")
+
+
+def test_a_file_that_is_gone_is_named_where_the_rows_tell_it(corpus, selection, tmp_path):
+    names = {unit.name: unit.path.name for unit in work_units(corpus)}
+    told = selection.append_column("file_name", pa.array([names[unit] for unit in selection["unit"].to_pylist()]))
+    gone = min(set(told["unit"].to_pylist()))
+    next(unit.path for unit in work_units(corpus) if unit.name == gone).unlink()
+    with pytest.raises(ValueError, match=rf"first {gone}, {re.escape(names[gone])}"):
+        write_selection(told, corpus, tmp_path / "out")
 
 
 def test_another_document_in_the_row_is_refused_and_leaves_what_was_there(corpus, selection, tmp_path):

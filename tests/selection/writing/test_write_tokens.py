@@ -219,6 +219,10 @@ class TestRefusals:
         with pytest.raises(ValueError, match="write_selection: out must be a new folder, or hold what write_selection"):
             write_selection(everything(store), store, tmp_path / "store", eos=EOS)
         assert everything(store).num_rows == 1
+        (tmp_path / "thesis.tex").write_text("years of work")
+        with pytest.raises(ValueError, match=r"write_selection: out must be a new folder, or hold .*; got .*thesis"):
+            write_selection(everything(store), store, tmp_path / "thesis.tex", eos=EOS)
+        assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 
 class TestFaults:
