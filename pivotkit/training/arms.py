@@ -107,7 +107,7 @@ def separator(function: str, tokenizer: Any) -> int:
 
 
 def of_tokenizer(function: str, told: str | None, tokenizer: Any) -> bool:
-    """Whether ids of the tokenizer that is told are those of ``tokenizer``; a name that is no fingerprint says nothing."""
+    """Whether told ids are of ``tokenizer``; a name that is no fingerprint says nothing."""
     own = tokenizer_core(function, tokenizer)[1]
     return told is None or len(told) != len(own) or told == own
 

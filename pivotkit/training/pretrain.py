@@ -123,12 +123,12 @@ def pretrain(
         An argument is of another kind.
     ValueError
         Sizes that allow no training, an arm with fewer tokens than ``tokens``, a name that no folder can have, an id
-        that the model does not have.
+        that the model does not have, ids of another tokenizer.
     CorpusError
         A file of an arm is not as its manifest says, or changed while it was read; the message names it.
     InputError
         ``out`` holds a training of something else: another arm under this name, model, seed, recipe. The message
-        says what differs.
+        says what differs. Or ``parallel`` has no sentences of any pair.
     FloatingPointError
         A loss that is not finite: the message names update, arm and seed, and the last good checkpoint, which stays.
     OSError
