@@ -94,16 +94,19 @@ def read_recipe(path: str | None) -> Mapping[str, Any] | None:
 def _given(run: RunFolder, settings: Any) -> dict[str, Any]:
     """The contents of what the user names: arms by their manifests, which hold the digests of their files."""
     arms = {name: folder / "manifest.json" for name, folder in arms_of(run, settings).items()}
-    files = {**arms, **{f"held out: {name}": Path(file) for name, file in settings.held_out.items()}}
-    if settings.parallel is not None and Path(settings.parallel).is_file():
-        files["parallel"] = Path(settings.parallel)
-    for file in files.values():
+    held_out = {name: Path(file) for name, file in settings.held_out.items()}
+    place = Path(settings.parallel) if settings.parallel is not None else None
+    tables = [] if place is None else [place]
+    if place is not None and place.is_dir():
+        tables = sorted(file for file in place.iterdir() if file.is_file())
+    files = {"arms": arms, "held_out": held_out, "parallel": {file.name: file for file in tables}}
+    for file in (file for named in files.values() for file in named.values()):
         if not file.is_file():
             raise InputError(file, "", "must be there for the stage pretrain; found none")
     return {
         **latent_languages(run, settings),
         "recipe": dict(read_recipe(settings.recipe) or {}),
-        "files": {name: file_digest(file) for name, file in files.items()},
+        "files": {kind: {name: file_digest(file) for name, file in named.items()} for kind, named in files.items()},
     }
 
 

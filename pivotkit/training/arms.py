@@ -85,6 +85,10 @@ def open_documents(function: str, argument: str, name: str, given: Given, tokeni
         Every id must be below it.
     """
     eos = separator(function, tokenizer)
+    if isinstance(given, TokenFiles | TokenStore) and not of_tokenizer(function, given.tokenizer, tokenizer):
+        raise ValueError(
+            f"{function}: {argument} must hold ids of the model's tokenizer; got those of another in {name!r}"
+        )
     if isinstance(given, str | PathLike):
         return _of_files(f"{name!r} ({given})", selection_files(function, Path(given), tokenizer), eos, vocab)
     if isinstance(given, TokenFiles):
@@ -102,6 +106,12 @@ def separator(function: str, tokenizer: Any) -> int:
     return int(found)
 
 
+def of_tokenizer(function: str, told: str | None, tokenizer: Any) -> bool:
+    """Whether told ids are of ``tokenizer``; a name that is no fingerprint says nothing."""
+    own = tokenizer_core(function, tokenizer)[1]
+    return told is None or len(told) != len(own) or told == own
+
+
 def selection_files(function: str, folder: Path, tokenizer: Any) -> TokenFiles:
     """The token files of a folder that `write_selection` wrote, whose bytes are those that its manifest tells of."""
     path = folder / MANIFEST
@@ -111,8 +121,8 @@ def selection_files(function: str, folder: Path, tokenizer: Any) -> TokenFiles:
     if manifest.get("format") != "olmo" or "shards" not in manifest["selected"]:
         rule = "must tell of a selection as tokens (write_selection(format='olmo'); --selection-format olmo)"
         raise InputError(path, "", f"{rule}; got one as {manifest.get('format', 'text')}")
-    told, own = manifest.get("tokenizer"), tokenizer_core(function, tokenizer)[1]
-    if told is not None and len(told) == len(own) and told != own:
+    told = manifest.get("tokenizer")
+    if not of_tokenizer(function, told, tokenizer):
         raise InputError(path, "", "must be of the model's tokenizer; got ids of another")
     shards = manifest["selected"]["shards"]
     places = [folder / shard["file"] for shard in shards]

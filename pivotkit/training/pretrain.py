@@ -36,11 +36,12 @@ from pivotkit.lens.model.loading import find_model, load_tokenizer, quiet
 from pivotkit.training.arms import Given, open_documents
 from pivotkit.training.measures import Measures
 from pivotkit.training.packing import PackedRows
-from pivotkit.training.recipe import Recipe
+from pivotkit.training.recipe import Recipe, processes
 from pivotkit.training.translations import read_sentences, require_sacrebleu
 from pivotkit.training.units import BEFORE, Plan, is_first
 
 HELD_OUT_ROWS = 16  # of each language
+RESULT = "pretrain.parquet"
 TABLE = pa.schema(
     [("arm", pa.string()), ("seed", pa.int64()), ("step", pa.int64()), ("tokens", pa.int64()), ("measure", pa.string()),
      ("of", pa.string()), ("value", pa.float64()), ("n", pa.int64())]
@@ -122,12 +123,12 @@ def pretrain(
         An argument is of another kind.
     ValueError
         Sizes that allow no training, an arm with fewer tokens than ``tokens``, a name that no folder can have, an id
-        that the model does not have.
+        that the model does not have, ids of another tokenizer.
     CorpusError
         A file of an arm is not as its manifest says, or changed while it was read; the message names it.
     InputError
         ``out`` holds a training of something else: another arm under this name, model, seed, recipe. The message
-        says what differs.
+        says what differs. Or ``parallel`` has no sentences of any pair.
     FloatingPointError
         A loss that is not finite: the message names update, arm and seed, and the last good checkpoint, which stays.
     OSError
@@ -166,8 +167,10 @@ def pretrain(
     check_flag("pretrain", "keep", keep)
     rows = how.rows("pretrain", tokens)
     steps = _steps(rows // how.batch, checkpoints)
-    if how.adapter() is not None:
+    how.rows_at_once("pretrain", processes())
+    if (adapter := how.adapter()) is not None:
         _require("peft", "lora", "adapters")
+        _check_adapter(adapter)
     if parallel is not None:
         require_sacrebleu("pretrain")
     quiet()
@@ -200,7 +203,7 @@ def pretrain(
         for step in steps:
             found += plan.rows(place / arm / f"seed-{seed}" / f"step-{step}", arm, seed, step)
     table = pa.Table.from_pylist(found, schema=TABLE)
-    write_table(table, place / "pretrain.parquet")
+    write_table(table, place / RESULT)
     return table
 
 
@@ -253,12 +256,20 @@ def _require(package: str, argument: str, what: str) -> None:
         raise BackendUnavailable(f"{rule}: pip install 'pivotkit[train]'; got none")
 
 
+def _check_adapter(adapter: Mapping[str, Any]) -> None:
+    from peft import LoraConfig
+
+    for name in adapter:
+        if name not in LoraConfig.__dataclass_fields__:
+            refuse("pretrain", "lora", "have fields of peft.LoraConfig", name)
+
+
 def _check_arms(argument: str, arms: Any) -> None:
     check_kind("pretrain", argument, arms, Mapping, "a mapping of names to documents")
     if not arms:
         raise ValueError(f"pretrain: {argument} must hold at least one; got none")
     for name, given in arms.items():
-        if not isinstance(name, str) or not name or name in (BEFORE, ".", "..") or set(name) & {"/", "\0"}:
+        if not isinstance(name, str) or not name or name in (BEFORE, RESULT, ".", "..") or set(name) & {"/", "\0"}:
             refuse("pretrain", argument, f"be named as a folder can be, and not {BEFORE!r}", name)
         if not isinstance(given, str | PathLike | TokenFiles | TokenStore):
             kinds = "folders, TokenFiles, a TokenStore, or iterables of texts or ids"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -84,3 +85,8 @@ class Recipe:
         if not self.lora:
             return None
         return dict(LORA) if self.lora is True else {**LORA, **dict(self.lora)}
+
+
+def processes() -> int:
+    """How many processes train, as torchrun and accelerate tell them."""
+    return int(os.environ.get("WORLD_SIZE", "1"))

@@ -20,7 +20,7 @@ from transformers.trainer_callback import PrinterCallback
 from pivotkit.artifacts import atomic_path
 from pivotkit.training.checkpoints import PREFIX, finish, last_checkpoint, step_of
 from pivotkit.training.packing import PackedRows
-from pivotkit.training.recipe import Recipe
+from pivotkit.training.recipe import Recipe, processes
 
 LOG = "log.jsonl"
 FULL = (
@@ -209,13 +209,13 @@ def cut_log(path: Path, step: int) -> None:
 
 
 def _arguments(recipe: Recipe, folder: Path, seed: int, rows: int) -> TrainingArguments:
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    size = recipe.rows_at_once("pretrain", processes)
+    number = processes()
+    size = recipe.rows_at_once("pretrain", number)
     cpu = not torch.cuda.is_available()
     return TrainingArguments(
         output_dir=str(folder),
         per_device_train_batch_size=size,
-        gradient_accumulation_steps=recipe.batch // (size * processes),
+        gradient_accumulation_steps=recipe.batch // (size * number),
         max_steps=rows // recipe.batch,
         learning_rate=recipe.learning_rate,
         weight_decay=recipe.weight_decay,
@@ -231,7 +231,7 @@ def _arguments(recipe: Recipe, folder: Path, seed: int, rows: int) -> TrainingAr
         disable_tqdm=True,
         use_cpu=cpu,
         ddp_timeout=7200,  # one process measures while the others wait
-        ddp_find_unused_parameters=False if processes > 1 else None,
+        ddp_find_unused_parameters=False if number > 1 else None,
         dataloader_pin_memory=not cpu,
         remove_unused_columns=False,
     )

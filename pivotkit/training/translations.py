@@ -59,12 +59,12 @@ def read_sentences(
     Returns
     -------
     dict of pair to Sentences
-        Pairs of which no file has both columns are left out.
+        Pairs of which no file has a sentence in both columns are left out.
 
     Raises
     ------
     InputError
-        A file has no table, or a pair has not one sentence beside those that the prompt shows.
+        No table, no sentence of any pair, or a pair without one sentence beside those that the prompt shows.
     """
     place = Path(path)
     files = sorted(file for file in place.iterdir() if file.name.endswith(SUFFIXES)) if place.is_dir() else [place]
@@ -93,6 +93,8 @@ def read_sentences(
         order = np.random.default_rng(seed).permutation(len(once))[: lines + SHOTS]
         chosen = [once[number] for number in order.tolist()]
         found[pair] = Sentences(pair, chosen[:SHOTS], chosen[SHOTS:])
+    if not found:
+        raise InputError(place, "", f"{function} must find sentences of {' or '.join(pairs)}; found none")
     return found
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from pivotkit.artifacts import atomic_folder, read_object, write_json
+from pivotkit.errors import InputError
 from pivotkit.lens.model.loading import load_model
 from pivotkit.training.arms import Documents
 from pivotkit.training.checkpoints import PREFIX, require_same
@@ -60,12 +61,16 @@ class Plan:
         done = {**identity, "measured at": list(self.steps), "measures": self.measures.digest()}
         if (folder / UNIT).is_file():
             require_same(folder / UNIT, read_object(folder / UNIT, {"of": dict})["of"], done)
+            if self.keep and not (folder / "model").is_dir():
+                rule = "must hold the weights, as `keep` asks; got a training without them"
+                raise InputError(folder, "", f"{rule}; choose another `out`, or remove {folder}")
         else:
             self._train(arm, seed, rows, documents, folder, identity)
             if is_first():
                 write_json({"of": done}, folder / UNIT)
-                for checkpoint in folder.glob(f"{PREFIX}*"):
-                    shutil.rmtree(checkpoint)
+        if is_first():
+            for checkpoint in folder.glob(f"{PREFIX}*"):
+                shutil.rmtree(checkpoint)
 
     def _train(
         self, arm: str, seed: int, rows: PackedRows, documents: Documents, folder: Path, identity: dict[str, Any]
@@ -83,6 +88,10 @@ class Plan:
         between = range(self.save_every, last, self.save_every) if self.save_every else ()
 
         def measure(step: int) -> None:
+            for earlier in self.steps:
+                if earlier < step and not (folder / f"step-{earlier}").is_dir():
+                    rule = f"must hold what was measured after update {earlier}, as `checkpoints` asks; found none"
+                    raise InputError(folder, "", f"{rule}; choose another `out`, or remove {folder}")
             if step in self.steps:
                 of = {**identity, "name": f"{arm}, seed {seed}, step {step}", "step": step}
                 self.measures.take(model, folder / f"step-{step}", of=of, translated=step == last)

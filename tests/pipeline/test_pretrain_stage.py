@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from small_training import make_given
 
 from pivotkit.artifacts import read_json, read_table
 from pivotkit.cli import main
+from pivotkit.pipeline.pretrain_stage import PRETRAIN, PretrainSettings
+from pivotkit.run_folder import RunFolder
 
 
 @pytest.fixture
@@ -73,3 +77,19 @@ def test_the_tokens_must_be_given(started, capsys):
     given, run = started
     assert main(["pretrain", str(run), "--model", str(given / "model"), "--arms", f"one={given / 'one'}"]) == 2
     assert "pretrain: --train-tokens must be given; got none" in capsys.readouterr().err
+
+
+def test_a_changed_arm_or_sentence_is_noticed_whatever_the_arm_is_called(started, tmp_path):
+    given, run = started
+    sentences = tmp_path / "sentences"
+    sentences.mkdir()
+    (sentences / "a.tsv").write_text("a\tb\n")
+    (sentences / "notes").mkdir()
+    settings = PretrainSettings(arms={"parallel": str(given / "one")}, parallel=str(sentences / "a.tsv"), latent=["p"])
+    other, folder = replace(settings, arms={"parallel": str(given / "two")}), replace(settings, parallel=str(sentences))
+    with RunFolder(run) as opened:
+        assert PRETRAIN.depends(opened, settings) != PRETRAIN.depends(opened, other)
+        before = PRETRAIN.depends(opened, folder)
+        assert PRETRAIN.depends(opened, folder) == before
+        (sentences / "a.tsv").write_text("a\tb\n1\t2\n")
+        assert PRETRAIN.depends(opened, folder) != before

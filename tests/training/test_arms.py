@@ -83,3 +83,20 @@ def test_ids_that_the_model_does_not_have_are_refused(tmp_path, tokenizer):
         opened(files, tokenizer)
     with pytest.raises(TypeError, match="arms must hold texts or 1-D integers"):
         opened([[0.5]], tokenizer)
+
+
+def test_ids_of_another_tokenizer_are_refused(given, tmp_path, tokenizer):
+    (tmp_path / "corpus.jsonl").write_text('{"id": "1", "text": "a1 b2"}\n')
+    other = AutoTokenizer.from_pretrained(given / "model")
+    other.add_tokens(["else"])
+    store = pk.tokenize(tmp_path / "corpus.jsonl", other, tmp_path / "store")
+    files = pk.TokenFiles(given / "one-pool.npy", len(tokenizer), eos=0, tokenizer=store.tokenizer)
+    for arm in (store, files):
+        with pytest.raises(
+            ValueError, match="arms must hold ids of the model's tokenizer; got those of another in 'one"
+        ):
+            opened(arm, tokenizer)
+    own = pk.tokenize(tmp_path / "corpus.jsonl", tokenizer, tmp_path / "own")
+    named = pk.TokenFiles(given / "one-pool.npy", len(tokenizer), eos=0, tokenizer="a name")
+    assert opened(own, tokenizer).tokens == 3
+    assert opened(named, tokenizer).tokens

@@ -181,6 +181,33 @@ def test_a_checkpoint_of_another_arm_is_refused(given, tmp_path, monkeypatch):
         )  # fmt: skip
 
 
+def test_a_checkpoint_before_which_nothing_was_measured_is_refused(given, tmp_path, monkeypatch):
+    monkeypatch.setattr("pivotkit.training.units.write_json", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train(given, tmp_path)
+    monkeypatch.undo()
+    message = "seed-0: must hold what was measured after update 4, as `checkpoints` asks; found none"
+    with pytest.raises(InputError, match=message):
+        train(given, tmp_path, checkpoints=4)
+    assert train(given, tmp_path).num_rows
+
+
+def test_weights_that_were_not_kept_are_refused(given, trained, tmp_path):
+    copy = shutil.copytree(trained[0], tmp_path / "out")
+    again(given, trained[0], copy, keep=True)
+    shutil.rmtree(copy / "two" / "seed-0" / "model")
+    with pytest.raises(InputError, match="seed-0: must hold the weights, as `keep` asks; got a training without them"):
+        again(given, trained[0], copy, keep=True)
+
+
+def test_a_checkpoint_left_by_a_killed_process_is_removed_when_the_training_is_done(given, trained, tmp_path):
+    copy = shutil.copytree(trained[0], tmp_path / "out")
+    left = copy / "one" / "seed-0" / "checkpoint-16"
+    left.mkdir()
+    again(given, trained[0], copy)
+    assert not left.exists()
+
+
 def stop(value, path):
     if Path(path).parent.name == "seed-0":
         raise KeyboardInterrupt
@@ -266,6 +293,8 @@ def test_adapters_train_and_are_merged_into_what_is_kept(given, tmp_path):
         ),
         ({"arms": {"before": [[1]]}}, "arms must be named as a folder can be, and not 'before'; got 'before'"),
         ({"arms": {"a/b": [[1]]}}, "arms must be named as a folder can be"),
+        ({"arms": {"pretrain.parquet": [[1]]}}, "arms must be named as a folder can be"),
+        ({"recipe": {**RECIPE, "lora": {"rank": 4}}}, "lora must have fields of peft.LoraConfig; .*'rank'"),
         ({"arms": {}}, "arms must hold at least one; got none"),
         ({"held_out": {"a": [[1]]}}, "held_out must hold at least one row of 32 tokens a language; got 2 in 'a'"),
     ],
@@ -274,3 +303,4 @@ def test_what_cannot_be_trained_is_refused(given, tmp_path, change, message):
     arguments = {"arms": {"one": given / "one"}, "tokens": TOKENS, "recipe": RECIPE, **change}
     with pytest.raises(ValueError, match=message):
         pk.pretrain(given / "model", items=read_items(given), out=tmp_path / "out", **arguments)
+    assert not (tmp_path / "out").exists()

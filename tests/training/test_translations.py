@@ -53,6 +53,11 @@ def test_too_few_sentences_for_one_beside_the_shown_are_refused_with_their_numbe
         read_sentences("f", folder / "none", ["fr-de"], 10, 0)
 
 
+def test_tables_without_any_of_the_pairs_are_refused(folder):
+    with pytest.raises(InputError, match="f must find sentences of en-xx or xx-en; found none"):
+        read_sentences("f", folder, ["en-xx", "xx-en"], 5, 0)
+
+
 def test_the_prompt_shows_the_examples_and_leaves_the_last_line_open():
     own = Sentences("en-fr", [("Hello.", "Bonjour.")], [("Thanks.", "Merci.")])
     assert own.prompt("Thanks.") == "English: Hello.\nFrench: Bonjour.\n\nEnglish: Thanks.\nFrench:"
