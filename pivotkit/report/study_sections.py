@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from pivotkit.errors import InputError
 from pivotkit.report import figures
-from pivotkit.report.svg import Key, legend
+from pivotkit.report.svg import SHAPES, Key, legend
 from pivotkit.report.text import arrow, duration, memory, number, plain, visible
 
 Row = dict[str, Any]
@@ -192,20 +193,24 @@ def _grid(cells: list[Row]) -> Row | None:
     if not cells:
         return None
     budgets = sorted({cell["tokens"] for cell in cells})
+    marks = dict(zip(budgets, itertools.cycle(SHAPES), strict=False))
     panels = []
-    for tokens in budgets:
-        own = [cell for cell in cells if cell["tokens"] == tokens]
-        lines = [
-            figures.Line(arm, DRAWN[arm], [(cell["share"], cell["pivot"][arm]) for cell in own])
-            for arm in ("pivot-aware", "bilingual")
-        ]
-        name = f"Accuracy for pivot concepts, {tokens:,} tokens"
-        label = "share of documents with pivots among bilingual ones"
+    for kind, color in KINDS.items():
+        dots: dict[str, list[figures.Dot]] = {}
+        for tokens, shape in marks.items():
+            for cell in (one for one in cells if one["tokens"] == tokens):
+                gain = cell[kind]["gain"]
+                note = f"{cell['share']:.0%}, {tokens:,} tokens: {_told(gain, signed=True)}"
+                dot = figures.Dot(color, shape, *_ends(gain), note, name=f"{tokens} tokens")
+                dots.setdefault(f"{cell['share']:.0%}", []).append(dot)
+        ends = [end for row in dots.values() for dot in row for end in (dot.low, dot.high) if math.isfinite(end)]
+        name = f"Gain of pivot-aware over bilingual for {kind} concepts"
+        bounds = (min([0.0, *ends]), max([0.0, *ends]))
         panels.append(
             {
-                "title": f"{tokens:,} tokens",
-                "figure": figures.share_lines(name, lines, label, "accuracy"),
-                "legend": legend([Key(DRAWN[line.name], line.name, "line") for line in lines]),
+                "title": f"{kind} concepts, gain over bilingual",
+                "figure": figures.dot_plot(name, dots, bounds, "gain in accuracy", reference=0),
+                "legend": legend([Key(color, f"{tokens:,} tokens", shape) for tokens, shape in marks.items()]),
             }
         )
     rows = [

@@ -41,9 +41,16 @@ def test_the_arms_stand_in_the_order_of_the_experiment(figures, view):
         assert shown["arms"][0]["facts"] == ["–"] * 3  # nothing was selected before
 
 
-def test_the_grid_has_a_figure_for_each_budget_and_a_row_for_each_share(view):
+def test_the_grid_has_a_figure_of_the_gain_for_each_kind_and_a_row_for_each_share(figures, view):
     assert view["grid"]["budgets"] == [1000, 2000]
-    assert len(view["grid"]["panels"]) == 2
+    assert [panel["title"] for panel in view["grid"]["panels"]] == [
+        "pivot concepts, gain over bilingual", "direct concepts, gain over bilingual"
+    ]  # fmt: skip
+    for panel, kind in zip(view["grid"]["panels"], ("pivot", "direct"), strict=True):
+        drawn = panel["figure"]
+        for cell in figures["grid"]:
+            gain = cell[kind]["gain"]
+            assert f"{cell['share']:.0%}, {cell['tokens']:,} tokens: {gain['value']:+.2f} [" in drawn
     assert [(row["share"], len(row["cells"])) for row in view["grid"]["rows"]] == [(0.1, 2), (0.5, 2)]
 
 
