@@ -2,8 +2,8 @@
 
     python benchmarks/study/pretrain_arms.py RUN --tokens 200000 --out ARMS
 
-RUN is a run folder with ``tokens``, ``documents.parquet`` (`pivotkit score-documents`), ``dropped.parquet`` (`pivotkit filter`),
-and ``behaviors.parquet`` for the behavior-aware arm. ARMS gets one folder of token files per arm, and ``arms.json``: what each consists of, in numbers.
+RUN is a run folder with ``tokens``, ``behaviors.parquet``, ``documents.parquet`` (`pivotkit score-documents --rule behavior`) and
+``dropped.parquet`` (`pivotkit filter`). ARMS gets one folder of token files per arm, and ``arms.json``: what each consists of, in numbers.
 This is the one file that says how arms are made.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ import pyarrow.compute as pc
 import pivotkit as pk
 from pivotkit.artifacts import read_json, read_table, write_json
 from pivotkit.corpus.token_store.store import TokenStore
-from pivotkit.lens.behavior import STRICT
 from pivotkit.lens.model.loading import load_tokenizer
+from pivotkit.selection.scoring.behaviors import Behaviors
 
 ARMS = ("pivot-aware", "behavior-aware", "bilingual", "parallel", "length-matched")
 LONGEST = 2000  # tokens of a document: a few long ones would be an arm
@@ -29,13 +30,15 @@ BOTH = "+"  # between the languages of a bilingual document
 
 
 def make_arms(
-    documents: pa.Table, dropped: pa.Table, pivot_share: float, tokens: int, seed: int = 0
+    documents: pa.Table, dropped: pa.Table, pivot_share: Fraction, tokens: int, seed: int = 0
 ) -> dict[str, pa.Table]:
     """The documents of each arm, from the table of `score_documents` without what `filter_documents` lists.
 
     pivot-aware: the highest share of pivots, with equal tokens from each set of languages. bilingual: any documents of two
     languages. parallel: those of two languages with most translation pairs. length-matched: any of the same languages
-    and lengths as the pivot-aware ones. behavior-aware: pivot-aware and parallel documents in shares of ``pivot_share``.
+    and lengths as the pivot-aware ones. behavior-aware: documents rich in the pivots of the items that ask for pivots, and
+    parallel ones of the items that ask for both words, in shares of ``pivot_share``; as the rule "behavior" of `select`,
+    but for the quotas of the parallel part, which are those of documents of two languages.
     """
     kept = documents.join(dropped.select(["unit", "row"]), ["unit", "row"], join_type="left anti")
     own = kept.filter(pc.less_equal(kept["tokens"], LONGEST)).sort_by([("unit", "ascending"), ("row", "ascending")])
@@ -47,8 +50,8 @@ def make_arms(
     most = 1.1 * tokens  # some documents are in both parts
     mixed = pa.concat_tables(
         [
-            pk.select(own, rule="share", quotas=every, budget_tokens=round(most * pivot_share), seed=seed),
-            pk.select(both, rule="parallel", quotas=two, budget_tokens=round(most * (1 - pivot_share)), seed=seed),
+            pk.select(own, rule=rich, quotas=every, budget_tokens=round(most * pivot_share), seed=seed),
+            pk.select(both, rule=beside, quotas=two, budget_tokens=round(most * (1 - pivot_share)), seed=seed),
         ]
     )
     controls = pk.selection_controls(own, pivot, controls=["length-matched"], seed=seed, allow_shortfall=True)
@@ -60,6 +63,14 @@ def make_arms(
         "parallel": parallel,
         "length-matched": controls["length-matched"],
     }
+
+
+def rich(behavior_pivots: float, tokens: float) -> float:
+    return behavior_pivots / tokens
+
+
+def beside(behavior_pairs: float) -> float:
+    return behavior_pairs
 
 
 def equal(documents: pa.Table) -> dict[str, float]:
@@ -77,16 +88,6 @@ def unique(documents: pa.Table) -> pa.Table:
             seen.add(place)
             kept.append(at)
     return rows.take(kept)
-
-
-def pivot_share_of(run: Path) -> float:
-    """The share of items that want a pivot: pivot items, and half of those that the model does not solve."""
-    if not (run / "behaviors.parquet").exists():
-        return 0.5
-    table = read_table(run / "behaviors.parquet")
-    count = Counter(table.filter(pc.equal(table["rule"], STRICT))["behavior"].to_pylist())
-    told = count["pivot"] + count["co-occurrence"] + count["other"]
-    return (count["pivot"] + count["other"] / 2) / told if told else 0.5
 
 
 def about(table: pa.Table) -> dict[str, Any]:
@@ -110,7 +111,8 @@ def make(run: Path, tokens: int, out: Path) -> None:
     model = read_json(run / "run.json")["config"]["model"]
     store, eos = TokenStore.open(run / "tokens"), load_tokenizer(model).eos_token_id
     documents, dropped = (read_table(run / f"{name}.parquet") for name in ("documents", "dropped"))
-    arms = make_arms(documents, dropped, pivot_share_of(run), tokens)
+    behaviors = Behaviors.of("arms", read_table(run / "behaviors.parquet"))
+    arms = make_arms(documents, dropped, behaviors.pivot_share, tokens)
     for name in ARMS:
         pk.write_selection(arms[name], store, out / name, eos=eos)
     shared = {f"{one} / {other}": overlap(arms[one], arms[other]) for one in ARMS for other in ARMS if one < other}

@@ -62,7 +62,7 @@ def prepare(given: argparse.Namespace, work: Path) -> None:
     for command in (
         ["task", "--items", str(items), "--pairs", ",".join(PAIRS)],
         ["tokens", "--model", given.model, "--corpus", *corpus],
-        *(["count"], ["pivots"], ["trace"], ["behaviors"], ["score-documents"]),
+        *(["count"], ["pivots"], ["trace"], ["behaviors"], ["score-documents", "--rule", "behavior"]),
         ["filter", "--filters", "near-duplicates", "--exclude", str(evaluated(given, work / "given"))],
     ):
         stage(run, *command)

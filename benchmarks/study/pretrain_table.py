@@ -3,7 +3,8 @@
     python benchmarks/study/pretrain_table.py --model smollm2-135m --tokens 200000 --precision mixed
 
 Differences are paired by item, after the mean over seeds. Intervals are over 4000 resamples of concepts: the items of one
-concept, in six pairs, are drawn together. An effect that such a study finds in four of five tries is 2.8 standard errors.
+concept, in six pairs, are drawn together; how much seeds vary is not in them. An effect that such a study finds in four of five
+tries is 2.8 standard errors.
 """
 
 from __future__ import annotations
