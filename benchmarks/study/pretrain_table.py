@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pretrain_arms import ARMS
 
 from pivotkit.artifacts import read_json
 from pivotkit.bootstrap import estimate, mean_of_clusters
 
 RESULTS = Path(__file__).parent / "results"
-ARMS = ("pivot-aware", "behavior-aware", "bilingual", "parallel", "length-matched")
 BEFORE = "before"
 COMPARED = (
     *((arm, BEFORE) for arm in ARMS),

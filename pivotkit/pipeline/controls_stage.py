@@ -74,9 +74,10 @@ def _described(run: RunFolder, settings: ControlsSettings, store: TokenStore) ->
     from pivotkit.selection.scoring.scores import score_documents
 
     documents, scores = scored_documents(run, settings), {}
-    pivots, hubs = read_table(run / "pivots.parquet"), read_table(run / "hubs.parquet")
-    for control in (name for name in SETS if name in settings.controls):
-        kind = SETS[control]
+    wanted = {name: kind for name, kind in SETS.items() if name in settings.controls}
+    if wanted:
+        pivots, hubs = read_table(run / "pivots.parquet"), read_table(run / "hubs.parquet")
+    for control, kind in wanted.items():
         tokens = control_pivots(pivots, hubs, kinds=[kind], allow_shortfall=True)[kind]
         if tokens.num_rows < hubs.num_rows and not settings.allow_shortfall:
             raise ValueError(

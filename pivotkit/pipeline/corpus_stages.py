@@ -241,7 +241,9 @@ def _selected(run: RunFolder, settings: Settings, dry_run: bool = False) -> dict
 
 def _takes_tokenizer(settings: Settings) -> bool:
     """Whether writing takes a tokenizer: for ids, and to cut the last document of a quota."""
-    return settings.exact or settings.selection_format in ("olmo", "megatron", "datatrove")
+    from pivotkit.selection.writing.formats import TOKEN_FORMATS
+
+    return settings.exact or settings.selection_format in TOKEN_FORMATS
 
 
 def _equal_quotas(items: pa.Table, documents: pa.Table) -> dict[str, float] | None:
