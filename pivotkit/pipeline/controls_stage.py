@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from pivotkit.artifacts import atomic_folder, read_object, read_table, table_metadata, with_metadata, write_table
 from pivotkit.errors import InputError
-from pivotkit.pipeline.corpus_stages import scored_documents
+from pivotkit.pipeline.corpus_stages import ID_FORMATS, scored_documents
 from pivotkit.pipeline.count_stage import token_store
 from pivotkit.pipeline.filter_stage import DROPPED, dropped_documents
 from pivotkit.pipeline.inputs import CORPUS, DROP, LANGUAGES, MODEL, corpus_paths, model_tokenizer
@@ -39,7 +39,6 @@ class ControlsSettings(Settings):
 def controls(run: RunFolder, settings: ControlsSettings) -> None:
     from pivotkit.selection.controls.arms_table import arms_table
     from pivotkit.selection.controls.controls import selection_controls
-    from pivotkit.selection.writing.formats import TOKEN_FORMATS
     from pivotkit.selection.writing.write import write_selection
 
     store = token_store(run, settings)
@@ -51,7 +50,7 @@ def controls(run: RunFolder, settings: ControlsSettings) -> None:
         exact=settings.exact, seed=settings.seed, allow_shortfall=settings.allow_shortfall,
     )  # fmt: skip
     form = read_object(run / SELECTION / "manifest.json", {"format": str})["format"]
-    of_ids = form in TOKEN_FORMATS
+    of_ids = form in ID_FORMATS
     tokenizer = model_tokenizer(settings) if of_ids or settings.exact else None  # it also cuts texts
     table = arms_table({SELECTION: _joined(selection, documents), **found})
     with atomic_folder(run / "controls") as folder:

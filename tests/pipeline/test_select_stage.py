@@ -10,6 +10,8 @@ from pivotkit.corpus import TokenFiles
 from pivotkit.corpus.reading.documents import read_documents
 from pivotkit.corpus.token_store.store import TokenStore
 from pivotkit.lens.model.loading import load_tokenizer
+from pivotkit.pipeline.corpus_stages import ID_FORMATS
+from pivotkit.selection.writing.formats import TOKEN_FORMATS
 
 
 def test_a_dry_run_tells_what_would_be_taken_and_writes_nothing(copied, capsys):
@@ -109,3 +111,7 @@ class TestBehavior:
         capsys.readouterr()
         assert main(["select", str(copied), "--rule", "behavior"]) == 2
         assert "must be made of behaviors.parquet as it is now" in capsys.readouterr().err
+
+
+def test_the_stages_know_every_format_of_ids():
+    assert set(ID_FORMATS) == set(TOKEN_FORMATS)
