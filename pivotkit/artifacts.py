@@ -267,8 +267,8 @@ def write_table(table: pa.Table, path: str | Path, metadata: Mapping[str, Any] |
     return Path(path)
 
 
-def read_table(path: str | Path) -> pa.Table:
-    """Read a Parquet file as a table, or all ``*.parquet`` of a folder, in the order of their names, as one table."""
+def read_table(path: str | Path, columns: list[str] | None = None) -> pa.Table:
+    """Read a Parquet file, or all ``*.parquet`` of a folder in the order of names, as one table of ``columns``."""
     path = Path(path)
     files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
     if not files:
@@ -276,7 +276,7 @@ def read_table(path: str | Path) -> pa.Table:
     tables = []
     for file in files:
         try:
-            tables.append(pq.read_table(file, page_checksum_verification=True))
+            tables.append(pq.read_table(file, columns=columns, page_checksum_verification=True))
         except FileNotFoundError:
             raise
         except (pa.ArrowException, OSError, ValueError, KeyError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -10,7 +11,7 @@ import pyarrow.compute as pc
 
 from pivotkit.artifacts import read_table, table_metadata, write_table
 from pivotkit.pipeline.count_stage import TOKEN_OPTIONS, token_store
-from pivotkit.pipeline.filter_stage import DROPPED, dropped_documents, with_units_of_now
+from pivotkit.pipeline.filter_stage import DROPPED, dropped_documents, units_of_now, with_units_of_now
 from pivotkit.pipeline.inputs import (
     CORPUS,
     DROP,
@@ -168,8 +169,12 @@ def score_documents(run: RunFolder, settings: Settings) -> None:
     behaviors = _behaviors(run, settings)
     columns = (*SCORE_COLUMNS, *(() if behaviors is None else (BEHAVIOR,)))
     scores = score_store(store, kept, hits=hits, pairs=items, columns=columns, behaviors=behaviors)
-    named = {"units": [unit.name for unit in store.units]}
-    write_table(scores, run / "documents.parquet", table_metadata(scores) | named)
+    about = {
+        "units": [unit.name for unit in store.units],
+        "languages": sorted(set(scores["lang"].unique().drop_null().to_pylist())),
+        "tokens": pc.sum(scores["tokens"]).as_py() or 0,
+    }
+    write_table(scores, run / "documents.parquet", table_metadata(scores) | about)
 
 
 def _by_behavior(settings: Settings) -> tuple[str, ...]:
@@ -186,6 +191,13 @@ def scored_documents(run: RunFolder, settings: Settings) -> pa.Table:
     return with_units_of_now(read_table(run / "documents.parquet"), settings)
 
 
+def _scores(run: RunFolder, settings: Settings) -> tuple[pa.Table | Path, dict[str, Any]]:
+    """What to select from, and its metadata. It is read into memory only if the corpus lies elsewhere since."""
+    path = run / "documents.parquet"
+    about = table_metadata(read_table(path, columns=[]))
+    return (path if about["units"] == units_of_now(settings) else scored_documents(run, settings)), about
+
+
 SCORED_FROM = ("items.parquet", "tokens", "pivots.parquet", "hubs.parquet", CORPUS)
 SCORE_DOCUMENTS = Stage(
     name="score-documents",
@@ -198,7 +210,7 @@ SCORE_DOCUMENTS = Stage(
     functions=("selection.scoring.scores.score_documents",),
     # Of all rules this one alone asks for other scores.
     depends=lambda _, settings: {"rule": BEHAVIOR if _by_behavior(settings) else None},
-    revision=2,  # there are columns beside the score
+    revision=3,  # the file tells its languages and tokens
 )
 
 
@@ -215,14 +227,14 @@ def _selected(run: RunFolder, settings: Settings, dry_run: bool = False) -> dict
     from pivotkit.selection.choosing.select import select as select_documents
     from pivotkit.selection.writing.write import write_selection
 
-    items, documents = read_table(run / "items.parquet"), scored_documents(run, settings)
-    if settings.rule == BEHAVIOR and "behaviors" not in table_metadata(documents):
+    items, (documents, about) = read_table(run / "items.parquet"), _scores(run, settings)
+    if settings.rule == BEHAVIOR and "behaviors" not in about:
         told = f"be scored for --rule {BEHAVIOR}; run `pivotkit score-documents RUN --rule {BEHAVIOR}` first"
         raise ValueError(f"select: documents.parquet must {told}")
     chosen = select_documents(
         documents,
-        budget_tokens=settings.budget_tokens or max(1, sum(documents["tokens"].to_pylist()) // 10),
-        quotas=settings.quotas or (_equal_quotas(items, documents) if settings.quota_by == "lang" else None),
+        budget_tokens=settings.budget_tokens or max(1, about["tokens"] // 10),
+        quotas=settings.quotas or (_equal_quotas(items, about["languages"]) if settings.quota_by == "lang" else None),
         quota_by=settings.quota_by,
         rule=settings.rule,
         temperature=settings.temperature,
@@ -246,11 +258,11 @@ def _takes_tokenizer(settings: Settings) -> bool:
     return settings.exact or settings.selection_format in ID_FORMATS
 
 
-def _equal_quotas(items: pa.Table, documents: pa.Table) -> dict[str, float] | None:
-    """Equal shares for those languages of the pairs that the corpus has. None means one pool of all documents."""
+def _equal_quotas(items: pa.Table, languages: list[str]) -> dict[str, float] | None:
+    """Equal shares for those languages of the pairs that documents have. None means one pool of all documents."""
     codes = table_metadata(items).get("languages")
     wanted = {code for pair in items["pair"].unique().to_pylist() for code in parse_pair(pair, codes)}
-    found = sorted(wanted & set(documents["lang"].unique().to_pylist()))
+    found = sorted(wanted & set(languages))
     return {code: 1 / len(found) for code in found} or None
 
 

@@ -35,7 +35,6 @@ class FilterSettings(Settings):
 
 
 def filter_corpus(run: RunFolder, settings: FilterSettings) -> None:
-    from pivotkit.corpus.reading.documents import work_units
     from pivotkit.selection.guard.filter_documents import filter_documents
 
     corpus = corpus_paths(settings)
@@ -53,7 +52,7 @@ def filter_corpus(run: RunFolder, settings: FilterSettings) -> None:
     for name, found in about["filters"].items():
         if taken := sum(some["documents"] for some in found.values()):
             console.print(f"filter: {name} takes {taken:,} of {documents:,} documents", highlight=False)
-    write_table(dropped, run / DROPPED, about | {"units": [unit.name for unit in work_units(corpus)]})
+    write_table(dropped, run / DROPPED, about | {"units": units_of_now(settings)})
 
 
 def _quality(settings: FilterSettings) -> dict[str, dict[str, float]]:
@@ -104,9 +103,12 @@ def dropped_documents(run: RunFolder, settings: Settings) -> pa.Table | str | No
 
 def with_units_of_now(table: pa.Table, settings: Settings) -> pa.Table:
     """A table that lists the corpus's units as they were, with the names that they have now: a file may have moved."""
-    from pivotkit.corpus.reading.documents import work_units
-
-    now = [unit.name for unit in work_units(corpus_paths(settings))]
-    names = dict(zip(table_metadata(table)["units"], now, strict=True))
+    names = dict(zip(table_metadata(table)["units"], units_of_now(settings), strict=True))
     units = pa.array([names[unit] for unit in table["unit"].to_pylist()], pa.string())
     return table.set_column(table.schema.get_field_index("unit"), "unit", units)
+
+
+def units_of_now(settings: Settings) -> list[str]:
+    from pivotkit.corpus.reading.documents import work_units
+
+    return [unit.name for unit in work_units(corpus_paths(settings))]

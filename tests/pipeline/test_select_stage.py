@@ -34,6 +34,18 @@ def test_a_dry_run_tells_what_would_be_taken_and_writes_nothing(copied, capsys):
     assert f"documents: {len(rows):,}" in capsys.readouterr().out
 
 
+def test_scores_are_read_a_batch_at_a_time_while_the_corpus_lies_where_it_did(copied, monkeypatch):
+    def whole(run, settings):
+        raise AssertionError("documents.parquet was read into memory")
+
+    monkeypatch.setattr("pivotkit.pipeline.corpus_stages.scored_documents", whole)
+    assert main(["select", str(copied), "--seed", "1", "--rule", "random"]) == 0
+    documents = read_table(copied / "documents.parquet")
+    manifest = read_json(copied / "selection" / "manifest.json")
+    assert manifest["budget_tokens"] == sum(documents["tokens"].to_pylist()) // 10
+    assert manifest["shares"] == {"a": 0.5, "b": 0.5}
+
+
 def test_an_exact_budget_cuts_texts_with_the_models_tokenizer(copied, given):
     assert main(["select", str(copied), "--exact", "--budget-tokens", "40", "--quotas", "a=0.5,b=0.5"]) == 0
     rows = read_table(copied / "selection" / "provenance.parquet").to_pylist()
