@@ -141,6 +141,10 @@ class Request:
             found = schema.field(name).type
             if not (types.is_integer(found) or types.is_floating(found) or types.is_null(found)):
                 raise TypeError(f"select: documents must have numbers in the column {name}; got {found}")
+        for name in ("row", "tokens"):
+            found = schema.field(name).type
+            if not (types.is_integer(found) or types.is_null(found)):
+                raise TypeError(f"select: documents must have whole numbers in the column {name}; got {found}")
         quotas = None if self.shares is None else Quotas.of(list(self.budgets), self.quota_by, schema)
         if self.cap_by == LENGTH and LENGTH not in schema.names:
             refuse("select", "cap_by", "be a column of documents", self.cap_by)

@@ -37,6 +37,8 @@ class Look(NamedTuple):
         A unit and two of its rows, one behind the other, that do not ascend.
     nans, negatives : int
         How many merits are NaN or null, and how many are below 0.
+    short : int
+        How many documents have fewer than 0 tokens.
     quotas : int64 (Q,)
         How many documents each quota has.
     dropped : dict of str to int
@@ -50,6 +52,7 @@ class Look(NamedTuple):
     wrong: tuple[str, int, int] | None
     nans: int
     negatives: int
+    short: int
     quotas: NDArray[np.int64]
     dropped: dict[str, int]
     dropped_tokens: int
@@ -57,7 +60,8 @@ class Look(NamedTuple):
     @property
     def is_wrong(self) -> bool:
         """Whether nothing can be made of the batch."""
-        return self.wrong is not None or self.nans > 0 or any(self.nulls[name] for name in ("unit", "row", "tokens"))
+        bad = self.wrong is not None or self.nans > 0 or self.short > 0
+        return bad or any(self.nulls[name] for name in ("unit", "row", "tokens"))
 
 
 def look_at(batch: pa.RecordBatch, ranking: Ranking, quotas: NDArray[np.int32], dropped: Dropped) -> Look:
@@ -78,7 +82,8 @@ def look_at(batch: pa.RecordBatch, ranking: Ranking, quotas: NDArray[np.int32], 
     counted = np.bincount(quotas[quotas >= 0], minlength=size)
     gone, gone_tokens = _dropped(batch, dropped) if dropped and is_placed else ({}, 0)
     nans, negatives = int(np.isnan(values).sum()), int((values < 0).sum())
-    return Look(len(batch), nulls, units, wrong, nans, negatives, counted, gone, gone_tokens)
+    short = int((tokens_of(batch) < 0).sum())
+    return Look(len(batch), nulls, units, wrong, nans, negatives, short, counted, gone, gone_tokens)
 
 
 def required(ranking: Ranking) -> list[str]:
@@ -99,7 +104,7 @@ class ScoreChecks:
 
     def __init__(self, ranking: Ranking) -> None:
         self._ranking = ranking
-        self._rows = self._nans = self._negatives = 0
+        self._rows = self._nans = self._negatives = self._short = 0
         self._nulls: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
         self._quotas = np.zeros(1 if ranking.quotas is None else len(ranking.quotas.names), np.int64)
@@ -111,6 +116,7 @@ class ScoreChecks:
         self._rows += look.rows
         self._nans += look.nans
         self._negatives += look.negatives
+        self._short += look.short
         self._quotas += look.quotas
         self._nulls.update(look.nulls)
         self.dropped.update(look.dropped)
@@ -141,6 +147,9 @@ class ScoreChecks:
                 raise ValueError(
                     f"select: documents must have {name} in every row; got {count} nulls{HINTS.get(name, '')}"
                 )
+        if self._short:
+            told = f"got fewer for {self._short} of {self._rows}"
+            raise ValueError(f"select: documents must have 0 or more tokens each; {told}")
         merit = "number of rule" if self._ranking.rule.function else self._ranking.rule.told
         if self._nans:
             raise ValueError(

@@ -103,6 +103,7 @@ class TestRefusals:
         ("score", float("nan"), "documents must have a score each; got NaN or null for 1 of 60"),
         ("score", None, "documents must have a score each; got NaN or null for 1 of 60"),
         ("tokens", None, "documents must have tokens in every row; got 1 nulls"),
+        ("tokens", -5, "documents must have 0 or more tokens each; got fewer for 1 of 60"),
         ("row", None, "documents must have row in every row; got 1 nulls"),
         ("unit", None, "documents must have unit in every row; got 1 nulls"),
         ("id", None, "documents must have id in every row; got 1 nulls"),
@@ -115,6 +116,16 @@ class TestRefusals:
         write_shard(shards / "1.arrow", pa.Table.from_pylist(rows, schema))
         with pytest.raises(ValueError, match=f"select: {told}"):
             select(shards, budget_tokens=10, quotas={"en": 1.0})
+
+    @pytest.mark.parametrize("name", ["row", "tokens"])
+    def test_what_counts_must_be_whole_numbers(self, shards, name):
+        table = pa.concat_tables([read_shard(path) for path in sorted(shards.glob("*.arrow"))])
+        place = table.column_names.index(name)
+        table = table.set_column(place, name, table[name].cast(pa.float64()))
+        with pytest.raises(
+            TypeError, match=f"select: documents must have whole numbers in the column {name}; got double"
+        ):
+            select(table, budget_tokens=10)
 
     def test_documents_without_ids_need_the_names_of_their_files(self, tmp_path):
         write_olmo(tmp_path / "a.npy", [[1, 0]] * 3)
