@@ -32,7 +32,10 @@ COMPARED = (
 )
 POWER = 2.8  # standard errors: 1.96 for the interval and 0.84 for four of five
 Unit = dict[str, Any]
-Values = Mapping[int, tuple[int, float]]  # of an item: its concept, and the mean over seeds
+Scored = Mapping[
+    int | None, Mapping[int, Mapping[str, Any]]
+]  # by seed and number of the item: its pair, concept, answer
+ALL, WITHOUT_ENGLISH = "all pairs", "pairs without English"
 
 
 def unit_file(model: str, tokens: int, precision: str, arm: str, seed: int | None) -> Path:
@@ -47,7 +50,7 @@ def tables(model: str, tokens: int, precision: str) -> str:
         files = [stem] if arm == BEFORE else sorted(RESULTS.glob(f"{stem.stem}-[0-9]*.json"))
         if units := [read_json(file) for file in files if file.exists()]:
             found[arm] = units
-    return "\n".join([*_arms(found), "", *_differences(found)])
+    return "\n".join([*_arms(found), "", *_differences(found, ALL), "", *_differences(found, WITHOUT_ENGLISH)])
 
 
 def _arms(found: Mapping[str, Sequence[Unit]]) -> Iterator[str]:
@@ -61,50 +64,53 @@ def _arms(found: Mapping[str, Sequence[Unit]]) -> Iterator[str]:
         yield f"| {arm} | {len(units)} | {' | '.join(shown)} |"
 
 
-def _differences(found: Mapping[str, Sequence[Unit]]) -> Iterator[str]:
-    yield "| difference | score [95 %] | by seed | to be seen | accuracy [95 %] | to be seen |"
+def _differences(found: Mapping[str, Sequence[Unit]], pairs: str) -> Iterator[str]:
+    yield f"| {pairs} | score [95 %] | by seed | to be seen | accuracy [95 %] | to be seen |"
     yield "|---|---|---|---|---|---|"
     for one, other in COMPARED:
         if one in found and other in found:
-            score, seen = _paired(found[one], found[other], "score")
-            cells = [score, _by_seed(found[one], found[other]), seen, *_paired(found[one], found[other], "greedy")]
+            first, second = (_scored(found[arm], pairs) for arm in (one, other))
+            score, seen = _paired(first, second, "score")
+            cells = [score, _by_seed(first, second), seen, *_paired(first, second, "greedy")]
             yield f"| {one} less {other} | {' | '.join(cells)} |"
 
 
-def _by_seed(one: Sequence[Unit], other: Sequence[Unit]) -> str:
-    """The score's difference of each seed that both arms have; the model before has none."""
-    others = {unit.get("seed"): unit for unit in other}
-    apart = [
-        f"{_mean([unit], 'score') - _mean([others.get(unit['seed'], others.get(None))], 'score'):+.3f}"
-        for unit in one
-        if unit["seed"] in others or None in others
-    ]
-    return ", ".join(apart)
+def _scored(units: Sequence[Unit], pairs: str) -> Scored:
+    """The items that count, by seed. The model before has the seed None."""
+    found = {}
+    for unit in units:
+        rows = (dict(zip(unit["items"]["columns"], row, strict=True)) for row in unit["items"]["rows"])
+        found[unit.get("seed")] = {
+            row["item"]: row
+            for row in rows
+            if not row["excluded"] and (pairs == ALL or "en" not in row["pair"].split("-"))
+        }
+    return found
 
 
-def _paired(one: Sequence[Unit], other: Sequence[Unit], column: str) -> tuple[str, str]:
+def _by_seed(one: Scored, other: Scored) -> str:
+    """The score's difference of each seed that both have."""
+    apart = []
+    for seed, rows in one.items():
+        if own := other.get(seed, other.get(None)):
+            apart.append(float(np.mean([row["score"] - own[item]["score"] for item, row in rows.items()])))
+    return ", ".join(f"{difference:+.3f}" for difference in apart)
+
+
+def _paired(one: Scored, other: Scored, column: str) -> tuple[str, str]:
     """The mean difference with its interval, and the size of an effect that would have been seen."""
-    first, second = _values(one, column), _values(other, column)
-    items = sorted(first.keys() & second.keys())
-    apart = np.array([first[item][1] - second[item][1] for item in items])
-    names, concepts = np.unique([first[item][0] for item in items], return_inverse=True)
+    concept_of = {item: row["concept"] for rows in one.values() for item, row in rows.items()}
+    items = sorted(concept_of)
+    first, second = (
+        np.mean([[rows[item][column] for item in items] for rows in units.values()], axis=0) for units in (one, other)
+    )
+    apart = first - second
+    names, concepts = np.unique([concept_of[item] for item in items], return_inverse=True)
     mean = mean_of_clusters(apart, concepts, len(names))
     made = estimate({"mean": mean}, len(names), resamples=4000, seed=0, key=column)["mean"]
     totals = np.bincount(concepts, weights=apart - apart.mean())
     error = np.sqrt((totals**2).sum()) / len(apart)
     return f"{made.value:+.4f} [{made.low:+.4f}, {made.high:+.4f}]", f"{POWER * error:.4f}"
-
-
-def _values(units: Sequence[Unit], column: str) -> Values:
-    """The items that count."""
-    names = units[0]["items"]["columns"]
-    seen: dict[int, tuple[int, list[float]]] = {}
-    for unit in units:
-        for row in unit["items"]["rows"]:
-            item = dict(zip(names, row, strict=True))
-            if not item["excluded"]:
-                seen.setdefault(item["item"], (item["concept"], []))[1].append(item[column])
-    return {item: (concept, float(np.mean(values))) for item, (concept, values) in seen.items()}
 
 
 def _mean(units: Sequence[Unit], measure: str) -> float:
