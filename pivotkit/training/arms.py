@@ -164,7 +164,8 @@ def _of_files(name: str, files: TokenFiles, eos: int, vocab: int) -> Documents:
         return readers[int(place[document])].read(at + begin, at + end)
 
     digests = file_digests(path for unit in units for path in (unit.path, *([unit.index.path] if unit.index else [])))
-    digest = value_digest([digests, files.format, files.eos, files.bos, eos])
+    kinds = [reader.dtype.str for reader in readers]
+    digest = value_digest([digests, files.format, kinds, files.eos, files.bos, eos])
     ends = _joined(bare).astype(np.bool_)
     return Documents(name, _joined(lengths) + ends, ends, _end(files, eos), digest, read, units)
 

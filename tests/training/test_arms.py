@@ -11,6 +11,7 @@ import pytest
 from transformers import AutoTokenizer
 
 import pivotkit as pk
+from pivotkit.corpus import TokenFiles
 from pivotkit.errors import CorpusError, InputError
 from pivotkit.training.arms import open_documents
 
@@ -32,6 +33,16 @@ def opened(arm, tokenizer):
 def test_equal_files_have_equal_digests_wherever_they_lie(given, arm, tokenizer):
     assert opened(arm, tokenizer).digest == opened(given / "one", tokenizer).digest
     assert opened(arm, tokenizer).digest != opened(given / "two", tokenizer).digest
+
+
+def test_equal_bytes_of_other_ids_have_another_digest(tmp_path, tokenizer):
+    np.array([1, 0, 2, 0, 1, 0], "<u2").tofile(tmp_path / "a.npy")
+    narrow, wide = (
+        opened(TokenFiles(tmp_path / "a.npy", vocab_size=len(tokenizer), dtype=dtype, eos=0), tokenizer)
+        for dtype in ("uint16", "uint32")
+    )
+    assert (narrow.tokens, wide.tokens) == (6, 3 + 1)  # one document without an end
+    assert narrow.digest != wide.digest
 
 
 def test_a_shard_with_other_bytes_is_refused_by_name(arm, tokenizer):
