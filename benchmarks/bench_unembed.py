@@ -43,7 +43,7 @@ def limit(benchmark: Any, rows: int, weight: Tensor) -> None:
     if limits.library() is None:
         return
     # Only products of two bfloat16 factors run in pairs, and only on instruction sets that have them.
-    pairs = weight.dtype == torch.bfloat16 and select_isa() == "avx512bf16"
+    pairs = weight.dtype == torch.bfloat16 and select_isa() in ("avx512bf16", "amx")
     if rows == 1:
         seconds, name = limits.read_seconds(weight), "streaming read of the weight"
     elif rows >= 1000:

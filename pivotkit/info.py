@@ -11,7 +11,7 @@ def info() -> dict[str, Any]:
     import torch
 
     import pivotkit
-    from pivotkit.kernels import cuda_backend, isas, select_isa
+    from pivotkit.kernels import cuda_backend, isas, select_isa, tiles
     from pivotkit.run_folder import environment
 
     return {
@@ -19,6 +19,7 @@ def info() -> dict[str, Any]:
         "pivotkit": pivotkit.__version__,
         "isa": select_isa(),
         "isas": isas(),
+        "tiles": tiles(),
         "cores": os.cpu_count(),
         "torch_threads": torch.get_num_threads(),
         "cuda": torch.version.cuda if torch.cuda.is_available() else None,

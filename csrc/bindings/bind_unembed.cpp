@@ -11,6 +11,7 @@
 #include "bindings/register.h"
 #include "common/require.h"
 #include "unembed/certified.h"
+#include "unembed/tiles.h"
 #include "unembed/unembed.h"
 
 namespace py = pybind11;
@@ -51,6 +52,18 @@ pivotkit::QuantizedWeight quantized_weight(const Quantized& arrays, const pivotk
   return {digits.data(), scales.data(), residuals.data(), norms.data()};
 }
 
+pivotkit::Isa choose_isa(const std::string& name, const pivotkit::UnembedRequest& request, bool screened) {
+  using pivotkit::Dtype;
+  const bool pairs = request.hidden.type == Dtype::bfloat16 && request.weight.type == Dtype::bfloat16;
+  const pivotkit::Isa isa = pivotkit::unembed_isa(name, screened || pairs);
+  if ((screened || pairs) && pivotkit::isa_is_default(name) && pivotkit::tiles() == pivotkit::Tiles::wrong) {
+    const std::string told = std::string("unembed: amx fails its self-test on this machine; ") +
+                             pivotkit::isa_name(isa) + " is used in its place";
+    if (PyErr_WarnEx(PyExc_RuntimeWarning, told.c_str(), 1) != 0) throw py::error_already_set();
+  }
+  return isa;
+}
+
 py::dict unembed(const py::array& hidden, const std::string& hidden_type, const py::array& weight,
                  const std::string& weight_type, std::int64_t k, const std::optional<Floats>& bias, float logit_scale,
                  float softcap, const std::optional<Ids>& targets, const std::optional<Ids>& set_ids,
@@ -86,7 +99,7 @@ py::dict unembed(const py::array& hidden, const std::string& hidden_type, const 
   }
   request.references = references ? references->data() : nullptr;
   request.threads = threads;
-  request.isa = pivotkit::select_isa(isa);
+  request.isa = choose_isa(isa, request, quantized.has_value());
   request.workspace = workspace;
   request.tile = tile;
   if (k < 1 || k > request.weight.rows)  // before the outputs take their shape from it
@@ -180,6 +193,11 @@ void pivotkit::register_unembed(py::module_& m) {
         "(row, column) of a matrix's first NaN or infinity in row-major order, or None.");
   m.def("isas", &::isas, "Names of the instruction sets that this machine can run, ascending.");
   m.def(
-      "select_isa", [](const std::string& name) { return pivotkit::isa_name(pivotkit::select_isa(name)); },
-      py::arg("name") = "", "The instruction set of that name, of PIVOTKIT_ISA, or the default here.");
+      "select_isa", [](const std::string& name) { return pivotkit::isa_name(pivotkit::unembed_isa(name, true)); },
+      py::arg("name") = "",
+      "The instruction set of that name, of PIVOTKIT_ISA, or the one for bfloat16 here. It may ask the system for "
+      "tiles.");
+  m.def(
+      "tiles", [] { return pivotkit::tiles_told(pivotkit::tiles()); },
+      "Whether AMX's tiles are used: ready, absent, refused by the system, or failing their self-test.");
 }

@@ -4,6 +4,7 @@
 // AVX file could be the copy the linker keeps, and older machines would die on it (tests/kernels/test_isa.py).
 // fma() is fused where the hardware fuses (NEON, AVX2 and AVX-512 give the same bits) and multiply-then-add elsewhere.
 // PIVOTKIT_NEON chooses NEON: on its platform it is the compiler's baseline, so no flag tells it from scalar.
+// PIVOTKIT_PAIRS is defined where pairs of bfloat16 are multiplied at once.
 #pragma once
 
 #include <cstdint>
@@ -71,6 +72,7 @@ inline void transpose_halves(const T* const (&rows)[W], std::int64_t d, F (&turn
   }
 }
 #if defined(__AVX512BF16__)
+#define PIVOTKIT_PAIRS
 // c + high * high + low * low.
 inline F dot_pairs(F a, F b, F c) {
   return _mm512_dpbf16_ps(c, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
@@ -181,6 +183,16 @@ inline F load(const bfloat16* p) {
 inline F load(const float16* p) {
   return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(reinterpret_cast<const std::uint16_t*>(p))));
 }
+#if defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
+#define PIVOTKIT_PAIRS
+// Two neighbours of a row in one lane.
+struct Pair {
+  bfloat16 low, high;
+};
+inline F load(const Pair* p) { return vld1q_f32(reinterpret_cast<const float*>(p)); }
+// c + (low * low + high * high).
+inline F dot_pairs(F a, F b, F c) { return vbfdotq_f32(c, vreinterpretq_bf16_f32(a), vreinterpretq_bf16_f32(b)); }
+#endif
 inline F scale_by_power(F p, F shifted) {
   const uint32x4_t n = vshlq_n_u32(vreinterpretq_u32_f32(shifted), 23);
   return vreinterpretq_f32_u32(vaddq_u32(vreinterpretq_u32_f32(p), n));

@@ -90,7 +90,7 @@ class ScreenBlock {
     const std::int64_t begin = panels_.begin(panel), rows = panels_.begin(panel + 1) - begin;
     const std::int64_t dim = request_.weight.cols;
     float* hidden = &hidden_[static_cast<std::size_t>(begin * dim)];
-    const int digits = kernels_.screen->digits;
+    const std::int64_t digits = kernels_.screen->digits, run = kernels_.screen->run;
     std::int32_t* steps = &steps_[static_cast<std::size_t>(begin * groups_ * digits)];
     const Rotation rotation(dim);
     std::vector<std::int8_t> row_steps(static_cast<std::size_t>(groups_ * 4));
@@ -106,7 +106,8 @@ class ScreenBlock {
       std::int32_t sum = 0;
       for (const std::int8_t step : row_steps) sum += step;
       for (std::int64_t g = 0; g < groups_; ++g)
-        put_digits(&row_steps[4 * static_cast<std::size_t>(g)], digits, steps + (g * rows + row) * digits);
+        put_digits(&row_steps[4 * static_cast<std::size_t>(g)], kernels_.screen->digits,
+                   steps + ((g / run * rows + row) * run + g % run) * digits);
       bounds_[static_cast<std::size_t>(begin + row)] = errors_.bound(quantized, 128 * sum);
     }
   }
@@ -278,7 +279,7 @@ class ScreenBlock {
   Panels panels_{0, 1};
   std::vector<float> hidden_;        // the block's rows, widened, by panels of (dim, rows)
   std::vector<float> pairs_;         // and as exact() wants them, where that is in pairs
-  std::vector<std::int32_t> steps_;  // and quantized, by panels of (groups, rows, digits)
+  std::vector<std::int32_t> steps_;  // and quantized, by panels as ScreenKernels says
   std::vector<RowBound> bounds_;
   std::vector<float> partials_;  // (spans, block, 3)
   std::vector<ScreenWorker> workers_;

@@ -13,9 +13,23 @@ inline Kernels kernels_of(Isa isa) {
     case Isa::neon:
       return {&kFloatsNeon, nullptr, &kScreenNeon};
 #endif
+#ifdef PIVOTKIT_NEONDOT
+    case Isa::neondot:
+      return {&kFloatsNeon, nullptr, &kScreenNeondot};
+#endif
+#ifdef PIVOTKIT_NEONI8MM
+    case Isa::neoni8mm:
+      return {&kFloatsNeon, nullptr, &kScreenNeoni8mm};
+    case Isa::neonbf16:
+      return {&kFloatsNeon, &kPairsNeonbf16, &kScreenNeoni8mm};
+#endif
 #ifdef PIVOTKIT_X86
     case Isa::avx2:
       return {&kFloatsAvx2, nullptr, &kScreenAvx2};
+#endif
+#ifdef PIVOTKIT_AVX2VNNI
+    case Isa::avx2vnni:
+      return {&kFloatsAvx2, nullptr, &kScreenAvx2vnni};
 #endif
 #ifdef PIVOTKIT_AVX512
     case Isa::avx512:
@@ -29,7 +43,7 @@ inline Kernels kernels_of(Isa isa) {
 #endif
 #ifdef PIVOTKIT_AMX
     case Isa::amx:
-      return {&kFloatsAvx512, &kPairsAmx, &kScreenAvx512vnni};
+      return {&kFloatsAvx512, &kPairsAmx, &kScreenAmx};
 #endif
     default:
       return {&kFloatsScalar, nullptr, &kScreenScalar};

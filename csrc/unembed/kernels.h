@@ -1,6 +1,6 @@
 // What one instruction set brings to the fused unembedding: a few functions, compiled from tile-inl.h,
-// divergence-inl.h, screen-inl.h and amx-inl.h. They check nothing, allocate nothing and throw nothing; unembed.cpp
-// does all that.
+// divergence-inl.h, screen-inl.h, amx-pairs-inl.h and amx-screen-inl.h. They check nothing, allocate nothing and throw
+// nothing; unembed.cpp does all that.
 #pragma once
 
 #include <cstdint>
@@ -80,7 +80,7 @@ struct RowBound {
 
 // A panel of quantized hidden rows against a tile of the quantized vocabulary (quantized.h says how both are laid out).
 struct ScreenPanel {
-  const std::int32_t* hidden;  // (groups, rows, digits): row i's four steps of group g, as the table's `digits` says
+  const std::int32_t* hidden;  // as ScreenKernels says
   int rows;
   std::int64_t groups;                      // of four dimensions
   const std::uint8_t* weight;               // of the tile's first id
@@ -146,10 +146,11 @@ struct FloatKernels {
   void (*diverge)(const Reference& reference, float* logits, int ids, bool fresh, float* shift, float* sums);
 };
 
-// The screening in int8.
+// The screening in int8. Hidden rows are groups of four steps, `run` groups of a row side by side: row i's group g at
+// hidden[((g / run * rows + i) * run + g % run) * digits].
 struct ScreenKernels {
-  // integers per group of four steps of a hidden row: 1 = four signed bytes, 2 = (0, 2) and (1, 3) as pairs
-  int digits;
+  int digits;  // integers of a group: 1 = four signed bytes, 2 = (0, 2) and (1, 3) as pairs
+  int run;
   int rows;  // of a panel
   void (*panel)(const ScreenPanel& panel);
 };
@@ -163,7 +164,8 @@ struct Kernels {
 };
 
 extern const FloatKernels kFloatsScalar, kFloatsNeon, kFloatsAvx2, kFloatsAvx512;
-extern const Products kPairsAvx512bf16, kPairsAmx;
-extern const ScreenKernels kScreenScalar, kScreenNeon, kScreenAvx2, kScreenAvx512, kScreenAvx512vnni;
+extern const Products kPairsNeonbf16, kPairsAvx512bf16, kPairsAmx;
+extern const ScreenKernels kScreenScalar, kScreenNeon, kScreenNeondot, kScreenNeoni8mm;
+extern const ScreenKernels kScreenAvx2, kScreenAvx2vnni, kScreenAvx512, kScreenAvx512vnni, kScreenAmx;
 
 }  // namespace pivotkit

@@ -14,11 +14,11 @@
 //   logit depend only on its row, its id and whether the instruction set fuses multiply and add. Sums over the
 //   vocabulary run in 16 lanes per span of ids; spans merge in ascending order in double. Results are the same to the
 //   bit for every number of threads, tile size, workspace and M.
-// bfloat16 times bfloat16: avx512bf16 and amx use the processor's own instructions, which treat subnormal values and
-// sums
-//   as zero and fuse and round every product with its addition. avx512bf16 adds pairs of dimensions in ascending order
-//   in the same runs, the odd dimension of a pair before the even one. amx adds, per 32 dimensions, the sum of the even
-//   and the sum of the odd ones, and adds those totals in ascending order.
+// bfloat16 times bfloat16: neonbf16, avx512bf16 and amx use the processor's own instructions, which treat subnormal
+//   values and sums as zero. avx512bf16 adds pairs of dimensions in ascending order in the same runs, the odd
+//   dimension of a pair before the even one, each product fused and rounded once. neonbf16 adds the sum of a pair's
+//   two products, rounded to odd. amx adds, per 32 dimensions, the sum of the even and the sum of the odd ones, and
+//   adds those totals in ascending order.
 // Divergence: kl[m] = KL(references[m] || m) in nats. It sums differences of two rows' logits, less a shift per span,
 //   weighted by the exponentials of the reference. It is exactly 0 for a row that is its own reference or has the same
 //   logits. A result that rounding leaves below 0 becomes 0. A difference that overflows float32 is an error.

@@ -5,7 +5,7 @@ Importing this package does not import torch: NumPy arrays are enough for every 
 
 from __future__ import annotations
 
-from pivotkit._C import isas, select_isa
+from pivotkit._C import isas, select_isa, tiles
 from pivotkit.kernels.packed import PackedUnembedding
 from pivotkit.kernels.request import WORKSPACE
 from pivotkit.kernels.results import Unembedded
@@ -19,5 +19,6 @@ __all__ = [
     "Unembedded",
     "isas",
     "select_isa",
+    "tiles",
     "unembed",
 ]

@@ -119,9 +119,10 @@ def unembed(
     only rounding gives, become 0; a row that is its own reference has exactly 0. A reference outside the block of a row
     that names it is multiplied by ``weight`` again in that block.
 
-    avx512bf16 and amx multiply bfloat16 hidden states by a bfloat16 weight with instructions of their own. These
-    accumulate in float32 too, in another order, so the last bits differ from other instruction sets; subnormal values
-    and subnormal sums count as zero.
+    neonbf16, avx512bf16 and amx multiply bfloat16 hidden states by a bfloat16 weight with instructions of their own.
+    These accumulate in float32 too, in another order, so the last bits differ from other instruction sets; subnormal
+    values and subnormal sums count as zero. amx is taken by itself for such heads, and for screening, where the system
+    permits its tiles and a self-test passes: both are asked at the first call that would use them.
 
     On CUDA everything is queued on the current stream. The call waits once, at its end, to learn whether all logits
     were finite, and once more for each of targets and references that lies on the GPU. Products of up to 8 rows without

@@ -95,7 +95,7 @@ def test_absent_instruction_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIVOTKIT_ISA", "avx1024")
     with pytest.raises(
         ValueError,
-        match=r"PIVOTKIT_ISA must be one of scalar, neon, avx2, avx512, avx512vnni, avx512bf16, amx; got avx1024",
+        match=r"PIVOTKIT_ISA must be one of scalar, neon, neondot, neoni8mm, neonbf16, avx2, avx2vnni, avx512, avx512vnni, avx512bf16, amx; got avx1024",
     ):
         unembed(H, W, 1)
 

@@ -1,5 +1,6 @@
-// AMX tiles in plain C++, to be included before csrc/unembed/amx.cpp in place of the processor: configuration, loads,
-// stores and TDPBF16PS by the rules of Intel's manual, with an end of the program where hardware would fault.
+// AMX tiles in plain C++, to be included before csrc/unembed/isa/amx.cpp in place of the processor: configuration,
+// loads, stores, TDPBF16PS and TDPBSUD by the rules of Intel's manual, with an end of the program where hardware would
+// fault.
 #pragma once
 
 #include <immintrin.h>
@@ -13,6 +14,7 @@
 #undef _tile_stored
 #undef _tile_zero
 #undef _tile_dpbf16ps
+#undef _tile_dpbsud
 
 namespace amx_emulation {
 namespace {
@@ -91,10 +93,34 @@ inline float half_of(const unsigned char* row, int at, int which) {
   return flushed(value);
 }
 
-inline void multiply_bfloat16(int sum, int left, int right) {
-  Tile &c = tile_of(sum), &a = tile_of(left), &b = tile_of(right);
+inline void require_fitting(int sum, int left, int right) {
+  const Tile &c = tile_of(sum), &a = tile_of(left), &b = tile_of(right);
   require(c.rows == a.rows && c.bytes == b.bytes && a.bytes == 4 * b.rows, "tiles that do not fit each other");
   require(sum != left && sum != right && left != right, "a tile twice");
+}
+
+// Signed bytes on the left, unsigned ones on the right.
+inline void multiply_bytes(int sum, int left, int right) {
+  require_fitting(sum, left, right);
+  Tile &c = tile_of(sum), &a = tile_of(left), &b = tile_of(right);
+  for (int m = 0; m < c.rows; ++m)
+    for (int n = 0; n < c.bytes / 4; ++n) {
+      std::uint32_t total;
+      std::memcpy(&total, c.data[m] + 4 * n, sizeof total);
+      for (int k = 0; k < b.rows; ++k)
+        for (int which = 0; which < 4; ++which)
+          total += static_cast<std::uint32_t>(static_cast<signed char>(a.data[m][4 * k + which]) *
+                                              static_cast<int>(b.data[k][4 * n + which]));
+#if defined(AMX_WRONG_BYTES)
+      total ^= 1u << 7;
+#endif
+      std::memcpy(c.data[m] + 4 * n, &total, sizeof total);
+    }
+}
+
+inline void multiply_bfloat16(int sum, int left, int right) {
+  require_fitting(sum, left, right);
+  Tile &c = tile_of(sum), &a = tile_of(left), &b = tile_of(right);
   for (int m = 0; m < c.rows; ++m)
     for (int n = 0; n < c.bytes / 4; ++n) {
       float parts[2] = {0.0f, 0.0f}, total;
@@ -104,11 +130,18 @@ inline void multiply_bfloat16(int sum, int left, int right) {
               flushed(__builtin_fmaf(half_of(a.data[m], k, which), half_of(b.data[k], n, which), parts[which]));
       std::memcpy(&total, c.data[m] + 4 * n, sizeof total);
       total = flushed(flushed(total) + flushed(parts[0] + parts[1]));
+#if defined(AMX_WRONG_PAIRS)
+      total += n == 3 ? 0x1p-8f : 0.0f;
+#endif
       std::memcpy(c.data[m] + 4 * n, &total, sizeof total);
     }
 }
 
 }  // namespace
+
+// Whether the calling thread has tiles in use.
+bool in_use();
+
 }  // namespace amx_emulation
 
 #define _tile_loadconfig(config) amx_emulation::load_config(config)
@@ -117,3 +150,6 @@ inline void multiply_bfloat16(int sum, int left, int right) {
 #define _tile_loadd(t, base, stride) amx_emulation::load(t, base, stride)
 #define _tile_stored(t, base, stride) amx_emulation::store(t, base, stride)
 #define _tile_dpbf16ps(sum, left, right) amx_emulation::multiply_bfloat16(sum, left, right)
+#define _tile_dpbsud(sum, left, right) amx_emulation::multiply_bytes(sum, left, right)
+
+bool amx_emulation::in_use() { return tiles.configured; }

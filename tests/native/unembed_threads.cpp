@@ -17,6 +17,7 @@
 #include "common/isa.h"
 #include "common/parallel.h"
 #include "unembed/certified.h"
+#include "unembed/tiles.h"
 #include "unembed/unembed.h"
 
 namespace {
@@ -264,7 +265,7 @@ int main() {
   for (const Isa isa : supported_isas()) {
     const std::string name = isa_name(isa);
     try {
-      select_isa(name);  // asks the system for tiles
+      unembed_isa(name, true);  // asks the system for tiles
     } catch (const std::exception& refusal) {
       std::fprintf(stderr, "not run: %s\n", refusal.what());
       continue;

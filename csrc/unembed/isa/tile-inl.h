@@ -4,8 +4,8 @@
 
 #include "common/lane_math.h"
 #include "common/lanes.h"
+#include "unembed/isa/products-inl.h"
 #include "unembed/kernels.h"
-#include "unembed/products-inl.h"
 
 namespace pivotkit {
 namespace {
@@ -161,7 +161,7 @@ void exact(const float* hidden, int rows, int row, const WeightRows& weight, con
 [[maybe_unused]] constexpr Products kWide = {
     kRows, {kDirect<float>, kDirect<bfloat16>, kDirect<float16>}, 0, pack, run_panel, exact};
 
-#if defined(__AVX512BF16__)
+#if defined(PIVOTKIT_PAIRS)
 
 void pack_pairs(const WeightRows& weight, int ids, float* packed) { pack_rows<Pair>(weight, ids, 1, packed); }
 

@@ -100,12 +100,14 @@ inline F add_product(F h, F w, F sum) {
   return fma(h, w, sum);
 }
 
-#if defined(__AVX512BF16__)
+#if defined(PIVOTKIT_PAIRS)
 template <>
 constexpr int kPer<Pair> = 2;
 
+#if defined(__AVX512F__)
 template <>
 constexpr Direct kDirect<Pair> = {18, 18};
+#endif
 
 template <>
 inline float lane_at<Pair>(const Pair* row, std::int64_t d, std::int64_t dim) {
@@ -113,8 +115,7 @@ inline float lane_at<Pair>(const Pair* row, std::int64_t d, std::int64_t dim) {
                                    : row[d].low.bits);
 }
 
-// First the product of the high halves, then that of the low halves, each fused and rounded once. Subnormals count as
-// zero.
+// As the processor's instruction for pairs adds them (unembed.h). Subnormals count as zero.
 template <>
 inline F add_product<Pair>(F h, F w, F sum) {
   return dot_pairs(h, w, sum);

@@ -6,7 +6,7 @@
 // van de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008.
 #pragma once
 
-#include "unembed/row-lanes-inl.h"
+#include "unembed/isa/row-lanes-inl.h"
 
 namespace pivotkit {
 namespace {
@@ -180,7 +180,7 @@ void direct_products_for(const Panel& panel) {
   if constexpr (Rows > 1) direct_products_for<Rows - 1>(panel);
 }
 
-#if defined(__AVX512BF16__)
+#if defined(PIVOTKIT_PAIRS)
 template <int Rows>
 void direct_pairs_for(const Panel& panel) {
   if (panel.rows == Rows) return direct_products<Rows, Pair>(panel);

@@ -7,8 +7,8 @@
 
 #include "common/lane_math.h"
 #include "common/lanes.h"
+#include "unembed/isa/tile-inl.h"
 #include "unembed/kernels.h"
-#include "unembed/tile-inl.h"
 
 namespace pivotkit {
 namespace {
@@ -19,6 +19,7 @@ namespace {
 using I = __m512i;
 inline I zeros() { return _mm512_setzero_si512(); }
 inline I load_group(const std::uint8_t* p) { return _mm512_loadu_si512(p); }
+inline I load_sums(const std::int32_t* p) { return _mm512_loadu_si512(p); }
 inline F to_float(I a, std::int32_t offset) {
   return _mm512_cvtepi32_ps(_mm512_sub_epi32(a, _mm512_set1_epi32(offset)));
 }
@@ -29,16 +30,26 @@ inline I load_group(const std::uint8_t* p) { return _mm256_loadu_si256(reinterpr
 inline F to_float(I a, std::int32_t offset) {
   return _mm256_cvtepi32_ps(_mm256_sub_epi32(a, _mm256_set1_epi32(offset)));
 }
+#elif defined(__ARM_FEATURE_DOTPROD)
+using I = int32x4_t;
+inline I zeros() { return vdupq_n_s32(0); }
+inline uint8x16_t load_group(const std::uint8_t* p) { return vld1q_u8(p); }
 #endif
 
-#if defined(__AVX512VNNI__)
+#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
 
 constexpr int kDigits = 1;
 struct Group {
   I bytes;
 };
 inline Group split(I bytes) { return {bytes}; }
-inline I dot(Group w, const std::int32_t* h, I sum) { return _mm512_dpbusd_epi32(sum, w.bytes, _mm512_set1_epi32(*h)); }
+inline I dot(Group w, const std::int32_t* h, I sum) {
+#if defined(__AVX512F__)
+  return _mm512_dpbusd_epi32(sum, w.bytes, _mm512_set1_epi32(*h));
+#else
+  return _mm256_dpbusd_avx_epi32(sum, w.bytes, _mm256_set1_epi32(*h));
+#endif
+}
 
 #elif defined(__AVX512F__)
 
@@ -64,6 +75,31 @@ inline I dot(Group w, const std::int32_t* h, I sum) {
   sum = _mm256_add_epi32(sum, _mm256_madd_epi16(w.even, _mm256_set1_epi32(h[0])));
   return _mm256_add_epi32(sum, _mm256_madd_epi16(w.odd, _mm256_set1_epi32(h[1])));
 }
+
+#elif defined(__ARM_FEATURE_MATMUL_INT8)
+
+constexpr int kDigits = 1;
+struct Group {
+  uint8x16_t bytes;
+};
+inline Group split(uint8x16_t bytes) { return {bytes}; }
+inline I dot(Group w, const std::int32_t* h, I sum) {
+  return vusdotq_s32(sum, w.bytes, vreinterpretq_s8_s32(vdupq_n_s32(*h)));
+}
+inline F to_float(I a, std::int32_t offset) { return vcvtq_f32_s32(vsubq_s32(a, vdupq_n_s32(offset))); }
+
+#elif defined(__ARM_FEATURE_DOTPROD)
+
+// Weights lose their offset as they are loaded, so that bytes of one sign meet.
+constexpr int kDigits = 1;
+struct Group {
+  int8x16_t bytes;
+};
+inline Group split(uint8x16_t bytes) { return {vreinterpretq_s8_u8(veorq_u8(bytes, vdupq_n_u8(128)))}; }
+inline I dot(Group w, const std::int32_t* h, I sum) {
+  return vdotq_s32(sum, w.bytes, vreinterpretq_s8_s32(vdupq_n_s32(*h)));
+}
+inline F to_float(I a, std::int32_t) { return vcvtq_f32_s32(a); }
 
 #else
 
@@ -102,10 +138,16 @@ inline const std::uint8_t* groups_of(const ScreenPanel& panel, int id) {
   return panel.weight + id / kLanes * kLanes * panel.groups * 4 + id % kLanes * 4;
 }
 
+// From sums to logits, before the head.
+inline void store_logits(const ScreenPanel& panel, int row, int id, I sums) {
+  const RowBound& bound = panel.bounds[row];
+  store(panel.logits + row * padded(panel.ids) + id,
+        to_float(sums, bound.offset) * (broadcast(bound.unit) * load(panel.scales + id)));
+}
+
 template <int Rows>
 void screen_products(const ScreenPanel& panel) {
-  const int width = padded(panel.ids);
-  for (int first = 0; first < width; first += kIds) {
+  for (int first = 0; first < padded(panel.ids); first += kIds) {
     const std::uint8_t *low_groups = groups_of(panel, first), *high_groups = groups_of(panel, first + W);
     I sum[Rows][2];
 #pragma GCC unroll 16
@@ -121,13 +163,10 @@ void screen_products(const ScreenPanel& panel) {
       }
       hidden += Rows * kDigits;
     }
-    const F low_scale = load(panel.scales + first), high_scale = load(panel.scales + first + W);
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i) {
-      const RowBound& bound = panel.bounds[i];
-      float* out = panel.logits + i * width + first;
-      store(out, to_float(sum[i][0], bound.offset) * (broadcast(bound.unit) * low_scale));
-      store(out + W, to_float(sum[i][1], bound.offset) * (broadcast(bound.unit) * high_scale));
+      store_logits(panel, i, first, sum[i][0]);
+      store_logits(panel, i, first + W, sum[i][1]);
     }
   }
 }
@@ -140,12 +179,12 @@ void screen_products_for(const ScreenPanel& panel) {
 
 // ---- the head, the bounds and the sums of one row -------------------------------------------------------------------
 
-inline void bound_logits(const ScreenPanel& panel, const RowBound& bound, float* z, float* errors) {
-  const int width = padded(panel.ids);
+// The head, and the bounds of the logits, from position `begin` to `end`.
+inline void bound_logits(const ScreenPanel& panel, const RowBound& bound, int begin, int end, float* z, float* errors) {
   const bool untouched = plain(panel.head);
   const F residual = broadcast(bound.residual), norm = broadcast(bound.norm), rounding = broadcast(bound.rounding);
   float bias[W] = {};
-  for (int v = 0; v < width; v += W) {
+  for (int v = begin; v < end; v += W) {
     if (!untouched) {
       for (int j = 0; panel.head.bias != nullptr && j < W; ++j)
         bias[j] = v + j < panel.ids ? panel.head.bias[panel.first + v + j] : 0.0f;
@@ -153,7 +192,7 @@ inline void bound_logits(const ScreenPanel& panel, const RowBound& bound, float*
     }
     store(errors + v, residual * load(panel.residuals + v) + (norm * load(panel.norms + v) + rounding));
   }
-  for (int v = panel.ids; v < width; ++v) {
+  for (int v = panel.ids > begin ? panel.ids : begin; v < end; ++v) {
     z[v] = kPadding;
     errors[v] = 0.0f;
   }
@@ -184,12 +223,13 @@ inline void sum_screened(const float* z, const float* errors, int width, float g
 }
 
 // Positions that may enter the top k, or whose order with a target the bounds leave open.
-inline int find_open(const ScreenPanel& panel, int row, const float* z, const float* errors, std::uint16_t* hits) {
+inline void find_open(const ScreenPanel& panel, int row, int begin, int end, const float* z, const float* errors) {
   const F threshold = broadcast(panel.threshold[row]);
   const float* targets = panel.target_logits + static_cast<std::int64_t>(row) * panel.targets;
   std::int32_t* ranks = panel.target_ranks + static_cast<std::int64_t>(row) * panel.targets;
-  int count = 0;
-  for (int v = 0; v < panel.ids; v += W) {
+  std::uint16_t* hits = panel.hits + row * padded(panel.ids);
+  int count = panel.hit_counts[row];
+  for (int v = begin; v < end && v < panel.ids; v += W) {
     const F logit = load(z + v), error = load(errors + v), upper = logit + error, lower = logit - error;
     std::uint32_t open = greater_equal(upper, threshold);
     for (int t = 0; t < panel.targets; ++t) {
@@ -203,18 +243,24 @@ inline int find_open(const ScreenPanel& panel, int row, const float* z, const fl
       if (position < panel.ids) hits[count++] = static_cast<std::uint16_t>(position);
     }
   }
-  return count;
+  panel.hit_counts[row] = count;
 }
 
-void screen_panel(const ScreenPanel& panel) {
-  screen_products_for<kRows>(panel);
-  const int width = padded(panel.ids);
+// What follows the products of the positions from `begin` to `end`, whole blocks, which come in ascending order.
+inline void screen_logits(const ScreenPanel& panel, int begin, int end) {
   for (int i = 0; i < panel.rows; ++i) {
-    float *z = panel.logits + i * width, *errors = panel.errors + i * width;
-    bound_logits(panel, panel.bounds[i], z, errors);
-    sum_screened(z, errors, width, panel.bounds[i].growth, panel.states + i * kStates * kLanes);
-    panel.hit_counts[i] = find_open(panel, i, z, errors, panel.hits + i * width);
+    const RowBound& bound = panel.bounds[i];
+    float *z = panel.logits + i * padded(panel.ids), *errors = panel.errors + i * padded(panel.ids);
+    if (begin == 0) panel.hit_counts[i] = 0;
+    bound_logits(panel, bound, begin, end, z, errors);
+    sum_screened(z + begin, errors + begin, end - begin, bound.growth, panel.states + i * kStates * kLanes);
+    find_open(panel, i, begin, end, z, errors);
   }
+}
+
+[[maybe_unused]] void screen_panel(const ScreenPanel& panel) {
+  screen_products_for<kRows>(panel);
+  screen_logits(panel, 0, padded(panel.ids));
 }
 
 }  // namespace

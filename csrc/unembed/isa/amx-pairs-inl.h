@@ -6,43 +6,15 @@
 // tile.
 #pragma once
 
-#include "unembed/tile-inl.h"
+#include "unembed/isa/amx-tiles-inl.h"
+#include "unembed/isa/tile-inl.h"
 
 namespace pivotkit {
 namespace {
 
-constexpr int kTileRows = 16;  // of a tile; and pairs of a row of it, 64 bytes
 constexpr int kTileLanes = kTileRows * kTileRows;
 constexpr int kChunkLanes = kTileRows * kIds;  // of kIds ids' weights
 static_assert(W == kTileRows && kIds == 2 * kTileRows, "a block of ids is two tiles side by side");
-
-// Tiles 0 to 3 are logits, 4 and 5 up to 32 hidden rows, 6 and 7 the weights of 32 ids.
-struct TileConfig {
-  std::uint8_t palette, start_row, reserved[14];
-  std::uint16_t row_bytes[16];
-  std::uint8_t rows[16];
-};
-static_assert(sizeof(TileConfig) == 64, "the layout is the processor's");
-
-// Keeps ordinary loads and stores on their side of the tile instructions, because GCC's intrinsics do not say that they
-// touch memory.
-inline void settle(const void* memory) { asm volatile("" : : "r"(memory) : "memory"); }
-
-// Configures the tiles for `rows` hidden rows, until _tile_release().
-inline void configure_tiles(int rows) {
-  const auto upper = static_cast<std::uint8_t>(rows < kTileRows ? rows : kTileRows);
-  const auto lower = static_cast<std::uint8_t>(rows - upper);
-  alignas(64) TileConfig config = {};
-  config.palette = 1;
-  const std::uint8_t tile_rows[8] = {upper, upper, lower, lower, upper, lower, kTileRows, kTileRows};
-  for (int t = 0; t < 8; ++t) {
-    config.rows[t] = tile_rows[t];
-    config.row_bytes[t] = tile_rows[t] == 0 ? 0 : 64;
-  }
-  settle(&config);
-  _tile_loadconfig(&config);
-  settle(&config);
-}
 
 // Computes the logits of the configured rows and kIds ids. `Two`: there are more than 16 rows, in two tiles. `weights`
 // gives the lanes of a chunk, (pairs, ids). The hidden lanes of a chunk, (rows, pairs), lie hidden_step behind those of
