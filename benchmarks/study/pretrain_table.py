@@ -57,10 +57,8 @@ def _arms(found: Mapping[str, Sequence[Unit]]) -> Iterator[str]:
     yield "| arm | seeds | accuracy | score | pivot behavior | held-out loss | chrF |"
     yield "|---|---|---|---|---|---|---|"
     for arm, units in found.items():
-        shown = [
-            f"{_mean(units, 'accuracy'):.3f}", f"{_mean(units, 'score'):.3f}", f"{_mean(units, 'pivot'):.3f}",
-            f"{_mean(units, 'held-out loss'):.3f}", f"{_mean(units, 'chrF'):.1f}",
-        ]  # fmt: skip
+        shown = [_told(_mean(units, measure)) for measure in ("accuracy", "score", "pivot", "held-out loss")]
+        shown.append(f"{_mean(units, 'chrF'):.1f}")
         yield f"| {arm} | {len(units)} | {' | '.join(shown)} |"
 
 
@@ -94,7 +92,7 @@ def _by_seed(one: Scored, other: Scored) -> str:
     for seed, rows in one.items():
         if own := other.get(seed, other.get(None)):
             apart.append(float(np.mean([row["score"] - own[item]["score"] for item, row in rows.items()])))
-    return ", ".join(f"{difference:+.3f}" for difference in apart)
+    return ", ".join(_told(difference, "+") for difference in apart)
 
 
 def _paired(one: Scored, other: Scored, column: str) -> tuple[str, str]:
@@ -110,7 +108,15 @@ def _paired(one: Scored, other: Scored, column: str) -> tuple[str, str]:
     made = estimate({"mean": mean}, len(names), resamples=4000, seed=0, key=column)["mean"]
     totals = np.bincount(concepts, weights=apart - apart.mean())
     error = np.sqrt((totals**2).sum()) / len(apart)
-    return f"{made.value:+.4f} [{made.low:+.4f}, {made.high:+.4f}]", f"{POWER * error:.4f}"
+    return f"{_told(made.value, '+')} [{_told(made.low, '+')}, {_told(made.high, '+')}]", _told(POWER * error)
+
+
+def _told(value: float, sign: str = "") -> str:
+    """
+    >>> _told(-0.0123, "+"), _told(3.1318)
+    ('-.012', '3.132')
+    """
+    return f"{value:{sign}.3f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:{sign}.3f}"
 
 
 def _mean(units: Sequence[Unit], measure: str) -> float:
