@@ -16,12 +16,12 @@ constexpr int kTileLanes = kTileRows * kTileRows;
 constexpr int kChunkLanes = kTileRows * kIds;  // of kIds ids' weights
 static_assert(W == kTileRows && kIds == 2 * kTileRows, "a block of ids is two tiles side by side");
 
-// Computes the logits of the configured rows and kIds ids. `Two`: there are more than 16 rows, in two tiles. `weights`
+// Computes the products of the configured rows and kIds ids. `Two`: there are more than 16 rows, in two tiles. `weights`
 // gives the lanes of a chunk, (pairs, ids). The hidden lanes of a chunk, (rows, pairs), lie hidden_step behind those of
-// the chunk before.
-template <bool Two, class Weights>
+// the chunk before. `beside` is called after each chunk, while the tiles work.
+template <bool Two, class Weights, class Beside>
 inline void multiply_tiles(const float* hidden, std::int64_t hidden_step, std::int64_t chunks, const Weights& weights,
-                           float* logits, int width) {
+                           float* out, int width, const Beside& beside) {
   _tile_zero(0);
   _tile_zero(1);
   if constexpr (Two) {
@@ -42,15 +42,16 @@ inline void multiply_tiles(const float* hidden, std::int64_t hidden_step, std::i
       _tile_dpbf16ps(3, 5, 7);
     }
     settle(w);  // the next chunk may be turned in the same place
+    beside();
   }
   const int stride = 4 * width;
-  _tile_stored(0, logits, stride);
-  _tile_stored(1, logits + kTileRows, stride);
+  _tile_stored(0, out, stride);
+  _tile_stored(1, out + kTileRows, stride);
   if constexpr (Two) {
-    _tile_stored(2, logits + kTileRows * width, stride);
-    _tile_stored(3, logits + kTileRows * width + kTileRows, stride);
+    _tile_stored(2, out + kTileRows * width, stride);
+    _tile_stored(3, out + kTileRows * width + kTileRows, stride);
   }
-  settle(logits);
+  settle(out);
 }
 
 // Transposes the weights of kIds ids for one chunk, wherever their rows are, into `out`, (pairs, ids).
@@ -76,38 +77,54 @@ inline void turn_chunk(const Pair* const (&ids)[kIds], std::int64_t chunk, std::
 }
 
 template <bool Two>
-void tile_products(const Panel& panel) {
-  const int width = padded(panel.ids);
+bool panel_products(const Panel& panel) {
   const std::int64_t lanes = lanes_of(panel.dim, kTileRows), chunks = lanes / kTileRows, step = panel.rows * kTileRows;
   alignas(64) float turned[kChunkLanes];
-  for (int first = 0; first < width; first += kIds) {
-    float* logits = panel.logits + first;
-    if (panel.weight != nullptr) {
-      const float* block = panel.weight + first * lanes;
-      const auto packed = [&](std::int64_t chunk) { return block + chunk * kChunkLanes; };
-      multiply_tiles<Two>(panel.hidden, step, chunks, packed, logits, width);
-      continue;
+  alignas(64) float products[2][2 * kTileRows * kBlock];  // of the block that is finished and of the next
+  int done = 0;
+  F poison = broadcast(0.0f);
+  const auto finish = [&](int row) {
+    float* z = panel.logits + row * padded(panel.ids) + done;
+    const float* from = products[done / kBlock % 2] + row * kBlock;
+    for (int v = 0; v < kBlock; v += W) store(z + v, load(from + v));
+    poison = poison + finish_row(panel, row, done, done + kBlock);
+  };
+  Beside<decltype(finish)> rows{finish, panel.rows, rows_at_once(panel.rows, 2 * chunks), panel.rows};
+  const auto beside = [&] { finish_some(rows); };
+  for (int block = 0; block < padded(panel.ids); block += kBlock) {
+    for (int first = block; first < block + kBlock; first += kIds) {
+      float* out = products[block / kBlock % 2] + (first - block);
+      if (panel.weight != nullptr) {
+        const float* weights = panel.weight + first * lanes;
+        const auto packed = [&](std::int64_t chunk) { return weights + chunk * kChunkLanes; };
+        multiply_tiles<Two>(panel.hidden, step, chunks, packed, out, kBlock, beside);
+        continue;
+      }
+      // Ids beyond the last repeat it; finish_row() pads them.
+      const Pair* ids[kIds];
+      const std::int64_t stride = panel.source.stride;
+      for (int j = 0; j < kIds; ++j)
+        ids[j] = row_at<Pair>(panel.source.data, (first + j < panel.ids ? first + j : panel.ids - 1) * stride);
+      const auto in_place = [&](std::int64_t chunk) -> const float* {
+        turn_chunk(ids, chunk, panel.dim, kIds / 2 * stride, turned);
+        return turned;
+      };
+      multiply_tiles<Two>(panel.hidden, step, chunks, in_place, out, kBlock, beside);
     }
-    // Ids beyond the last repeat it; finish_panel() pads them.
-    const Pair* ids[kIds];
-    const std::int64_t stride = panel.source.stride;
-    for (int j = 0; j < kIds; ++j)
-      ids[j] = row_at<Pair>(panel.source.data, (first + j < panel.ids ? first + j : panel.ids - 1) * stride);
-    const auto in_place = [&](std::int64_t chunk) -> const float* {
-      turn_chunk(ids, chunk, panel.dim, kIds / 2 * stride, turned);
-      return turned;
-    };
-    multiply_tiles<Two>(panel.hidden, step, chunks, in_place, logits, width);
+    done = block;
+    rows.next = 0;
   }
+  finish_rest(rows);
+  return is_finite(poison);
 }
 
 void pack_tiles(const WeightRows& weight, int ids, float* packed) { pack_rows<Pair>(weight, ids, kTileRows, packed); }
 
 bool run_tiles(const Panel& panel) {
   configure_tiles(panel.rows);
-  panel.rows > kTileRows ? tile_products<true>(panel) : tile_products<false>(panel);
+  const bool finite = panel.rows > kTileRows ? panel_products<true>(panel) : panel_products<false>(panel);
   _tile_release();
-  return finish_panel(panel);
+  return finite;
 }
 
 void exact_tiles(const float* hidden, int rows, int row, const WeightRows& weight, const Head& head,
@@ -123,7 +140,7 @@ void exact_tiles(const float* hidden, int rows, int row, const WeightRows& weigh
       return turned;
     };
     multiply_tiles<false>(hidden + row * kTileRows, rows * kTileRows, lanes_of(weight.dim, kTileRows) / kTileRows,
-                          gathered, logits, kIds);
+                          gathered, logits, kIds, [] {});
     for (int j = 0; j < kIds && first + j < count; ++j) out[first + j] = logits[j];
   }
   _tile_release();

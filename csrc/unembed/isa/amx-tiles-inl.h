@@ -41,5 +41,27 @@ inline void configure_tiles(int rows) {
   settle(&config);
 }
 
+// The rows of a block of ids whose products are there, each to be finished by `finish(row)`: some at a time, beside the
+// tiles of the next block.
+template <class Finish>
+struct Beside {
+  const Finish& finish;
+  int rows, at_once;
+  int next;  // row; `rows` where all are done
+};
+
+// So many that `steps` finish all rows.
+inline int rows_at_once(int rows, std::int64_t steps) { return static_cast<int>((rows + steps - 1) / steps); }
+
+template <class Finish>
+inline void finish_some(Beside<Finish>& beside) {
+  for (int n = 0; n < beside.at_once && beside.next != beside.rows; ++n) beside.finish(beside.next++);
+}
+
+template <class Finish>
+inline void finish_rest(Beside<Finish>& beside) {
+  while (beside.next != beside.rows) beside.finish(beside.next++);
+}
+
 }  // namespace
 }  // namespace pivotkit

@@ -61,7 +61,7 @@ void square_products_for(const ScreenPanel& panel) {
 
 void screen_squares(const ScreenPanel& panel) {
   square_products_for<kRows>(panel);
-  screen_logits(panel, 0, padded(panel.ids));
+  for (int i = 0; i < panel.rows; ++i) screen_row(panel, i, 0, padded(panel.ids));
 }
 
 }  // namespace

@@ -246,21 +246,19 @@ inline void find_open(const ScreenPanel& panel, int row, int begin, int end, con
   panel.hit_counts[row] = count;
 }
 
-// What follows the products of the positions from `begin` to `end`, whole blocks, which come in ascending order.
-inline void screen_logits(const ScreenPanel& panel, int begin, int end) {
-  for (int i = 0; i < panel.rows; ++i) {
-    const RowBound& bound = panel.bounds[i];
-    float *z = panel.logits + i * padded(panel.ids), *errors = panel.errors + i * padded(panel.ids);
-    if (begin == 0) panel.hit_counts[i] = 0;
-    bound_logits(panel, bound, begin, end, z, errors);
-    sum_screened(z + begin, errors + begin, end - begin, bound.growth, panel.states + i * kStates * kLanes);
-    find_open(panel, i, begin, end, z, errors);
-  }
+// What follows the products of a row from position `begin` to `end`, whole blocks, which come in ascending order.
+inline void screen_row(const ScreenPanel& panel, int row, int begin, int end) {
+  const RowBound& bound = panel.bounds[row];
+  float *z = panel.logits + row * padded(panel.ids), *errors = panel.errors + row * padded(panel.ids);
+  if (begin == 0) panel.hit_counts[row] = 0;
+  bound_logits(panel, bound, begin, end, z, errors);
+  sum_screened(z + begin, errors + begin, end - begin, bound.growth, panel.states + row * kStates * kLanes);
+  find_open(panel, row, begin, end, z, errors);
 }
 
 [[maybe_unused]] void screen_panel(const ScreenPanel& panel) {
   screen_products_for<kRows>(panel);
-  screen_logits(panel, 0, padded(panel.ids));
+  for (int i = 0; i < panel.rows; ++i) screen_row(panel, i, 0, padded(panel.ids));
 }
 
 }  // namespace

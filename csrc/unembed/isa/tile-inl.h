@@ -21,14 +21,14 @@ inline F apply_head(F dot, F bias, const Head& head) {
 
 // ---- what follows the products, while the logits are in cache -------------------------------------------------------
 
-// Applies the head in place and pads. Returns lanes that are NaN if a product or a logit was not finite.
-inline F finish_logits(const Panel& panel, float* z) {
+// Applies the head in place from position `begin` to `end`, and pads. Returns lanes that are NaN if a product or a logit
+// was not finite.
+inline F finish_logits(const Panel& panel, float* z, int begin, int end) {
   F poison = broadcast(0.0f);
   const F zero = broadcast(0.0f);
-  const int width = padded(panel.ids);
   const bool untouched = plain(panel.head);
   float bias[W];
-  for (int v = 0; v < width; v += W) {
+  for (int v = begin; v < end; v += W) {
     const F dot = load(z + v);
     poison = fma(dot, zero, poison);
     if (untouched) continue;
@@ -41,7 +41,7 @@ inline F finish_logits(const Panel& panel, float* z) {
     poison = fma(logit, zero, poison);
     store(z + v, logit);
   }
-  for (int v = panel.ids; v < width; ++v) z[v] = kPadding;
+  for (int v = panel.ids > begin ? panel.ids : begin; v < end; ++v) z[v] = kPadding;
   return poison;
 }
 
@@ -77,50 +77,62 @@ inline void reduce(const float* z, int width, float* states) {
   }
 }
 
-inline int find_hits(const float* z, int ids, float threshold, std::uint16_t* hits) {
-  const F bound = broadcast(threshold);
-  int count = 0;
-  for (int v = 0; v < ids; v += W) {
+// Appends to a row's hits.
+inline void find_hits(const Panel& panel, int row, const float* z, int begin, int end) {
+  const F bound = broadcast(panel.threshold[row]);
+  std::uint16_t* hits = panel.hits + row * padded(panel.ids);
+  int count = panel.hit_counts[row];
+  for (int v = begin; v < end && v < panel.ids; v += W) {
     for (std::uint32_t mask = greater(load(z + v), bound); mask != 0; mask &= mask - 1) {
       const int position = v + __builtin_ctz(mask);
-      if (position < ids) hits[count++] = static_cast<std::uint16_t>(position);
+      if (position < panel.ids) hits[count++] = static_cast<std::uint16_t>(position);
     }
   }
-  return count;
+  panel.hit_counts[row] = count;
 }
 
-// How many of the tile's entries precede (logit, id) in the order logit descending, id ascending.
-inline std::int32_t preceding(const Panel& panel, const float* z, std::int64_t id, float logit) {
+// How many of these entries precede (logit, id) in the order logit descending, id ascending.
+inline std::int32_t preceding(const Panel& panel, const float* z, int begin, int end, std::int64_t id, float logit) {
   std::int32_t count = 0;
-  if (id >= panel.first && id < panel.first + panel.ids) {
-    for (int v = 0; v < panel.ids; ++v) count += z[v] > logit || (z[v] == logit && panel.first + v < id);
+  const std::int64_t first = panel.first + begin, behind = panel.first + (end < panel.ids ? end : panel.ids);
+  if (id >= first && id < behind) {
+    for (int v = begin; v < end && v < panel.ids; ++v) count += z[v] > logit || (z[v] == logit && panel.first + v < id);
     return count;
   }
   const F bound = broadcast(logit);
-  const bool ties = id >= panel.first + panel.ids;  // the whole tile has smaller ids; then it has no padding either
-  for (int v = 0; v < padded(panel.ids); v += W)
+  const bool ties = id >= behind;  // all have smaller ids; padding is below every logit
+  for (int v = begin; v < end; v += W)
     count += __builtin_popcount(ties ? greater_equal(load(z + v), bound) : greater(load(z + v), bound));
   return count;
 }
 
-// Returns whether all products were finite.
-bool finish_panel(const Panel& panel) {
-  const int width = padded(panel.ids);
-  F poison = broadcast(0.0f);
-  for (int i = 0; i < panel.rows; ++i) {
-    float* z = panel.logits + i * width;
-    poison = poison + finish_logits(panel, z);
-    float* states = panel.states + i * kStates * kLanes;
-    panel.entropy ? reduce<true>(z, width, states) : reduce<false>(z, width, states);
-    panel.hit_counts[i] = find_hits(z, panel.ids, panel.threshold[i], panel.hits + i * width);
-    const std::int64_t source = panel.sources[i] * panel.targets;
-    for (int t = 0; t < panel.targets; ++t)
-      panel.target_ranks[i * panel.targets + t] +=
-          preceding(panel, z, panel.target_ids[source + t], panel.target_logits[source + t]);
-  }
-  // NaN is the only value that is neither above nor at most zero.
+// What follows the products of a row from position `begin` to `end`, whole blocks, which come in ascending order.
+// Returns lanes that are NaN if one was not finite.
+inline F finish_row(const Panel& panel, int row, int begin, int end) {
+  float* z = panel.logits + row * padded(panel.ids);
+  float* states = panel.states + row * kStates * kLanes;
+  if (begin == 0) panel.hit_counts[row] = 0;
+  const F poison = finish_logits(panel, z, begin, end);
+  panel.entropy ? reduce<true>(z + begin, end - begin, states) : reduce<false>(z + begin, end - begin, states);
+  find_hits(panel, row, z, begin, end);
+  const std::int64_t source = panel.sources[row] * panel.targets;
+  for (int t = 0; t < panel.targets; ++t)
+    panel.target_ranks[row * panel.targets + t] +=
+        preceding(panel, z, begin, end, panel.target_ids[source + t], panel.target_logits[source + t]);
+  return poison;
+}
+
+// NaN is the only value that is neither above nor at most zero.
+inline bool is_finite(F poison) {
   const std::uint32_t all = (1u << W) - 1;
   return (greater(poison, broadcast(0.0f)) | greater_equal(broadcast(0.0f), poison)) == all;
+}
+
+// Returns whether all products were finite.
+bool finish_panel(const Panel& panel) {
+  F poison = broadcast(0.0f);
+  for (int i = 0; i < panel.rows; ++i) poison = poison + finish_row(panel, i, 0, padded(panel.ids));
+  return is_finite(poison);
 }
 
 // From products to logits, for any ids.
