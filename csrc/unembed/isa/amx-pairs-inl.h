@@ -16,9 +16,9 @@ constexpr int kTileLanes = kTileRows * kTileRows;
 constexpr int kChunkLanes = kTileRows * kIds;  // of kIds ids' weights
 static_assert(W == kTileRows && kIds == 2 * kTileRows, "a block of ids is two tiles side by side");
 
-// Computes the products of the configured rows and kIds ids. `Two`: there are more than 16 rows, in two tiles. `weights`
-// gives the lanes of a chunk, (pairs, ids). The hidden lanes of a chunk, (rows, pairs), lie hidden_step behind those of
-// the chunk before. `beside` is called after each chunk, while the tiles work.
+// Computes the products of the configured rows and kIds ids. `Two`: there are more than 16 rows, in two tiles.
+// `weights` gives the lanes of a chunk, (pairs, ids). The hidden lanes of a chunk, (rows, pairs), lie hidden_step
+// behind those of the chunk before. `beside` is called after each chunk, while the tiles work.
 template <bool Two, class Weights, class Beside>
 inline void multiply_tiles(const float* hidden, std::int64_t hidden_step, std::int64_t chunks, const Weights& weights,
                            float* out, int width, const Beside& beside) {

@@ -21,8 +21,8 @@ inline F apply_head(F dot, F bias, const Head& head) {
 
 // ---- what follows the products, while the logits are in cache -------------------------------------------------------
 
-// Applies the head in place from position `begin` to `end`, and pads. Returns lanes that are NaN if a product or a logit
-// was not finite.
+// Applies the head in place from position `begin` to `end`, and pads. Returns lanes that are NaN if a product or a
+// logit was not finite.
 inline F finish_logits(const Panel& panel, float* z, int begin, int end) {
   F poison = broadcast(0.0f);
   const F zero = broadcast(0.0f);
