@@ -32,9 +32,8 @@ COMPARED = (
 )
 POWER = 2.8  # standard errors: 1.96 for the interval and 0.84 for four of five
 Unit = dict[str, Any]
-Scored = Mapping[
-    int | None, Mapping[int, Mapping[str, Any]]
-]  # by seed and number of the item: its pair, concept, answer
+# By seed and number of the item: its pair, concept and answer.
+Scored = Mapping[int | None, Mapping[int, Mapping[str, Any]]]
 ALL, WITHOUT_ENGLISH = "all pairs", "pairs without English"
 
 

@@ -8,15 +8,9 @@
 
 #include "unembed/certified.h"
 
-namespace {
+#include "pseudo_random.h"
 
-struct Random {
-  std::uint64_t state;
-  std::uint32_t next() {
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    return static_cast<std::uint32_t>(state >> 33);
-  }
-};
+namespace {
 
 struct Screened {
   std::vector<std::int64_t> ids, ranks;

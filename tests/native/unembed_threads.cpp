@@ -20,6 +20,8 @@
 #include "unembed/tiles.h"
 #include "unembed/unembed.h"
 
+#include "pseudo_random.h"
+
 namespace {
 
 using namespace pivotkit;
@@ -38,15 +40,6 @@ struct Shape {
   float softcap;
   bool shared_sets, integers;
   bool half_hidden = false;  // bfloat16
-};
-
-// Pseudo-random numbers of its own: those of the standard library differ between platforms.
-struct Random {
-  std::uint64_t state;
-  std::uint32_t next() {
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    return static_cast<std::uint32_t>(state >> 33);
-  }
 };
 
 struct Weight {
