@@ -144,7 +144,8 @@ def pretrain(
     equal losses on one kind of machine and number of threads.
 
     Cost: per training about ``6 * parameters * tokens`` operations, ``16 * parameters`` bytes in float32 beside the
-    activations, and ``12 * parameters`` bytes on disk per checkpoint, of which one is kept. ``tokens / seconds`` of
+    activations and half a gigabyte of logits, and ``12 * parameters`` bytes on disk per checkpoint, of which one is
+    kept. The loss is the model's own up to rounding, taken from the states before its head. ``tokens / seconds`` of
     real models, and what a measure costs, are in benchmarks/README.md.
     """
     _require("accelerate", "accelerate", "training")

@@ -19,10 +19,12 @@ from transformers.trainer_callback import PrinterCallback
 
 from pivotkit.artifacts import atomic_path
 from pivotkit.training.checkpoints import PREFIX, finish, last_checkpoint, step_of
+from pivotkit.training.loss import loss_from_states
 from pivotkit.training.packing import PackedRows
 from pivotkit.training.recipe import Recipe, processes
 
 LOG = "log.jsonl"
+PROBE = 32  # ids of the first row, on which two ways to the loss are compared
 FULL = (
     "No space left", "File too large", "Disk quota exceeded",  # the system, and safetensors after it
     "unexpected pos", "PytorchStreamWriter", "file write failed",  # torch.save
@@ -75,7 +77,8 @@ def train_arm(
     trainer.remove_callback(PrinterCallback)
     trainer.watch, trainer.warmup = watch, recipe.warmup
     watch.trainer = trainer
-    with _named_disk(folder):
+    probe = rows[0]["input_ids"][None, :PROBE].to(next(model.parameters()).device)
+    with _named_disk(folder), loss_from_states(model, probe):
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     model.eval()
 
@@ -183,13 +186,15 @@ class _Watch(TrainerCallback):
 
 @contextmanager
 def _own_forward(model: Any) -> Iterator[None]:
-    """Measure in the weights' own precision: accelerate sets a forward method that computes in bfloat16."""
+    """Measure as the model is: accelerate sets a forward method that computes in bfloat16, the loss one of the head."""
     names = ("forward", "_original_forward")
-    put = {name: model.__dict__.pop(name) for name in names if name in model.__dict__}
+    parts = (model, model.get_output_embeddings())
+    put = [{name: part.__dict__.pop(name) for name in names if name in part.__dict__} for part in parts]
     try:
         yield
     finally:
-        model.__dict__.update(put)
+        for part, own in zip(parts, put, strict=True):
+            part.__dict__.update(own)
 
 
 def enable_checkpointing(model: Any) -> None:
