@@ -129,7 +129,10 @@ def _parsers() -> tuple[Parser, dict[str, Parser]]:
         add("lexicon", run_lexicon, "check a lexicon before a long run: words, tokens, documents, pairs")
     )
     add_mix_options(add("mix", run_mix, "mix selections and base data by weights into training order"))
-    add("info", _info, "print version, instruction set, threads, CUDA, and the versions of the packages below")
+    about = add("info", _info, "print version, instruction set, threads, CUDA, and the versions of the packages below")
+    about.add_argument(
+        "--verbose", action="store_true", help="also which kernels run, by instruction set, type and rows"
+    )
     return parser, stages
 
 
@@ -243,9 +246,12 @@ EXPORTS: dict[str, Callable[[RunFolder, Path], Path]] = {"lm-eval": _lm_eval, "l
 
 
 def _info(parsed: argparse.Namespace) -> dict[str, Any]:
-    from pivotkit.info import info
+    from pivotkit.info import info, readable
 
-    return info()
+    found = info(parsed.verbose)
+    if parsed.verbose and not parsed.json:
+        found["paths"] = "\n" + readable(found["paths"])
+    return found
 
 
 if __name__ == "__main__":

@@ -238,6 +238,21 @@ def test_info_names_the_instruction_set_and_the_versions(capsys):
     assert found["torch"] == torch.__version__.split("+")[0] or found["torch"] == torch.__version__
 
 
+def test_info_lists_the_kernels_by_instruction_set_type_and_rows(capsys):
+    assert main(["info", "--verbose", "--json"]) == 0
+    found = orjson.loads(capsys.readouterr().out)
+    assert {row["isa"] for row in found["paths"]} == set(found["isas"])
+    assert {row["heads"] for row in found["paths"]} == {"float32", "bfloat16", "float16"}
+    scalar = [row for row in found["paths"] if row["isa"] == "scalar"]
+    assert {(row["exact"], row["certified"]) for row in scalar} == {("scalar", "no screening")}
+    for row in found["paths"]:
+        pairs = row["heads"] == "bfloat16" and row["isa"] in ("neonbf16", "avx512bf16", "amx")
+        assert (row["exact"] == row["isa"]) >= pairs
+    assert main(["info", "--verbose"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert ["isa", "heads", "rows", "exact", "weight", "certified"] in [line.split() for line in lines]
+
+
 def test_a_stage_without_its_input_says_which_to_run(tmp_path, capsys):
     assert "must hold items.parquet; run `pivotkit task` first" in refusal(
         capsys, "trace", str(tmp_path), "--model", "x"
@@ -275,7 +290,7 @@ def test_only_what_differs_from_the_defaults_is_kept():
 def test_a_reading_that_no_distribution_can_give_ends_in_one_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def impossible() -> None:
+    def impossible(verbose: bool) -> None:
         raise ArithmeticError("trace: entropy must lie from 0 to 12; got 13")
 
     monkeypatch.setattr("pivotkit.info.info", impossible)

@@ -11,6 +11,7 @@
 #include "bindings/register.h"
 #include "common/require.h"
 #include "unembed/certified.h"
+#include "unembed/paths.h"
 #include "unembed/tiles.h"
 #include "unembed/unembed.h"
 
@@ -69,7 +70,7 @@ py::dict unembed(const py::array& hidden, const std::string& hidden_type, const 
                  float softcap, const std::optional<Ids>& targets, const std::optional<Ids>& set_ids,
                  const std::optional<Ids>& set_offsets, std::int64_t sets, bool sets_shared, bool entropy, int threads,
                  const std::string& isa, std::int64_t workspace, int tile, const std::optional<Quantized>& quantized,
-                 const std::optional<Ids>& references) {
+                 const std::optional<Ids>& references, bool screen_always) {
   pivotkit::UnembedRequest request{};
   request.hidden = matrix(hidden, hidden_type, "hidden");
   request.weight = matrix(weight, weight_type, "weight");
@@ -122,8 +123,9 @@ py::dict unembed(const py::array& hidden, const std::string& hidden_type, const 
   if (quantized) {
     const pivotkit::CertifiedOutput both{output, logsumexp_error.mutable_data(), certified.mutable_data()};
     const pivotkit::QuantizedWeight digits = quantized_weight(*quantized, request.weight);
+    using pivotkit::Screening;
     const py::gil_scoped_release release;
-    pivotkit::unembed_certified(request, digits, both);
+    pivotkit::unembed_certified(request, digits, both, screen_always ? Screening::always : Screening::where_it_pays);
   } else {
     const py::gil_scoped_release release;
     pivotkit::unembed(request, output);
@@ -186,7 +188,7 @@ void pivotkit::register_unembed(py::module_& m) {
         py::arg("set_offsets").noconvert().none(true), py::arg("sets"), py::arg("sets_shared"), py::arg("entropy"),
         py::arg("threads"), py::arg("isa"), py::arg("workspace"), py::arg("tile") = 0,
         py::arg("quantized") = py::none(), py::arg("references").noconvert() = py::none(),
-        "The fused unembedding of csrc/unembed/unembed.h on one matrix of rows.");
+        py::arg("screen_always") = false, "The fused unembedding of csrc/unembed/unembed.h on one matrix of rows.");
   m.def("quantize", &::quantize, py::arg("weight").noconvert(), py::arg("type"), py::arg("threads"),
         "(digits, scales, residuals, norms) of csrc/unembed/quantized.h.");
   m.def("first_nonfinite", &::first_nonfinite, py::arg("values").noconvert(), py::arg("type"), py::arg("threads"),
@@ -200,4 +202,14 @@ void pivotkit::register_unembed(py::module_& m) {
   m.def(
       "tiles", [] { return pivotkit::tiles_told(pivotkit::tiles()); },
       "Whether AMX's tiles are used: ready, absent, refused by the system, or failing their self-test.");
+  m.def(
+      "paths",
+      [] {
+        py::list rows;
+        for (const pivotkit::Path& path : pivotkit::paths())
+          rows.append(py::make_tuple(path.isa, path.heads, path.exact, path.in_place, path.screen));
+        return rows;
+      },
+      "(instruction set, heads, that of the exact products, most rows in place, that of the screening) by "
+      "csrc/unembed/paths.h.");
 }

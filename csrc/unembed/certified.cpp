@@ -1,6 +1,7 @@
 #include "unembed/certified.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <iterator>
 #include <limits>
@@ -11,6 +12,7 @@
 #include "unembed/dispatch.h"
 #include "unembed/merge.h"
 #include "unembed/plan.h"
+#include "unembed/screen_cost.h"
 #include "unembed/top_k.h"
 
 namespace pivotkit {
@@ -19,25 +21,11 @@ namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-struct ScreenWorker {
-  ScreenWorker(const UnembedRequest& request, const ScreenPlan& plan, const Kernels& kernels)
-      : logits(size(std::int64_t{kernels.screen->rows} * plan.tile)), errors(logits.size()), hits(logits.size()),
-        hit_counts(size(kernels.screen->rows)), states(size(plan.block * kStates * kLanes)),
-        thresholds(size(plan.block)), keys(size(plan.block * request.k)), sizes(size(plan.block)),
-        ranks(size(plan.block * request.target_count)), open(size(plan.block * plan.capacity)),
-        open_counts(size(plan.block)) {}
-  static std::size_t size(std::int64_t count) { return static_cast<std::size_t>(count); }
+// Of so many rows, the first few are screened alone, and say how many ids stay open. With fewer rows, reading the
+// vocabulary once more for them would cost more than it can save.
+constexpr std::int64_t kManyRows = 256, kFirstRows = 16;
 
-  std::vector<float> logits, errors;
-  std::vector<std::uint16_t> hits;
-  std::vector<std::int32_t> hit_counts;
-  std::vector<float> states, thresholds;
-  std::vector<std::uint64_t> keys;  // the k best lower bounds of each row
-  std::vector<std::int32_t> sizes;
-  std::vector<std::int32_t> ranks;        // entries that surely precede each target
-  std::vector<Open> open;                 // (rows, capacity)
-  std::vector<std::int32_t> open_counts;  // -1: more than the list holds
-};
+std::size_t size(std::int64_t count) { return static_cast<std::size_t>(count); }
 
 class ScreenBlock {
  public:
@@ -46,11 +34,12 @@ class ScreenBlock {
       : request_(request), quantized_(quantized), output_(output), plan_(plan), kernels_(kernels), products_(products),
         lanes_(lanes_of(request.weight.cols, products.run)), groups_(padded_cols(request.weight.cols) / 4),
         errors_(request, quantized) {
-    hidden_.resize(ScreenWorker::size(plan.block * request.weight.cols));
-    if (products.run != 0) pairs_.resize(ScreenWorker::size(plan.block * lanes_));
-    steps_.resize(ScreenWorker::size(plan.block * groups_ * kernels.screen->digits));
-    bounds_.resize(ScreenWorker::size(plan.block));
-    partials_.resize(ScreenWorker::size(plan.spans * plan.block * kStates));
+    hidden_.resize(size(plan.block * request.weight.cols));
+    if (products.run != 0) pairs_.resize(size(plan.block * lanes_));
+    steps_.resize(size(plan.block * groups_ * kernels.screen->digits));
+    bounds_.resize(size(plan.block));
+    partials_.resize(size(plan.spans * plan.block * kStates));
+    given_up_ = std::vector<std::atomic<bool>>(size(plan.block));
     for (int i = 0; i < plan.threads; ++i) workers_.emplace_back(request, plan, kernels);
   }
 
@@ -58,6 +47,8 @@ class ScreenBlock {
     first_row_ = first_row;
     rows_ = rows;
     panels_ = Panels(rows, kernels_.screen->rows);
+    for (std::atomic<bool>& row : given_up_) row = false;
+    open_ = certified_ = 0;
     parallel_for(panels_.count, 1, plan_.threads, [&](std::int64_t panel, std::int64_t, int) { load_panel(panel); });
     for (ScreenWorker& worker : workers_) {
       std::fill(worker.sizes.begin(), worker.sizes.end(), 0);
@@ -71,6 +62,13 @@ class ScreenBlock {
     parallel_for(rows_, 4, plan_.threads, [&](std::int64_t begin, std::int64_t end, int) {
       for (std::int64_t row = begin; row < end; ++row) finish_row(row);
     });
+  }
+
+  // Whether rows like those of the last run are answered sooner by screening.
+  bool pays(const ScreenCost& cost) const {
+    const auto rows = static_cast<double>(rows_);
+    const double open = static_cast<double>(open_) / static_cast<double>(request_.weight.rows);
+    return cost.pays(open / rows, 1.0 - static_cast<double>(certified_) / rows);
   }
 
  private:
@@ -108,7 +106,10 @@ class ScreenBlock {
       for (std::int64_t g = 0; g < groups_; ++g)
         put_digits(&row_steps[4 * static_cast<std::size_t>(g)], kernels_.screen->digits,
                    steps + ((g / run * rows + row) * run + g % run) * digits);
-      bounds_[static_cast<std::size_t>(begin + row)] = errors_.bound(quantized, 128 * sum);
+      const auto place = static_cast<std::size_t>(begin + row);
+      bounds_[place] = errors_.bound(quantized, 128 * sum);
+      // Beyond this an exponential of the bound is of no use, and a product may not even fit float32.
+      given_up_[place] = !(errors_.largest(bounds_[place]) < 64.0);
     }
   }
 
@@ -140,6 +141,7 @@ class ScreenBlock {
     panel.hit_counts = worker.hit_counts.data();
     for (std::int64_t p = 0; p < panels_.count; ++p) {
       const std::int64_t begin = panels_.begin(p);
+      if (all_given_up(begin, panels_.begin(p + 1))) continue;
       panel.hidden = steps_.data() + begin * groups_ * kernels_.screen->digits;
       panel.rows = static_cast<int>(panels_.begin(p + 1) - begin);
       panel.bounds = bounds_.data() + begin;
@@ -152,6 +154,11 @@ class ScreenBlock {
     }
   }
 
+  bool all_given_up(std::int64_t begin, std::int64_t end) const {
+    return std::all_of(given_up_.begin() + begin, given_up_.begin() + end,
+                       [](const std::atomic<bool>& row) { return row.load(std::memory_order_relaxed); });
+  }
+
   bool still_open(std::int64_t row, const Open& id, float threshold) const {
     if (id.logit + id.error >= threshold) return true;
     for (std::int64_t t = 0; t < request_.target_count; ++t)
@@ -159,7 +166,7 @@ class ScreenBlock {
     return false;
   }
 
-  void keep_open(const ScreenPanel& panel, int i, std::int64_t row, ScreenWorker& worker) const {
+  void keep_open(const ScreenPanel& panel, int i, std::int64_t row, ScreenWorker& worker) {
     const auto at = static_cast<std::size_t>(row);
     if (panel.hit_counts[i] == 0 || worker.open_counts[at] < 0) return;
     TopK lower(&worker.keys[at * static_cast<std::size_t>(request_.k)], worker.sizes[at], request_.k);
@@ -177,7 +184,11 @@ class ScreenBlock {
         const auto closed = [&](const Open& one) { return !still_open(row, one, threshold); };
         count = static_cast<std::int32_t>(std::remove_if(list, list + count, closed) - list);
         // A list that stays nearly full would be walked again at every hit.
-        if (count > plan_.capacity * 7 / 8) return void(count = -1);
+        if (count > plan_.capacity * 7 / 8) {
+          count = -1;
+          given_up_[at].store(true, std::memory_order_relaxed);
+          return;
+        }
       }
       list[count++] = id;
     }
@@ -189,14 +200,12 @@ class ScreenBlock {
     std::uint8_t& certified = output_.certified[m];
     certified = 0;
     const auto at = static_cast<std::size_t>(row);
+    if (given_up_[at]) return;
     const RowBound& bound = bounds_[at];
-    // Beyond this an exponential of the bound is of no use, and a product may not even fit float32.
-    if (!(errors_.largest(bound) < 64.0)) return;
     std::vector<std::uint64_t> keys(static_cast<std::size_t>(k));
     std::int32_t kept = 0;
     TopK lower(keys.data(), kept, k);
     for (ScreenWorker& worker : workers_) {
-      if (worker.open_counts[at] < 0) return;
       const std::uint64_t* best = &worker.keys[at * static_cast<std::size_t>(k)];
       std::for_each(best, best + worker.sizes[at], [&](std::uint64_t key) { lower.push(key); });
     }
@@ -206,6 +215,9 @@ class ScreenBlock {
       std::copy_if(list, list + worker.open_counts[at], std::back_inserter(open),
                    [&](const Open& id) { return still_open(row, id, lower.threshold()); });
     }
+    if (static_cast<std::int64_t>(open.size()) > plan_.capacity) return;  // as with one list for all workers
+    open_ += static_cast<std::int64_t>(open.size());
+    ++certified_;
     std::sort(open.begin(), open.end(), [](const Open& a, const Open& b) { return a.id < b.id; });
     std::vector<std::int64_t> ids(open.size());
     std::transform(open.begin(), open.end(), ids.begin(), [](const Open& id) { return id.id; });
@@ -281,21 +293,37 @@ class ScreenBlock {
   std::vector<float> pairs_;         // and as exact() wants them, where that is in pairs
   std::vector<std::int32_t> steps_;  // and quantized, by panels as ScreenKernels says
   std::vector<RowBound> bounds_;
-  std::vector<float> partials_;  // (spans, block, 3)
+  std::vector<float> partials_;              // (spans, block, 3)
+  std::vector<std::atomic<bool>> given_up_;  // (block): rows that cannot be certified
+  std::atomic<std::int64_t> certified_{0};   // rows
+  std::atomic<std::int64_t> open_{0};        // ids of all certified rows
   std::vector<ScreenWorker> workers_;
 };
 
 }  // namespace
 
-void unembed_certified(const UnembedRequest& request, const QuantizedWeight& quantized, const CertifiedOutput& output) {
+void unembed_certified(const UnembedRequest& request, const QuantizedWeight& quantized, const CertifiedOutput& output,
+                       Screening screening) {
   check_request(request);
-  if (request.hidden.rows == 0) return;
+  const std::int64_t rows = request.hidden.rows;
+  std::fill(output.certified, output.certified + rows, std::uint8_t{0});
   const Kernels kernels = kernels_of(request.isa);
   const Products& products = products_of(kernels, request);
+  const ScreenCost cost = screen_cost(request.isa, products.run != 0);
+  const bool always = screening == Screening::always;
+  if (rows == 0 || !(always || cost.pays(0.0, 0.0))) return;
   const ScreenPlan plan(request, kernels, products);
   ScreenBlock block(request, quantized, output, plan, kernels, products);
-  for (std::int64_t row = 0; row < request.hidden.rows; row += plan.block)
-    block.run(row, std::min(plan.block, request.hidden.rows - row));
+  std::int64_t done = 0;
+  const auto run = [&](std::int64_t count) {
+    block.run(done, count);
+    done += count;
+  };
+  if (!always && rows >= kManyRows) {
+    run(std::min(plan.block, kFirstRows));
+    if (!block.pays(cost)) return;
+  }
+  while (done < rows) run(std::min(plan.block, rows - done));
 }
 
 }  // namespace pivotkit

@@ -9,6 +9,9 @@
 // certified is 0, and the caller runs unembed() on it. Each worker fills its own list, so which rows overflow may
 // depend on `threads`. Everything else, also the logsumexp and the bound of a certified row, does not. Cost: one read
 // of V D bytes, 2 M V D int8 operations, one exponential per logit, and D multiply-adds per open id.
+//
+// Rows are not certified either where screening would take longer than unembed(): on an instruction set without dot
+// products of bytes, and, of many rows, where the first of them leave too many ids open (screen_cost.h).
 #pragma once
 
 #include <cstdint>
@@ -24,7 +27,10 @@ struct CertifiedOutput {
   std::uint8_t* certified;  // (M)
 };
 
+enum class Screening { where_it_pays, always };
+
 // request.tile and request.references are ignored; output.values.entropy and .kl must be null.
-void unembed_certified(const UnembedRequest& request, const QuantizedWeight& quantized, const CertifiedOutput& output);
+void unembed_certified(const UnembedRequest& request, const QuantizedWeight& quantized, const CertifiedOutput& output,
+                       Screening screening = Screening::where_it_pays);
 
 }  // namespace pivotkit

@@ -135,6 +135,7 @@ static constexpr std::int64_t lanes_of(std::int64_t dim, int run) {
 
 // The work in float32: products of any types, and what follows them.
 struct FloatKernels {
+  const char* name;  // of the least instruction set that they run on
   Products products;
   // Folds one row's states into out[0] = maximum, out[1] = sum of exp(z - maximum),
   // out[2] = sum of (z - maximum) exp(z - maximum) where the weights are relative to the maximum, else as they are.
@@ -149,7 +150,8 @@ struct FloatKernels {
 // The screening in int8. Hidden rows are groups of four steps, `run` groups of a row side by side: row i's group g at
 // hidden[((g / run * rows + i) * run + g % run) * digits].
 struct ScreenKernels {
-  int digits;  // integers of a group: 1 = four signed bytes, 2 = (0, 2) and (1, 3) as pairs
+  const char* name;  // of the least instruction set that they run on
+  int digits;        // integers of a group: 1 = four signed bytes, 2 = (0, 2) and (1, 3) as pairs
   int run;
   int rows;  // of a panel
   void (*panel)(const ScreenPanel& panel);

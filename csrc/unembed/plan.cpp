@@ -14,6 +14,8 @@ constexpr std::int64_t kMostSpans = 128;        // work units: enough to share a
 constexpr std::int64_t kMostOrdered = 1 << 16;  // rows: half a mebibyte of them
 constexpr std::int64_t kTileBytes = 512 << 10;  // a packed tile stays in the second-level cache
 
+std::size_t size(std::int64_t count) { return static_cast<std::size_t>(count); }
+
 std::int64_t round_up(std::int64_t value, std::int64_t step) { return (value + step - 1) / step * step; }
 
 std::int64_t span_of(std::int64_t vocabulary) {
@@ -95,7 +97,6 @@ ScreenPlan::ScreenPlan(const UnembedRequest& request, const Kernels& kernels, co
 }
 
 Worker::Worker(const UnembedRequest& request, const Plan& plan, const Products& products) {
-  const auto size = [](std::int64_t count) { return static_cast<std::size_t>(count); };
   const std::int64_t rows = plan.block, sets = request.token_sets.sets;
   packed.resize(size(lanes_of(request.weight.cols, products.run) * plan.tile));
   logits.resize(size(scratch_rows(request, products) * plan.tile));
@@ -115,5 +116,11 @@ Worker::Worker(const UnembedRequest& request, const Plan& plan, const Products& 
   sums.resize(size(rows * kLanes));
   shifts.resize(size(rows));
 }
+
+ScreenWorker::ScreenWorker(const UnembedRequest& request, const ScreenPlan& plan, const Kernels& kernels)
+    : logits(size(std::int64_t{kernels.screen->rows} * plan.tile)), errors(logits.size()), hits(logits.size()),
+      hit_counts(size(kernels.screen->rows)), states(size(plan.block * kStates * kLanes)), thresholds(size(plan.block)),
+      keys(size(plan.block * request.k)), sizes(size(plan.block)), ranks(size(plan.block * request.target_count)),
+      open(size(plan.block * plan.capacity)), open_counts(size(plan.block)) {}
 
 }  // namespace pivotkit

@@ -6,6 +6,7 @@
 #include <new>
 #include <vector>
 
+#include "unembed/certify.h"
 #include "unembed/kernels.h"
 #include "unembed/unembed.h"
 
@@ -79,6 +80,21 @@ struct Worker {
   Lines reference_logits, reference_weights, reference_factors, reference_tops;
   Lines sums;
   std::vector<float> shifts;
+};
+
+// The same for screening.
+struct ScreenWorker {
+  ScreenWorker(const UnembedRequest& request, const ScreenPlan& plan, const Kernels& kernels);
+
+  std::vector<float> logits, errors;  // of one panel against one tile
+  std::vector<std::uint16_t> hits;
+  std::vector<std::int32_t> hit_counts;
+  std::vector<float> states, thresholds;
+  std::vector<std::uint64_t> keys;  // the k best lower bounds of each row
+  std::vector<std::int32_t> sizes;
+  std::vector<std::int32_t> ranks;        // entries that surely precede each target
+  std::vector<Open> open;                 // (rows, capacity)
+  std::vector<std::int32_t> open_counts;  // -1: more than the list holds
 };
 
 }  // namespace pivotkit

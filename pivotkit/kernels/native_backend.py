@@ -13,6 +13,7 @@ from pivotkit.kernels.quantized import Quantized
 from pivotkit.kernels.request import UnembedRequest
 
 _FALLBACK_BYTES = 16 << 20  # of hidden rows that are copied together to be answered exactly
+_SCREEN_ALWAYS = False  # also where it would lose time; for tests
 
 
 def unembed(request: UnembedRequest, quantized: Quantized | None = None) -> dict[str, Any]:
@@ -31,7 +32,7 @@ def unembed(request: UnembedRequest, quantized: Quantized | None = None) -> dict
             bits(hidden), float_name(hidden), bits(weight), float_name(weight), request.k, bias, request.logit_scale,
             request.softcap or 0.0, request.targets, table.ids if table else None, table.offsets if table else None,
             table.sets if table else 0, table.shared if table else False, request.entropy, request.threads, "",
-            request.workspace, quantized=quantized, references=request.references,
+            request.workspace, quantized=quantized, references=request.references, screen_always=_SCREEN_ALWAYS,
         )
     )  # fmt: skip
 

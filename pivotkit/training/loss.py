@@ -1,8 +1,8 @@
 """The loss of the next token from the states before the head, a part of the rows at a time.
 
-A model of 262,144 tokens makes a gigabyte of logits a thousand positions, and its own loss reads and writes them several
-times. Here each part of the rows gives its loss and its gradients while its logits are at hand. The method is that of
-Wijmans et al., arXiv 2411.09009, and of Hsu et al., arXiv 2410.10989, in plain PyTorch.
+A model of 262,144 tokens makes a gigabyte of logits a thousand positions, and its own loss reads and writes them
+several times. Here each part of the rows gives its loss and its gradients while its logits are at hand. The method is
+that of Wijmans et al., arXiv 2411.09009, and of Hsu et al., arXiv 2410.10989, in plain PyTorch.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ AT_ONCE = 1 << 27
 
 @contextmanager
 def loss_from_states(model: Any, probe: torch.Tensor) -> Iterator[None]:
-    """Let ``model(input_ids, labels=labels)`` take its loss from the states before its head; ``logits`` are those states.
+    """Let ``model(input_ids, labels=labels)`` take its loss from the states before its head; its logits are the states.
 
-    Equal to the model's own loss up to rounding, which one forward pass each way over ``probe`` shows first. A model whose
-    logits are more than the product of the states and the head (a bias, a cap, a factor) keeps its own loss.
+    Equal to the model's own loss up to rounding, which one forward pass each way over ``probe`` shows first. A model
+    whose logits are more than the product of the states and the head (a bias, a cap, a factor) keeps its own loss.
 
     Parameters
     ----------

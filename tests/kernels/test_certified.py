@@ -11,10 +11,22 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pivotkit.kernels import PackedUnembedding, TokenSetTable, Unembedded, isas, unembed
+from pivotkit.kernels import PackedUnembedding, TokenSetTable, Unembedded, isas, native_backend, unembed
 from pivotkit.kernels.reference import unembed as reference
 
 SAME = ("ids", "logits", "target_logits", "target_ranks")
+NEVER = ("scalar", "neon")  # instruction sets without dot products of bytes
+
+
+@pytest.fixture(autouse=True)
+def _always(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Screen also where it would lose time, so that every instruction set's screening is seen."""
+    monkeypatch.setattr(native_backend, "_SCREEN_ALWAYS", True)
+
+
+@pytest.fixture
+def where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native_backend, "_SCREEN_ALWAYS", False)
 
 
 def both(hidden: Any, weight: Any, k: int = 10, **options: Any) -> tuple[Unembedded, Unembedded]:
@@ -148,6 +160,29 @@ def test_shapes_kinds_and_no_row_at_all(gaussians: Callable[..., Any]) -> None:
     assert result.logsumexp_error.shape == result.certified.shape == (2, 3)
     assert np.array_equal(result.ids[:, ::-1].reshape(6, 4), unembed(hidden.numpy(), weight.numpy(), 4).ids)
     assert unembed(hidden[:0].numpy(), packed, 4, precision="certified").ids.shape == (0, 4)
+
+
+def test_rows_are_screened_where_that_is_faster(gaussians: Callable[..., Any], isa: str, where_it_pays: None) -> None:
+    hidden, weight = gaussians(300, 5000, 64)
+    exact, certified = both(hidden, weight)
+    assert_equal(exact, certified)
+    assert certified.certified.any() == (isa not in NEVER)
+    assert (certified.logsumexp_error[~certified.certified] == 0).all()
+
+
+def test_rows_are_not_screened_where_the_first_ones_leave_too_many_ids_open(
+    gaussians: Callable[..., Any], isa: str, where_it_pays: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hidden, weight = gaussians(300, 20_000, 64)
+    targets = unembed(hidden, weight, 1).ids
+    targets[:16] = (hidden[:16] @ weight.T).median(1).indices[:, None]  # there bounds leave thousands of ids open
+    exact, certified = both(hidden, weight, targets=targets)
+    assert_equal(exact, certified)
+    assert not certified.certified.any()
+    monkeypatch.setattr(native_backend, "_SCREEN_ALWAYS", True)
+    _, always = both(hidden, weight, targets=targets)
+    assert not always.certified[:16].any()
+    assert always.certified[16:].float().mean() > 0.9
 
 
 def test_a_tolerance_is_met_by_answering_exactly(gaussians: Callable[..., Any]) -> None:

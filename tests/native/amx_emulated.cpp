@@ -179,7 +179,8 @@ void compare_certified(const Case& c, const Answer& exact, const std::string& la
                     {{screened.ids.data(), screened.logits.data(), screened.logsumexp.data(),
                       screened.target_logits.data(), screened.ranks.data(), nullptr, nullptr, nullptr},
                      error.data(),
-                     certified.data()});
+                     certified.data()},
+                    Screening::always);
   expect(std::count(certified.begin(), certified.end(), 1) > 0, label + ": some row is certified");
   for (std::size_t m = 0; m < rows; ++m)
     expect(certified[m] == 0 || std::abs(screened.logsumexp[m] - exact.logsumexp[m]) <= error[m], label + ": bound");

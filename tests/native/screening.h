@@ -58,7 +58,8 @@ bool screening_agrees(std::int64_t rows, std::int64_t vocabulary, std::int64_t d
                       {{a.ids.data(), a.logits.data(), a.logsumexp.data(), a.target_logits.data(), a.ranks.data(),
                         nullptr, nullptr, nullptr},
                        a.error.data(),
-                       a.certified.data()});
+                       a.certified.data()},
+                      Screening::always);
     return a;
   };
   const Screened answer = screened(one);

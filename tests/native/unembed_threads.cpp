@@ -197,7 +197,8 @@ void compare_certified(const Case& c, Isa isa, const Answer& exact, const std::s
         {{screened.ids.data(), screened.logits.data(), screened.logsumexp.data(), screened.target_logits.data(),
           screened.target_ranks.data(), screened.set_logprobs.data(), nullptr, nullptr},
          error.data(),
-         certified.data()});
+         certified.data()},
+        Screening::always);
     expect(screened.ids == exact.ids && screened.logits == exact.logits &&
                screened.target_ranks == exact.target_ranks && screened.target_logits == exact.target_logits,
            label + ": certified with " + std::to_string(threads) + " threads");

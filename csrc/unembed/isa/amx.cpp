@@ -3,4 +3,4 @@
 #include "unembed/isa/amx-screen-inl.h"
 
 const pivotkit::Products pivotkit::kPairsAmx = kAmx;
-const pivotkit::ScreenKernels pivotkit::kScreenAmx = {1, kTileRows, 2 * kTileRows, screen_tiles};
+const pivotkit::ScreenKernels pivotkit::kScreenAmx = {"amx", 1, kTileRows, 2 * kTileRows, screen_tiles};

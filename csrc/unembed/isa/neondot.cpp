@@ -2,4 +2,4 @@
 #define PIVOTKIT_NEON
 #include "unembed/isa/screen-inl.h"
 
-const pivotkit::ScreenKernels pivotkit::kScreenNeondot = {kDigits, 1, kRows, screen_panel};
+const pivotkit::ScreenKernels pivotkit::kScreenNeondot = {"neondot", kDigits, 1, kRows, screen_panel};

@@ -2,4 +2,4 @@
 #define PIVOTKIT_NEON
 #include "unembed/isa/i8mm-screen-inl.h"
 
-const pivotkit::ScreenKernels pivotkit::kScreenNeoni8mm = {1, 2, kRows, screen_squares};
+const pivotkit::ScreenKernels pivotkit::kScreenNeoni8mm = {"neoni8mm", 1, 2, kRows, screen_squares};
