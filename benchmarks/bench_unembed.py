@@ -42,16 +42,16 @@ def limit(benchmark: Any, rows: int, weight: Tensor) -> None:
     """Record the share of the machine's limit that pivotkit reaches, where a single resource is the limit."""
     if limits.library() is None:
         return
-    # Only products of two bfloat16 factors run in pairs, and only on instruction sets that have them.
-    pairs = weight.dtype == torch.bfloat16 and select_isa() in ("avx512bf16", "amx")
+    # Only products of two bfloat16 factors run in pairs or tiles, and only on instruction sets that have them.
+    kinds = {"avx512bf16": "pairs", "amx": "tiles"} if weight.dtype == torch.bfloat16 else {}
+    kind = kinds.get(select_isa(), "float32")
     if rows == 1:
         seconds, name = limits.read_seconds(weight), "streaming read of the weight"
-    elif rows >= 1000:
-        rate = limits.flops_per_second(pairs)
+    elif rows >= 1000 or (kind == "tiles" and rows >= 200):
+        rate = limits.flops_per_second(kind)
         if not rate:
             return
-        seconds = 2.0 * rows * weight.numel() / rate
-        name = "multiply-adds of bfloat16 pairs in registers" if pairs else "float32 multiply-adds in registers"
+        seconds, name = 2.0 * rows * weight.numel() / rate, limits.LOOPS[kind][2]
     else:
         return
     share = round(seconds / benchmark.extra_info["seconds"]["pivotkit"], 3)

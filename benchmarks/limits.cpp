@@ -4,7 +4,7 @@
 #include <cstring>
 #include <thread>
 #include <vector>
-#if defined(__AVX512BF16__)
+#if defined(__AVX512BF16__) || defined(__AMX_BF16__)
 #include <immintrin.h>
 #endif
 
@@ -84,6 +84,46 @@ double multiply_add_pairs([[maybe_unused]] std::int64_t rounds, [[maybe_unused]]
     keep(reinterpret_cast<const Vector*>(sums));
   });
   return 4.0 * kSums * 16 * static_cast<double>(rounds) * threads;
+#else
+  return 0.0;
+#endif
+}
+
+// The same for tiles of bfloat16, of which four sums take two operands each way; 0 where the processor has none. The
+// process must have been given leave to use tiles.
+double multiply_add_tiles([[maybe_unused]] std::int64_t rounds, [[maybe_unused]] int threads) {
+#if defined(__AMX_BF16__)
+  struct Config {
+    std::uint8_t palette, start_row, reserved[14];
+    std::uint16_t row_bytes[16];
+    std::uint8_t rows[16];
+  };
+  on_threads(threads, [&](int) {
+    alignas(64) Config config = {};
+    config.palette = 1;
+    for (int tile = 0; tile < 8; ++tile) {
+      config.row_bytes[tile] = 64;
+      config.rows[tile] = 16;
+    }
+    asm volatile("" : : "r"(&config) : "memory");  // the intrinsic does not say that it reads
+    _tile_loadconfig(&config);
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    _tile_zero(4);
+    _tile_zero(5);
+    _tile_zero(6);
+    _tile_zero(7);
+    for (std::int64_t i = 0; i < rounds; ++i) {
+      _tile_dpbf16ps(0, 4, 6);
+      _tile_dpbf16ps(1, 4, 7);
+      _tile_dpbf16ps(2, 5, 6);
+      _tile_dpbf16ps(3, 5, 7);
+    }
+    _tile_release();
+  });
+  return 4.0 * 2 * 16 * 16 * 32 * static_cast<double>(rounds) * threads;
 #else
   return 0.0;
 #endif

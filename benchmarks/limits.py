@@ -15,7 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-ROUNDS = 20_000_000  # of 12 multiply-adds of a register: a quarter of a second or less
+# Loops of limits.cpp, and how many rounds take a quarter of a second or less.
+LOOPS = {
+    "float32": ("multiply_adds", 20_000_000, "float32 multiply-adds in registers"),
+    "pairs": ("multiply_add_pairs", 20_000_000, "multiply-adds of bfloat16 pairs in registers"),
+    "tiles": ("multiply_add_tiles", 5_000_000, "products of bfloat16 tiles"),
+}
 
 
 @functools.lru_cache(maxsize=1)
@@ -29,7 +34,7 @@ def library() -> Any | None:
         subprocess.run([*command, str(Path(__file__).with_suffix(".cpp")), "-o", str(built)], check=True)
         loaded = ctypes.CDLL(str(built))
     loaded.read_bytes.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int]
-    for name in ("multiply_adds", "multiply_add_pairs"):
+    for name, _, _ in LOOPS.values():
         getattr(loaded, name).argtypes = [ctypes.c_int64, ctypes.c_int]
         getattr(loaded, name).restype = ctypes.c_double
     return loaded
@@ -57,14 +62,14 @@ def read_seconds(weight: Tensor) -> float:
 
 
 @functools.cache
-def flops_per_second(pairs: bool) -> float:
-    """Best rate of float32 multiply-adds, or of bfloat16 pairs into float32, that the processor reached in five tries."""
+def flops_per_second(kind: str) -> float:
+    """Best rate that the processor reached in five tries of a loop of `LOOPS`; 0 where it has no such instruction."""
     loaded = library()
     assert loaded is not None
-    name = "multiply_add_pairs" if pairs else "multiply_adds"
+    name, rounds, _ = LOOPS[kind]
     done = [0.0]
 
     def run() -> None:
-        done[0] = getattr(loaded, name)(ROUNDS, torch.get_num_threads())
+        done[0] = getattr(loaded, name)(rounds, torch.get_num_threads())
 
     return done[0] / seconds if (seconds := best_time(run, 5)) and done[0] else 0.0
