@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+import torch
 from lens_peers import PEERS
 
 from pivotkit.lens.model.encoding import encode
@@ -33,19 +34,19 @@ MODEL = "gemma3-270m"
 
 
 @functools.cache
-def bench_model() -> tuple[Any, Any, LensHead, Lexicon, str, Prompt]:
+def bench_model(dtype: str = "float32") -> tuple[Any, Any, LensHead, Lexicon, str, Prompt]:
     """Model, tokenizer, head, lexicon, language pair and prompt format."""
     if FULL:
         shared = Path(os.environ.get("PIVOTKIT_SHARED", Path(__file__).resolve().parents[2] / "shared"))
         words = shared / "data" / "lexicon" / "concrete_nouns.tsv"
         if not words.exists() or not Path(find_model(MODEL)).is_dir():
             pytest.skip(f"real words or the model {MODEL} are absent: set $PIVOTKIT_SHARED and $PIVOTKIT_MODELS")
-        model, tokenizer = load_model(MODEL)
+        model, tokenizer = load_model(MODEL, dtype=dtype)
         return model, tokenizer, LensHead.from_model(model), read_lexicon(words), "en-fr", PAPER
     from pivotkit.testbed import World, WorldConfig, build_tokenizer, plant
 
     world = World(WorldConfig(concepts=40, held_out=20, background=30, documents=10, blocks=10))
-    model = plant(world)
+    model = plant(world).to(getattr(torch, dtype))
     rows = [concept.words for concept in world.concepts]
     names = {"a": "A", "b": "B", "p": "P"}
     lexicon = Lexicon(names, rows, [""] * len(rows))
@@ -85,13 +86,14 @@ def test_score(interleaved: Any, benchmark: Any, sharing: str) -> None:
         np.testing.assert_allclose(found["pivotkit"][at : at + 1], found[way], rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("prompts", [1, 8, 64])
-def test_trace_at_the_answer(interleaved: Any, benchmark: Any, prompts: int) -> None:
+def test_trace_at_the_answer(interleaved: Any, benchmark: Any, prompts: int, dtype: str) -> None:
     """A complete trace against the forward passes of the base model alone, in batches of 16 by length."""
-    model, tokenizer, head, *_ = bench_model()
+    model, tokenizer, head, *_ = bench_model(dtype)
     items = task(min(prompts, 64 if FULL else 8))
     texts = prompts_of(items, tokenizer)
-    benchmark.group = f"trace answer prompts={prompts}"
+    benchmark.group = f"trace answer prompts={prompts} {dtype}"
     found = interleaved(
         {
             "torch_base_model": lambda: methods.base_passes(model, texts, 16),
@@ -116,6 +118,25 @@ def test_trace_with_contrasts(interleaved: Any, benchmark: Any) -> None:
     )  # fmt: skip
     assert found["pivotkit"]["contrasts"].null_count == 0
     assert found["pivotkit_without"]["contrasts"].null_count == found["pivotkit"].num_rows
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_top_k_everywhere(interleaved: Any, benchmark: Any, dtype: str) -> None:
+    """The top k of every token of a prompt in every layer: one matrix product per layer against one call."""
+    _, tokenizer, head, *_ = bench_model(dtype)
+    [text] = prompts_of(task(1), tokenizer)
+    benchmark.group = f"top k of all positions {dtype}"
+    found = interleaved(
+        {
+            "torch_per_layer": lambda: methods.per_layer_top(head, text, 10),
+            "pivotkit_exact": lambda: methods.fused_top(head, text, 10, "exact"),
+            "pivotkit": lambda: methods.fused_top(head, text, 10, "certified"),
+        },
+        SECONDS / 3, baseline="torch_per_layer",
+    )  # fmt: skip
+    assert torch.equal(found["pivotkit"][0], found["pivotkit_exact"][0])
+    off = 1e-3 if dtype == "float32" else 0.1  # torch rounds its logits to bfloat16
+    torch.testing.assert_close(found["pivotkit_exact"][1], found["torch_per_layer"][1], rtol=0.01, atol=off)
 
 
 def test_trace_everywhere(interleaved: Any, benchmark: Any) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from pivotkit.lens.model.capture import capture
 from pivotkit.lens.model.encoding import Encoded, encode, pad_right
 from pivotkit.lens.model.head import LensHead
 from pivotkit.words.task import task_languages, task_prompt
@@ -84,6 +85,23 @@ def base_passes(model: Any, prompts: list[tuple[int, ...]], batch: int) -> None:
     ordered = sorted(prompts, key=len)
     for begin in range(0, len(ordered), batch):
         model.base_model(input_ids=pad_right(ordered[begin : begin + batch], "cpu"), use_cache=False)
+
+
+@torch.inference_mode()
+def per_layer_top(head: LensHead, prompt: tuple[int, ...], k: int) -> tuple[Tensor, Tensor]:
+    """Ids and log-probabilities of the top k of every token of a prompt, one matrix product per layer."""
+    states = head.base(input_ids=torch.tensor([prompt]), output_hidden_states=True, use_cache=False).hidden_states
+    normed = [*(head.normed(state[0]) for state in states[:-1]), states[-1][0]]
+    found = [(state @ head.weight.T).float().log_softmax(-1).topk(k) for state in normed]
+    return torch.stack([top.indices for top in found]), torch.stack([top.values for top in found])
+
+
+@torch.inference_mode()
+def fused_top(head: LensHead, prompt: tuple[int, ...], k: int, precision: str) -> tuple[Tensor, Tensor]:
+    """The same by one call for all layers."""
+    states = capture(head, torch.tensor([prompt]), [(0, column) for column in range(len(prompt))])
+    top = head.unembed(states, k, precision=precision)
+    return top.ids, top.logprobs
 
 
 @torch.inference_mode()

@@ -133,6 +133,7 @@ class ModelParts:
             Entries to keep per row.
         **reductions
             ``targets``, ``token_sets``, ``entropy`` and the other keyword arguments of `pivotkit.kernels.unembed`.
+            ``precision="certified"`` makes a copy of the matrix in int8 at the first such call, and keeps it.
 
         Returns
         -------
@@ -142,10 +143,13 @@ class ModelParts:
         ------
         TypeError, ValueError, IndexError
             As `pivotkit.kernels.unembed`.
+        BackendUnavailable
+            ``precision="certified"`` on a GPU.
         """
         check_kind("unembed", "hidden", hidden, torch.Tensor, "a torch tensor")
+        packed = self.screened if reductions.get("precision") == "certified" else self.packed
         return unembed(
-            self.normed(hidden), self.packed, k, bias=self.bias, logit_scale=self.logit_scale, softcap=self.softcap,
+            self.normed(hidden), packed, k, bias=self.bias, logit_scale=self.logit_scale, softcap=self.softcap,
             **reductions,
         )  # fmt: skip
 

@@ -169,6 +169,15 @@ def test_unembed_is_the_kernel_behind_the_norm(gemma2):
         assert torch.equal(getattr(mine, name), getattr(truth, name))
 
 
+def test_unembed_screens_where_it_is_asked_to(gemma2):
+    head = LensHead.from_model(gemma2)
+    states = torch.randn(5, head.width, generator=torch.Generator().manual_seed(3))
+    exact, screened = head.unembed(states, 4), head.unembed(states, 4, precision="certified")
+    assert torch.equal(screened.ids, exact.ids)
+    assert torch.equal(screened.logits, exact.logits)
+    assert ((screened.logsumexp - exact.logsumexp).abs() <= screened.logsumexp_error).all()
+
+
 @pytest.mark.parametrize("name", ["smollm2-135m", "gemma3-270m"])
 def test_the_last_layer_equals_real_models(real_models, name):
     model, tokenizer = load_model(real_models / name)
