@@ -23,11 +23,11 @@ from pivotkit.artifacts import (
 )
 from pivotkit.lens.behavior import STRICT, classify, sensitivity
 from pivotkit.lens.groups import contrast_groups
+from pivotkit.lens.model.capture import capture
 from pivotkit.lens.model.head import LensHead
 from pivotkit.lens.score import score
 from pivotkit.lens.trace import trace
 from pivotkit.run_folder import RunFolder
-from pivotkit.training.loop import next_token_loss
 from pivotkit.training.translations import Sentences, translate
 
 ALL = "all"  # names the row of all pairs, or languages, together
@@ -143,12 +143,22 @@ class _Stages:
 
     @torch.inference_mode()
     def held_out(self) -> None:
-        losses = {}
+        losses, head = {}, LensHead.from_model(self.model)
         for language, rows in self.measures.held_out.items():
             device = next(self.model.parameters()).device
-            parts = [next_token_loss(self.model, part.to(device)).double().cpu() for part in rows.split(8)]
+            parts = [_losses(head, part.to(device)).double().cpu() for part in rows.split(8)]
             losses[language] = {"loss": float(torch.cat(parts).mean()), "tokens": rows[:, 1:].numel()}
         write_json(losses, self.run / "held_out.json")
+
+
+def _losses(head: LensHead, rows: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of every token after the first of each row, in nats, of logits that are never there all at once."""
+    places = [(row, column) for row in range(len(rows)) for column in range(rows.shape[1] - 1)]
+    states = capture(head, rows, places, layers=[len(head.blocks)])[0]
+    targets = rows[:, 1:].reshape(-1, 1)
+    found: Any = head.unembed(states, 1, targets=targets).target_logprobs
+    losses: torch.Tensor = -found[:, 0]
+    return losses
 
 
 def layer_curves(traces: pa.Table) -> pa.Table:
