@@ -23,7 +23,7 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 // Of so many rows, the first few are screened alone, and say how many ids stay open. With fewer rows, reading the
 // vocabulary once more for them would cost more than it can save.
-constexpr std::int64_t kManyRows = 256, kFirstRows = 16;
+constexpr std::int64_t kManyRows = 512, kFirstRows = 16;
 
 std::size_t size(std::int64_t count) { return static_cast<std::size_t>(count); }
 

@@ -14,31 +14,28 @@ struct ScreenCost {
   bool pays(double left, double failed) const { return row + open * left + failed < 1.0; }
 };
 
-// `pairs`: the exact pass multiplies bfloat16 pairs by an instruction of their own. Measured with 256 rows, D 576 and
-// 2,048, on two cores (benchmarks/README.md), but for what is marked; those rest on how many products an instruction
-// makes.
+// `pairs`: the exact pass multiplies bfloat16 pairs by an instruction of their own. From times of 256 rows and more on
+// two cores (benchmarks/README.md), but for what is marked; those rest on how many products an instruction makes.
 inline ScreenCost screen_cost(Isa isa, bool pairs) {
-  constexpr double open = 15.0;
   switch (isa) {
     case Isa::scalar:
     case Isa::neon:  // not measured; it multiplies bytes one by one, too
-      return {3.5, open};
+      return {3.5, 15.0};
     case Isa::avx2:
-      return {0.75, open};
     case Isa::avx512:  // not measured
-      return {0.75, open};
+      return {0.75, 15.0};
     case Isa::avx2vnni:  // not measured
     case Isa::neondot:   // not measured
     case Isa::neoni8mm:  // not measured
-      return {0.5, open};
+      return {0.5, 15.0};
     case Isa::avx512vnni:
-      return {0.4, open};
+      return {0.4, 10.0};
     case Isa::neonbf16:  // not measured
     case Isa::avx512bf16:
     case Isa::amx:  // not measured
-      return {pairs ? 0.8 : 0.4, open};
+      return {pairs ? 0.6 : 0.4, 10.0};
   }
-  return {1.0, open};
+  return {1.0, 15.0};
 }
 
 }  // namespace pivotkit

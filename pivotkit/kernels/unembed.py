@@ -116,11 +116,11 @@ def unembed(
     Cost: 2 M V D floating-point operations and one read of ``weight`` for each block of rows that fits the workspace;
     most calls are one block. Scratch memory stays within ``WORKSPACE`` bytes.
 
-    ``"certified"`` screens where that is faster. A row takes c + 15 s + f of the time of an exact row, where s is the
+    ``"certified"`` screens where that is faster. A row takes c + b s + f of the time of an exact row, where s is the
     share of the vocabulary that stays open, f that of rows which are answered exactly after all, and c what screening
-    alone takes: 0.75 on avx2, 0.4 on avx512vnni and later, 0.8 there for bfloat16 heads with instructions of their own.
-    Of 256 rows or more the first 16 are screened alone; if that sum is not below 1 for them, all others are answered
-    exactly. scalar and neon have no dot products of bytes, so they never screen.
+    alone takes: 0.75 on avx2, 0.4 on avx512vnni and later, 0.6 there for bfloat16 heads with instructions of their own;
+    b is 15 and 10. Of 512 rows or more the first 16 are screened alone; if that sum is not below 1 for them, all others
+    are answered exactly. scalar and neon have no dot products of bytes, so they never screen.
 
     The error of ``kl`` is that of the logits, weighted by the probabilities of the reference. Values below 0, which
     only rounding gives, become 0; a row that is its own reference has exactly 0. A reference outside the block of a row

@@ -163,7 +163,7 @@ def test_shapes_kinds_and_no_row_at_all(gaussians: Callable[..., Any]) -> None:
 
 
 def test_rows_are_screened_where_that_is_faster(gaussians: Callable[..., Any], isa: str, where_it_pays: None) -> None:
-    hidden, weight = gaussians(300, 5000, 64)
+    hidden, weight = gaussians(600, 5000, 64)
     exact, certified = both(hidden, weight)
     assert_equal(exact, certified)
     assert certified.certified.any() == (isa not in NEVER)
@@ -173,7 +173,7 @@ def test_rows_are_screened_where_that_is_faster(gaussians: Callable[..., Any], i
 def test_rows_are_not_screened_where_the_first_ones_leave_too_many_ids_open(
     gaussians: Callable[..., Any], isa: str, where_it_pays: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hidden, weight = gaussians(300, 20_000, 64)
+    hidden, weight = gaussians(600, 20_000, 64)
     targets = unembed(hidden, weight, 1).ids
     targets[:16] = (hidden[:16] @ weight.T).median(1).indices[:, None]  # there bounds leave thousands of ids open
     exact, certified = both(hidden, weight, targets=targets)
