@@ -38,9 +38,7 @@ def paths() -> list[dict[str, str]]:
 
     found = []
     for isa, heads, exact, most, screen in _C.paths():
-        reads = (
-            [(f"1 to {most}", "in place"), (f"from {most + 1}", "packed tile by tile")] if most else [("any", "packed")]
-        )
+        reads = ((f"1 to {most}", "in place"), (f"from {most + 1}", "packed tile by tile"))
         for rows, weight in reads:
             certified = screen or "no screening"
             named = {"isa": isa, "heads": heads, "rows": rows, "exact": exact, "weight": weight, "certified": certified}

@@ -168,7 +168,7 @@ class ScreenBlock {
 
   void keep_open(const ScreenPanel& panel, int i, std::int64_t row, ScreenWorker& worker) {
     const auto at = static_cast<std::size_t>(row);
-    if (panel.hit_counts[i] == 0 || worker.open_counts[at] < 0) return;
+    if (panel.hit_counts[i] == 0 || given_up_[at].load(std::memory_order_relaxed)) return;
     TopK lower(&worker.keys[at * static_cast<std::size_t>(request_.k)], worker.sizes[at], request_.k);
     Open* list = &worker.open[at * static_cast<std::size_t>(plan_.capacity)];
     std::int32_t& count = worker.open_counts[at];
@@ -184,11 +184,7 @@ class ScreenBlock {
         const auto closed = [&](const Open& one) { return !still_open(row, one, threshold); };
         count = static_cast<std::int32_t>(std::remove_if(list, list + count, closed) - list);
         // A list that stays nearly full would be walked again at every hit.
-        if (count > plan_.capacity * 7 / 8) {
-          count = -1;
-          given_up_[at].store(true, std::memory_order_relaxed);
-          return;
-        }
+        if (count > plan_.capacity * 7 / 8) return given_up_[at].store(true, std::memory_order_relaxed);
       }
       list[count++] = id;
     }
@@ -197,8 +193,6 @@ class ScreenBlock {
 
   void finish_row(std::int64_t row) {
     const std::int64_t m = first_row_ + row, k = request_.k, targets = request_.target_count;
-    std::uint8_t& certified = output_.certified[m];
-    certified = 0;
     const auto at = static_cast<std::size_t>(row);
     if (given_up_[at]) return;
     const RowBound& bound = bounds_[at];
@@ -252,7 +246,7 @@ class ScreenBlock {
     }
     for (std::int64_t s = 0; s < request_.token_sets.sets; ++s)
       output_.values.set_logprobs[m * request_.token_sets.sets + s] = set_logprob(row, s, certified_sum.logsumexp);
-    certified = 1;
+    output_.certified[m] = 1;
   }
 
   std::vector<float> exact_logits(std::int64_t row, const std::int64_t* ids, std::size_t count) const {

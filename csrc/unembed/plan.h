@@ -92,9 +92,9 @@ struct ScreenWorker {
   std::vector<float> states, thresholds;
   std::vector<std::uint64_t> keys;  // the k best lower bounds of each row
   std::vector<std::int32_t> sizes;
-  std::vector<std::int32_t> ranks;        // entries that surely precede each target
-  std::vector<Open> open;                 // (rows, capacity)
-  std::vector<std::int32_t> open_counts;  // -1: more than the list holds
+  std::vector<std::int32_t> ranks;  // entries that surely precede each target
+  std::vector<Open> open;           // (rows, capacity)
+  std::vector<std::int32_t> open_counts;
 };
 
 }  // namespace pivotkit

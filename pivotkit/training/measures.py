@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,14 +118,18 @@ class _Stages:
     model: Any
     run: RunFolder
 
+    @functools.cached_property
+    def head(self) -> LensHead:
+        """Described and proved once, by the first stage that needs it."""
+        return LensHead.from_model(self.model)
+
     def score(self) -> None:
-        head = LensHead.from_model(self.model)
-        found = score(self.model, self.measures.items, self.measures.tokenizer, head=head)
+        found = score(self.model, self.measures.items, self.measures.tokenizer, head=self.head)
         excluded = sum(found["excluded"].to_pylist())
-        write_table(found, self.run / "scores.parquet", {"head": head.describe(), "excluded": excluded})
+        write_table(found, self.run / "scores.parquet", {"head": self.head.describe(), "excluded": excluded})
 
     def trace(self) -> None:
-        items, tokenizer, head = self.measures.items, self.measures.tokenizer, LensHead.from_model(self.model)
+        items, tokenizer, head = self.measures.items, self.measures.tokenizer, self.head
         groups = contrast_groups(items, tokenizer)
 
         def make(part: pa.Table) -> pa.Table:
@@ -143,10 +148,10 @@ class _Stages:
 
     @torch.inference_mode()
     def held_out(self) -> None:
-        losses, head = {}, LensHead.from_model(self.model)
+        losses = {}
         for language, rows in self.measures.held_out.items():
             device = next(self.model.parameters()).device
-            parts = [_losses(head, part.to(device)).double().cpu() for part in rows.split(8)]
+            parts = [_losses(self.head, part.to(device)).double().cpu() for part in rows.split(8)]
             losses[language] = {"loss": float(torch.cat(parts).mean()), "tokens": rows[:, 1:].numel()}
         write_json(losses, self.run / "held_out.json")
 
