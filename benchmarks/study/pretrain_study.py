@@ -12,6 +12,7 @@ again; a unit that was stopped goes on at its last checkpoint.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import platform
 import sys
@@ -24,6 +25,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
+from bfloat16_products import ProductsInFloat32, missing
 from inputs import clean_rows, corpus_files, left_out, sampled
 from pretrain_arms import ARMS, make
 from pretrain_table import tables, unit_file
@@ -138,19 +140,21 @@ def train_unit(given: argparse.Namespace, work: Path, arm: str, seed: int) -> No
     """Train one unit, and write its numbers."""
     recipe = {**RECIPE, "precision": given.precision}
     out = work / f"out-{given.tokens}-{given.precision}"
-    table = pk.pretrain(
-        given.model, {arm: arms_folder(given, work) / arm}, read_table(work / "run" / "items.parquet"), tokens=given.tokens,
-        out=out, seeds=[seed], recipe=recipe, checkpoints=given.checkpoints, save_every=20, latent=["en"],
-        held_out=held_out(given), parallel=sentences(given.data, work / "given" / "parallel") if given.lines else None,
-        lines=given.lines or 1,
-    )  # fmt: skip
+    in_float32 = given.precision == "mixed" and missing()
+    with ProductsInFloat32() if in_float32 else contextlib.nullcontext():
+        table = pk.pretrain(
+            given.model, {arm: arms_folder(given, work) / arm}, read_table(work / "run" / "items.parquet"),
+            tokens=given.tokens, out=out, seeds=[seed], recipe=recipe, checkpoints=given.checkpoints, save_every=20,
+            latent=["en"], held_out=held_out(given), lines=given.lines or 1,
+            parallel=sentences(given.data, work / "given" / "parallel") if given.lines else None,
+        )  # fmt: skip
     arms = read_json(arms_folder(given, work) / "arms.json")
     log = [orjson.loads(line) for line in (out / arm / f"seed-{seed}" / "log.jsonl").read_bytes().splitlines()]
     rows = [row for row in table.to_pylist() if row["arm"] in (arm, "before")]
     last = max(row["step"] for row in rows)
     about = {
         "model": given.model, "tokens": max(row["tokens"] for row in rows), "recipe": recipe, "seed": seed, "arm": arm,
-        "date": datetime.now(timezone.utc).date().isoformat(), "machine": machine(),
+        "date": datetime.now(timezone.utc).date().isoformat(), "machine": machine() + ", bfloat16 products in float32" * in_float32,
         "consists of": arms["arms"][arm], "losses": [round(line["loss"], 4) for line in log],
     }  # fmt: skip
     for name, step, folder in (
