@@ -2,52 +2,21 @@
 
 from __future__ import annotations
 
-import functools
-import secrets
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
-from pivotkit.arguments import (
-    LARGEST,
-    available_cpus,
-    check_flag,
-    check_int,
-    check_kind,
-    check_number,
-    check_path,
-    check_paths,
-    check_strings,
-    check_word_pairs,
-    refuse,
-)
-from pivotkit.corpus.counting.choose_source import choose_source
-from pivotkit.corpus.counting.plan import Plan
-from pivotkit.corpus.counting.run import run_plan
-from pivotkit.corpus.counting.sources import TextSource, TokenSource
-from pivotkit.corpus.counting.strata import PIECE_BYTES, Strata, fix_strata
-from pivotkit.corpus.counting.unit_tokens import sweep_blocks
+from pivotkit.arguments import available_cpus, check_flag, check_int, check_number, check_path
+from pivotkit.corpus.count_job import CountJob
+from pivotkit.corpus.counting.strata import Strata
 from pivotkit.corpus.languages.language_table import LanguageTable
 from pivotkit.corpus.matching.token_watchlist import TokenWatchList
 from pivotkit.corpus.matching.watchlist import WatchList
-from pivotkit.corpus.reading.budget import BESIDE_BYTES, PROCESS_BYTES, DocumentBudget, parse_bytes, require
-from pivotkit.corpus.reading.documents import Corpus, Unit, check_on_error
-from pivotkit.corpus.reading.scope import PIECES, Scope
+from pivotkit.corpus.reading.documents import Corpus
 from pivotkit.corpus.reading.token_files import TokenFiles
 from pivotkit.corpus.tables.counts import Counts, Word
 from pivotkit.corpus.token_store.store import TokenStore
-
-WORD_BYTES = 450  # per watched word: its string, its place in the matcher, its counters
-PAIR_BYTES = 100
-SAMPLE_BYTES = 128  # per document in the sample of a word, while documents are ranked
-VOCABULARY_BYTES = 64
-STRATUM_CELL_BYTES = 4
-SMALLEST_UNIT, LARGEST_UNIT = 64 << 20, 1 << 30
-LEAST_BLOCK_BYTES = 8 << 20  # per context block: with smaller blocks, the table would be written many times
 
 
 def count(
@@ -165,108 +134,28 @@ def count(
     >>> counts.df.tolist(), counts.pair("cat", "chat"), counts.documents
     ([2, 1], 1, 2)
     """
-    if not isinstance(corpus, TokenFiles | TokenStore):
-        corpus = check_paths("count", "corpus", corpus)
-    if not isinstance(watchlist, WatchList | TokenWatchList):
-        watchlist = check_strings("count", "watchlist", watchlist, "a watch list or an iterable of str")
-    pairs = [] if pairs is None else check_word_pairs("count", "pairs", pairs, languages=True)
     check_path("count", "out", out, none=True)
     check_int("count", "workers", workers, 1, none=True)
-    check_on_error("count", on_error)
-    together = Scope.parse(scope, "count")
-    budget = parse_bytes(memory, "count")
     check_flag("count", "postings", postings)
-    check_flag("count", "background", background)
     check_number("count", "checkpoint", checkpoint, 0)
-    check_kind("count", "strata", strata, Strata, "a Strata", none=True)
-    check_kind("count", "languages", languages, LanguageTable, "a LanguageTable", none=True)
-    size: int | str | None = None
-    if unit is not None:
-        size = "auto" if isinstance(unit, str) and unit == "auto" else parse_bytes(unit, "count", "unit")
-    source, work_units = choose_source(corpus, watchlist, together, context, on_error, languages, strata)
-    units = _cut(size, _processes(workers, LARGEST), work_units)
-    ids = _pair_ids(source.watch, pairs)
-    processes = _processes(workers, len(units))
-    if sample is not None:
-        _check_sample(sample, context)
-    if sample is not None and together.kind == "window":
-        raise ValueError(f"count: scope must not be of windows with a sample; got {str(together)!r}")
-    if context is not False and not background:
-        raise ValueError("count: background must be True with a context; got False")
-    if strata is not None and not background:
-        raise ValueError("count: background must be True with strata; got False")
-    fixed = _fixed_bytes(source, ids) + SAMPLE_BYTES * (sample or 0) * len(source.watch)
-
-    def hold(fixed: int) -> int:
-        """Refuse a budget that lets no process hold ``fixed`` bytes; what they leave is for documents."""
-        least = fixed + (LEAST_BLOCK_BYTES if context is not False else 0)
-        require("count", f"{processes} processes", processes * least, budget)
-        taken = fixed - PROCESS_BYTES + BESIDE_BYTES
-        beyond = fixed if context is not False else None
-        source.budget = DocumentBudget(budget, processes, taken, together.kind in ("window", *PIECES), beyond)
-        return fixed
-
-    hold(fixed)
-    listed = None
-    if strata is not None:
-        listed = fix_strata(strata, work_units(PIECE_BYTES), lambda piece: source.sample(piece, together))
-        fixed = hold(fixed + STRATUM_CELL_BYTES * len(listed) * (source.vocabulary + len(source.watch) + 1))
-
+    kept = out is not None
     with ExitStack() as exits:
-        place = Path(exits.enter_context(tempfile.TemporaryDirectory()) if out is None else out)
-        folder = place / "units"
-        folder.mkdir(parents=True, exist_ok=True)  # so that an unwritable place is refused before any work
-        sweep_blocks(folder)
-        plan = Plan(
-            source=source,
-            pairs=ids,
-            scope=together,
-            context=context is not False,
-            folder=folder,
-            table_bytes=budget // processes - fixed,
+        job = CountJob(
+            corpus,
+            watchlist,
+            out=exits.enter_context(tempfile.TemporaryDirectory()) if out is None else out,
+            pairs=pairs,
+            scope=scope,
+            context=context,
             sample=sample,
-            postings=sample is not None or (postings and out is not None),
+            memory=memory,
+            workers=available_cpus() if workers is None else workers,
+            unit=unit,
+            on_error=on_error,
+            postings=postings and kept,
             background=background,
-            strata=listed,
-            checkpoint=None if out is None else checkpoint,
-            run=secrets.token_hex(4),
+            checkpoint=checkpoint if kept else None,
+            strata=strata,
+            languages=languages,
         )
-        return run_plan(plan, units, place, budget - processes * fixed, processes, keep=out is not None)
-
-
-def _pair_ids(
-    watch: WatchList | TokenWatchList, pairs: Sequence[tuple[str | Word, str | Word]]
-) -> npt.NDArray[np.int32]:
-    @functools.cache  # most words are in many pairs
-    def place(word: str | Word) -> int:
-        return watch.id(word) if isinstance(word, str) else watch.id(*word)
-
-    return np.array([(place(a), place(b)) for a, b in pairs], dtype=np.int32).reshape(-1, 2)
-
-
-def _check_sample(sample: int, context: bool | TokenStore) -> None:
-    check_int("count", "sample", sample, -LARGEST, none=True)
-    if sample < 2:
-        refuse("count", "sample", "be at least 2 documents, so that the error can be estimated", sample)
-    if context is False:
-        raise ValueError(f"count: sample must come with a context; got {sample} without one")
-
-
-def _fixed_bytes(source: TextSource | TokenSource, pairs: npt.NDArray[np.int32]) -> int:
-    """The bytes that one process must hold in memory."""
-    words = WORD_BYTES * len(source.watch) + 16 * sum(map(len, source.watch.words))
-    return PROCESS_BYTES + words + PAIR_BYTES * len(pairs) + VOCABULARY_BYTES * source.vocabulary
-
-
-def _processes(workers: int | None, units: int) -> int:
-    if workers is None:
-        workers = available_cpus()
-    return min(workers, units)
-
-
-def _cut(size: int | str | None, processes: int, work_units: Callable[[int | None], list[Unit]]) -> list[Unit]:
-    """Units of about ``size`` bytes; "auto": so small that processes end together, and so large that files are few."""
-    if isinstance(size, str):
-        share = sum(unit.size for unit in work_units(None)) // processes
-        size = min(max(share // 8, SMALLEST_UNIT), LARGEST_UNIT)
-    return work_units(size)
+        return job.run(keep=kept)
