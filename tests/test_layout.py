@@ -30,7 +30,7 @@ ROOMS = {
     "report": {"words", "lens", "corpus", "pivots", "selection", "attribution"},
     "pipeline": {"words", "lens", "causal", "corpus", "pivots", "selection", "attribution", "training", "report"},
     "testbed": {"words", "lens", "causal", "corpus", "pivots", "selection", "training", "pipeline"},
-    "integrations": {"corpus", "words"},
+    "integrations": {"corpus", "selection", "words"},
 }
 # The same inside the large rooms. A file that stands beside these folders may import all of them.
 INNER_ROOMS = {

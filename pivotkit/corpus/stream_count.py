@@ -13,9 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-
 from pivotkit.arguments import check_flag, check_int, check_path, check_strings, check_text, check_word_pairs, refuse
 from pivotkit.corpus.count_job import fixed_bytes, pair_ids
 from pivotkit.corpus.counting.merge import merge_unit_counts
@@ -26,7 +23,6 @@ from pivotkit.corpus.matching.watchlist import WatchList, as_watchlist
 from pivotkit.corpus.reading.budget import BESIDE_BYTES, PROCESS_BYTES, DocumentBudget, parse_bytes, require
 from pivotkit.corpus.reading.documents import BATCH_BYTES, BATCH_DOCUMENTS, TextBlock
 from pivotkit.corpus.reading.scope import PIECES, Scope
-from pivotkit.corpus.reading.text_block import languages
 from pivotkit.corpus.reading.units import Unit
 from pivotkit.corpus.tables.counts import Counts, Word
 from pivotkit.corpus.tables.unit_counts import read_header
@@ -208,14 +204,10 @@ class _Add:
     def _flush(self) -> None:
         if not self._texts:
             return
-        texts = pa.array(self._texts, pa.large_string())
-        size = len(texts)
-        rows = np.arange(self._row, self._row + size)
-        nothing = pa.nulls(size, pa.large_string())
-        tags = languages(pa.array(self._languages, pa.large_string()))
-        for block in TextBlock.slices(texts, nothing, tags, rows, BATCH_BYTES):
+        for block in TextBlock.of_texts(self._texts, self._languages, self._row, BATCH_BYTES):
             self._hand(block)
-        self._texts, self._languages, self._size, self._row = [], [], 0, self._row + size
+        self._row += len(self._texts)
+        self._texts, self._languages, self._size = [], [], 0
 
     def _hand(self, block: TextBlock | BaseException | None) -> None:
         """Put ``block`` where the thread takes it, or raise what has ended the thread."""

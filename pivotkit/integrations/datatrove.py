@@ -1,4 +1,4 @@
-"""pivotkit's counting as steps of a datatrove pipeline, so that its executors spread it over processes and machines.
+"""The corpus's side as steps of a datatrove pipeline, so that its executors spread it over processes and machines.
 
     from datatrove.executor import LocalPipelineExecutor
 
@@ -15,17 +15,27 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from datatrove.data import Document
 from datatrove.pipeline.base import PipelineStep
 
-from pivotkit.arguments import check_kind
+from pivotkit.arguments import check_kind, check_text
 from pivotkit.corpus.count_job import CountJob
+from pivotkit.corpus.languages.unit_languages import Function, UnitLanguages, check_mode
+from pivotkit.corpus.languages.verdicts import KINDS
 from pivotkit.corpus.matching.token_watchlist import TokenWatchList
 from pivotkit.corpus.matching.watchlist import WatchList
-from pivotkit.corpus.reading.documents import Corpus
+from pivotkit.corpus.reading.documents import BATCH_BYTES, Corpus
+from pivotkit.corpus.reading.text_block import TextBlock
+from pivotkit.corpus.reading.token_blocks import TokenBlock
 from pivotkit.corpus.reading.token_files import TokenFiles
 from pivotkit.corpus.stream_count import StreamCount
+from pivotkit.corpus.token_store.encode import encode, tokenizer_core, vocabulary_size
 from pivotkit.corpus.token_store.store import TokenStore
+from pivotkit.selection.scoring.document_score import Pivots, Score, Weights, document_score, totals_of
+
+BATCH_CHARACTERS = 1 << 20  # of the documents that are read together
+BATCH_DOCUMENTS = 1024
 
 
 class PivotCount(PipelineStep):
@@ -68,7 +78,7 @@ class PivotCount(PipelineStep):
         **options: Any,
     ) -> None:
         super().__init__()
-        check_kind("PivotCount", "language", language, str, "a str")
+        check_text("PivotCount", "language", language)
         self.language = language
         self.job: CountJob | StreamCount
         if corpus is not None:
@@ -123,3 +133,114 @@ class PivotMerge(PipelineStep):
                 counts = self.job.merge()
             self.stat_update("documents", value=counts.documents, unit="task")
         yield from data or ()
+
+
+class PivotLanguages(PipelineStep):
+    """Tell the languages of the documents that pass by, as `document_languages` does.
+
+    Each document gets ``metadata[language]``, the codes of its languages joined by ``+`` ("en", "en+fr", and "und" for
+    none), and ``metadata["language_kind"]``: monolingual, bilingual, parallel, code-switched or other.
+
+    Parameters
+    ----------
+    languages
+        "auto" (default): what ``metadata[language]`` says where it is there, else the text. "detect": the text, by
+        py3langid. Or a function of the text that returns a code or several.
+    candidates
+        As for `document_languages`.
+    language
+        The key of `Document.metadata`, "language" by default, where `PivotCount` looks for it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `document_languages`, when the step is made.
+    BackendUnavailable
+        In a task that must read text where py3langid is not installed.
+    """
+
+    type = "🔢 - COUNTS"
+    name = "🧭 Pivot languages"
+
+    def __init__(
+        self,
+        languages: str | Function = "auto",
+        candidates: Iterable[str] | None = None,
+        *,
+        language: str = "language",
+    ) -> None:
+        super().__init__()
+        check_text("PivotLanguages", "language", language)
+        self.language = language
+        self.how = UnitLanguages(languages, check_mode("PivotLanguages", languages, candidates), "raise")
+
+    def run(self, data: Iterable[Document] | None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
+        """Tell the languages of some documents at a time."""
+        for batch in _batches(data):
+            with self.track_time("batch"):
+                tags = [document.metadata.get(self.language) for document in batch]
+                left = iter(batch)
+                for block in TextBlock.of_texts([document.text for document in batch], tags, 0, BATCH_BYTES):
+                    told = self.how.verdicts(block)
+                    for number, kind in zip(told.ids.tolist(), told.kinds.tolist(), strict=True):
+                        codes = told.sets[number]
+                        about = {self.language: "+".join(codes) or "und", "language_kind": KINDS[kind]}
+                        next(left).metadata.update(about)
+                        self.stat_update(about["language_kind"])
+            yield from batch
+
+
+class PivotScore(PipelineStep):
+    """Score the documents that pass by by the pivots in them, as `score_documents` does.
+
+    Each document gets in its metadata ``pivot_score`` (float), ``pivot_tokens`` and ``token_count``.
+
+    Parameters
+    ----------
+    pivots, score, weights, tokenizer
+        As for `score_documents` of text.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError, InputError
+        As `score_documents`, when the step is made.
+    """
+
+    type = "🔢 - COUNTS"
+    name = "🧭 Pivot score"
+
+    def __init__(
+        self, pivots: Pivots, tokenizer: Any, *, score: Score = "share", weights: Weights | None = None
+    ) -> None:
+        super().__init__()
+        self.tokenizer, self.fingerprint = tokenizer_core("PivotScore", tokenizer)
+        self.asked = pivots, vocabulary_size(self.tokenizer), score, weights, np.uint32
+        document_score("PivotScore", *self.asked)
+
+    def run(self, data: Iterable[Document] | None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
+        """Score some documents at a time."""
+        score = document_score("PivotScore", *self.asked)  # what Numba compiled cannot be sent to a task
+        for batch in _batches(data):
+            with self.track_time("batch"):
+                parts = encode(self.tokenizer, [document.text for document in batch])
+                left = iter(batch)
+                for totals in totals_of(score, (), (TokenBlock(ids, offsets, 0) for ids, offsets in parts)):
+                    columns = totals.scores.tolist(), totals.pivots.tolist(), totals.tokens.tolist()
+                    for value, pivots, tokens in zip(*columns, strict=True):
+                        about = {"pivot_score": value, "pivot_tokens": pivots, "token_count": tokens}
+                        next(left).metadata.update(about)
+                self.stat_update("scored", value=len(batch), unit="batch")
+            yield from batch
+
+
+def _batches(data: Iterable[Document] | None) -> Iterator[list[Document]]:
+    batch: list[Document] = []
+    size = 0
+    for document in data or ():
+        batch.append(document)
+        size += len(document.text)
+        if size >= BATCH_CHARACTERS or len(batch) == BATCH_DOCUMENTS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch

@@ -21,10 +21,15 @@ pytest.importorskip("datatrove", reason="datatrove is not installed")
 from datatrove.data import Document
 from datatrove.executor import LocalPipelineExecutor
 from datatrove.pipeline.readers import JsonlReader
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
 
 from pivotkit.corpus import Counts, count
+from pivotkit.corpus.languages import document_languages
 from pivotkit.errors import InputError
-from pivotkit.integrations.datatrove import PivotCount, PivotMerge
+from pivotkit.integrations.datatrove import PivotCount, PivotLanguages, PivotMerge, PivotScore
+from pivotkit.selection import score_documents
 
 SCALE = Path(__file__).resolve().parents[2] / "docs" / "scale.md"
 WORDS = ["cat", "chat", "dog"]
@@ -148,6 +153,90 @@ def test_wrong_arguments_are_refused_when_the_step_is_made(corpus: Path, tmp_pat
 def test_the_log_of_an_executor_names_the_job(corpus: Path, tmp_path: Path) -> None:
     executor([PivotCount(WORDS, tmp_path / "tasks", corpus)], tmp_path / "log", 1).run()
     assert "CountJob(7 units" in (tmp_path / "log" / "executor.json").read_text()
+
+
+# ---- languages and scores
+
+
+def passed(steps: list[Any], corpus: Path, folder: Path, tasks: int = 1) -> dict[str, dict[str, Any]]:
+    """The metadata of all documents behind the steps, by their ids."""
+    found: dict[str, dict[str, Any]] = {}
+
+    def keep(data: Any, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
+        for document in data:
+            found[document.id] = document.metadata
+            yield document
+
+    executor([JsonlReader(str(corpus)), *steps, keep], folder, tasks).run()
+    return found
+
+
+def test_languages_are_those_of_document_languages(tmp_path: Path) -> None:
+    pytest.importorskip("py3langid", reason="py3langid is not installed")
+    texts = [
+        "Do you want to check your settings and try again?",
+        "Voulez-vous vérifier vos paramètres et réessayer ?",
+        "Save the file under another name\nEnregistrer le fichier sous un autre nom",
+        "12345",
+    ] * 400
+    (tmp_path / "corpus").mkdir()
+    lines = [json.dumps({"id": str(row), "text": text}) + "\n" for row, text in enumerate(texts)]
+    (tmp_path / "corpus" / "a.jsonl").write_text("".join(lines))
+    table = document_languages(tmp_path / "corpus", workers=1)
+    sets = [table.language_sets[number] for number in table.of_file(tmp_path / "corpus" / "a.jsonl").tolist()]
+    found = passed([PivotLanguages()], tmp_path / "corpus", tmp_path / "log")
+    assert [found[str(row)]["language"] for row in range(len(texts))] == ["+".join(some) or "und" for some in sets]
+    assert {found[str(row)]["language_kind"] for row in (0, 2, 3)} == {"monolingual", "parallel", "other"}
+
+
+def test_a_language_that_is_there_is_kept_and_counted(corpus: Path, tmp_path: Path) -> None:
+    counting = PivotCount(["chat"], tmp_path / "tasks", language="lang")
+    found = passed([PivotLanguages(language="lang"), counting], corpus, tmp_path / "log")
+    assert {about["lang"] for about in found.values()} == {"en", "fr"}
+    counting.job.merge()
+    whole = count(corpus, ["chat"], workers=1, out=tmp_path / "one")
+    assert Counts.load(tmp_path / "tasks").by_language().to_pylist() == whole.by_language().to_pylist()
+
+
+def test_a_function_tells_languages(corpus: Path, tmp_path: Path) -> None:
+    found = passed([PivotLanguages(lambda text: ["de", "en"], language="told")], corpus, tmp_path / "log", 2)
+    assert {(about["told"], about["language_kind"]) for about in found.values()} == {("de+en", "bilingual")}
+
+
+@pytest.fixture
+def tokenizer() -> Tokenizer:
+    made = Tokenizer(WordLevel({word: place for place, word in enumerate(["?", "the", *WORDS])}, unk_token="?"))
+    made.pre_tokenizer = Whitespace()
+    return made
+
+
+@pytest.mark.parametrize(
+    "score",
+    [{}, {"score": "weighted", "weights": {2: 1.5, 4: 0.5}}, {"score": lambda ids, weights: weights[ids].max()}],
+)
+def test_scores_are_those_of_score_documents(corpus: Path, tmp_path: Path, tokenizer: Tokenizer, score: Any) -> None:
+    table = score_documents(corpus, [2, 4], tokenizer=tokenizer, **score)
+    found = passed([PivotScore([2, 4], tokenizer, **score)], corpus, tmp_path / "log", 3)
+    assert len(found) == len(table)
+    for row in table.to_pylist():
+        about = found[row["id"]]
+        assert (about["pivot_score"], about["pivot_tokens"], about["token_count"]) == (
+            row["score"], row["pivots"], row["tokens"],
+        )  # fmt: skip
+
+
+def test_steps_refuse_what_their_functions_refuse(tokenizer: Tokenizer) -> None:
+    with pytest.raises(IndexError, match=r"PivotScore: pivots must be tokens of the corpus, below 5; got 9"):
+        PivotScore([9], tokenizer)
+    with pytest.raises(TypeError, match="PivotScore: tokenizer must be a fast tokenizer or a path; got int"):
+        PivotScore([1], 3)
+    with pytest.raises(ValueError, match="PivotLanguages: languages must be 'auto', 'field', 'detect' or a function"):
+        PivotLanguages("text")
+    with pytest.raises(ValueError, match="PivotLanguages: candidates must be None where languages are not detected"):
+        PivotLanguages("field", ["en"])
+
+
+# ---- the docs
 
 
 @pytest.mark.parametrize("example", re.findall(r"```python\n(.*?)```", SCALE.read_text("utf-8"), re.DOTALL))

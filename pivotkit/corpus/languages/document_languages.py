@@ -6,12 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pivotkit.arguments import check_int, check_path, check_paths, check_strings, refuse, refuse_kind
+from pivotkit.arguments import check_int, check_path, check_paths, refuse, refuse_kind
 from pivotkit.artifacts import is_sealed, read_object, sweep, value_digest, write_sealed
-from pivotkit.corpus.languages.detector import check_candidates
 from pivotkit.corpus.languages.language_part import part_path
 from pivotkit.corpus.languages.language_table import LanguageTable, write_index
-from pivotkit.corpus.languages.unit_languages import MODES, Function, UnitLanguages
+from pivotkit.corpus.languages.unit_languages import Function, UnitLanguages, check_mode
 from pivotkit.corpus.languages.workers import UnitWork, run_units
 from pivotkit.corpus.reading.documents import Corpus, check_on_error, work_units
 from pivotkit.corpus.reading.token_files import TokenFiles
@@ -104,28 +103,16 @@ def document_languages(
         refuse_kind("document_languages", "corpus", rule, corpus)
     if not isinstance(corpus, TokenStore):
         corpus = check_paths("document_languages", "corpus", corpus)
-    if isinstance(languages, str):
-        if languages not in MODES:
-            refuse("document_languages", "languages", "be 'auto', 'field', 'detect' or a function", languages)
-    elif not callable(languages):
-        refuse_kind("document_languages", "languages", "be 'auto', 'field', 'detect' or a function", languages)
+    known = check_mode("document_languages", languages, candidates)
     if isinstance(corpus, TokenStore) and languages not in ("auto", "field"):
         got = languages if isinstance(languages, str) else "a function"
         refuse("document_languages", "languages", "be 'field' or 'auto' for a TokenStore, which has no text", got)
-    if candidates is not None:
-        candidates = tuple(sorted(set(check_strings("document_languages", "candidates", candidates))))
-        if languages not in ("auto", "detect"):
-            rule = "be None where languages are not detected"
-            refuse("document_languages", "candidates", rule, ", ".join(candidates))
-        if not candidates:
-            refuse("document_languages", "candidates", "be at least one language or None", "none")
-        check_candidates("document_languages", candidates)
     check_on_error("document_languages", on_error)
     check_int("document_languages", "workers", workers, 1, none=True)
     check_path("document_languages", "out", out, none=True)
     store = corpus if isinstance(corpus, TokenStore) else None
     units = work_units(corpus, UNIT_BYTES) if not isinstance(corpus, TokenStore) else corpus.units
-    work = UnitWork(UnitLanguages(languages, candidates, on_error), store, None if out is None else Path(out))
+    work = UnitWork(UnitLanguages(languages, known, on_error), store, None if out is None else Path(out))
     if work.folder is None:
         parts = run_units(work, units, workers)
         return LanguageTable(units, [parts[unit].summary() for unit in units], work.measure, parts)

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pivotkit.arguments import kind, shown
-from pivotkit.corpus.languages.detector import Detector
+from pivotkit.arguments import check_strings, kind, refuse, refuse_kind, shown
+from pivotkit.corpus.languages.detector import Detector, check_candidates
 from pivotkit.corpus.languages.field import field_languages, language_set
 from pivotkit.corpus.languages.language_part import LanguagePart
 from pivotkit.corpus.languages.verdicts import Verdicts, by_number, detect
@@ -24,6 +24,25 @@ from pivotkit.corpus.token_store.store import TokenStore
 
 Function: TypeAlias = Callable[[str], str | Iterable[str]]
 MODES = ("auto", "field", "detect")
+
+
+def check_mode(function: str, languages: str | Function, candidates: Iterable[str] | None) -> tuple[str, ...] | None:
+    """Refuse another mode, and candidates that do not go with it; the candidates, each once."""
+    rule = "be 'auto', 'field', 'detect' or a function"
+    if isinstance(languages, str):
+        if languages not in MODES:
+            refuse(function, "languages", rule, languages)
+    elif not callable(languages):
+        refuse_kind(function, "languages", rule, languages)
+    if candidates is None:
+        return None
+    codes = tuple(sorted(set(check_strings(function, "candidates", candidates))))
+    if languages not in ("auto", "detect"):
+        refuse(function, "candidates", "be None where languages are not detected", ", ".join(codes))
+    if not codes:
+        refuse(function, "candidates", "be at least one language or None", "none")
+    check_candidates(function, codes)
+    return codes
 
 
 @dataclass(frozen=True)
@@ -38,11 +57,12 @@ class UnitLanguages:
         """Read the documents of ``unit``; CorpusError where it changes meanwhile."""
         found, rows, skipped = [], 0, 0
         for texts in read_texts(unit, self.on_error):
-            found.append((texts.rows, characters(texts), self._verdicts(texts)))
+            found.append((texts.rows, characters(texts), self.verdicts(texts)))
             rows, skipped = texts.end, skipped + texts.skipped
         return LanguagePart.of(found, rows, skipped)
 
-    def _verdicts(self, texts: TextBlock) -> Verdicts:
+    def verdicts(self, texts: TextBlock) -> Verdicts:
+        """The languages of some documents, and their kinds."""
         if not isinstance(self.languages, str):
             return _called(self.languages, texts)
         if self.languages == "detect":

@@ -83,6 +83,13 @@ class TextBlock:
         return cls(data, offsets, none, languages(none), nothing, skipped, end, is_broken)
 
     @classmethod
+    def of_texts(cls, texts: list[str], tags: list[str | None], first: int, size: int) -> Iterator[TextBlock]:
+        """Blocks of about ``size`` bytes of documents without ids; ``tags`` are their languages, ``first`` a row."""
+        packed, rows = pa.array(texts, pa.large_string()), np.arange(first, first + len(texts))
+        nothing, langs = pa.nulls(len(texts), pa.large_string()), languages(pa.array(tags, pa.large_string()))
+        return cls.slices(packed, nothing, langs, rows, size)
+
+    @classmethod
     def slices(
         cls, texts: pa.Array, ids: pa.Array, langs: pa.DictionaryArray, rows: npt.NDArray[np.int64], size: int
     ) -> Iterator[TextBlock]:
