@@ -1,4 +1,4 @@
-"""Products of bfloat16 on a processor that has no instructions for them, where torch's own take ten times as long.
+"""Products of bfloat16 on a processor that has no instructions for them, where torch's own take twenty times as long.
 
 A product of two bfloat16 is exact in float32, and processors with tiles sum them in float32 and round once. So does this:
 both sides to float32, the float32 product, the result to bfloat16. Sums differ in their order alone. Attention is computed

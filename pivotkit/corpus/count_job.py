@@ -194,10 +194,7 @@ class CountJob:
 
         By default all. Their counts stay in ``out/units``. A part that was killed goes on from its finished units.
         """
-        check_int("CountJob.count", "parts", parts, 1)
-        check_int("CountJob.count", "part", part, 0)
-        if part >= parts:
-            refuse("CountJob.count", "part", f"be less than parts, {parts}", part)
+        check_part("CountJob.count", part, parts)
         with UnitCounter(self._plan) as counter:
             count_units(counter, self.units[part::parts], self._processes)
 
@@ -208,18 +205,25 @@ class CountJob:
         parts again does no more than it must.
         """
         with UnitCounter(self._plan) as counter:
-            if not counter.unfinished(self.units):
+            missing = counter.unfinished(self.units)
+            if not missing:
                 try:
                     return merge_unit_counts(counter, self.units, self._place, self._memory, self._processes, keep=True)
                 except (OSError, pa.ArrowException, CorpusError):
                     counter.remove_damaged(self.units)
-                    if not counter.unfinished(self.units):
+                    missing = counter.unfinished(self.units)
+                    if not missing:
                         raise
-            missing = len(counter.unfinished(self.units))
-        problem = (
-            f"must hold the whole counts of all {len(self.units)} units before they are added up; got {missing} less"
-        )
-        raise InputError(self._plan.folder, "", problem)
+        rule = f"must hold the whole counts of all {len(self.units)} units before they are added up"
+        raise InputError(self._plan.folder, "", f"{rule}; got {len(missing)} less")
+
+
+def check_part(function: str, part: int, parts: int) -> None:
+    """Refuse a part that is none of ``parts``."""
+    check_int(function, "parts", parts, 1)
+    check_int(function, "part", part, 0)
+    if part >= parts:
+        refuse(function, "part", f"be less than parts, {parts}", part)
 
 
 def pair_ids(

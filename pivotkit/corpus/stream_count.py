@@ -13,8 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pivotkit.arguments import check_flag, check_int, check_path, check_strings, check_text, check_word_pairs, refuse
-from pivotkit.corpus.count_job import fixed_bytes, pair_ids
+from pivotkit.arguments import check_flag, check_path, check_strings, check_text, check_word_pairs, refuse
+from pivotkit.corpus.count_job import check_part, fixed_bytes, pair_ids
 from pivotkit.corpus.counting.merge import merge_unit_counts
 from pivotkit.corpus.counting.plan import Plan
 from pivotkit.corpus.counting.sources import TextSource
@@ -95,14 +95,14 @@ class StreamCount:
         require("StreamCount", "a part", fixed, budget)
         beside = fixed - PROCESS_BYTES + BESIDE_BYTES
         source.budget = DocumentBudget(budget, 1, beside, together.kind in ("window", *PIECES), None)
-        self._name, self._place, self._source, self._memory = name, Path(out), source, budget - fixed
+        self._name, self._place, self._memory = name, Path(out), budget - fixed
         folder = self._place / "units"
         folder.mkdir(parents=True, exist_ok=True)
         run = secrets.token_hex(4)
         self._plan = Plan(source, ids, together, False, folder, self._memory, postings=postings, run=run)
 
     def __repr__(self) -> str:
-        return f"StreamCount({len(self._source.watch)} words, {str(self._place)!r})"
+        return f"StreamCount({len(self._plan.source.watch)} words, {str(self._place)!r})"
 
     @contextmanager
     def part(self, part: int = 0, parts: int = 1) -> Iterator[_Add]:
@@ -110,10 +110,7 @@ class StreamCount:
 
         A document without a language has the language "und".
         """
-        check_int("StreamCount.part", "parts", parts, 1)
-        check_int("StreamCount.part", "part", part, 0)
-        if part >= parts:
-            refuse("StreamCount.part", "part", f"be less than parts, {parts}", part)
+        check_part("StreamCount.part", part, parts)
         add = _Add(self._plan, _part_unit(self._name, part, parts))
         try:
             yield add
